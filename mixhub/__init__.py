@@ -1,0 +1,1 @@
+"""Train, evaluate, publish and load families of language models."""

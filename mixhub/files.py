@@ -1,0 +1,126 @@
+"""Writing that a killed process cannot tear: a file or folder is the old one or the new one, never half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import MixhubError, WorkspaceError
+
+_TEMPORARY = ".tmp-"
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Writes `data` under a temporary name beside `path`, syncs it, and renames it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """`write_bytes` of UTF-8 text."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """`write_bytes` of indented JSON with a final newline; NaN is refused (ValueError), since JSON has none."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
+    """Parses a JSON file; raises `error` with the file, line and column when it is not JSON or not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file", path=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise error(f"{path}: not JSON: {problem}", hint="restore or delete the file", path=path) from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder that becomes `path` when the block ends well, and is deleted when it does not.
+
+    A folder already at `path` is replaced. Temporary folders that killed processes left beside it are cleared by
+    `clear_leftovers`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        if path.exists():
+            outgoing = _temporary(path)
+            path.rename(outgoing)
+            temporary.rename(path)
+            shutil.rmtree(outgoing)
+        else:
+            temporary.rename(path)
+        _sync(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Deletes what killed processes left half written in `folder`. The caller holds the lock of `folder`."""
+    if folder.is_dir():
+        for leftover in folder.glob(f"{_TEMPORARY}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
+    """Holds the lock file `path` for the block; it is released when the process ends, however it ends.
+
+    Args:
+        path: the lock file; it is made, and stays.
+        busy: what to say when another process holds it, as "runs/demo/seed-1 is being trained".
+        timeout: seconds to wait for it; negative waits for ever.
+
+    Raises:
+        WorkspaceError: another process holds the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=timeout):
+            yield
+    except Timeout:
+        raise WorkspaceError(
+            f"{busy} by another process", hint=f"wait for it, or stop it (lock: {path})", path=path
+        ) from None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
