@@ -42,6 +42,15 @@ class MixhubError(Exception):
         self.fields = fields
 
 
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+"""The value of a key that is not there."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One broken rule in a file of ours."""
@@ -56,6 +65,8 @@ class Problem:
     def __str__(self) -> str:
         if not self.key:
             return self.rule
+        if self.value is ABSENT:
+            return f"{self.key}: {self.rule}"
         return f"{self.key} = {_shown(self.value)}: {self.rule}"
 
 
@@ -75,7 +86,9 @@ class UsageError(MixhubError):
 class UnknownNameError(MixhubError):
     """Nothing is known by that name; the nearest known names are offered."""
 
-    def __init__(self, kind: str, name: object, known: Iterable[object], *, where: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self, kind: str, name: object, known: Iterable[object], *, where: str = "", hint: str | None = None
+    ) -> None:
         choices = [str(choice) for choice in known]
         near = nearest(str(name), choices)
         self.kind, self.name, self.known, self.nearest = kind, name, tuple(choices), near

@@ -1,0 +1,95 @@
+"""Which hub: a value that is passed down, and the rule by which it is chosen. No client, no request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mixhub.errors import UsageError
+
+HUGGINGFACE = "https://huggingface.co"
+LOCAL = "local"
+"""The name of the workspace's embedded hub, where a hub's address may stand."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A hub, the token that was given for it, and where its downloads are kept."""
+
+    url: str
+    """Address, without a slash at its end."""
+    token: str | Literal[False] | None = field(default=None, repr=False)
+    """Sent to this endpoint only. False: none is sent. None: the one that huggingface_hub has for huggingface.co."""
+    cache_dir: Path | None = None
+    """Folder of downloads; None: huggingface_hub's own, which belongs to huggingface.co."""
+    name: str = ""
+    """What to call it in messages; the url, or `local`."""
+
+    def __str__(self) -> str:
+        return self.name or self.url
+
+
+@dataclass(frozen=True)
+class HubChoice:
+    """A hub that was asked for, and by what."""
+
+    value: str
+    """`local`, or an address."""
+    source: str
+    """What asked for it, as `--hub`."""
+    token: str | Literal[False] | None = field(default=False, repr=False)
+    """The token that was given for it."""
+
+    def __str__(self) -> str:
+        return f"{self.value} (from {self.source})"
+
+
+def choose_hub(option: str | None, environ: Mapping[str, str], workspace_hub: str | None) -> HubChoice:
+    """`--hub`, else MIXHUB_HUB, else `mixhub.yaml`, else HF_ENDPOINT, else huggingface.co.
+
+    MIXHUB_TOKEN is sent to the address in MIXHUB_HUB and to no other; huggingface.co gets the token that
+    huggingface_hub has for it; other hubs get none.
+
+    Raises:
+        UsageError: the choice is neither `local` nor an http(s) address.
+    """
+    candidates = [
+        (option, "--hub"),
+        (environ.get("MIXHUB_HUB"), "MIXHUB_HUB"),
+        (workspace_hub, "mixhub.yaml"),
+        (environ.get("HF_ENDPOINT"), "HF_ENDPOINT"),
+        (HUGGINGFACE, "the default"),
+    ]
+    value, source = next((value, source) for value, source in candidates if value)
+    value = checked_hub(value, source)
+    given_for = environ.get("MIXHUB_HUB", "").rstrip("/")
+    token: str | Literal[False] | None = False
+    if value == HUGGINGFACE:
+        token = None
+    elif value == given_for and environ.get("MIXHUB_TOKEN"):
+        token = environ["MIXHUB_TOKEN"]
+    return HubChoice(value, source, token)
+
+
+def checked_hub(value: str, source: str) -> str:
+    """`local`, or an address without a slash at its end; raises UsageError for anything else."""
+    if value == LOCAL:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(
+            f"{source} = {value!r}: must be 'local' or the address of a hub",
+            hint="for example: --hub local, or --hub http://127.0.0.1:8000",
+        )
+    if parts.username or parts.password:
+        raise UsageError(f"{source}: the address of a hub must not hold a password", hint="use MIXHUB_TOKEN")
+    return value.rstrip("/")
+
+
+def cache_name(url: str) -> str:
+    """A folder name for the downloads of a hub that has no store id, made of its address."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", url.split("://", 1)[-1]).strip("-")
