@@ -40,6 +40,8 @@ class MixhubError(Exception):
         self.message = message
         self.hint = hint
         self.fields = fields
+        if hint:
+            self.add_note(f"hint: {hint}")  # shown below a traceback, for users of the library
 
 
 class _Absent:
@@ -87,10 +89,17 @@ class UnknownNameError(MixhubError):
     """Nothing is known by that name; the nearest known names are offered."""
 
     def __init__(
-        self, kind: str, name: object, known: Iterable[object], *, where: str = "", hint: str | None = None
+        self,
+        kind: str,
+        name: object,
+        known: Iterable[object],
+        *,
+        near: str | None = None,
+        where: str = "",
+        hint: str | None = None,
     ) -> None:
         choices = [str(choice) for choice in known]
-        near = nearest(str(name), choices)
+        near = near or nearest(str(name), choices)
         self.kind, self.name, self.known, self.nearest = kind, name, tuple(choices), near
         place = f" in {where}" if where else ""
         meant = f"; did you mean {near}?" if near else ""

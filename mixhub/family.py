@@ -460,16 +460,21 @@ class Family(Spec):
         given = {"seed": seed, "index": index}
         other = "index" if kind == "seed" else "seed"
         if given[other] is not None:
-            raise UsageError(f"{self.name} has {_plural(kind)}, not {_plural(other)}", hint=f"give --{kind}")
+            raise UsageError(f"{self.name} has {_plural(kind)}, not {_plural(other)}", hint=f"give one of its {_plural(kind)}: {self._shown_numbers()}")
         number = given[kind]
         if number is None:
-            raise UsageError(f"which {kind} of {self.name}?", hint=f"give --{kind}, one of {self._shown_numbers()}")
+            raise UsageError(f"which {kind} of {self.name}?", hint=f"it has {_plural(kind)} {self._shown_numbers()}")
         for revision, known in self._names():
             if known == number:
                 return self._run(revision, number)
         closest = min(self.revisions.numbers, key=lambda known: abs(known - number))
         raise UnknownNameError(
-            kind, number, [closest], where=self.name, hint=f"{self.name} has {_plural(kind)} {self._shown_numbers()}"
+            kind,
+            number,
+            self.revisions.numbers,
+            near=str(closest),
+            where=self.name,
+            hint=f"{self.name} has {_plural(kind)} {self._shown_numbers()}",
         )
 
     def _run(self, revision: str, number: int) -> Run:

@@ -186,6 +186,7 @@ def _rule(kind: str, message: str, value: object, context: Mapping[str, Any]) ->
         "literal_error": f"must be one of {context.get('expected')}",
         "tuple_type": "must be a list",
         "mapping_type": "must be a mapping of keys to values",
+        "dict_type": "must be a mapping of keys to values",
         "model_type": "must be a mapping of keys to values",
         "string_pattern_mismatch": f"must match {context.get('pattern')}",
         "too_short": "must not be empty",

@@ -1,0 +1,1 @@
+"""Facts to metadata to text: the card of a family, and of each of its revisions."""

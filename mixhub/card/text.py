@@ -1,0 +1,116 @@
+"""Markdown that holds whatever a specification says, and stays one heading, one cell, one link."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+
+class Markdown(str):
+    """Text that is Markdown already; any other text is escaped before it enters a card."""
+
+    __slots__ = ()
+
+
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "\\": "&#92;", "$": "&#36;"}
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~#$]|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
+_BLOCK_START = re.compile(r"(?:[-+=:]|\d{1,9}(?=[.)](?:\s|$)))")
+_URL_SAFE = "!#$%&'*+,/:=?@-._~"
+
+
+def plain(value: object) -> str:
+    """Text on one line: white space is a single space, control characters are gone."""
+    shown = (c if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs") else "" for c in str(value))
+    return " ".join("".join(shown).split())
+
+
+def escape(value: object) -> Markdown:
+    """Markdown that shows `value` as it is, in a paragraph, a heading, a list or the cell of a table."""
+    if isinstance(value, Markdown):
+        return value
+    text = _SPECIAL.sub(_escaped, plain(value))
+    if start := _BLOCK_START.match(text):
+        text = f"\\{text}" if start.end() == 1 and not text[0].isdigit() else f"{start[0]}\\{text[start.end() :]}"
+    return Markdown(text)
+
+
+def code(value: object) -> Markdown:
+    """A code span."""
+    text = plain(value)
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if text.startswith("`") or text.endswith("`") or not text else ""
+    return Markdown(f"{fence}{space}{text}{space}{fence}")
+
+
+def link(text: object, address: str) -> Markdown:
+    """A link to a web address; what is no web address is shown beside the text."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+        return Markdown(f"{escape(text)} ({escape(address)})")
+    return Markdown(f"[{escape(text)}]({quote(plain(address), safe=_URL_SAFE)})")
+
+
+def block(text: str, language: str = "") -> Markdown:
+    """A fenced block of code."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").strip("\n")
+    longest = max(map(len, re.findall("`+", lines)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markdown(f"{fence}{language}\n{lines}\n{fence}")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text; cells that are no Markdown yet are escaped when it is written."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    """Columns that are aligned to the right."""
+
+    def markdown(self) -> Markdown:
+        """The table in the form that GitHub and the Hub read."""
+        from tabulate import tabulate
+
+        return Markdown(
+            tabulate(
+                [[_cell(value) for value in row] for row in self.rows],
+                headers=[_cell(header) for header in self.headers],
+                tablefmt="pipe",
+                disable_numparse=True,
+                colalign=["right" if column in self.numeric else "left" for column in range(len(self.headers))],
+            )
+        )
+
+
+def without_empty_columns(table: Table, empty: str) -> Table:
+    """The table without the columns that hold nothing but `empty`; the first column stays."""
+    kept = [c for c in range(len(table.headers)) if c == 0 or any(row[c] != empty for row in table.rows)]
+    return Table(
+        tuple(table.headers[c] for c in kept),
+        tuple(tuple(row[c] for c in kept) for row in table.rows),
+        frozenset(new for new, old in enumerate(kept) if old in table.numeric),
+    )
+
+
+def listed(values: Sequence[str]) -> Markdown:
+    """`a, b and c`."""
+    shown = [escape(value) for value in values]
+    return Markdown(" and ".join(", ".join(shown).rsplit(", ", 1)) if len(shown) > 1 else "".join(shown))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character == "&":
+        return "&amp;"
+    return _ENTITIES.get(character, f"\\{character}")
+
+
+def _cell(value: str) -> str:
+    return re.sub(r"(?<!\\)\|", r"\\|", escape(value))

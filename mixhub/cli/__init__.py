@@ -1,0 +1,20 @@
+"""The command line: each command parses, opens the endpoint, calls the library, and shows what came of it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs a command. A mistake of the user's gets message and hint, and status 2; a bug keeps its traceback."""
+    from mixhub.cli.app import app
+    from mixhub.cli.console import show_error
+    from mixhub.errors import MixhubError
+
+    try:
+        app()
+    except MixhubError as error:
+        show_error(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,138 @@
+"""How commands show: facts and tables on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mixhub.errors import MixhubError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from mixhub.progress import Progress
+
+_WIDTH_WITHOUT_TERMINAL = 132
+
+
+def console() -> Console:
+    """Standard output."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False, soft_wrap=False)
+
+
+def say(line: str) -> None:
+    """Prints one line as it is."""
+    print(line, flush=True)
+
+
+def show_error(error: MixhubError) -> None:
+    """Prints message and hint of a user's mistake."""
+    for line in error.message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """Prints a table; columns whose cells are all numbers or end in a unit are set to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD if any(columns) else None,
+        show_header=any(columns),
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    for number, column in enumerate(columns):
+        numeric = bool(rows) and all(_is_figure(row[number]) for row in rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console().print(table)
+
+
+def show_figures(
+    rows: Sequence[str], columns: Sequence[str], figures: Mapping[tuple[str, str], str], *, title: str, corner: str
+) -> None:
+    """Prints figures by (row, column), `-` where there is none; the longer side goes down the page."""
+    if len(columns) > len(rows):
+        rows, columns = columns, rows
+        figures = {(row, column): figure for (column, row), figure in figures.items()}
+    table = [(row, *(figures.get((row, column), "-") for column in columns)) for row in rows]
+    show_table([corner, *columns], table, title=title)
+
+
+def bytes_shown(count: float) -> str:
+    """`1.5 MB` for 1,500,000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def count_shown(count: float) -> str:
+    """`26.2B` for 26,214,400,000."""
+    for unit in ("", "k", "M", "B"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g}T"
+
+
+def progress() -> Progress:
+    """Bars on standard error where it is a terminal, else nothing."""
+    from mixhub.progress import SILENT
+
+    return _Bars() if sys.stderr.isatty() else SILENT
+
+
+class _Bars:
+    """mixhub's progress, drawn by rich."""
+
+    @contextmanager
+    def start(self, what: str, total: int | None, unit: str) -> Iterator[_Bar]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+            yield _Bar(bars, bars.add_task(what, total=total, rate="", note=""), unit)
+
+
+class _Bar:
+    def __init__(self, bars: RichProgress, task: TaskID, unit: str) -> None:
+        self._bars, self._task, self._unit = bars, task, unit
+
+    def advance(self, amount: int = 1, note: str | None = None) -> None:
+        self._bars.advance(self._task, amount)
+        task = self._bars.tasks[self._task]
+        if task.elapsed:
+            self._bars.update(self._task, rate=f"{task.completed / task.elapsed:.3g} {self._unit}s/s")
+        if note is not None:
+            self._bars.update(self._task, note=note)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, (int, float)) or str(value)[:1].isdigit()

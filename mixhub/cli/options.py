@@ -1,0 +1,65 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mixhub.endpoint import Endpoint
+    from mixhub.family import Family, Run
+    from mixhub.workspace import Workspace
+
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's seed.", metavar="N", min=0)]
+IndexOption = Annotated[
+    int | None,
+    typer.Option("--index", help="The run's index, in families with one mixture per index.", metavar="N", min=0),
+]
+FamilyOption = Annotated[
+    str | None, typer.Option("--family", help="Another family than the workspace's.", metavar="NAME")
+]
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="The workspace; else MIXHUB_WORKSPACE, else the nearest at or above here.",
+        metavar="DIR",
+    ),
+]
+HubOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hub", help="`local` or an address; else MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT, huggingface.co.", metavar="HUB"
+    ),
+]
+
+
+def open_workspace(folder: Path | None) -> Workspace:
+    """The workspace that `--workspace` means."""
+    from mixhub.workspace import Workspace
+
+    return Workspace.open(folder) if folder is not None else Workspace.find()
+
+
+def chosen_run(family: Family, seed: int | None, index: int | None) -> Run:
+    """The run that `--seed` or `--index` means."""
+    return family.run(seed=seed, index=index)
+
+
+@contextmanager
+def open_hub(option: str | None, workspace: Workspace) -> Iterator[Endpoint]:
+    """The endpoint that `--hub` means, for the block; says which it is."""
+    from mixhub.cli.console import say
+    from mixhub.endpoint import choose_hub
+    from mixhub.hub.opening import opened
+
+    choice = choose_hub(option, os.environ, workspace.config.hub)
+    with opened(choice, workspace) as endpoint:
+        say(f"hub: {endpoint} (from {choice.source})")
+        yield endpoint

@@ -1,0 +1,32 @@
+"""`mixhub train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, chosen_run, open_workspace
+
+
+def train(
+    seed: SeedOption = None,
+    index: IndexOption = None,
+    device: Annotated[str | None, typer.Option(help="`cpu` or `cuda`; else the best there is.", metavar="NAME")] = None,
+    family: FamilyOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train one run, from its last checkpoint if there is one, and export its weights.
+
+    Makes no request: `mixhub data pack` comes before. Several processes: `torchrun --nproc-per-node 8 -m mixhub train
+    --seed 1`.
+    """
+    from mixhub.cli.console import progress, say
+    from mixhub.cli.steps import train_run
+
+    place = open_workspace(workspace)
+    chosen = place.family(family)
+    run = chosen_run(chosen, seed, index)
+    export = train_run(place, chosen, run, device, progress())
+    say(f"{run.revision}: export in {export}")
+    say(f"next: mixhub evaluate --{run.kind} {run.number}")

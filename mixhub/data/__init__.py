@@ -1,0 +1,1 @@
+"""Text to token shards, the order of samples, and batches."""

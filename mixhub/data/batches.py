@@ -1,0 +1,115 @@
+"""Token shards as sequences, and sequences as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mixhub.data.corpus import Split
+from mixhub.data.order import Order
+from mixhub.data.pack import check_shards, read_manifest
+from mixhub.errors import CorpusError, RunError
+from mixhub.family import Training
+
+Tokens = npt.NDArray[np.int64]
+
+
+class TokenShards:
+    """A folder of token shards, mapped into memory.
+
+    A domain is one stream of tokens. Its sequence j is the `sequence_length` + 1 tokens from j × `sequence_length` on:
+    the targets of a sequence are its inputs shifted by one, so neighbours share one token.
+    """
+
+    def __init__(self, folder: Path, sequence_length: int) -> None:
+        self.folder = folder
+        self.sequence_length = sequence_length
+        self.manifest = read_manifest(folder)
+        check_shards(self.manifest, folder)
+        self._maps: dict[str, np.memmap[tuple[int, ...], np.dtype[np.uint16 | np.uint32]]] = {}
+
+    def sequences(self, split: Split, domain: str) -> int:
+        """Whole sequences of a domain; raises CorpusError when it has none."""
+        tokens = self.manifest.domains(split)[domain].tokens
+        count = (tokens - 1) // self.sequence_length
+        if count < 1:
+            raise CorpusError(
+                f"{self.folder / split / domain}: {tokens} tokens, too few for one sequence of "
+                f"{self.sequence_length} and its last target",
+                hint=f"add text to {split}/{domain}, give the domain a weight of 0, or lower training.sequence_length",
+                domain=domain,
+            )
+        return count
+
+    def sequence(self, split: Split, domain: str, index: int) -> Tokens:
+        """(T + 1,), tokens of one sequence."""
+        start = index * self.sequence_length
+        stop = start + self.sequence_length + 1
+        parts = []
+        offset = 0
+        for shard in self.manifest.domains(split)[domain].shards:
+            if start < offset + shard.tokens and stop > offset:
+                parts.append(self._map(shard.file)[max(0, start - offset) : stop - offset])
+            offset += shard.tokens
+        return np.concatenate(parts).astype(np.int64)
+
+    def _map(self, file: str) -> np.memmap[tuple[int, ...], np.dtype[np.uint16 | np.uint32]]:
+        if file not in self._maps:
+            dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
+            self._maps[file] = np.memmap(self.folder / file, dtype=dtype, mode="r")
+        return self._maps[file]
+
+
+class TrainingBatches:
+    """The batches of one process.
+
+    Step s takes the samples s × `global_batch_size` and on. They are dealt out in micro-batches: first one to each
+    process, then the next micro-step's. So the samples of a step are the same for any number of processes.
+
+    Args:
+        shards: where the tokens are.
+        order: which sequence each sample is; its domains are domain keys.
+        prefix: what a domain key has before the name of the domain.
+        training: gives the batch sizes.
+        rank: number of this process, from 0.
+        world: processes in all.
+
+    Raises:
+        RunError: the global batch cannot be dealt out evenly.
+    """
+
+    def __init__(
+        self, shards: TokenShards, order: Order, prefix: str, training: Training, *, rank: int, world: int
+    ) -> None:
+        size, micro = training.global_batch_size, training.micro_batch_size
+        if size % (micro * world):
+            raise RunError(
+                f"training.global_batch_size = {size}: must be a multiple of micro_batch_size × processes, "
+                f"{micro} × {world}",
+                hint="train with another number of processes, or change training.micro_batch_size",
+            )
+        self._shards, self._order, self._prefix = shards, order, prefix
+        self._size, self._micro, self._rank, self._world = size, micro, rank, world
+        self.micro_steps = size // (micro * world)
+
+    def batch(self, step: int, micro_step: int) -> Tokens:
+        """(B, T + 1), one micro-batch of this process; `step` counts updates made so far."""
+        start = step * self._size + (micro_step * self._world + self._rank) * self._micro
+        sequences = [
+            self._shards.sequence("train", key.removeprefix(self._prefix), index)
+            for key, index in self._order.samples(start, start + self._micro)
+        ]
+        return np.stack(sequences)
+
+
+def validation_batches(
+    shards: TokenShards, domain: str, most: int, batch_size: int, *, rank: int, world: int
+) -> Iterator[Tokens]:
+    """(≤ B, T + 1) each: this process's part of the first `most` sequences of a validation domain, or of all it has."""
+    count = min(most, shards.sequences("valid", domain))
+    for start in range(rank * batch_size, count, world * batch_size):
+        stop = min(count, start + batch_size)
+        yield np.stack([shards.sequence("valid", domain, index) for index in range(start, stop)])

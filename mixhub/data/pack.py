@@ -1,0 +1,377 @@
+"""Text to token shards: documents, each ended by the eos token, one after another, a folder a domain."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+
+from pydantic import Field
+
+from mixhub.data.corpus import SPLITS, Corpus, Row, Split, required_domains
+from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, tokenizer_sha256
+from mixhub.errors import CorpusError
+from mixhub.family import Family, Tokenizer
+from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json
+from mixhub.lineage import Sha256, file_sha256
+from mixhub.progress import SILENT, Bar, Progress
+from mixhub.spec import FrozenList, FrozenMap, Spec
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MANIFEST_FILE = "manifest.json"
+TOKENIZER_FOLDER = "tokenizer"
+SHARD_TOKENS = 64 * 2**20
+"""Tokens of a shard, at most."""
+
+_BATCH_DOCUMENTS = 1024
+_BATCH_BYTES = 4 * 2**20
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class SourceFile(Spec):
+    """A file of the corpus as it was when it was packed."""
+
+    name: str
+    """Path relative to the corpus."""
+    size: Count
+    """Bytes."""
+    content_sha256: Sha256
+    """Hash of its bytes."""
+
+
+class Shard(Spec):
+    """A file of tokens."""
+
+    file: str
+    """Path relative to the manifest."""
+    tokens: Count
+    """How many it holds."""
+    content_sha256: Sha256
+    """Hash of its bytes."""
+
+
+class PackedDomain(Spec):
+    """One domain of a split."""
+
+    documents: Count
+    """Documents, each with its eos token."""
+    tokens: Count
+    """Tokens of all shards, eos tokens included."""
+    shards: FrozenList[Shard]
+    """One stream of tokens, cut anywhere."""
+    sources: FrozenList[SourceFile]
+    """What it was made from."""
+
+
+class Manifest(Spec):
+    """What a folder of token shards holds."""
+
+    format: Literal[1] = 1
+    """Version of the folder's layout."""
+    corpus: str
+    """Name of the corpus."""
+    tokenizer: Tokenizer
+    """The tokenizer, as the family describes it."""
+    tokenizer_sha256: Sha256
+    """Hash of `tokenizer/tokenizer.json`."""
+    dtype: Literal["uint16", "uint32"]
+    """Of each token, little-endian."""
+    eos_id: Count
+    """Id that ends each document."""
+    train: FrozenMap[str, PackedDomain]
+    """Training domains, without prefix."""
+    valid: FrozenMap[str, PackedDomain]
+    """Validation domains, without prefix."""
+
+    def domains(self, split: Split) -> Mapping[str, PackedDomain]:
+        """The domains of a split."""
+        return self.train if split == "train" else self.valid
+
+    def for_family(self, family: Family) -> Manifest:
+        """The part that a family reads; its `sha256` does not change when other families' domains are packed beside.
+
+        Raises:
+            CorpusError: the tokens were made for another corpus or tokenizer, or lack domains.
+        """
+        _same_tokenizer(self, family, f"tokens of {self.corpus}")
+        wanted = required_domains(family)
+        missing = [
+            f"{split}/{domain}" for split in SPLITS for domain in wanted[split] if domain not in self.domains(split)
+        ]
+        if missing:
+            raise CorpusError(
+                f"tokens of {self.corpus}: no {', '.join(missing)}, which {family.name} needs",
+                hint=f"pack the corpus for {family.name}: mixhub train does so where data/{self.corpus}/ is there",
+                missing=tuple(missing),
+            )
+        kept: dict[str, object] = {
+            split: {domain: self.domains(split)[domain] for domain in wanted[split]} for split in SPLITS
+        }
+        return self.model_copy(update=kept)
+
+
+def read_manifest(tokens: Path) -> Manifest:
+    """The manifest of a folder of token shards; raises CorpusError when there is none, SpecError when it is wrong."""
+    path = tokens / MANIFEST_FILE
+    return Manifest.from_data(read_json(path, CorpusError), str(path))
+
+
+def pack(
+    family: Family,
+    corpus: Path,
+    destination: Path,
+    *,
+    tokenizer_folder: Path | None = None,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """Makes the token shards that a family needs, or finds that they are there.
+
+    Each document is its tokens and one eos token; there is no bos token. The eos token's text within a document becomes
+    its id too, as in the original runs. Training and validation domains that no run of the family reads are not packed.
+    The folder appears whole or not at all; domains that were packed for another family stay in it.
+
+    Args:
+        family: says which domains, and the tokenizer.
+        corpus: folder with `train/` and `valid/`.
+        destination: `train/<domain>/00000.bin`, `valid/<domain>/00000.bin` (raw little-endian uint16, or uint32 where
+            the vocabulary needs it), `tokenizer/` and `manifest.json`.
+        tokenizer_folder: the fetched tokenizer, for a family that names a repo; else one is trained on the corpus.
+        progress: counts bytes of text.
+
+    Returns:
+        The manifest of the whole folder.
+
+    Raises:
+        CorpusError: files are missing or malformed, a domain has no text, or `destination` was made from other text or
+            for another tokenizer.
+    """
+    text = Corpus.open(corpus)
+    wanted = required_domains(family)
+    text.require(wanted)
+    with locked(destination.parent / ".lock", f"{destination.parent} is being written", timeout=-1):
+        clear_leftovers(destination.parent)
+        there = read_manifest(destination) if destination.exists() else None
+        if there is not None:
+            _same_tokenizer(there, family, str(destination))
+            check_shards(there, destination)
+            _same_sources(there, text, wanted, destination)
+            if all(domain in there.domains(split) for split in SPLITS for domain in wanted[split]):
+                return there
+        with new_folder(destination) as building:
+            if there is None:
+                make_tokenizer(family, text, building / TOKENIZER_FOLDER, tokenizer_folder)
+            else:
+                _link(destination, building)
+            manifest = _pack_into(building, family, text, there, wanted, progress)
+            write_json(building / MANIFEST_FILE, manifest.to_data())
+    return manifest
+
+
+def check_shards(manifest: Manifest, tokens: Path) -> None:
+    """Raises CorpusError when a shard is missing or not of its size."""
+    width = int(manifest.dtype.removeprefix("uint")) // 8
+    for split in SPLITS:
+        for domain in manifest.domains(split).values():
+            for shard in domain.shards:
+                path = tokens / shard.file
+                size = path.stat().st_size if path.is_file() else None
+                if size != shard.tokens * width:
+                    found = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
+                    raise CorpusError(f"{path}: the shard {found}", hint=_remake(tokens), path=path)
+
+
+def _pack_into(
+    building: Path,
+    family: Family,
+    text: Corpus,
+    there: Manifest | None,
+    wanted: Mapping[Split, list[str]],
+    progress: Progress,
+) -> Manifest:
+    from tokenizers import Tokenizer as FastTokenizer
+
+    tokenizer = FastTokenizer.from_file(str(building / TOKENIZER_FOLDER / TOKENIZER_FILE))
+    eos = eos_id(tokenizer, family)
+    dtype: Literal["uint16", "uint32"] = "uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32"
+    packed = {split: dict(there.domains(split)) if there else {} for split in SPLITS}
+    new = [(split, domain) for split in SPLITS for domain in wanted[split] if domain not in packed[split]]
+    total = sum(text.size(split, domain) for split, domain in new)
+    with progress.start(f"pack {family.data.corpus}", total, "byte") as bar:
+        for split, domain in new:
+            encoded = _encoded(tokenizer, _reported(text.rows(split, domain), bar, domain), eos)
+            packed[split][domain] = _pack_domain(building, split, domain, encoded, dtype, text)
+    return Manifest(
+        corpus=family.data.corpus,
+        tokenizer=family.tokenizer,
+        tokenizer_sha256=tokenizer_sha256(building / TOKENIZER_FOLDER),
+        dtype=dtype,
+        eos_id=eos,
+        train=dict(sorted(packed["train"].items())),
+        valid=dict(sorted(packed["valid"].items())),
+    )
+
+
+def _reported(rows: Iterator[Row], bar: Bar, domain: str) -> Iterator[Row]:
+    for row in rows:
+        yield row
+        bar.advance(row.size, note=domain)
+
+
+def _encoded(tokenizer: tokenizers.Tokenizer, rows: Iterable[Row], eos: int) -> Iterator[list[int]]:
+    for batch in _batches(rows):
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            yield [*encoding.ids, eos]
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for row in rows:
+        batch.append(row.text)
+        size += row.size
+        if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _pack_domain(
+    building: Path, split: Split, domain: str, encoded: Iterator[list[int]], dtype: str, text: Corpus
+) -> PackedDomain:
+    writer = _ShardWriter(building, f"{split}/{domain}", dtype)
+    documents = 0
+    with writer:
+        for ids in encoded:
+            writer.write(ids)
+            documents += 1
+    if writer.tokens == documents:
+        files = ", ".join(path.name for path in text.files[split][domain])
+        raise CorpusError(
+            f"{text.path / split}: the domain {domain} has no text (in {files})",
+            hint="add text, or give the domain a weight of 0",
+            domain=domain,
+        )
+    sources = tuple(_source(text, path) for path in text.files[split][domain])
+    return PackedDomain(documents=documents, tokens=writer.tokens, shards=tuple(writer.shards), sources=sources)
+
+
+class _ShardWriter:
+    """Writes one stream of tokens as shards of at most SHARD_TOKENS."""
+
+    def __init__(self, building: Path, folder: str, dtype: str) -> None:
+        self._building, self._folder, self._dtype = building, folder, dtype
+        self._file: BinaryIO | None = None
+        self._left = 0
+        self._hash = hashlib.sha256()
+        self.shards: list[Shard] = []
+        self.tokens = 0
+        (building / folder).mkdir(parents=True)
+
+    def __enter__(self) -> _ShardWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def write(self, ids: Sequence[int]) -> None:
+        import numpy as np
+
+        tokens = np.asarray(ids, dtype=np.dtype(self._dtype).newbyteorder("<"))
+        while len(tokens):
+            if self._file is None:
+                self._open()
+            part, tokens = tokens[: self._left], tokens[self._left :]
+            data = part.tobytes()
+            assert self._file is not None
+            self._file.write(data)
+            self._hash.update(data)
+            self._left -= len(part)
+            self.tokens += len(part)
+            if not self._left:
+                self._close()
+
+    def _name(self) -> str:
+        return f"{self._folder}/{len(self.shards):05d}.bin"
+
+    def _open(self) -> None:
+        self._file = (self._building / self._name()).open("xb")
+        self._left, self._hash = SHARD_TOKENS, hashlib.sha256()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            tokens = SHARD_TOKENS - self._left
+            self.shards.append(Shard(file=self._name(), tokens=tokens, content_sha256=self._hash.hexdigest()))
+
+
+def _source(text: Corpus, path: Path) -> SourceFile:
+    return SourceFile(
+        name=path.relative_to(text.path).as_posix(), size=path.stat().st_size, content_sha256=file_sha256(path)
+    )
+
+
+def _same_tokenizer(manifest: Manifest, family: Family, place: str) -> None:
+    pairs: list[tuple[str, object, object]] = [("data.corpus", manifest.corpus, family.data.corpus)]
+    ours = family.tokenizer.to_data()
+    theirs = manifest.tokenizer.to_data()
+    pairs += [(f"tokenizer.{key}", theirs.get(key), ours.get(key)) for key in sorted({*ours, *theirs})]
+    for key, packed, wanted in pairs:
+        if packed != wanted:
+            raise CorpusError(
+                f"{place}: packed with {key} = {packed!r}, but {family.name} says {wanted!r}",
+                hint="give the tokenizer another tokenizer.name in the family, or delete or rename the folder",
+                key=key,
+            )
+
+
+def _same_sources(manifest: Manifest, text: Corpus, wanted: Mapping[Split, list[str]], destination: Path) -> None:
+    for split in SPLITS:
+        for domain in wanted[split]:
+            if domain not in manifest.domains(split):
+                continue
+            packed = {source.name: source for source in manifest.domains(split)[domain].sources}
+            current = {path.relative_to(text.path).as_posix(): path for path in text.files[split][domain]}
+            for name in sorted({*packed, *current}):
+                if problem := _change(packed.get(name), current.get(name), text):
+                    raise CorpusError(
+                        f"{text.path / name}: {problem} since {destination} was packed from it",
+                        hint=_remake(destination),
+                        path=text.path / name,
+                    )
+
+
+def _change(packed: SourceFile | None, current: Path | None, text: Corpus) -> str | None:
+    if packed is None:
+        return "was added"
+    if current is None:
+        return "was removed"
+    if current.stat().st_size != packed.size or _source(text, current) != packed:
+        return "was changed"
+    return None
+
+
+def _remake(tokens: Path) -> str:
+    return f"delete or rename {tokens}, and it is packed anew; runs on the old tokens cannot go on with the new"
+
+
+def _link(source: Path, building: Path) -> None:
+    """Hard links, or copies where the disk has none; a run that reads the old folder goes on reading the same bytes."""
+    for path in source.rglob("*"):
+        target = building / path.relative_to(source)
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        elif path.name != MANIFEST_FILE:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                os.link(path, target)
+            if not target.exists():
+                shutil.copyfile(path, target)

@@ -1,0 +1,132 @@
+"""The tokenizer of a family: a byte-level BPE trained on the corpus, or one that exists."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixhub.data.corpus import Corpus
+from mixhub.errors import CorpusError
+from mixhub.family import Family
+
+if TYPE_CHECKING:
+    import tokenizers
+
+TOKENIZER_FILE = "tokenizer.json"
+SAMPLE_CHARACTERS = 4_000_000
+"""Text of each domain that a tokenizer is trained on, at most; the domain's first documents."""
+
+_PIECE_CHARACTERS = 10_000
+_PROBE = "The café's price: 12 + 7 = 19 €.\n\tdef f(x):\n\t\treturn x  # 数 🙂\n"
+
+
+def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Path | None = None) -> None:
+    """Writes the family's tokenizer to the new folder `destination`, as a Transformers fast tokenizer.
+
+    Args:
+        family: says the number of ids, the eos token, and the context length.
+        corpus: what it is trained on, when the family names no repo: all its training domains, so that families that
+            share the corpus share the tokenizer.
+        destination: gets `tokenizer.json` and `tokenizer_config.json`.
+        source: folder with the `tokenizer.json` of the repo that the family names; that file is copied as it is.
+
+    Raises:
+        CorpusError: the corpus is too small for so many ids, `source` is missing or not wanted, or its tokenizer is
+            not what the family says.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    if source is None:
+        if family.tokenizer.repo_id is not None:
+            raise CorpusError(
+                f"{family.name}: the tokenizer {family.tokenizer.repo_id} must be fetched before the corpus is packed",
+                hint=f"hf download {family.tokenizer.repo_id} tokenizer.json tokenizer_config.json",
+            )
+        tokenizer = _trained(family, corpus)
+    else:
+        tokenizer = Tokenizer.from_file(str(_tokenizer_file(source)))
+    _check(tokenizer, family, source or corpus.path)
+    eos = family.tokenizer.eos_token
+    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        bos_token=eos,
+        eos_token=eos,
+        pad_token=eos,
+        model_max_length=family.architecture.max_position_embeddings,
+        clean_up_tokenization_spaces=False,
+    )
+    wrapped.save_pretrained(destination)
+    if source is not None:
+        shutil.copyfile(_tokenizer_file(source), destination / TOKENIZER_FILE)
+
+
+def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
+    """Id of the family's eos token; raises CorpusError when the tokenizer has no such token."""
+    found: int | None = tokenizer.token_to_id(family.tokenizer.eos_token)
+    if found is None:
+        raise CorpusError(
+            f"tokenizer {family.tokenizer.name} has no token {family.tokenizer.eos_token!r} (tokenizer.eos_token)",
+            hint="set tokenizer.eos_token in the family to a token that it has",
+        )
+    return found
+
+
+def _trained(family: Family, corpus: Corpus) -> tokenizers.Tokenizer:
+    """A byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) whose id 0 is the eos token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=family.tokenizer.vocab_size,
+        special_tokens=[family.tokenizer.eos_token],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_sample(corpus), trainer)
+    return tokenizer
+
+
+def _sample(corpus: Corpus) -> Iterator[str]:
+    for domain in corpus.domains("train"):
+        left = SAMPLE_CHARACTERS
+        for text in corpus.documents("train", domain):
+            for start in range(0, min(len(text), left), _PIECE_CHARACTERS):
+                yield text[start : min(start + _PIECE_CHARACTERS, left)]
+            left -= len(text)
+            if left <= 0:
+                break
+
+
+def _check(tokenizer: tokenizers.Tokenizer, family: Family, place: Path) -> None:
+    size, wanted = tokenizer.get_vocab_size(with_added_tokens=True), family.tokenizer.vocab_size
+    if size != wanted:
+        gives = "the tokenizer has" if family.tokenizer.repo_id else "the text gives"
+        raise CorpusError(
+            f"{place}: {gives} {size} ids, but tokenizer.vocab_size = {wanted}",
+            hint=f"set tokenizer.vocab_size: {size} in the family",
+            size=size,
+        )
+    eos_id(tokenizer, family)
+    ids = tokenizer.encode(_PROBE, add_special_tokens=False).ids
+    if (back := tokenizer.decode(ids, skip_special_tokens=False)) != _PROBE:
+        raise CorpusError(
+            f"{place}: the tokenizer loses text: {_PROBE!r} comes back as {back!r}", hint="take a byte-level tokenizer"
+        )
+
+
+def _tokenizer_file(folder: Path) -> Path:
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        raise CorpusError(f"{path}: no such file", hint="a tokenizer folder must hold tokenizer.json", path=path)
+    return path
+
+
+def tokenizer_sha256(folder: Path) -> str:
+    """sha256 of a folder's `tokenizer.json`."""
+    return hashlib.sha256(_tokenizer_file(folder).read_bytes()).hexdigest()

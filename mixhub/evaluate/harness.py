@@ -1,0 +1,256 @@
+"""lm-eval's own model class and evaluation loop, for one cell at a time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import ExportError, ResultsError, UsageError
+
+DTYPES = ("float32", "bfloat16", "float16")
+STDERR = "closed form, of means; metrics that lm-eval bootstraps have none"
+"""What is said in each cell of its standard errors."""
+
+# lm-eval's own defaults; they reach tasks that sample, and none of the suites' prompts.
+_PYTHON_SEED, _NUMPY_SEED, _TORCH_SEED = 0, 1234, 1234
+_LOGIT_BYTES = {"cpu": 2**30, "cuda": 2**33}
+_MOST_REQUESTS = 32
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What lm-eval found for one task at one shot count."""
+
+    results: dict[str, Any]
+    """lm-eval's result, without samples and without what depends on the machine or the hour."""
+    samples: list[dict[str, Any]]
+    """lm-eval's samples, one a document and filter."""
+
+
+def choose_device(device: str | None) -> str:
+    """`cuda` where there is one, else `cpu`; raises UsageError for a device that is not there."""
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device = {device!r}: must be cpu or cuda, or cuda:N", device=device)
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "device = 'cuda': this machine has no CUDA device, or its torch was built without", device=device
+        )
+    return device
+
+
+def choose_dtype(dtype: str | None, device: str) -> str:
+    """float32 on CPU and bfloat16 on CUDA unless said; raises UsageError for another dtype."""
+    if dtype is None:
+        return "bfloat16" if device.startswith("cuda") else "float32"
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype = {dtype!r}: must be one of {', '.join(DTYPES)}", dtype=dtype)
+    return dtype
+
+
+def load_model(export: Path, device: str, dtype: str) -> Any:
+    """lm-eval's HFLM over the model in an export; makes no request.
+
+    Raises:
+        ExportError: it is no causal language model, its weights are not whole, or its tokenizer does not fit.
+    """
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    class QuietLM(HFLM):  # type: ignore[misc]
+        """HFLM without its bar over requests, which has no other switch."""
+
+        def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+            return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+            return super().generate_until(requests, disable_tqdm=True)
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(export, local_files_only=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            export, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise _unloadable(export, f"{type(error).__name__}: {_first_line(error)}") from error
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if names := sorted(map(str, report.get(problem, ()))):
+            raise _unloadable(export, f"{problem.replace('_keys', '')} weights: {', '.join(names[:3])} ({len(names)})")
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise _unloadable(export, f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows")
+    model.to(device)
+    return QuietLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=_batch_size(model, device))
+
+
+def _batch_size(model: Any, device: str) -> int:
+    """Requests a forward pass. HFLM makes the logits of all positions, so they set the bound; never what memory is free,
+    for then the same export would not give the same figures."""
+    row = 4 * model.config.vocab_size * getattr(model.config, "max_position_embeddings", 2048)
+    return max(1, min(_MOST_REQUESTS, _LOGIT_BYTES[device.partition(":")[0]] // row))
+
+
+def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_seed: int) -> Measured:
+    """Evaluates one lm-eval task at one shot count.
+
+    Raises:
+        ResultsError: a log-likelihood or metric is not finite, or the task fixes another shot count.
+    """
+    from lm_eval.evaluator import evaluate
+    from lm_eval.loggers.utils import add_tokenizer_info
+
+    name = task.task_name
+    _set_shots(task, num_fewshot, fewshot_seed)
+    _seed()
+    try:
+        found = evaluate(
+            lm=lm,
+            task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
+            limit=limit,
+            # 0 leaves out every standard error; those with a closed form are put in below. The bootstrap would take
+            # hours for f1 (100,000 draws by default), in a pool of forked processes.
+            bootstrap_iters=0,
+            log_samples=True,
+        )
+    except OverflowError as error:
+        raise _not_finite(name, num_fewshot, f"a metric overflows ({error})") from error
+    samples: list[dict[str, Any]] = found.pop("samples")[name]
+    found.pop("group_subtasks", None)
+    _require_finite(name, num_fewshot, samples, found["results"][name])
+    found["results"][name] |= _stderrs(task, samples)
+    found["config"] = _model_config(lm, limit, fewshot_seed)
+    add_tokenizer_info(found, lm)
+    found["task_hashes"] = {name: _task_hash(samples)}
+    return Measured(found, [_as_logged(sample) for sample in samples])
+
+
+def _set_shots(task: Any, num_fewshot: int, fewshot_seed: int) -> None:
+    # lm-eval leaves a task that says 0 at 0 and goes on; its figure would stand under another shot count.
+    fixed = getattr(task, "_mixhub_fixed_shots", None)
+    if fixed is None:
+        fixed = task.get_config("num_fewshot") == 0
+        task._mixhub_fixed_shots = fixed
+    if fixed and num_fewshot:
+        raise ResultsError(
+            f"task {task.task_name}: its YAML fixes num_fewshot at 0, so there is no {num_fewshot}-shot cell",
+            hint="set evaluation.num_fewshot to [0], or give the task a YAML of its own without num_fewshot",
+        )
+    task.set_config("num_fewshot", num_fewshot)
+    task.set_fewshot_seed(seed=fewshot_seed)
+
+
+def _seed() -> None:
+    import numpy as np
+    import torch
+
+    random.seed(_PYTHON_SEED)
+    np.random.seed(_NUMPY_SEED)  # noqa: NPY002 - tasks draw from the global generator
+    torch.manual_seed(_TORCH_SEED)
+
+
+def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
+    """Standard errors that have a closed form, by lm-eval's own functions and under its keys."""
+    from lm_eval.api.metrics import acc_all, mean, stderr_for_metric
+
+    values: dict[tuple[str, str], list[Any]] = {}
+    for sample in samples:
+        for metric in sample["metrics"]:
+            values.setdefault((metric, sample["filter"]), []).append(sample[metric])
+    found = {}
+    for (metric, kind), items in values.items():
+        aggregation = task.aggregation().get(metric, mean)
+        if aggregation in (mean, acc_all) and len(items) > 1:
+            found[f"{metric}_stderr,{kind}"] = float(stderr_for_metric(aggregation, bootstrap_iters=1)(items))
+    return found
+
+
+def _model_config(lm: Any, limit: int | None, fewshot_seed: int) -> dict[str, Any]:
+    return {
+        "model": "hf",
+        "model_num_parameters": lm.model.num_parameters(),
+        "model_dtype": str(lm.model.dtype),
+        "batch_size": lm.batch_size,
+        "batch_sizes": [],
+        "device": lm.device.type,
+        "use_cache": None,
+        "limit": limit,
+        "bootstrap_iters": 0,
+        "gen_kwargs": None,
+        "random_seed": _PYTHON_SEED,
+        "numpy_seed": _NUMPY_SEED,
+        "torch_seed": _TORCH_SEED,
+        "fewshot_seed": fewshot_seed,
+    }
+
+
+def _task_hash(samples: Iterable[Mapping[str, str]]) -> str:
+    """lm-eval's hash of a task: of the hashes of all its documents, prompts and targets."""
+    from lm_eval.utils import hash_string
+
+    return str(hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples)))
+
+
+def _as_logged(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample in the layout of lm-eval's `samples_*.jsonl`, which datasets can load."""
+    from lm_eval.utils import sanitize_list
+
+    arguments = {
+        f"gen_args_{number}": {f"arg_{place}": part for place, part in enumerate(request)}
+        for number, request in enumerate(sample["arguments"])
+    }
+    return sample | {
+        "arguments": arguments,
+        "resps": sanitize_list(sample["resps"]),
+        "filtered_resps": sanitize_list(sample["filtered_resps"]),
+        "target": str(sample["target"]),
+    }
+
+
+def _require_finite(task: str, num_fewshot: int, samples: list[dict[str, Any]], metrics: Mapping[str, Any]) -> None:
+    for sample in samples:
+        if any(not math.isfinite(number) for number in _floats([sample["resps"], sample["filtered_resps"]])):
+            raise _not_finite(task, num_fewshot, f"a log-likelihood of document {sample['doc_id']}")
+    for key, value in metrics.items():
+        if any(not math.isfinite(number) for number in _floats(value)):
+            raise _not_finite(task, num_fewshot, f"{key} = {value}")
+
+
+def _floats(value: object) -> Iterable[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _floats(inner)
+
+
+def _not_finite(task: str, num_fewshot: int, what: str) -> ResultsError:
+    return ResultsError(
+        f"cell {task} {num_fewshot}-shot: not finite: {what}; nothing was written for it",
+        hint="the weights give NaN or infinity: look at the run's losses, or evaluate in float32 (--dtype float32)",
+        task=task,
+        num_fewshot=num_fewshot,
+    )
+
+
+def _unloadable(export: Path, what: str) -> ExportError:
+    return ExportError(
+        f"{export}: cannot be loaded as a causal language model: {what}",
+        hint="delete the folder and make it again: mixhub train --seed N (or --index N)",
+        path=export,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")

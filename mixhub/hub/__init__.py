@@ -1,0 +1,1 @@
+"""Repos, branches and commits: plan, push, verify and load, through huggingface_hub."""

@@ -1,0 +1,148 @@
+"""huggingface_hub for one endpoint, and its errors as ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mixhub.endpoint import HUGGINGFACE, Endpoint
+from mixhub.errors import (
+    HubError,
+    HubUnreachableError,
+    PushConflictError,
+    RepoNotFoundError,
+    RevisionNotFoundError,
+    nearest,
+)
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def client(endpoint: Endpoint) -> HfApi:
+    """The client of an endpoint; it sends the endpoint's token and no other."""
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint.url, token=endpoint.token, library_name="mixhub")
+
+
+def bypass_proxy_on_loopback() -> None:
+    """Adds loopback to NO_PROXY of this process, since HTTP_PROXY captures it otherwise."""
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+
+
+@contextmanager
+def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) -> Iterator[None]:
+    """Turns what huggingface_hub raises inside the block into our errors, which name repo, revision and endpoint."""
+    from huggingface_hub import errors
+
+    fields: dict[str, Any] = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
+    at = f" at {revision}" if revision else ""
+    try:
+        yield
+    except errors.OfflineModeIsEnabled:
+        raise HubUnreachableError(
+            f"{endpoint}: HF_HUB_OFFLINE is set, and {repo_id}{at} is not in the cache",
+            hint="unset HF_HUB_OFFLINE, or load it once where there is a network",
+            **fields,
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise revision_not_found(endpoint, repo_id, str(revision)) from None
+    except errors.GatedRepoError:
+        raise HubError(
+            f"{endpoint}: {repo_id} is gated, and this token has no access",
+            hint=f"ask for access at {endpoint.url}/{repo_id}, then: hf auth login",
+            **fields,
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise RepoNotFoundError(
+            f"{endpoint}: no repo {repo_id}, or it is private",
+            hint="check the name, and which hub: --hub, MIXHUB_HUB, mixhub.yaml or HF_ENDPOINT",
+            **fields,
+        ) from None
+    except errors.LocalEntryNotFoundError:
+        raise HubUnreachableError(
+            f"{endpoint}: cannot be reached, and {repo_id}{at} is not in the cache",
+            hint=_reach_hint(endpoint),
+            **fields,
+        ) from None
+    except errors.HfHubHTTPError as error:
+        raise _http_error(error, endpoint, repo_id, revision, fields) from None
+    except Exception as error:
+        if not _is_transport(error):
+            raise
+        raise unreachable(endpoint) from None
+
+
+def unreachable(endpoint: Endpoint) -> HubUnreachableError:
+    """What to say when nothing answers."""
+    return HubUnreachableError(f"{endpoint}: nothing answers there", hint=_reach_hint(endpoint), endpoint=endpoint.url)
+
+
+def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> RevisionNotFoundError:
+    """What to say of a revision that a repo does not have: those that it has, and the nearest."""
+    there = branches(endpoint, repo_id)
+    near = nearest(revision, there)
+    meant = f"; did you mean {near}?" if near else ""
+    shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
+    return RevisionNotFoundError(
+        f"{endpoint}: {repo_id} has no revision {revision!r}{meant}",
+        hint=f"it has: {shown}" if there else "it has no branches",
+        repo_id=repo_id,
+        revision=revision,
+        endpoint=endpoint.url,
+        revisions=tuple(there),
+    )
+
+
+def branches(endpoint: Endpoint, repo_id: str) -> list[str]:
+    """Names of a repo's branches and tags, in natural order."""
+    import re
+
+    with translated(endpoint, repo_id):
+        refs = client(endpoint).list_repo_refs(repo_id)
+    names = [ref.name for ref in (*refs.branches, *refs.tags)]
+    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+
+
+def _http_error(error: Any, endpoint: Endpoint, repo_id: str, revision: str | None, fields: dict[str, Any]) -> HubError:
+    status = getattr(error.response, "status_code", None)
+    branch = f" of branch {revision}" if revision else ""
+    if status == 412:
+        return PushConflictError(
+            f"{endpoint}: somebody pushed to {repo_id}{branch} meanwhile; nothing of this push is there",
+            hint="look at what came, then push again: the plan is made anew",
+            **fields,
+        )
+    if status in (401, 403):
+        return HubError(
+            f"{endpoint}: not allowed to do this with {repo_id} (status {status})",
+            hint="log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN",
+            **fields,
+        )
+    said = (error.server_message or str(error)).strip().splitlines()
+    return HubError(
+        f"{endpoint}: refused a request for {repo_id} (status {status}): {said[0] if said else 'no reason given'}",
+        hint="try again; if it stays, the hub is the place to ask",
+        **fields,
+    )
+
+
+def _is_transport(error: BaseException) -> bool:
+    """Whether the HTTP client below huggingface_hub (httpx or httpx2, by version) could not get an answer."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in (
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+    )
+
+
+def _reach_hint(endpoint: Endpoint) -> str:
+    return "check the address and the network; the embedded hub is: --hub local, or mixhub hub serve"

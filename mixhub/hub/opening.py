@@ -1,0 +1,77 @@
+"""From a choice of hub to an endpoint that answers: starts the embedded hub when `local` is meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mixhub.endpoint import HUGGINGFACE, LOCAL, Endpoint, HubChoice, cache_name
+from mixhub.errors import UsageError
+from mixhub.hub.client import bypass_proxy_on_loopback, unreachable
+from mixhub.workspace import Workspace
+
+
+@contextmanager
+def opened(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]:
+    """The endpoint of a choice, for the block.
+
+    `local` starts the embedded hub over the workspace's `hub/`. Another hub than huggingface.co is asked who it is:
+    an embedded hub has a store id, which names the folder of its downloads, and takes the local token.
+
+    Raises:
+        UsageError: `local` without a workspace.
+        HubUnreachableError: nothing answers.
+    """
+    if choice.value == LOCAL:
+        if workspace is None:
+            raise UsageError(
+                f"hub 'local' (from {choice.source}) is the embedded hub of a workspace, and there is none",
+                hint="give a workspace, or the address of a hub",
+            )
+        from mixhub.hubserver import LOCAL_TOKEN, serve
+
+        bypass_proxy_on_loopback()
+        with serve(workspace.hub) as hub:
+            yield Endpoint(hub.url, LOCAL_TOKEN, _downloads(workspace) / hub.store_id, f"local ({hub.url})")
+    elif choice.value == HUGGINGFACE:
+        yield Endpoint(HUGGINGFACE, choice.token)
+    else:
+        yield _identified(choice, workspace)
+
+
+def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
+    bypass_proxy_on_loopback()
+    store_id = _store_id(choice.value)
+    token = choice.token
+    if store_id and not token:
+        from mixhub.hubserver import LOCAL_TOKEN
+
+        token = LOCAL_TOKEN
+    return Endpoint(choice.value, token, _downloads(workspace) / (store_id or cache_name(choice.value)))
+
+
+def _store_id(url: str) -> str | None:
+    """The store id of an embedded hub; None for a hub of another make."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return None
+    try:
+        response = get_session().get(f"{url}/api/mixhub", timeout=10)
+        answer = response.json() if response.status_code == 200 else None
+    except ValueError:
+        return None
+    except Exception:
+        raise unreachable(Endpoint(url)) from None
+    store_id = answer.get("store_id") if isinstance(answer, dict) else None
+    return store_id if isinstance(store_id, str) and store_id.isalnum() else None
+
+
+def _downloads(workspace: Workspace | None) -> Path:
+    """Where downloads of hubs other than huggingface.co are kept, a folder a hub."""
+    if workspace is not None:
+        return workspace.cache / "downloads"
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    return Path(home) / "mixhub"

@@ -1,0 +1,76 @@
+"""What was pushed where: the only place on disk that knows commits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mixhub.endpoint import LOCAL, Endpoint
+from mixhub.files import locked, read_json, write_json
+from mixhub.lineage import Sha256
+from mixhub.spec import FrozenMap, Spec
+from mixhub.workspace import Workspace
+
+MAIN = "main"
+"""The branch of the family's card."""
+
+
+class Receipt(Spec):
+    """One push that the hub was seen to hold."""
+
+    commit: str
+    """The commit, 40 hexadecimal digits."""
+    weights_sha256: Sha256 | None = None
+    """The weights that it holds; None for the card on `main`."""
+    files: int
+    """Files of the branch."""
+    size: int
+    """Bytes of the branch."""
+
+
+class Receipts(Spec):
+    """The content of `receipts/push.json`: by hub, repo_id and branch."""
+
+    format: Literal[1] = 1
+    pushes: FrozenMap[str, FrozenMap[str, FrozenMap[str, Receipt]]] = Field(default_factory=dict, validate_default=True)
+
+
+def hub_key(endpoint: Endpoint) -> str:
+    """How receipts name a hub; the embedded hub of the workspace is `local`, whatever its port."""
+    return LOCAL if endpoint.name.startswith(LOCAL) else endpoint.url
+
+
+def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Receipt]:
+    """The receipts of a repo on a hub, by branch; empty when nothing was pushed there."""
+    return dict(_read(workspace).pushes.get(hub, {}).get(repo_id, {}))
+
+
+def pushed_commits(workspace: Workspace, hub: str, repo_id: str) -> dict[str, str]:
+    """The commit of each branch of runs that was pushed to a hub."""
+    return {
+        branch: receipt.commit for branch, receipt in read_receipts(workspace, hub, repo_id).items() if branch != MAIN
+    }
+
+
+def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256: str | None) -> dict[str, str]:
+    """The commit of a branch by hub, where it was pushed with these weights."""
+    receipts = {hub: repos.get(repo_id, {}).get(branch) for hub, repos in _read(workspace).pushes.items()}
+    return {
+        hub: receipt.commit
+        for hub, receipt in receipts.items()
+        if receipt is not None and receipt.weights_sha256 == weights_sha256
+    }
+
+
+def write_receipt(workspace: Workspace, hub: str, repo_id: str, branch: str, receipt: Receipt) -> None:
+    """Adds or replaces the receipt of a branch; several processes may do so at once."""
+    with locked(workspace.lock("receipts"), f"{workspace.push_receipts} is being written", timeout=30):
+        data = _read(workspace).to_data()
+        data["pushes"].setdefault(hub, {}).setdefault(repo_id, {})[branch] = receipt.to_data()
+        write_json(workspace.push_receipts, data)
+
+
+def _read(workspace: Workspace) -> Receipts:
+    path = workspace.push_receipts
+    return Receipts.from_data(read_json(path), str(path)) if path.exists() else Receipts()

@@ -1,0 +1,57 @@
+"""How far each run of a family is, read from disk alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mixhub.evaluate.results import counted, read_cells
+from mixhub.family import Family, Run
+from mixhub.hub.receipts import all_commits
+from mixhub.lineage import read_lineage
+from mixhub.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far one run is."""
+
+    revision: str
+    step: int | None
+    """Updates made, by the newest checkpoint or export; None when training never began."""
+    steps: int
+    """Updates of the whole run."""
+    weights_sha256: str | None
+    """Weights of the last step's export; None when there is none."""
+    cells: int
+    """Cells evaluated with these weights."""
+    cells_expected: int
+    """Cells of the suite."""
+    pushed: Mapping[str, str]
+    """Commit of its branch by hub, where these weights were pushed."""
+
+
+def family_status(workspace: Workspace, family: Family) -> list[RunStatus]:
+    """The state of every run of a family; makes no request.
+
+    Raises:
+        ResultsError, ExportError, SpecError: a file on disk is malformed; names it.
+    """
+    return [_run_status(workspace, family, run) for run in family.runs()]
+
+
+def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
+    folder = workspace.run_folder(run)
+    steps = family.training.steps
+    reached = max([*folder.checkpoint_steps(), *folder.export_steps()], default=None)
+    weights = read_lineage(folder.export(steps)).weights_sha256 if steps in folder.export_steps() else None
+    present, expected = counted(family, run, read_cells(workspace.results(run)), weights)
+    return RunStatus(
+        revision=run.revision,
+        step=reached,
+        steps=steps,
+        weights_sha256=weights,
+        cells=present,
+        cells_expected=expected,
+        pushed=all_commits(workspace, family.repo_id, run.revision, weights),
+    )

@@ -1,0 +1,1 @@
+"""Model, loss, loop, checkpoints and export."""

@@ -1,0 +1,165 @@
+"""A demo-like family with runs and cells, made up, for the tests of the card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mixhub.card.facts import FinalLosses, RunFacts
+from mixhub.evaluate.results import Cell, Provenance, read_cell
+from mixhub.family import Family, Run
+from mixhub.files import write_json
+from mixhub.lineage import Lineage
+from mixhub.workspace import Workspace
+from tests.tiny import tiny_family, tiny_workspace_yaml
+
+CHANGES: dict[str, Any] = {
+    "repo_id": "local/data-mixture-tiny",
+    "revisions": {"seeds": [1, 2]},
+    "evaluation": {
+        "tasks": [
+            {"name": "last_word", "title": "Last word", "config": "tasks/last_word.yaml"},
+            {"name": "sums", "title": "Sums", "config": "tasks/sums.yaml"},
+        ],
+        "num_fewshot": [0, 2],
+    },
+    "card": {
+        "title": "Tiny: two seeds of one data mixture",
+        "summary": "Two models, alike but for the seed.",
+        "purpose": "To see a card.",
+        "license": "mit",
+        "language": ["en"],
+        "tags": ["data-mixture"],
+        "limits": ["They are good for nothing."],
+    },
+}
+VALUES = {("last_word", 0): 0.25, ("last_word", 2): 0.5, ("sums", 0): 0.125, ("sums", 2): 0.0625}
+
+
+def family(**changes: Any) -> Family:
+    """The family of these tests."""
+    return tiny_family(**{**CHANGES, **changes})
+
+
+def digest(text: str) -> str:
+    """A sha256 that looks like one."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def lineage(of: Family, run: Run, **changes: Any) -> Lineage:
+    """The lineage of a run's last export."""
+    data: dict[str, Any] = {
+        "family": of.name,
+        "revision": run.revision,
+        "kind": run.kind,
+        "number": run.number,
+        "step": of.training.steps,
+        "steps": of.training.steps,
+        "tokens": of.training.tokens,
+        "init_seed": run.init_seed,
+        "order_seed": run.order_seed,
+        "train_config_sha256": digest("config"),
+        "corpus_sha256": digest("corpus"),
+        "tokenizer_sha256": digest("tokenizer"),
+        "initial_weights_sha256": digest(f"initial {run.revision}"),
+        "weights_sha256": digest(run.revision),
+        "device": "cpu",
+        "processes": 1,
+        "versions": {"torch": "2.13.0", "mixhub": "0.1.0"},
+    }
+    return Lineage.from_data({**data, **changes}, "lineage.json")
+
+
+def provenance(of: Family, run: Run, task: str, shots: int, **changes: Any) -> Provenance:
+    """What a cell was made from."""
+    data: dict[str, Any] = {
+        "family": of.name,
+        "revision": run.revision,
+        "kind": run.kind,
+        "number": run.number,
+        "step": of.training.steps,
+        "weights_sha256": digest(run.revision),
+        "tokenizer_sha256": digest("tokenizer"),
+        "task": task,
+        "task_sha256": digest(task),
+        "num_fewshot": shots,
+        "fewshot_seed": of.evaluation.fewshot_seed,
+        "dtype": "float32",
+        "device": "cpu",
+        "batch_size": 8,
+        "dataset": {"path": "json", "fingerprint": digest("data")},
+        "stderr": "closed form",
+        "samples_sha256": digest("samples"),
+        "versions": {"lm_eval": "0.4.13"},
+    }
+    return Provenance.from_data({**data, **changes}, "cell")
+
+
+def cell(of: Family, run: Run, task: str, shots: int, value: float, **changes: Any) -> Cell:
+    """A measured cell."""
+    return Cell(
+        path=Path(f"{task}.{shots}shot.json"),
+        provenance=provenance(of, run, task, shots, **changes),
+        metrics=MappingProxyType({"acc": value}),
+        stderrs=MappingProxyType({"acc": 0.01}),
+        higher_is_better=MappingProxyType({"acc": True}),
+        documents=64,
+        documents_in_split=64,
+        task_version="1",
+        task_hash=digest("prompts"),
+        seconds=1.0,
+    )
+
+
+def write_cell(made: Cell, folder: Path) -> Path:
+    """Writes a cell as lm-eval's JSON with our provenance."""
+    task = made.task
+    path = folder / made.path.name
+    write_json(
+        path,
+        {
+            "results": {task: {f"{name},none": value for name, value in made.metrics.items()}},
+            "versions": {task: int(made.task_version)},
+            "n-samples": {task: {"original": made.documents_in_split, "effective": made.documents}},
+            "higher_is_better": {task: dict(made.higher_is_better)},
+            "task_hashes": {task: made.task_hash},
+            "total_evaluation_time_seconds": str(made.seconds),
+            "mixhub": made.provenance.to_data(),
+        },
+    )
+    read_cell(path)
+    return path
+
+
+def evaluated(of: Family, run: Run, *, values: Mapping[tuple[str, int], float] = MappingProxyType(VALUES)) -> RunFacts:
+    """A trained and evaluated run; its scores differ from those of the other seeds."""
+    cells = tuple(cell(of, run, task, shots, value + run.number / 64) for (task, shots), value in values.items())
+    losses = FinalLosses(2.5 + run.number / 10, {"valid_prose": 2.25, "valid_sums": 1.75})
+    return RunFacts(run, lineage(of, run), losses, cells)
+
+
+def workspace(folder: Path, *, values: Mapping[tuple[str, int], float] = MappingProxyType(VALUES)) -> Workspace:
+    """A workspace in which all runs of the family lie as trained and evaluated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mixhub.yaml").write_text(tiny_workspace_yaml(**CHANGES), encoding="utf-8")
+    made = Workspace.open(folder)
+    of = made.family()
+    for run in of.runs():
+        facts = evaluated(of, run, values=values)
+        assert facts.lineage is not None
+        write_json(made.run_folder(run).export(of.training.steps) / "lineage.json", facts.lineage.to_data())
+        lines = [
+            {"step": 0, "validation": {"valid_prose": 5.5, "valid_sums": 5.25}},
+            {"step": 11, "loss": 3.5, "tokens": 1408},
+            {"step": 12, "loss": facts.losses.training, "tokens": 1536},
+            {"step": 12, "validation": dict(facts.losses.validation)},
+        ]
+        metrics = made.run_folder(run).metrics
+        metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        for one in facts.cells:
+            write_cell(one, made.results(run))
+    return made

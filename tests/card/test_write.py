@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mixhub.card.facts import gather
+from mixhub.card.render import render_family, render_revision
+from mixhub.card.write import write_cards
+from mixhub.errors import ExportError, ResultsError, RunError
+from tests.card import making
+
+
+def test_what_lies_on_disk_makes_the_same_cards(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    runs = [making.evaluated(family, run) for run in family.runs()]
+    paths = write_cards(workspace, family, commits={"seed-1": "a" * 40})
+    cards = tmp_path.resolve() / "cards" / "tiny"
+    assert paths == [cards / "README.md", cards / "seed-1" / "README.md", cards / "seed-2" / "README.md"]
+    assert paths[0].read_text(encoding="utf-8") == render_family(family, runs, commits={"seed-1": "a" * 40})
+    assert paths[1].read_text(encoding="utf-8") == render_revision(family, runs[0])
+    before = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in write_cards(workspace, family, commits={"seed-1": "a" * 40})] == before
+
+
+def test_cards_name_no_path_of_this_machine(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    for path in write_cards(workspace, workspace.family()):
+        assert str(tmp_path) not in path.read_text(encoding="utf-8")
+
+
+def test_results_of_other_weights_are_refused_and_the_old_cards_stay(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    before = [(path, path.read_bytes()) for path in write_cards(workspace, family)]
+    run = family.runs()[1]
+    foreign = making.digest("other weights")
+    for (task, shots), value in making.VALUES.items():
+        changed = making.cell(family, run, task, shots, value, weights_sha256=foreign)
+        making.write_cell(changed, workspace.results(run))
+    with pytest.raises(ResultsError, match=r"tiny/seed-2/last_word\.0shot: ") as caught:
+        write_cards(workspace, family)
+    assert foreign in caught.value.message
+    assert making.digest("seed-2") in caught.value.message
+    assert caught.value.hint is not None
+    assert "mixhub evaluate --seed 2" in caught.value.hint
+    assert [(path, path.read_bytes()) for path, _ in before] == before
+
+
+def test_results_without_an_export_are_refused(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    run = family.runs()[0]
+    export = workspace.run_folder(run).export(family.training.steps)
+    (export / "lineage.json").unlink()
+    with pytest.raises(ExportError, match=r"lineage\.json"):
+        write_cards(workspace, family)
+    export.rmdir()
+    with pytest.raises(ResultsError, match="seed-1 has no export"):
+        write_cards(workspace, family)
+    assert not workspace.card(family).exists()
+
+
+def test_a_run_without_export_and_results_has_no_card_of_its_own(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    run = family.runs()[1]
+    export = workspace.run_folder(run).export(family.training.steps)
+    (export / "lineage.json").unlink()
+    export.rmdir()
+    for path in workspace.results(run).iterdir():
+        path.unlink()
+    paths = write_cards(workspace, family)
+    assert [path.parent.name for path in paths] == ["tiny", "seed-1"]
+
+
+def test_losses_are_those_of_the_export(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    run = family.runs()[0]
+    with workspace.run_folder(run).metrics.open("a", encoding="utf-8") as file:
+        file.write('{"step": 13, "loss": 1.0}\n{"step": 13, "loss": 0.')
+    losses = gather(workspace, family)[0].losses
+    assert losses.training == 2.6
+    assert dict(losses.validation) == {"valid_prose": 2.25, "valid_sums": 1.75}
+
+
+def test_a_malformed_line_of_metrics_is_named(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    metrics = workspace.run_folder(family.runs()[0]).metrics
+    metrics.write_text('{"step": 1, "loss": 2.0}\nnonsense\n', encoding="utf-8")
+    with pytest.raises(RunError, match=r"metrics\.jsonl:2: not JSON"):
+        write_cards(workspace, family)

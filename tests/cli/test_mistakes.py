@@ -1,0 +1,91 @@
+"""A user's mistake: one clear line, a hint, status 2, nothing written, no stack trace."""
+
+import pytest
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def workspace(mixhub, tmp_path):
+    assert mixhub("init", "ws").returncode == 0
+    return tmp_path / "ws"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        (["families", "humn-1b"], "unknown family 'humn-1b' in", "known: human-1b"),
+        (["families", "human-2b"], "did you mean human-1b?", "known: human-1b"),
+        (["train", "--seed", "7"], "unknown seed 7 in human-1b; did you mean 5?", "human-1b has seeds 1-5"),
+        (["train"], "which seed of human-1b?", "seeds 1-5"),
+        (["train", "--index", "1"], "human-1b has seeds, not indices", "seeds: 1-5"),
+        (["train", "--seed", "1", "--family", "random-1b"], "random-1b has indices, not seeds", "1-64"),
+        (["push", "--seed", "2"], "no export of step 25000 (there: none)", "mixhub train --seed 2"),
+        (["evaluate", "--seed", "2"], "no export of step 25000 (there: none)", "mixhub train --seed 2"),
+        (["evaluate", "--seed", "2", "--num-fewshot", "x"], "--num-fewshot = 'x'", None),
+        (["push", "--seed", "2", "--hub", "loca"], "--hub = 'loca': must be 'local' or the address", "--hub local"),
+        (["status", "--workspace", "elsewhere"], "elsewhere: no workspace", "mixhub init"),
+        (["init"], "already a workspace", "mixhub.yaml"),
+        (["hub", "import", "nowhere", "--root", "r"], "nowhere: no such folder", None),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_hint(mixhub, workspace, arguments, said, hint):
+    before = files(workspace)
+    result = mixhub(*arguments, cwd=workspace)
+    assert result.returncode == 2, result
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: "), result.stderr
+    assert said in lines[0]
+    assert len(lines) <= 2
+    if hint:
+        assert hint in lines[1]
+    assert files(workspace) == before
+
+
+def test_no_workspace(mixhub, tmp_path):
+    result = mixhub("status")
+    assert result.returncode == 2
+    assert "no workspace here or above (no mixhub.yaml)" in result.stderr
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train_the_pile_arxiv: -1\n", "error: m.yaml: train_the_pile_arxiv = -1: must be at least 0.0"),
+        ("train_the_pile_arxiv: .nan\n", "error: m.yaml: train_the_pile_arxiv = nan: must be a finite number"),
+        ("train_the_pile_arxiv: a lot\n", "error: m.yaml: train_the_pile_arxiv = 'a lot': must be a number, not text"),
+        ("train_the_pile_arxiv: 0\n", "error: m.yaml: at least one domain weight must be above 0"),
+        ("train: {arxiv: 1}\n", "a domain key must be 'train_the_pile_' (data.train_prefix) and a domain"),
+        ("- 1\n", "error: m.yaml: must be a mapping of keys to values"),
+        ("a: b: c\n", "error: m.yaml:1:5: not valid YAML"),
+    ],
+)
+def test_a_wrong_mixture_makes_no_workspace(mixhub, tmp_path, text, said):
+    (tmp_path / "m.yaml").write_text(text)
+    result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine")
+    assert (result.returncode, len(result.stderr.splitlines()) <= 2) == (2, True), result.stderr
+    assert said in result.stderr
+    assert files(tmp_path) == ["m.yaml"]
+
+
+def test_a_mixture_makes_a_family_of_ones_own(mixhub, tmp_path):
+    (tmp_path / "m.yaml").write_text("train: {train_the_pile_arxiv: 3, train_the_pile_github: 1}\nmodel_name: x\n")
+    result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine", "--namespace", "me")
+    assert result.returncode == 0, result.stderr
+    shown = mixhub("families", "mine", cwd=tmp_path / "ws").stdout
+    assert "me/data-mixture-mine" in shown
+    assert "75.0000%" in shown
+    assert "training.order                         iid              chosen" in shown
+
+
+def test_a_bug_keeps_its_traceback(mixhub, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import mixhub.catalog\ndef names():\n    raise RuntimeError('a bug')\nmixhub.catalog.names = names\n"
+    )
+    result = mixhub("families", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "RuntimeError: a bug" in result.stderr

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
+from mixhub.data.order import order_of
+from mixhub.data.pack import pack
+from mixhub.errors import CorpusError, RunError
+from tests.tiny import tiny_family, write_rows, write_tiny_corpus
+
+FAMILY = tiny_family()
+RUN = FAMILY.run(seed=1)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("batches")
+    pack(FAMILY, write_tiny_corpus(root / "words"), root / "tokens")
+    return root / "tokens"
+
+
+def batches(tokens: Path, rank: int, world: int, micro: int = 1) -> TrainingBatches:
+    shards = TokenShards(tokens, FAMILY.training.sequence_length)
+    sampled = {key: shards.sequences("train", key.removeprefix("train_")) for key in RUN.mixture.shares}
+    training = FAMILY.training.model_copy(update={"micro_batch_size": micro})
+    return TrainingBatches(shards, order_of(RUN, training, sampled), "train_", training, rank=rank, world=world)
+
+
+@pytest.mark.parametrize(("world", "micro"), [(1, 1), (1, 8), (2, 1), (2, 4), (4, 2)])
+def test_a_step_has_the_same_samples_for_any_number_of_processes(tokens: Path, world: int, micro: int) -> None:
+    whole = batches(tokens, 0, 1, 8)
+    parts = [batches(tokens, rank, world, micro) for rank in range(world)]
+    for step in (0, 5):
+        dealt = [part.batch(step, m) for m in range(parts[0].micro_steps) for part in parts]
+        assert {batch.shape for batch in dealt} == {(micro, 17)}
+        assert np.array_equal(np.concatenate(dealt), whole.batch(step, 0))
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_refused(tokens: Path) -> None:
+    with pytest.raises(RunError, match=r"global_batch_size = 8: must be a multiple .* 4 × 3"):
+        batches(tokens, 0, 3, 4)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_validation_takes_each_of_the_first_sequences_once(tokens: Path, world: int) -> None:
+    shards = TokenShards(tokens, 16)
+    parts = [
+        batch for rank in range(world) for batch in validation_batches(shards, "sums", 7, 2, rank=rank, world=world)
+    ]
+    seen = sorted(row.tolist() for batch in parts for row in batch)
+    assert seen == sorted(shards.sequence("valid", "sums", index).tolist() for index in range(7))
+
+
+def test_validation_takes_what_there_is(tokens: Path) -> None:
+    shards = TokenShards(tokens, 16)
+    rows = sum(len(batch) for batch in validation_batches(shards, "sums", 10**6, 4, rank=0, world=1))
+    assert rows == shards.sequences("valid", "sums")
+
+
+def test_a_domain_smaller_than_a_sequence_is_refused(tmp_path: Path) -> None:
+    corpus = write_tiny_corpus(tmp_path / "words")
+    write_rows(corpus / "valid" / "sums-1.jsonl", ["1"])
+    pack(FAMILY, corpus, tmp_path / "tokens")
+    with pytest.raises(CorpusError, match="2 tokens, too few for one sequence of 16"):
+        TokenShards(tmp_path / "tokens", 16).sequences("valid", "sums")

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from mixhub.data.corpus import Corpus, required_domains
+from mixhub.errors import CorpusError
+from tests.tiny import tiny_family, write_rows
+
+
+def test_lists_domains_and_orders_files_by_number(tmp_path: Path) -> None:
+    for name in ("two-part-10.jsonl", "two-part-9.jsonl", "prose-1.jsonl"):
+        write_rows(tmp_path / "train" / name, [name])
+    write_rows(tmp_path / "valid" / "prose-1.jsonl", ["held out"])
+    (tmp_path / "train" / "notes.txt").write_text("passed over")
+    corpus = Corpus.open(tmp_path)
+    assert corpus.domains("train") == ["prose", "two-part"]
+    assert list(corpus.documents("train", "two-part")) == ["two-part-9.jsonl", "two-part-10.jsonl"]
+    assert corpus.domains("valid") == ["prose"]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        (b"not json", "not JSON"),
+        (b"", "not JSON"),
+        (b"[1]", "no text"),
+        (b'{"txt": "a"}', "no text"),
+        (b'{"text": 3}', "text must be text, not int"),
+        (b'{"text": null}', "text must be text, not NoneType"),
+        (b'{"text": "\xff"}', "not UTF-8"),
+        (b'{"text": "\\ud800"}', "surrogate"),
+    ],
+)
+def test_a_bad_row_is_named_with_file_line_and_rule(tmp_path: Path, line: bytes, rule: str) -> None:
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "prose-1.jsonl"
+    path.write_bytes(b'{"text": "fine"}\n' + line + b"\n")
+    documents = Corpus.open(tmp_path).documents("train", "prose")
+    assert next(documents) == "fine"
+    with pytest.raises(CorpusError, match=rule) as caught:
+        next(documents)
+    assert caught.value.message.startswith(f"{path}:2: ")
+
+
+def test_every_missing_domain_is_listed_at_once_with_the_nearest(corpus: Path) -> None:
+    (corpus / "train" / "sums-1.jsonl").rename(corpus / "train" / "sum-1.jsonl")
+    (corpus / "train" / "sums-2.jsonl").unlink()
+    (corpus / "valid" / "prose-1.jsonl").unlink()
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(corpus).require(required_domains(tiny_family()))
+    lines = caught.value.message.splitlines()
+    assert len(lines) == 2
+    assert "sums" in lines[0]
+    assert lines[0].endswith("the nearest there is sum")
+    assert str(corpus / "train") in lines[0]
+    assert str(corpus / "valid") in lines[1]
+
+
+def test_no_corpus_says_which_files_to_put_there(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no such corpus") as caught:
+        Corpus.open(tmp_path / "words")
+    assert caught.value.hint is not None
+    assert "<domain>-<n>.jsonl" in caught.value.hint
+
+
+def test_required_domains_are_those_of_every_index_and_leave_out_zero_weights() -> None:
+    mixtures = {1: {"train_a": 1.0, "train_b": 0.0}, 2: {"train_c": 2.0}}
+    family = tiny_family(
+        mixture=None,
+        mixtures=mixtures,
+        revisions={"pattern": "index-{index}", "indices": [1, 2], "seeds": []},
+        training={"seed": 1},
+    )
+    assert required_domains(family) == {"train": ["a", "c"], "valid": ["prose", "sums"]}

@@ -1,0 +1,127 @@
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixhub.data.order import Order, order_of
+from mixhub.errors import RunError
+from tests.tiny import tiny_family
+
+names = st.text("abcdefgh-", min_size=1, max_size=6)
+seeds = st.integers(0, 2**32)
+
+
+@st.composite
+def domains(draw: st.DrawFn) -> tuple[dict[str, float], dict[str, int]]:
+    """Shares and sequences of one to five domains."""
+    weights = draw(st.dictionaries(names, st.integers(1, 9), min_size=1, max_size=5))
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}, {
+        name: draw(st.integers(1, 30)) for name in weights
+    }
+
+
+def listed(order: Order) -> list[tuple[str, int]]:
+    return list(order.samples(0, len(order)))
+
+
+@settings(deadline=None)
+@given(domains(), seeds, st.integers(0, 200), st.integers(0, 200))
+def test_the_first_samples_do_not_depend_on_how_many_there_are(
+    given: tuple[dict[str, float], dict[str, int]], seed: int, few: int, more: int
+) -> None:
+    shares, sequences = given
+    short, long = Order(shares, sequences, seed, few), Order(shares, sequences, seed, few + more)
+    assert listed(long)[:few] == listed(short)
+
+
+@settings(deadline=None)
+@given(domains(), seeds, st.integers(1, 300))
+def test_each_epoch_of_a_domain_is_a_permutation(
+    given: tuple[dict[str, float], dict[str, int]], seed: int, samples: int
+) -> None:
+    shares, sequences = given
+    order = Order(shares, sequences, seed, samples)
+    for name, size in sequences.items():
+        drawn = [index for domain, index in listed(order) if domain == name]
+        for start in range(0, len(drawn), size):
+            epoch = drawn[start : start + size]
+            assert len(set(epoch)) == len(epoch)
+            assert set(epoch) <= set(range(size))
+
+
+@settings(deadline=None)
+@given(domains(), seeds, st.integers(1, 100), st.randoms())
+def test_the_order_in_the_yaml_and_other_domains_change_nothing(
+    given: tuple[dict[str, float], dict[str, int]], seed: int, samples: int, draws: object
+) -> None:
+    shares, sequences = given
+    items = list(shares.items())
+    draws.shuffle(items)  # type: ignore[attr-defined]
+    other = Order(dict(items), {**sequences, "unsampled": 5}, seed, samples)
+    assert listed(other) == listed(Order(shares, sequences, seed, samples))
+
+
+def test_shares_are_met_within_sampling_error() -> None:
+    shares = {"large": 0.7, "small": 0.2997, "rare": 0.0003}
+    order = Order(shares, {"large": 1000, "small": 300, "rare": 7}, 3, 200_000)
+    for name, count in order.counts().items():
+        expected = 200_000 * shares[name]
+        assert abs(count - expected) < 5 * math.sqrt(expected)
+
+
+def test_epochs_and_seeds_have_permutations_of_their_own() -> None:
+    one = [index for _, index in listed(Order({"a": 1.0}, {"a": 50}, 1, 100))]
+    two = [index for _, index in listed(Order({"a": 1.0}, {"a": 50}, 2, 100))]
+    other = [index for _, index in listed(Order({"b": 1.0}, {"b": 50}, 1, 100))]
+    assert one[:50] != one[50:]
+    assert one[:50] != two[:50]
+    assert one[:50] != other[:50]
+    assert one[:50] != sorted(one[:50])
+
+
+def test_draws_are_independent_of_the_draw_before() -> None:
+    order = listed(Order({"a": 0.5, "b": 0.5}, {"a": 9, "b": 9}, 5, 20_000))
+    pairs = Counter((order[i][0], order[i + 1][0]) for i in range(len(order) - 1))
+    for count in pairs.values():
+        assert abs(count - 5000) < 5 * math.sqrt(5000)
+
+
+def test_the_order_is_the_same_on_every_machine_and_version() -> None:
+    order = Order({"arxiv": 0.3, "github": 0.2, "pile_cc": 0.5}, {"arxiv": 10, "github": 20, "pile_cc": 30}, 1, 12)
+    assert listed(order) == [
+        ("pile_cc", 27),
+        ("pile_cc", 7),
+        ("github", 6),
+        ("pile_cc", 6),
+        ("pile_cc", 25),
+        ("arxiv", 0),
+        ("arxiv", 1),
+        ("github", 9),
+        ("github", 3),
+        ("pile_cc", 19),
+        ("pile_cc", 24),
+        ("pile_cc", 3),
+    ]
+
+
+def test_the_original_order_is_refused_until_it_is_built() -> None:
+    family = tiny_family(training={"order": "original"})
+    with pytest.raises(RunError, match="not built yet") as caught:
+        order_of(family.run(seed=1), family.training, {})
+    assert caught.value.hint is not None
+    assert "training.order: iid" in caught.value.hint
+
+
+def test_a_run_whose_seed_is_not_published_is_refused() -> None:
+    family = tiny_family(
+        mixture=None,
+        mixtures={1: {"train_prose": 1.0}},
+        revisions={"pattern": "index-{index}", "indices": [1], "seeds": []},
+    )
+    with pytest.raises(RunError, match="order_seed is not known") as caught:
+        order_of(family.run(index=1), family.training, {"train_prose": 3})
+    assert caught.value.hint is not None
+    assert "training.seed" in caught.value.hint

@@ -1,0 +1,225 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from mixhub.data import pack as pack_module
+from mixhub.data.batches import TokenShards
+from mixhub.data.corpus import Corpus
+from mixhub.data.pack import Manifest, pack, read_manifest
+from mixhub.errors import CorpusError
+from mixhub.lineage import file_sha256
+from tests.tiny import tiny_family, write_rows, write_tiny_corpus
+
+FAMILY = tiny_family()
+
+
+@pytest.fixture
+def tokens(corpus: Path) -> Path:
+    destination = corpus.parent / "words.bpe300"
+    pack(FAMILY, corpus, destination)
+    return destination
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer as one that is fetched."""
+    root = tmp_path_factory.mktemp("tokenizer")
+    pack(FAMILY, write_tiny_corpus(root / "words"), root / "tokens")
+    return root / "tokens" / "tokenizer"
+
+
+def stream(tokens: Path, manifest: Manifest, split: str, domain: str) -> np.ndarray:
+    shards = manifest.domains(split)[domain].shards  # type: ignore[arg-type]
+    return np.concatenate([np.fromfile(tokens / shard.file, dtype="<u2") for shard in shards])
+
+
+def test_shards_decode_to_the_documents(corpus: Path, tokens: Path) -> None:
+    manifest = read_manifest(tokens)
+    tokenizer = Tokenizer.from_file(str(tokens / "tokenizer" / "tokenizer.json"))
+    assert manifest.eos_id == 0
+    assert manifest.dtype == "uint16"
+    for split, domains in (("train", ["prose", "sums", "two-part"]), ("valid", ["prose", "sums"])):
+        assert sorted(manifest.domains(split)) == domains  # type: ignore[arg-type]
+        for domain in domains:
+            ids = stream(tokens, manifest, split, domain)
+            ends = np.flatnonzero(ids == 0)
+            assert ids[-1] == 0
+            documents = [tokenizer.decode(part[part != 0].tolist()) for part in np.split(ids, ends + 1)[:-1]]
+            assert documents == list(Corpus.open(corpus).documents(split, domain))  # type: ignore[arg-type]
+            packed = manifest.domains(split)[domain]  # type: ignore[arg-type]
+            assert (packed.documents, packed.tokens) == (len(documents), len(ids))
+            for shard in packed.shards:
+                assert shard.content_sha256 == file_sha256(tokens / shard.file)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8), shard=st.integers(1, 40)
+)
+def test_any_text_comes_back_from_shards_of_any_size(
+    texts: list[str], shard: int, tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path
+) -> None:
+    root = tmp_path_factory.mktemp("any")
+    for split in ("train", "valid"):
+        write_rows(root / "words" / split / "prose-1.jsonl", [*texts, "a tail"])
+    family = tiny_family(
+        mixture={"train_prose": 1.0}, validation={"valid_prose": 1.0}, tokenizer={"repo_id": "tester/tokenizer"}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack_module, "SHARD_TOKENS", shard)
+        manifest = pack(family, root / "words", root / "tokens", tokenizer_folder=tokenizer_folder)
+    packed = manifest.train["prose"]
+    assert all(part.tokens == shard for part in packed.shards[:-1])
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    ids = stream(root / "tokens", manifest, "train", "prose")
+    assert tokenizer.decode(ids.tolist(), skip_special_tokens=False) == "".join(
+        text + "<|endoftext|>" for text in [*texts, "a tail"]
+    )
+    shards = TokenShards(root / "tokens", 2)
+    for j in range(shards.sequences("train", "prose")):
+        assert shards.sequence("train", "prose", j).tolist() == ids[2 * j : 2 * j + 3].tolist()
+
+
+def test_the_tokenizer_opens_in_transformers_with_one_special_token(tokens: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tokens / "tokenizer")
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (0, 0, 0)
+    assert len(tokenizer) == 300
+    assert tokenizer.model_max_length == 32
+    text = "  Ünïcode and\ttabs 🙂\n"
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_the_tokens_are_the_same_each_time(corpus: Path, tokens: Path, tmp_path: Path) -> None:
+    assert pack(FAMILY, corpus, tmp_path / "again") == read_manifest(tokens)
+
+
+def test_the_text_of_the_eos_token_becomes_its_id_as_in_the_original_runs(corpus: Path, tmp_path: Path) -> None:
+    write_rows(corpus / "train" / "prose-3.jsonl", ["one<|endoftext|>two"])
+    manifest = pack(FAMILY, corpus, tmp_path / "tokens")
+    ids = stream(tmp_path / "tokens", manifest, "train", "prose")
+    assert np.count_nonzero(ids == 0) == manifest.train["prose"].documents + 1
+
+
+def test_packing_again_does_nothing(corpus: Path, tokens: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tokens.rglob("*")}
+    manifest = pack(FAMILY, corpus, tokens)
+    assert manifest == read_manifest(tokens)
+    assert {path: path.stat().st_mtime_ns for path in tokens.rglob("*")} == before
+
+
+def test_a_changed_file_of_the_same_size_is_named(corpus: Path, tokens: Path) -> None:
+    path = corpus / "train" / "sums-2.jsonl"
+    path.write_text(path.read_text().replace("+", "-"))
+    with pytest.raises(CorpusError, match=r"sums-2\.jsonl: was changed") as caught:
+        pack(FAMILY, corpus, tokens)
+    assert caught.value.hint is not None
+    assert "delete or rename" in caught.value.hint
+
+
+def test_added_and_removed_files_are_named(corpus: Path, tokens: Path) -> None:
+    write_rows(corpus / "valid" / "prose-2.jsonl", ["more"])
+    with pytest.raises(CorpusError, match=r"prose-2\.jsonl: was added"):
+        pack(FAMILY, corpus, tokens)
+    (corpus / "valid" / "prose-2.jsonl").unlink()
+    (corpus / "train" / "prose-2.jsonl").unlink()
+    with pytest.raises(CorpusError, match=r"prose-2\.jsonl: was removed"):
+        pack(FAMILY, corpus, tokens)
+
+
+def test_another_vocabulary_is_refused(corpus: Path, tokens: Path) -> None:
+    family = tiny_family(tokenizer={"vocab_size": 301})
+    with pytest.raises(CorpusError, match=r"tokenizer\.vocab_size = 300, but tiny says 301"):
+        pack(family, corpus, tokens)
+
+
+def test_a_missing_or_cut_shard_is_named(corpus: Path, tokens: Path) -> None:
+    shard = tokens / "train" / "sums" / "00000.bin"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    with pytest.raises(CorpusError, match=r"00000\.bin: the shard has"):
+        pack(FAMILY, corpus, tokens)
+    shard.unlink()
+    with pytest.raises(CorpusError, match="is missing"):
+        TokenShards(tokens, 16)
+
+
+def test_another_familys_domains_are_packed_beside(corpus: Path, tokens: Path) -> None:
+    before = read_manifest(tokens)
+    other = tiny_family(mixture={"train_prose": 1.0}, validation={"valid_two-part": 1.0})
+    manifest = pack(other, corpus, tokens)
+    assert sorted(manifest.valid) == ["prose", "sums", "two-part"]
+    assert manifest.train == before.train
+    assert manifest.for_family(FAMILY).sha256() == before.sha256()
+    TokenShards(tokens, 16)
+
+
+def test_tokens_of_another_family_are_refused_when_domains_lack(tokens: Path) -> None:
+    other = tiny_family(validation={"valid_two-part": 1.0})
+    with pytest.raises(CorpusError, match="no valid/two-part, which tiny needs"):
+        read_manifest(tokens).for_family(other)
+
+
+def test_a_domain_without_text_is_refused_and_nothing_is_written(corpus: Path, tmp_path: Path) -> None:
+    for number, texts in ((1, ["", ""]), (2, [])):
+        write_rows(corpus / "train" / f"sums-{number}.jsonl", texts)
+    with pytest.raises(CorpusError, match="the domain sums has no text"):
+        pack(FAMILY, corpus, tmp_path / "out" / "tokens")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+def test_a_corpus_too_small_for_the_vocabulary_says_what_to_set(corpus: Path, tmp_path: Path) -> None:
+    family = tiny_family(tokenizer={"vocab_size": 5000}, architecture={"vocab_size": 5000})
+    with pytest.raises(CorpusError, match=r"tokenizer\.vocab_size = 5000") as caught:
+        pack(family, corpus, tmp_path / "tokens")
+    size = caught.value.fields["size"]
+    assert caught.value.hint == f"set tokenizer.vocab_size: {size} in the family"
+    fitting = tiny_family(tokenizer={"vocab_size": size}, architecture={"vocab_size": 5000})
+    pack(fitting, corpus, tmp_path / "tokens")
+
+
+def test_a_fetched_tokenizer_is_kept_byte_for_byte(corpus: Path, tmp_path: Path, tokenizer_folder: Path) -> None:
+    family = tiny_family(tokenizer={"repo_id": "tester/tokenizer"})
+    with pytest.raises(CorpusError, match="must be fetched"):
+        pack(family, corpus, tmp_path / "tokens")
+    manifest = pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tokenizer_folder)
+    assert manifest.tokenizer_sha256 == file_sha256(tokenizer_folder / "tokenizer.json")
+    with pytest.raises(CorpusError, match=r"no such file"):
+        pack(family, corpus, tmp_path / "other", tokenizer_folder=tmp_path)
+
+
+def test_a_tokenizer_that_is_not_the_familys_is_refused(corpus: Path, tmp_path: Path, tokenizer_folder: Path) -> None:
+    family = tiny_family(tokenizer={"repo_id": "tester/tokenizer", "eos_token": "</s>"})
+    with pytest.raises(CorpusError, match="has no token '</s>'"):
+        pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tokenizer_folder)
+    family = tiny_family(tokenizer={"repo_id": "tester/tokenizer", "vocab_size": 299})
+    with pytest.raises(CorpusError, match="has 300 ids"):
+        pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tokenizer_folder)
+
+
+def test_a_tokenizer_that_loses_text_is_refused(corpus: Path, tmp_path: Path, tokenizer_folder: Path) -> None:
+    data = json.loads((tokenizer_folder / "tokenizer.json").read_text())
+    data["normalizer"] = {"type": "Lowercase"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    family = tiny_family(tokenizer={"repo_id": "tester/tokenizer"})
+    with pytest.raises(CorpusError, match="the tokenizer loses text"):
+        pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tmp_path)
+
+
+def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path, tokenizer_folder: Path) -> None:
+    data = json.loads((tokenizer_folder / "tokenizer.json").read_text())
+    words = len(data["model"]["vocab"])
+    data["model"]["vocab"] |= {f"word{number}": number for number in range(words, 70_000)}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    family = tiny_family(
+        tokenizer={"repo_id": "tester/large", "vocab_size": 70_000}, architecture={"vocab_size": 70_000}
+    )
+    manifest = pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tmp_path)
+    assert manifest.dtype == "uint32"
+    tokens = TokenShards(tmp_path / "tokens", 4).sequence("train", "prose", 0)
+    shard = np.fromfile(tmp_path / "tokens" / "train" / "prose" / "00000.bin", dtype="<u4")
+    assert tokens.tolist() == shard[:5].tolist()

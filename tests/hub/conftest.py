@@ -1,0 +1,64 @@
+"""A workspace with two trained and evaluated seeds of the tiny family, made once and copied for each test."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mixhub.cli.steps import evaluate_run, pack_corpus, train_run
+from mixhub.endpoint import HubChoice
+from mixhub.hub.opening import opened
+from mixhub.progress import SILENT
+from mixhub.workspace import Workspace
+from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
+
+TASK = """
+task: tiny_choice
+dataset_path: json
+dataset_kwargs: {data_files: {test: choice.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: gold
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+metadata: {version: 1}
+"""
+DOCUMENTS = """
+{"question": "the cat sat on", "choices": [" the mat", " 3 + 4"], "gold": 0}
+{"question": "3 + 4 =", "choices": [" bird", " 7"], "gold": 1}
+"""
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace that is copied."""
+    root = tmp_path_factory.mktemp("made")
+    evaluation = {"tasks": [{"name": "tiny_choice", "title": "Choice", "config": "tasks/choice.yaml"}], "num_fewshot": [0]}
+    (root / "mixhub.yaml").write_text(tiny_workspace_yaml(evaluation=evaluation))
+    (root / "tasks").mkdir()
+    (root / "tasks" / "choice.yaml").write_text(TASK.lstrip())
+    (root / "tasks" / "choice.jsonl").write_text(DOCUMENTS.lstrip())
+    workspace = Workspace.open(root)
+    family = workspace.family()
+    write_tiny_corpus(workspace.corpus(family))
+    pack_corpus(workspace, family, None, SILENT)
+    for run in family.runs()[:2]:
+        train_run(workspace, family, run, "cpu", SILENT)
+        evaluate_run(workspace, family, run, SILENT, device="cpu")
+    return root
+
+
+@pytest.fixture
+def workspace(made: Path, tmp_path: Path) -> Workspace:
+    """A copy that the test may change; its hub is empty."""
+    shutil.copytree(made, tmp_path / "ws")
+    return Workspace.open(tmp_path / "ws")
+
+
+@pytest.fixture
+def endpoint(workspace: Workspace) -> Iterator:
+    """The embedded hub of the workspace, running."""
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        yield endpoint

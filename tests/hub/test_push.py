@@ -1,0 +1,132 @@
+"""Pushes, on the embedded hub, by the real client."""
+
+import json
+
+import pytest
+from huggingface_hub import HfApi, ModelCard, hf_hub_download
+
+from mixhub.cli.steps import push_card, push_run
+from mixhub.errors import ExportError, PushConflictError, ResultsError, RunError
+from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
+from mixhub.hub.receipts import read_receipts
+from mixhub.hub.status import family_status
+from mixhub.lineage import file_sha256, read_lineage
+
+
+@pytest.fixture
+def family(workspace):
+    return workspace.family()
+
+
+@pytest.fixture
+def api(endpoint):
+    return HfApi(endpoint=endpoint.url, token=endpoint.token)
+
+
+def push(workspace, family, endpoint, seed):
+    return push_run(workspace, family, family.run(seed=seed), endpoint, lambda plan: None)
+
+
+def test_each_seed_is_one_commit_on_its_branch_and_the_card_is_on_main(workspace, family, endpoint, api):
+    pushed = [push(workspace, family, endpoint, seed) for seed in (1, 2)]
+    card = push_card(workspace, family, endpoint)
+    first = api.list_repo_commits(family.repo_id)[-1].commit_id
+    for seed, push_ in zip((1, 2), pushed, strict=True):
+        history = api.list_repo_commits(family.repo_id, revision=f"seed-{seed}")
+        assert [commit.commit_id for commit in history] == [push_.commit, first]
+        export = workspace.export(family.run(seed=seed), family.training.steps)
+        tree = remote_tree(endpoint, family.repo_id, f"seed-{seed}")
+        assert tree["model.safetensors"].sha256 == file_sha256(export / "model.safetensors")
+        on_disk = {path.relative_to(export).as_posix() for path in export.rglob("*") if path.is_file()}
+        assert set(tree) == on_disk | {"README.md", ".gitattributes", "metrics.jsonl", "results/tiny_choice.0shot.json"}
+    main = ModelCard.load(hf_hub_download(family.repo_id, "README.md", endpoint=endpoint.url, cache_dir=workspace.cache))
+    assert all(push_.commit[:7] in main.text for push_ in pushed), "the card on main names the commits of the branches"
+    assert [commit.commit_id for commit in api.list_repo_commits(family.repo_id)] == [card.commit, first]
+
+
+def test_a_second_push_sends_nothing(workspace, family, endpoint, api):
+    before = [push(workspace, family, endpoint, 1), push_card(workspace, family, endpoint)]
+    again = [push(workspace, family, endpoint, 1), push_card(workspace, family, endpoint)]
+    assert [push.commit for push in again] == [push.commit for push in before]
+    assert not any(push.sent for push in again)
+    assert len(api.list_repo_commits(family.repo_id, revision="seed-1")) == 2
+
+
+def test_a_push_sets_the_whole_tree_and_sends_only_what_changed(workspace, family, endpoint, api):
+    push(workspace, family, endpoint, 1)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="left/over.bin", repo_id=family.repo_id, revision="seed-1")
+    metrics = workspace.run_folder(family.run(seed=1)).metrics
+    metrics.write_text(metrics.read_text() + '{"step": 12, "loss": 1.0}\n')
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
+    assert {(change.path, change.action) for change in plan.changed} >= {
+        ("left/over.bin", "delete"),
+        ("metrics.jsonl", "replace"),
+    }
+    assert all(change.action == "keep" for change in plan.changes if change.path.endswith(".safetensors"))
+    execute(plan, workspace, endpoint)
+    assert "left/over.bin" not in remote_tree(endpoint, family.repo_id, "seed-1")
+
+
+def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspace, family, endpoint, api):
+    push(workspace, family, endpoint, 1)
+    workspace.run_folder(family.run(seed=1)).metrics.write_text('{"step": 1, "loss": 1.0}\n')
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
+    theirs = api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=family.repo_id, revision="seed-1").oid
+    with pytest.raises(PushConflictError, match=r"tester/tiny of branch seed-1 meanwhile"):
+        execute(plan, workspace, endpoint)
+    assert api.repo_info(family.repo_id, revision="seed-1").sha == theirs
+
+
+def test_a_dry_plan_touches_nothing(workspace, family, endpoint, api):
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
+    assert {change.action for change in plan.changes} == {"add"}
+    assert plan.bytes_to_send == sum(file.size for file in plan.files.values())
+    assert not api.repo_exists(family.repo_id)
+    assert not workspace.push_receipts.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "lineage.json"])
+def test_an_export_that_misses_a_file_is_refused(workspace, family, endpoint, api, name):
+    (workspace.export(family.run(seed=1), family.training.steps) / name).unlink()
+    with pytest.raises(ExportError, match=name):
+        push(workspace, family, endpoint, 1)
+    assert not api.repo_exists(family.repo_id)
+
+
+def test_results_of_other_weights_are_refused(workspace, family, endpoint, api):
+    cell = workspace.results(family.run(seed=1)) / "tiny_choice.0shot.json"
+    content = json.loads(cell.read_text())
+    content["mixhub"]["weights_sha256"] = "0" * 64
+    cell.write_text(json.dumps(content))
+    with pytest.raises(ResultsError, match=r"tiny_choice\.0shot"):
+        push(workspace, family, endpoint, 1)
+    assert not api.repo_exists(family.repo_id)
+
+
+def test_a_run_without_export_is_refused(workspace, family, endpoint):
+    with pytest.raises(RunError, match=r"no export of step 12 \(there: none\)"):
+        push(workspace, family, endpoint, 3)
+
+
+def test_the_receipt_names_commit_and_weights(workspace, family, endpoint):
+    pushed = push(workspace, family, endpoint, 2)
+    weights = read_lineage(workspace.export(family.run(seed=2), family.training.steps)).weights_sha256
+    receipt = read_receipts(workspace, "local", family.repo_id)["seed-2"]
+    assert (receipt.commit, receipt.weights_sha256) == (pushed.commit, weights)
+    assert endpoint.token not in workspace.push_receipts.read_text()
+
+
+def test_status_needs_no_hub(workspace, family, endpoint):
+    commit = push(workspace, family, endpoint, 1).commit
+    one, two, three = family_status(workspace, family)
+    assert (one.step, one.cells, one.cells_expected, dict(one.pushed)) == (12, 1, 1, {"local": commit})
+    assert (two.step, two.cells, dict(two.pushed)) == (12, 1, {})
+    assert (three.step, three.weights_sha256, three.cells) == (None, None, 0)
+
+
+def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, endpoint, api):
+    api.create_repo(family.repo_id)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="notes.txt", repo_id=family.repo_id)
+    assert [change.path for change in plan_card(workspace, family, endpoint).changed] == ["README.md"]
+    push_card(workspace, family, endpoint)
+    assert set(remote_tree(endpoint, family.repo_id, "main")) == {".gitattributes", "README.md", "notes.txt"}

@@ -1,0 +1,61 @@
+"""Which files are large, and which are ignored."""
+
+from __future__ import annotations
+
+import pytest
+
+from mixhub.hubserver.patterns import DEFAULT_ATTRIBUTES, LARGE_BYTES, is_ignored, is_large
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "sample", "large"),
+    [
+        ("model.safetensors", 10, b"text", True),
+        ("a/b/data.parquet", 10, b"text", True),
+        ("runs/events.tfevents.1", 10, b"text", True),
+        ("saved_model/x/y.pb2", 10, b"text", True),
+        ("config.json", 10, b"{}", False),
+        ("config.json", 10, b"{\0}", True),
+        ("tokenizer.json", LARGE_BYTES, b"{}", False),
+        ("tokenizer.json", LARGE_BYTES + 1, b"{}", True),
+        ("empty.safetensors", 0, b"", False),
+    ],
+)
+def test_large_files_are_binary_big_or_named_so(path: str, size: int, sample: bytes, large: bool) -> None:
+    assert is_large(path, size, sample, DEFAULT_ATTRIBUTES) is large
+
+
+def test_the_last_attribute_that_matches_decides() -> None:
+    attributes = "# weights\n*.bin filter=lfs -text\nsmall/*.bin -filter\n"
+    assert is_large("a.bin", 1, b"x", attributes)
+    assert not is_large("small/a.bin", 1, b"x", attributes)
+    assert is_large("small/deep/a.bin", 1, b"x", attributes)
+
+
+@pytest.mark.parametrize(
+    ("path", "ignored"),
+    [
+        ("a.log", True),
+        ("deep/a.log", True),
+        ("keep.log", False),
+        ("build/x", True),
+        ("deep/build/x/y", True),
+        ("build", False),
+        ("top.txt", True),
+        ("deep/top.txt", False),
+        ("docs/a/b/draft.md", True),
+        ("docs/draft.md", True),
+        ("cache/keep.log", True),
+        ("x1.tmp", True),
+        ("xa.tmp", False),
+        ("#file", False),
+    ],
+)
+def test_ignore_patterns_are_those_of_git(path: str, ignored: bool) -> None:
+    ignore = "# comment\n\n*.log\n!keep.log\nbuild/\n/top.txt\ndocs/**/draft.md\ncache/*\nx[0-9].tmp\n"
+    assert is_ignored(path, ignore) is ignored
+
+
+def test_a_pattern_that_is_no_regex_is_taken_literally() -> None:
+    assert is_ignored("a[z-a]", "a[z-a]")
+    assert not is_ignored("b", "a[z-a]")

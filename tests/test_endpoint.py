@@ -1,0 +1,55 @@
+"""Which hub: the order of who says so, and which token goes where."""
+
+import pytest
+
+from mixhub.endpoint import HUGGINGFACE, Endpoint, cache_name, choose_hub
+from mixhub.errors import UsageError
+
+ALL = {"MIXHUB_HUB": "http://env", "HF_ENDPOINT": "http://hf"}
+
+
+@pytest.mark.parametrize(
+    ("option", "environ", "workspace", "value", "source"),
+    [
+        ("http://option/", ALL, "http://file", "http://option", "--hub"),
+        (None, ALL, "http://file", "http://env", "MIXHUB_HUB"),
+        (None, {"HF_ENDPOINT": "http://hf"}, "local", "local", "mixhub.yaml"),
+        (None, {"HF_ENDPOINT": "http://hf/"}, None, "http://hf", "HF_ENDPOINT"),
+        (None, {"MIXHUB_HUB": ""}, None, HUGGINGFACE, "the default"),
+    ],
+)
+def test_the_order(option, environ, workspace, value, source):
+    choice = choose_hub(option, environ, workspace)
+    assert (choice.value, choice.source) == (value, source)
+
+
+def test_a_token_goes_to_the_hub_that_it_was_given_for():
+    environ = {"MIXHUB_HUB": "http://env", "MIXHUB_TOKEN": "secret", "HF_TOKEN": "other"}
+    assert choose_hub(None, environ, None).token == "secret"
+    assert choose_hub("http://elsewhere", environ, None).token is False
+    assert choose_hub(HUGGINGFACE, environ, None).token is None
+    assert choose_hub(None, {"MIXHUB_TOKEN": "secret"}, "http://file").token is False
+    assert choose_hub(None, {"HF_ENDPOINT": "http://hf", "HF_TOKEN": "other"}, None).token is False
+
+
+def test_a_token_is_never_shown():
+    choice = choose_hub(None, {"MIXHUB_HUB": "http://env", "MIXHUB_TOKEN": "secret"}, None)
+    assert "secret" not in repr(choice) + str(choice)
+    assert "secret" not in repr(Endpoint("http://env", "secret")) + str(Endpoint("http://env", "secret"))
+
+
+@pytest.mark.parametrize("value", ["loca", "ftp://x", "http://", "example.com", "http://x?y", "http://a:b@x"])
+def test_what_is_no_hub_is_refused(value):
+    with pytest.raises(UsageError, match="--hub"):
+        choose_hub(value, {}, None)
+
+
+def test_a_password_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        choose_hub("http://me:hunter2@x", {}, None)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_cache_names_tell_hubs_apart():
+    assert cache_name("http://127.0.0.1:8000") == "127.0.0.1-8000"
+    assert cache_name("https://hub.example/x") == "hub.example-x"

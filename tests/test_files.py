@@ -1,0 +1,96 @@
+"""Files and folders are the old ones or the new ones."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mixhub.errors import ResultsError, WorkspaceError
+from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"new": float("nan")})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_files_get_the_usual_rights(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    assert write_text(tmp_path / "ours", "x").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    def interrupted():
+        with new_folder(tmp_path / "a") as folder:
+            (folder / "half").write_text("x")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    for content in ("1", "2"):
+        with new_folder(tmp_path / "a") as folder:
+            (folder / "file").write_text(content)
+            (folder / content).mkdir()
+        assert (tmp_path / "a" / "file").read_text() == content
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["2", "file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_killed_writer_leaves_the_old_folder_and_leftovers_that_can_be_cleared(tmp_path):
+    with new_folder(tmp_path / "a") as folder:
+        (folder / "file").write_text("old")
+    code = f"""
+import pathlib, time
+from mixhub.files import new_folder
+with new_folder(pathlib.Path({str(tmp_path / "a")!r})) as folder:
+    (folder / "file").write_text("new")
+    print("in", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "in\n"
+        child.send_signal(signal.SIGKILL)
+    assert (tmp_path / "a" / "file").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    clear_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path):
+    lock = tmp_path / "lock"
+    code = f"""
+import pathlib, time
+from mixhub.files import locked
+with locked(pathlib.Path({str(lock)!r}), "the run is being trained"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "held\n"
+        with (
+            pytest.raises(WorkspaceError, match="the run is being trained by another process"),
+            locked(lock, "the run is being trained"),
+        ):
+            pass
+        os.kill(child.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    with locked(lock, "busy", timeout=deadline - time.monotonic()):
+        pass
+
+
+def test_json_that_is_none_names_the_file_and_the_place(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": ')
+    with pytest.raises(ResultsError, match=r"a\.json: not JSON: .*line 1 column 7"):
+        read_json(path, ResultsError)
+    with pytest.raises(ResultsError, match="no such file"):
+        read_json(tmp_path / "b.json", ResultsError)
