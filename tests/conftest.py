@@ -16,6 +16,9 @@ os.environ.update(
 )
 
 
+pytest_plugins = ["tests.made"]
+
+
 def pytest_unconfigure() -> None:
     """Deletes the home of the Hub clients."""
     _home.cleanup()

@@ -55,6 +55,7 @@ def write_corpus(folder: Path, progress: Progress = SILENT) -> Path:
             return folder
         clear_leftovers(folder.parent)
         with progress.start("write corpus", len(DOMAINS), "domain") as bar, new_folder(folder) as building:
+            topics = _topics()
             modules = _modules(Path(sysconfig.get_path("stdlib")))
             held_out = _held_out(modules)
             _write(building, "python_source", _split(_bounded(modules, _SOURCE_CHARACTERS), held_out))
@@ -62,7 +63,6 @@ def write_corpus(folder: Path, progress: Progress = SILENT) -> Path:
             docstrings = _split(_bounded(_docstrings(modules), _DOCSTRING_CHARACTERS), held_out)
             _write(building, "docstrings", _without_repeats(*docstrings))
             bar.advance(note="docstrings")
-            topics = _topics()
             _write(building, "language_reference", _without_repeats(*_split(topics, _held_out(topics))))
             bar.advance(note="language_reference")
             _write(building, "arithmetic", (_arithmetic("train"), _arithmetic("valid")))
@@ -71,7 +71,7 @@ def write_corpus(folder: Path, progress: Progress = SILENT) -> Path:
 
 
 def _modules(library: Path) -> Documents:
-    """Text of the modules below `library`, by relative path; copies and what is not there or not text are passed over."""
+    """Text of the modules below `library` by relative path, without copies and without files that cannot be read."""
     modules = {}
     for parent, folders, names in os.walk(library):
         folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("config-")]

@@ -80,7 +80,8 @@ def load_model(export: Path, device: str, dtype: str) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(export, local_files_only=True)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        auto: Any = AutoModelForCausalLM
+        model, report = auto.from_pretrained(
             export, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
         )
     except Exception as error:
@@ -96,9 +97,11 @@ def load_model(export: Path, device: str, dtype: str) -> Any:
 
 
 def _batch_size(model: Any, device: str) -> int:
-    """Requests a forward pass. HFLM makes the logits of all positions, so they set the bound; never what memory is free,
-    for then the same export would not give the same figures."""
-    row = 4 * model.config.vocab_size * getattr(model.config, "max_position_embeddings", 2048)
+    """Requests a forward pass, by the size of the logits that HFLM makes of all positions.
+
+    It never depends on what memory is free, for then the same export would not give the same figures.
+    """
+    row: int = 4 * model.config.vocab_size * getattr(model.config, "max_position_embeddings", 2048)
     return max(1, min(_MOST_REQUESTS, _LOGIT_BYTES[device.partition(":")[0]] // row))
 
 
@@ -156,7 +159,7 @@ def _seed() -> None:
     import torch
 
     random.seed(_PYTHON_SEED)
-    np.random.seed(_NUMPY_SEED)  # noqa: NPY002 - tasks draw from the global generator
+    np.random.seed(_NUMPY_SEED)
     torch.manual_seed(_TORCH_SEED)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,7 +15,7 @@ DEBUG = "MIXHUB_DEBUG"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """For the block, lm-eval's log and the progress bars of lm-eval, datasets and Transformers are off; then as before."""
+    """Turns off lm-eval's log and the bars of lm-eval, datasets and Transformers for the block."""
     if os.environ.get(DEBUG):
         yield
         return
@@ -25,13 +24,12 @@ def quiet() -> Iterator[None]:
         stack.enter_context(_without_request_bar())
         stack.enter_context(_without_dataset_bars())
         stack.enter_context(_without_loading_bars())
-        stack.enter_context(warnings.catch_warnings())
         yield
 
 
 @contextmanager
 def _log_of(name: str) -> Iterator[None]:
-    """Errors only. lm-eval warns of what is meant here: a model that is loaded already, shots from the evaluated split."""
+    """Lets errors through only: lm-eval warns of what is meant here, as a model that is loaded already."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -69,8 +67,9 @@ def _without_dataset_bars() -> Iterator[None]:
 
 @contextmanager
 def _without_loading_bars() -> Iterator[None]:
-    from transformers.utils import logging as transformers_logging
+    from transformers.utils import logging as module
 
+    transformers_logging: Any = module
     before = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -305,7 +305,8 @@ def _metrics(part: _Reader) -> tuple[dict[str, float], dict[str, float]]:
     stderrs: dict[str, float] = {}
     for key, value in part.mapping("results").items():
         name, comma, kind = str(key).partition(",")
-        if not comma or (is_stderr := name.endswith("_stderr")) and value == "N/A":
+        is_stderr = name.endswith("_stderr")
+        if not comma or (is_stderr and value == "N/A"):
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise _malformed(part.path, f"results.{part.task}.{key} = {value}: must be a finite number")
@@ -321,7 +322,7 @@ def _malformed(path: Path, what: str) -> ResultsError:
 
 
 def counted(family: Family, run: Run, cells: Iterable[Cell], weights_sha256: str | None) -> Counted:
-    """How many cells of the family's suite were measured whole, on these weights of this run; none where there are no weights."""
+    """How many cells of the family's suite were measured whole on these weights of this run; none without weights."""
     present = {
         (cell.task, cell.num_fewshot)
         for cell in of_suite(family, cells)
@@ -344,7 +345,7 @@ def of_suite(family: Family, cells: Iterable[Cell]) -> list[Cell]:
 
 
 def score(cells: Iterable[Cell], task: str, num_fewshot: Sequence[int]) -> Score:
-    """The mean over shot counts of `acc_norm`, else `acc`, in percent; without a value unless every shot count is there.
+    """The mean over shot counts of `acc_norm`, else `acc`, in percent; no value unless every shot count is there.
 
     Cells that were cut short by a limit do not count, and cells in different dtypes do not mix.
 

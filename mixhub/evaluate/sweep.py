@@ -279,7 +279,7 @@ def _stderr_note() -> str:
 def _results_json(
     setting: _Setting, found: Mapping[str, Any], provenance: Provenance, date: float, seconds: float
 ) -> str:
-    """lm-eval's results file and our provenance. What names the machine or its folders (`git_hash`, environment) is left out."""
+    """lm-eval's results and our provenance, without what names the machine or a folder (`git_hash`, environment)."""
     name = f"{setting.family.name}@{setting.run.revision}"
     config = {
         "model": "hf",

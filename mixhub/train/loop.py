@@ -31,6 +31,9 @@ from mixhub.workspace import RunFolder
 
 DEVICES = ("cpu", "cuda")
 
+_LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher sets beside WORLD_SIZE."""
+
 
 def train(
     family: Family,
@@ -296,7 +299,9 @@ def _accelerated(training: Training, device: str | None) -> Iterator[Accelerator
     if device is not None and device not in DEVICES:
         raise RunError(f"device = {device!r}: must be one of {', '.join(DEVICES)}", hint="leave it out, or give cpu")
     wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if not torch.distributed.is_initialized():
+    _require_launched()
+    alone = not torch.distributed.is_initialized()
+    if alone:
         # Accelerate keeps the precision and device of the first Accelerator of a process, whoever made it.
         AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=wanted == "cpu", mixed_precision="bf16" if training.precision == "bfloat16" else "no")
@@ -304,9 +309,19 @@ def _accelerated(training: Training, device: str | None) -> Iterator[Accelerator
         _require_as_asked(accelerator, wanted)
         yield accelerator
     finally:
-        if accelerator.num_processes > 1:
+        if alone and torch.distributed.is_initialized():
             accelerator.end_training()
             AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _require_launched() -> None:
+    world = os.environ.get("WORLD_SIZE", "1")
+    missing = [name for name in _LAUNCHED if name not in os.environ]
+    if world != "1" and missing:
+        raise RunError(
+            f"WORLD_SIZE = {world}, but {', '.join(missing)} is not set: the other processes cannot be found",
+            hint="launch with torchrun --nproc-per-node N, or unset WORLD_SIZE",
+        )
 
 
 def _require_as_asked(accelerator: Accelerator, device: str) -> None:

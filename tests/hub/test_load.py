@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file
 
 import mixhub
-from mixhub.cli.steps import push_card, push_run
+from mixhub.endpoint import HubChoice
 from mixhub.errors import (
     HubUnreachableError,
     MixhubError,
@@ -17,15 +17,31 @@ from mixhub.errors import (
     UnknownNameError,
     UsageError,
 )
+from mixhub.hub.opening import opened
+from tests.made import copied, publish
+
+
+@pytest.fixture(scope="module")
+def published(made, tmp_path_factory):
+    """A workspace whose first two seeds are on its hub, the hub running, and their commits by branch."""
+    workspace = copied(made, tmp_path_factory.mktemp("published"))
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        yield workspace, endpoint, publish(workspace, endpoint)
 
 
 @pytest.fixture
-def commits(workspace, endpoint):
-    """Commits of the two pushed seeds, by branch."""
-    family = workspace.family()
-    pushed = [push_run(workspace, family, run, endpoint, lambda plan: None) for run in family.runs()[:2]]
-    push_card(workspace, family, endpoint)
-    return {push.plan.branch: push.commit for push in pushed}
+def workspace(published):
+    return published[0]
+
+
+@pytest.fixture
+def endpoint(published):
+    return published[1]
+
+
+@pytest.fixture
+def commits(published):
+    return published[2]
 
 
 def exported(workspace, seed):
@@ -61,9 +77,12 @@ def test_the_ways_to_name_a_revision_agree(workspace, endpoint, commits):
         assert same(loaded.model, exported(workspace, 1))
 
 
-def test_a_pinned_commit_does_not_follow_the_branch(workspace, endpoint, commits):
-    api = HfApi(endpoint=endpoint.url, token=endpoint.token)
-    api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="tester/tiny", revision="seed-1")
+def test_a_pinned_commit_does_not_follow_the_branch(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        commits = publish(workspace, endpoint)
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="tester/tiny", revision="seed-1")
     assert mixhub.load("tiny", commit=commits["seed-1"], workspace=workspace.root).commit == commits["seed-1"]
     assert mixhub.load("tiny", seed=1, workspace=workspace.root).commit != commits["seed-1"]
 
@@ -89,7 +108,7 @@ def test_options_go_to_transformers(workspace, endpoint, commits):
         ("tiny", {}, UsageError, "which seed of tiny?"),
         ("tinny", {"seed": 1}, UnknownNameError, "did you mean tiny?"),
         ("tester/other", {"seed": 1}, RepoNotFoundError, "no repo tester/other"),
-        ("tester/tiny", {}, MixhubError, "holds no model"),
+        ("tester/tiny", {"revision": "main"}, MixhubError, "holds no model"),
     ],
 )
 def test_a_mistake_says_what_there_is(workspace, endpoint, commits, family, options, error, said):

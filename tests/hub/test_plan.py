@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from mixhub.hub.plan import RemoteFile, changes, local_file, same_content
 
-TREES = st.dictionaries(st.sampled_from(["a", "b/c", "README.md", ".gitattributes", "d.safetensors"]), st.binary(max_size=8))
+TREES = st.dictionaries(
+    st.sampled_from(["a", "b/c", "README.md", ".gitattributes", "d.safetensors"]), st.binary(max_size=8)
+)
 
 
 def as_remote(content: bytes, large: bool) -> RemoteFile:

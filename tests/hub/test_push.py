@@ -39,7 +39,9 @@ def test_each_seed_is_one_commit_on_its_branch_and_the_card_is_on_main(workspace
         assert tree["model.safetensors"].sha256 == file_sha256(export / "model.safetensors")
         on_disk = {path.relative_to(export).as_posix() for path in export.rglob("*") if path.is_file()}
         assert set(tree) == on_disk | {"README.md", ".gitattributes", "metrics.jsonl", "results/tiny_choice.0shot.json"}
-    main = ModelCard.load(hf_hub_download(family.repo_id, "README.md", endpoint=endpoint.url, cache_dir=workspace.cache))
+    main = ModelCard.load(
+        hf_hub_download(family.repo_id, "README.md", endpoint=endpoint.url, cache_dir=workspace.cache)
+    )
     assert all(push_.commit[:7] in main.text for push_ in pushed), "the card on main names the commits of the branches"
     assert [commit.commit_id for commit in api.list_repo_commits(family.repo_id)] == [card.commit, first]
 

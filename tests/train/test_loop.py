@@ -115,7 +115,7 @@ def test_killed_and_started_again_equals_uninterrupted(finished: RunFolder, toke
     assert not list(folder.path.rglob(".tmp-*"))
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
@@ -150,8 +150,8 @@ def test_stopped_anywhere_and_started_again_equals_uninterrupted(
 @pytest.fixture
 def halted(tokens: Path, folder: RunFolder) -> RunFolder:
     """A run that was stopped after its checkpoint of step 5."""
-    with pytest.raises(Stop):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=Stopper(7, Stop()))
+    with pytest.raises(StopError):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=Stopper(7, StopError()))
     return folder
 
 
@@ -247,7 +247,8 @@ def test_every_field_of_the_recipe_changes_the_run(finished: RunFolder, tokens: 
     for name, change in changes.items():
         family = tiny_family(training=change)
         export = train(family, family.run(seed=1), tokens=tokens, folder=RunFolder(tmp_path / name), device="cpu")
-        assert (digest := weights_sha256(export)) not in seen, name
+        digest = weights_sha256(export)
+        assert digest not in seen, name
         seen.add(digest)
 
 
@@ -304,10 +305,8 @@ def test_what_was_asked_for_and_not_got_is_refused(
     if not torch.cuda.is_available():
         with pytest.raises(RunError, match="asked to train on cuda"):
             train(FAMILY, RUN, tokens=tokens, folder=folder, device="cuda")
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.setattr("accelerate.state.get_int_from_env", lambda names, default: default)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RunError, match="WORLD_SIZE = 2, but Accelerate sees 1 process"):
+    with pytest.raises(RunError, match="WORLD_SIZE = 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"):
         train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.cli.steps import evaluate_run, pack_corpus, train_run
-from mixhub.endpoint import HubChoice
+from mixhub.cli.steps import evaluate_run, pack_corpus, push_card, push_run, train_run
+from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.hub.opening import opened
 from mixhub.progress import SILENT
 from mixhub.workspace import Workspace
@@ -35,7 +35,10 @@ DOCUMENTS = """
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workspace that is copied."""
     root = tmp_path_factory.mktemp("made")
-    evaluation = {"tasks": [{"name": "tiny_choice", "title": "Choice", "config": "tasks/choice.yaml"}], "num_fewshot": [0]}
+    evaluation = {
+        "tasks": [{"name": "tiny_choice", "title": "Choice", "config": "tasks/choice.yaml"}],
+        "num_fewshot": [0],
+    }
     (root / "mixhub.yaml").write_text(tiny_workspace_yaml(evaluation=evaluation))
     (root / "tasks").mkdir()
     (root / "tasks" / "choice.yaml").write_text(TASK.lstrip())
@@ -53,12 +56,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workspace(made: Path, tmp_path: Path) -> Workspace:
     """A copy that the test may change; its hub is empty."""
-    shutil.copytree(made, tmp_path / "ws")
-    return Workspace.open(tmp_path / "ws")
+    return copied(made, tmp_path)
 
 
 @pytest.fixture
-def endpoint(workspace: Workspace) -> Iterator:
+def endpoint(workspace: Workspace) -> Iterator[Endpoint]:
     """The embedded hub of the workspace, running."""
     with opened(HubChoice("local", "the test"), workspace) as endpoint:
         yield endpoint
+
+
+def copied(made: Path, folder: Path) -> Workspace:
+    """A copy of the workspace, as `ws` in a folder."""
+    shutil.copytree(made, folder / "ws")
+    return Workspace.open(folder / "ws")
+
+
+def publish(workspace: Workspace, endpoint: Endpoint) -> dict[str, str]:
+    """Pushes the two trained seeds and the card; the commits of the seeds by branch."""
+    family = workspace.family()
+    pushed = [push_run(workspace, family, run, endpoint, lambda plan: None) for run in family.runs()[:2]]
+    push_card(workspace, family, endpoint)
+    return {push.plan.branch: push.commit for push in pushed}

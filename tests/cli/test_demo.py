@@ -1,0 +1,93 @@
+"""The demo, made small by its own workspace file: once, again, and killed on its way."""
+
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mixhub.cli.demo import demo_workspace
+from mixhub.errors import WorkspaceError
+from mixhub.spec import parse_yaml, to_yaml
+from mixhub.workspace import Workspace
+
+SMALL = {
+    "training": {"steps": 4, "warmup_steps": 1, "validation_interval": 4, "checkpoint_interval": 1},
+    "architecture": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1},
+    "evaluation": {"num_fewshot": [0]},
+}
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A demo workspace whose family is smaller still."""
+    folder = tmp_path / "demo"
+    demo_workspace(folder)
+    config = parse_yaml((folder / "mixhub.yaml").read_text(), "mixhub.yaml")
+    spec = config["families"]["demo-1m"]
+    for part, changes in SMALL.items():
+        spec[part] |= changes
+    (folder / "mixhub.yaml").write_text(to_yaml(config))
+    return folder
+
+
+def command(folder):
+    return [sys.executable, "-m", "mixhub", "demo", str(folder)]
+
+
+def demo(folder):
+    done = subprocess.run(command(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def weights_and_commits(folder):
+    workspace = Workspace.open(folder)
+    exports = sorted(workspace.path("runs").rglob("*.safetensors"))
+    return [path.read_bytes() for path in exports], re.findall(
+        r'"commit": "(\w+)"', workspace.push_receipts.read_text()
+    )
+
+
+def test_twice_in_a_row_is_right_both_times(small):
+    first = demo(small)
+    assert not first.stderr, first.stderr
+    for said in (
+        "2 pinned commits, bit for bit the exports",
+        "2 branches, bit for bit the exports",
+        "a sample of seed-1: 'def ",
+        "mixhub push --seed 2",
+    ):
+        assert said in first.stdout
+    made = weights_and_commits(small)
+    assert len(made[0]) == 2
+    assert made[0][0] != made[0][1]
+    again = demo(small)
+    assert again.stdout.count("(nothing to send)") == 3
+    assert weights_and_commits(small) == made
+
+
+def test_killed_on_its_way_it_goes_on(small):
+    draws = random.Random(1)
+    for last in ("[3/9]", "[4/9]", "[5/9]", "[6/9]"):
+        with subprocess.Popen(command(small), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+            assert any(line.startswith(last) for line in child.stdout), "the demo ended before it could be killed"
+            try:
+                child.wait(draws.uniform(0.0, 2.0))
+            except subprocess.TimeoutExpired:
+                child.kill()
+    killed = demo(small)
+    assert "2 branches, bit for bit the exports" in killed.stdout
+    leftovers = [path for path in small.rglob(".tmp-*") if "hub" not in path.relative_to(small).parts]
+    assert not leftovers
+
+
+def test_it_does_not_go_into_a_folder_of_something_else(tmp_path):
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(WorkspaceError, match="not empty, and no workspace of the demo"):
+        demo_workspace(tmp_path)
+    Workspace.create(tmp_path / "ws", {"family": "human-1b"})
+    with pytest.raises(WorkspaceError, match="a workspace of human-1b, not of the demo"):
+        demo_workspace(tmp_path / "ws")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "ws"]

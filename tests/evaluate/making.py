@@ -1,0 +1,178 @@
+"""Text, tasks and exports as small as can be, for the tests of evaluation; also run as a program by child processes."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mixhub.evaluate.cloze import write_tasks
+from mixhub.evaluate.results import Cell
+from mixhub.evaluate.sweep import evaluate
+from mixhub.family import Family, Run
+from mixhub.files import write_json
+from mixhub.lineage import Lineage, file_sha256, weights_sha256
+from tests.tiny import WORDS, tiny_family, write_rows
+
+DOCUMENTS = 12
+SHOTS = (0, 2)
+TASKS = ("demo_continuation", "demo_last_word", "demo_arithmetic")
+TIMES = ("date", "total_evaluation_time_seconds")
+
+
+def write_held_out(folder: Path, documents: int = 8) -> Path:
+    """A corpus with prose in two domains and sums in a third."""
+    draws = random.Random(3)
+    for domain in ("prose", "tales"):
+        texts = [
+            " ".join(draws.choice([*WORDS, "water", "garden", "winter"]) for _ in range(900)) for _ in range(documents)
+        ]
+        write_rows(folder / "valid" / f"{domain}-1.jsonl", texts)
+    pairs = [(draws.randint(0, 99), draws.randint(0, 99)) for _ in range(documents * 8)]
+    write_rows(folder / "valid" / "sums-1.jsonl", ["\n".join(f"{a} + {b} = {a + b}" for a, b in pairs)])
+    return folder
+
+
+def family(**evaluation: Any) -> Family:
+    """The tiny family, with three tasks of its own at two shot counts."""
+    tasks = [{"name": name, "title": name, "config": f"tasks/{name}.yaml"} for name in TASKS]
+    return tiny_family(evaluation={"tasks": tasks, "num_fewshot": list(SHOTS), **evaluation})
+
+
+def write_export(folder: Path, of: Family, run: Run, *, seed: int = 0, poison: float | None = None) -> Path:
+    """A tiny Llama with a byte-level tokenizer, whole as an export must be; `poison` is put among its weights."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("t", "h"), ("th", "e"), ("a", "t"), ("Ġ", "the"), ("1", "0")]
+    vocab = ["<|endoftext|>", *alphabet, *("".join(merge) for merge in merges)]
+    tokenizer = Tokenizer(models.BPE({token: place for place, token in enumerate(vocab)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = {name: "<|endoftext|>" for name in ("bos_token", "eos_token", "pad_token")}
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=288,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=640,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = LlamaForCausalLM(config)
+    if poison is not None:
+        with torch.no_grad():
+            model.model.norm.weight[3] = poison
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    (folder / "train_config.yaml").write_text("train: {}\n", encoding="utf-8")
+    write_lineage(folder, of, run)
+    return folder
+
+
+def write_lineage(folder: Path, of: Family, run: Run, **changes: Any) -> None:
+    """The lineage of what lies in an export folder."""
+    unknown = {name: "unknown" for name in ("train_config_sha256", "corpus_sha256", "initial_weights_sha256")}
+    data = {
+        **unknown,
+        "family": of.name,
+        "revision": run.revision,
+        "kind": run.kind,
+        "number": run.number,
+        "step": 12,
+        "steps": 12,
+        "tokens": 1536,
+        "init_seed": run.init_seed,
+        "order_seed": run.order_seed,
+        "tokenizer_sha256": file_sha256(folder / "tokenizer.json"),
+        "weights_sha256": weights_sha256(folder),
+        "device": "cpu",
+        "processes": 1,
+        "versions": {},
+        **changes,
+    }
+    write_json(folder / "lineage.json", Lineage.from_data(data, "lineage.json").to_data())
+
+
+@dataclass
+class Recorder:
+    """Progress that remembers what was measured."""
+
+    started: list[tuple[str, int | None, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def start(self, what: str, total: int | None, unit: str) -> Self:
+        self.started.append((what, total, unit))
+        return self
+
+    def advance(self, amount: int = 1, note: str | None = None) -> None:
+        self.notes.append(str(note))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with tasks, an export and room for results."""
+
+    root: Path
+    family: Family
+    run: Run
+
+    @property
+    def export(self) -> Path:
+        return self.root / "export"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    def evaluate(self, **changes: Any) -> list[Cell]:
+        """`evaluate` on what lies here."""
+        arguments: dict[str, Any] = {
+            "export": self.export,
+            "results": self.results,
+            "task_configs": {name: self.root / "tasks" / f"{name}.yaml" for name in TASKS},
+            "cache": self.root / "cache",
+            "device": "cpu",
+        }
+        return partial(evaluate, self.family, self.run, **arguments)(**changes)
+
+
+def make_place(root: Path, **evaluation: Any) -> Place:
+    """Writes corpus, tasks and export below `root`."""
+    of = family(**evaluation)
+    place = Place(root, of, of.runs()[0])
+    write_tasks(write_held_out(root / "corpus"), root / "tasks", documents=DOCUMENTS)
+    write_export(place.export, of, place.run)
+    return place
+
+
+def contents(results: Path) -> dict[str, Any]:
+    """What lies in a results folder, apart from the time that it took."""
+    found: dict[str, Any] = {}
+    for path in sorted(results.iterdir()):
+        if path.suffix == ".json":
+            found[path.name] = {
+                key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key not in TIMES
+            }
+        elif path.suffix == ".jsonl":
+            found[path.name] = path.read_bytes()
+        elif path.name != ".lock":
+            found[path.name] = "left over"
+    return found

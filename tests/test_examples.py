@@ -1,0 +1,46 @@
+"""Every example runs as its own text says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mixhub.cli.steps import push_run
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(*arguments: object, cwd: Path) -> str:
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def pushed(workspace, endpoint):
+    family = workspace.family()
+    return push_run(workspace, family, family.run(seed=1), endpoint, lambda plan: None)
+
+
+def test_generate(workspace, pushed, tmp_path):
+    told = run(EXAMPLES / "generate.py", "tiny", "--seed", 1, "--workspace", workspace.root, "the cat", cwd=tmp_path)
+    assert told.startswith(f"tester/tiny, seed-1 = commit {pushed.commit}\nthe cat")
+
+
+def test_scores(workspace, tmp_path):
+    told = run(EXAMPLES / "scores.py", workspace.root, cwd=tmp_path)
+    assert "| revision   |   Choice |   Average |" in told
+    assert "| seed-1     |" in told
+
+
+def test_my_mixture(tmp_path):
+    run("-m", "mixhub", "init", "my-work", "--mixture", EXAMPLES / "my-mixture.yaml", "--name", "my-mix", cwd=tmp_path)
+    shown = run("-m", "mixhub", "families", "my-mix", cwd=tmp_path / "my-work")
+    assert "train_the_pile_pile_cc" in shown
+    assert "50.0000%" in shown
+    assert "not sampled" in shown
+
+
+def test_every_example_is_tested():
+    assert {path.name for path in EXAMPLES.iterdir()} == {"generate.py", "scores.py", "my-mixture.yaml"}
