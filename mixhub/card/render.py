@@ -73,7 +73,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("mixhub.card", "templates"),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
-        
+        finalize=_finalized,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

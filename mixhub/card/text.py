@@ -16,7 +16,7 @@ class Markdown(str):
 
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "\\": "&#92;", "$": "&#36;"}
-_SPECIAL = re.compile(r"[\\`*\[\]<>|~#$]|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~#$]|&(?=[#A-Za-z])|_(?![^\W_])")
 _BLOCK_START = re.compile(r"(?:[-+=:]|\d{1,9}(?=[.)](?:\s|$)))")
 _URL_SAFE = "!#$%&'*+,/:=?@-._~"
 

@@ -97,6 +97,15 @@ def progress() -> Progress:
     return _Bars() if sys.stderr.isatty() else SILENT
 
 
+def hide_client_bars() -> None:
+    """Keeps huggingface_hub and Transformers from drawing bars of their own in this process."""
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging
+
+    disable_progress_bars()
+    logging.disable_progress_bar()
+
+
 class _Bars:
     """mixhub's progress, drawn by rich."""
 

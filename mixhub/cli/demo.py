@@ -72,11 +72,12 @@ def demo(
 
     What is done already is skipped, so it can be stopped and started at any time.
     """
-    from mixhub.cli.console import progress, say
-    from mixhub.cli.options import open_hub
+    from mixhub.cli.console import hide_client_bars, progress, say
     from mixhub.cli.steps import evaluate_run, pack_corpus, push_card, push_run, render_cards, train_run
     from mixhub.data.stdlib import write_corpus
+    from mixhub.endpoint import HubChoice
     from mixhub.evaluate.cloze import write_tasks
+    from mixhub.hub.opening import opened
 
     steps = _Steps(total=9)
     with steps.step("workspace") as notes:
@@ -103,7 +104,8 @@ def demo(
         notes.append(f"{sum(map(len, cells.values()))} cells by lm-eval")
     with steps.step("cards") as notes:
         notes.append(f"{len(render_cards(workspace, family))} rendered")
-    with open_hub("local", workspace) as endpoint:
+    hide_client_bars()
+    with opened(HubChoice("local", "the demo"), workspace) as endpoint:
         with steps.step("push") as notes:
             pushed = [push_run(workspace, family, run, endpoint, lambda plan: None) for run in runs]
             pushed.append(push_card(workspace, family, endpoint))
@@ -115,7 +117,7 @@ def demo(
             notes.append(f"{len(runs)} pinned commits, bit for bit the exports")
         with steps.step("plain Transformers") as notes:
             samples = _check_plain_client(endpoint, family, exports)
-            notes.append(f"{len(runs)} branches, bit for bit the exports")
+            notes.append(f"{len(runs)} branches of {endpoint.url}, bit for bit the exports")
     say("")
     say(f"a sample of {runs[0].revision}: {samples[runs[0].revision]!r}")
     _show_result(workspace, family, cells)

@@ -62,7 +62,8 @@ def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequenc
     from mixhub.cli.console import show_figures
     from mixhub.evaluate.results import score_table
 
-    figures, titles = {}, {task.name: task.title for task in family.evaluation.tasks}
+    figures: dict[tuple[str, str], str] = {}
+    titles = {task.name: task.title for task in family.evaluation.tasks}
     for row in score_table(family, runs, cells):
         figures |= {(row.revision, titles[task]): _score(score) for task, score in row.scores.items()}
         figures[row.revision, "Average"] = _score(row.average)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -45,7 +45,11 @@ class SuiteTask:
     @property
     def source(self) -> str:
         """Where the YAML is, without naming this machine's folders."""
-        return self.path.name if self.own else f"lm_eval/tasks/{self.path.relative_to(builtin_folder()).as_posix()}"
+        return (
+            self.path.name
+            if self.own
+            else f"lm_eval/tasks/{self.path.relative_to(builtin_folder().resolve()).as_posix()}"
+        )
 
     @property
     def dataset(self) -> str:
@@ -136,7 +140,7 @@ def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTas
 
 def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     own = task.name in configs
-    path = configs[task.name].resolve() if own else find_builtin(task.name)
+    path = (configs[task.name] if own else find_builtin(task.name)).resolve()
     if not path.is_file():
         raise ResultsError(
             f"{path}: task {task.name} has its YAML there, and it is not there",
@@ -202,6 +206,7 @@ def dataset_fingerprint(task: SuiteTask, built: Any) -> str:
     return commits.pop() if len(commits) == 1 else UNKNOWN
 
 
+@cache
 def builtin_folder() -> Path:
     """Where lm-eval's own task YAMLs lie; found without importing it."""
     spec = find_spec("lm_eval")
@@ -216,34 +221,33 @@ def find_builtin(name: str) -> Path:
 
     lm-eval's own index parses every YAML that it ships, for seconds; this reads lines, likely files first.
     """
-    related = sorted(_builtin_files(), key=lambda path: (name not in (path.stem, path.parent.name), len(path.parts)))
-    for path in related:
-        if _declared_task(path) == name:
-            return builtin_folder() / path
-    known = sorted({declared for path in _builtin_files() if (declared := _declared_task(path))})
+    files = _builtin_files()
+    likely = [file for file in files if f"/{name}/" in file or file.endswith(f"/{name}.yaml")]
+    for file in (*likely, *files):
+        if _declared_task(file) == name:
+            return Path(file)
     raise UnknownNameError(
         "task",
         name,
-        known,
+        sorted({declared for file in files if (declared := _declared_task(file))}),
         where="lm-eval",
         hint="evaluation.tasks names a task of lm-eval, or gives a YAML of its own under `config`",
     )
 
 
 @cache
-def _builtin_files() -> tuple[PurePosixPath, ...]:
-    root = builtin_folder()
-    found = []
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        parent = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        found += [parent / name for name in sorted(names) if name.endswith(".yaml")]
-    return tuple(found)
+def _builtin_files() -> tuple[str, ...]:
+    """Paths of the YAMLs, those nearest to the root first: the families of hundreds of variants lie deep."""
+    found = [
+        f"{folder}/{name}" for folder, _, names in os.walk(builtin_folder()) for name in names if name.endswith(".yaml")
+    ]
+    return tuple(sorted(found, key=lambda file: (file.count("/"), file)))
 
 
 @cache
-def _declared_task(path: PurePosixPath) -> str | None:
-    match = _TASK_LINE.search((builtin_folder() / path).read_bytes())
+def _declared_task(file: str) -> str | None:
+    with open(file, "rb") as opened:  # noqa: PTH123 - thousands of files, and a Path costs as much as reading one
+        match = _TASK_LINE.search(opened.read())
     return match[1].decode() if match else None
 
 

@@ -214,8 +214,8 @@ def _measured(
         if not missing[task.name]:
             continue
         with quiet():
-            lm = lm or load_model(export, setting.device, setting.dtype)
             built = build(task, cache)
+            lm = lm or load_model(export, setting.device, setting.dtype)
         for shots in missing[task.name]:
             started, date = time.monotonic(), time.time()
             with quiet():

@@ -55,7 +55,7 @@ def write_export(folder: Path, of: Family, run: Run, *, seed: int = 0, poison: f
     tokenizer = Tokenizer(models.BPE({token: place for place, token in enumerate(vocab)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    special = {name: "<|endoftext|>" for name in ("bos_token", "eos_token", "pad_token")}
+    special = dict.fromkeys(("bos_token", "eos_token", "pad_token"), "<|endoftext|>")
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=288,
@@ -81,7 +81,7 @@ def write_export(folder: Path, of: Family, run: Run, *, seed: int = 0, poison: f
 
 def write_lineage(folder: Path, of: Family, run: Run, **changes: Any) -> None:
     """The lineage of what lies in an export folder."""
-    unknown = {name: "unknown" for name in ("train_config_sha256", "corpus_sha256", "initial_weights_sha256")}
+    unknown = dict.fromkeys(("train_config_sha256", "corpus_sha256", "initial_weights_sha256"), "unknown")
     data = {
         **unknown,
         "family": of.name,

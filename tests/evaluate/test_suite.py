@@ -64,7 +64,7 @@ def test_a_function_of_a_task_is_part_of_its_hash():
 
 
 def test_an_unknown_task_gets_the_nearest():
-    with pytest.raises(UnknownNameError, match="unknown task 'hellaswagg' in lm-eval; did you mean hellaswag?"):
+    with pytest.raises(UnknownNameError, match="unknown task 'hellaswagg' in lm-eval; did you mean hellaswag"):
         suite.resolve([Task(name="hellaswagg", title="?")], {})
 
 

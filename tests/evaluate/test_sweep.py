@@ -54,7 +54,8 @@ def test_a_cell_is_what_lm_eval_finds_by_itself(measured: Place, stock: dict[int
     theirs = stock[shots]
     for key, value in theirs["results"][task].items():
         if key != "perplexity_stderr,none":
-            assert ours["results"][task][key] == pytest.approx(value, rel=1e-5), key
+            close = value if isinstance(value, str) else pytest.approx(value, rel=1e-5)
+            assert ours["results"][task][key] == close, key
     assert ours["results"][task].keys() == theirs["results"][task].keys()
     for key in ("versions", "n-shot", "higher_is_better", "n-samples"):
         assert ours[key][task] == theirs[key][task], key
@@ -210,7 +211,7 @@ def test_a_limited_cell_gives_way_to_a_whole_one_and_never_replaces_it(copied: C
     (whole,) = place.evaluate(**asked)
     assert (whole.limit, whole.documents) == (None, DOCUMENTS)
     assert place.evaluate(**asked, limit=5) == [whole]
-    with pytest.raises(ResultsError, match="5 documents would replace .*dtype"):
+    with pytest.raises(ResultsError, match=r"5 documents would replace .*dtype"):
         place.evaluate(**asked, limit=5, dtype="bfloat16")
     name = "demo_arithmetic.0shot.json"
     assert contents(place.results)[name] == contents(measured.results)[name]
