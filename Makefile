@@ -1,4 +1,4 @@
-.PHONY: check format lint types contracts test bench
+.PHONY: check format lint types contracts test cards bench
 
 check: lint types contracts test
 
@@ -18,6 +18,9 @@ contracts:
 
 test:
 	pytest
+
+cards:
+	python -c "from pathlib import Path; from mixhub.card.render import write_model_cards; write_model_cards(Path('model_cards'))"
 
 bench:
 	python -m tests.benchmarks

@@ -460,7 +460,10 @@ class Family(Spec):
         given = {"seed": seed, "index": index}
         other = "index" if kind == "seed" else "seed"
         if given[other] is not None:
-            raise UsageError(f"{self.name} has {_plural(kind)}, not {_plural(other)}", hint=f"give one of its {_plural(kind)}: {self._shown_numbers()}")
+            raise UsageError(
+                f"{self.name} has {_plural(kind)}, not {_plural(other)}",
+                hint=f"give one of its {_plural(kind)}: {self._shown_numbers()}",
+            )
         number = given[kind]
         if number is None:
             raise UsageError(f"which {kind} of {self.name}?", hint=f"it has {_plural(kind)} {self._shown_numbers()}")

@@ -51,7 +51,7 @@ class Lineage(Spec):
     train_config_sha256: Sha256 | Unknown
     """Hash of the content of `train_config.yaml`."""
     corpus_sha256: Sha256 | Unknown
-    """Hash of the manifest of the token shards."""
+    """Hash of the part of the token shards' manifest that the family reads."""
     tokenizer_sha256: Sha256 | Unknown
     """Hash of `tokenizer.json`."""
     initial_weights_sha256: Sha256 | Unknown

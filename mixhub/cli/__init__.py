@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs a command. A mistake of the user's gets message and hint, and status 2; a bug keeps its traceback."""
+    # Threads of OpenMP that wait by spinning make a small model many times slower where cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from mixhub.cli.app import app
     from mixhub.cli.console import show_error
     from mixhub.errors import MixhubError

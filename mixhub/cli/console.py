@@ -48,9 +48,6 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
     table = Table(
         box=box.SIMPLE_HEAD if any(columns) else None,
         show_header=any(columns),
-        title=title,
-        title_justify="left",
-        title_style="bold",
         pad_edge=False,
     )
     for number, column in enumerate(columns):
@@ -58,7 +55,10 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
-    console().print(table)
+    shown = console()
+    if title:
+        shown.print(Text(title, style="bold"))
+    shown.print(table)
 
 
 def show_figures(
@@ -99,11 +99,11 @@ def progress() -> Progress:
 
 def hide_client_bars() -> None:
     """Keeps huggingface_hub and Transformers from drawing bars of their own in this process."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub import utils
     from transformers.utils import logging
 
-    disable_progress_bars()
-    logging.disable_progress_bar()
+    utils.disable_progress_bars()  # type: ignore[attr-defined]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class _Bars:

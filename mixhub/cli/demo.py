@@ -28,7 +28,7 @@ FAMILY = "demo-1m"
 PROMPT = "def "
 
 _PLAIN_CLIENT = """
-import hashlib, json, sys
+import hashlib, json, sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 repo_id, prompt, *revisions = sys.argv[1:]
 for revision in revisions:
@@ -37,7 +37,8 @@ for revision in revisions:
     weights = {name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
                for name, tensor in model.state_dict().items()}
     tokens = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-    sample = tokenizer.decode(model.generate(**tokens, max_new_tokens=40, do_sample=False)[0])
+    torch.manual_seed(0)
+    sample = tokenizer.decode(model.generate(**tokens, max_new_tokens=40, do_sample=True, temperature=0.5)[0])
     print(json.dumps({"revision": revision, "weights": weights, "sample": sample}))
 """
 """A program that knows Transformers and HF_ENDPOINT, and nothing of mixhub."""
@@ -163,7 +164,7 @@ def _check_load(workspace: Workspace, family: Family, commit: str, export: Path)
 
 def _check_plain_client(endpoint: Endpoint, family: Family, exports: Mapping[str, Path]) -> dict[str, str]:
     """Loads branches in a child process that knows only HF_ENDPOINT; the text that each model writes."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS")
+    kept = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
     environ = {name: os.environ[name] for name in kept if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="mixhub-demo-") as home:
         environ |= {"HF_ENDPOINT": endpoint.url, "HF_HOME": home, "NO_PROXY": "127.0.0.1"}

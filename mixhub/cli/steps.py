@@ -31,14 +31,19 @@ def pack_corpus(workspace: Workspace, family: Family, tokenizer: Path | None, pr
 
 
 def train_run(workspace: Workspace, family: Family, run: Run, device: str | None, progress: Progress) -> Path:
-    """Trains a run to its end; the path of its export."""
+    """Trains a run to its end; the path of its export. A run that is trained already does not even import torch."""
+    from mixhub.train.recipe import finished_export
+
+    folder = workspace.run_folder(run)
+    if (export := finished_export(family, run, folder)) is not None:
+        return export
     from mixhub.train.loop import train
 
     return train(
         family,
         run,
         tokens=workspace.tokens(family),
-        folder=workspace.run_folder(run),
+        folder=folder,
         device=device,
         progress=progress,
     )
@@ -81,7 +86,7 @@ def render_cards(workspace: Workspace, family: Family) -> list[Path]:
     from mixhub.card.write import write_cards
     from mixhub.hub.receipts import pushed_commits
 
-    return write_cards(workspace, family, commits=pushed_commits(workspace, workspace.config.hub, family.repo_id))
+    return write_cards(workspace, family, commits=pushed_commits(workspace, workspace.config.hub, family))
 
 
 def push_run(

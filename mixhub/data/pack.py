@@ -108,7 +108,7 @@ class Manifest(Spec):
         if missing:
             raise CorpusError(
                 f"tokens of {self.corpus}: no {', '.join(missing)}, which {family.name} needs",
-                hint=f"pack the corpus for {family.name}: mixhub train does so where data/{self.corpus}/ is there",
+                hint=f"pack the corpus for {family.name}: mixhub data pack",
                 missing=tuple(missing),
             )
         kept: dict[str, object] = {

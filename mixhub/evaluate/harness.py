@@ -109,13 +109,14 @@ def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_see
     """Evaluates one lm-eval task at one shot count.
 
     Raises:
-        ResultsError: a log-likelihood or metric is not finite, or the task fixes another shot count.
+        ResultsError: a log-likelihood or metric is not finite.
     """
     from lm_eval.evaluator import evaluate
     from lm_eval.loggers.utils import add_tokenizer_info
 
     name = task.task_name
-    _set_shots(task, num_fewshot, fewshot_seed)
+    task.set_config("num_fewshot", num_fewshot)
+    task.set_fewshot_seed(seed=fewshot_seed)
     _seed()
     try:
         found = evaluate(
@@ -137,21 +138,6 @@ def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_see
     add_tokenizer_info(found, lm)
     found["task_hashes"] = {name: _task_hash(samples)}
     return Measured(found, [_as_logged(sample) for sample in samples])
-
-
-def _set_shots(task: Any, num_fewshot: int, fewshot_seed: int) -> None:
-    # lm-eval leaves a task that says 0 at 0 and goes on; its figure would stand under another shot count.
-    fixed = getattr(task, "_mixhub_fixed_shots", None)
-    if fixed is None:
-        fixed = task.get_config("num_fewshot") == 0
-        task._mixhub_fixed_shots = fixed
-    if fixed and num_fewshot:
-        raise ResultsError(
-            f"task {task.task_name}: its YAML fixes num_fewshot at 0, so there is no {num_fewshot}-shot cell",
-            hint="set evaluation.num_fewshot to [0], or give the task a YAML of its own without num_fewshot",
-        )
-    task.set_config("num_fewshot", num_fewshot)
-    task.set_fewshot_seed(seed=fewshot_seed)
 
 
 def _seed() -> None:

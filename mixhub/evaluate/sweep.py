@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.errors import ExportError, ResultsError, UnknownNameError, UsageError
+from mixhub.evaluate.harness import STDERR, choose_device, choose_dtype, load_model, measure
+from mixhub.evaluate.quiet import quiet
 from mixhub.evaluate.results import (
     PROVENANCE_KEY,
     Cell,
@@ -83,8 +85,8 @@ def evaluate(
     Raises:
         ExportError: the export is incomplete, another run's, or not the weights that its lineage names.
         UnknownNameError: no such task in the family, or in lm-eval.
-        ResultsError: a dataset cannot be loaded, a figure is not finite, a file in the way is no cell of ours, or a
-            limited cell would replace a whole one.
+        ResultsError: a dataset cannot be loaded, a figure is not finite, a file in the way is no cell of ours, a
+            limited cell would replace a whole one, or a task fixes its shots at 0.
         UsageError: an option is out of range.
         WorkspaceError: another process writes to `results`.
     """
@@ -95,8 +97,7 @@ def evaluate(
     require_complete(export)
     lineage = _own_lineage(family, run, export)
     suite = resolve(chosen, task_configs or {})
-    from mixhub.evaluate.harness import choose_device, choose_dtype
-
+    _require_free_shots(suite, shots)
     device = choose_device(device)
     setting = _Setting(
         family=family,
@@ -134,6 +135,17 @@ def _chosen_shots(family: Family, counts: Sequence[int] | None) -> list[int]:
         if count < 0:
             raise UsageError(f"num_fewshot = {count}: must not be negative", num_fewshot=count)
     return sorted(set(counts))
+
+
+def _require_free_shots(suite: Sequence[SuiteTask], shots: Sequence[int]) -> None:
+    # lm-eval keeps such a task at 0 shots whatever is asked, so its figure would stand under another shot count.
+    for task in suite:
+        if task.config.get("num_fewshot") == 0 and any(shots):
+            raise ResultsError(
+                f"task {task.name}: {task.source} fixes num_fewshot at 0, so there is no {max(shots)}-shot cell",
+                hint="set evaluation.num_fewshot to [0], or give the task a YAML of its own without num_fewshot",
+                task=task.name,
+            )
 
 
 def _own_lineage(family: Family, run: Run, export: Path) -> Lineage:
@@ -206,9 +218,6 @@ def _measured(
     cache: Path | None,
 ) -> Iterator[Cell]:
     """Loads the model once and each dataset once; writes and yields cell after cell."""
-    from mixhub.evaluate.harness import load_model, measure
-    from mixhub.evaluate.quiet import quiet
-
     lm: Any = None
     for task in suite:
         if not missing[task.name]:
@@ -264,16 +273,10 @@ def _provenance(
         dataset=Dataset(
             path=str(task.config.get("dataset_path")), name=task.config.get("dataset_name"), fingerprint=fingerprint
         ),
-        stderr=_stderr_note(),
+        stderr=STDERR,
         samples_sha256=hashlib.sha256(samples).hexdigest(),
         versions=setting.versions,
     )
-
-
-def _stderr_note() -> str:
-    from mixhub.evaluate.harness import STDERR
-
-    return STDERR
 
 
 def _results_json(

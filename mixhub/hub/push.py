@@ -9,13 +9,13 @@ from pathlib import Path
 from mixhub.card import facts, render
 from mixhub.card.write import write_cards
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError
-from mixhub.export import require_complete
+from mixhub.errors import ExportError, HubError
+from mixhub.export import require_complete, weight_files
 from mixhub.family import Family, Run
 from mixhub.hub.client import client, translated
 from mixhub.hub.plan import LocalFile, Plan, RemoteFile, changes, local_file, same_content
 from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, write_receipt
-from mixhub.lineage import weights_sha256
+from mixhub.lineage import LINEAGE_FILE, combined_sha256, read_lineage
 from mixhub.workspace import Workspace
 
 CARD = "README.md"
@@ -41,20 +41,22 @@ def plan_run(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint)
     """
     export = workspace.export(run, family.training.steps)
     require_complete(export)
-    return _plan(
-        family.repo_id,
-        run.revision,
-        release_files(workspace, family, run, export),
-        endpoint,
-        whole_tree=True,
-        weights=weights_sha256(export),
-    )
+    files = {path: local_file(source) for path, source in release_files(workspace, family, run, export).items()}
+    weights = combined_sha256((path, files[path].sha256) for path in weight_files(export))
+    known = read_lineage(export).weights_sha256
+    if weights != known:
+        raise ExportError(
+            f"{export}: its weights are {weights}, but {LINEAGE_FILE} says {known}",
+            hint=f"delete the folder and make it again: mixhub train --{run.kind} {run.number}",
+            path=export,
+        )
+    return _plan(family.repo_id, run.revision, files, endpoint, whole_tree=True, weights=weights)
 
 
 def plan_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Plan:
     """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub."""
-    write_cards(workspace, family, commits=pushed_commits(workspace, hub_key(endpoint), family.repo_id))
-    files: dict[str, Path | bytes] = {CARD: workspace.card(family)}
+    write_cards(workspace, family, commits=pushed_commits(workspace, hub_key(endpoint), family))
+    files = {CARD: local_file(workspace.card(family))}
     return _plan(family.repo_id, MAIN, files, endpoint, whole_tree=False, weights=None)
 
 
@@ -128,13 +130,12 @@ def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, Re
 def _plan(
     repo_id: str,
     branch: str,
-    sources: Mapping[str, Path | bytes],
+    files: Mapping[str, LocalFile],
     endpoint: Endpoint,
     *,
     whole_tree: bool,
     weights: str | None,
 ) -> Plan:
-    files: dict[str, LocalFile] = {path: local_file(source) for path, source in sources.items()}
     with translated(endpoint, repo_id):
         repo_exists = client(endpoint).repo_exists(repo_id)
     heads = _heads(endpoint, repo_id) if repo_exists else {}

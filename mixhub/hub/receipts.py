@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from mixhub.endpoint import LOCAL, Endpoint
+from mixhub.family import Family
 from mixhub.files import locked, read_json, write_json
-from mixhub.lineage import Sha256
+from mixhub.lineage import Sha256, read_lineage
 from mixhub.spec import FrozenMap, Spec
 from mixhub.workspace import Workspace
 
@@ -46,11 +47,18 @@ def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Rec
     return dict(_read(workspace).pushes.get(hub, {}).get(repo_id, {}))
 
 
-def pushed_commits(workspace: Workspace, hub: str, repo_id: str) -> dict[str, str]:
-    """The commit of each branch of runs that was pushed to a hub."""
-    return {
-        branch: receipt.commit for branch, receipt in read_receipts(workspace, hub, repo_id).items() if branch != MAIN
-    }
+def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, str]:
+    """The commit of each run's branch on a hub, but for runs whose export has other weights than were pushed."""
+    receipts = read_receipts(workspace, hub, family.repo_id)
+    commits = {}
+    for run in family.runs():
+        folder = workspace.run_folder(run)
+        steps = folder.export_steps()
+        weights = read_lineage(folder.export(steps[-1])).weights_sha256 if steps else None
+        receipt = receipts.get(run.revision)
+        if receipt is not None and weights in (None, receipt.weights_sha256):
+            commits[run.revision] = receipt.commit
+    return commits
 
 
 def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256: str | None) -> dict[str, str]:

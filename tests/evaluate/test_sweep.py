@@ -284,6 +284,17 @@ def test_options_out_of_range_are_named(measured: Place, changes: dict[str, Any]
         measured.evaluate(**changes)
 
 
+def test_a_task_that_fixes_its_shots_at_none_has_no_other_cells(copied: Copied):
+    place = copied("results")
+    path = place.root / "tasks" / "demo_arithmetic.yaml"
+    path.write_text(path.read_text() + "num_fewshot: 0\n")
+    with pytest.raises(ResultsError, match="fixes num_fewshot at 0, so there is no 2-shot cell"):
+        place.evaluate()
+    assert not place.results.exists()
+    (cell,) = place.evaluate(tasks=["demo_arithmetic"], num_fewshot=[0])
+    assert cell.num_fewshot == 0
+
+
 def test_a_results_folder_has_one_writer(copied: Copied):
     place = copied()
     with locked(place.results / ".lock", "held"), pytest.raises(WorkspaceError, match="is being evaluated by another"):
