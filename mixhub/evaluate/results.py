@@ -218,12 +218,7 @@ def read_cells(folder: Path) -> list[Cell]:
     Raises:
         ResultsError: a file is not a cell of ours, or two cells were made with different weights; names the files.
     """
-    named = sorted(
-        (match["task"], int(match["shots"]), path)
-        for path in (folder.iterdir() if folder.is_dir() else ())
-        if (match := _CELL_FILE.fullmatch(path.name)) and not path.name.startswith(".")
-    )
-    cells = [read_cell(path) for _, _, path in named]
+    cells = cells_in(folder)
     first: dict[str, Cell] = {}
     for cell in cells:
         other = first.setdefault(cell.revision, cell)
@@ -234,6 +229,16 @@ def read_cells(folder: Path) -> list[Cell]:
                 paths=(other.path, cell.path),
             )
     return cells
+
+
+def cells_in(folder: Path) -> list[Cell]:
+    """All cells in a results folder, whatever weights they were made with; raises ResultsError as `read_cells` does."""
+    named = sorted(
+        (match["task"], int(match["shots"]), path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := _CELL_FILE.fullmatch(path.name)) and not path.name.startswith(".")
+    )
+    return [read_cell(path) for _, _, path in named]
 
 
 def read_cell(path: Path) -> Cell:

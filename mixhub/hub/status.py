@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mixhub.evaluate.results import counted, read_cells
+from mixhub.evaluate.results import cells_in, counted
 from mixhub.family import Family, Run
 from mixhub.hub.receipts import all_commits
 from mixhub.lineage import read_lineage
@@ -45,7 +45,7 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     steps = family.training.steps
     reached = max([*folder.checkpoint_steps(), *folder.export_steps()], default=None)
     weights = read_lineage(folder.export(steps)).weights_sha256 if steps in folder.export_steps() else None
-    present, expected = counted(family, run, read_cells(workspace.results(run)), weights)
+    present, expected = counted(family, run, cells_in(workspace.results(run)), weights)
     return RunStatus(
         revision=run.revision,
         step=reached,

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.made import copied
+
 
 def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
@@ -25,7 +27,6 @@ def workspace(mixhub, tmp_path):
         (["push", "--seed", "2"], "no export of step 25000 (there: none)", "mixhub train --seed 2"),
         (["evaluate", "--seed", "2"], "no export of step 25000 (there: none)", "mixhub train --seed 2"),
         (["evaluate", "--seed", "2", "--num-fewshot", "x"], "--num-fewshot = 'x'", None),
-        (["push", "--seed", "2", "--hub", "loca"], "--hub = 'loca': must be 'local' or the address", "--hub local"),
         (["status", "--workspace", "elsewhere"], "elsewhere: no workspace", "mixhub init"),
         (["init"], "already a workspace", "mixhub.yaml"),
         (["hub", "import", "nowhere", "--root", "r"], "nowhere: no such folder", None),
@@ -89,3 +90,55 @@ def test_a_bug_keeps_its_traceback(mixhub, tmp_path):
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "RuntimeError: a bug" in result.stderr
+
+
+@pytest.fixture
+def made_workspace(made, tmp_path):
+    return copied(made, tmp_path)
+
+
+def one_line(result):
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2, result.stderr
+    assert lines[1].startswith("hint: ")
+    return lines[0]
+
+
+def test_a_hub_that_does_not_answer(mixhub, made_workspace):
+    before = files(made_workspace.root)
+    result = mixhub("push", "--seed", "1", "--hub", "http://127.0.0.1:9", cwd=made_workspace.root)
+    assert one_line(result) == "error: http://127.0.0.1:9: nothing answers there"
+    assert files(made_workspace.root) == before
+
+
+def test_a_hub_that_is_no_address(mixhub, made_workspace):
+    result = mixhub("push", "--seed", "1", "--hub", "loca", cwd=made_workspace.root)
+    assert one_line(result) == "error: --hub = 'loca': must be 'local' or the address of a hub"
+
+
+def test_an_export_that_misses_a_file(mixhub, made_workspace):
+    family = made_workspace.family()
+    (made_workspace.export(family.run(seed=1), family.training.steps) / "generation_config.json").unlink()
+    for command in ("push", "evaluate"):
+        result = mixhub(command, "--seed", "1", cwd=made_workspace.root)
+        assert "an export must be complete, but it has no generation_config.json" in one_line(result)
+
+
+def test_a_domain_without_files(mixhub, made_workspace):
+    (made_workspace.root / "data" / "words" / "valid" / "sums-1.jsonl").unlink()
+    result = mixhub("data", "pack", cwd=made_workspace.root)
+    assert "sums" in one_line(result)
+
+
+def test_a_recipe_that_changed_after_training(mixhub, made_workspace):
+    config = made_workspace.root / "mixhub.yaml"
+    config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
+    result = mixhub("train", "--seed", "1", cwd=made_workspace.root)
+    assert "mixhub.training.warmup_steps = 2, but tiny now says 3" in one_line(result)
+
+
+def test_train_makes_no_request_and_needs_tokens(mixhub, workspace):
+    result = mixhub("train", "--seed", "1", cwd=workspace, HF_ENDPOINT="http://127.0.0.1:9")
+    assert result.returncode == 2
+    assert "mixhub data pack" in result.stderr or "training.order" in result.stderr

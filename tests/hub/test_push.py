@@ -1,6 +1,7 @@
 """Pushes, on the embedded hub, by the real client."""
 
 import json
+import re
 
 import pytest
 from huggingface_hub import HfApi, ModelCard, hf_hub_download
@@ -8,9 +9,10 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from mixhub.cli.steps import push_card, push_run
 from mixhub.errors import ExportError, PushConflictError, ResultsError, RunError
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
-from mixhub.hub.receipts import read_receipts
+from mixhub.hub.receipts import pushed_commits, read_receipts
 from mixhub.hub.status import family_status
 from mixhub.lineage import file_sha256, read_lineage
+from tests.made import publish
 
 
 @pytest.fixture
@@ -124,6 +126,29 @@ def test_status_needs_no_hub(workspace, family, endpoint):
     assert (one.step, one.cells, one.cells_expected, dict(one.pushed)) == (12, 1, 1, {"local": commit})
     assert (two.step, two.cells, dict(two.pushed)) == (12, 1, {})
     assert (three.step, three.weights_sha256, three.cells) == (None, None, 0)
+
+
+def test_status_counts_only_cells_of_the_export(workspace, family):
+    cell = workspace.results(family.run(seed=1)) / "tiny_choice.0shot.json"
+    content = json.loads(cell.read_text())
+    content["mixhub"]["weights_sha256"] = "0" * 64
+    cell.write_text(json.dumps(content))
+    assert family_status(workspace, family)[0].cells == 0
+
+
+def test_weights_that_are_not_those_of_the_lineage_are_refused(workspace, family, endpoint, api):
+    exports = [workspace.export(family.run(seed=seed), family.training.steps) for seed in (1, 2)]
+    (exports[0] / "model.safetensors").write_bytes((exports[1] / "model.safetensors").read_bytes())
+    with pytest.raises(ExportError, match=r"its weights are .* but lineage\.json says"):
+        push(workspace, family, endpoint, 1)
+    assert not api.repo_exists(family.repo_id)
+
+
+def test_main_does_not_name_a_commit_of_other_weights(workspace, family, endpoint):
+    commits = publish(workspace, endpoint)
+    lineage = workspace.export(family.run(seed=1), family.training.steps) / "lineage.json"
+    lineage.write_text(re.sub(r'"weights_sha256": "\w+"', f'"weights_sha256": "{"0" * 64}"', lineage.read_text()))
+    assert pushed_commits(workspace, "local", family) == {"seed-2": commits["seed-2"]}
 
 
 def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, endpoint, api):
