@@ -10,6 +10,8 @@ def main() -> None:
     """Runs a command. A mistake of the user's gets message and hint, and status 2; a bug keeps its traceback."""
     # Threads of OpenMP that wait by spinning make a small model many times slower where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from mixhub.cli.app import app
     from mixhub.cli.console import show_error
     from mixhub.errors import MixhubError

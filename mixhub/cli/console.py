@@ -72,6 +72,11 @@ def show_figures(
     show_table([corner, *columns], table, title=title)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def bytes_shown(count: float) -> str:
     """`1.5 MB` for 1,500,000."""
     for unit in ("B", "kB", "MB", "GB"):

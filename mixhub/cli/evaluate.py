@@ -35,7 +35,7 @@ def evaluate(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Evaluate one run's export with lm-eval, a file a cell (task × shots); cells that are done are left alone."""
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.console import counted, progress, say
     from mixhub.cli.steps import evaluate_run
 
     place = open_workspace(workspace)
@@ -53,7 +53,7 @@ def evaluate(
         dtype=dtype,
     )
     show_scores(chosen, [run], {run.revision: cells})
-    say(f"{run.revision}: {len(cells)} cells in {place.results(run)}")
+    say(f"{run.revision}: {counted(len(cells), 'cell')} in {place.results(run)}")
     say(f"next: mixhub push --{run.kind} {run.number}")
 
 

@@ -58,7 +58,7 @@ def import_(
     repo_type: Annotated[RepoType, typer.Option(help="What the folders hold.")] = RepoType.MODEL,
 ) -> None:
     """Take folders into a hub's storage as repos, one commit each; what is there already is left alone."""
-    from mixhub.cli.console import say
+    from mixhub.cli.console import counted, say
     from mixhub.hubserver import import_folder
 
     def imported(repo: ImportedRepo) -> None:
@@ -66,7 +66,7 @@ def import_(
 
     storage = _root(root)
     repos = import_folder(folder, storage, repo_type.value, imported)
-    say(f"{len(repos)} repos in {storage}")
+    say(f"{counted(len(repos), 'repo')} in {storage}")
 
 
 def _imported_line(repo: ImportedRepo) -> str:

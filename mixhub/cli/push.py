@@ -64,11 +64,11 @@ def show_plan(plan: Plan) -> None:
 
 def show_pushed(pushed: Pushed, endpoint: Endpoint) -> None:
     """Prints what a push came to."""
-    from mixhub.cli.console import say
+    from mixhub.cli.console import counted, say
 
     plan = pushed.plan
     what = f"{plan.repo_id}@{plan.branch} = {pushed.commit}"
     if pushed.sent:
-        say(f"pushed and verified: {what} ({len(plan.changed)} files)")
+        say(f"pushed and verified: {what} ({counted(len(plan.changed), 'file')})")
     else:
         say(f"nothing to send: {what} holds it all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -28,5 +29,7 @@ def train(
     chosen = place.family(family)
     run = chosen_run(chosen, seed, index)
     export = train_run(place, chosen, run, device, progress())
+    if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
+        return
     say(f"{run.revision}: export in {export}")
     say(f"next: mixhub evaluate --{run.kind} {run.number}")
