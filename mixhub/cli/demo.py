@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mixhub.workspace import Workspace
 
 FAMILY = "demo-1m"
-PROMPT = "def "
+PROMPT = "7 + 5 ="
 
 _PLAIN_CLIENT = """
 import hashlib, json, sys, torch
@@ -38,7 +38,7 @@ for revision in revisions:
                for name, tensor in model.state_dict().items()}
     tokens = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
     torch.manual_seed(0)
-    sample = tokenizer.decode(model.generate(**tokens, max_new_tokens=40, do_sample=True, temperature=0.5)[0])
+    sample = tokenizer.decode(model.generate(**tokens, max_new_tokens=40, do_sample=True, temperature=0.6)[0])
     print(json.dumps({"revision": revision, "weights": weights, "sample": sample}))
 """
 """A program that knows Transformers and HF_ENDPOINT, and nothing of mixhub."""

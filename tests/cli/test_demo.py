@@ -56,7 +56,7 @@ def test_twice_in_a_row_is_right_both_times(small):
     for said in (
         "2 pinned commits, bit for bit the exports",
         "2 branches of http://127.0.0.1:",
-        "a sample of seed-1: 'def ",
+        "a sample of seed-1: '7 + 5 =",
         "mixhub push --seed 2",
     ):
         assert said in first.stdout
