@@ -28,6 +28,8 @@ class Endpoint:
     """Folder of downloads; None: huggingface_hub's own, which belongs to huggingface.co."""
     name: str = ""
     """What to call it in messages; the url, or `local`."""
+    store_id: str | None = None
+    """Identity of an embedded hub's storage; None for hubs of another make."""
 
     def __str__(self) -> str:
         return self.name or self.url
@@ -48,17 +50,19 @@ class HubChoice:
         return f"{self.value} (from {self.source})"
 
 
-def choose_hub(option: str | None, environ: Mapping[str, str], workspace_hub: str | None) -> HubChoice:
+def choose_hub(
+    option: str | None, environ: Mapping[str, str], workspace_hub: str | None, *, asked_by: str = "--hub"
+) -> HubChoice:
     """`--hub`, else MIXHUB_HUB, else `mixhub.yaml`, else HF_ENDPOINT, else huggingface.co.
 
-    MIXHUB_TOKEN is sent to the address in MIXHUB_HUB and to no other; huggingface.co gets the token that
+    MIXHUB_TOKEN is sent to the address in MIXHUB_HUB and to no other; huggingface.co else gets the token that
     huggingface_hub has for it; other hubs get none.
 
     Raises:
         UsageError: the choice is neither `local` nor an http(s) address.
     """
     candidates = [
-        (option, "--hub"),
+        (option, asked_by),
         (environ.get("MIXHUB_HUB"), "MIXHUB_HUB"),
         (workspace_hub, "mixhub.yaml"),
         (environ.get("HF_ENDPOINT"), "HF_ENDPOINT"),
@@ -66,11 +70,9 @@ def choose_hub(option: str | None, environ: Mapping[str, str], workspace_hub: st
     ]
     value, source = next((value, source) for value, source in candidates if value)
     value = checked_hub(value, source)
-    given_for = environ.get("MIXHUB_HUB", "").rstrip("/")
-    token: str | Literal[False] | None = False
-    if value == HUGGINGFACE:
-        token = None
-    elif value == given_for and environ.get("MIXHUB_TOKEN"):
+    given_for = checked_hub(environ["MIXHUB_HUB"], "MIXHUB_HUB") if environ.get("MIXHUB_HUB") else None
+    token: str | Literal[False] | None = None if value == HUGGINGFACE else False
+    if value == given_for and environ.get("MIXHUB_TOKEN"):
         token = environ["MIXHUB_TOKEN"]
     return HubChoice(value, source, token)
 
@@ -79,15 +81,20 @@ def checked_hub(value: str, source: str) -> str:
     """`local`, or an address without a slash at its end; raises UsageError for anything else."""
     if value == LOCAL:
         return value
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(
             f"{source} = {value!r}: must be 'local' or the address of a hub",
-            hint="for example: --hub local, or --hub http://127.0.0.1:8000",
+            hint="for example: local, or http://127.0.0.1:8000",
         )
     if parts.username or parts.password:
         raise UsageError(f"{source}: the address of a hub must not hold a password", hint="use MIXHUB_TOKEN")
-    return value.rstrip("/")
+    host = f"{parts.hostname}" if ":" not in parts.hostname else f"[{parts.hostname}]"
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
 def cache_name(url: str) -> str:

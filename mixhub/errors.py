@@ -78,6 +78,7 @@ class SpecError(MixhubError):
     def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.file = file
         self.problems = tuple(problems)
+        hint = hint or "mend what is named, then run the command again"
         super().__init__("\n".join(f"{file}: {problem}" for problem in problems), hint=hint, file=file)
 
 

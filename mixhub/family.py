@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic_core import PydanticCustomError
 
 from mixhub.errors import ABSENT, Problem, UnknownNameError, UsageError, nearest
 from mixhub.mixture import Mixture
@@ -21,15 +22,43 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+
+
+def repo_id_problem(repo_id: str) -> str | None:
+    """What is wrong with a repo_id, by the rules of the Hub; None when nothing is."""
+    parts = repo_id.split("/")
+    if len(parts) != 2 or not all(re.fullmatch(r"[A-Za-z0-9._-]+", part) for part in parts):
+        return "must be <namespace>/<name>, each of letters, digits, '.', '_' and '-'"
+    if len(repo_id) > 96:
+        return "must have at most 96 characters"
+    if any(part[0] in ".-" or part[-1] in ".-" for part in parts) or "--" in repo_id or ".." in repo_id:
+        return "must not hold '--' or '..', nor begin or end a part with '.' or '-'"
+    return "must not end in .git" if repo_id.endswith(".git") else None
+
+
+def _checked_repo_id(repo_id: str) -> str:
+    if problem := repo_id_problem(repo_id):
+        raise PydanticCustomError("repo_id", "{rule}", {"rule": problem})
+    return repo_id
+
+
+RepoId = Annotated[str, AfterValidator(_checked_repo_id)]
+
+_MOST_NUMBERS = 10_000
 
 
 def _expand_range(value: object) -> object:
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)):
-        return tuple(range(int(match[1]), int(match[2]) + 1))
-    return value
+    if not isinstance(value, str) or not (match := re.fullmatch(r"\s*(\d{1,9})\s*-\s*(\d{1,9})\s*", value)):
+        return value
+    first, last = int(match[1]), int(match[2])
+    if last < first:
+        raise PydanticCustomError("range", "{rule}", {"rule": f"is empty; write {last}-{first}"})
+    if last - first >= _MOST_NUMBERS:
+        raise PydanticCustomError("range", "{rule}", {"rule": f"must hold at most {_MOST_NUMBERS:,} numbers"})
+    return tuple(range(first, last + 1))
 
 
 def _compact_range(values: tuple[int, ...]) -> str | list[int]:
@@ -60,12 +89,15 @@ class Revisions(Spec):
     def _check(self) -> Revisions:
         problems = []
         if bool(self.seeds) == bool(self.indices):
-            problems.append(Problem("", None, "give either seeds or indices"))
+            problems.append(Problem("", ABSENT, "give either seeds or indices"))
         placeholder = f"{{{self.kind}}}"
         if re.findall(r"\{[^}]*\}", self.pattern) != [placeholder]:
             problems.append(Problem("pattern", self.pattern, f"must hold {placeholder} once, and no other placeholder"))
         if sorted(re.findall(r"\{[^}]*\}", self.step_pattern)) != ["{revision}", "{step}"]:
             problems.append(Problem("step_pattern", self.step_pattern, "must hold {revision} and {step} once each"))
+        elif not re.search(r"\{revision\}[^{}]*[A-Za-z._-]\{step\}", self.step_pattern):
+            rule = "must have a letter or one of '._-' between {revision} and {step}, or seed-1 at step 2 is seed-12"
+            problems.append(Problem("step_pattern", self.step_pattern, rule))
         for key in ("pattern", "step_pattern"):
             text = re.sub(r"\{(revision|seed|index|step)\}", "1", getattr(self, key))
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) or ".." in text or text.endswith((".lock", ".")):
@@ -277,6 +309,12 @@ class Task(Spec):
     config: str | None = None
     """A task YAML of one's own, relative to the workspace; absent: lm-eval's."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Task:
+        if self.config is not None and (self.config.startswith("/") or ".." in self.config.split("/")):
+            raise problems_error([Problem("config", self.config, "must be a path below the workspace")])
+        return self
+
 
 class Evaluation(Spec):
     """The evaluation suite: a score is the mean over shot counts of `acc_norm`, else `acc`, in percent."""
@@ -291,9 +329,16 @@ class Evaluation(Spec):
     @model_validator(mode="after")
     def _check(self) -> Evaluation:
         problems = []
-        for key, values in (("tasks", [task.name for task in self.tasks]), ("num_fewshot", list(self.num_fewshot))):
+        given: dict[str, list[Any]] = {
+            "tasks": [task.name for task in self.tasks],
+            "tasks.title": [task.title for task in self.tasks],
+            "num_fewshot": list(self.num_fewshot),
+        }
+        for key, values in given.items():
             if len(set(values)) != len(values):
                 problems.append(Problem(key, values, "each must stand once"))
+        if "Average" in given["tasks.title"]:
+            problems.append(Problem("tasks.title", "Average", "is the column of the average"))
         if problems:
             raise problems_error(problems)
         return self
@@ -335,9 +380,9 @@ class PublishedScores(Spec):
     """Address of the table."""
     rule: str
     """What its authors say that a score is."""
-    scores: FrozenMap[str, FrozenMap[str, float]]
+    scores: FrozenMap[str, FrozenMap[str, Percent]]
     """Percent, by revision and task name."""
-    average: FrozenMap[str, float] = Field(default_factory=dict, validate_default=True)
+    average: FrozenMap[str, Percent] = Field(default_factory=dict, validate_default=True)
     """Percent, by revision, as printed."""
 
 
@@ -435,6 +480,9 @@ class Family(Spec):
             yield Problem("training.sequence_length", self.training.sequence_length, rule)
         known = {task.name for task in self.evaluation.tasks}
         revisions = {run for run, _ in self._names()}
+        for revision in self.published_scores.average if self.published_scores else ():
+            if revision not in revisions:
+                yield Problem(f"published_scores.average.{revision}", "given", "no such revision")
         for revision, row in (self.published_scores.scores if self.published_scores else {}).items():
             if revision not in revisions:
                 yield Problem(f"published_scores.scores.{revision}", "given", "no such revision")
@@ -458,6 +506,9 @@ class Family(Spec):
         """
         kind = self.revisions.kind
         given = {"seed": seed, "index": index}
+        for name, value in given.items():
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UsageError(f"{name} = {value!r}: must be a whole number")
         other = "index" if kind == "seed" else "seed"
         if given[other] is not None:
             raise UsageError(
@@ -525,13 +576,17 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data of a family that `extends` another: what it says itself, over the recipe of the other.
 
     Name, repo, mixture, card and published scores are never inherited. Architecture, tokenizer, data, training and
-    evaluation are merged key by key; other parts are taken whole. A training field that the family sets itself loses
-    the origin that it had in the base.
+    evaluation are merged key by key; other parts are taken whole. What the family sets itself loses the origin that it
+    had in the base, and a tokenizer of another name or size is another tokenizer: the repo_id of the base goes.
     """
     merged = {key: value for key, value in base.items() if key not in _OWN_PARTS}
     for key, value in own.items():
         if key in _MERGED_PARTS and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
             part = {**merged[key], **value}
+            if key == "architecture" and set(value) - {"origin"}:
+                part["origin"] = value.get("origin", "chosen")
+            if key == "tokenizer" and not {"name", "vocab_size"}.isdisjoint(value):
+                part["repo_id"] = value.get("repo_id")
             if key == "training" and isinstance(value.get("origins", {}), Mapping):
                 inherited = {k: v for k, v in merged[key].get("origins", {}).items() if k not in value}
                 part["origins"] = {**inherited, **value.get("origins", {})}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, model_validator
 
-from mixhub.errors import Problem
+from mixhub.errors import ABSENT, Problem
 from mixhub.spec import CONFIG, FrozenMap, problems_error
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -31,10 +31,10 @@ class Mixture(RootModel[FrozenMap[str, Weight]]):
         problems = [
             Problem(key, weight, f"a domain key must match {_DOMAIN_KEY.pattern}")
             for key, weight in self.root.items()
-            if not _DOMAIN_KEY.fullmatch(key)
+            if not _DOMAIN_KEY.fullmatch(key) or key.endswith(".")
         ]
         if not any(weight > 0 for weight in self.root.values()):
-            problems.append(Problem("", None, "at least one domain weight must be above 0"))
+            problems.append(Problem("", ABSENT, "at least one domain weight must be above 0"))
         if problems:
             raise problems_error(problems)
         return self
@@ -47,8 +47,10 @@ class Mixture(RootModel[FrozenMap[str, Weight]]):
     @property
     def shares(self) -> dict[str, float]:
         """The sampled domains and their shares of all training tokens: positive, with sum 1."""
-        total = math.fsum(self.root.values())
-        return {domain: weight / total for domain, weight in self.root.items() if weight > 0}
+        largest = max(self.root.values())
+        relative = {domain: weight / largest for domain, weight in self.root.items()}  # sums of huge weights overflow
+        total = math.fsum(relative.values())
+        return {domain: weight / total for domain, weight in relative.items() if weight > 0}
 
 
 def sequences_per_domain(weights: Sequence[float], total_tokens: int, sequence_length: int) -> list[int]:
@@ -65,8 +67,9 @@ def sequences_per_domain(weights: Sequence[float], total_tokens: int, sequence_l
         (D,), sequences, in the order of `weights`.
     """
     total = total_tokens // sequence_length
-    norm = math.fsum(weights)
-    quotas = [weight / norm * total for weight in weights]
+    largest = max(weights)
+    norm = math.fsum(weight / largest for weight in weights)
+    quotas = [weight / largest / norm * total for weight in weights]
     counts = [math.floor(quota) for quota in quotas]
     by_remainder = sorted(range(len(weights)), key=lambda d: counts[d] - quotas[d])  # stable: ties go to the first
     for d in by_remainder[: total - sum(counts)]:

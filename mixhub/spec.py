@@ -88,6 +88,8 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float, bool, type(None))):
                 raise yaml.constructor.ConstructorError(
@@ -109,7 +111,7 @@ def parse_yaml(text: str, file: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise SpecError(place, [Problem("", None, f"not valid YAML: {error.problem or error.context}")]) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that none can be
         raise SpecError(file, [Problem("", None, f"not valid YAML: {str(error).splitlines()[0]}")]) from None
 
 
@@ -192,6 +194,8 @@ def _rule(kind: str, message: str, value: object, context: Mapping[str, Any]) ->
         "too_short": "must not be empty",
         "string_too_short": "must not be empty",
     }
+    if kind in ("repo_id", "range", "hub"):
+        return str(context["rule"])
     return rules.get(kind) or message.replace("Input should be", "must be")
 
 

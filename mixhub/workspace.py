@@ -7,20 +7,28 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mixhub import catalog
-from mixhub.endpoint import LOCAL
-from mixhub.errors import Problem, RunError, SpecError, UnknownNameError, WorkspaceError
-from mixhub.family import Family, Name, Run, extend
+from mixhub.endpoint import LOCAL, checked_hub
+from mixhub.errors import Problem, RunError, SpecError, UnknownNameError, UsageError, WorkspaceError
+from mixhub.family import Family, Name, Run, extend, repo_id_problem
 from mixhub.files import write_text
 from mixhub.spec import FrozenMap, Spec, read_yaml, to_yaml
 
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"
 FORMAT = 1
+
+
+def _checked_hub(value: str) -> str:
+    try:
+        return checked_hub(value, "hub")
+    except UsageError:
+        raise PydanticCustomError("hub", "{rule}", {"rule": "must be 'local' or the address of a hub"}) from None
 
 
 class WorkspaceConfig(Spec):
@@ -30,7 +38,7 @@ class WorkspaceConfig(Spec):
     """Version of the workspace's layout."""
     family: Name
     """The family that commands mean when none is named."""
-    hub: str = LOCAL
+    hub: Annotated[str, AfterValidator(_checked_hub)] = LOCAL
     """`local` for the embedded hub, or an address."""
     namespace: Name | None = None
     """Replaces the owner in the families' repo_id; absent: as the family says."""
@@ -110,7 +118,7 @@ class Workspace:
                 hint="upgrade: pip install -U mixhub",
             )
         workspace = cls(root.resolve(), WorkspaceConfig.from_data(data, str(path)))
-        for name in workspace.config.families:
+        for name in (workspace.config.family, *workspace.config.families):
             workspace.family(name)
         return workspace
 
@@ -133,13 +141,20 @@ class Workspace:
     def create(cls, root: Path, config: Mapping[str, Any]) -> Workspace:
         """Writes `mixhub.yaml` into `root`, which may exist; raises WorkspaceError when it is a workspace already."""
         path = root / CONFIG_FILE
+        if root.is_file():
+            raise WorkspaceError(f"{root}: is a file", hint="choose a folder", path=root)
         if path.exists():
             raise WorkspaceError(f"{root}: already a workspace", hint=f"edit {path}, or choose another folder")
         text = to_yaml({"format": FORMAT, **config})
         candidate = cls(root.resolve(), WorkspaceConfig.from_data({"format": FORMAT, **config}, str(path)))
         for name in (candidate.config.family, *candidate.config.families):
             candidate.family(name)
-        write_text(path, text)
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise WorkspaceError(
+                f"{root}: cannot be made a workspace: {error.strerror}", hint="choose another folder", path=root
+            ) from None
         return cls.open(root)
 
     def family_names(self) -> list[str]:
@@ -158,7 +173,10 @@ class Workspace:
         family = Family.from_data(self._family_data(name, ()), str(self.root / CONFIG_FILE) + f" (family {name})")
         if self.config.namespace is None:
             return family
-        return family.model_copy(update={"repo_id": f"{self.config.namespace}/{family.repo_id.split('/')[1]}"})
+        repo_id = f"{self.config.namespace}/{family.repo_id.split('/')[1]}"
+        if problem := repo_id_problem(repo_id):
+            raise SpecError(str(self.root / CONFIG_FILE), [Problem("namespace", self.config.namespace, problem)])
+        return family.model_copy(update={"repo_id": repo_id})
 
     def _family_data(self, name: str, extending: tuple[str, ...]) -> dict[str, Any]:
         if name in extending:
@@ -169,6 +187,9 @@ class Workspace:
                 raise UnknownNameError("family", name, self.family_names(), where=str(self.root / CONFIG_FILE))
             return catalog.data(name)
         own = {"name": name, **self.config.families[name]}
+        if own["name"] != name:
+            rule = f"must be its key, {name}, or be left out"
+            raise SpecError(str(self.root / CONFIG_FILE), [Problem(f"families.{name}.name", own["name"], rule)])
         if (base := own.pop("extends", None)) is None:
             return own
         return extend(self._family_data(str(base), (*extending, name)), own)

@@ -28,6 +28,8 @@ def test_a_token_goes_to_the_hub_that_it_was_given_for():
     assert choose_hub(None, environ, None).token == "secret"
     assert choose_hub("http://elsewhere", environ, None).token is False
     assert choose_hub(HUGGINGFACE, environ, None).token is None
+    assert choose_hub(None, {"MIXHUB_HUB": f"{HUGGINGFACE}/", "MIXHUB_TOKEN": "secret"}, None).token == "secret"
+    assert choose_hub("https://HuggingFace.co/", {}, None).token is None
     assert choose_hub(None, {"MIXHUB_TOKEN": "secret"}, "http://file").token is False
     assert choose_hub(None, {"HF_ENDPOINT": "http://hf", "HF_TOKEN": "other"}, None).token is False
 

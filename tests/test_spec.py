@@ -66,6 +66,19 @@ def test_every_problem_is_reported_at_once_with_file_key_value_and_rule():
         ("training", {"sequence_length": 4096}, "must be at most architecture.max_position_embeddings"),
         ("evaluation", {"num_fewshot": []}, "must not be empty"),
         ("card", {"arxiv": "x"}, "must match"),
+        ("revisions", {"seeds": "5-1"}, "is empty; write 1-5"),
+        ("revisions", {"seeds": "1-1000000000"}, "must"),
+        ("revisions", {"seeds": "1-100000"}, "must hold at most 10,000 numbers"),
+        ("revisions", {"step_pattern": "{revision}{step}"}, "between {revision} and {step}"),
+        ("evaluation", {"tasks": [{"name": "a", "title": "x"}, {"name": "b", "title": "x"}]}, "each must stand once"),
+        ("evaluation", {"tasks": [{"name": "a", "title": "Average"}]}, "is the column of the average"),
+        (
+            "evaluation",
+            {"tasks": [{"name": "a", "title": "A", "config": "../x"}]},
+            "must be a path below the workspace",
+        ),
+        ("published_scores", {"average": {"seed-9": 1.0}}, "no such revision"),
+        ("published_scores", {"average": {"seed-1": math.nan}}, "must be"),
     ],
 )
 def test_rules_of_the_parts(part, change, said):
@@ -98,6 +111,15 @@ def test_zero_means_not_sampled():
     mixture = validated(Mixture, {"a": 3, "b": 0.0, "c": 1}, "m.yaml")
     assert mixture.shares == {"a": 0.75, "c": 0.25}
     assert dict(mixture.domain_weights) == {"a": 3, "b": 0.0, "c": 1}
+
+
+@pytest.mark.parametrize("repo_id", ["a", "a/b/c", "a/b--c", "a/b.git", "-a/b", "a/b..c", "a./b", "a/" + "b" * 96])
+def test_a_repo_id_follows_the_rules_of_the_hub(repo_id):
+    assert problems(human() | {"repo_id": repo_id})[0].startswith("f.yaml: repo_id = ")
+
+
+def test_huge_weights_do_not_overflow():
+    assert validated(Mixture, {"a": 1e308, "b": 1e308}, "m.yaml").shares == {"a": 0.5, "b": 0.5}
 
 
 def test_specs_do_not_change():
@@ -155,6 +177,10 @@ def test_extends_takes_the_recipe_and_not_the_mixture():
     assert family.training.steps == 10
     assert family.training.origin("steps") == "chosen"
     assert family.training.origin("learning_rate") == "published"
+    own |= {"architecture": {"num_hidden_layers": 2}, "tokenizer": {"name": "mine", "vocab_size": 100}}
+    family = Family.from_data(extend(human(), own), "mine.yaml")
+    assert family.architecture.origin == "chosen"
+    assert family.tokenizer.repo_id is None
 
 
 @given(

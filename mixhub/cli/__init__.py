@@ -21,5 +21,10 @@ def main() -> None:
     except MixhubError as error:
         show_error(error)
         sys.exit(2)
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        if error.filename is None:
+            raise
+        show_error(MixhubError(f"{error.filename}: {error.strerror}"))
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

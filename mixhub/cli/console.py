@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -100,6 +101,17 @@ def progress() -> Progress:
     from mixhub.progress import SILENT
 
     return _Bars() if sys.stderr.isatty() else SILENT
+
+
+def log_lines() -> None:
+    """Prints what the library logs, where no bar shows how far it is."""
+    if sys.stderr.isatty():
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("mixhub")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
 
 
 def hide_client_bars() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,8 +87,8 @@ def _counts(text: str) -> list[int]:
 
     counts: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
             raise UsageError(f"--num-fewshot = {text!r}: must be counts as 0,5 or 0-5")
-        counts += range(int(first), int(last or first) + 1)
+        counts += range(int(match[1]), int(match[2] or match[1]) + 1)
     return counts

@@ -57,7 +57,7 @@ def import_(
     root: RootOption = None,
     repo_type: Annotated[RepoType, typer.Option(help="What the folders hold.")] = RepoType.MODEL,
 ) -> None:
-    """Take folders into a hub's storage as repos, one commit each; what is there already is left alone."""
+    """Take folders into a hub's storage as repos, one commit each; a repo that has the same files gets none."""
     from mixhub.cli.console import counted, say
     from mixhub.hubserver import import_folder
 
@@ -74,6 +74,12 @@ def _imported_line(repo: ImportedRepo) -> str:
 
 
 def _root(root: Path | None) -> Path:
+    from mixhub.errors import UsageError, WorkspaceError
     from mixhub.workspace import Workspace
 
-    return root if root is not None else Workspace.find().hub
+    if root is not None:
+        return root
+    try:
+        return Workspace.find().hub
+    except WorkspaceError as error:
+        raise UsageError(f"which hub? {error.message}", hint="name its storage: --root DIR") from None

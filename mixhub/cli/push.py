@@ -37,7 +37,7 @@ def push(
     sends nothing.
     """
     from mixhub.cli.steps import push_card, push_run
-    from mixhub.hub.push import plan_run
+    from mixhub.hub.push import plan_card, plan_run
 
     place = open_workspace(workspace)
     chosen = place.family(family)
@@ -46,6 +46,7 @@ def push(
     with open_hub(hub, place) as endpoint:
         if dry_run:
             show_plan(plan_run(place, chosen, run, endpoint))
+            show_plan(plan_card(place, chosen, endpoint))
             return
         show_pushed(push_run(place, chosen, run, endpoint, show_plan), endpoint)
         show_pushed(push_card(place, chosen, endpoint), endpoint)

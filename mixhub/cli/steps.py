@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 def pack_corpus(workspace: Workspace, family: Family, tokenizer: Path | None, progress: Progress) -> Manifest:
     """Packs the family's corpus; fetches its tokenizer first, where it has a repo and no folder is given."""
+    from mixhub.data.corpus import Corpus, required_domains
     from mixhub.data.pack import pack
 
     destination = workspace.tokens(family)
+    Corpus.open(workspace.corpus(family)).require(required_domains(family))  # before anything is asked of a hub
     if tokenizer is None and family.tokenizer.repo_id is not None:
         packed = destination / "tokenizer"
         tokenizer = packed if packed.is_dir() else _fetched_tokenizer(family.tokenizer.repo_id)
@@ -84,35 +86,56 @@ def evaluate_run(
 def render_cards(workspace: Workspace, family: Family) -> list[Path]:
     """Writes all cards of a family; the card of `main` names what was pushed to the workspace's hub."""
     from mixhub.card.write import write_cards
-    from mixhub.hub.receipts import pushed_commits
+    from mixhub.hub.receipts import pushed_commits, workspace_hub_key
 
-    return write_cards(workspace, family, commits=pushed_commits(workspace, workspace.config.hub, family))
+    return write_cards(workspace, family, commits=pushed_commits(workspace, workspace_hub_key(workspace), family))
 
 
 def push_run(
     workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, show: Callable[[Plan], None]
 ) -> Pushed:
-    """Plans, shows the plan, and publishes the branch of a run."""
-    from mixhub.hub.push import execute, plan_run
+    """Plans, shows the plan, and publishes the branch of a run; refuses first what would stop the card after it."""
+    from mixhub.hub.push import execute, plan_card, plan_run
 
     plan = plan_run(workspace, family, run, endpoint)
+    plan_card(workspace, family, endpoint)
     show(plan)
     return execute(plan, workspace, endpoint)
 
 
 def push_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Pushed:
-    """Renders the family's card and publishes it on `main`."""
+    """Renders the family's card and publishes it on `main`; when another push came between, it is rendered anew."""
+    from mixhub.errors import PushConflictError
+    from mixhub.files import locked
     from mixhub.hub.push import execute, plan_card
 
-    return execute(plan_card(workspace, family, endpoint), workspace, endpoint)
+    for last_try in (False, False, True):
+        try:
+            with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
+                pushed = execute(plan_card(workspace, family, endpoint), workspace, endpoint)
+            break
+        except PushConflictError:
+            if last_try:
+                raise
+    render_cards(workspace, family)
+    return pushed
 
 
 def _fetched_tokenizer(repo_id: str) -> Path:
     """A published tokenizer lies where the family's authors put it, not on the workspace's own hub."""
+    from mixhub.cli.console import say
     from mixhub.endpoint import choose_hub
+    from mixhub.errors import HubError
     from mixhub.hub.fetch import fetch_tokenizer
     from mixhub.hub.opening import opened
 
     choice = choose_hub(None, {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}, None)
-    with opened(choice, None) as endpoint:
-        return fetch_tokenizer(endpoint, repo_id)
+    say(f"tokenizer: {repo_id} from {choice}")
+    try:
+        with opened(choice, None) as endpoint:
+            return fetch_tokenizer(endpoint, repo_id)
+    except HubError as error:
+        raise HubError(
+            f"tokenizer {repo_id}: {error.message}",
+            hint="give its folder: mixhub data pack --tokenizer DIR; or have one trained: tokenizer.repo_id: null",
+        ) from None

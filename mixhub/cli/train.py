@@ -22,12 +22,13 @@ def train(
     Makes no request: `mixhub data pack` comes before. Several processes: `torchrun --nproc-per-node 8 -m mixhub train
     --seed 1`.
     """
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.console import log_lines, progress, say
     from mixhub.cli.steps import train_run
 
     place = open_workspace(workspace)
     chosen = place.family(family)
     run = chosen_run(chosen, seed, index)
+    log_lines()
     export = train_run(place, chosen, run, device, progress())
     if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
         return

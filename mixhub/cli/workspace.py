@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,36 +58,55 @@ def init(
 def new_family(name: str, base: str, mixture: Path, namespace: str | None) -> dict[str, Any]:
     """Plain data of a family with the recipe of a shipped one and a mixture of one's own.
 
+    Domains that do not have the prefix of the shipped family are of a corpus of one's own, named as the family. Where
+    the file has no `valid`, every domain of the mixture is validated.
+
     Raises:
         SpecError: the mixture breaks a rule; every problem is listed.
         UnknownNameError: no such family to take the recipe from.
+        UsageError: the new name is that of a shipped family.
     """
     from mixhub import catalog
-    from mixhub.errors import MixhubError
+    from mixhub.errors import MixhubError, UsageError
     from mixhub.mixture import Mixture
     from mixhub.spec import read_yaml, validated
 
+    if name in catalog.names():
+        raise UsageError(f"--name = {name!r}: is a shipped family", hint="choose another name")
     recipe = catalog.get(base)
     data = read_yaml(mixture, MixhubError)
-    weights = data["train"] if isinstance(data, dict) and isinstance(data.get("train"), dict) else data
-    own = validated(Mixture, weights, str(mixture))
+    whole = data if isinstance(data, dict) and "train" in data else {"train": data}
+    own = validated(Mixture, whole["train"], str(mixture))
+    prefixes = _prefixes(own.domain_weights, recipe)
     family: dict[str, Any] = {
         "extends": base,
         "repo_id": f"{namespace or 'local'}/data-mixture-{name}",
         "revisions": {"pattern": "seed-{seed}", "seeds": "1-5"},
         "mixture": dict(own.domain_weights),
+        "validation": {prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in own.shares},
         "training": {"order": "iid", "initialisation": "as_written"},
         "card": {
             "title": f"{name}: five seeds of one data mixture",
-            "summary": f"Language models with the recipe of {base}, alike but for the seed, on another data mixture.",
+            "summary": "Language models that are alike but for the seed, trained on one data mixture.",
             "license": recipe.card.license,
             "language": list(recipe.card.language),
-            "datasets": list(recipe.card.datasets),
         },
     }
-    if isinstance(data, dict) and isinstance(data.get("valid"), dict):
-        family["validation"] = data["valid"]
+    if "valid" in whole:
+        family["validation"] = dict(validated(Mixture, whole["valid"], f"{mixture} (valid)").domain_weights)
+    if prefixes == (recipe.data.train_prefix, recipe.data.valid_prefix):
+        family["card"]["datasets"] = list(recipe.card.datasets)
+    else:
+        family["data"] = {"corpus": name, "dataset": None, "train_prefix": prefixes[0], "valid_prefix": prefixes[1]}
     return family
+
+
+def _prefixes(domains: Iterable[str], recipe: Family) -> tuple[str, str]:
+    """Prefixes of training and validation keys: the recipe's where they fit, else train_ and valid_, else none."""
+    for prefixes in ((recipe.data.train_prefix, recipe.data.valid_prefix), ("train_", "valid_")):
+        if all(domain.startswith(prefixes[0]) for domain in domains):
+            return prefixes
+    return "", ""
 
 
 def status(
@@ -104,11 +124,12 @@ def status(
 
 def show_status(workspace: Workspace, family: Family) -> None:
     """Prints the table of `mixhub status`."""
-    from mixhub.cli.console import show_table
+    from mixhub.cli.console import say, show_table
     from mixhub.hub.status import family_status
 
     rows = []
-    for state in family_status(workspace, family):
+    states = family_status(workspace, family)
+    for state in states:
         rows.append(
             (
                 state.revision,
@@ -119,3 +140,6 @@ def show_status(workspace: Workspace, family: Family) -> None:
             )
         )
     show_table(["revision", "trained (steps)", "export (weights)", "evaluated (cells)", "pushed (commit)"], rows)
+    for state in states:
+        if state.problem:
+            say(f"{state.revision}: {state.problem}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,15 @@ from mixhub.errors import (
     PushConflictError,
     RepoNotFoundError,
     RevisionNotFoundError,
+    UsageError,
     nearest,
 )
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+_NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError)
+"""What huggingface_hub raises when an answer is not what it expects."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -74,10 +80,31 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
         ) from None
     except errors.HfHubHTTPError as error:
         raise _http_error(error, endpoint, repo_id, revision, fields) from None
+    except errors.HFValidationError as error:
+        raise UsageError(f"{repo_id!r} is no repo_id: {str(error).splitlines()[0]}") from None
     except Exception as error:
-        if not _is_transport(error):
+        if _is_transport(error):
+            raise unreachable(endpoint) from None
+        if not isinstance(error, _NOT_A_HUB):
             raise
-        raise unreachable(endpoint) from None
+        raise HubError(
+            f"{endpoint}: answers, but not as a Hub ({type(error).__name__}: {str(error).splitlines()[0]})",
+            hint="is this the address of a hub, and not of a login page or a proxy?",
+            **fields,
+        ) from error
+
+
+@contextmanager
+def requests_allowed() -> Iterator[None]:
+    """Lifts HF_HUB_OFFLINE for the block: the embedded hub needs no network, and serves where there is none."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = False
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def unreachable(endpoint: Endpoint) -> HubUnreachableError:
@@ -103,8 +130,6 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
 
 def branches(endpoint: Endpoint, repo_id: str) -> list[str]:
     """Names of a repo's branches and tags, in natural order."""
-    import re
-
     with translated(endpoint, repo_id):
         refs = client(endpoint).list_repo_refs(repo_id)
     names = [ref.name for ref in (*refs.branches, *refs.tags)]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub import catalog
 from mixhub.endpoint import Endpoint, choose_hub
-from mixhub.errors import MixhubError, UsageError
-from mixhub.family import Family, Revisions
+from mixhub.errors import ExportError, HubUnreachableError, UsageError
+from mixhub.export import WEIGHTS_INDEX_FILE, weight_files
+from mixhub.family import Family, Revisions, repo_id_problem
 from mixhub.hub.client import client, revision_not_found, translated
 from mixhub.hub.opening import opened
 from mixhub.workspace import Workspace
@@ -90,66 +92,121 @@ def load(
     place = Workspace.open(Path(workspace)) if workspace is not None else None
     repo_id, wanted = _target(family, place, seed=seed, index=index, step=step, revision=revision, commit=commit)
     environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
-    choice = choose_hub(hub, environ, place.config.hub if place else None)
+    choice = choose_hub(hub, environ, place.config.hub if place else None, asked_by="hub=")
     with ExitStack() as stack:
         endpoint = stack.enter_context(opened(choice, place))
         if token is not None:
-            endpoint = Endpoint(endpoint.url, token, endpoint.cache_dir, endpoint.name)
-        pinned = commit or resolve_commit(endpoint, repo_id, wanted)
-        path = download(endpoint, repo_id, pinned)
-    model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
+            endpoint = replace(endpoint, token=token)
+        pinned, path = download(endpoint, repo_id, wanted)
+        model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
     return Loaded(model, tokenizer, repo_id, wanted, pinned, endpoint.url, path)
 
 
-def resolve_commit(endpoint: Endpoint, repo_id: str, revision: str) -> str:
-    """The commit that a branch, tag or commit names now; raises RevisionNotFoundError with those that exist."""
+def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path]:
+    """The commit that a revision names, and its snapshot, without results, plots and duplicate weights.
+
+    Where the hub cannot be reached, what it gave last is taken from the cache, with a warning that names the commit.
+
+    Raises:
+        RepoNotFoundError, RevisionNotFoundError: the hub has none; the second names those that it has.
+        HubUnreachableError: nothing answers, and the cache does not hold the revision whole.
+    """
     from huggingface_hub import errors
 
-    with translated(endpoint, repo_id, revision):
+    try:
+        with translated(endpoint, repo_id, revision):
+            try:
+                info = client(endpoint).model_info(repo_id, revision=revision)
+                paths = [sibling.rfilename for sibling in info.siblings or ()]
+                found: str | None = str(info.sha)
+            except errors.RevisionNotFoundError:
+                found = None
+        if found is None:
+            raise revision_not_found(endpoint, repo_id, revision)
+        # By the name of the revision, so that the cache knows later which commit it meant.
+        return _snapshot(endpoint, repo_id, revision, paths, local_files_only=False)
+    except HubUnreachableError as error:
         try:
-            return str(client(endpoint).repo_info(repo_id, revision=revision).sha)
-        except errors.RevisionNotFoundError:
-            pass
-    raise revision_not_found(endpoint, repo_id, revision)
+            commit, path = _snapshot(endpoint, repo_id, revision, [], local_files_only=True)
+        except HubUnreachableError:
+            raise error from None
+        if not _is_whole(path):
+            raise error from None
+        warnings.warn(
+            f"{endpoint} cannot be reached; loading {repo_id}@{revision} from the cache, commit {commit}", stacklevel=3
+        )
+        return commit, path
 
 
-def download(endpoint: Endpoint, repo_id: str, commit: str) -> Path:
-    """The snapshot of a commit, from the cache where it is there; without results, plots and duplicate weights."""
+def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer of a folder in Transformers format.
+
+    Raises:
+        ExportError: it holds no model or no tokenizer, or its weights are not exactly those that its config asks for:
+            Transformers alone would make up what is missing.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (path / "config.json").is_file():
+        raise ExportError(
+            f"{what}: holds no model (no config.json)", hint="a family's models lie on its branches: give a seed"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **model_options)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ExportError(
+            f"{what}: cannot be opened: {str(error).strip().splitlines()[0]}",
+            hint="the files of this revision are incomplete or damaged; tell who published it, or load another",
+            path=path,
+        ) from error
+    model, report = loaded
+    wrong = {
+        kind: sorted(map(str, report[f"{kind}_keys"]))
+        for kind in ("missing", "unexpected", "mismatched")
+        if report.get(f"{kind}_keys")
+    }
+    if wrong:
+        said = "; ".join(f"{kind}: {', '.join(names[:3])} ({len(names)})" for kind, names in wrong.items())
+        raise ExportError(
+            f"{what}: its weights do not fit its config.json: {said}",
+            hint="the files of this revision do not belong together; tell who published it, or load another",
+            path=path,
+        )
+    return model, tokenizer
+
+
+def _snapshot(
+    endpoint: Endpoint, repo_id: str, revision: str, paths: Iterable[str], *, local_files_only: bool
+) -> tuple[str, Path]:
     from huggingface_hub import snapshot_download
 
-    with translated(endpoint, repo_id, commit):
-        ignored = list(_NOT_FOR_LOADING)
-        if any(path.endswith(".safetensors") for path in _paths(endpoint, repo_id, commit)):
-            ignored += _OTHER_WEIGHTS
+    ignored = list(_NOT_FOR_LOADING)
+    if any(path.endswith(".safetensors") for path in paths):
+        ignored += _OTHER_WEIGHTS
+    with translated(endpoint, repo_id, revision):
         folder = snapshot_download(
             repo_id,
-            revision=commit,
+            revision=revision,
             endpoint=endpoint.url,
             token=endpoint.token,
             cache_dir=endpoint.cache_dir,
             ignore_patterns=ignored,
+            local_files_only=local_files_only,
         )
-    return Path(str(folder))
+    path = Path(str(folder))
+    return path.name, path  # the cache names a snapshot's folder by its commit
 
 
-def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer of a folder in Transformers format; raises MixhubError, naming `what`, when it is none."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    if not (path / "config.json").is_file():
-        raise MixhubError(
-            f"{what}: holds no model (no config.json)", hint="a family's models lie on its branches: give a seed"
-        )
-    model = AutoModelForCausalLM.from_pretrained(path, **model_options)
-    return model, AutoTokenizer.from_pretrained(path)
-
-
-def _paths(endpoint: Endpoint, repo_id: str, commit: str) -> list[str]:
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return []
-    return client(endpoint).list_repo_files(repo_id, revision=commit)
+def _is_whole(snapshot: Path) -> bool:
+    """Whether an earlier download of a model came to its end."""
+    if not all((snapshot / name).exists() for name in ("config.json", "tokenizer_config.json")):
+        return False
+    index = snapshot / WEIGHTS_INDEX_FILE
+    if index.exists():
+        return all((snapshot / name).exists() for name in weight_files(snapshot))
+    return any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin"))
 
 
 def _target(
@@ -166,6 +223,7 @@ def _target(
     spec, repo_id = _spec(family, workspace)
     numbered = seed is not None or index is not None
     if commit is not None:
+        commit = commit.lower()
         if not _COMMIT.fullmatch(commit):
             raise UsageError(f"commit = {commit!r}: must be 40 hexadecimal digits", hint="a branch goes to revision=")
         if numbered or revision is not None or step is not None:
@@ -198,4 +256,6 @@ def _spec(family: str, workspace: Workspace | None) -> tuple[Family | None, str]
         spec = workspace.family(name) if workspace else catalog.get(name)
         if spec.repo_id == family:
             return spec, family
+    if problem := repo_id_problem(family):
+        raise UsageError(f"{family!r} is no repo_id: {problem}")
     return None, family

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixhub.endpoint import HUGGINGFACE, LOCAL, Endpoint, HubChoice, cache_name
-from mixhub.errors import UsageError
-from mixhub.hub.client import bypass_proxy_on_loopback, unreachable
+from mixhub.errors import HubUnreachableError, UsageError
+from mixhub.hub.client import bypass_proxy_on_loopback, requests_allowed, unreachable
 from mixhub.workspace import Workspace
 
 
@@ -33,8 +33,9 @@ def opened(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]
         from mixhub.hubserver import LOCAL_TOKEN, serve
 
         bypass_proxy_on_loopback()
-        with serve(workspace.hub) as hub:
-            yield Endpoint(hub.url, LOCAL_TOKEN, _downloads(workspace) / hub.store_id, f"local ({hub.url})")
+        with requests_allowed(), serve(workspace.hub) as hub:
+            cache = _downloads(workspace) / hub.store_id
+            yield Endpoint(hub.url, LOCAL_TOKEN, cache, f"local ({hub.url})", hub.store_id)
     elif choice.value == HUGGINGFACE:
         yield Endpoint(HUGGINGFACE, choice.token)
     else:
@@ -43,13 +44,19 @@ def opened(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]
 
 def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
     bypass_proxy_on_loopback()
-    store_id = _store_id(choice.value)
+    try:
+        store_id = _store_id(choice.value)
+    except HubUnreachableError:
+        if not (_downloads(workspace) / cache_name(choice.value)).is_dir():
+            raise
+        store_id = None  # what it gave before may be in the cache
     token = choice.token
     if store_id and not token:
         from mixhub.hubserver import LOCAL_TOKEN
 
         token = LOCAL_TOKEN
-    return Endpoint(choice.value, token, _downloads(workspace) / (store_id or cache_name(choice.value)))
+    cache = _downloads(workspace) / (store_id or cache_name(choice.value))
+    return Endpoint(choice.value, token, cache, store_id=store_id)
 
 
 def _store_id(url: str) -> str | None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.card import facts, render
-from mixhub.card.write import write_cards
-from mixhub.endpoint import Endpoint
+from mixhub.endpoint import LOCAL, Endpoint
 from mixhub.errors import ExportError, HubError
-from mixhub.export import require_complete, weight_files
+from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE, require_complete, weight_files
 from mixhub.family import Family, Run
 from mixhub.hub.client import client, translated
 from mixhub.hub.plan import LocalFile, Plan, RemoteFile, changes, local_file, same_content
@@ -19,6 +18,8 @@ from mixhub.lineage import LINEAGE_FILE, combined_sha256, read_lineage
 from mixhub.workspace import Workspace
 
 CARD = "README.md"
+
+_TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja")
 
 
 @dataclass(frozen=True)
@@ -50,21 +51,21 @@ def plan_run(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint)
             hint=f"delete the folder and make it again: mixhub train --{run.kind} {run.number}",
             path=export,
         )
-    return _plan(family.repo_id, run.revision, files, endpoint, whole_tree=True, weights=weights)
+    parent = _parent(family.repo_id, run.revision, endpoint)
+    return _plan(family.repo_id, run.revision, files, endpoint, parent, weights=weights)
 
 
 def plan_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Plan:
     """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub."""
-    write_cards(workspace, family, commits=pushed_commits(workspace, hub_key(endpoint), family))
-    files = {CARD: local_file(workspace.card(family))}
-    return _plan(family.repo_id, MAIN, files, endpoint, whole_tree=False, weights=None)
+    parent = _parent(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
+    commits = pushed_commits(workspace, hub_key(endpoint), family)
+    card = render.render_family(family, facts.gather(workspace, family), commits=commits)
+    return _plan(family.repo_id, MAIN, {CARD: local_file(card.encode())}, endpoint, parent, weights=None)
 
 
 def release_files(workspace: Workspace, family: Family, run: Run, export: Path) -> dict[str, Path | bytes]:
     """What the branch of a run holds, by path: export, card, metrics, and results as `results/<cell>.json`."""
-    files: dict[str, Path | bytes] = {
-        path.relative_to(export).as_posix(): path for path in sorted(export.rglob("*")) if path.is_file()
-    }
+    files: dict[str, Path | bytes] = {name: export / name for name in _export_files(export)}
     own = facts.gather_run(workspace, family, run)
     files[CARD] = render.render_revision(family, own).encode()
     if workspace.run_folder(run).metrics.exists():
@@ -105,6 +106,7 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint) -> Pushed:
             )
     _verify(plan, commit, endpoint)
     receipt = Receipt(
+        hub=LOCAL if endpoint.name.startswith(LOCAL) else endpoint.url,
         commit=commit,
         weights_sha256=plan.weights_sha256,
         files=len(plan.files),
@@ -127,22 +129,48 @@ def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, Re
     }
 
 
+@dataclass(frozen=True)
+class _Parent:
+    """What a push builds on."""
+
+    commit: str | None
+    """The branch's commit, or the repo's first where the branch is new; None where the repo is new."""
+    branch_exists: bool
+
+
+def _parent(repo_id: str, branch: str, endpoint: Endpoint) -> _Parent:
+    with translated(endpoint, repo_id):
+        if not client(endpoint).repo_exists(repo_id):
+            return _Parent(None, False)
+    heads = _heads(endpoint, repo_id)
+    return _Parent(heads.get(branch) or _first_commit(endpoint, repo_id), branch in heads)
+
+
 def _plan(
     repo_id: str,
     branch: str,
     files: Mapping[str, LocalFile],
     endpoint: Endpoint,
+    parent: _Parent,
     *,
-    whole_tree: bool,
     weights: str | None,
 ) -> Plan:
-    with translated(endpoint, repo_id):
-        repo_exists = client(endpoint).repo_exists(repo_id)
-    heads = _heads(endpoint, repo_id) if repo_exists else {}
-    parent = heads.get(branch) or (_first_commit(endpoint, repo_id) if repo_exists else None)
-    remote = remote_tree(endpoint, repo_id, parent) if parent else {}
-    planned = changes(files, remote, whole_tree=whole_tree)
-    return Plan(repo_id, branch, files, tuple(planned), parent, branch in heads, weights)
+    remote = remote_tree(endpoint, repo_id, parent.commit) if parent.commit else {}
+    planned = changes(files, remote, whole_tree=weights is not None)
+    return Plan(repo_id, branch, files, tuple(planned), parent.commit, parent.branch_exists, weights)
+
+
+def _export_files(export: Path) -> list[str]:
+    """The files of an export that are published; raises ExportError for one that nobody meant to publish."""
+    there = {path.relative_to(export).as_posix() for path in export.rglob("*") if path.is_file()}
+    known = {*EXPORT_FILES, *weight_files(export), WEIGHTS_INDEX_FILE, *_TOKENIZER_EXTRAS}
+    if foreign := sorted(there - known):
+        raise ExportError(
+            f"{export}: {', '.join(foreign)}: not part of an export, so it is not published",
+            hint="move it out of the folder",
+            path=export,
+        )
+    return sorted(there)
 
 
 def _heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:

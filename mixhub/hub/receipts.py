@@ -20,6 +20,8 @@ MAIN = "main"
 class Receipt(Spec):
     """One push that the hub was seen to hold."""
 
+    hub: str
+    """What the hub is called: `local`, or its address."""
     commit: str
     """The commit, 40 hexadecimal digits."""
     weights_sha256: Sha256 | None = None
@@ -31,15 +33,22 @@ class Receipt(Spec):
 
 
 class Receipts(Spec):
-    """The content of `receipts/push.json`: by hub, repo_id and branch."""
+    """The content of `receipts/push.json`: by hub (its store id, else its address), repo_id and branch."""
 
     format: Literal[1] = 1
     pushes: FrozenMap[str, FrozenMap[str, FrozenMap[str, Receipt]]] = Field(default_factory=dict, validate_default=True)
 
 
 def hub_key(endpoint: Endpoint) -> str:
-    """How receipts name a hub; the embedded hub of the workspace is `local`, whatever its port."""
-    return LOCAL if endpoint.name.startswith(LOCAL) else endpoint.url
+    """How receipts name a hub: an embedded one by the identity of its storage, which its address may outlive."""
+    return endpoint.store_id or endpoint.url
+
+
+def workspace_hub_key(workspace: Workspace) -> str:
+    """The key of the hub that `mixhub.yaml` names, without a request; of `local`, what its storage on disk says."""
+    if workspace.config.hub != LOCAL:
+        return workspace.config.hub
+    return _local_store(workspace) or LOCAL
 
 
 def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Receipt]:
@@ -62,13 +71,15 @@ def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, 
 
 
 def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256: str | None) -> dict[str, str]:
-    """The commit of a branch by hub, where it was pushed with these weights."""
-    receipts = {hub: repos.get(repo_id, {}).get(branch) for hub, repos in _read(workspace).pushes.items()}
-    return {
-        hub: receipt.commit
-        for hub, receipt in receipts.items()
-        if receipt is not None and receipt.weights_sha256 == weights_sha256
-    }
+    """The commit of a branch by hub, where it was pushed with these weights; a local hub that is gone is left out."""
+    local = _local_store(workspace)
+    commits = {}
+    for key, repos in _read(workspace).pushes.items():
+        receipt = repos.get(repo_id, {}).get(branch)
+        gone = receipt is not None and receipt.hub == LOCAL and key != local
+        if receipt is not None and receipt.weights_sha256 == weights_sha256 and not gone:
+            commits[receipt.hub] = receipt.commit
+    return commits
 
 
 def write_receipt(workspace: Workspace, hub: str, repo_id: str, branch: str, receipt: Receipt) -> None:
@@ -77,6 +88,11 @@ def write_receipt(workspace: Workspace, hub: str, repo_id: str, branch: str, rec
         data = _read(workspace).to_data()
         data["pushes"].setdefault(hub, {}).setdefault(repo_id, {})[branch] = receipt.to_data()
         write_json(workspace.push_receipts, data)
+
+
+def _local_store(workspace: Workspace) -> str | None:
+    path = workspace.hub / "store.json"
+    return str(read_json(path).get("store_id")) if path.exists() else None
 
 
 def _read(workspace: Workspace) -> Receipts:

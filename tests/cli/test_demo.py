@@ -1,5 +1,6 @@
 """The demo, made small by its own workspace file: once, again, and killed on its way."""
 
+import os
 import random
 import re
 import subprocess
@@ -36,8 +37,8 @@ def command(folder):
     return [sys.executable, "-m", "mixhub", "demo", str(folder)]
 
 
-def demo(folder):
-    done = subprocess.run(command(folder), capture_output=True, text=True, check=False)
+def demo(folder, **environ):
+    done = subprocess.run(command(folder), capture_output=True, text=True, check=False, env=os.environ | environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -51,7 +52,7 @@ def weights_and_commits(folder):
 
 
 def test_twice_in_a_row_is_right_both_times(small):
-    first = demo(small)
+    first = demo(small, HF_HUB_OFFLINE="1")
     assert not first.stderr, first.stderr
     for said in (
         "2 pinned commits, bit for bit the exports",

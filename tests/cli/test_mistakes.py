@@ -2,6 +2,7 @@
 
 import pytest
 
+from mixhub.workspace import Workspace
 from tests.made import copied
 
 
@@ -59,7 +60,9 @@ def test_no_workspace(mixhub, tmp_path):
         ("train_the_pile_arxiv: .nan\n", "error: m.yaml: train_the_pile_arxiv = nan: must be a finite number"),
         ("train_the_pile_arxiv: a lot\n", "error: m.yaml: train_the_pile_arxiv = 'a lot': must be a number, not text"),
         ("train_the_pile_arxiv: 0\n", "error: m.yaml: at least one domain weight must be above 0"),
-        ("train: {arxiv: 1}\n", "a domain key must be 'train_the_pile_' (data.train_prefix) and a domain"),
+        ("train: 3\n", "error: m.yaml: must be a mapping of keys to values"),
+        ("train: {a: 1}\nvalid: 3\n", "error: m.yaml (valid): must be a mapping of keys to values"),
+        ("train: {a: 1}\nvalid: {a: -1}\n", "error: m.yaml (valid): a = -1: must be at least 0.0"),
         ("- 1\n", "error: m.yaml: must be a mapping of keys to values"),
         ("a: b: c\n", "error: m.yaml:1:5: not valid YAML"),
     ],
@@ -80,6 +83,55 @@ def test_a_mixture_makes_a_family_of_ones_own(mixhub, tmp_path):
     assert "me/data-mixture-mine" in shown
     assert "75.0000%" in shown
     assert "training.order                         iid              chosen" in shown
+
+
+def test_domains_of_ones_own_make_a_corpus_of_ones_own(mixhub, tmp_path):
+    (tmp_path / "m.yaml").write_text("cooking: 0.6\nmusic: 0.4\nunused: 0\n")
+    assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
+    family = Workspace.open(tmp_path / "ws").family()
+    assert dict(family.validation.domain_weights) == {"cooking": 1.0, "music": 1.0}
+    assert (family.data.corpus, family.data.dataset, family.data.train_prefix) == ("mine", None, "")
+    assert family.card.datasets == ()
+    result = mixhub("data", "pack", cwd=tmp_path / "ws", HF_ENDPOINT="http://127.0.0.1:9")
+    assert one_line(result) == f"error: {tmp_path}/ws/data/mine: no such corpus"
+
+
+def test_the_name_of_a_shipped_family_is_taken(mixhub, tmp_path):
+    (tmp_path / "m.yaml").write_text("a: 1\n")
+    result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "human-1b")
+    assert one_line(result) == "error: --name = 'human-1b': is a shipped family"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["init", "m.yaml"], "m.yaml: is a file"),
+        (["init", "m.yaml/x"], "m.yaml/x: cannot be made a workspace"),
+        (["init", "ws", "--hub", "http://[::1"], "--hub = 'http://[::1': must be 'local' or the address of a hub"),
+        (["init", "ws", "--hub", "http://x:99999"], "--hub = 'http://x:99999': must be"),
+        (["hub", "serve"], "which hub?"),
+    ],
+)
+def test_places_that_cannot_be(mixhub, tmp_path, arguments, said):
+    (tmp_path / "m.yaml").write_text("a: 1\n")
+    assert said in one_line(mixhub(*arguments))
+    assert files(tmp_path) == ["m.yaml"]
+
+
+def test_status_shows_the_other_runs_when_one_is_broken(mixhub, made_workspace):
+    (made_workspace.path("runs", "tiny", "seed-1", "export", "step-000012", "lineage.json")).unlink()
+    (made_workspace.path("results", "tiny", "seed-2", "tiny_choice.0shot.json")).write_text("{")
+    result = mixhub("status", cwd=made_workspace.root)
+    assert result.returncode == 0
+    assert "lineage.json" in result.stdout
+    assert "tiny_choice.0shot.json: not JSON" in result.stdout
+    assert "seed-3" in result.stdout
+
+
+def test_status_says_that_the_recipe_changed(mixhub, made_workspace):
+    config = made_workspace.root / "mixhub.yaml"
+    config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
+    assert "mixhub.training.warmup_steps = 2, but tiny now says 3" in mixhub("status", cwd=made_workspace.root).stdout
 
 
 def test_a_bug_keeps_its_traceback(mixhub, tmp_path):
@@ -140,5 +192,13 @@ def test_a_recipe_that_changed_after_training(mixhub, made_workspace):
 
 def test_train_makes_no_request_and_needs_tokens(mixhub, workspace):
     result = mixhub("train", "--seed", "1", cwd=workspace, HF_ENDPOINT="http://127.0.0.1:9")
-    assert result.returncode == 2
-    assert "mixhub data pack" in result.stderr or "training.order" in result.stderr
+    assert "training.order = original" in one_line(result)
+
+
+def test_train_before_pack_names_the_command(mixhub, tmp_path):
+    (tmp_path / "m.yaml").write_text("cooking: 1\n")
+    assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
+    result = mixhub("train", "--seed", "1", cwd=tmp_path / "ws")
+    one_line(result)
+    assert result.stderr.splitlines()[1] == "hint: mixhub data pack"
+    assert files(tmp_path / "ws") == ["mixhub.yaml"]

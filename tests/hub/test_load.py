@@ -1,23 +1,28 @@
 """`mixhub.load`: what is asked for is what is loaded, bit for bit, and mistakes say what there is."""
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from huggingface_hub import HfApi
-from safetensors.torch import load_file
+from huggingface_hub import HfApi, constants
+from safetensors.torch import load_file, save_file
 
 import mixhub
-from mixhub.endpoint import HubChoice
+from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import (
+    ExportError,
+    HubError,
     HubUnreachableError,
-    MixhubError,
     RepoNotFoundError,
     RevisionNotFoundError,
     UnknownNameError,
     UsageError,
 )
+from mixhub.hub.load import download, open_folder
 from mixhub.hub.opening import opened
+from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.made import copied, publish
 
 
@@ -108,7 +113,7 @@ def test_options_go_to_transformers(workspace, endpoint, commits):
         ("tiny", {}, UsageError, "which seed of tiny?"),
         ("tinny", {"seed": 1}, UnknownNameError, "did you mean tiny?"),
         ("tester/other", {"seed": 1}, RepoNotFoundError, "no repo tester/other"),
-        ("tester/tiny", {"revision": "main"}, MixhubError, "holds no model"),
+        ("tester/tiny", {"revision": "main"}, ExportError, "holds no model"),
     ],
 )
 def test_a_mistake_says_what_there_is(workspace, endpoint, commits, family, options, error, said):
@@ -148,3 +153,100 @@ def test_the_cache_is_that_of_the_store_and_not_of_the_port(workspace, endpoint,
     elsewhere = mixhub.load("tester/tiny", seed=1, hub=endpoint.url).path
     assert elsewhere.is_relative_to(os.environ["HF_HOME"])
     assert endpoint.cache_dir.name in elsewhere.parts
+
+
+def test_the_cache_serves_when_the_hub_does_not(made, tmp_path, monkeypatch):
+    workspace = copied(made, tmp_path)
+    store = workspace.hub
+    with serve(store) as hub:
+        endpoint = Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
+        commits = publish(workspace, endpoint)
+        assert download(endpoint, "tester/tiny", "seed-1")[0] == commits["seed-1"]
+    for offline in (False, True):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        with pytest.warns(UserWarning, match=f"from the cache, commit {commits['seed-1']}"):
+            commit, path = download(endpoint, "tester/tiny", "seed-1")
+        assert commit == commits["seed-1"]
+        assert same(open_folder(path, "x")[0], exported(workspace, 1))
+        with pytest.raises(HubUnreachableError):
+            download(endpoint, "tester/tiny", "seed-2")
+
+
+def test_the_local_hub_serves_where_requests_are_forbidden(workspace, endpoint, commits, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert mixhub.load("tiny", seed=1, workspace=workspace.root).commit == commits["seed-1"]
+    assert constants.HF_HUB_OFFLINE
+
+
+def spoiled_tensor(export):
+    weights = load_file(export / "model.safetensors")
+    weights.pop("model.layers.0.self_attn.q_proj.weight")
+    save_file(weights, export / "model.safetensors", metadata={"format": "pt"})
+
+
+def spoiled_layers(export):
+    config = export / "config.json"
+    config.write_text(config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
+
+
+def truncated(export):
+    weights = export / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoiled_tensor, "its weights do not fit its config.json: missing: model.layers.0.self_attn.q_proj.weight"),
+        (spoiled_layers, "its weights do not fit its config.json: missing: model.layers.2"),
+        (truncated, "cannot be opened"),
+        (lambda export: (export / "config.json").write_text("{"), "cannot be opened"),
+        (lambda export: (export / "config.json").write_text("{}"), "cannot be opened"),
+        (lambda export: (export / "model.safetensors").unlink(), "cannot be opened"),
+        (lambda export: [path.unlink() for path in export.glob("tokenizer*")], "cannot be opened"),
+    ],
+)
+def test_a_damaged_revision_is_an_error_and_never_a_model(made, tmp_path, spoil, said):
+    export = copied(made, tmp_path).path("runs", "tiny", "seed-1", "export", "step-000012")
+    spoil(export)
+    with pytest.raises(ExportError) as caught:
+        open_folder(export, "tester/tiny@seed-1")
+    assert said in str(caught.value)
+
+
+@pytest.fixture
+def no_hub():
+    """A server that answers everything with what it is given, as a login page does."""
+    answer = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer["body"])))
+            self.end_headers()
+            self.wfile.write(answer["body"])
+
+        def log_message(self, *arguments):
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        answer["url"] = f"http://127.0.0.1:{server.server_port}"
+        yield answer
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b"{}", b"[]", b"null"])
+def test_what_answers_but_is_no_hub(no_hub, body):
+    no_hub["body"] = body
+    with pytest.raises(HubError, match="answers, but not as a Hub") as caught:
+        mixhub.load("human-1b", seed=1, hub=no_hub["url"])
+    assert "login page" in caught.value.hint
+
+
+@pytest.mark.parametrize("repo_id", ["a/b/c", "a/b--c", "a/b.git", "-a/b", "a/" + "b" * 96])
+def test_what_is_no_repo_id(repo_id):
+    with pytest.raises(UsageError, match="is no repo_id"):
+        mixhub.load(repo_id, hub="http://127.0.0.1:9")

@@ -2,12 +2,16 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from mixhub.cli.steps import push_card, push_run
+from mixhub.endpoint import HubChoice
 from mixhub.errors import ExportError, PushConflictError, ResultsError, RunError
+from mixhub.hub.opening import opened
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
 from mixhub.hub.receipts import pushed_commits, read_receipts
 from mixhub.hub.status import family_status
@@ -81,6 +85,40 @@ def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspac
     assert api.repo_info(family.repo_id, revision="seed-1").sha == theirs
 
 
+def test_a_push_between_is_not_lost_from_the_card_of_main(workspace, family, endpoint):
+    first = push(workspace, family, endpoint, 1)
+    stale = plan_card(workspace, family, endpoint)
+    second = push(workspace, family, endpoint, 2)
+    push_card(workspace, family, endpoint)
+    with pytest.raises(PushConflictError):
+        execute(stale, workspace, endpoint)
+    push_card(workspace, family, endpoint)
+    main = hf_hub_download(family.repo_id, "README.md", endpoint=endpoint.url, cache_dir=workspace.cache)
+    assert all(pushed.commit in Path(main).read_text() for pushed in (first, second))
+
+
+def test_what_nobody_meant_to_publish_is_not_published(workspace, family, endpoint, api):
+    (workspace.export(family.run(seed=1), family.training.steps) / ".env").write_text("TOKEN=secret")
+    with pytest.raises(ExportError, match=r"\.env: not part of an export"):
+        push(workspace, family, endpoint, 1)
+    assert not api.repo_exists(family.repo_id)
+
+
+def test_a_broken_result_of_another_seed_stops_a_push_before_it_sends(workspace, family, endpoint, api):
+    (workspace.results(family.run(seed=2)) / "tiny_choice.0shot.json").write_text("{")
+    with pytest.raises(ResultsError, match=r"tiny_choice\.0shot\.json"):
+        push(workspace, family, endpoint, 1)
+    assert not api.repo_exists(family.repo_id)
+
+
+def test_receipts_of_a_local_hub_that_is_gone_do_not_count(workspace, family):
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        commit = push(workspace, family, endpoint, 1).commit
+    assert dict(family_status(workspace, family)[0].pushed) == {"local": commit}
+    shutil.rmtree(workspace.hub)
+    assert dict(family_status(workspace, family)[0].pushed) == {}
+
+
 def test_a_dry_plan_touches_nothing(workspace, family, endpoint, api):
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     assert {change.action for change in plan.changes} == {"add"}
@@ -115,7 +153,7 @@ def test_a_run_without_export_is_refused(workspace, family, endpoint):
 def test_the_receipt_names_commit_and_weights(workspace, family, endpoint):
     pushed = push(workspace, family, endpoint, 2)
     weights = read_lineage(workspace.export(family.run(seed=2), family.training.steps)).weights_sha256
-    receipt = read_receipts(workspace, "local", family.repo_id)["seed-2"]
+    receipt = read_receipts(workspace, endpoint.store_id, family.repo_id)["seed-2"]
     assert (receipt.commit, receipt.weights_sha256) == (pushed.commit, weights)
     assert endpoint.token not in workspace.push_receipts.read_text()
 
@@ -148,7 +186,7 @@ def test_main_does_not_name_a_commit_of_other_weights(workspace, family, endpoin
     commits = publish(workspace, endpoint)
     lineage = workspace.export(family.run(seed=1), family.training.steps) / "lineage.json"
     lineage.write_text(re.sub(r'"weights_sha256": "\w+"', f'"weights_sha256": "{"0" * 64}"', lineage.read_text()))
-    assert pushed_commits(workspace, "local", family) == {"seed-2": commits["seed-2"]}
+    assert pushed_commits(workspace, endpoint.store_id, family) == {"seed-2": commits["seed-2"]}
 
 
 def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, endpoint, api):
