@@ -76,11 +76,12 @@ def _show(family: Family) -> None:
     from mixhub.cli.console import count_shown, say, show_table
 
     architecture, training = family.architecture, family.training
-    say(f"{family.name}: {family.card.title}\n")
+    say(f"{family.card.title}\n")
     say(family.card.summary.strip())
     show_table(
         ["", ""],
         [
+            ("family", family.name),
             ("repo_id", family.repo_id),
             ("revisions", _revisions(family)),
             ("parameters", f"{architecture.parameters:,}"),
