@@ -19,18 +19,20 @@ NOT_OF_THE_WEIGHTS = (
 _SHOWN_CHANGES = 5
 
 
-def recipe_changes(family: Family, run: Run, trained_with: Path, error: type[MixhubError] = ExportError) -> list[str]:
-    """What differs between a `train_config.yaml` and what the family gives now, a line a key; empty when nothing does.
+def recipe_changes(
+    family: Family, run: Run, trained_with: Path, error: type[MixhubError] = ExportError
+) -> dict[str, str]:
+    """What differs between a `train_config.yaml` and what the family gives now: a line by key; empty when nothing does.
 
     Raises:
         MixhubError: of type `error`, when the file cannot be read; SpecError when it is not YAML.
     """
     trained, asked = _flat(read_yaml(trained_with, error)), _flat(family.train_config(run))
-    return [
-        f"{trained_with}: {key} = {trained.get(key, ABSENT)}, but {family.name} now says {asked.get(key, ABSENT)}"
+    return {
+        key: f"{trained_with}: {key} = {trained.get(key, ABSENT)}, but {family.name} now says {asked.get(key, ABSENT)}"
         for key in sorted({*trained, *asked})
         if trained.get(key, ABSENT) != asked.get(key, ABSENT) and not key.startswith(NOT_OF_THE_WEIGHTS)
-    ]
+    }
 
 
 def require_same_recipe(
@@ -51,13 +53,14 @@ def require_same_recipe(
     changed = recipe_changes(family, run, trained_with, error)
     if not changed:
         return
-    lines = changed[:_SHOWN_CHANGES]
+    lines = list(changed.values())[:_SHOWN_CHANGES]
     if len(changed) > _SHOWN_CHANGES:
         lines.append(f"{trained_with}: and {len(changed) - _SHOWN_CHANGES} more keys differ")
     raise RunError(
         "\n".join(lines),
         hint=f"restore the family, or delete or rename {folder} to train {run.revision} anew",
         path=trained_with,
+        keys=tuple(changed),
     )
 
 

@@ -98,15 +98,20 @@ class CardContext:
     shared: Shared
     total: int
     """How many revisions there are."""
+    models: str
+    """How many of them are trained, where that is not all, and what they lie on."""
+    main_is_card: bool
+    """Whether it is known that `main` holds this card and no weights."""
     branches: Markdown
-    """A sentence that names them."""
+    """A sentence that names the branches that are there."""
     transformers_code: Markdown
     mixhub_code: Markdown
     revisions: Table | None
     """A line per revision; None where the names of many branches say all there is to say."""
     folded: bool
     """Whether long tables are folded."""
-    has_commits: bool
+    pinned: Run | None
+    """The run whose commit `mixhub_code` loads; None where no commit is known."""
     mixture: MixtureFacts | None
     """The mixture that all runs share."""
     mixtures: Table | None
@@ -140,15 +145,24 @@ def family_context(
     """
     commits = commits or {}
     all_runs = family.runs()
+    trained = (
+        all_runs
+        if made_elsewhere(family)
+        else [facts.run for facts in runs if facts.lineage is not None or facts.run.revision in commits]
+    )
+    shown, branches = (trained or all_runs)[0], {run.revision for run in trained}
+    pinned = next((run for run in all_runs if run.revision in commits), None)
     return CardContext(
         shared=_shared(family, runs, "this family"),
         total=len(all_runs),
-        branches=_branches(family),
-        transformers_code=_transformers_code(family, all_runs[0]),
-        mixhub_code=_mixhub_code(family, all_runs[0]),
-        revisions=_revisions(family, runs, commits),
+        models=_models(family, len(trained)),
+        main_is_card=not made_elsewhere(family),
+        branches=_branches(family, trained),
+        transformers_code=_transformers_code(family, shown),
+        mixhub_code=_mixhub_code(family, pinned or shown, commits.get(pinned.revision) if pinned else None),
+        revisions=_revisions(family, [facts for facts in runs if facts.run.revision in branches], commits),
         folded=len(all_runs) > _COMPACT,
-        has_commits=any(run.revision in commits for run in all_runs),
+        pinned=pinned,
         mixture=_mixture_facts(family, all_runs[0]) if family.mixture is not None else None,
         mixtures=_mixtures(family) if family.mixtures is not None else None,
         seeds=_seeds(family, runs),
@@ -230,8 +244,20 @@ def _links(family: Family) -> dict[str, str]:
     return links
 
 
-def _branches(family: Family) -> Markdown:
-    runs = family.runs()
+def _models(family: Family, trained: int) -> str:
+    total, each = len(family.revisions.numbers), f"one per {family.revisions.kind}, a branch each"
+    return f"{total:,}, {each}" if trained == total else f"{trained:,} of {total:,} trained; {each}"
+
+
+def _branches(family: Family, runs: Sequence[Run]) -> Markdown:
+    total = len(family.revisions.numbers)
+    if len(runs) < total:
+        if not runs:
+            return Markdown("No model is trained yet, so there is no branch yet.")
+        if len(runs) == 1:
+            return Markdown(f"1 of {total:,} models is trained; its branch is {code(runs[0].revision)}.")
+        names = listed([code(run.revision) for run in runs])
+        return Markdown(f"{len(runs):,} of {total:,} models are trained; their branches are {names}.")
     if len(runs) == 1:
         return Markdown(f"There is one branch, {code(runs[0].revision)}.")
     if len(runs) == 2:
@@ -241,7 +267,8 @@ def _branches(family: Family) -> Markdown:
         names = Markdown(f"{code(runs[0].revision)} to {code(runs[-1].revision)}")
     else:
         names = listed([code(run.revision) for run in runs])
-    return Markdown(f"There are {len(runs)} branches, {names}; the last {family.revisions.kind} is {max(numbers)}.")
+    last = f"; the last {family.revisions.kind} is {max(numbers)}" if made_elsewhere(family) else ""
+    return Markdown(f"There are {len(runs)} branches, {names}{last}.")
 
 
 def _family_link(family: Family) -> Markdown:
@@ -261,9 +288,11 @@ def _transformers_code(family: Family, run: Run) -> Markdown:
     )
 
 
-def _mixhub_code(family: Family, run: Run) -> Markdown:
+def _mixhub_code(family: Family, run: Run, commit: str | None = None) -> Markdown:
     """By the family's name where mixhub ships it; its name in a workspace means nothing to a reader elsewhere."""
-    if made_elsewhere(family):
+    if commit is not None:
+        arguments = f'"{family.repo_id}", commit="{commit}"'
+    elif made_elsewhere(family):
         arguments = f'"{family.name}", {run.kind}={run.number}'
     else:
         arguments = f'"{family.repo_id}", revision="{run.revision}"'
@@ -284,6 +313,8 @@ def _revisions(family: Family, runs: Sequence[RunFacts], commits: Mapping[str, s
                 figures.ABSENT if lineage is None else _number(lineage.step),
             )
         )
+    if not rows:
+        return None
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 4})), figures.ABSENT)
     return None if len(runs) > _COMPACT and len(table.headers) == 2 else table
 
@@ -319,7 +350,7 @@ def _hyperparameters(family: Family) -> Table:
         ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), ("global_batch_size", "sequence_length")),
         ("Learning Rate", figures.rate(t.learning_rate), ("learning_rate",)),
         ("Minimum Learning Rate", figures.rate(t.min_learning_rate), ("min_learning_rate",)),
-        ("Learning Rate Schedule", t.schedule.capitalize(), ("schedule",)),
+        _schedule(family),
         (
             "Warmup Ratio",
             f"{figures.ratio(t.warmup_steps, t.steps)} ({t.warmup_steps:,} of {t.steps:,} steps, linear)",
@@ -349,6 +380,14 @@ def _hyperparameters(family: Family) -> Table:
         ("Hyperparameter", "Value", "Origin"),
         tuple((name, value, _origin(family, fields)) for name, value, fields in rows),
     )
+
+
+def _schedule(family: Family) -> tuple[str, str, tuple[str, ...]]:
+    shape, micro_steps = family.training.schedule.capitalize(), family.training.lr_micro_steps
+    if micro_steps is None:
+        return "Learning Rate Schedule", shape, ("schedule",)
+    value = f"{shape} (set per micro-step, {micro_steps:,} a step)"
+    return "Learning Rate Schedule", value, ("schedule", "lr_micro_steps")
 
 
 _PRECISION = {
@@ -383,6 +422,7 @@ _FIELD_SHOWN = {
     "beta1": "β₁",
     "beta2": "β₂",
     "global_batch_size": "sequences a step",
+    "lr_micro_steps": "micro-steps",
     "sequence_length": "sequence length",
     "warmup_steps": "warmup",
 }

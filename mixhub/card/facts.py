@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from mixhub.errors import ResultsError, RunError
 from mixhub.evaluate.results import Cell, read_cells
 from mixhub.family import Family, Run
-from mixhub.lineage import Lineage, read_lineage
+from mixhub.lineage import UNKNOWN, Lineage, read_lineage
+from mixhub.recipe import require_same_recipe
 from mixhub.workspace import RunFolder, Workspace
 
 
@@ -42,17 +43,24 @@ def gather(workspace: Workspace, family: Family) -> list[RunFacts]:
 
     Raises:
         ResultsError: results are malformed, or were made with other weights than the export's.
-        ExportError, SpecError: the lineage of an export is missing or malformed.
-        RunError: the metrics of a run are malformed.
+        ExportError, SpecError: the lineage or the `train_config.yaml` of an export is missing or malformed.
+        RunError: a run was trained with another recipe or mixture than the family has now, two runs were trained on
+            different token shards or tokenizers, or the metrics of a run are malformed.
     """
-    return [gather_run(workspace, family, run) for run in family.runs()]
+    found = [gather_run(workspace, family, run) for run in family.runs()]
+    for key, what in (("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")):
+        _require_alike(workspace, found, key, what)
+    return found
 
 
 def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
-    """What is known of one run; raises as `gather` does."""
+    """What is known of one run; raises as `gather` does, and compares no runs."""
     folder = workspace.run_folder(run)
     export = _export(folder, family.training.steps)
-    lineage = read_lineage(export) if export else None
+    lineage = None
+    if export is not None:
+        lineage = read_lineage(export)
+        require_same_recipe(family, run, export / folder.train_config.name, folder.path)
     cells = tuple(read_cells(workspace.results(run)))
     for cell in cells:
         _require_own_weights(cell, lineage, run, workspace.results(run))
@@ -66,6 +74,25 @@ def _export(folder: RunFolder, last_step: int) -> Path | None:
     if not steps:
         return None
     return folder.export(last_step if last_step in steps else steps[-1])
+
+
+def _require_alike(workspace: Workspace, found: Sequence[RunFacts], key: str, what: str) -> None:
+    known = [
+        (facts.run, value)
+        for facts in found
+        if facts.lineage is not None and (value := getattr(facts.lineage, key)) != UNKNOWN
+    ]
+    for run, value in known[1:]:
+        first, expected = known[0]
+        if value != expected:
+            raise RunError(
+                f"{run.family}: {first.revision} and {run.revision} were trained on different {what} "
+                f"(sha256 {expected[:12]} and {value[:12]}), so they differ in more than the {run.kind}",
+                hint="train them on the same token shards: delete or rename "
+                f"{workspace.run_folder(run).path}, and train {run.revision} anew",
+                key=key,
+                revisions=(first.revision, run.revision),
+            )
 
 
 def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: Path) -> None:
@@ -109,7 +136,11 @@ def _lines(metrics: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
         except json.JSONDecodeError as error:
-            raise RunError(f"{metrics}:{number}: not JSON: {error.msg}", hint="delete the line", path=metrics) from None
+            raise RunError(
+                f"{metrics}:{number}: not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
+                hint="delete the line",
+                path=metrics,
+            ) from None
         if not isinstance(line, dict) or not isinstance(line.get("step"), int):
             raise RunError(f"{metrics}:{number}: no step", hint="delete the line", path=metrics)
         lines.append(line)

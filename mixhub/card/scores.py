@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from mixhub.card import figures
@@ -87,6 +88,8 @@ class Evidence:
     """Whether rows were computed in different dtypes, so that no mean goes over them."""
     tasks: Table
     """Version, metric, documents and cells of each task."""
+    stderr: str | None
+    """Median over the cells of the standard error of the metric over documents, percent; None where none has one."""
 
 
 def published(family: Family, runs: Sequence[Run]) -> Scores | None:
@@ -137,6 +140,7 @@ def evidence(family: Family, runs: Sequence[RunFacts]) -> Evidence | None:
         conditions=listed(_distinct(f"{cell.dtype} on {cell.provenance.device}" for cell in everything)),
         mixed=_mixed(family, runs),
         tasks=_tasks(family, cells, len(runs) * len(shots)),
+        stderr=_median_stderr(cells),
     )
 
 
@@ -156,6 +160,11 @@ def _tasks(family: Family, cells: Sequence[Cell], expected: int) -> Table:
         )
     headers = ("Task", "Name in lm-eval", "Version", "Metric", "Documents", "Cells")
     return Table(headers, tuple(rows), frozenset({4, 5}))
+
+
+def _median_stderr(cells: Sequence[Cell]) -> str | None:
+    stderrs = [cell.stderrs[cell.metric] for cell in cells if cell.metric in cell.stderrs]
+    return figures.score(100 * median(stderrs)) if stderrs else None
 
 
 def _mixed(family: Family, runs: Sequence[RunFacts]) -> bool:

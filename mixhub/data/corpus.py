@@ -114,7 +114,7 @@ def _text(line: bytes, place: str) -> str:
     except UnicodeDecodeError as error:
         raise _bad_row(place, f"not UTF-8: {error.reason} at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise _bad_row(place, f"not JSON: {error.msg} at column {error.colno}") from None
+        raise _bad_row(place, f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}") from None
     if not isinstance(row, dict) or "text" not in row:
         raise _bad_row(place, "no text: a row must be an object with the key text")
     text = row["text"]

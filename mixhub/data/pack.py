@@ -120,6 +120,8 @@ class Manifest(Spec):
 def read_manifest(tokens: Path) -> Manifest:
     """The manifest of a folder of token shards; raises CorpusError when there is none, SpecError when it is wrong."""
     path = tokens / MANIFEST_FILE
+    if not path.is_file():
+        raise CorpusError(f"no token shards at {tokens}", hint="mixhub data pack", path=tokens)
     return Manifest.from_data(read_json(path, CorpusError), str(path))
 
 

@@ -140,7 +140,8 @@ def _texts(path: Path) -> Iterator[str]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise CorpusError(f"{path}:{number}: not JSON: {error.msg}", path=path) from None
+                rule = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+                raise CorpusError(f"{path}:{number}: {rule}", path=path) from None
             if not isinstance(row, dict) or not isinstance(row.get("text"), str):
                 raise CorpusError(f"{path}:{number}: must be an object with the key text", path=path)
             yield row["text"]

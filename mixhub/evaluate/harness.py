@@ -105,6 +105,24 @@ def _batch_size(model: Any, device: str) -> int:
     return max(1, min(_MOST_REQUESTS, _LOGIT_BYTES[device.partition(":")[0]] // row))
 
 
+def require_shots(task: Any, num_fewshot: int) -> None:
+    """Raises ResultsError when an lm-eval task has fewer documents to draw shots from than are asked for."""
+    sampler: Any = getattr(task, "sampler", None)
+    if num_fewshot < 1 or not hasattr(sampler, "df"):
+        return
+    pool = len(sampler.fewshot_indices or sampler.df)
+    if task.fewshot_cfg.split == task.config.test_split:
+        pool -= 1  # lm-eval draws one more, since the document itself may be among them
+    if num_fewshot > pool:
+        raise ResultsError(
+            f"task {task.task_name}: {num_fewshot} shots asked for, and there are {max(pool, 0)} documents to draw "
+            "them from",
+            hint="ask for fewer (evaluation.num_fewshot), or give the task more documents for shots",
+            task=task.task_name,
+            num_fewshot=num_fewshot,
+        )
+
+
 def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_seed: int) -> Measured:
     """Evaluates one lm-eval task at one shot count.
 

@@ -16,7 +16,7 @@ from mixhub.errors import ResultsError, SpecError
 from mixhub.family import Family, Run
 from mixhub.files import read_json
 from mixhub.lineage import Number, Sha256, Unknown
-from mixhub.spec import FrozenMap, Spec
+from mixhub.spec import FrozenMap, Spec, data_sha256
 
 if TYPE_CHECKING:
     import pandas
@@ -78,6 +78,8 @@ class Provenance(Spec):
     """Which standard errors were computed, and how."""
     samples_sha256: Sha256
     """Hash of the samples beside the result."""
+    results_sha256: Sha256
+    """Hash of lm-eval's `results`: of the figures."""
     versions: FrozenMap[str, str]
     """Versions of the packages that measured."""
 
@@ -242,7 +244,11 @@ def cells_in(folder: Path) -> list[Cell]:
 
 
 def read_cell(path: Path) -> Cell:
-    """Parses one cell; raises ResultsError, naming the file, when it is not a whole one of ours."""
+    """Parses one cell; raises ResultsError, naming the file, when it is not a whole one of ours, or not as measured.
+
+    Its figures must have the hash that its provenance names. That finds accidents and edits by hand; it is no
+    signature, since whoever changes the figures on purpose can write the hash anew.
+    """
     data = read_json(path, ResultsError)
     if not isinstance(data, Mapping) or PROVENANCE_KEY not in data:
         raise _malformed(path, f"{PROVENANCE_KEY}: is required, since it says what the result was made from")
@@ -254,6 +260,7 @@ def read_cell(path: Path) -> Cell:
         raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots")
     part = _Reader(path, data, provenance.task)
     metrics, stderrs = _metrics(part)
+    _require_as_measured(path, data["results"], provenance)
     counts = part.mapping("n-samples")
     documents, in_split = counts.get("effective"), counts.get("original")
     if not isinstance(documents, int) or not isinstance(in_split, int):
@@ -320,6 +327,20 @@ def _metrics(part: _Reader) -> tuple[dict[str, float], dict[str, float]]:
     if not metrics:
         raise _malformed(part.path, f"results.{part.task}: has no metric")
     return metrics, stderrs
+
+
+def _require_as_measured(path: Path, results: object, provenance: Provenance) -> None:
+    try:
+        actual = data_sha256(results)
+    except ValueError:  # NaN or infinity beside the metrics: JSON has neither, and no cell of ours was written with it
+        actual = "none"
+    if actual != provenance.results_sha256:
+        raise ResultsError(
+            f"{path}: was changed after it was measured: the sha256 of results is {actual[:12]}, and "
+            f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
+            hint="delete it, and evaluate again: mixhub evaluate",
+            path=path,
+        )
 
 
 def _malformed(path: Path, what: str) -> ResultsError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.errors import ExportError, ResultsError, UnknownNameError, UsageError
-from mixhub.evaluate.harness import STDERR, choose_device, choose_dtype, load_model, measure
+from mixhub.evaluate.harness import STDERR, Measured, choose_device, choose_dtype, load_model, measure, require_shots
 from mixhub.evaluate.quiet import quiet
 from mixhub.evaluate.results import (
     PROVENANCE_KEY,
@@ -29,6 +29,8 @@ from mixhub.family import Family, Run, Task
 from mixhub.files import clear_leftovers, locked, write_bytes, write_text
 from mixhub.lineage import UNKNOWN, Lineage, file_sha256, read_lineage, versions, weights_sha256
 from mixhub.progress import SILENT, Progress
+from mixhub.recipe import require_same_recipe
+from mixhub.spec import data_sha256
 
 _PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
 
@@ -75,7 +77,7 @@ def evaluate(
         results: folder of this run's cells, `<task>.<k>shot.json`.
         task_configs: by task, the YAML of each task that has one of its own.
         tasks: names; else all of the family's.
-        num_fewshot: shot counts; else all of the family's.
+        num_fewshot: shot counts of the family's; else all of them.
         limit: only the first so many documents of each task.
         device: `cpu`, `cuda` or `cuda:N`; else the best there is.
         dtype: else float32 on CPU and bfloat16 on CUDA.
@@ -84,9 +86,11 @@ def evaluate(
 
     Raises:
         ExportError: the export is incomplete, another run's, or not the weights that its lineage names.
+        RunError: the export was trained with another recipe or mixture than the family has now.
         UnknownNameError: no such task in the family, or in lm-eval.
-        ResultsError: a dataset cannot be loaded, a figure is not finite, a file in the way is no cell of ours, a
-            limited cell would replace a whole one, or a task fixes its shots at 0.
+        ResultsError: a dataset cannot be loaded, a figure is not finite, a file in the way is no cell of ours or was
+            changed, a limited cell would replace a whole one, or a task fixes its shots at 0 or has too
+            few documents for them.
         UsageError: an option is out of range.
         WorkspaceError: another process writes to `results`.
     """
@@ -96,6 +100,7 @@ def evaluate(
         raise UsageError(f"limit = {limit}: must be at least 1 document", limit=limit)
     require_complete(export)
     lineage = _own_lineage(family, run, export)
+    require_same_recipe(family, run, export / "train_config.yaml", export.parent.parent)
     suite = resolve(chosen, task_configs or {})
     _require_free_shots(suite, shots)
     device = choose_device(device)
@@ -134,6 +139,13 @@ def _chosen_shots(family: Family, counts: Sequence[int] | None) -> list[int]:
     for count in counts:
         if count < 0:
             raise UsageError(f"num_fewshot = {count}: must not be negative", num_fewshot=count)
+        if count not in family.evaluation.num_fewshot:
+            known = ", ".join(map(str, family.evaluation.num_fewshot))
+            raise UsageError(
+                f"num_fewshot = {count}: must be one of {family.name}'s shot counts: {known}",
+                hint="leave it out to measure all of them, or add it to evaluation.num_fewshot of the family",
+                num_fewshot=count,
+            )
     return sorted(set(counts))
 
 
@@ -224,13 +236,16 @@ def _measured(
             continue
         with quiet():
             built = build(task, cache)
+            require_shots(built, max(missing[task.name]))
             lm = lm or load_model(export, setting.device, setting.dtype)
         for shots in missing[task.name]:
             started, date = time.monotonic(), time.time()
             with quiet():
                 found = measure(lm, built, shots, setting.limit, setting.family.evaluation.fewshot_seed)
             samples = "".join(_line(sample) for sample in found.samples).encode()
-            provenance = _provenance(setting, task, shots, lm.batch_size, dataset_fingerprint(task, built), samples)
+            provenance = _provenance(
+                setting, task, shots, lm.batch_size, dataset_fingerprint(task, built), found, samples
+            )
             results_json = _results_json(setting, found.results, provenance, date, time.monotonic() - started)
             yield _write(cell_path(results, task.name, shots), results_json, samples)
 
@@ -252,8 +267,15 @@ def _finite(value: object) -> Any:
 
 
 def _provenance(
-    setting: _Setting, task: SuiteTask, num_fewshot: int, batch_size: int, fingerprint: str, samples: bytes
+    setting: _Setting,
+    task: SuiteTask,
+    num_fewshot: int,
+    batch_size: int,
+    fingerprint: str,
+    found: Measured,
+    samples: bytes,
 ) -> Provenance:
+    figures = json.loads(json.dumps(found.results["results"], default=_jsonable, allow_nan=False))  # as they are read
     return Provenance(
         family=setting.family.name,
         revision=setting.run.revision,
@@ -275,6 +297,7 @@ def _provenance(
         ),
         stderr=STDERR,
         samples_sha256=hashlib.sha256(samples).hexdigest(),
+        results_sha256=data_sha256(figures),
         versions=setting.versions,
     )
 

@@ -51,7 +51,7 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
             export = folder.export(steps)
             weights = read_lineage(export).weights_sha256
             require_complete(export)
-            problem = next(iter(recipe_changes(family, run, export / folder.train_config.name)), None)
+            problem = next(iter(recipe_changes(family, run, export / folder.train_config.name).values()), None)
         cells = cells_in(workspace.results(run))
     except MixhubError as error:
         problem = error.message.splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -16,6 +17,7 @@ from accelerate.utils import DistributedType
 
 from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
 from mixhub.data.order import order_of, seedless
+from mixhub.data.pack import Manifest
 from mixhub.errors import RunError
 from mixhub.family import Family, Run, Training
 from mixhub.files import clear_leftovers, locked
@@ -30,6 +32,9 @@ from mixhub.train.recipe import finished_export, settle_recipe
 from mixhub.workspace import RunFolder
 
 DEVICES = ("cpu", "cuda")
+
+_LOG = logging.getLogger("mixhub.train")
+"""Says where a run goes on, and what each validation found, for those who see no bar."""
 
 _LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What a launcher sets beside WORLD_SIZE."""
@@ -64,19 +69,21 @@ def train(
     Raises:
         RunError: the run cannot be trained (its seed is not known, its order is not built, its recipe or its tokens
             have changed, the device is not there), or its loss is not finite.
-        CorpusError: the tokens lack a domain, or a domain is smaller than a sequence.
+        CorpusError: there are no tokens, they lack a domain, or a domain is smaller than a sequence.
         WorkspaceError: another process trains the run.
     """
     if (export := finished_export(family, run, folder)) is not None:
         return export
     init_seed = _require_trainable(family, run)
+    shards = TokenShards(tokens, family.training.sequence_length)
+    manifest = shards.manifest.for_family(family)  # here, so that a refusal leaves no run folder
     with _accelerated(family.training, device) as accelerator, _held(folder, run, accelerator):
         if accelerator.is_main_process:
             for path in (folder.path, folder.checkpoints, folder.exports):
                 clear_leftovers(path)
             settle_recipe(family, run, folder)
         accelerator.wait_for_everyone()
-        trainer = _Trainer(accelerator, family, run, tokens, folder, init_seed)
+        trainer = _Trainer(accelerator, family, run, shards, manifest, folder, init_seed)
         return trainer.train(progress if accelerator.is_main_process else SILENT)
 
 
@@ -84,12 +91,18 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, accelerator: Accelerator, family: Family, run: Run, tokens: Path, folder: RunFolder, init_seed: int
+        self,
+        accelerator: Accelerator,
+        family: Family,
+        run: Run,
+        shards: TokenShards,
+        manifest: Manifest,
+        folder: RunFolder,
+        init_seed: int,
     ) -> None:
-        self.accelerator, self.family, self.run, self.tokens, self.folder = accelerator, family, run, tokens, folder
+        self.accelerator, self.family, self.run, self.folder = accelerator, family, run, folder
+        self.shards, self.manifest = shards, manifest
         self.training = family.training
-        self.shards = TokenShards(tokens, self.training.sequence_length)
-        self.manifest = self.shards.manifest.for_family(family)
         prefix = family.data.train_prefix
         sampled = {key: self.shards.sequences("train", key.removeprefix(prefix)) for key in run.mixture.shares}
         self.batches = TrainingBatches(
@@ -117,6 +130,7 @@ class _Trainer:
         """All steps that are left, then the export."""
         state = self._resume()
         resumed = state is not None
+        loss: float | None = None
         if state is None:
             state = self._start()
         first, last = state.step, self.training.steps
@@ -126,12 +140,12 @@ class _Trainer:
         ):
             bar.advance(first)
             if not resumed:
-                self._validate(metrics, 0)
+                self._validate(metrics, 0, loss)
             for step in range(first, last):
-                self._step(metrics, step, bar)
+                loss = self._step(metrics, step, bar)
                 done = step + 1
                 if done % self.training.validation_interval == 0 or done == last:
-                    self._validate(metrics, done)
+                    self._validate(metrics, done, loss)
                 if done % self.training.checkpoint_interval == 0 or done == last:
                     self._checkpoint(metrics, state.model_copy(update={"step": done}))
         return self._export(state)
@@ -151,6 +165,7 @@ class _Trainer:
                     path=path,
                 )
         load_checkpoint(path, self.model, self.optimizer)
+        self._log(f"goes on from step {state.step} of {self.training.steps}")
         return state
 
     def _start(self) -> State:
@@ -172,7 +187,8 @@ class _Trainer:
             return MetricsWriter(self.folder.metrics, from_step=from_step)
         return nullcontext()
 
-    def _step(self, metrics: MetricsWriter | None, step: int, bar: Bar) -> None:
+    def _step(self, metrics: MetricsWriter | None, step: int, bar: Bar) -> float:
+        """One update; returns the loss before it."""
         started = time.perf_counter()
         rate = rate_at(step, self.training)
         for group in self.optimizer.param_groups:
@@ -197,6 +213,7 @@ class _Trainer:
                 }
             )
         bar.advance(note=f"loss {loss:.3f}")
+        return loss
 
     def _backward(self, step: int) -> float:
         """Gradients of the mean loss over the global batch; returns that loss."""
@@ -214,7 +231,7 @@ class _Trainer:
         return float(self.accelerator.reduce(total / micro_steps, reduction="mean"))
 
     @torch.no_grad()
-    def _validate(self, metrics: MetricsWriter | None, step: int) -> None:
+    def _validate(self, metrics: MetricsWriter | None, step: int, loss: float | None) -> None:
         training, prefix = self.training, self.family.data.valid_prefix
         losses = {}
         for key in self.family.validation.shares:
@@ -237,6 +254,14 @@ class _Trainer:
         self._require_finite(step, **losses)
         if metrics is not None:
             metrics.write({"step": step, "validation": losses})
+        shown = ", ".join(f"{key.removeprefix(prefix)} {value:.3f}" for key, value in losses.items())
+        self._log(
+            f"step {step} of {training.steps}", *([] if loss is None else [f"loss {loss:.3f}"]), f"validation {shown}"
+        )
+
+    def _log(self, *parts: str) -> None:
+        if self.accelerator.is_main_process:
+            _LOG.info("%s: %s", self.run.revision, ", ".join(parts))
 
     def _checkpoint(self, metrics: MetricsWriter | None, state: State) -> None:
         if metrics is not None:
@@ -251,7 +276,7 @@ class _Trainer:
                 self.family,
                 self.run,
                 step=self.training.steps,
-                tokens=self.tokens,
+                tokens=self.shards.folder,
                 manifest=self.manifest,
                 folder=self.folder,
                 initial_weights_sha256=state.initial_weights_sha256,

@@ -12,8 +12,9 @@ from typing import Any
 from mixhub.card.facts import FinalLosses, RunFacts
 from mixhub.evaluate.results import Cell, Provenance, read_cell
 from mixhub.family import Family, Run
-from mixhub.files import write_json
+from mixhub.files import write_json, write_text
 from mixhub.lineage import Lineage
+from mixhub.spec import data_sha256, to_yaml
 from mixhub.workspace import Workspace
 from tests.tiny import tiny_family, tiny_workspace_yaml
 
@@ -94,6 +95,7 @@ def provenance(of: Family, run: Run, task: str, shots: int, **changes: Any) -> P
         "dataset": {"path": "json", "fingerprint": digest("data")},
         "stderr": "closed form",
         "samples_sha256": digest("samples"),
+        "results_sha256": digest("results"),
         "versions": {"lm_eval": "0.4.13"},
     }
     return Provenance.from_data({**data, **changes}, "cell")
@@ -119,16 +121,18 @@ def write_cell(made: Cell, folder: Path) -> Path:
     """Writes a cell as lm-eval's JSON with our provenance."""
     task = made.task
     path = folder / made.path.name
+    results = {task: {f"{name},none": value for name, value in made.metrics.items()}}
+    results[task] |= {f"{name}_stderr,none": value for name, value in made.stderrs.items()}
     write_json(
         path,
         {
-            "results": {task: {f"{name},none": value for name, value in made.metrics.items()}},
+            "results": results,
             "versions": {task: int(made.task_version)},
             "n-samples": {task: {"original": made.documents_in_split, "effective": made.documents}},
             "higher_is_better": {task: dict(made.higher_is_better)},
             "task_hashes": {task: made.task_hash},
             "total_evaluation_time_seconds": str(made.seconds),
-            "mixhub": made.provenance.to_data(),
+            "mixhub": {**made.provenance.to_data(), "results_sha256": data_sha256(results)},
         },
     )
     read_cell(path)
@@ -151,7 +155,9 @@ def workspace(folder: Path, *, values: Mapping[tuple[str, int], float] = Mapping
     for run in of.runs():
         facts = evaluated(of, run, values=values)
         assert facts.lineage is not None
-        write_json(made.run_folder(run).export(of.training.steps) / "lineage.json", facts.lineage.to_data())
+        export = made.run_folder(run).export(of.training.steps)
+        write_json(export / "lineage.json", facts.lineage.to_data())
+        write_text(export / "train_config.yaml", to_yaml(of.train_config(run)))
         lines = [
             {"step": 0, "validation": {"valid_prose": 5.5, "valid_sums": 5.25}},
             {"step": 11, "loss": 3.5, "tokens": 1408},

@@ -35,10 +35,11 @@ def _runs(family: Family, text: str) -> list[RunFacts]:
 
 
 def _family(draw: Any) -> Family:
+    first, second = draw(st.tuples(NASTY, NASTY).filter(lambda titles: titles[0] != titles[1]))
     return making.family(
         tokenizer={"name": "bpe300", "vocab_size": 300, "eos_token": draw(NASTY)},
         evaluation={
-            "tasks": [{"name": "last_word", "title": draw(NASTY)}, {"name": "sums", "title": draw(NASTY)}],
+            "tasks": [{"name": "last_word", "title": first}, {"name": "sums", "title": second}],
             "num_fewshot": [0, 2],
         },
         card={

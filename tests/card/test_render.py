@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from mixhub.card.context import family_context
 from mixhub.card.facts import RunFacts
-from mixhub.card.render import render_family, render_revision
+from mixhub.card.render import render_catalog, render_family, render_revision
 from tests.card import making
 from tests.card.reading import page
 
@@ -214,3 +214,45 @@ def test_rendering_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     render_family(making.family(), _runs())
+
+
+def test_only_branches_that_are_there_are_listed() -> None:
+    family = making.family(revisions={"seeds": "1-5"})
+    runs = family.runs()
+    trained = {2, 4}
+    facts = [making.evaluated(family, run) if run.number in trained else RunFacts(run) for run in runs]
+    card = render_family(family, facts)
+    assert "2 of 5 models are trained; their branches are `seed-2` and `seed-4`." in card
+    assert "| 2 of 5 trained; one per seed, a branch each" in card
+    assert "The sd is over 2 seeds." in card
+    assert 'from_pretrained("local/data-mixture-tiny", revision="seed-2")' in card
+    assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-2", "seed-4"]
+    untrained = render_family(family, [RunFacts(run) for run in runs])
+    assert "No model is trained yet" in untrained
+    assert "seed-5" not in untrained
+    whole = render_family(family, [making.evaluated(family, run) for run in runs])
+    assert "There are 5 branches, `seed-1` to `seed-5`." in whole
+    assert "the last seed" not in whole
+
+
+def test_main_holds_only_the_card_where_mixhub_made_it() -> None:
+    said = "`main` holds only this card, so `from_pretrained` needs `revision=`"
+    assert render_family(making.family(), _runs()).count(said) == 1
+    assert said not in render_catalog("human-1b")
+
+
+def test_a_known_commit_is_what_is_loaded() -> None:
+    card = render_family(making.family(), _runs(), commits={"seed-2": "b" * 40})
+    commit = "b" * 40
+    assert f'mixhub.load("local/data-mixture-tiny", commit="{commit}")' in card
+    assert "the commit that `seed-2` had" in card
+    assert "resolves the branch to a commit first" in render_family(making.family(), _runs())
+
+
+def test_a_rate_that_was_set_per_micro_step_is_told() -> None:
+    family = making.family(training={"lr_micro_steps": 16, "origins": {"schedule": "published"}})
+    card = render_family(family, [making.evaluated(family, run) for run in family.runs()])
+    rows = {row[0]: row[1:] for row in page(card).table("Hyperparameter")}
+    assert rows["Learning Rate Schedule"] == [
+        "Cosine (set per micro-step, 16 a step)", "published; micro-steps chosen"
+    ]  # fmt: skip

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mixhub.card.facts import gather
+from mixhub.card.facts import gather, gather_run
 from mixhub.card.render import render_family, render_revision
 from mixhub.card.write import write_cards
 from mixhub.errors import ExportError, ResultsError, RunError
+from mixhub.files import write_json
 from tests.card import making
+from tests.card.reading import page
 
 
 def test_what_lies_on_disk_makes_the_same_cards(tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_results_without_an_export_are_refused(tmp_path: Path) -> None:
     (export / "lineage.json").unlink()
     with pytest.raises(ExportError, match=r"lineage\.json"):
         write_cards(workspace, family)
-    export.rmdir()
+    shutil.rmtree(export)
     with pytest.raises(ResultsError, match="seed-1 has no export"):
         write_cards(workspace, family)
     assert not workspace.card(family).exists()
@@ -67,12 +72,15 @@ def test_a_run_without_export_and_results_has_no_card_of_its_own(tmp_path: Path)
     family = workspace.family()
     run = family.runs()[1]
     export = workspace.run_folder(run).export(family.training.steps)
-    (export / "lineage.json").unlink()
-    export.rmdir()
+    shutil.rmtree(export)
     for path in workspace.results(run).iterdir():
         path.unlink()
     paths = write_cards(workspace, family)
     assert [path.parent.name for path in paths] == ["tiny", "seed-1"]
+    card = paths[0].read_text(encoding="utf-8")
+    assert "| 1 of 2 trained; one per seed, a branch each" in card
+    assert "1 of 2 models is trained; its branch is `seed-1`." in card
+    assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-1"]
 
 
 def test_losses_are_those_of_the_export(tmp_path: Path) -> None:
@@ -93,3 +101,44 @@ def test_a_malformed_line_of_metrics_is_named(tmp_path: Path) -> None:
     metrics.write_text('{"step": 1, "loss": 2.0}\nnonsense\n', encoding="utf-8")
     with pytest.raises(RunError, match=r"metrics\.jsonl:2: not JSON"):
         write_cards(workspace, family)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"training": {"learning_rate": 0.02}}, "mixhub.training.learning_rate = 0.01, but tiny now says 0.02"),
+        ({"mixture": {"train_prose": 0.25, "train_sums": 0.75}}, "train.train_prose = 0.5, but tiny now says 0.25"),
+    ],
+)
+def test_a_run_that_was_trained_with_another_recipe_has_no_card(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    workspace = making.workspace(tmp_path)
+    changed = making.family(**changes)
+    with pytest.raises(RunError, match=re.escape(said)) as caught:
+        write_cards(workspace, changed)
+    assert caught.value.hint is not None
+    assert str(workspace.run_folder(changed.runs()[0]).path) in caught.value.hint
+    with pytest.raises(RunError, match=re.escape(said)):
+        gather_run(workspace, changed, changed.runs()[1])
+    assert not workspace.card(changed).exists()
+
+
+@pytest.mark.parametrize(("key", "what"), [("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")])
+def test_runs_on_different_tokens_have_no_card_in_common(tmp_path: Path, key: str, what: str) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    first, second = family.runs()
+    lineage = workspace.run_folder(second).export(family.training.steps) / "lineage.json"
+    other = making.digest("other")
+    write_json(lineage, making.lineage(family, second, **{key: other}).to_data())
+    said = f"seed-1 and seed-2 were trained on different {what}"
+    with pytest.raises(RunError, match=said) as caught:
+        gather(workspace, family)
+    shorts = [getattr(making.lineage(family, first), key)[:12], other[:12]]
+    assert all(short in caught.value.message for short in shorts)
+    assert caught.value.hint is not None
+    assert str(workspace.run_folder(second).path) in caught.value.hint
+    assert gather_run(workspace, family, second).lineage is not None
+    write_json(lineage, making.lineage(family, second, **{key: "unknown"}).to_data())
+    assert len(gather(workspace, family)) == 2

@@ -72,3 +72,12 @@ def test_required_domains_are_those_of_every_index_and_leave_out_zero_weights() 
         training={"seed": 1},
     )
     assert required_domains(family) == {"train": ["a", "c"], "valid": ["prose", "sums"]}
+
+
+def test_where_a_line_breaks_off_is_said_once(tmp_path: Path) -> None:
+    write_rows(tmp_path / "train" / "prose-1.jsonl", [])
+    path = tmp_path / "train" / "prose-1.jsonl"
+    path.write_text('{"text": "no end\n', encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"prose-1\.jsonl:1: not JSON: [A-Z][a-z ]* at column \d+") as caught:
+        list(Corpus.open(tmp_path).rows("train", "prose"))
+    assert " at at " not in caught.value.message

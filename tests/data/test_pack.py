@@ -223,3 +223,10 @@ def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path, tokeni
     tokens = TokenShards(tmp_path / "tokens", 4).sequence("train", "prose", 0)
     shard = np.fromfile(tmp_path / "tokens" / "train" / "prose" / "00000.bin", dtype="<u4")
     assert tokens.tolist() == shard[:5].tolist()
+
+
+def test_no_tokens_are_told_with_the_command_that_makes_them(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"no token shards at .*nothing") as caught:
+        read_manifest(tmp_path / "nothing")
+    assert caught.value.hint is not None
+    assert "mixhub data pack" in caught.value.hint

@@ -16,6 +16,7 @@ from mixhub.evaluate.sweep import evaluate
 from mixhub.family import Family, Run
 from mixhub.files import write_json
 from mixhub.lineage import Lineage, file_sha256, weights_sha256
+from mixhub.spec import to_yaml
 from tests.tiny import WORDS, tiny_family, write_rows
 
 DOCUMENTS = 12
@@ -74,7 +75,7 @@ def write_export(folder: Path, of: Family, run: Run, *, seed: int = 0, poison: f
             model.model.norm.weight[3] = poison
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    (folder / "train_config.yaml").write_text("train: {}\n", encoding="utf-8")
+    (folder / "train_config.yaml").write_text(to_yaml(of.train_config(run)), encoding="utf-8")
     write_lineage(folder, of, run)
     return folder
 

@@ -155,3 +155,19 @@ def test_only_whole_cells_of_these_weights_count(cells: list[Cell], measured: Pl
     assert counted(measured.family, measured.family.runs()[1], cells, weights) == (0, 6)
     changed = [_with(cells[0], limit=5), _with(cells[1], fewshot_seed=7), _with(cells[2], num_fewshot=4), *cells[3:]]
     assert counted(measured.family, measured.run, changed, weights) == (3, 6)
+
+
+def test_figures_that_were_changed_after_they_were_measured_are_refused(measured: Place, tmp_path: Path):
+    path = tmp_path / "demo_arithmetic.0shot.json"
+    shutil.copy(measured.results / path.name, path)
+    assert read_cell(path).provenance.results_sha256
+    _changed(path, ("results", "demo_arithmetic", "acc,none"), 0.99)
+    with pytest.raises(
+        ResultsError, match=r"demo_arithmetic\.0shot\.json: was changed after it was measured"
+    ) as caught:
+        read_cell(path)
+    assert caught.value.hint is not None
+    assert "mixhub evaluate" in caught.value.hint
+    _changed(path, ("results", "demo_arithmetic", "other"), math.nan)
+    with pytest.raises(ResultsError, match="was changed after it was measured"):
+        read_cell(path)

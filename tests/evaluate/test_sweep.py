@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from mixhub.errors import ExportError, ResultsError, UnknownNameError, UsageError, WorkspaceError
+from mixhub.errors import ExportError, ResultsError, RunError, UnknownNameError, UsageError, WorkspaceError
 from mixhub.evaluate.results import read_cells
 from mixhub.files import locked
 from tests.evaluate.making import DOCUMENTS, SHOTS, TASKS, Place, Recorder, contents, write_export, write_lineage
+from tests.tiny import tiny_family
 
 ROOT = Path(__file__).parents[2]
 CELLS = [f"{task} {shots}-shot" for task in TASKS for shots in SHOTS]
@@ -364,3 +365,39 @@ def test_two_processes_at_once_do_not_harm_each_other(copied: Copied, measured: 
     said = sorted(output.strip() for output, _ in answers)
     assert said in (["busy", "evaluated"], ["evaluated", "evaluated"])
     assert contents(place.results) == contents(measured.results)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"training": {"learning_rate": 0.02}}, r"mixhub\.training\.learning_rate = 0\.01, but tiny now says 0\.02"),
+        ({"mixture": {"train_prose": 1.0}}, r"train\.train_prose = 0\.5, but tiny now says 1\.0"),
+    ],
+)
+def test_a_run_that_was_trained_with_another_recipe_is_not_measured(copied: Copied, changes: dict[str, Any], said):
+    place = copied("results")
+    changed = tiny_family(evaluation=place.family.evaluation.to_data(), **changes)
+    with pytest.raises(RunError, match=said):
+        Place(place.root, changed, changed.runs()[0]).evaluate()
+    assert not place.results.exists()
+
+
+def test_shot_counts_that_are_not_the_familys_are_refused(measured: Place):
+    with pytest.raises(UsageError, match=r"num_fewshot = 9: must be one of tiny's shot counts: 0, 2"):
+        measured.evaluate(num_fewshot=[0, 9])
+
+
+def test_more_shots_than_there_are_documents_to_draw_from_are_refused(copied: Copied):
+    place = copied("results")
+    evaluation = place.family.evaluation.model_copy(update={"num_fewshot": (2, 17)})
+    greedy = Place(place.root, place.family.model_copy(update={"evaluation": evaluation}), place.run)
+    said = "task demo_continuation: 17 shots asked for, and there are 16 documents to draw them from"
+    with pytest.raises(ResultsError, match=said):
+        greedy.evaluate()
+    assert contents(place.results) == {}
+    path = place.root / "tasks" / "demo_continuation.yaml"
+    path.write_text(path.read_text().replace("fewshot_split: fewshot", "fewshot_split: test"))
+    one = evaluation.model_copy(update={"num_fewshot": (DOCUMENTS,)})
+    own = Place(place.root, place.family.model_copy(update={"evaluation": one}), place.run)
+    with pytest.raises(ResultsError, match=f"{DOCUMENTS} shots asked for, and there are {DOCUMENTS - 1} documents"):
+        own.evaluate(tasks=["demo_continuation"])

@@ -316,3 +316,24 @@ def test_tokens_of_another_vocabulary_are_refused(tokens: Path, folder: RunFolde
     other = tiny_family(tokenizer={"vocab_size": 310})
     with pytest.raises(CorpusError, match=r"tokenizer\.vocab_size = 300, but tiny says 310"):
         train(other, other.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+
+
+def test_without_tokens_nothing_is_written(tmp_path: Path, folder: RunFolder) -> None:
+    from mixhub.errors import CorpusError
+
+    with pytest.raises(CorpusError, match="no token shards at"):
+        train(FAMILY, RUN, tokens=tmp_path / "nothing", folder=folder, device="cpu")
+    assert not folder.path.exists()
+
+
+def test_the_log_says_where_a_run_goes_on_and_what_validations_find(
+    halted: RunFolder, tokens: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="mixhub.train"):
+        train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
+    said = [record.getMessage() for record in caplog.records if record.name == "mixhub.train"]
+    assert said[0] == "seed-1: goes on from step 5 of 12"
+    assert [line.partition(",")[0] for line in said[1:]] == ["seed-1: step 6 of 12", "seed-1: step 12 of 12"]
+    loss, found = steps(halted)[-1]["loss"], untimed(halted)[-1]["validation"]
+    shown = f"loss {loss:.3f}, validation prose {found['valid_prose']:.3f}, sums {found['valid_sums']:.3f}"
+    assert said[-1] == f"seed-1: step 12 of 12, {shown}"
