@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 
+from hypothesis import HealthCheck, settings
+
 _home = tempfile.TemporaryDirectory(prefix="mixhub-tests-")
 for _name in [name for name in os.environ if name.startswith("HF_") or name.lower().endswith("_proxy")]:
     del os.environ[_name]
@@ -15,6 +17,12 @@ os.environ.update(
     NO_PROXY="127.0.0.1,localhost",
 )
 
+
+# No time limit on an example, since machines are shared; the same examples each time, unless one goes exploring
+# with --hypothesis-profile=explore.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("steady")
 
 pytest_plugins = ["tests.made"]
 
