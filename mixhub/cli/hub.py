@@ -43,6 +43,8 @@ def serve(
     from mixhub.hubserver import run_forever
 
     storage = _root(root)
+    if not (storage / "store.json").exists():
+        say(f"{storage} holds no hub yet: making an empty one")
 
     def ready(url: str) -> None:
         say(f"serving {storage} at {url}")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError)
 """What huggingface_hub raises when an answer is not what it expects."""
 
+_REACH = "check the address and the network; the hub that needs none is the embedded one, `local`"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -75,7 +76,7 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
     except errors.LocalEntryNotFoundError:
         raise HubUnreachableError(
             f"{endpoint}: cannot be reached, and {repo_id}{at} is not in the cache",
-            hint=_reach_hint(endpoint),
+            hint=_REACH,
             **fields,
         ) from None
     except errors.HfHubHTTPError as error:
@@ -109,7 +110,7 @@ def requests_allowed() -> Iterator[None]:
 
 def unreachable(endpoint: Endpoint) -> HubUnreachableError:
     """What to say when nothing answers."""
-    return HubUnreachableError(f"{endpoint}: nothing answers there", hint=_reach_hint(endpoint), endpoint=endpoint.url)
+    return HubUnreachableError(f"{endpoint}: nothing answers there", hint=_REACH, endpoint=endpoint.url)
 
 
 def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> RevisionNotFoundError:
@@ -167,7 +168,3 @@ def _is_transport(error: BaseException) -> bool:
         "httpcore",
         "httpcore2",
     )
-
-
-def _reach_hint(endpoint: Endpoint) -> str:
-    return "check the address and the network; the embedded hub is: --hub local, or mixhub hub serve"
