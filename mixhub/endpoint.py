@@ -27,12 +27,12 @@ class Endpoint:
     cache_dir: Path | None = None
     """Folder of downloads; None: huggingface_hub's own, which belongs to huggingface.co."""
     name: str = ""
-    """What to call it in messages; the url, or `local`."""
+    """`local` for the embedded hub of a workspace, which keeps its name when its address changes; else empty."""
     store_id: str | None = None
     """Identity of an embedded hub's storage; None for hubs of another make."""
 
     def __str__(self) -> str:
-        return self.name or self.url
+        return f"{self.name} ({self.url})" if self.name else self.url
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ MixhubError
 ├── RunError               a run cannot be started, resumed or exported
 ├── ExportError            an export is incomplete or contradicts itself
 ├── ResultsError           results are missing, malformed or made with other weights
-├── CardError              a card cannot be rendered from what is there
 └── HubError               a hub refused or cannot be understood
     ├── HubUnreachableError    nothing answers at the endpoint
     ├── RepoNotFoundError      the hub has no such repo, or hides it
@@ -131,10 +130,6 @@ class ExportError(MixhubError):
 
 class ResultsError(MixhubError):
     """Results are missing, malformed, or were made with other weights."""
-
-
-class CardError(MixhubError):
-    """A card cannot be rendered from what is there."""
 
 
 class HubError(MixhubError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, chosen_run, open_workspace
+from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
 
 if TYPE_CHECKING:
     from mixhub.evaluate.results import Cell, Score
@@ -41,7 +41,7 @@ def evaluate(
 
     place = open_workspace(workspace)
     chosen = place.family(family)
-    run = chosen_run(chosen, seed, index)
+    run = chosen.run(seed=seed, index=index)
     cells = evaluate_run(
         place,
         chosen,

@@ -12,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
-    from mixhub.family import Family, Run
     from mixhub.workspace import Workspace
 
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's seed.", metavar="N", min=0)]
@@ -45,11 +44,6 @@ def open_workspace(folder: Path | None) -> Workspace:
     from mixhub.workspace import Workspace
 
     return Workspace.open(folder) if folder is not None else Workspace.find()
-
-
-def chosen_run(family: Family, seed: int | None, index: int | None) -> Run:
-    """The run that `--seed` or `--index` means."""
-    return family.run(seed=seed, index=index)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from mixhub.cli.options import (
     IndexOption,
     SeedOption,
     WorkspaceOption,
-    chosen_run,
     open_hub,
     open_workspace,
 )
@@ -41,7 +40,7 @@ def push(
 
     place = open_workspace(workspace)
     chosen = place.family(family)
-    run = chosen_run(chosen, seed, index)
+    run = chosen.run(seed=seed, index=index)
     place.export(run, chosen.training.steps)  # before a hub is opened: a missing export is said at once
     with open_hub(hub, place) as endpoint:
         if dry_run:

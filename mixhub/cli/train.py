@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, chosen_run, open_workspace
+from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
 
 
 def train(
@@ -27,7 +27,7 @@ def train(
 
     place = open_workspace(workspace)
     chosen = place.family(family)
-    run = chosen_run(chosen, seed, index)
+    run = chosen.run(seed=seed, index=index)
     log_lines()
     export = train_run(place, chosen, run, device, progress())
     if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks

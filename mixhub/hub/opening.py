@@ -35,7 +35,7 @@ def opened(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]
         bypass_proxy_on_loopback()
         with requests_allowed(), serve(workspace.hub) as hub:
             cache = _downloads(workspace) / hub.store_id
-            yield Endpoint(hub.url, LOCAL_TOKEN, cache, f"local ({hub.url})", hub.store_id)
+            yield Endpoint(hub.url, LOCAL_TOKEN, cache, LOCAL, hub.store_id)
     elif choice.value == HUGGINGFACE:
         yield Endpoint(HUGGINGFACE, choice.token)
     else:

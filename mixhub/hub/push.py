@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.card import facts, render
-from mixhub.endpoint import LOCAL, Endpoint
+from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError
 from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE, require_complete, weight_files
 from mixhub.family import Family, Run
@@ -106,7 +106,7 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint) -> Pushed:
             )
     _verify(plan, commit, endpoint)
     receipt = Receipt(
-        hub=LOCAL if endpoint.name.startswith(LOCAL) else endpoint.url,
+        hub=endpoint.name or endpoint.url,
         commit=commit,
         weights_sha256=plan.weights_sha256,
         files=len(plan.files),
