@@ -67,7 +67,7 @@ def test_every_problem_is_reported_at_once_with_file_key_value_and_rule():
         ("evaluation", {"num_fewshot": []}, "must not be empty"),
         ("card", {"arxiv": "x"}, "must match"),
         ("revisions", {"seeds": "5-1"}, "is empty; write 1-5"),
-        ("revisions", {"seeds": "1-1000000000"}, "must"),
+        ("revisions", {"seeds": "1-1000000000"}, "revisions.seeds = '1-1000000000': must be a list"),
         ("revisions", {"seeds": "1-100000"}, "must hold at most 10,000 numbers"),
         ("revisions", {"step_pattern": "{revision}{step}"}, "between {revision} and {step}"),
         ("evaluation", {"tasks": [{"name": "a", "title": "x"}, {"name": "b", "title": "x"}]}, "each must stand once"),
@@ -78,7 +78,7 @@ def test_every_problem_is_reported_at_once_with_file_key_value_and_rule():
             "must be a path below the workspace",
         ),
         ("published_scores", {"average": {"seed-9": 1.0}}, "no such revision"),
-        ("published_scores", {"average": {"seed-1": math.nan}}, "must be"),
+        ("published_scores", {"average": {"seed-1": math.nan}}, "average.seed-1 = nan: must be a finite number"),
     ],
 )
 def test_rules_of_the_parts(part, change, said):

@@ -58,7 +58,7 @@ def _family(draw: Any) -> Family:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_text_leaves_the_card_whole(data: st.DataObject) -> None:
     family = _family(data.draw)
@@ -94,7 +94,7 @@ def _assert_rectangular(card: str) -> None:
             width = 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(NASTY)
 @example("0\r\x08")
 @example("1. a")
@@ -111,7 +111,7 @@ def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     assert read.html == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(NASTY)
 def test_code_spans_and_blocks_hold_their_text(text: str) -> None:
     read = page(f"---\na: b\n---\nsee {code(text)}.\n\n{block(text)}\n\nend\n")
@@ -121,7 +121,7 @@ def test_code_spans_and_blocks_hold_their_text(text: str) -> None:
     assert read.paragraphs[-1] == "end"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(NASTY, NASTY)
 def test_links_lead_to_web_addresses_only(text: str, address: str) -> None:
     web = f"https://example.org/{address}"

@@ -2,7 +2,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.data.order import Order, order_of
@@ -27,7 +27,6 @@ def listed(order: Order) -> list[tuple[str, int]]:
     return list(order.samples(0, len(order)))
 
 
-@settings(deadline=None)
 @given(domains(), seeds, st.integers(0, 200), st.integers(0, 200))
 def test_the_first_samples_do_not_depend_on_how_many_there_are(
     given: tuple[dict[str, float], dict[str, int]], seed: int, few: int, more: int
@@ -37,7 +36,6 @@ def test_the_first_samples_do_not_depend_on_how_many_there_are(
     assert listed(long)[:few] == listed(short)
 
 
-@settings(deadline=None)
 @given(domains(), seeds, st.integers(1, 300))
 def test_each_epoch_of_a_domain_is_a_permutation(
     given: tuple[dict[str, float], dict[str, int]], seed: int, samples: int
@@ -52,7 +50,6 @@ def test_each_epoch_of_a_domain_is_a_permutation(
             assert set(epoch) <= set(range(size))
 
 
-@settings(deadline=None)
 @given(domains(), seeds, st.integers(1, 100), st.randoms())
 def test_the_order_in_the_yaml_and_other_domains_change_nothing(
     given: tuple[dict[str, float], dict[str, int]], seed: int, samples: int, draws: object

@@ -58,7 +58,7 @@ def test_shards_decode_to_the_documents(corpus: Path, tokens: Path) -> None:
                 assert shard.content_sha256 == file_sha256(tokens / shard.file)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8), shard=st.integers(1, 40)
 )
