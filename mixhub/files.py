@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
@@ -80,10 +81,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Deletes what killed processes left half written in `folder`. The caller holds the lock of `folder`."""
+def clear_leftovers(folder: Path, name: str | None = None) -> None:
+    """Deletes what killed processes left half written in `folder`, or of one file in it.
+
+    The caller holds the lock of `folder`, or that of the file.
+    """
     if folder.is_dir():
-        for leftover in folder.glob(f"{_TEMPORARY}*"):
+        for leftover in folder.glob(f"{_TEMPORARY}*" if name is None else f"{_TEMPORARY}{glob.escape(name)}.*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

@@ -249,6 +249,16 @@ class Workspace:
         return self.path("cache")
 
     @property
+    def datasets(self) -> Path:
+        """Documents that tasks read, a folder a dataset repo."""
+        return self.cache / "datasets"
+
+    @property
+    def requests(self) -> Path:
+        """Requests of the evaluation, built for all checkpoints."""
+        return self.cache / "requests"
+
+    @property
     def hub(self) -> Path:
         """Storage of the embedded hub."""
         return self.path("hub")

@@ -8,6 +8,7 @@ import pytest
 
 from mixhub.cli.steps import evaluate_run, pack_corpus, push_card, push_run, train_run
 from mixhub.endpoint import Endpoint, HubChoice
+from mixhub.evaluate.sweep import Options
 from mixhub.hub.opening import opened
 from mixhub.progress import SILENT
 from mixhub.workspace import Workspace
@@ -49,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pack_corpus(workspace, family, None, SILENT)
     for run in family.runs()[:2]:
         train_run(workspace, family, run, "cpu", SILENT)
-        evaluate_run(workspace, family, run, SILENT, device="cpu")
+        evaluate_run(workspace, family, run, SILENT, options=Options(device="cpu"))
     return root
 
 

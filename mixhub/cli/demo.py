@@ -78,6 +78,7 @@ def demo(
     from mixhub.data.stdlib import write_corpus
     from mixhub.endpoint import HubChoice
     from mixhub.evaluate.cloze import write_tasks
+    from mixhub.evaluate.sweep import Options
     from mixhub.hub.opening import opened
 
     steps = _Steps(total=9)
@@ -101,7 +102,8 @@ def demo(
             notes.append(_training_note(workspace, run))
     with steps.step("evaluation") as notes:
         write_tasks(corpus, workspace.path("tasks"))
-        cells = {run.revision: evaluate_run(workspace, family, run, progress(), device="cpu") for run in runs}
+        options = Options(device="cpu")
+        cells = {run.revision: evaluate_run(workspace, family, run, progress(), options=options) for run in runs}
         notes.append(f"{sum(map(len, cells.values()))} cells by lm-eval")
     with steps.step("cards") as notes:
         notes.append(f"{len(render_cards(workspace, family))} rendered")

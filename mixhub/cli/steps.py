@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixhub.errors import WorkspaceError
 from mixhub.workspace import Workspace
 
 if TYPE_CHECKING:
     from mixhub.data.pack import Manifest
     from mixhub.endpoint import Endpoint
     from mixhub.evaluate.results import Cell
+    from mixhub.evaluate.sources import Datasets
+    from mixhub.evaluate.sweep import Options, Place
     from mixhub.family import Family, Run
     from mixhub.hub.plan import Plan
     from mixhub.hub.push import Pushed
@@ -57,30 +60,83 @@ def evaluate_run(
     run: Run,
     progress: Progress,
     *,
-    tasks: Sequence[str] | None = None,
-    num_fewshot: Sequence[int] | None = None,
-    limit: int | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
+    options: Options | None = None,
+    datasets: Datasets | None = None,
 ) -> list[Cell]:
-    """Evaluates the export of a run's last step; the cells that were asked for."""
-    from mixhub.evaluate.sweep import evaluate
+    """Evaluates the export of a run's last step; the cells that were asked for.
 
-    configs = {task.name: workspace.task_config(task.config) for task in family.evaluation.tasks if task.config}
+    Cells with another seed of the shots than the workspace's family has lie in a folder of their own.
+    """
+    from mixhub.evaluate.sweep import Options, evaluate
+
     return evaluate(
         family,
         run,
         export=workspace.export(run, family.training.steps),
-        results=workspace.results(run),
-        task_configs=configs,
-        tasks=tasks,
-        num_fewshot=num_fewshot,
-        limit=limit,
-        device=device,
-        dtype=dtype,
-        cache=workspace.cache / "datasets",
+        results=results_folder(workspace, family, run),
+        place=evaluation_place(workspace, datasets),
+        options=options or Options(),
+        task_configs=task_configs(workspace, family),
         progress=progress,
     )
+
+
+def prefetch(
+    workspace: Workspace, family: Family, progress: Progress, *, options: Options, datasets: Datasets
+) -> tuple[Path, int]:
+    """Fetches what the family's evaluation needs from a hub; where its tokenizer lies, and how many requests are built.
+
+    The tokenizer is that of an export, of the token shards, or, before there are any, of the repo that the family has.
+    """
+    from transformers import LlamaConfig
+
+    from mixhub.evaluate.encoding import Encoder
+    from mixhub.evaluate.sweep import prefetch
+
+    config = LlamaConfig(max_position_embeddings=family.architecture.max_position_embeddings)
+    tokenizer = _tokenizer(workspace, family)
+    requests = prefetch(
+        Encoder.load(tokenizer, config),
+        family.evaluation,
+        place=evaluation_place(workspace, datasets),
+        options=options,
+        task_configs=task_configs(workspace, family),
+        progress=progress,
+    )
+    return tokenizer, requests
+
+
+def results_folder(workspace: Workspace, family: Family, run: Run) -> Path:
+    """Where the cells of a run go: apart, when the shots are drawn by another seed than the workspace's family says."""
+    own = workspace.family(family.name).evaluation.fewshot_seed
+    seed = family.evaluation.fewshot_seed
+    return workspace.results(run) if seed == own else workspace.results(run) / f"fewshot-seed-{seed}"
+
+
+def evaluation_place(workspace: Workspace, datasets: Datasets | None = None) -> Place:
+    """Where a workspace keeps documents and built requests."""
+    from mixhub.evaluate.sources import Datasets
+    from mixhub.evaluate.sweep import Place
+
+    return Place(datasets or Datasets(workspace.datasets), workspace.requests)
+
+
+def task_configs(workspace: Workspace, family: Family) -> dict[str, Path]:
+    """The YAMLs of the tasks that have one of their own."""
+    return {task.name: workspace.task_config(task.config) for task in family.evaluation.tasks if task.config}
+
+
+def _tokenizer(workspace: Workspace, family: Family) -> Path:
+    exports = (workspace.run_folder(run).export(family.training.steps) for run in family.runs())
+    for folder in (*exports, workspace.tokens(family) / "tokenizer"):
+        if (folder / "tokenizer.json").is_file():
+            return folder
+    if family.tokenizer.repo_id is None:
+        raise WorkspaceError(
+            f"{workspace.tokens(family)}: {family.name} has no tokenizer yet, since it is made from the corpus",
+            hint="mixhub data pack",
+        )
+    return _fetched_tokenizer(family.tokenizer.repo_id)
 
 
 def render_cards(workspace: Workspace, family: Family) -> list[Path]:

@@ -1,22 +1,33 @@
-"""lm-eval's own model class and evaluation loop, for one cell at a time."""
+"""The wall to lm-eval: its model class, its tasks' requests and its evaluation loop, for one cell at a time."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixhub.errors import ExportError, ResultsError, UsageError
+from mixhub.evaluate.bootstrap import bootstrap_stderr, can_bootstrap
+from mixhub.evaluate.measures import MEASURES, cell_measures, document_measures
+from mixhub.evaluate.requests import NUMPY_SEED, PYTHON_SEED, TORCH_SEED, Prepared, configure
+from mixhub.evaluate.results import MEASURES_KEY
 
 DTYPES = ("float32", "bfloat16", "float16")
-STDERR = "closed form, of means; metrics that lm-eval bootstraps have none"
+BACKENDS = ("mixhub", "stock")
+"""What scores: this package's, or lm-eval's own Hugging Face backend."""
+Backend = Literal["mixhub", "stock"]
+SCORER = 1
+"""Version of our backend: raised by each change that may move a log-likelihood by more than rounding."""
+REPLICATES = 100_000
+"""Draws of a bootstrap: lm-eval's default."""
+STDERR = f"of means: closed form; else lm-eval's bootstrap, {REPLICATES:,} draws (100 for bleu, chrf and ter)"
 """What is said in each cell of its standard errors."""
 
-# lm-eval's own defaults; they reach tasks that sample, and none of the suites' prompts.
-_PYTHON_SEED, _NUMPY_SEED, _TORCH_SEED = 0, 1234, 1234
+_FEW_REPLICATES = 100
+"""What lm-eval draws at most for the corpus metrics that take seconds each."""
 _LOGIT_BYTES = {"cpu": 2**30, "cuda": 2**33}
 _MOST_REQUESTS = 32
 
@@ -28,7 +39,9 @@ class Measured:
     results: dict[str, Any]
     """lm-eval's result, without samples and without what depends on the machine or the hour."""
     samples: list[dict[str, Any]]
-    """lm-eval's samples, one a document and filter."""
+    """lm-eval's samples, one a document and filter, with our measures beside its metrics."""
+    measures: dict[str, float | int]
+    """Ours, over all documents (see `mixhub.evaluate.measures`)."""
 
 
 def choose_device(device: str | None) -> str:
@@ -56,17 +69,43 @@ def choose_dtype(dtype: str | None, device: str) -> str:
     return dtype
 
 
-def load_model(export: Path, device: str, dtype: str) -> Any:
-    """lm-eval's HFLM over the model in an export; makes no request.
+def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub") -> Any:
+    """lm-eval's model class, ours or its own, over the model in a folder; makes no request.
 
     Raises:
         ExportError: it is no causal language model, its weights are not whole, or its tokenizer does not fit.
     """
     import torch
-    from lm_eval.models.huggingface import HFLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    class QuietLM(HFLM):  # type: ignore[misc]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        auto: Any = AutoModelForCausalLM
+        model, report = auto.from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise _unloadable(folder, f"{type(error).__name__}: {_first_line(error)}") from error
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if names := sorted(map(str, report.get(problem, ()))):
+            raise _unloadable(folder, f"{problem.replace('_keys', '')} weights: {', '.join(names[:3])} ({len(names)})")
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise _unloadable(folder, f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows")
+    model.to(device)
+    try:
+        return wrap(model, tokenizer, backend)
+    except ResultsError as error:
+        raise ExportError(f"{folder}: {error.message}", hint=error.hint, path=folder) from error
+
+
+def wrap(model: Any, tokenizer: Any, backend: Backend) -> Any:
+    """A loaded model as lm-eval's model class; raises ResultsError when it is not causal."""
+    from lm_eval.models.huggingface import HFLM
+
+    from mixhub.evaluate.scorer import SharedLM
+
+    class StockLM(HFLM):  # type: ignore[misc]
         """HFLM without its bar over requests, which has no other switch."""
 
         def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
@@ -78,22 +117,9 @@ def load_model(export: Path, device: str, dtype: str) -> Any:
         def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
             return super().generate_until(requests, disable_tqdm=True)
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(export, local_files_only=True)
-        auto: Any = AutoModelForCausalLM
-        model, report = auto.from_pretrained(
-            export, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:
-        raise _unloadable(export, f"{type(error).__name__}: {_first_line(error)}") from error
-    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if names := sorted(map(str, report.get(problem, ()))):
-            raise _unloadable(export, f"{problem.replace('_keys', '')} weights: {', '.join(names[:3])} ({len(names)})")
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise _unloadable(export, f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows")
-    model.to(device)
-    return QuietLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=_batch_size(model, device))
+    kind = SharedLM if backend == "mixhub" else StockLM
+    batch_size = _batch_size(model, model.device.type)
+    return kind(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
 
 
 def _batch_size(model: Any, device: str) -> int:
@@ -123,8 +149,18 @@ def require_shots(task: Any, num_fewshot: int) -> None:
         )
 
 
-def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_seed: int) -> Measured:
+def measure(
+    lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_seed: int, prepared: Prepared | None = None
+) -> Measured:
     """Evaluates one lm-eval task at one shot count.
+
+    Args:
+        lm: the model.
+        task: lm-eval's task.
+        num_fewshot: shots in each prompt.
+        limit: only the first so many documents.
+        fewshot_seed: seed of the choice of shots.
+        prepared: its requests, where they are built already; else lm-eval builds them.
 
     Raises:
         ResultsError: a log-likelihood or metric is not finite.
@@ -133,19 +169,16 @@ def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_see
     from lm_eval.loggers.utils import add_tokenizer_info
 
     name = task.task_name
-    task.set_config("num_fewshot", num_fewshot)
-    task.set_fewshot_seed(seed=fewshot_seed)
-    _seed()
+    configure(task, num_fewshot, fewshot_seed)
     try:
-        found = evaluate(
-            lm=lm,
-            task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
-            limit=limit,
-            # 0 leaves out every standard error; those with a closed form are put in below. The bootstrap would take
-            # hours for f1 (100,000 draws by default), in a pool of forked processes.
-            bootstrap_iters=0,
-            log_samples=True,
-        )
+        with _given(lm, task, prepared):
+            found = evaluate(
+                lm=lm,
+                task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
+                limit=limit,
+                bootstrap_iters=0,  # leaves out every standard error; they are put in below
+                log_samples=True,
+            )
     except OverflowError as error:
         raise _not_finite(name, num_fewshot, f"a metric overflows ({error})") from error
     samples: list[dict[str, Any]] = found.pop("samples")[name]
@@ -155,21 +188,35 @@ def measure(lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_see
     found["config"] = _model_config(lm, limit, fewshot_seed)
     add_tokenizer_info(found, lm)
     found["task_hashes"] = {name: _task_hash(samples)}
-    return Measured(found, [_as_logged(sample) for sample in samples])
+    by_document = [document_measures(task, sample) for sample in samples]
+    first = samples[0]["filter"]
+    measures = cell_measures(own for own, sample in zip(by_document, samples, strict=True) if sample["filter"] == first)
+    logged = [_as_logged(sample, own) for sample, own in zip(samples, by_document, strict=True)]
+    return Measured(found, logged, measures)
 
 
-def _seed() -> None:
-    import numpy as np
-    import torch
+@contextmanager
+def _given(lm: Any, task: Any, prepared: Prepared | None) -> Iterator[None]:
+    """Has lm-eval take the requests that are there instead of building them, for the block."""
+    if prepared is None:
+        yield
+        return
 
-    random.seed(_PYTHON_SEED)
-    np.random.seed(_NUMPY_SEED)
-    torch.manual_seed(_TORCH_SEED)
+    def take(**_: object) -> None:
+        task._instances = prepared.instances(task)
+
+    task.build_all_requests = take
+    lm.prepared = prepared
+    try:
+        yield
+    finally:
+        del task.build_all_requests
+        lm.prepared = None
 
 
 def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
-    """Standard errors that have a closed form, by lm-eval's own functions and under its keys."""
-    from lm_eval.api.metrics import acc_all, mean, stderr_for_metric
+    """Standard errors as lm-eval gives them, under its keys."""
+    from lm_eval.api.metrics import acc_all, bleu, chrf, mean, stderr_for_metric, ter
 
     values: dict[tuple[str, str], list[Any]] = {}
     for sample in samples:
@@ -178,8 +225,16 @@ def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
     found = {}
     for (metric, kind), items in values.items():
         aggregation = task.aggregation().get(metric, mean)
-        if aggregation in (mean, acc_all) and len(items) > 1:
-            found[f"{metric}_stderr,{kind}"] = float(stderr_for_metric(aggregation, bootstrap_iters=1)(items))
+        if len(items) < 2:
+            continue
+        if aggregation in (mean, acc_all):
+            stderr = stderr_for_metric(aggregation, bootstrap_iters=1)(items)
+        elif can_bootstrap(aggregation):
+            replicates = _FEW_REPLICATES if aggregation in (bleu, chrf, ter) else REPLICATES
+            stderr = bootstrap_stderr(aggregation, items, replicates=replicates)
+        else:
+            continue
+        found[f"{metric}_stderr,{kind}"] = float(stderr)
     return found
 
 
@@ -193,11 +248,11 @@ def _model_config(lm: Any, limit: int | None, fewshot_seed: int) -> dict[str, An
         "device": lm.device.type,
         "use_cache": None,
         "limit": limit,
-        "bootstrap_iters": 0,
+        "bootstrap_iters": REPLICATES,
         "gen_kwargs": None,
-        "random_seed": _PYTHON_SEED,
-        "numpy_seed": _NUMPY_SEED,
-        "torch_seed": _TORCH_SEED,
+        "random_seed": PYTHON_SEED,
+        "numpy_seed": NUMPY_SEED,
+        "torch_seed": TORCH_SEED,
         "fewshot_seed": fewshot_seed,
     }
 
@@ -209,8 +264,8 @@ def _task_hash(samples: Iterable[Mapping[str, str]]) -> str:
     return str(hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples)))
 
 
-def _as_logged(sample: dict[str, Any]) -> dict[str, Any]:
-    """A sample in the layout of lm-eval's `samples_*.jsonl`, which datasets can load."""
+def _as_logged(sample: dict[str, Any], measures: Mapping[str, float]) -> dict[str, Any]:
+    """A sample in the layout of lm-eval's `samples_*.jsonl`, which datasets can load, and our measures."""
     from lm_eval.utils import sanitize_list
 
     arguments = {
@@ -222,6 +277,7 @@ def _as_logged(sample: dict[str, Any]) -> dict[str, Any]:
         "resps": sanitize_list(sample["resps"]),
         "filtered_resps": sanitize_list(sample["filtered_resps"]),
         "target": str(sample["target"]),
+        MEASURES_KEY: {name: measures.get(name) for name in MEASURES},
     }
 
 
@@ -254,7 +310,7 @@ def _not_finite(task: str, num_fewshot: int, what: str) -> ResultsError:
 def _unloadable(export: Path, what: str) -> ExportError:
     return ExportError(
         f"{export}: cannot be loaded as a causal language model: {what}",
-        hint="delete the folder and make it again: mixhub train --seed N (or --index N)",
+        hint="are its files whole, and of one model? an export is made again by: mixhub train --seed N (or --index N)",
         path=export,
     )
 

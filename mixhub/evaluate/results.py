@@ -15,14 +15,16 @@ from pydantic import Field
 from mixhub.errors import ResultsError, SpecError
 from mixhub.family import Family, Run
 from mixhub.files import read_json
-from mixhub.lineage import Number, Sha256, Unknown
+from mixhub.lineage import UNKNOWN, Number, Sha256, Unknown
 from mixhub.spec import FrozenMap, Spec, data_sha256
 
 if TYPE_CHECKING:
     import pandas
 
 PROVENANCE_KEY = "mixhub"
-"""The key of a result that is ours; all others are lm-eval's."""
+"""The key of a result under which its provenance stands."""
+MEASURES_KEY = "mixhub_measures"
+"""The key of results and samples under which our measures stand, apart from lm-eval's metrics."""
 _CELL_FILE = re.compile(r"(?P<task>.+)\.(?P<shots>\d+)shot\.json")
 
 
@@ -40,15 +42,15 @@ class Dataset(Spec):
 class Provenance(Spec):
     """What a cell was made from. It holds no path of the machine that made it."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     """Version of this part's layout."""
     family: str
-    """Name of the family."""
+    """Name of the family; of a model that is no family's, its repo_id or its folder's name."""
     revision: str
-    """Branch of the run."""
-    kind: Literal["seed", "index"]
+    """Branch of the run, or what was asked for of another repo."""
+    kind: Literal["seed", "index"] | None = None
     """What varies over the family's runs."""
-    number: Number
+    number: Number | None = None
     """The seed or the index."""
     step: Number | Unknown
     """Updates made."""
@@ -70,8 +72,16 @@ class Provenance(Spec):
     """What the weights were computed in."""
     device: str
     """Kind of device, as `cpu` or `cuda`."""
-    batch_size: Annotated[int, Field(gt=0)]
-    """Requests per forward pass."""
+    backend: Literal["mixhub", "stock"]
+    """What scored: this package's backend, or lm-eval's own."""
+    scorer: Number | None = None
+    """Version of this package's backend."""
+    layout: str | None = None
+    """Whether inputs shared rows (see `scorer.Layout`)."""
+    batch_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Tokens per forward pass, of this package's backend."""
+    batch_size: Annotated[int, Field(gt=0)] | None = None
+    """Requests per forward pass, of lm-eval's."""
     dataset: Dataset
     """The data."""
     stderr: str
@@ -79,7 +89,7 @@ class Provenance(Spec):
     samples_sha256: Sha256
     """Hash of the samples beside the result."""
     results_sha256: Sha256
-    """Hash of lm-eval's `results`: of the figures."""
+    """Hash of the figures: of lm-eval's `results`, and of ours."""
     versions: FrozenMap[str, str]
     """Versions of the packages that measured."""
 
@@ -96,6 +106,9 @@ class Cell:
     """Values by metric, as lm-eval names and scales them; a filter other than `none` stands behind a comma."""
     stderrs: Mapping[str, float]
     """Standard errors over documents, of the metrics that have one."""
+    measures: Mapping[str, float]
+    """What lm-eval has no metric for: `bits_per_byte` and `answer_probability`, where the task allows them, each with
+    its `_stderr` and the number of its `_documents`."""
     higher_is_better: Mapping[str, bool]
     """By metric, where lm-eval says it."""
     documents: int
@@ -260,7 +273,8 @@ def read_cell(path: Path) -> Cell:
         raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots")
     part = _Reader(path, data, provenance.task)
     metrics, stderrs = _metrics(part)
-    _require_as_measured(path, data["results"], provenance)
+    measures = part.mapping(MEASURES_KEY)
+    _require_as_measured(path, figures_sha256(data["results"], data[MEASURES_KEY]), provenance)
     counts = part.mapping("n-samples")
     documents, in_split = counts.get("effective"), counts.get("original")
     if not isinstance(documents, int) or not isinstance(in_split, int):
@@ -270,6 +284,7 @@ def read_cell(path: Path) -> Cell:
         provenance=provenance,
         metrics=MappingProxyType(metrics),
         stderrs=MappingProxyType(stderrs),
+        measures=MappingProxyType({str(name): float(value) for name, value in measures.items()}),
         higher_is_better=MappingProxyType(
             {str(name): bool(value) for name, value in part.mapping("higher_is_better").items() if value is not None}
         ),
@@ -329,14 +344,18 @@ def _metrics(part: _Reader) -> tuple[dict[str, float], dict[str, float]]:
     return metrics, stderrs
 
 
-def _require_as_measured(path: Path, results: object, provenance: Provenance) -> None:
+def figures_sha256(results: object, measures: object) -> str:
+    """Hash of lm-eval's figures and ours; `unknown` where one is not finite, which no cell of ours is."""
     try:
-        actual = data_sha256(results)
-    except ValueError:  # NaN or infinity beside the metrics: JSON has neither, and no cell of ours was written with it
-        actual = "none"
+        return data_sha256({"results": results, MEASURES_KEY: measures})
+    except ValueError:
+        return UNKNOWN
+
+
+def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> None:
     if actual != provenance.results_sha256:
         raise ResultsError(
-            f"{path}: was changed after it was measured: the sha256 of results is {actual[:12]}, and "
+            f"{path}: was changed after it was measured: the sha256 of its figures is {actual[:12]}, and "
             f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
             hint="delete it, and evaluate again: mixhub evaluate",
             path=path,

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from mixhub.errors import ABSENT, Problem, ResultsError, SpecError, UnknownNameError
+from mixhub.evaluate.sources import Datasets
 from mixhub.family import Task
 from mixhub.lineage import UNKNOWN, combined_sha256, file_sha256
 from mixhub.spec import data_sha256, to_yaml
@@ -22,9 +23,7 @@ from mixhub.spec import data_sha256, to_yaml
 _TASK_LINE = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _FILE_BUILDERS = {"arrow", "csv", "json", "parquet", "text"}
 """Values of `dataset_path` that mean local files, named by `data_files`."""
-_PARQUET_REVISION = "refs/convert/parquet"
-_SCRIPT_DATASETS = {"EleutherAI/logiqa"}
-"""Datasets whose main branch is a script, which datasets 4 and later refuses; the Hub has them as parquet too."""
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -88,15 +87,27 @@ class SuiteTask:
             return UNKNOWN
         return combined_sha256((path.name, file_sha256(path)) for path in self.data_files)
 
-    def dataset_kwargs(self, cache: Path | None) -> dict[str, Any]:
+    @property
+    def repo_id(self) -> str | None:
+        """The dataset repo that it reads; None for local files, folders, and data that a function makes."""
+        path = str(self.config.get("dataset_path") or "")
+        made = self._reads_files or "custom_dataset" in self.config or Path(path).is_dir()
+        return path if not made and _REPO_ID.fullmatch(path) else None
+
+    @property
+    def revision(self) -> str | None:
+        """The revision of its dataset repo that the YAML names."""
+        revision = self._dataset_kwargs.get("revision")
+        return None if revision is None else str(revision)
+
+    def dataset_kwargs(self, cache: Path) -> dict[str, Any]:
         """What lm-eval gives to `load_dataset`: local files by absolute path, and datasets' cache in `cache`."""
         kwargs = dict(self._dataset_kwargs)
         if self._reads_files and "data_files" in kwargs:
             kwargs["data_files"] = _mapped(kwargs["data_files"], lambda pattern: str(self.folder / pattern))
-        if self.config.get("dataset_path") in _SCRIPT_DATASETS:
-            kwargs.setdefault("revision", _PARQUET_REVISION)
-        if cache is not None:
-            kwargs.setdefault("cache_dir", str(cache))
+        if self.repo_id is not None:
+            kwargs.pop("revision", None)  # a folder has none
+        kwargs.setdefault("cache_dir", str(cache))
         return kwargs
 
     @property
@@ -155,7 +166,26 @@ def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     return SuiteTask(task.name, path, own, config, folder)
 
 
-def build(task: SuiteTask, cache: Path | None) -> Any:
+def known_fingerprint(task: SuiteTask, datasets: Datasets) -> str:
+    """What names the data that a task would read now, as far as it is there; `unknown` where it is not."""
+    if task.repo_id is not None:
+        return datasets.commit(task.repo_id, task.config.get("dataset_name"), task.revision) or UNKNOWN
+    return task.data_sha256
+
+
+@dataclass(frozen=True)
+class BuiltTask:
+    """A task with its dataset loaded."""
+
+    suite: SuiteTask
+    """Its YAML."""
+    task: Any
+    """lm-eval's task."""
+    fingerprint: str
+    """What names the data: the commit of its dataset repo, the hash of its local files, or `unknown`."""
+
+
+def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     """The lm-eval task with its dataset loaded.
 
     Raises:
@@ -163,9 +193,19 @@ def build(task: SuiteTask, cache: Path | None) -> Any:
     """
     from lm_eval.tasks import TaskManager
 
-    _ = task.data_files
+    fingerprint = task.data_sha256
+    derived: dict[str, Any] = {"include": str(task.path), "task": task.name}
+    cache = datasets.prepared
+    if task.repo_id is not None:
+        config = task.config.get("dataset_name")
+        try:
+            fetched, fingerprint = datasets.get(task.repo_id, config, task.revision)
+        except ResultsError as error:
+            raise ResultsError(f"task {task.name}: {error.message}", hint=error.hint, task=task.name) from error
+        derived["dataset_path"] = str(fetched)
+        cache = datasets.prepared_of(task.repo_id, config, fingerprint)
+    derived["dataset_kwargs"] = task.dataset_kwargs(cache)
     with tempfile.TemporaryDirectory(prefix="mixhub-task-") as folder:
-        derived = {"include": str(task.path), "task": task.name, "dataset_kwargs": task.dataset_kwargs(cache)}
         Path(folder, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
         manager = TaskManager(include_defaults=False, include_path=folder)
         try:
@@ -173,37 +213,23 @@ def build(task: SuiteTask, cache: Path | None) -> Any:
         except Exception as error:
             raise _unbuilt(task, error) from error
     # What lm-eval writes into each result: without the folders of this machine.
+    built.set_config("dataset_path", task.config.get("dataset_path"))
     built.set_config("dataset_kwargs", _plain(task._dataset_kwargs) or None)
     built.config.metadata["config_source"] = task.source
-    return built
+    return BuiltTask(task, built, fingerprint)
 
 
 def _unbuilt(task: SuiteTask, error: Exception) -> ResultsError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
     hint = f"correct {task.path}"
-    if not task.data_files:
-        hint = "run it once where the network is, so that the dataset is in the cache"
-        hint += "; HF_HUB_OFFLINE forbids the network here" if offline else ""
+    if task.repo_id is not None:
+        hint = f"is {task.repo_id} whole, and in the form that lm-eval's task reads? fetch it again: --prefetch"
     return ResultsError(
         f"task {task.name}: its dataset {task.dataset} cannot be loaded: {type(error).__name__}: {reason}",
         hint=hint,
         task=task.name,
         dataset=task.dataset,
     )
-
-
-def dataset_fingerprint(task: SuiteTask, built: Any) -> str:
-    """What names the data that was read: the hash of local files, the commit of a dataset repo, or `unknown`."""
-    if task.data_sha256 != UNKNOWN:
-        return task.data_sha256
-    commits = {
-        match[1]
-        for split in (built.dataset.values() if isinstance(built.dataset, Mapping) else ())
-        for address in (getattr(split.info, "download_checksums", None) or ())
-        if (match := re.search(r"@([0-9a-f]{40})(?:/|$)", str(address)))
-    }
-    return commits.pop() if len(commits) == 1 else UNKNOWN
 
 
 @cache

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from mixhub.card.facts import FinalLosses, RunFacts
-from mixhub.evaluate.results import Cell, Provenance, read_cell
+from mixhub.evaluate.results import MEASURES_KEY, Cell, Provenance, figures_sha256, read_cell
 from mixhub.family import Family, Run
 from mixhub.files import write_json, write_text
 from mixhub.lineage import Lineage
-from mixhub.spec import data_sha256, to_yaml
+from mixhub.spec import to_yaml
 from mixhub.workspace import Workspace
 from tests.tiny import tiny_family, tiny_workspace_yaml
 
@@ -91,7 +91,10 @@ def provenance(of: Family, run: Run, task: str, shots: int, **changes: Any) -> P
         "fewshot_seed": of.evaluation.fewshot_seed,
         "dtype": "float32",
         "device": "cpu",
-        "batch_size": 8,
+        "backend": "mixhub",
+        "scorer": 1,
+        "layout": "packed",
+        "batch_tokens": 4096,
         "dataset": {"path": "json", "fingerprint": digest("data")},
         "stderr": "closed form",
         "samples_sha256": digest("samples"),
@@ -108,6 +111,7 @@ def cell(of: Family, run: Run, task: str, shots: int, value: float, **changes: A
         provenance=provenance(of, run, task, shots, **changes),
         metrics=MappingProxyType({"acc": value}),
         stderrs=MappingProxyType({"acc": 0.01}),
+        measures=MappingProxyType({"bits_per_byte": 1.5}),
         higher_is_better=MappingProxyType({"acc": True}),
         documents=64,
         documents_in_split=64,
@@ -132,7 +136,8 @@ def write_cell(made: Cell, folder: Path) -> Path:
             "higher_is_better": {task: dict(made.higher_is_better)},
             "task_hashes": {task: made.task_hash},
             "total_evaluation_time_seconds": str(made.seconds),
-            "mixhub": {**made.provenance.to_data(), "results_sha256": data_sha256(results)},
+            MEASURES_KEY: (measures := {task: dict(made.measures)}),
+            "mixhub": {**made.provenance.to_data(), "results_sha256": figures_sha256(results, measures)},
         },
     )
     read_cell(path)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mixhub.errors import RepoNotFoundError
 from mixhub.evaluate.cloze import write_tasks
 from mixhub.evaluate.results import Cell
-from mixhub.evaluate.sweep import evaluate
+from mixhub.evaluate.sources import Datasets
+from mixhub.evaluate.sweep import Options, evaluate
+from mixhub.evaluate.sweep import Place as Kept
 from mixhub.family import Family, Run
 from mixhub.files import write_json
 from mixhub.lineage import Lineage, file_sha256, weights_sha256
+from mixhub.progress import SILENT, Progress
 from mixhub.spec import to_yaml
 from tests.tiny import WORDS, tiny_family, write_rows
 
@@ -109,14 +115,19 @@ class Recorder:
     """Progress that remembers what was measured."""
 
     started: list[tuple[str, int | None, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    advanced: int = 0
+    done: list[str] = field(default_factory=list)
+    """Cells that are measured."""
 
     def start(self, what: str, total: int | None, unit: str) -> Self:
         self.started.append((what, total, unit))
         return self
 
     def advance(self, amount: int = 1, note: str | None = None) -> None:
-        self.notes.append(str(note))
+        self.advanced += amount
+        match = re.fullmatch(r"\d+ of \d+ cells(?: · \S+ requests/s)? · (.+)", str(note))
+        if match and amount <= 1:  # no batch is that small
+            self.done.append(match[1])
 
     def __enter__(self) -> Self:
         return self
@@ -143,16 +154,40 @@ class Place:
     def results(self) -> Path:
         return self.root / "results"
 
-    def evaluate(self, **changes: Any) -> list[Cell]:
+    def evaluate(self, progress: Progress = SILENT, **options: Any) -> list[Cell]:
         """`evaluate` on what lies here."""
-        arguments: dict[str, Any] = {
-            "export": self.export,
-            "results": self.results,
-            "task_configs": {name: self.root / "tasks" / f"{name}.yaml" for name in TASKS},
-            "cache": self.root / "cache",
-            "device": "cpu",
-        }
-        return partial(evaluate, self.family, self.run, **arguments)(**changes)
+        return evaluate(
+            self.family,
+            self.run,
+            export=self.export,
+            results=self.results,
+            place=self.kept,
+            options=Options(**{"device": "cpu", **options}),
+            task_configs={name: self.root / "tasks" / f"{name}.yaml" for name in TASKS},
+            progress=progress,
+        )
+
+    @property
+    def kept(self) -> Kept:
+        """Where documents and requests are kept."""
+        return Kept(Datasets(self.root / "cache" / "datasets"), self.root / "cache" / "requests")
+
+
+@dataclass
+class CopyFetch:
+    """A hub of folders: fetches a dataset repo by copying it, and remembers what was asked for."""
+
+    repos: Mapping[str, Path]
+    commit: str = "1" * 40
+    hub: str = "https://hub.example"
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, repo_id: str, config: str | None, revision: str | None, into: Path) -> str:
+        self.asked.append(repo_id)
+        if repo_id not in self.repos:
+            raise RepoNotFoundError(f"{self.hub}: no repo {repo_id}, or it is private")
+        shutil.copytree(self.repos[repo_id], into, dirs_exist_ok=True)
+        return self.commit
 
 
 def make_place(root: Path, **evaluation: Any) -> Place:
@@ -174,6 +209,6 @@ def contents(results: Path) -> dict[str, Any]:
             }
         elif path.suffix == ".jsonl":
             found[path.name] = path.read_bytes()
-        elif path.name != ".lock":
+        elif path.name != ".locks":
             found[path.name] = "left over"
     return found

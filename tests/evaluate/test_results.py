@@ -57,13 +57,14 @@ def _changed(path: Path, keys: tuple[str, ...], value: object) -> None:
     [
         (("mixhub",), None, "mixhub: is required"),
         (("mixhub", "weights_sha256"), "abc", "mixhub|weights_sha256 = 'abc'"),
-        (("mixhub", "format"), 2, "format = 2"),
+        (("mixhub", "format"), 1, "format = 1"),
         (("mixhub", "colour"), "red", "colour"),
         (("mixhub", "num_fewshot"), 1, "holds demo_arithmetic at 1 shots"),
         (("results", "demo_arithmetic", "acc,none"), math.nan, "acc,none = nan: must be a finite number"),
         (("results", "demo_arithmetic", "acc,none"), "0.5", "acc,none = 0.5: must be a finite number"),
         (("results", "demo_arithmetic"), {"alias": "x"}, "has no metric"),
         (("results",), {"piqa": {"acc": 0.5}}, r"results\.demo_arithmetic: is required"),
+        (("mixhub_measures",), None, r"mixhub_measures\.demo_arithmetic: is required"),
         (("n-samples", "demo_arithmetic"), {}, "n-samples"),
         (("total_evaluation_time_seconds",), "soon", "must be a number"),
     ],
@@ -169,5 +170,9 @@ def test_figures_that_were_changed_after_they_were_measured_are_refused(measured
     assert caught.value.hint is not None
     assert "mixhub evaluate" in caught.value.hint
     _changed(path, ("results", "demo_arithmetic", "other"), math.nan)
+    with pytest.raises(ResultsError, match="was changed after it was measured"):
+        read_cell(path)
+    shutil.copy(measured.results / path.name, path)
+    _changed(path, ("mixhub_measures", "demo_arithmetic", "bits_per_byte"), 0.5)
     with pytest.raises(ResultsError, match="was changed after it was measured"):
         read_cell(path)

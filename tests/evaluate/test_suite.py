@@ -12,7 +12,9 @@ from mixhub import catalog
 from mixhub.errors import ResultsError, SpecError, UnknownNameError
 from mixhub.evaluate import suite
 from mixhub.evaluate.quiet import quiet
+from mixhub.evaluate.sources import Datasets
 from mixhub.family import Task
+from tests.evaluate.making import CopyFetch
 
 PUBLISHED = {
     "piqa": ("baber/piqa", "validation", ["acc", "acc_norm"]),
@@ -53,11 +55,6 @@ def test_each_published_task_reads_the_dataset_split_and_metrics_that_are_known(
     assert not task.own
     assert task.data_sha256 == "unknown"
     assert task.dataset_kwargs(Path("cache"))["cache_dir"] == "cache"
-
-
-def test_logiqa_is_read_from_its_parquet_conversion():
-    (task,) = suite.resolve([Task(name="logiqa", title="LogiQA")], {})
-    assert task.dataset_kwargs(None) == {"revision": "refs/convert/parquet"}
 
 
 def test_a_function_of_a_task_is_part_of_its_hash():
@@ -102,9 +99,9 @@ def test_data_files_are_relative_to_the_yaml_wherever_the_process_stands(tmp_pat
     task = _resolved(_own(tmp_path / "tasks"))
     monkeypatch.chdir("/")
     with quiet():
-        built = suite.build(task, tmp_path / "cache")
-    assert built.eval_docs[0]["question"] == "1, 2,"
-    assert suite.dataset_fingerprint(task, built) == task.data_sha256
+        built = suite.build(task, Datasets(tmp_path / "cache"))
+    assert built.task.eval_docs[0]["question"] == "1, 2,"
+    assert built.fingerprint == task.data_sha256
     assert (task.version, task.source) == ("2.0", "own.yaml")
     assert any((tmp_path / "cache").rglob("*.arrow"))
 
@@ -122,7 +119,7 @@ def test_a_yaml_may_include_another_whose_files_lie_beside_that_one(tmp_path):
     task = _resolved(path, "derived")
     assert task.data_files == (tmp_path / "base" / "documents" / "own.jsonl",)
     with quiet():
-        assert len(suite.build(task, tmp_path / "cache").eval_docs) == 1
+        assert len(suite.build(task, Datasets(tmp_path / "cache")).task.eval_docs) == 1
 
 
 def test_yamls_that_include_each_other_are_refused(tmp_path):
@@ -153,17 +150,26 @@ def test_documents_that_are_not_there_are_named(tmp_path):
     task = _resolved(_own(tmp_path))
     (tmp_path / "documents" / "own.jsonl").unlink()
     with pytest.raises(ResultsError, match=r"task own reads documents/own\.jsonl"):
-        suite.build(task, tmp_path / "cache")
+        suite.build(task, Datasets(tmp_path / "cache"))
 
 
-def test_a_dataset_that_cannot_be_loaded_is_named_with_its_task(tmp_path, monkeypatch):
-    import datasets.config
-    import huggingface_hub.constants
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+def test_a_dataset_that_is_not_there_is_named_with_its_task_and_how_to_mirror_it(tmp_path):
     (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
-    with quiet(), pytest.raises(ResultsError, match="task piqa: its dataset baber/piqa cannot be loaded") as caught:
-        suite.build(task, tmp_path / "cache")
-    assert "HF_HUB_OFFLINE" in str(caught.value.hint)
+    said = "task piqa: dataset baber/piqa cannot be loaded: it was not fetched yet"
+    with pytest.raises(ResultsError, match=said) as caught:
+        suite.build(task, Datasets(tmp_path / "cache"))
+    for part in ("mixhub evaluate --prefetch", "hf download --repo-type dataset baber/piqa", "--datasets-hub local"):
+        assert part in str(caught.value.hint)
+
+
+def test_a_dataset_that_is_not_what_the_task_reads_is_named(tmp_path):
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "train.jsonl").write_text('{"other": 1}\n')
+    (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
+    datasets = Datasets(tmp_path / "cache", CopyFetch({"baber/piqa": tmp_path / "repo"}))
+    with (
+        quiet(),
+        pytest.raises(ResultsError, match=r"task piqa: its dataset baber/piqa cannot be loaded: .+") as caught,
+    ):
+        suite.build(task, datasets)
+    assert "fetch it again" in str(caught.value.hint)

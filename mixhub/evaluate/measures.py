@@ -1,0 +1,78 @@
+"""What else one pass tells of a document: how well the right answer is compressed, and how it stands among the choices.
+
+Both move earlier and more smoothly than accuracy, which is near chance for small models (Magnusson et al. 2025,
+DataDecide; Heineman et al. 2025, Signal and Noise). They are no metrics of lm-eval, and stand apart from them.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+BITS_PER_BYTE = "bits_per_byte"
+"""-log2 of the probability of the right answer over the UTF-8 bytes of its text, as scored; lower is better."""
+ANSWER_PROBABILITY = "answer_probability"
+"""Probability of the right answers over that of all choices; higher is better."""
+MEASURES = (BITS_PER_BYTE, ANSWER_PROBABILITY)
+
+
+def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
+    """Measures of one document; empty where a task has no right answer that is scored.
+
+    With several right answers, bits per byte is that of the likeliest, and their probabilities add up.
+
+    Args:
+        task: lm-eval's task.
+        sample: lm-eval's sample of the document, with `arguments` and `resps` as `evaluate` gives them.
+    """
+    if task.OUTPUT_TYPE == "loglikelihood":
+        return {BITS_PER_BYTE: _bits_per_byte(sample["resps"][0][0][0], sample["arguments"][0][1])}
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return {}
+    document = sample["doc"]
+    choices = task.doc_to_choice(document)
+    right = _right(task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document), choices)
+    likelihoods = [response[0][0] for response in sample["resps"]][: len(choices)]  # mutual information asks for more
+    right = [number for number in right if 0 <= number < len(likelihoods)]
+    if not right:
+        return {}
+    best = max(right, key=likelihoods.__getitem__)
+    return {
+        BITS_PER_BYTE: _bits_per_byte(likelihoods[best], sample["arguments"][best][1]),
+        ANSWER_PROBABILITY: _share(likelihoods, right),
+    }
+
+
+def cell_measures(documents: Iterable[Mapping[str, float]]) -> dict[str, float | int]:
+    """Mean and standard error of each measure over the documents that have it, and how many those are."""
+    found: dict[str, float | int] = {}
+    given = list(documents)
+    for name in MEASURES:
+        values = [own[name] for own in given if name in own]
+        if values:
+            found[name] = math.fsum(values) / len(values)
+            found[f"{name}_documents"] = len(values)
+        if len(values) > 1:
+            found[f"{name}_stderr"] = statistics.stdev(values) / math.sqrt(len(values))
+    return found
+
+
+def _right(gold: object, choices: Sequence[str]) -> list[int]:
+    """Numbers of the right choices, as lm-eval's `process_results` reads them."""
+    if isinstance(gold, list | tuple):
+        return [number for own in gold for number in _right(own, choices)]
+    if isinstance(gold, str):
+        return [list(choices).index(gold)] if gold in choices else []
+    return [int(gold)] if isinstance(gold, int) else []
+
+
+def _bits_per_byte(log_likelihood: float, text: str) -> float:
+    return -log_likelihood / (math.log(2) * max(1, len(text.encode("utf-8", "surrogatepass"))))
+
+
+def _share(log_likelihoods: Sequence[float], right: Sequence[int]) -> float:
+    highest = max(log_likelihoods)
+    shares = [math.exp(value - highest) for value in log_likelihoods]
+    return math.fsum(shares[number] for number in set(right)) / math.fsum(shares)

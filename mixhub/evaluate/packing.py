@@ -1,0 +1,212 @@
+"""Which tokens are run for a list of requests: each input once, inputs that begin alike in one row. Pure, and no torch.
+
+A row is a token trie in depth-first order: an input adds the tokens that it does not share with the one before it. In
+that order the tokens below place i are those from i up to `ends[i]`, so place j attends to i exactly when
+i <= j < ends[i]. A row that holds one input is an ordinary causal row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[Any]
+"""An array of integers of any width."""
+
+_LEAST_SHARED = 8
+"""Tokens that inputs must share to go into one row: below, the mask costs more than is spared."""
+_LEAST_SHARE = 4
+"""An input must share at least one in so many of its tokens."""
+_BEYOND_CONTEXT = 1024
+"""A row may be longer than the model's context by so many tokens, so that the longest inputs can share too."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Rows of tokens, and where in them each request is scored."""
+
+    tokens: Ints
+    """(N,), token ids, row after row."""
+    positions: Ints
+    """(N,), the position of each token in its input: what the position embedding sees."""
+    ends: Ints
+    """(N,), where in its row the tokens end that attend to this one."""
+    row_starts: Ints
+    """(rows + 1,), where each row begins in `tokens`."""
+    branching: NDArray[np.bool_]
+    """(rows,), whether a row holds more than one input."""
+    request_rows: Ints
+    """(R,), the row of each request."""
+    scored: Ints
+    """(S,), places within their row whose next token is scored, request after request."""
+    targets: Ints
+    """(S,), the token that is scored there."""
+    request_starts: Ints
+    """(R + 1,), where each request begins in `scored`."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests."""
+        return len(self.request_rows)
+
+    @property
+    def lengths(self) -> Ints:
+        """(rows,), tokens of each row."""
+        return np.diff(self.row_starts)
+
+    def straight(self) -> Packing:
+        """The same requests with each input in a row of its own, for models that take no mask."""
+        if not self.branching.any():
+            return self
+        rows: dict[tuple[int, int], int] = {}
+        inputs: list[Ints] = []
+        request_rows = np.empty(self.requests, np.int64)
+        last = self.scored[self.request_starts[1:] - 1]
+        for request, (row, place) in enumerate(zip(self.request_rows.tolist(), last.tolist(), strict=True)):
+            if (row, place) not in rows:
+                rows[row, place] = len(rows)
+                start = int(self.row_starts[row])
+                inputs.append(self.tokens[start + np.flatnonzero(self.ends[start : start + place + 1] > place)])
+            request_rows[request] = rows[row, place]
+        lengths = np.array([len(own) for own in inputs], np.int64)
+        counts = np.diff(self.request_starts)
+        before_end = np.repeat(self.request_starts[1:], counts) - np.arange(len(self.scored))
+        return Packing(
+            tokens=np.concatenate(inputs),
+            positions=ranges(np.zeros_like(lengths), lengths),
+            ends=np.repeat(lengths, lengths),
+            row_starts=starts_of(lengths),
+            branching=np.zeros(len(inputs), np.bool_),
+            request_rows=request_rows,
+            scored=np.repeat(lengths[request_rows], counts) - before_end,
+            targets=self.targets,
+            request_starts=self.request_starts,
+        )
+
+
+def pack(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: int) -> Packing:
+    """Packs requests; what is scored, and after which tokens, is what lm-eval's own backend does.
+
+    The input of a request is the last `max_length` + 1 tokens of context and continuation, without the last one.
+
+    Args:
+        contexts: R arrays of token ids.
+        continuations: R arrays of token ids, each with 1 to `max_length`.
+        max_length: the model's context length, tokens.
+    """
+    inputs, request_inputs = _inputs(contexts, continuations, max_length)
+    counts = np.array([len(continuation) for continuation in continuations], np.int64)
+    tails = np.zeros(len(inputs), np.int64)
+    np.maximum.at(tails, request_inputs, counts)
+    order = _in_trie_order(inputs)
+    rows = _Rows(max_length + _BEYOND_CONTEXT)
+    for number in order:
+        rows.add(number, inputs[number], int(tails[number]))
+    rows.close()
+    scored = [rows.tails[number][-count:] for number, count in zip(request_inputs, counts.tolist(), strict=True)]
+    lengths = np.array(rows.lengths, np.int64)
+    row_of_input = np.array([rows.row_of[number] for number in range(len(inputs))], np.int64)
+    return Packing(
+        tokens=_joined(rows.tokens),
+        positions=_joined(rows.positions),
+        ends=_joined(rows.ends),
+        row_starts=starts_of(lengths),
+        branching=np.array(rows.branching, np.bool_),
+        request_rows=row_of_input[request_inputs],
+        scored=_joined(scored),
+        targets=_joined(continuations),
+        request_starts=starts_of(counts),
+    )
+
+
+def starts_of(counts: Ints) -> Ints:
+    """(n + 1,), where each of n runs begins, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """The numbers from each start on, `counts` of them, run after run."""
+    before: Ints = np.repeat(starts_of(counts)[:-1] - starts, counts)
+    return np.arange(len(before)) - before
+
+
+def _inputs(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: int) -> tuple[list[Ints], Ints]:
+    """The different inputs, and which one is each request's."""
+    known: dict[bytes, int] = {}
+    inputs: list[Ints] = []
+    numbers = np.empty(len(contexts), np.int64)
+    for request, (context, continuation) in enumerate(zip(contexts, continuations, strict=True)):
+        own = np.concatenate([context, continuation])[-(max_length + 1) :][:-1]
+        number = known.setdefault(own.tobytes(), len(inputs))
+        if number == len(inputs):
+            inputs.append(own)
+        numbers[request] = number
+    return inputs, numbers
+
+
+def _in_trie_order(inputs: Sequence[Ints]) -> list[int]:
+    """Sorted by their tokens, so that those that begin alike are neighbours."""
+    keys = [own.astype(">i4").tobytes() for own in inputs]
+    return sorted(range(len(inputs)), key=keys.__getitem__)
+
+
+class _Rows:
+    """Rows under construction; inputs are added in trie order."""
+
+    def __init__(self, longest: int) -> None:
+        self.tokens: list[Ints] = []
+        self.positions: list[Ints] = []
+        self.ends: list[Ints] = []
+        self.lengths: list[int] = []
+        self.branching: list[bool] = []
+        self.row_of: dict[int, int] = {}
+        self.tails: dict[int, Ints] = {}
+        self._longest = longest
+        self._open_ends = np.zeros(longest, np.int32)
+        self._path = np.zeros(0, np.int32)
+        self._before = np.zeros(0, np.int32)
+        self._size = self._inputs = 0
+
+    def add(self, number: int, own: Ints, tail: int) -> None:
+        """Adds an input, of which the last `tail` places are scored."""
+        share = _shared(self._before, own) if self._inputs else 0
+        fits = self._size + len(own) - share <= self._longest
+        if share < _LEAST_SHARED or share * _LEAST_SHARE < len(own) or not fits:
+            self.close()
+            share = 0
+        new = np.arange(self._size, self._size + len(own) - share, dtype=np.int32)
+        self._open_ends[self._path[share:]] = self._size
+        self._path = np.concatenate([self._path[:share], new])
+        self._before = own
+        self._size += len(new)
+        self._inputs += 1
+        self.tokens.append(own[share:])
+        self.positions.append(np.arange(share, len(own), dtype=np.int32))
+        self.row_of[number] = len(self.lengths)
+        self.tails[number] = self._path[-tail:]
+
+    def close(self) -> None:
+        """Ends the row."""
+        if not self._inputs:
+            return
+        self._open_ends[self._path] = self._size
+        self.ends.append(self._open_ends[: self._size].copy())
+        self.lengths.append(self._size)
+        self.branching.append(self._inputs > 1)
+        self._path = self._path[:0]
+        self._size = self._inputs = 0
+
+
+def _shared(one: Ints, other: Ints) -> int:
+    """How many tokens two inputs begin with alike."""
+    least = min(len(one), len(other))
+    different = np.flatnonzero(one[:least] != other[:least])
+    return int(different[0]) if len(different) else least
+
+
+def _joined(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate(parts) if len(parts) else np.zeros(0, np.int32)
