@@ -48,8 +48,8 @@ def check(
     cells: Sequence[Cell],
     requests: int,
     *,
-    device: str | None,
-    dtype: str | None,
+    device: str | None = None,
+    dtype: str | None = None,
     seed: int | None = None,
 ) -> Checked:
     """Scores requests of cells on disk with lm-eval's own backend, and compares.

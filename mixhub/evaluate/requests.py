@@ -189,7 +189,7 @@ class RequestStore:
     def _arrays(self, key: Key, names: Sequence[str] | None) -> dict[str, Ints] | None:
         """Some arrays of a file, or all; None when the file is not there, not whole, or another key's."""
         try:
-            with np.load(self.path(key), allow_pickle=False) as stored:
+            with self.path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 if stored["key"].tobytes() != key.text.encode():
                     return None
                 return {name: stored[name] for name in names or stored.files}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -221,6 +222,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
 
 def _unbuilt(task: SuiteTask, error: Exception) -> ResultsError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    reason = textwrap.shorten(reason, 300, placeholder=" ...")
     hint = f"correct {task.path}"
     if task.repo_id is not None:
         hint = f"is {task.repo_id} whole, and in the form that lm-eval's task reads? fetch it again: --prefetch"

@@ -96,8 +96,21 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
             patterns.append(f"{folder.strip('/')}/*")
         some = [path for path in paths if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)]
         paths = some if len(patterns) > 1 else paths
-    _downloaded(endpoint, repo_id, commit, [path for path in paths if not path.endswith(".py")], into)
+        _write_card(into, wanted, told.get("dataset_info"))
+    wanted_paths = [path for path in paths if not path.endswith(".py") and path != "README.md"]
+    _downloaded(endpoint, repo_id, commit, wanted_paths, into)
     return commit
+
+
+def _write_card(into: Path, config: Mapping[str, Any], info: object) -> None:
+    """A card with this config only: `load_dataset` wants the files of every config that a card names."""
+    name = config.get("config_name", "default")
+    card: dict[str, Any] = {"configs": [dict(config)]}
+    if isinstance(info, list):
+        info = next((own for own in info if isinstance(own, Mapping) and own.get("config_name") == name), None)
+    if isinstance(info, Mapping) and info.get("config_name", name) == name:
+        card["dataset_info"] = dict(info)
+    write_text(into / "README.md", f"---\n{to_yaml(card)}---\n")
 
 
 def _fetch_converted(endpoint: Endpoint, repo_id: str, config: str | None, into: Path) -> str:
@@ -113,8 +126,7 @@ def _fetch_converted(endpoint: Endpoint, repo_id: str, config: str | None, into:
         raise _no_config(endpoint, repo_id, config, names)
     _downloaded(endpoint, repo_id, commit, [path for files in splits.values() for path in files], into)
     files = [{"split": split, "path": sorted(paths)} for split, paths in sorted(splits.items())]
-    card = to_yaml({"configs": [{"config_name": config or "default", "data_files": files}]})
-    write_text(into / "README.md", f"---\n{card}---\n")
+    _write_card(into, {"config_name": config or "default", "data_files": files}, None)
     return commit
 
 

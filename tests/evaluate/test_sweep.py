@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mixhub.errors import ExportError, ResultsError, RunError, UnknownNameError, UsageError
 from mixhub.evaluate.results import read_cells
@@ -408,3 +409,57 @@ def test_more_shots_than_there_are_documents_to_draw_from_are_refused(copied: Co
     own = Place(place.root, place.family.model_copy(update={"evaluation": one}), place.run)
     with pytest.raises(ResultsError, match=f"{DOCUMENTS} shots asked for, and there are {DOCUMENTS - 1} documents"):
         own.evaluate(tasks=["demo_continuation"])
+
+
+@pytest.mark.parametrize("shards", [2, 3, 8])
+def test_shards_together_measure_what_one_process_does(copied: Copied, measured: Place, shards: int):
+    place = copied("results")
+    seen = [Recorder() for _ in range(shards)]
+    found = [place.evaluate(progress=own, shard=(number, shards)) for number, own in enumerate(seen, 1)]
+    assert sorted(cell for own in seen for cell in own.done) == sorted(CELLS)
+    assert len(found[-1]) == len(CELLS)
+    assert contents(place.results) == contents(measured.results)
+
+
+def test_shards_are_of_about_the_same_work():
+    from mixhub import catalog
+    from mixhub.evaluate.suite import resolve
+    from mixhub.evaluate.sweep import _Cell, _shard
+
+    evaluation = catalog.get("human-1b").evaluation
+    cells = [_Cell(task, k) for task in resolve(evaluation.tasks, {}) for k in evaluation.num_fewshot]
+    parts = [_shard(cells, evaluation, (number, 4)) for number in (1, 2, 3, 4)]
+    assert sorted(map(str, cells)) == sorted(str(cell) for part in parts for cell in part)
+    documents = {task.name: task.documents or 0 for task in evaluation.tasks}
+    work = [sum(documents[cell.task.name] * (1 + cell.num_fewshot) for cell in part) for part in parts]
+    assert max(work) < 1.2 * min(work)
+
+
+def test_a_cell_by_lm_evals_own_backend_says_so_and_stands_for_ours_too(copied: Copied, measured: Place):
+    place = copied("results")
+    asked: dict[str, Any] = {"tasks": ["demo_arithmetic"], "num_fewshot": [2]}
+    (cell,) = place.evaluate(**asked, backend="stock")
+    made = cell.provenance
+    assert (made.backend, made.scorer, made.layout, made.batch_tokens) == ("stock", None, None, None)
+    assert made.batch_size
+    ours = next(other for other in read_cells(measured.results) if other.path.name == cell.path.name)
+    assert cell.metrics == ours.metrics
+    assert (ours.provenance.backend, ours.provenance.layout, ours.provenance.batch_size) == ("mixhub", "packed", None)
+    seen = Recorder()
+    place.evaluate(**asked, progress=seen)
+    assert seen.started == []
+
+
+def test_a_task_that_generates_runs_by_lm_evals_own_path(copied: Copied):
+    place = copied()
+    path = place.root / "tasks" / "demo_last_word.yaml"
+    config = yaml.safe_load(path.read_text())
+    config |= {
+        "output_type": "generate_until",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 3, "do_sample": False},
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    (cell,) = place.evaluate(tasks=["demo_last_word"], num_fewshot=[2])
+    assert cell.metrics.keys() == {"exact_match"}
+    assert dict(cell.measures) == {}
