@@ -12,7 +12,14 @@ from typing import Any, Literal
 from mixhub.errors import ExportError, ResultsError, UsageError
 from mixhub.evaluate.bootstrap import bootstrap_stderr, can_bootstrap
 from mixhub.evaluate.measures import MEASURES, cell_measures, document_measures
-from mixhub.evaluate.requests import NUMPY_SEED, PYTHON_SEED, TORCH_SEED, Prepared, configure
+from mixhub.evaluate.requests import (
+    NUMPY_SEED,
+    PYTHON_SEED,
+    TORCH_SEED,
+    Prepared,
+    configure,
+    templates_compiled_once,
+)
 from mixhub.evaluate.results import MEASURES_KEY
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -171,7 +178,7 @@ def measure(
     name = task.task_name
     configure(task, num_fewshot, fewshot_seed)
     try:
-        with _given(lm, task, prepared):
+        with _given(lm, task, prepared), templates_compiled_once():
             found = evaluate(
                 lm=lm,
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},

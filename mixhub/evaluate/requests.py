@@ -9,8 +9,10 @@ import platform
 import random
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,8 @@ def prepare(task: Any, encoder: Encoder, num_fewshot: int, fewshot_seed: int, li
     if task.OUTPUT_TYPE not in ("loglikelihood", "multiple_choice"):
         return None
     configure(task, num_fewshot, fewshot_seed)
-    task.build_all_requests(limit=limit, rank=0, world_size=1)
+    with templates_compiled_once():
+        task.build_all_requests(limit=limit, rank=0, world_size=1)
     instances, task._instances = task.instances, None
     if any(len(instance.args) != 2 for instance in instances):  # images or sound beside the text
         return None
@@ -104,6 +107,18 @@ def configure(task: Any, num_fewshot: int, fewshot_seed: int) -> None:
     random.seed(PYTHON_SEED)
     np.random.seed(NUMPY_SEED)
     torch.manual_seed(TORCH_SEED)
+
+
+@contextmanager
+def templates_compiled_once() -> Iterator[None]:
+    """Has lm-eval keep its compiled templates for the block; by itself it compiles one anew for each text it makes."""
+    from lm_eval.utils import env
+
+    env.from_string = lru_cache(maxsize=256)(type(env).from_string.__get__(env))
+    try:
+        yield
+    finally:
+        del env.from_string
 
 
 # lm-eval's own defaults; they reach tasks that sample, and none of the suites' prompts.
