@@ -13,11 +13,13 @@ from mixhub.errors import MixhubError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
     from mixhub.progress import Progress
 
 _WIDTH_WITHOUT_TERMINAL = 132
+_SHOWN_AS_PERCENT = ("token",)
+"""Units that nobody counts: their work says in a note what is done."""
 
 
 def console() -> Console:
@@ -131,11 +133,16 @@ class _Bars:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+        what_is_done: tuple[ProgressColumn, ...] = (
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", markup=False),
+        )
+        if unit in _SHOWN_AS_PERCENT:
+            what_is_done = (TextColumn("{task.percentage:>3.0f}%", markup=False),)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            *what_is_done,
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )

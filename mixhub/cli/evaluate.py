@@ -181,7 +181,9 @@ def _evaluate_model(
     kept = Place(_datasets(cache / "datasets", datasets_hub, place, refresh=prefetch), cache / "requests")
     configs = task_configs(place, suite) if place else {}
     configs = {task.name: configs[task.name] for task in evaluation.tasks if task.name in configs}
-    say(f"suite: {counted(len(evaluation.tasks), 'task')} (of {suite.name})")
+    source = "" if options.tasks else f" of {suite.name}"
+    shots = ", ".join(map(str, evaluation.num_fewshot))
+    say(f"suite: {counted(len(evaluation.tasks), 'task')}{source} at {shots} shots")
     if prefetch:
         requests = fetch_and_build(
             Encoder.load(folder), evaluation, place=kept, options=options, task_configs=configs, progress=progress()

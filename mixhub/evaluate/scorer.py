@@ -28,8 +28,8 @@ _MASK_CELLS = {"cpu": 2**24, "cuda": 2**28}
 """Cells of the mask of a forward pass."""
 _HEAD_CELLS = {"cpu": 2**22, "cuda": 2**28}
 """Logits that are made at once."""
-_SCALED_HEADS = ("final_logit_softcapping", "logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
-"""Keys of configs by which a model changes logits after its head."""
+_FREQUENCIES_BY_LENGTH = ("dynamic", "longrope")
+"""Rotary embeddings whose frequencies follow the longest row of a forward pass."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
 """Largest difference of a log-probability that is rounding, by dtype."""
 
@@ -107,6 +107,8 @@ class SharedLM(HFLM):  # type: ignore[misc]
         Raises:
             ResultsError: a single row is too much for the memory, or an input holds an id that the model has not.
         """
+        if not packing.requests:
+            return []
         self._require_ids(packing)
         self.layout = self.suitability.layout
         if self.layout == "packed" and not packing.branching.any():
@@ -289,7 +291,7 @@ def suitability(lm: SharedLM) -> Suitability:
     if not np.isfinite(own).all():
         return Suitability("plain")  # its cells will be refused
     tolerance = _TOLERANCE.get(lm.model.dtype, 0.25)
-    reason = _head_problem(lm) or _difference(lm, packing, "straight", own, tolerance)
+    reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", own, tolerance)
     if reason:
         return Suitability("plain", f"rows are not shared and logits of all positions are made: {reason}")
     reason = _mask_problem(lm) or _difference(lm, packing, "packed", own, tolerance)
@@ -307,11 +309,15 @@ def _probe(lm: SharedLM) -> tuple[list[Ints], list[Ints]]:
 
 
 def _require_causal(lm: SharedLM, tokens: Ints) -> None:
+    """Changes the last token of a text: logits before it must stay, but for rounding."""
     ids = torch.from_numpy(tokens.astype(np.int64)).to(lm.device)[None].repeat(2, 1)
     ids[1, -1] = (ids[1, -1] + 1) % lm.model.get_input_embeddings().num_embeddings
     with torch.inference_mode():
-        one, other = lm.model(ids).logits[:, :-1].float()
-    if bool(torch.isfinite(one).all()) and (one - other).abs().max() > _TOLERANCE.get(lm.model.dtype, 0.25):
+        one, other = lm.model(ids).logits.float()
+    change = (one - other).abs().amax(-1)  # (T,)
+    whole = lm.model.dtype in (torch.float32, torch.float64)
+    allowed = 0.01 * change[-1] + 1e-6 if whole else torch.tensor(_TOLERANCE.get(lm.model.dtype, 0.25))
+    if bool(torch.isfinite(change).all()) and bool(change[:-1].max() > allowed.to(change.device)):
         raise ResultsError(
             f"{type(lm.model).__name__} is not causal: a token changes the logits of those before it",
             hint="evaluate a causal language model (AutoModelForCausalLM)",
@@ -336,13 +342,20 @@ def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, toler
     return ""
 
 
-def _head_problem(lm: SharedLM) -> str:
-    config = lm.model.config.get_text_config()
-    for key in _SCALED_HEADS:
-        if (value := getattr(config, key, None)) not in (None, 1, 1.0, 0, False):
-            return f"{type(lm.model).__name__} changes its logits after the head ({key} = {value})"
-    if not isinstance(lm.model.get_output_embeddings(), torch.nn.Linear):
-        return f"{type(lm.model).__name__} has no linear head"
+def _head_problem(lm: SharedLM, tokens: Ints) -> str:
+    """Whether the model's logits are what its head gives, to the last bit: some scale or cap them afterwards."""
+    head, name = lm.model.get_output_embeddings(), type(lm.model).__name__
+    if not isinstance(head, torch.nn.Linear):
+        return f"{name} has no linear head"
+    given: list[torch.Tensor] = []
+    handle = head.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+    try:
+        with torch.inference_mode():
+            logits = lm.model(torch.from_numpy(tokens.astype(np.int64)).to(lm.device)[None]).logits
+    finally:
+        handle.remove()
+    if len(given) != 1 or not torch.equal(given[0].float(), logits.float()):
+        return f"{name} changes its logits after the head"
     return ""
 
 
@@ -357,6 +370,11 @@ def _mask_problem(lm: SharedLM) -> str:
     window = getattr(config, "sliding_window", None)
     if window and getattr(config, "use_sliding_window", True) and window < lm.max_length:
         return f"{name} attends to a sliding window of {window} tokens"
+    if any(buffer.dtype == torch.bool and buffer.ndim == 4 for buffer in lm.model.buffers()):
+        return f"{name} has a mask of its own, as long as its context"
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if rope.get("rope_type") in _FREQUENCIES_BY_LENGTH:
+        return f"the rotary embedding of {name} depends on the longest row of a batch, here and in lm-eval's backend"
     if (attention := getattr(config, "_attn_implementation", None)) not in ("sdpa", "eager"):
         return f"attention {attention} takes no mask of ours"
     return ""

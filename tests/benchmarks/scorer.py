@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +44,22 @@ class Extent:
     documents: int
     """At most."""
     tokens: int
-    """About so many of them, as lm-eval runs them; four documents at least."""
-    rounds: int
-    """Of which the median counts; lm-eval's slower batch size has one."""
+    """About so many, as lm-eval runs them; two documents at least."""
+    seconds: float
+    """CPU time of a cell after which no further round begins, of three of which the median counts."""
 
 
-EXTENTS = {"1M": Extent(40, 4_000, 3), "50M": Extent(16, 3_000, 3), SMOL: Extent(8, 1_500, 1)}
+EXTENTS = {"1M": Extent(40, 3_000, 8.0), "50M": Extent(16, 2_000, 8.0), SMOL: Extent(8, 1_000, 8.0)}
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """CPU time."""
+
+    user: float
+    whole: float
+    """With the system's share, which is mostly the making of fresh pages: dear in a virtual machine."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +67,9 @@ class Figures:
     """What was measured of a cell."""
 
     documents: int
-    stock: float
-    """CPU seconds, at the better batch size."""
-    ours: float
-    """CPU seconds."""
+    stock: Seconds
+    """At the better batch size."""
+    ours: Seconds
     difference: float
     """Largest of two log-likelihoods, nats."""
     flips: int
@@ -102,7 +110,7 @@ def _measured(model: Any, tokenizer: Any, extent: Extent, folder: Path) -> dict[
     ours = wrapped(SharedLM, 1)
     cells = _cells(ours, extent, folder)
     _warm_up(ours, stock, cells["copa", 0][1])
-    return {cell: _compared(ours, stock, count, requests, extent.rounds) for cell, (count, requests) in cells.items()}
+    return {cell: _compared(ours, stock, count, requests, extent.seconds) for cell, (count, requests) in cells.items()}
 
 
 def _cells(lm: Any, extent: Extent, folder: Path) -> dict[tuple[str, int], tuple[int, list[Request]]]:
@@ -132,7 +140,7 @@ def _first(by_document: list[list[Request]], tokens: int, max_length: int) -> tu
     chosen: list[Request] = []
     for count, requests in enumerate(by_document):
         inputs = {(*context, *continuation[:-1])[-max_length:] for _, context, continuation in chosen}
-        if count >= 4 and sum(map(len, inputs)) >= tokens:
+        if count >= 2 and sum(map(len, inputs)) >= tokens:
             return count, chosen
         chosen += requests
     return len(by_document), chosen
@@ -143,55 +151,65 @@ def _warm_up(ours: Any, stock: Sequence[Any], requests: list[Request]) -> None:
         lm._loglikelihood_tokens(requests, disable_tqdm=True)
 
 
-def _compared(ours: Any, stock: Sequence[Any], count: int, requests: list[Request], rounds: int) -> Figures:
+def _compared(ours: Any, stock: Sequence[Any], count: int, requests: list[Request], limit: float) -> Figures:
     longest = max(len(context) + len(continuation) for _, context, continuation in requests)
     longest = min(longest, ours.max_length)
     row = 4 * longest * ours.model.config.vocab_size
     rivals = [lm for lm in stock if lm is stock[0] or min(lm.batch_size, len(requests)) * row < _LOGITS]
-    seconds: dict[Any, list[float]] = {lm: [] for lm in (ours, *rivals)}
+    seconds: dict[Any, list[Seconds]] = {lm: [] for lm in (ours, *rivals)}
     answers: dict[Any, Answers] = {}
-    for number in range(rounds):
-        for lm in (ours, *rivals) if number == 0 else (ours, min(rivals, key=lambda lm: seconds[lm][0])):
-            spent, answers[lm] = _cpu(lm, requests)
+    for number in range(ROUNDS):
+        if sum(one.whole for own in seconds.values() for one in own) > limit:
+            break
+        for lm in (ours, *rivals) if number == 0 else (ours, min(rivals, key=lambda lm: seconds[lm][0].whole)):
+            spent, answers[lm] = _timed(lm, requests)
             seconds[lm].append(spent)
+    medians = {lm: Seconds(median(s.user for s in own), median(s.whole for s in own)) for lm, own in seconds.items()}
     pairs = list(zip(answers[ours], answers[rivals[0]], strict=True))
     return Figures(
         documents=count,
-        stock=min(median(seconds[lm]) for lm in rivals),
-        ours=median(seconds[ours]),
+        stock=min((medians[lm] for lm in rivals), key=lambda own: own.whole),
+        ours=medians[ours],
         difference=max(abs(one[0] - other[0]) for one, other in pairs),
         flips=sum(one[1] != other[1] for one, other in pairs),
     )
 
 
-def _cpu(lm: Any, requests: list[Request]) -> tuple[float, Answers]:
-    before = time.process_time()
+def _timed(lm: Any, requests: list[Request]) -> tuple[Seconds, Answers]:
+    before = os.times()
     answers = lm._loglikelihood_tokens(requests, disable_tqdm=True)
-    return time.process_time() - before, answers
+    after = os.times()
+    user, system = after.user - before.user, after.system - before.system
+    return Seconds(user, user + system), answers
 
 
 def _table(shape: str, figures: dict[tuple[str, int], Figures]) -> list[str]:
     lines = [f"{shape}:", "  task              shots  docs   lm-eval ms/doc   ours ms/doc   ratio"]
     for (task, shots), own in figures.items():
-        each = own.stock / own.documents * 1e3, own.ours / own.documents * 1e3
+        each = own.stock.whole / own.documents * 1e3, own.ours.whole / own.documents * 1e3
         lines.append(
             f"  {task:<16} {shots:>6} {own.documents:>5} {each[0]:>16.1f} {each[1]:>13.1f} {each[0] / each[1]:>7.2f}"
         )
-    sums = ", ".join(f"{name} {_ratio(figures, shots):.2f}x" for name, shots in _SUMS.items())
     aim = f" (aim: {AIMS[shape]}x)" if shape in AIMS else ""
     difference = max(own.difference for own in figures.values())
     flips = sum(own.flips for own in figures.values())
-    return [*lines, f"  weighted by splits: {sums}{aim}; largest difference {difference:.1e} nats, {flips} flips"]
+    return [
+        *lines,
+        f"  weighted by splits: {_ratios(figures, lambda seconds: seconds.whole)}{aim}",
+        f"  user time alone: {_ratios(figures, lambda seconds: seconds.user)}",
+        f"  largest difference {difference:.1e} nats, {flips} flips",
+    ]
 
 
-_SUMS = {"0 shots": (0,), "5 shots": (5,), "both": SHOTS}
+def _ratios(figures: dict[tuple[str, int], Figures], of: Callable[[Seconds], float]) -> str:
+    parts = {"0 shots": (0,), "5 shots": (5,), "both": SHOTS}
+    return ", ".join(f"{name} {_ratio(figures, shots, of):.2f}x" for name, shots in parts.items())
 
 
-def _ratio(figures: dict[tuple[str, int], Figures], shots: Sequence[int]) -> float:
+def _ratio(figures: dict[tuple[str, int], Figures], shots: Sequence[int], of: Callable[[Seconds], float]) -> float:
     """Of the seconds that whole splits take."""
-    cells = {cell: SPLIT_SIZES[cell[0]] / own.documents for cell, own in figures.items() if cell[1] in shots}
-    stock = sum(weight * figures[cell].stock for cell, weight in cells.items())
-    return stock / sum(weight * figures[cell].ours for cell, weight in cells.items())
+    cells = [(SPLIT_SIZES[task] / own.documents, own) for (task, count), own in figures.items() if count in shots]
+    return sum(weight * of(own.stock) for weight, own in cells) / sum(weight * of(own.ours) for weight, own in cells)
 
 
 @contextmanager
