@@ -83,7 +83,7 @@ class Evidence:
     harness: Markdown
     """Versions of lm-eval."""
     conditions: Markdown
-    """Dtypes and devices, as `float32 on cpu`."""
+    """Dtypes, devices and backends, as `float32 on cpu by mixhub's backend`."""
     mixed: bool
     """Whether rows were computed in different dtypes, so that no mean goes over them."""
     tasks: Table
@@ -137,11 +137,16 @@ def evidence(family: Family, runs: Sequence[RunFacts]) -> Evidence | None:
         if without
         else None,
         harness=listed(_distinct(cell.provenance.versions.get(_HARNESS, UNKNOWN) for cell in everything)),
-        conditions=listed(_distinct(f"{cell.dtype} on {cell.provenance.device}" for cell in everything)),
+        conditions=listed(_distinct(map(_conditions, everything))),
         mixed=_mixed(family, runs),
         tasks=_tasks(family, cells, len(runs) * len(shots)),
         stderr=_median_stderr(cells),
     )
+
+
+def _conditions(cell: Cell) -> str:
+    scored = "mixhub's backend" if cell.provenance.backend == "mixhub" else "lm-eval's own backend"
+    return f"{cell.dtype} on {cell.provenance.device} by {scored}"
 
 
 def _tasks(family: Family, cells: Sequence[Cell], expected: int) -> Table:

@@ -1,1 +1,1 @@
-"""Evaluation by lm-eval itself: its tasks, its prompts, its numbers; one process and one file a cell."""
+"""Evaluation by lm-eval: its tasks, its prompts, its numbers; what requests share is run once; a file a cell."""

@@ -64,11 +64,11 @@ class Datasets:
 
     def prepared_of(self, repo_id: str, config: str | None, commit: str) -> Path:
         """Where it keeps what it has read of a dataset repo."""
-        return self.prepared / repo_id.replace("/", "--") / (config or "default") / commit[:12]
+        return self.prepared / repo_id.replace("/", "--") / _config_name(config) / commit[:12]
 
     def folder(self, repo_id: str, config: str | None) -> Path:
         """Where one config of a repo lies."""
-        return self.root / repo_id.replace("/", "--") / (config or "default")
+        return self.root / repo_id.replace("/", "--") / _config_name(config)
 
     def commit(self, repo_id: str, config: str | None, revision: str | None) -> str | None:
         """The commit that is there of one config of a dataset repo."""
@@ -115,6 +115,11 @@ class Datasets:
             return None
         elsewhere = self.only_from is not None and told.hub != self.only_from
         return None if told.revision != revision or elsewhere else told
+
+
+def _config_name(config: str | None) -> str:
+    """A repo's own default need not be the config that is called `default`."""
+    return "default" if config is None else f"config-{config}"
 
 
 class _Unchanged(Exception):  # noqa: N818 - no error: the folder that is there stays

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError
 from mixhub.files import write_text
@@ -80,22 +82,17 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
         RepoNotFoundError, RevisionNotFoundError, HubUnreachableError: the hub has none, or does not answer.
         HubError: the repo has no such config.
     """
-    from huggingface_hub.repocard import metadata_load
-
     commit, paths = _listed(endpoint, repo_id, revision)
     if "README.md" in paths:
         _downloaded(endpoint, repo_id, commit, ["README.md"], into)
-    told: Any = metadata_load(into / "README.md") if (into / "README.md").is_file() else None
-    configs = told.get("configs") if isinstance(told, Mapping) else None
+    told = _metadata(endpoint, repo_id, into / "README.md")
+    configs = told.get("configs")
     if not configs and f"{repo_id.split('/')[-1]}.py" in paths:
         return _fetch_converted(endpoint, repo_id, config, into)
     if isinstance(configs, list) and configs:
-        wanted = _config(endpoint, repo_id, configs, config)
-        patterns = [*_patterns(wanted.get("data_files")), "*.json"]
-        if folder := str(wanted.get("data_dir") or ""):
-            patterns.append(f"{folder.strip('/')}/*")
-        some = [path for path in paths if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)]
-        paths = some if len(patterns) > 1 else paths
+        wanted = _without_folder(_config(endpoint, repo_id, configs, config))
+        if patterns := list(_leaves(wanted.get("data_files"))) or _below(wanted.get("data_dir")):
+            paths = [path for path in paths if any(_matches(path, pattern) for pattern in patterns)]
         _write_card(into, wanted, told.get("dataset_info"))
     wanted_paths = [path for path in paths if not path.endswith(".py") and path != "README.md"]
     _downloaded(endpoint, repo_id, commit, wanted_paths, into)
@@ -179,12 +176,59 @@ def _no_config(endpoint: Endpoint, repo_id: str, config: str | None, names: Sequ
     )
 
 
-def _patterns(data_files: object) -> Iterator[str]:
-    """File patterns of a config, in any of the forms that a dataset card may write them."""
+def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]:
+    """What a dataset card says at its head; empty where it says nothing, or there is none."""
+    from huggingface_hub.repocard import metadata_load
+
+    if not card.is_file():
+        return {}
+    try:
+        told: Any = metadata_load(card)
+    except (ValueError, yaml.YAMLError) as error:
+        raise HubError(
+            f"{endpoint}: dataset {repo_id}: the head of its README.md is no YAML: {str(error).splitlines()[0]}",
+            hint="correct it there, or mirror the dataset with a card that can be read",
+        ) from None
+    return told if isinstance(told, Mapping) else {}
+
+
+def _without_folder(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config whose `data_files` are said from the root: of the first config, datasets looks for them only there."""
+    if not config.get("data_dir") or not config.get("data_files"):
+        return config
+    folder = _relative(str(config["data_dir"]))
+    rest = {key: value for key, value in config.items() if key not in ("data_dir", "data_files")}
+    return {**rest, "data_files": _moved(config["data_files"], folder)}
+
+
+def _moved(data_files: object, folder: str) -> Any:
+    if isinstance(data_files, str):
+        return f"{folder}/{_relative(data_files)}"
+    if isinstance(data_files, Mapping):
+        return {key: value if key == "split" else _moved(value, folder) for key, value in data_files.items()}
+    return [_moved(inner, folder) for inner in data_files] if isinstance(data_files, list) else data_files
+
+
+def _below(folder: object) -> list[str]:
+    return [f"{_relative(str(folder))}/**"] if folder else []
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """As datasets matches, or more: `**/` may stand for no folder at all."""
+    pattern = _relative(pattern)
+    return any(fnmatch.fnmatchcase(path, own) for own in (pattern, pattern.replace("**/", "")))
+
+
+def _relative(path: str) -> str:
+    return path.removeprefix("./").strip("/")
+
+
+def _leaves(data_files: object) -> Iterator[str]:
+    """Patterns in any of the forms that a dataset card may write them."""
     if isinstance(data_files, str):
         yield data_files
     elif isinstance(data_files, Mapping):
-        yield from _patterns(data_files["path"] if "path" in data_files else list(data_files.values()))
+        yield from _leaves(data_files["path"] if "path" in data_files else list(data_files.values()))
     elif isinstance(data_files, list):
         for inner in data_files:
-            yield from _patterns(inner)
+            yield from _leaves(inner)

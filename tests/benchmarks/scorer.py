@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -176,10 +177,10 @@ def _compared(ours: Any, stock: Sequence[Any], count: int, requests: list[Reques
 
 
 def _timed(lm: Any, requests: list[Request]) -> tuple[Seconds, Answers]:
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_SELF)
     answers = lm._loglikelihood_tokens(requests, disable_tqdm=True)
-    after = os.times()
-    user, system = after.user - before.user, after.system - before.system
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
     return Seconds(user, user + system), answers
 
 

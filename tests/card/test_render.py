@@ -115,7 +115,7 @@ def test_no_mean_over_rows_of_different_dtypes() -> None:
     card = render_family(family, [first, replace(second, cells=tuple(cells))])
     assert len(page(card).table("Seed", "Last word")) == 2
     assert "different dtypes" in card
-    assert "bfloat16 on cpu and float32 on cpu" in card
+    assert "bfloat16 on cpu by mixhub's backend and float32 on cpu by mixhub's backend" in card
 
 
 def test_without_results_the_card_says_so() -> None:
