@@ -144,14 +144,19 @@ def _evaluate_runs(
     for run in runs:
         with _table_of_what_is_there(place, family, run):
             cells[run.revision] = evaluate_run(place, family, run, progress(), options=options, datasets=datasets)
-    show_scores(family, runs, cells)
+    own_shots = family.evaluation.fewshot_seed == place.family(family.name).evaluation.fewshot_seed
+    if own_shots:
+        show_scores(family, runs, cells)
     for run in runs:
+        if not own_shots:
+            show_cells(family.evaluation, cells[run.revision], f"{run.revision}, shots by another seed: in no score")
         say(f"{run.revision}: {counted(len(cells[run.revision]), 'cell')} in {results_folder(place, family, run)}")
         say_missing(family.evaluation, cells[run.revision], options)
         if check is not None:
             _check(place.export(run, family.training.steps), cells[run.revision], check, options)
-    first = runs[0]
-    say("next: mixhub card render" if len(runs) > 1 else f"next: mixhub push --{first.kind} {first.number}")
+    if own_shots and all(cells.values()) and options.limit is None:
+        first = runs[0]
+        say("next: mixhub card render" if len(runs) > 1 else f"next: mixhub push --{first.kind} {first.number}")
 
 
 def _evaluate_model(
@@ -181,9 +186,6 @@ def _evaluate_model(
     kept = Place(_datasets(cache / "datasets", datasets_hub, place, refresh=prefetch), cache / "requests")
     configs = task_configs(place, suite) if place else {}
     configs = {task.name: configs[task.name] for task in evaluation.tasks if task.name in configs}
-    source = "" if options.tasks else f" of {suite.name}"
-    shots = ", ".join(map(str, evaluation.num_fewshot))
-    say(f"suite: {counted(len(evaluation.tasks), 'task')}{source} at {shots} shots")
     if prefetch:
         requests = fetch_and_build(
             Encoder.load(folder), evaluation, place=kept, options=options, task_configs=configs, progress=progress()
@@ -202,6 +204,8 @@ def _evaluate_model(
         task_configs=configs,
         progress=progress(),
     )
+    if not options.tasks:
+        say(f"suite: that of {suite.name}")
     show_cells(evaluation, cells, f"{name}@{revision}")
     say(f"{name}@{revision}: {counted(len(cells), 'cell')} in {output}")
     say_missing(evaluation, cells, options)
@@ -410,7 +414,14 @@ def _score(score: Score) -> str:
 
 
 def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+    from mixhub.errors import UsageError
+
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"--tasks = {text!r}: names no task", hint="leave it out to measure all of them")
+    return names
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -130,7 +130,7 @@ def _missing(repo_id: str, config: str | None, why: str) -> ResultsError:
     name = f"{repo_id} ({config})" if config else repo_id
     return ResultsError(
         f"dataset {name} cannot be loaded: {why}",
-        hint="where the network is: mixhub evaluate --prefetch; or mirror it: hf download --repo-type dataset "
-        f"{repo_id} --local-dir DIR/{repo_id}, mixhub hub import DIR --repo-type dataset, then --datasets-hub local",
+        hint="fetch it where the network is (the same command with --prefetch), or mirror it: hf download --repo-type "
+        f"dataset {repo_id} --local-dir DIR/{repo_id}; mixhub hub import DIR --repo-type dataset; --datasets-hub local",
         dataset=repo_id,
     )

@@ -7,6 +7,7 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -210,7 +211,8 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
         Path(folder, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
         manager = TaskManager(include_defaults=False, include_path=folder)
         try:
-            built = manager.load([task.name])["tasks"][task.name]
+            with _uncounted():
+                built = manager.load([task.name])["tasks"][task.name]
         except Exception as error:
             raise _unbuilt(task, error) from error
     # What lm-eval writes into each result: without the folders of this machine.
@@ -218,6 +220,19 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     built.set_config("dataset_kwargs", _plain(task._dataset_kwargs) or None)
     built.config.metadata["config_source"] = task.source
     return BuiltTask(task, built, fingerprint)
+
+
+@contextmanager
+def _uncounted() -> Iterator[None]:
+    """Keeps datasets from telling a server that it reads local files, which it does for each load."""
+    from datasets import config
+
+    before = config.HF_UPDATE_DOWNLOAD_COUNTS
+    config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    try:
+        yield
+    finally:
+        config.HF_UPDATE_DOWNLOAD_COUNTS = before
 
 
 def _unbuilt(task: SuiteTask, error: Exception) -> ResultsError:
@@ -259,7 +274,7 @@ def find_builtin(name: str) -> Path:
         name,
         sorted({declared for file in files if (declared := _declared_task(file))}),
         where="lm-eval",
-        hint="evaluation.tasks names a task of lm-eval, or gives a YAML of its own under `config`",
+        hint="lm-eval lists its own: lm_eval ls tasks; a family's evaluation.tasks may give a YAML of yours (config)",
     )
 
 

@@ -268,7 +268,10 @@ def _suite(evaluation: Evaluation, options: Options, task_configs: Mapping[str, 
         raise UsageError(f"backend = {options.backend!r}: must be one of {', '.join(BACKENDS)}")
     number, count = options.shard
     if not 1 <= number <= count:
-        raise UsageError(f"shard = {number}/{count}: must be i/n with 1 <= i <= n, as 1/8", hint="the first is 1/n")
+        raise UsageError(
+            f"--shard = {number}/{count}: must be i/n with i from 1 to n",
+            hint="of eight, the first is 1/8",
+        )
     shots = _shots(evaluation, options)
     suite = resolve(_chosen_tasks(evaluation, options.tasks, where), task_configs)
     # lm-eval keeps such a task at 0 shots whatever is asked, so its figure would stand under another shot count.
@@ -343,6 +346,8 @@ def _sweep(
     options: Options,
     progress: Progress,
 ) -> list[Cell]:
+    if results.is_file():
+        raise UsageError(f"{results}: is a file, and cells need a folder", hint="--output DIR", path=results)
     device = choose_device(options.device)
     setting = _Setting(
         subject=subject,
@@ -424,7 +429,7 @@ class _Requests:
                 require_shots(self._built[task.name].task, max(shots))
         waiting = [] if stock else [cell for cell in cells if not self._is_stored(cell)]
         if waiting:
-            logger.info("building the requests of %d cells", len(waiting))
+            logger.info("building the requests of %s", "1 cell" if len(waiting) == 1 else f"{len(waiting)} cells")
             with progress.start("build requests", len(waiting), "cell") as bar:
                 for cell in waiting:
                     with quiet():
@@ -645,6 +650,8 @@ class _Meter:
         if not self._tokens_run or waiting <= 0:
             return ""
         seconds = round(waiting * (time.monotonic() - self._started) / self._tokens_run)
+        if seconds < 1:
+            return ""
         return f", about {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
 
 

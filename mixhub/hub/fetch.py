@@ -23,7 +23,8 @@ from mixhub.workspace import Workspace
 
 _CONVERTED = "refs/convert/parquet"
 """Where the Hub keeps what it made of a dataset, also of one that is a script, which datasets 4 and later refuses."""
-_CONVERTED_FILE = re.compile(r"(?P<config>[^/]+)/(?:partial-)?(?P<split>[^/]+)/\d+\.parquet")
+_CONVERTED_FILE = re.compile(r"(?P<config>[^/]+)/(?!partial-)(?P<split>[^/]+)/\d+\.parquet")
+"""Of datasets that are too large for it, the Hub converts a part only."""
 _TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"]
 
 
@@ -162,8 +163,12 @@ def _downloaded(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[s
 def _config(endpoint: Endpoint, repo_id: str, configs: Sequence[Any], config: str | None) -> Mapping[str, Any]:
     by_name = {str(own.get("config_name", "default")): own for own in configs if isinstance(own, Mapping)}
     if config is None:
-        default = [own for own in by_name.values() if own.get("default")] or list(by_name.values())[:1]
-        return by_name.get("default", default[0] if default else {})
+        default = [own for own in by_name.values() if own.get("default")]
+        only = list(by_name.values()) if len(by_name) == 1 else []
+        found = default or [own for own in (by_name.get("default"),) if own] or only
+        if not found:
+            raise _no_config(endpoint, repo_id, config, list(by_name))
+        return found[0]
     if config not in by_name:
         raise _no_config(endpoint, repo_id, config, list(by_name))
     return by_name[config]

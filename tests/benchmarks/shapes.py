@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import io
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -87,7 +89,8 @@ def smol() -> tuple[Any, Any]:
     folder = Path(spec.origin).parent
     file = next(folder.glob("*.gguf")).name
     auto: Any = AutoModelForCausalLM
-    packed = auto.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+    with contextlib.redirect_stderr(io.StringIO()):  # a bar that has no switch
+        packed = auto.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
     model = LlamaForCausalLM(packed.config)  # a plain one, without what loading leaves on it
     model.load_state_dict(packed.state_dict())
     return model.float().eval(), AutoTokenizer.from_pretrained(folder, gguf_file=file)

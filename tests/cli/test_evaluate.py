@@ -139,7 +139,6 @@ def test_a_model_is_measured_and_checked(measured):
     root, answer = measured
     assert answer.status == 0, answer
     lines = [line.rstrip() for line in answer.out.splitlines()]
-    assert lines[0] == "suite: 2 tasks at 0, 1 shots"
     assert "stranger@local" in lines[1]
     header = next(line for line in lines if line.strip().startswith("task "))
     assert header.split() == ["task", "metric", "0-shot", "1-shot"]
@@ -182,8 +181,8 @@ def test_two_shards_give_what_one_process_does(measured, measured_copy, model):
 MISTAKES: list[tuple[list[object], str]] = [
     (["MODEL", "--output", "out", "--tasks", "hellaswagg"], "unknown task 'hellaswagg' in lm-eval; did you mean hella"),
     (["--seed", 1, "--tasks", "tiny_choise"], "unknown task 'tiny_choise' in tiny's evaluation; did you mean tiny_cho"),
-    (["MODEL", "--output", "out", "--shard", "3/2"], "shard = 3/2: must be i/n with 1 <= i <= n"),
-    (["MODEL", "--output", "out", "--shard", "0/2"], "shard = 0/2: must be i/n with 1 <= i <= n"),
+    (["MODEL", "--output", "out", "--shard", "3/2"], "--shard = 3/2: must be i/n with i from 1 to n"),
+    (["MODEL", "--output", "out", "--shard", "0/2"], "--shard = 0/2: must be i/n with i from 1 to n"),
     (["MODEL", "--output", "out", "--shard", "x"], "--shard = 'x': must be i/n, as 1/8"),
     (["MODEL", "--output", "out", "--num-fewshot", "5-1"], "--num-fewshot = '5-1': must be counts as 0,5 or 0-5"),
     (["MODEL", "--output", "out", "--num-fewshot", "-1"], "--num-fewshot = '-1': must be counts as 0,5 or 0-5"),
@@ -222,7 +221,7 @@ def test_a_dataset_that_no_hub_has(place, model):
     answer = start(place, model, "--output", "out", "--tasks", "piqa", "--num-fewshot", 0, "--datasets-hub", "local")
     assert answer.status == 2
     assert re.fullmatch(
-        r"error: task piqa: dataset baber/piqa cannot be loaded: local \(http://[\d.:]+\): no repo baber/piqa, or it is.*",
+        r"error: task piqa: dataset baber/piqa cannot be loaded: local \(http://[\d.:]+\): no repo baber/piqa, or .*",
         answer.error,
     )
     hint = answer.errors.splitlines()[-1]
@@ -297,8 +296,9 @@ def test_all_runs_that_are_trained(place):
     answer = start(place, "--all")
     assert answer.status == 0, answer
     assert "not trained yet, so left out: seed-3" in answer.out.splitlines()
-    header = next(line for line in answer.out.splitlines() if line.strip().startswith("score "))
-    assert header.split() == ["score", "seed-1", "seed-2"]
+    rows = [line.split() for line in answer.out.splitlines() if line.startswith((" score ", " seed-"))]
+    assert rows[0] == ["score", "Choice", "Average"]
+    assert [row[0] for row in rows[1:]] == ["seed-1", "seed-2"]
     for run in ("seed-1", "seed-2"):
         assert f"{run}: 1 cell in {place}/results/tiny/{run}" in answer.out
         assert names(place / "results" / "tiny" / run) == ["tiny_choice.0shot"]

@@ -58,7 +58,7 @@ def test_what_is_there_is_not_fetched_again(tmp_path, fetch):
     first = Datasets(tmp_path, fetch).get("acme/one", "a", None)
     again = Datasets(tmp_path, fetch).get("acme/one", "a", None)
     without = Datasets(tmp_path).get("acme/one", "a", None)
-    assert first == again == without == (tmp_path / "acme--one" / "a", fetch.commit)
+    assert first == again == without == (Datasets(tmp_path).folder("acme/one", "a"), fetch.commit)
     assert len(fetch.asked) == 1
     assert Datasets(tmp_path).commit("acme/one", "a", None) == fetch.commit
     assert Datasets(tmp_path).commit("acme/one", "b", None) is None
@@ -140,12 +140,12 @@ def test_a_fetch_that_fails_midway_leaves_the_old_folder_or_none(tmp_path, fetch
 
 def test_what_a_killed_process_left_is_cleared_and_a_damaged_note_is_fetched_again(tmp_path, fetch):
     folder, _ = Datasets(tmp_path, fetch).get("acme/one", "a", None)
-    (folder.parent / ".tmp-a.123-00").mkdir()
-    (folder.parent / ".tmp-a.123-00" / "data.txt").write_text("half")
+    (folder.parent / f".tmp-{folder.name}.123-00").mkdir()
+    (folder.parent / f".tmp-{folder.name}.123-00" / "data.txt").write_text("half")
     (folder / "mixhub-snapshot.json").write_text("{")
     Datasets(tmp_path, fetch).get("acme/one", "a", None)
     assert len(fetch.asked) == 2
-    assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", "a"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", folder.name]
 
 
 def test_two_configs_and_two_repos_lie_apart(tmp_path, fetch):
@@ -168,7 +168,7 @@ def test_what_is_not_there_and_cannot_be_fetched_says_how_to_mirror_it(tmp_path)
     ) as caught:
         Datasets(tmp_path).get("acme/one", "a", None)
     for part in (
-        "mixhub evaluate --prefetch",
+        "--prefetch",
         "hf download --repo-type dataset acme/one --local-dir DIR/acme/one",
         "mixhub hub import DIR --repo-type dataset",
         "--datasets-hub local",
@@ -187,7 +187,7 @@ def test_threads_that_ask_at_once_fetch_once(tmp_path, fetch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [(tmp_path / "acme--one" / "a", fetch.commit)] * 4
+    assert found == [(Datasets(tmp_path).folder("acme/one", "a"), fetch.commit)] * 4
     assert len(fetch.asked) == 1
 
 

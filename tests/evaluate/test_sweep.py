@@ -341,7 +341,7 @@ CHILD = """
 
 def _start(place: Place, kill_after: int = 0) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(CHILD), str(place.root), str(kill_after)]
-    environ = {**_environ(), "HF_HUB_OFFLINE": "1"}
+    environ = _environ()
     return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -246,9 +246,7 @@ def script(hub: RunningHub, imported: Import, tmp_path: Path) -> tuple[str, str]
     return imported("acme/script", {"script.py": "raise SystemExit('it ran')", "data.zip": b"PK"}, card), converted
 
 
-@pytest.mark.parametrize(
-    ("config", "expected"), [("first", {"train": [1, 2, 3], "test": [4]}), ("second", {"train": [5]})]
-)
+@pytest.mark.parametrize(("config", "expected"), [("first", {"train": [1, 2, 3]}), ("second", {"train": [5]})])
 def test_of_a_script_the_converted_files_come(endpoint, script, tmp_path, config, expected):
     head, converted = script
     assert head != converted
