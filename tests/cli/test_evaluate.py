@@ -139,7 +139,7 @@ def test_a_model_is_measured_and_checked(measured):
     root, answer = measured
     assert answer.status == 0, answer
     lines = [line.rstrip() for line in answer.out.splitlines()]
-    assert "stranger@local" in lines[1]
+    assert "stranger@local" in lines[0]
     header = next(line for line in lines if line.strip().startswith("task "))
     assert header.split() == ["task", "metric", "0-shot", "1-shot"]
     table = {line.split()[0]: line.split()[1:] for line in lines if line.startswith((" copa ", " sciq "))}
