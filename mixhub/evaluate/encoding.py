@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,7 +63,7 @@ class Encoder:
         told.prefix_token_id = properties.prefix_token_id.fget(told)
         return cls.of(told)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of all that decides which tokens a text becomes, whatever its files are called."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)

@@ -22,7 +22,7 @@ logits of all positions, as the model's own code makes them."""
 Answer = tuple[float, bool]
 """Log-likelihood of a continuation, and whether it is the model's greedy choice."""
 
-_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
+_BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
 """Tokens of a forward pass. They never depend on what memory is free: the same export must give the same figures."""
 _MASK_CELLS = {"cpu": 2**24, "cuda": 2**28}
 """Cells of the mask of a forward pass."""

@@ -50,7 +50,7 @@ class Extent:
     """CPU time of a cell after which no further round begins, of three of which the median counts."""
 
 
-EXTENTS = {"1M": Extent(40, 3_000, 8.0), "50M": Extent(16, 2_000, 8.0), SMOL: Extent(8, 1_000, 8.0)}
+EXTENTS = {"1M": Extent(40, 3_000, 4.0), "50M": Extent(16, 2_000, 4.0), SMOL: Extent(4, 300, 2.0)}
 ROUNDS = 3
 
 
