@@ -10,7 +10,8 @@ from typing import Literal
 from mixhub.card import figures
 from mixhub.card.facts import RunFacts
 from mixhub.card.text import Markdown, Table, code, listed
-from mixhub.evaluate.results import Cell, Score, of_suite, score_table
+from mixhub.evaluate.results import Cell
+from mixhub.evaluate.scores import Score, of_suite, score_table
 from mixhub.family import Family, Run
 from mixhub.lineage import UNKNOWN
 from mixhub.statistics import Spread, spread

@@ -16,7 +16,8 @@ from mixhub.cli.options import FamilyOption, HubOption, IndexOption, SeedOption,
 
 if TYPE_CHECKING:
     from mixhub.endpoint import HubChoice
-    from mixhub.evaluate.results import Cell, Score
+    from mixhub.evaluate.results import Cell
+    from mixhub.evaluate.scores import Score
     from mixhub.evaluate.sources import Datasets
     from mixhub.evaluate.sweep import Options
     from mixhub.family import Evaluation, Family, Run
@@ -355,7 +356,7 @@ def _own_cache() -> Path:
 def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequence[Cell]]) -> None:
     """Prints the scores of runs; an average over missing cells is never shown as whole."""
     from mixhub.cli.console import show_figures
-    from mixhub.evaluate.results import score_table
+    from mixhub.evaluate.scores import score_table
 
     figures: dict[tuple[str, str], str] = {}
     titles = {task.name: task.title for task in family.evaluation.tasks}

@@ -1,25 +1,21 @@
-"""Cells as they lie on disk, and the scores that follow from them."""
+"""The cells that mixhub measured, as they lie on disk."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mixhub.errors import ResultsError, SpecError
-from mixhub.family import Family, Run
+from mixhub.evaluate.records import Entries, Record
 from mixhub.files import read_json
 from mixhub.lineage import UNKNOWN, Number, Sha256, Unknown
 from mixhub.spec import FrozenMap, Spec, data_sha256
-
-if TYPE_CHECKING:
-    import pandas
 
 PROVENANCE_KEY = "mixhub"
 """The key of a result under which its provenance stands."""
@@ -37,6 +33,11 @@ class Dataset(Spec):
     """`dataset_name` of the task."""
     fingerprint: str
     """Commit of the dataset's repo, hash of its local files, or `unknown`."""
+
+    @property
+    def shown(self) -> str:
+        """All of it in one line."""
+        return " ".join(filter(None, (self.path, self.name, f"at {self.fingerprint}")))
 
 
 class Provenance(Spec):
@@ -95,126 +96,45 @@ class Provenance(Spec):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One task at one num_fewshot for one revision, as measured."""
+class Cell(Record):
+    """A cell that mixhub measured: nothing of it is unknown."""
 
-    path: Path
-    """lm-eval's JSON."""
     provenance: Provenance
     """What it was made from."""
-    metrics: Mapping[str, float]
-    """Values by metric, as lm-eval names and scales them; a filter other than `none` stands behind a comma."""
-    stderrs: Mapping[str, float]
-    """Standard errors over documents, of the metrics that have one."""
-    measures: Mapping[str, float]
-    """What lm-eval has no metric for: `bits_per_byte` and `answer_probability`, where the task allows them, each with
-    its `_stderr` and the number of its `_documents`."""
-    higher_is_better: Mapping[str, bool]
-    """By metric, where lm-eval says it."""
     documents: int
-    """Documents that were evaluated."""
     documents_in_split: int
-    """Documents that the evaluated split has."""
-    task_version: str
-    """Version of the task."""
-    task_hash: str
-    """lm-eval's hash of all documents, prompts and targets."""
+    num_fewshot: int
+    limit: int | None
+    date: float
     seconds: float
-    """Time that the measurement took."""
+    samples: Path
+
+    @classmethod
+    def of(cls, provenance: Provenance, path: Path, **figures: Any) -> Cell:
+        """A cell from its provenance, its file, and the fields that the provenance does not tell."""
+        return cls(
+            path=path,
+            provenance=provenance,
+            model=provenance.family,
+            revision=provenance.revision,
+            task=provenance.task,
+            num_fewshot=provenance.num_fewshot,
+            limit=provenance.limit,
+            fewshot_seed=provenance.fewshot_seed,
+            dataset=provenance.dataset.shown,
+            weights_sha256=provenance.weights_sha256,
+            dtype=provenance.dtype,
+            device=provenance.device,
+            harness=provenance.versions.get("lm_eval", UNKNOWN),
+            versions=provenance.versions,
+            samples=samples_path(path),
+            **figures,
+        )
 
     @property
     def family(self) -> str:
         """Name of the family."""
         return self.provenance.family
-
-    @property
-    def revision(self) -> str:
-        """Branch of the run."""
-        return self.provenance.revision
-
-    @property
-    def task(self) -> str:
-        """lm-eval's name of the task."""
-        return self.provenance.task
-
-    @property
-    def num_fewshot(self) -> int:
-        """Shots in each prompt."""
-        return self.provenance.num_fewshot
-
-    @property
-    def weights_sha256(self) -> str:
-        """Hash of the weights."""
-        return self.provenance.weights_sha256
-
-    @property
-    def dtype(self) -> str:
-        """What the weights were computed in."""
-        return self.provenance.dtype
-
-    @property
-    def limit(self) -> int | None:
-        """Only so many documents were evaluated; None: all."""
-        return self.provenance.limit
-
-    @property
-    def samples(self) -> Path:
-        """The samples beside it, one line a document."""
-        return samples_path(self.path)
-
-    @property
-    def metric(self) -> str:
-        """What its score is made of: `acc_norm`, else `acc`; raises ResultsError when it has neither."""
-        for name in ("acc_norm", "acc"):
-            if name in self.metrics:
-                return name
-        raise ResultsError(
-            f"{self.path}: task {self.task} has neither acc_norm nor acc, so it has no score",
-            hint="leave the task out of the family's evaluation",
-            path=self.path,
-        )
-
-
-class Counted(NamedTuple):
-    """How much of a run is evaluated."""
-
-    present: int
-    """Cells that count."""
-    expected: int
-    """Cells of the family's suite."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score, or how far it is from being one."""
-
-    value: float | None
-    """Percent; None while anything is missing."""
-    present: int
-    """Cells that count (of an average: tasks with a score)."""
-    expected: int
-    """Cells that it takes (of an average: tasks)."""
-    reason: str = ""
-    """Why there is no value, in a few words."""
-    metric: str | None = None
-    """`acc_norm` or `acc`; None for an average."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether there is a value."""
-        return self.value is not None
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """A revision's scores."""
-
-    revision: str
-    """Branch of the run."""
-    scores: Mapping[str, Score]
-    """By task name, in the order of the family's suite."""
-    average: Score
-    """Plain mean of the tasks; only when each has its score."""
 
 
 def cell_path(results: Path, task: str, num_fewshot: int) -> Path:
@@ -271,77 +191,31 @@ def read_cell(path: Path) -> Cell:
         raise ResultsError(error.message, hint=_HINT, path=path) from None
     if path.name != cell_path(path.parent, provenance.task, provenance.num_fewshot).name:
         raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots")
-    part = _Reader(path, data, provenance.task)
-    metrics, stderrs = _metrics(part)
+    part = Entries(path, data, provenance.task, _malformed)
+    metrics, stderrs = part.figures()
     measures = part.mapping(MEASURES_KEY)
     _require_as_measured(path, figures_sha256(data["results"], data[MEASURES_KEY]), provenance)
     counts = part.mapping("n-samples")
     documents, in_split = counts.get("effective"), counts.get("original")
     if not isinstance(documents, int) or not isinstance(in_split, int):
         raise _malformed(path, f"n-samples.{provenance.task}: must hold the numbers original and effective")
-    return Cell(
-        path=path,
-        provenance=provenance,
+    return Cell.of(
+        provenance,
+        path,
         metrics=MappingProxyType(metrics),
         stderrs=MappingProxyType(stderrs),
         measures=MappingProxyType({str(name): float(value) for name, value in measures.items()}),
-        higher_is_better=MappingProxyType(
-            {str(name): bool(value) for name, value in part.mapping("higher_is_better").items() if value is not None}
-        ),
+        higher_is_better=MappingProxyType(part.directions()),
         documents=documents,
         documents_in_split=in_split,
         task_version=str(part.entry("versions")),
         task_hash=str(part.entry("task_hashes")),
-        seconds=part.seconds(),
+        date=part.number("date"),
+        seconds=part.number("total_evaluation_time_seconds"),
     )
 
 
 _HINT = "delete it, and measure it anew: mixhub evaluate"
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """lm-eval's keys of one file, each by task."""
-
-    path: Path
-    data: Mapping[str, Any]
-    task: str
-
-    def entry(self, key: str) -> Any:
-        by_task = self.data.get(key)
-        if not isinstance(by_task, Mapping) or self.task not in by_task:
-            raise _malformed(self.path, f"{key}.{self.task}: is required")
-        return by_task[self.task]
-
-    def mapping(self, key: str) -> Mapping[str, Any]:
-        value = self.entry(key)
-        if not isinstance(value, Mapping):
-            raise _malformed(self.path, f"{key}.{self.task}: must be a mapping")
-        return value
-
-    def seconds(self) -> float:
-        try:
-            return float(self.data.get("total_evaluation_time_seconds", ""))
-        except (TypeError, ValueError):
-            raise _malformed(self.path, "total_evaluation_time_seconds: must be a number") from None
-
-
-def _metrics(part: _Reader) -> tuple[dict[str, float], dict[str, float]]:
-    """Values and standard errors. lm-eval's keys are `<metric>,<filter>` and `<metric>_stderr,<filter>`."""
-    metrics: dict[str, float] = {}
-    stderrs: dict[str, float] = {}
-    for key, value in part.mapping("results").items():
-        name, comma, kind = str(key).partition(",")
-        is_stderr = name.endswith("_stderr")
-        if not comma or (is_stderr and value == "N/A"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise _malformed(part.path, f"results.{part.task}.{key} = {value}: must be a finite number")
-        shown = name.removesuffix("_stderr") + ("" if kind == "none" else f",{kind}")
-        (stderrs if is_stderr else metrics)[shown] = float(value)
-    if not metrics:
-        raise _malformed(part.path, f"results.{part.task}: has no metric")
-    return metrics, stderrs
 
 
 def figures_sha256(results: object, measures: object) -> str:
@@ -364,81 +238,3 @@ def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> Non
 
 def _malformed(path: Path, what: str) -> ResultsError:
     return ResultsError(f"{path}: not a cell of ours: {what}", hint=_HINT, path=path)
-
-
-def counted(family: Family, run: Run, cells: Iterable[Cell], weights_sha256: str | None) -> Counted:
-    """How many cells of the family's suite were measured whole on these weights of this run; none without weights."""
-    present = {
-        (cell.task, cell.num_fewshot)
-        for cell in of_suite(family, cells)
-        if (cell.family, cell.revision, cell.weights_sha256) == (run.family, run.revision, weights_sha256)
-    }
-    return Counted(len(present), len(family.evaluation.tasks) * len(family.evaluation.num_fewshot))
-
-
-def of_suite(family: Family, cells: Iterable[Cell]) -> list[Cell]:
-    """The cells that the family's scores are made of: its tasks, shots and shots seed, on all documents."""
-    tasks = {task.name for task in family.evaluation.tasks}
-    return [
-        cell
-        for cell in cells
-        if cell.task in tasks
-        and cell.num_fewshot in family.evaluation.num_fewshot
-        and cell.provenance.fewshot_seed == family.evaluation.fewshot_seed
-        and cell.limit is None
-    ]
-
-
-def score(cells: Iterable[Cell], task: str, num_fewshot: Sequence[int]) -> Score:
-    """The mean over shot counts of `acc_norm`, else `acc`, in percent; no value unless every shot count is there.
-
-    Cells that were cut short by a limit do not count, and cells in different dtypes do not mix.
-
-    Raises:
-        ResultsError: a cell has neither metric, or two cells were made with different weights.
-    """
-    by_shots = {cell.num_fewshot: cell for cell in cells if cell.task == task and cell.limit is None}
-    used = [by_shots[shots] for shots in num_fewshot if shots in by_shots]
-    if len({cell.weights_sha256 for cell in used}) > 1:
-        files = " and ".join(str(cell.path) for cell in used)
-        raise ResultsError(f"{files} were made with different weights", hint="measure them anew: mixhub evaluate")
-    present, expected = len(used), len(num_fewshot)
-    metrics, dtypes = {cell.metric for cell in used}, {cell.dtype for cell in used}
-    metric = metrics.pop() if len(metrics) == 1 else None
-    if present < expected:
-        return Score(None, present, expected, f"{present} of {expected} shot counts", metric)
-    if metric is None or len(dtypes) > 1:
-        mixed = " and ".join(sorted(dtypes if len(dtypes) > 1 else {cell.metric for cell in used}))
-        return Score(None, present, expected, f"{mixed} do not mix", metric)
-    return Score(100 * math.fsum(cell.metrics[metric] for cell in used) / expected, present, expected, "", metric)
-
-
-def score_table(family: Family, runs: Sequence[Run], cells_by_revision: Mapping[str, Sequence[Cell]]) -> list[ScoreRow]:
-    """A row a run: the score of each task of the suite, and their average when every one of them is there."""
-    return [_score_row(family, run, cells_by_revision.get(run.revision, ())) for run in runs]
-
-
-def _score_row(family: Family, run: Run, cells: Sequence[Cell]) -> ScoreRow:
-    suite = [cell for cell in of_suite(family, cells) if (cell.family, cell.revision) == (run.family, run.revision)]
-    shots = family.evaluation.num_fewshot
-    scores = {task.name: score(suite, task.name, shots) for task in family.evaluation.tasks}
-    values = [found.value for found in scores.values() if found.value is not None]
-    present, expected = len(values), len(scores)
-    dtypes = sorted({cell.dtype for cell in suite})
-    if present < expected:
-        average = Score(None, present, expected, f"{present} of {expected} tasks")
-    elif len(dtypes) > 1:
-        average = Score(None, present, expected, f"{' and '.join(dtypes)} do not mix")
-    else:
-        average = Score(math.fsum(values) / expected, present, expected)
-    return ScoreRow(run.revision, MappingProxyType(scores), average)
-
-
-def score_frame(family: Family, rows: Sequence[ScoreRow]) -> pandas.DataFrame:
-    """The table as a frame of percents: a row a revision, a column a task title and `Average`; NaN for no value."""
-    import pandas as pd
-
-    titles = [task.title for task in family.evaluation.tasks]
-    values = [[*(found.value for found in row.scores.values()), row.average.value] for row in rows]
-    index = pd.Index([row.revision for row in rows], name="revision")
-    return pd.DataFrame(values, index=index, columns=[*titles, "Average"], dtype="float64")

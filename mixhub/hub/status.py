@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mixhub.errors import MixhubError
-from mixhub.evaluate.results import cells_in, counted
+from mixhub.evaluate.results import cells_in
+from mixhub.evaluate.scores import counted
 from mixhub.export import require_complete
 from mixhub.family import Family, Run
 from mixhub.hub.receipts import all_commits

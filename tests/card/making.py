@@ -106,9 +106,9 @@ def provenance(of: Family, run: Run, task: str, shots: int, **changes: Any) -> P
 
 def cell(of: Family, run: Run, task: str, shots: int, value: float, **changes: Any) -> Cell:
     """A measured cell."""
-    return Cell(
-        path=Path(f"{task}.{shots}shot.json"),
-        provenance=provenance(of, run, task, shots, **changes),
+    return Cell.of(
+        provenance(of, run, task, shots, **changes),
+        Path(f"{task}.{shots}shot.json"),
         metrics=MappingProxyType({"acc": value}),
         stderrs=MappingProxyType({"acc": 0.01}),
         measures=MappingProxyType({"bits_per_byte": 1.5}),
@@ -117,6 +117,7 @@ def cell(of: Family, run: Run, task: str, shots: int, value: float, **changes: A
         documents_in_split=64,
         task_version="1",
         task_hash=digest("prompts"),
+        date=1.0,
         seconds=1.0,
     )
 
@@ -135,6 +136,7 @@ def write_cell(made: Cell, folder: Path) -> Path:
             "n-samples": {task: {"original": made.documents_in_split, "effective": made.documents}},
             "higher_is_better": {task: dict(made.higher_is_better)},
             "task_hashes": {task: made.task_hash},
+            "date": made.date,
             "total_evaluation_time_seconds": str(made.seconds),
             MEASURES_KEY: (measures := {task: dict(made.measures)}),
             "mixhub": {**made.provenance.to_data(), "results_sha256": figures_sha256(results, measures)},
