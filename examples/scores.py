@@ -1,23 +1,23 @@
-"""The scores of a workspace's family as a pandas frame, a row a seed, and their spread over seeds.
+"""Scores as pandas frames: a row a seed, and what the seeds say together.
 
-python examples/scores.py mixhub-demo
+python examples/scores.py human-1b                  # the published scores
+python examples/scores.py demo-1m mixhub-demo       # what was measured in a workspace
+python examples/scores.py lm-eval-output/           # any results of lm-eval
 """
 
 import sys
-from pathlib import Path
 
-from mixhub.evaluate.results import read_cells, score_frame, score_table
-from mixhub.workspace import Workspace
+import mixhub
 
 
 def main() -> None:
-    workspace = Workspace.open(Path(sys.argv[1]))
-    family = workspace.family()
-    cells = {run.revision: read_cells(workspace.results(run)) for run in family.runs()}
-    frame = score_frame(family, score_table(family, family.runs(), cells))
-    print(frame.round(2).to_markdown())
-    print("\nspread over seeds (sd):")
-    print(frame.std().round(2).to_markdown())
+    source, workspace = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    scores = mixhub.results(source, workspace=workspace)
+    print(f"{scores.attrs['name']}, {scores.attrs['standing']}")
+    print(scores.round(2).to_markdown())
+    spread = mixhub.results(source, workspace=workspace, frame="spread").set_index("title")
+    print("\nover seeds, and over documents:")
+    print(spread[["n", "mean", "sd", "low", "high", "stderr"]].astype(float).round(2).to_markdown())
 
 
 if __name__ == "__main__":

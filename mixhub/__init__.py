@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from mixhub._version import __version__
 
 if TYPE_CHECKING:
+    from mixhub.evaluate.tables import results
     from mixhub.family import Family
     from mixhub.hub.load import load
 
-__all__ = ["Family", "__version__", "load"]
+__all__ = ["Family", "__version__", "load", "results"]
 
-_HOMES = {"Family": "mixhub.family", "load": "mixhub.hub.load"}
+_HOMES = {"Family": "mixhub.family", "load": "mixhub.hub.load", "results": "mixhub.evaluate.tables"}
 
 
 def __getattr__(name: str) -> Any:

@@ -29,9 +29,12 @@ def test_generate(workspace, pushed, tmp_path):
 
 
 def test_scores(workspace, tmp_path):
-    told = run(EXAMPLES / "scores.py", workspace.root, cwd=tmp_path)
+    told = run(EXAMPLES / "scores.py", "tiny", workspace.root, cwd=tmp_path)
+    assert told.startswith("tiny, measured")
     assert "| revision   |   Choice |   Average |" in told
     assert "| seed-1     |" in told
+    assert "| Choice  |" in told
+    assert "human-1b, published" in run(EXAMPLES / "scores.py", "human-1b", cwd=tmp_path)
 
 
 def test_my_mixture(tmp_path):

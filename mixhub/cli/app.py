@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mixhub._version import __version__
-from mixhub.cli import card, data, demo, evaluate, families, hub, push, train, workspace
+from mixhub.cli import audit, card, data, demo, evaluate, families, hub, push, results, train, workspace
 
 app = typer.Typer(
     name="mixhub",
@@ -40,6 +40,8 @@ app.command()(workspace.status)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(results.results)
+app.command()(audit.audit)
 app.add_typer(card.app, name="card")
 app.command()(push.push)
 app.add_typer(hub.app, name="hub")

@@ -250,6 +250,7 @@ def _show_next(folder: Path, family: Family, run: Run) -> None:
     say("next:")
     say(f"  cd {folder}")
     say("  mixhub status")
+    say("  mixhub results                  # scores, their spread over seeds, their sampling error")
     say("  mixhub push --seed 2            # again: sends nothing")
     say("  mixhub hub serve                # the hub, for any client")
     say(f"  python -c \"import mixhub; print(mixhub.load('{family.name}', seed={run.number}, workspace='.').model)\"")

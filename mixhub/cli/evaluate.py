@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, HubOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
+from mixhub.cli.options import (
+    FamilyOption,
+    HubOption,
+    IndexOption,
+    SeedOption,
+    WorkspaceOption,
+    counts,
+    names,
+    open_workspace,
+    workspace_if_any,
+)
 
 if TYPE_CHECKING:
     from mixhub.endpoint import HubChoice
@@ -101,8 +111,8 @@ def evaluate(
     from mixhub.evaluate.sweep import Options
 
     options = Options(
-        tasks=_names(tasks),
-        num_fewshot=_counts(num_fewshot) if num_fewshot else None,
+        tasks=names("--tasks", tasks) if tasks is not None else None,
+        num_fewshot=counts(num_fewshot) if num_fewshot else None,
         limit=limit,
         device=device,
         dtype=dtype,
@@ -178,7 +188,7 @@ def _evaluate_model(
     from mixhub.evaluate.sweep import Place, evaluate_folder
     from mixhub.evaluate.sweep import prefetch as fetch_and_build
 
-    place = _workspace_if_any(workspace)
+    place = workspace_if_any(workspace)
     suite = _suite_family(place, family)
     evaluation = _with_seed(suite, fewshot_seed).evaluation
     evaluation = _widened(evaluation, options)
@@ -281,17 +291,6 @@ def _datasets(root: Path, option: str | None, place: Workspace | None, *, refres
     environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
     choice: HubChoice = choose_hub(option, environ, None, asked_by="--datasets-hub")
     return Datasets(root, DatasetFetch(choice, place), only_from=choice.value if option else None, refresh=refresh)
-
-
-def _workspace_if_any(folder: Path | None) -> Workspace | None:
-    from mixhub.errors import WorkspaceError
-
-    if folder is not None:
-        return open_workspace(folder)
-    try:
-        return open_workspace(None)
-    except WorkspaceError:
-        return None
 
 
 def _suite_family(place: Workspace | None, name: str | None) -> Family:
@@ -414,17 +413,6 @@ def _score(score: Score) -> str:
     return f"{score.value:.2f}" if score.value is not None else f"- ({score.reason})"
 
 
-def _names(text: str | None) -> list[str] | None:
-    from mixhub.errors import UsageError
-
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"--tasks = {text!r}: names no task", hint="leave it out to measure all of them")
-    return names
-
-
 def _shard(text: str) -> tuple[int, int]:
     """`2/8` as numbers; raises UsageError for anything else."""
     from mixhub.errors import UsageError
@@ -433,16 +421,3 @@ def _shard(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--shard = {text!r}: must be i/n, as 1/8", hint="the first of eight is 1/8, the last 8/8")
     return int(match[1]), int(match[2])
-
-
-def _counts(text: str) -> list[int]:
-    """`0,5` or `0-5`, or both, as numbers; raises UsageError for anything else."""
-    from mixhub.errors import UsageError
-
-    counts: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise UsageError(f"--num-fewshot = {text!r}: must be counts as 0,5 or 0-5")
-        counts += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return counts

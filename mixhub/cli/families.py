@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import WorkspaceOption
+from mixhub.cli.options import WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.family import Family
-    from mixhub.workspace import Workspace
 
 
 def families(
@@ -22,7 +19,7 @@ def families(
     """List the families that are known, or show one whole, its mixture normalised."""
     from mixhub import catalog
 
-    place = _workspace_if_any(workspace)
+    place = workspace_if_any(workspace)
     if name is not None:
         _show(place.family(name) if place else catalog.get(name))
         return
@@ -46,20 +43,6 @@ def families(
             for family in known
         ],
     )
-
-
-def _workspace_if_any(folder: Path | None) -> Workspace | None:
-    """The workspace that is named or near; none is fine, since the catalog needs none."""
-    from mixhub.cli.options import open_workspace
-    from mixhub.errors import WorkspaceError
-    from mixhub.workspace import ENVIRONMENT
-
-    if folder is not None or os.environ.get(ENVIRONMENT):
-        return open_workspace(folder)
-    try:
-        return open_workspace(None)
-    except WorkspaceError:
-        return None
 
 
 def _revisions(family: Family) -> str:

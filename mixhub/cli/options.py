@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,19 @@ def open_workspace(folder: Path | None) -> Workspace:
     return Workspace.open(folder) if folder is not None else Workspace.find()
 
 
+def workspace_if_any(folder: Path | None) -> Workspace | None:
+    """The workspace that is named or near; none is fine, since the catalog needs none."""
+    from mixhub.errors import WorkspaceError
+    from mixhub.workspace import ENVIRONMENT
+
+    if folder is not None or os.environ.get(ENVIRONMENT):
+        return open_workspace(folder)
+    try:
+        return open_workspace(None)
+    except WorkspaceError:
+        return None
+
+
 @contextmanager
 def open_hub(option: str | None, workspace: Workspace) -> Iterator[Endpoint]:
     """The endpoint that `--hub` means, for the block; says which it is."""
@@ -57,3 +71,26 @@ def open_hub(option: str | None, workspace: Workspace) -> Iterator[Endpoint]:
     with opened(choice, workspace) as endpoint:
         say(f"hub: {endpoint} (from {choice.source})")
         yield endpoint
+
+
+def names(option: str, text: str) -> list[str]:
+    """`a,b`, as an option takes it, as names; raises UsageError where there is none."""
+    from mixhub.errors import UsageError
+
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UsageError(f"{option} = {text!r}: names nothing", hint="names with commas, or leave the option out")
+    return found
+
+
+def counts(text: str) -> list[int]:
+    """`0,5` or `0-5`, or both, as numbers; raises UsageError for anything else."""
+    from mixhub.errors import UsageError
+
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise UsageError(f"--num-fewshot = {text!r}: must be counts as 0,5 or 0-5")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return found

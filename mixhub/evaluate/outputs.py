@@ -24,7 +24,7 @@ from mixhub.progress import SILENT, Progress
 _OLD = "0.3"
 """What stands for the version of lm-eval in files of the form that ended with 0.3."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?")
-_SEED = re.compile(r"(?P<model>.*?)[/_.-]*\bseed[-_]?(?P<number>\d+)\b(?P<rest>/.*)?")
+_SEED = re.compile(r"(?P<model>.*?)[/_.-]*(?<![A-Za-z])seed[-_]?(?P<number>\d+)(?:/.*)?")
 _NOT_FIGURES = frozenset({"alias", "name", "sample_len", "sample_count", "samples", " ", ""})
 """Keys of lm-eval's results that stand among the figures and are none."""
 
@@ -240,11 +240,13 @@ class _Run:
             return None
 
     def _samples(self, task: str) -> Path | None:
-        """The samples of a task: beside the results, with the same date where names have one."""
-        date = match[0] if (match := _DATE.search(self.path.name)) else None
-        stem = self.path.stem
-        names = [f"samples_{task}_{date}.jsonl"] if date else [f"samples_{task}.jsonl", f"{stem}_{task}.jsonl"]
-        return next((path for name in names if (path := self.path.with_name(name)).is_file()), None)
+        """The samples of a task, beside the results: of the same date; before 0.4.3 named by the model's arguments."""
+        if match := _DATE.search(self.path.name):
+            path = self.path.with_name(f"samples_{task}_{match[0]}.jsonl")
+            return path if path.is_file() else None
+        arguments = re.sub("/|=", "__", str(self.config.get("model_args", "")))
+        path = self.path.with_name(f"{arguments}_{task}.jsonl")
+        return path if path.is_file() else None
 
 
 _DTYPES = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}

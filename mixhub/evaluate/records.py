@@ -56,7 +56,7 @@ class Record:
     device: str
     """Kind of device, as `cpu` or `cuda`, or `unknown`."""
     harness: str
-    """Version of lm-eval, or `unknown`; of before 0.4.3 it does not stand in the file."""
+    """Version of lm-eval, or `unknown`; files of before 0.4.9 do not say it."""
     versions: Mapping[str, str]
     """Versions of further packages, where they are known."""
     date: float | None

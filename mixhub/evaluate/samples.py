@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from mixhub.errors import ResultsError
 from mixhub.evaluate.records import Record
-from mixhub.evaluate.scores import SCORE, Measure
+from mixhub.evaluate.scores import SCORE, Column, Measure, cells_of
+from mixhub.progress import SILENT, Bar, Progress
 
 if TYPE_CHECKING:
     import numpy
@@ -46,6 +48,18 @@ class Documents:
 
 
 @dataclass(frozen=True)
+class DocumentScores:
+    """What each document contributed to the scores of a table: the mean over the shot counts."""
+
+    values: Mapping[tuple[str, str], Documents]
+    """By revision and task, where the samples of every shot count are there and saw the same documents."""
+    clusters: Mapping[str, numpy.ndarray]
+    """By task, (D,) int64: the number of what a document shares with others; tasks whose documents stand alone lack."""
+    baselines: Mapping[str, Baseline]
+    """By task."""
+
+
+@dataclass(frozen=True)
 class Baseline:
     """What a model scores that knows nothing, percent."""
 
@@ -61,7 +75,7 @@ class _Line(msgspec.Struct):
     doc_hash: str = ""
     acc: float | bool | None = None
     acc_norm: float | bool | None = None
-    mixhub_measures: dict[str, float] = {}
+    mixhub_measures: dict[str, float | None] = {}
 
 
 class _Shared(msgspec.Struct):
@@ -121,6 +135,71 @@ def read_documents(record: Record, metric: str, measure: Measure = SCORE) -> Doc
         measure.scale * np.array(values, np.float64)[order],
         content.hexdigest() if hashed and sorted_already else "",
     )
+
+
+def read_scores(
+    records: Mapping[str, Sequence[Record]],
+    columns: Sequence[Column],
+    measure: Measure = SCORE,
+    progress: Progress = SILENT,
+) -> DocumentScores:
+    """What each document contributed to the scores of a table, as far as samples are there.
+
+    Args:
+        records: cells, by revision.
+        columns: the tasks, and the shot counts that a score is the mean over.
+        measure: what the table is of.
+        progress: is told of each file.
+
+    Raises:
+        ResultsError: samples are malformed, or lack a value.
+    """
+    values: dict[tuple[str, str], Documents] = {}
+    clusters: dict[str, numpy.ndarray] = {}
+    baselines: dict[str, Baseline] = {}
+    wanted = [
+        (revision, column, cells)
+        for column in columns
+        for revision, own in records.items()
+        if (cells := _cells_with_samples(own, column))
+    ]
+    with progress.start("samples", sum(len(cells) for _, _, cells in wanted), "file") as bar:
+        for revision, column, cells in wanted:
+            documents = _mean_over_shots(cells, measure, bar)
+            if documents is None:
+                continue
+            if column.task not in baselines:
+                baselines[column.task] = read_baseline(cells[0]) if measure is SCORE else Baseline(None, None)
+                if (shared := read_clusters(cells[0], documents.ids)) is not None:
+                    clusters[column.task] = shared
+            values[revision, column.task] = documents
+    return DocumentScores(MappingProxyType(values), MappingProxyType(clusters), MappingProxyType(baselines))
+
+
+def _cells_with_samples(records: Sequence[Record], column: Column) -> list[Record]:
+    """The cells of one score, when all are there and have samples; else none."""
+    cells = cells_of(records, column.task, column.num_fewshot)
+    whole = len(cells) == len(column.num_fewshot) and all(cell.samples and cell.samples.is_file() for cell in cells)
+    return cells if whole else []
+
+
+def _mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Documents | None:
+    """The mean over the shot counts of one revision and task; None where they are not of the same documents."""
+    total: Documents | None = None
+    for cell in cells:
+        metric = measure.metric(cell)
+        bar.advance()
+        if metric is None:
+            return None
+        found = read_documents(cell, metric, measure)
+        if total is None:
+            total = found
+        elif found.content != total.content or found.ids.tolist() != total.ids.tolist():
+            return None
+        else:
+            total = Documents(total.ids, total.values + found.values, total.content)
+    assert total is not None
+    return Documents(total.ids, total.values / len(cells), total.content)
 
 
 def read_clusters(record: Record, ids: numpy.ndarray) -> numpy.ndarray | None:

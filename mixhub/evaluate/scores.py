@@ -169,8 +169,7 @@ def score(
     Raises:
         ResultsError: a cell lacks the metric, or two cells were made with different weights.
     """
-    by_shots = {record.num_fewshot: record for record in records if record.task == task and record.limit is None}
-    used = [by_shots[shots] for shots in num_fewshot if shots in by_shots]
+    used = cells_of(records, task, num_fewshot)
     require_same_weights(used)
     present, expected = len(used), len(num_fewshot)
     metrics = sorted({_required_metric(record, measure) for record in used})
@@ -186,6 +185,26 @@ def score(
     known = [stderr for stderr in stderrs if stderr is not None]
     bound = math.fsum(known) / present if len(known) == present else None
     return Score(value, present, expected, missing, metric, bound, stderr_is_bound=present > 1)
+
+
+def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
+    """The cells of one revision that a score is made of, in the order of the shot counts, as far as they are there.
+
+    Raises:
+        ResultsError: two cells have the same shot count, as with different seeds of the shots; names both files.
+    """
+    by_shots: dict[object, AnyRecord] = {}
+    for record in records:
+        if record.task == task and record.limit is None and record.num_fewshot in num_fewshot:
+            other = by_shots.setdefault(record.num_fewshot, record)
+            if other is not record:
+                raise ResultsError(
+                    f"{other.path} and {record.path} both hold {record.name}, with the seeds {other.fewshot_seed} and "
+                    f"{record.fewshot_seed} of the shots",
+                    hint="give the results of one seed of the shots",
+                    paths=(other.path, record.path),
+                )
+    return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
 
 
 def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incomplete: bool = False) -> Score:
@@ -233,6 +252,7 @@ def score_row(
     allow_incomplete: bool = False,
 ) -> ScoreRow:
     """The row of one revision, of its cells; raises ResultsError as `score` does."""
+    require_same_weights(records)
     scores = {
         column.task: score(records, column.task, column.num_fewshot, measure, allow_incomplete=allow_incomplete)
         for column in columns

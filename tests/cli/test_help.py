@@ -62,6 +62,8 @@ def test_the_commands_are_those_of_the_readme():
         "data pack",
         "train",
         "evaluate",
+        "results",
+        "audit",
         "card render",
         "push",
         "hub serve",

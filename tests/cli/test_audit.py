@@ -1,0 +1,154 @@
+"""`mixhub audit` as a user types it: what it prints, its exit status, and what it says to mistakes."""
+
+import json
+
+import pytest
+
+from mixhub import catalog
+from mixhub.evaluate.published import published_table
+from tests.evaluate.test_audit import POSSIBLE
+from tests.evaluate.test_audit import made as true_means
+from tests.evaluate.written import write_results
+from tests.made import copied
+
+TABLE = "human-1b.csv"
+
+
+def csv_of(figures, titles):
+    lines = [",".join(["seed", *titles])]
+    lines += [",".join([str(number), *row]) for number, row in enumerate(figures, 1)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def fitting(tmp_path):
+    """A table of true means of six runs."""
+    tasks = catalog.get("human-1b").evaluation.tasks
+    path = tmp_path / "fits.csv"
+    path.write_text(csv_of(true_means(6, tasks=tasks), [task.title for task in tasks]))
+    return path
+
+
+def human_markdown():
+    table = published_table(catalog.get("human-1b"))
+    titles = [column.title for column in table.columns]
+    lines = [f"| Seed | {' | '.join(titles)} | Average |", "|---" * (len(titles) + 2) + "|"]
+    for number, row in enumerate(table.rows, 1):
+        lines.append(f"| {number} | {' | '.join(row.figures[t].shown for t in titles)} | {row.average.shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_a_family_is_shown_figure_by_figure(mixhub):
+    result = mixhub("audit", "human-1b")
+    assert (result.returncode, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    for title, shown in POSSIBLE.items():
+        line = next(line for line in lines if line.strip().startswith(f"{title} ("))
+        assert [cell.strip() for cell in line.partition(")")[2].split("  ") if cell.strip()] == shown
+    assert lines[0] == "printed scores: https://huggingface.co/sail/data-mixture-human-1b"
+    assert "- runs were averaged unrounded" in lines
+    assert sum(line.startswith("does not fit: seed-") for line in lines) == 4
+    assert lines[-1] == "14 of 30 testable figures are no mean of 6 runs; rows fit 6, 5, 5, 5, 5 runs"
+    assert sum("equal to the last digit" in line for line in lines) == 5
+
+
+def test_rounded_runs(mixhub):
+    said = mixhub("audit", "human-1b", "--run-decimals", 4).stdout.splitlines()
+    assert said[-1] == "7 of 30 testable figures are no mean of 6 runs; rows fit 6, 5, 5, 5, 5 runs"
+
+
+def test_a_card_says_the_same(mixhub, tmp_path):
+    (tmp_path / "card.md").write_text(human_markdown())
+    result = mixhub("audit", "card.md")
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[0] == "printed scores: card.md:1"
+    assert result.stdout.splitlines()[-1].startswith("14 of 30 testable figures")
+    assert "does not fit: seed 3: Winogrande 52.31, RACE 30.12 and COPA 65.80 are no means of 6 runs" in result.stdout
+
+
+def test_what_fits_ends_with_0(mixhub, fitting):
+    result = mixhub("audit", fitting)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1] == "nothing that does not fit: 65 figures, 30 testable"
+    assert "suite: human-1b (13 tasks); another: --suite NAME" in result.stdout
+
+
+def test_more_runs(mixhub, fitting):
+    result = mixhub("audit", fitting, "--runs", 12)
+    assert "1 to 12" in result.stdout
+    assert mixhub("audit", fitting, "--runs", 1).returncode == 1
+
+
+def test_many_rows_go_down_the_page(mixhub, tmp_path):
+    tasks = catalog.get("human-1b").evaluation.tasks
+    (tmp_path / "t.csv").write_text(csv_of(true_means(6, seeds=20, tasks=tasks), [task.title for task in tasks]))
+    result = mixhub("audit", "t.csv", "--runs", 5)
+    assert result.returncode == 1
+    assert "rows fit 6 (20 rows) runs" in result.stdout.splitlines()[-1]
+    assert any(line.strip().startswith("seed 20 ") for line in result.stdout.splitlines())
+
+
+def test_json_is_one_document(mixhub):
+    result = mixhub("audit", "human-1b", "--format", "json")
+    assert result.returncode == 1
+    data = json.loads(result.stdout)
+    assert (data["fits"], data["suite"], data["standing"], data["testable"]) == (False, "human-1b", "published", 30)
+    assert [row["counts"] for row in data["rows"]] == [[6], [5], [5], [5], [5]]
+    assert {finding["kind"] for finding in data["findings"]} == {"runs"}
+    assert {"row": "seed-3", "column": "COPA", "possible": [5], "fits": False}.items() <= next(
+        counted for counted in data["counts"] if (counted["row"], counted["column"]) == ("seed-3", "COPA")
+    ).items()
+
+
+def test_results_of_lm_eval(mixhub, tmp_path):
+    path = write_results(tmp_path / "out", {"piqa": [1, 0, 1, 1] * 25}, samples=True)
+    result = mixhub("audit", "out")
+    assert result.returncode == 1
+    assert "measured scores: 1 cell of 1 revision" in result.stdout
+    data = json.loads(path.read_text())
+    assert "its split has 100 documents, and the suite's has 1,838" in result.stdout
+    data["results"]["piqa"]["acc,none"] = 0.7512345
+    path.write_text(json.dumps(data))
+    said = mixhub("audit", path.relative_to(tmp_path)).stdout
+    assert "does not fit: piqa 0-shot of seed-1: acc = 0.75123" in said
+    assert " is 75.123 right answers of 100, no whole number" in said
+    assert "the mean of acc is 0.75" in said
+
+
+def test_a_workspace_audits_its_own_results(mixhub, made, tmp_path):
+    place = copied(made, tmp_path)
+    result = mixhub("audit", cwd=place.root)
+    assert result.returncode in (0, 1), result.stderr
+    assert result.stdout.startswith("measured scores: 2 cells of 2 revisions\nsuite: tiny (1 task)")
+    assert "samples: 2 of 2 cells have them" in result.stdout
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        ([], "which scores? No workspace is here, and none is named", "mixhub audit NAME, of human-1b"),
+        (["humn-1b"], "unknown family 'humn-1b'; did you mean human-1b?", "mixhub families"),
+        (["doremi-1b"], "doremi-1b: has no published scores", "name a card"),
+        (["none.md"], "none.md: no such file", "give a model card or a table"),
+        (["some/folder"], "some/folder: no such file or folder", "give a card"),
+        (["bad.md"], "bad.md:3: PIQA = '65,00': must be a figure", "mend the table"),
+        (["empty.md"], "empty.md: no table of scores", "--suite NAME"),
+        (["bad.md", "--suite", "humn"], "unknown family 'humn'", "mixhub families"),
+        (["human-1b", "--suite", "doremi-1b"], "--suite = 'doremi-1b': human-1b has a suite of its own", "leave"),
+        (["human-1b", "--runs", 7, "--most-runs", 3], "most_runs = 3: must be at least runs, which is 7", "leave"),
+        (["out", "--runs", 7], "--runs: only for printed scores, and out holds measured cells", "leave it out"),
+        (["nothing"], "nothing: no results of lm-eval", "--output_path"),
+    ],
+)
+def test_mistakes(mixhub, tmp_path, arguments, said, hint):
+    (tmp_path / "bad.md").write_text("| Seed | PIQA | SciQ |\n|-|-|-|\n| 1 | 65,00 | 80.13 |\n")
+    (tmp_path / "empty.md").write_text("# A card\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "nothing").mkdir()
+    result = mixhub("audit", *arguments)
+    lines = result.stderr.splitlines()
+    assert (result.returncode, len(lines), result.stdout) == (2, 2, ""), result
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+    assert hint in lines[1]

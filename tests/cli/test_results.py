@@ -1,0 +1,131 @@
+"""`mixhub results` as a user types it: what it prints, in each form, and what it says to mistakes."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.evaluate.test_comparison import write_family
+from tests.evaluate.written import write_results
+
+
+def ran(result):
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_published_scores_of_the_catalog_need_no_workspace(mixhub):
+    said = ran(mixhub("results", "human-1b"))
+    assert "published, not measured again" in said
+    assert "source: https://huggingface.co/sail/data-mixture-human-1b" in said
+    average = next(line for line in said.splitlines() if line.strip().startswith("Average"))
+    figures = ["46.50", "46.75", "46.97", "46.17", "46.52", "46.58", "0.30", "46.21", "…", "46.95"]
+    assert average.split() == ["Average", *figures]
+
+
+def test_markdown_is_a_table_of_seeds_and_tasks(mixhub):
+    said = ran(mixhub("results", "human-1b", "--format", "markdown")).splitlines()
+    row = next(line for line in said if line.startswith("| seed-5"))
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "seed-5", "66.67", "29.56", "51.58", "26.94", "33.22", "51.78", "29.03", "28.56", "65.00", "37.69", "81.78",
+        "50.38", "52.60", "46.52",
+    ]  # fmt: skip
+
+
+def test_csv_and_json_hold_every_figure(mixhub, tmp_path):
+    write_family(tmp_path / "out", accuracy=0.5, seeds=2, shots=(0, 5))
+    lines = list(csv.DictReader(io.StringIO(ran(mixhub("results", "out", "--format", "csv")))))
+    assert [line["revision"] for line in lines] == ["seed-1", "seed-2"]
+    (table,) = json.loads(ran(mixhub("results", "out", "--format", "json")))
+    figures = {(one["revision"], one["task"]): one for one in table["figures"]}
+    for line in lines:
+        assert float(line["PIQA"]) == pytest.approx(figures[line["revision"], "piqa"]["value"])
+        assert line["standing"] == "measured"
+    assert figures["seed-1", "piqa"]["expected"] == 2
+    assert {one["task"]: one["chance"] for one in table["over_seeds"]}["piqa"] == 50
+
+
+def test_what_is_missing_is_said_and_shown_only_when_asked(mixhub, tmp_path):
+    write_family(tmp_path / "out", accuracy=0.5, seeds=2, shots=(0, 5))
+    write_results(tmp_path / "out", {"piqa": [1] * 300}, revision="seed-3", model="org/out")
+    said = ran(mixhub("results", "out"))
+    assert "- (1 of 2 shot counts)" in said
+    assert "cells: 9 of 12" in said
+    assert "no mean over rows: 2 of 3 seeds are whole" in said
+    assert "100.00 (1 of 2 shot counts)" in ran(mixhub("results", "out", "--allow-incomplete"))
+
+
+def test_a_workspace_shows_its_own_family(mixhub, workspace):
+    said = ran(mixhub("results", cwd=workspace.root))
+    assert "cells: 2 of 2" in said
+    assert "seed-2" in said
+    assert "bits per byte" in ran(mixhub("results", "--measure", "bits_per_byte", cwd=workspace.root))
+
+
+def test_a_comparison_says_first_what_could_be_detected(mixhub, tmp_path):
+    write_family(tmp_path / "a", accuracy=0.60, seed_sd=0.01)
+    write_family(tmp_path / "b", accuracy=0.45, seed_sd=0.01)
+    lines = ran(mixhub("results", "--compare", "a", "b")).splitlines()
+    assert lines[0].startswith("org/a less org/b")
+    assert lines[1].startswith("what can be detected: with 5 and 5 seeds")
+    assert lines[2].startswith("average, the primary endpoint")
+    documents = next(line for line in lines if "over documents" in line)
+    assert documents.strip().startswith("these checkpoints")
+    assert "says nothing on mixtures" in documents
+    assert "org/a is better" in lines
+    assert any("claims on single tasks" in line for line in lines) is False, "2/252 times two tasks is below 0.05"
+
+
+def test_identical_mixtures_are_not_told_apart(mixhub, tmp_path):
+    for name in "ab":
+        write_family(tmp_path / name, accuracy=0.5, seed_sd=0.02, key=ord(name))
+    assert "these seeds do not tell org/a and org/b apart" in ran(mixhub("results", "--compare", "a", "b"))
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+def test_several_families_in_every_form(mixhub, tmp_path, form):
+    for number, name in enumerate("abc"):
+        write_family(tmp_path / name, accuracy=0.4 + 0.1 * number, seeds=2, shots=(0, 5), seed_sd=0.01)
+    said = ran(mixhub("results", "--compare", "a", "b", "c", "--format", form))
+    assert "org/c" in said
+    if form == "json":
+        found = json.loads(said)
+        assert [one["name"] for one in found["ranking"]] == ["org/c", "org/b", "org/a"]
+        assert found["agreements"][0]["pairs"] == 3
+    elif form != "csv":
+        assert "too few mixtures" in said
+        assert "seeds agree" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "results of what?"),
+        (["human-2b"], "unknown family, file or folder 'human-2b'; did you mean human-1b?"),
+        (["doremi-1b"], "doremi-1b: nothing was measured here, and no scores were published"),
+        (["human-1b", "--compare"], "human-1b: has nothing to be compared with"),
+        (["human-1b", "human-1b", "--compare"], "each must stand once"),
+        (["human-1b", "a", "--compare"], "human-1b was not measured here"),
+        (["human-1b", "--against", "a"], "--against goes with --compare"),
+        (["a", "--published"], "no scores were published"),
+        (["a", "--tasks", ","], "--tasks = ',': names nothing"),
+        (["a", "--tasks", "sciq"], "unknown task 'sciq'"),
+        (["a", "--num-fewshot", "4-2"], "--num-fewshot = '4-2'"),
+        (["a", "--num-fewshot", "3"], "has none of these shot counts"),
+        (["a", "--measure", "bits_per_byte"], "no task with a bits_per_byte"),
+        (["a", "b", "--compare", "--allow-incomplete"], "--allow-incomplete does not go with --compare"),
+        (["broken"], "broken/results.json: not JSON"),
+    ],
+)
+def test_mistakes_are_one_line_and_a_hint(mixhub, tmp_path, arguments, said):
+    write_family(tmp_path / "a", accuracy=0.5, seeds=2)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "results.json").write_text('{"results": {"pi')
+    result = mixhub("results", *arguments)
+    assert result.returncode == 2, result.stdout
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert said in lines[0]
+    assert len(lines) <= 2
