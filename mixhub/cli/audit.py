@@ -179,7 +179,7 @@ def _family(name: str, place: Workspace | None) -> Family:
 
 def _measured(path: Path, suite: Family) -> Audit:
     from mixhub.cli.console import progress
-    from mixhub.evaluate.audit import audit_records
+    from mixhub.evaluate.audit_records import audit_records
     from mixhub.evaluate.outputs import read_outputs
 
     return audit_records(read_outputs([path], progress()).records, suite.evaluation.tasks)

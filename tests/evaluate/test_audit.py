@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mixhub import catalog
 from mixhub.errors import UsageError
-from mixhub.evaluate.audit import audit, audit_records, counts_shown, possible_counts
+from mixhub.evaluate.audit import audit, counts_shown, possible_counts
+from mixhub.evaluate.audit_records import audit_records
 from mixhub.evaluate.published import Column, Figure, PublishedRow, PublishedTable, published_table
 from mixhub.evaluate.records import Record
 from mixhub.family import Task
