@@ -43,7 +43,7 @@ def show_error(error: MixhubError) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-    """Prints a table; columns whose cells are all numbers or end in a unit are set to the right."""
+    """Prints a table; columns whose cells all begin with a number, or are a lone dash, are set to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -168,4 +168,5 @@ def _cell(value: object) -> str:
 
 
 def _is_figure(value: object) -> bool:
-    return isinstance(value, (int, float)) or str(value)[:1].isdigit()
+    text = str(value)
+    return isinstance(value, (int, float)) or text == "-" or text.lstrip("+-")[:1].isdigit()

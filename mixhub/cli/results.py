@@ -219,6 +219,9 @@ def _show_table(table: ScoreTable, form: Format) -> None:
     from mixhub.cli.console import say
 
     headers, rows = _grid(table)
+    if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
+        turned = [list(line) for line in zip(headers, *rows, strict=True)]
+        headers, rows = ["task", *turned[0][1:]], turned[1:]
     _show_grid(headers, rows, _title(table), form)
     if table.standing == "measured":
         scores = [score for row in table.rows for score in row.scores.values()]
@@ -265,20 +268,17 @@ def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
 
 
 def _show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, form: Format) -> None:
-    """A grid of text; on a terminal the longer side goes down the page."""
+    """A grid of text, as Markdown or for a terminal."""
     from mixhub.cli.console import say, show_table
 
-    if form is Format.MARKDOWN:
-        from tabulate import tabulate
-
-        say(f"**{title}**\n")
-        align = ["left", *["right"] * (len(headers) - 1)]
-        say(tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True) + "\n")
+    if form is not Format.MARKDOWN:
+        show_table(headers, rows, title=title)
         return
-    if len(headers) > len(rows) + 1:
-        turned = [list(line) for line in zip(headers, *rows, strict=True)]
-        headers, rows = ["task", *turned[0][1:]], turned[1:]
-    show_table(headers, rows, title=title)
+    from tabulate import tabulate
+
+    say(f"**{title}**\n")
+    align = ["left", *["right"] * (len(headers) - 1)]
+    say(tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True) + "\n")
 
 
 def _shown(table: ScoreTable, score: Score) -> str:
@@ -349,17 +349,17 @@ def _show_comparison(found: Comparison, form: Format) -> None:
     say("")
     headers = [
         "task",
+        "detectable",
         a.name,
         b.name,
         "difference",
         "95 % over seeds",
         "seeds × documents",
-        "detectable",
         "p",
         "p (Holm)",
     ]
     rows = [_contrast_row(a, contrast) for contrast in found.tasks]
-    _show_grid(headers, rows, "tasks, exploratory", Format.MARKDOWN if form is Format.MARKDOWN else form)
+    _show_grid(headers, rows, "tasks, exploratory", form)
     for note in _task_notes(found):
         say(note)
 
@@ -409,15 +409,15 @@ def _verdict(found: Comparison, interval: Interval) -> str:
 def _contrast_row(table: ScoreTable, contrast: Contrast) -> list[str]:
     spreads = [_spread(table, contrast.a), _spread(table, contrast.b)]
     if contrast.reason:
-        return [contrast.title, *spreads, f"- ({contrast.reason})", "-", "-", "-", "-", "-"]
+        return [contrast.title, "-", *spreads, f"- ({contrast.reason})", "-", "-", "-", "-"]
     welch, two = contrast.welch, contrast.two_level
     return [
         contrast.title,
+        _figure(table, contrast.detectable),
         *spreads,
         _figure(table, contrast.difference, signed=True),
         _range(table, welch.low, welch.high, signed=True) if welch else "-",
         _range(table, two.low, two.high, signed=True) if two else "-",
-        _figure(table, contrast.detectable),
         f"{welch.p:.2g}" if welch else "-",
         f"{contrast.p_holm:.2g}" if contrast.p_holm is not None else "-",
     ]
@@ -481,15 +481,15 @@ def _show_pairs(found: Survey, form: Format) -> None:
         rows.append(
             [
                 pair.title,
+                _figure(table, pair.detectable),
                 _figure(table, pair.difference, signed=True) if not pair.reason else f"- ({pair.reason})",
                 _range(table, interval.low, interval.high, signed=True) if interval else "-",
                 f"{welch.p:.2g}" if welch else "-",
                 f"{pair.p_holm:.2g}" if pair.p_holm is not None else "-",
-                _figure(table, pair.detectable),
             ]
         )
     over = "seeds × documents" if all(pair.two_level for pair in found.pairs) else "seeds"
-    headers = ["the first less the second", "difference", f"95 % over {over}", "p (Welch)", "p (Holm)", "detectable"]
+    headers = ["the first less the second", "detectable", "difference", f"95 % over {over}", "p (Welch)", "p (Holm)"]
     _show_grid(headers, rows, "pairs, by their average", form)
 
 

@@ -322,9 +322,9 @@ def _size_agreements(mixtures: Sequence[_Mixture], others: Sequence[_Mixture]) -
         pairs = list(zip(mixtures, others, strict=True))
     if len(pairs) < 2:
         raise UsageError("--against: fewer than two mixtures are in both", hint="revisions are matched by name")
-    names = [" ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in zip(*pairs, strict=True)]
+    names = [", ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in zip(*pairs, strict=True)]
     a, b = ([spread(mixture.averages()).mean for mixture in side] for side in zip(*pairs, strict=True))
-    return _agreeing(f"{names[0]} and {names[1]}", a, b)
+    return _agreeing(f"({names[0]}) and ({names[1]})", a, b)
 
 
 def _agreeing(what: str, a: Sequence[float], b: Sequence[float]) -> list[Agreeing]:

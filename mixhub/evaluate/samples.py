@@ -31,6 +31,8 @@ _SHARED = {
     "drop": "passage",
 }
 """By task, the field of a document that several documents share, so that they are no independent draws."""
+_ROUNDING = 1e-6
+"""Largest difference between a metric and the mean of its samples, which sums in another order give."""
 _LABELLED = 200
 """So many documents tell whether the choices of a task are labels, the same in each document."""
 
@@ -192,6 +194,7 @@ def _mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Doc
         if metric is None:
             return None
         found = read_documents(cell, metric, measure)
+        _require_same_mean(cell, metric, found, measure)
         if total is None:
             total = found
         elif found.content != total.content or found.ids.tolist() != total.ids.tolist():
@@ -200,6 +203,17 @@ def _mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Doc
             total = Documents(total.ids, total.values + found.values, total.content)
     assert total is not None
     return Documents(total.ids, total.values / len(cells), total.content)
+
+
+def _require_same_mean(cell: Record, metric: str, found: Documents, measure: Measure) -> None:
+    """Raises ResultsError when the samples beside a result are not those that it was made of."""
+    says, mean = measure.scale * measure.figures(cell)[metric], float(found.values.mean())
+    if abs(mean - says) > _ROUNDING * measure.scale:
+        raise ResultsError(
+            f"{cell.samples}: the mean of its {metric} is {mean:.4f}, and {cell.path.name} says {says:.4f}",
+            hint="they do not belong together: measure the cell anew, or leave the samples out: --no-samples",
+            paths=(cell.samples, cell.path),
+        )
 
 
 def read_clusters(record: Record, ids: numpy.ndarray) -> numpy.ndarray | None:

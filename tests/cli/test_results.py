@@ -78,6 +78,24 @@ def test_a_comparison_says_first_what_could_be_detected(mixhub, tmp_path):
     assert any("claims on single tasks" in line for line in lines) is False, "2/252 times two tasks is below 0.05"
 
 
+def test_the_tasks_of_a_comparison_stand_under_their_headings(mixhub, tmp_path):
+    for name, accuracy in (("a", 0.6), ("b", 0.5)):
+        write_family(tmp_path / name, accuracy=accuracy, seed_sd=0.01)
+    said = json.loads(ran(mixhub("results", "--compare", "a", "b", "--format", "json")))
+    frame = {line["task"]: line for line in said["contrasts"]}
+    lines = ran(mixhub("results", "--compare", "a", "b", "--format", "markdown")).splitlines()
+    (head,) = [line for line in lines if line.startswith("| task")]
+    (row,) = [line for line in lines if line.startswith("| PIQA")]
+    shown = dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (head, row)), strict=True))
+    piqa = frame["piqa"]
+    assert shown["detectable"] == f"{piqa['detectable']:.2f}"
+    assert shown["org/a"] == f"{piqa['a_mean']:.2f} ± {piqa['a_sd']:.2f}"
+    assert shown["difference"] == f"{piqa['difference']:+.2f}"
+    assert shown["95 % over seeds"] == f"{piqa['welch_low']:+.2f} … {piqa['welch_high']:+.2f}"
+    assert shown["seeds × documents"] == f"{piqa['two_level_low']:+.2f} … {piqa['two_level_high']:+.2f}"
+    assert (shown["p"], shown["p (Holm)"]) == (f"{piqa['welch_p']:.2g}", f"{piqa['p_holm']:.2g}")
+
+
 def test_identical_mixtures_are_not_told_apart(mixhub, tmp_path):
     for name in "ab":
         write_family(tmp_path / name, accuracy=0.5, seed_sd=0.02, key=ord(name))

@@ -208,7 +208,7 @@ def test_several_families_are_ranked_with_what_agrees(several):
 def test_sizes_agree_by_position(several):
     all_tables = tables(*several)
     found = survey(all_tables[:2], against=all_tables[2:])
-    assert found.agreements[-1].what == "org/low org/middle and org/high org/top"
+    assert found.agreements[-1].what == "(org/low, org/middle) and (org/high, org/top)"
     assert found.agreements[-1].agreement.accuracy == 1
     assert survey(all_tables[:2], against=all_tables[:1:-1]).agreements[-1].agreement.accuracy == 0
     with pytest.raises(UsageError, match="--against names 1 families for 2"):

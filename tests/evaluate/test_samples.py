@@ -123,6 +123,15 @@ def test_scores_of_documents_are_the_mean_over_shots(tmp_path: Path):
     assert not read_scores({"seed-1": [zero, other]}, [column]).values, "other documents"
 
 
+def test_samples_of_another_result_are_refused_by_name(tmp_path: Path):
+    column = Column("qqp", "QQP", (0,))
+    found = record(tmp_path, [1, 0, 1, 1])
+    assert read_scores({"seed-1": [found]}, [column]).values
+    rewritten(found, lambda lines: [line.replace('"acc": 1.0', '"acc": 0.0') for line in lines[:1]] + lines[1:])
+    with pytest.raises(ResultsError, match=r"the mean of its acc is 50\.0000, and results_.*json says 75\.0000"):
+        read_scores({"seed-1": [found]}, [column])
+
+
 def test_our_measures_are_read_by_document(measured: Place):
     cells = [cell for cell in read_cells(measured.results) if cell.task == "demo_continuation"]
     for name in ("bits_per_byte", "answer_probability"):
