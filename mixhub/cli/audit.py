@@ -131,16 +131,19 @@ def _found(source: str | None, suite_name: str | None, place: Workspace | None) 
     """The suite, and the printed table or the place of measured cells that SOURCE means."""
     from mixhub import catalog
     from mixhub.errors import UsageError
-    from mixhub.evaluate.published import DELIMITERS, MARKDOWN_SUFFIXES, read_published
+    from mixhub.evaluate.published import read_published, require_columns, table_file
 
     names = place.family_names() if place else catalog.names()
     path = Path(source or "")
-    is_table = path.suffix.lower() in (*MARKDOWN_SUFFIXES, *DELIMITERS)
-    if source is None or source in names or not (path.exists() or is_table or len(path.parts) > 1):
+    table = table_file(source or "")
+    if source is None or source in names or not (path.exists() or table or len(path.parts) > 1):
         return _of_family(source, suite_name, place)
     suite = _family(suite_name or (place.config.family if place else _USUAL_SUITE), place)
-    if is_table:
-        return suite, read_published(path, suite.evaluation.tasks)
+    if table is not None:
+        printed = read_published(table[0], suite.evaluation.tasks, table[1])
+        if suite_name is not None:
+            require_columns(printed, suite.evaluation.tasks)
+        return suite, printed
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder", hint="give a card, a table, or a folder of results")
     return suite, path
@@ -198,7 +201,8 @@ def _show(found: _Audited) -> None:
     for assumption in audit.assumptions:
         say(f"- {assumption}")
     if table is not None:
-        _show_counts(audit, table)
+        if audit.counts:
+            _show_counts(audit, table)
         _show_rows(audit, table)
     for note in audit.notes:
         say(f"note: {note}")

@@ -139,7 +139,7 @@ def _tables(evidence: Sequence[Evidence], wanted: Wanted, published: bool) -> li
     by_name = dict(zip(map(id, measured), measured_tables(measured, wanted, progress()), strict=True))
     tables = []
     for one in evidence:
-        printed = published_scores(one, rows_are_seeds=wanted.rows_are_seeds)
+        printed = published_scores(one, wanted)
         found = [table for table in (by_name.get(id(one)), printed) if table is not None]
         if not found:
             raise nothing_there(one, published=published)
@@ -181,7 +181,7 @@ def _compare(
 def _printed(evidence: Evidence, wanted: Wanted, published: bool) -> ScoreTable:
     from mixhub.evaluate.tables import nothing_there, published_scores
 
-    table = published_scores(evidence, rows_are_seeds=wanted.rows_are_seeds)
+    table = published_scores(evidence, wanted)
     if table is None:
         raise nothing_there(evidence, published=published)
     return table

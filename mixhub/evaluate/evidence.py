@@ -11,7 +11,7 @@ from types import MappingProxyType
 from mixhub import catalog
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
 from mixhub.evaluate.outputs import Superseded, read_outputs
-from mixhub.evaluate.published import PublishedTable, published_table, read_published
+from mixhub.evaluate.published import PublishedTable, published_table, read_published, table_file
 from mixhub.evaluate.records import Record
 from mixhub.evaluate.results import read_cells
 from mixhub.evaluate.scores import Column, columns_of
@@ -20,7 +20,6 @@ from mixhub.lineage import UNKNOWN, read_lineage
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
-_TABLES = (".md", ".csv", ".tsv")
 _NUMBERED = re.compile(r"(?P<kind>seed|model-index|index)[-_]?(?P<number>\d+)")
 
 
@@ -42,6 +41,8 @@ class Evidence:
     """Cells that were measured again later."""
     notes: tuple[str, ...] = ()
     """What a reader of the scores should know, a sentence each."""
+    tasks: tuple[Task, ...] = ()
+    """Tasks whose titles are known, where it is of no family."""
 
     @property
     def measured(self) -> bool:
@@ -60,10 +61,10 @@ def find_evidence(source: str, workspace: Workspace | None = None, progress: Pro
     known = workspace.family_names() if workspace is not None else catalog.names()
     if source in known:
         return family_evidence(workspace.family(source) if workspace else catalog.get(source), workspace)
-    if path.suffix.lower() in _TABLES and path.is_file():
-        return table_evidence(path)
+    if (table := table_file(source)) is not None:
+        return table_evidence(*table, known_tasks(workspace))
     if path.exists():
-        return path_evidence([path], progress)
+        return path_evidence([path], known_tasks(workspace), progress)
     hint = f"families: {', '.join(known)}; or give a folder of results, or a table (.md, .csv, .tsv)"
     raise UnknownNameError("family, file or folder", source, known, hint=hint)
 
@@ -96,7 +97,7 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
     )
 
 
-def path_evidence(paths: Sequence[Path], progress: Progress = SILENT) -> Evidence:
+def path_evidence(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: Progress = SILENT) -> Evidence:
     """The cells in files and folders, which must all be of one model.
 
     Raises:
@@ -126,19 +127,25 @@ def path_evidence(paths: Sequence[Path], progress: Progress = SILENT) -> Evidenc
         published=None,
         superseded=outputs.superseded,
         notes=tuple(notes),
+        tasks=tuple(tasks),
     )
 
 
-def table_evidence(path: Path) -> Evidence:
-    """A published table: a Markdown card, or a CSV; raises ResultsError as `read_published` does."""
-    table = read_published(path, known_tasks())
+def table_evidence(path: Path, line: int | None, tasks: Sequence[Task]) -> Evidence:
+    """A published table of these tasks: in a Markdown card, or a CSV; raises ResultsError as `read_published` does."""
+    table = read_published(path, tasks, line)
     rows = [f"{table.row_kind.casefold()}-{row.label}" if row.label.isdecimal() else row.label for row in table.rows]
     return Evidence(path.name, _kind(rows), None, MappingProxyType({}), table)
 
 
-def known_tasks() -> tuple[Task, ...]:
-    """The tasks of the shipped families, with their titles and documents."""
-    found = {task.name: task for name in catalog.names() for task in catalog.get(name).evaluation.tasks}
+def known_tasks(workspace: Workspace | None = None) -> tuple[Task, ...]:
+    """The tasks of the workspace's family and of the shipped ones, with their titles and documents."""
+    families = [] if workspace is None else [workspace.family()]
+    families += [catalog.get(name) for name in catalog.names()]
+    found: dict[str, Task] = {}
+    for family in families:
+        for task in family.evaluation.tasks:
+            found.setdefault(task.name, task)
     return tuple(found.values())
 
 
@@ -165,7 +172,7 @@ def family_columns(evaluation: Evaluation, evidence: Evidence) -> tuple[Evidence
 def common_columns(evidence: Sequence[Evidence]) -> tuple[list[Evidence], tuple[Column, ...]]:
     """Columns for results that belong to no suite: the tasks and shot counts that each of the models has in any
     revision, so that what a revision lacks is seen. With them the evidence, without other cells."""
-    tasks = {task.name: task for task in known_tasks()}
+    tasks = {task.name: task for one in evidence for task in one.tasks or known_tasks()}
     shots_of = [_shots(one) for one in evidence]
     names = list(dict.fromkeys([*tasks, *(name for shots in shots_of for name in shots)]))
     columns = []

@@ -263,13 +263,15 @@ def _arguments(given: object) -> dict[str, Any]:
 
 
 def _identity(data: Mapping[str, Any], config: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, str]:
-    """Model and revision. Without a revision, a name that holds a seed is that of a family and a seed of it."""
+    """Model and revision. A name that holds a seed is that of a family and a seed of it, at the revision, if any."""
     named = arguments.get("pretrained") or arguments.get("model") or data.get("model_name") or config.get("model")
     model = str(named or UNKNOWN).rstrip("/")
     revision = str(arguments.get("revision") or config.get("model_revision") or UNKNOWN)
-    if revision in (UNKNOWN, "main") and (match := _SEED.fullmatch(model)) and match["model"]:
-        return match["model"], f"seed-{int(match['number'])}"
-    return model, revision
+    match = _SEED.fullmatch(model)
+    if match is None or not match["model"] or _SEED.fullmatch(revision):
+        return model, revision
+    at = "" if revision in (UNKNOWN, "main") else f"@{revision}"
+    return f"{match['model']}{at}", f"seed-{int(match['number'])}"
 
 
 def _old_figures(part: Entries) -> tuple[dict[str, float], dict[str, float]]:

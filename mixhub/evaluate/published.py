@@ -127,7 +127,14 @@ def published_table(family: Family) -> PublishedTable | None:
     )
 
 
-def read_published(path: Path, tasks: Sequence[Task]) -> PublishedTable:
+def table_file(source: str) -> tuple[Path, int | None] | None:
+    """The file of a table, and the line of its head where the source is `card.md:12`; None for what is no such file."""
+    name, _, line = source.rpartition(":")
+    path, at = (Path(name), int(line)) if name and line.isdecimal() else (Path(source), None)
+    return (path, at) if path.suffix.lower() in (*MARKDOWN_SUFFIXES, *DELIMITERS) else None
+
+
+def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -> PublishedTable:
     """Reads the table of scores in a model card (Markdown), or a CSV or TSV file that is one.
 
     A table of scores has at least two columns, or lines, that are named after tasks of the suite. Of several, those
@@ -136,6 +143,7 @@ def read_published(path: Path, tasks: Sequence[Task]) -> PublishedTable:
     Args:
         path: `.md`, `.markdown`, `.csv` or `.tsv`.
         tasks: the suite, whose names and titles are known.
+        line: of the head of the one table that is meant.
 
     Returns:
         The table, in percent; figures that all lie in 0 to 1 are taken for fractions.
@@ -144,7 +152,7 @@ def read_published(path: Path, tasks: Sequence[Task]) -> PublishedTable:
         ResultsError: no such file, no table of scores or several, a ragged row, a name given twice, or a cell that is
             no finite number; names file and line.
     """
-    grids = list(_grids(path, _text(path)))
+    grids = [grid for grid in _grids(path, _text(path)) if line in (None, grid.line)]
     grid = _score_grid(path, grids, tasks)
     return _Reader(path, tasks).table(grid)
 
@@ -339,8 +347,8 @@ def _score_grid(path: Path, grids: Iterable[_Grid], tasks: Sequence[Task]) -> _G
     if not ranked:
         named = ", ".join(task.title for task in tasks[:4]) + (" …" if len(tasks) > 4 else "")
         raise ResultsError(
-            f"{path}: no table of scores, whose columns or lines are named after tasks of the suite ({named})",
-            hint="name the suite that the table is of: --suite NAME",
+            f"{path}: no table of scores, with two or more columns or lines named after tasks of the suite ({named})",
+            hint="columns are parted by | (.md), commas (.csv) or tabs (.tsv); another suite: --suite NAME",
             path=path,
         )
     best = ranked.get(True) or ranked[False]
@@ -348,7 +356,7 @@ def _score_grid(path: Path, grids: Iterable[_Grid], tasks: Sequence[Task]) -> _G
         places = " and ".join(", ".join(str(grid.line) for grid in best).rsplit(", ", 1))
         raise ResultsError(
             f"{path}: holds {len(best)} tables of scores, in lines {places}",
-            hint="copy the one that is meant into a file of its own",
+            hint=f"name the one that is meant: {path}:{best[0].line}",
             path=path,
         )
     return best[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from mixhub import catalog
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.evaluate.evidence import Evidence, common_columns, family_columns, find_evidence
 from mixhub.evaluate.outputs import Superseded
+from mixhub.evaluate.published import PublishedTable, require_columns
 from mixhub.evaluate.records import Record
 from mixhub.evaluate.samples import Baseline, DocumentScores, read_scores
 from mixhub.evaluate.scores import (
@@ -242,7 +243,7 @@ def results(
     evaluation = (place.family(suite) if place else catalog.get(suite)).evaluation if suite else None
     wanted = Wanted(evaluation, measure=measure_named(measure), allow_incomplete=allow_incomplete, samples=samples)
     if published or not evidence.measured:
-        table = published_scores(evidence)
+        table = published_scores(evidence, wanted)
         if table is None:
             raise nothing_there(evidence, published=published)
         return _framed(table, frame)
@@ -400,12 +401,18 @@ def measured_table(
     )
 
 
-def published_scores(evidence: Evidence, *, rows_are_seeds: bool = False) -> ScoreTable | None:
-    """The table of what was published; None where nothing was."""
-    kind = "seed" if rows_are_seeds else evidence.kind
+def published_scores(evidence: Evidence, wanted: Wanted | None = None) -> ScoreTable | None:
+    """The table of what was published; None where nothing was.
+
+    Raises:
+        ResultsError: a suite is wanted, and the table lacks columns of it; names file and columns.
+    """
     printed = evidence.published
     if printed is None:
         return None
+    if wanted is not None and wanted.suite is not None:
+        require_columns(printed, wanted.suite.tasks)
+    kind = "seed" if wanted is not None and wanted.rows_are_seeds else evidence.kind
     columns = [Column(c.task.name if c.task else c.title, c.title, ()) for c in printed.columns]
     rows = []
     for row in printed.rows:
@@ -427,8 +434,16 @@ def published_scores(evidence: Evidence, *, rows_are_seeds: bool = False) -> Sco
         baselines=MappingProxyType({}),
         records=MappingProxyType({}),
         documents=NO_DOCUMENTS,
-        notes=(),
+        notes=tuple(_printed_notes(printed, rows)),
     )
+
+
+def _printed_notes(printed: PublishedTable, rows: Sequence[ScoreRow]) -> Iterator[str]:
+    if printed.scale == "fraction":
+        yield "printed as fractions, shown in percent"
+    values = [score.value for row in rows for score in (*row.scores.values(), row.average)]
+    if outside := [value for value in values if value is not None and not 0 <= value <= 100]:
+        yield f"outside 0 to 100: {', '.join(f'{value:g}' for value in outside[:3])}; see mixhub audit"
 
 
 def _printed(value: float | None) -> Score:

@@ -137,6 +137,8 @@ def test_two_results_of_which_none_is_newer_are_refused(tmp_path: Path):
         ("out/seed-3", "main", ("out", "seed-3")),
         ("out/mix_seed3", None, ("out/mix", "seed-3")),
         ("runs/mix/seed-3/export/step-025000", None, ("runs/mix", "seed-3")),
+        ("EleutherAI/pythia-160m-seed3", "step143000", ("EleutherAI/pythia-160m@step143000", "seed-3")),
+        ("org/model-seed1", "seed-3", ("org/model-seed1", "seed-3")),
         ("org/model-seeds", "main", ("org/model-seeds", "main")),
         ("org/linseed-3", "main", ("org/linseed-3", "main")),
         ("org/model", None, ("org/model", "unknown")),

@@ -7,7 +7,7 @@ import pytest
 from mixhub import catalog
 from mixhub.card.render import render_catalog
 from mixhub.errors import ResultsError
-from mixhub.evaluate.published import Figure, published_table, read_published, require_columns
+from mixhub.evaluate.published import Figure, published_table, read_published, require_columns, table_file
 from mixhub.family import Task
 
 TASKS = (
@@ -139,6 +139,17 @@ def test_of_several_tables_the_one_of_seeds_is_read(read):
     assert plain(read(means))["Human"] == [65.5, 50.0, None]
     with pytest.raises(ResultsError, match="no table of scores"):
         read(sizes)
+
+
+def test_one_of_several_tables_can_be_named_by_its_line(read, tmp_path):
+    with pytest.raises(ResultsError, match="in lines 1 and 6") as caught:
+        read(TABLE + "\n" + TABLE.replace("65.03", "66.03"))
+    assert caught.value.hint == f"name the one that is meant: {tmp_path / 'card.md'}:1"
+    assert table_file(f"{tmp_path / 'card.md'}:6") == (tmp_path / "card.md", 6)
+    assert plain(read_published(tmp_path / "card.md", TASKS, 6))["2"][0] == 66.03
+    with pytest.raises(ResultsError, match="no table of scores"):
+        read_published(tmp_path / "card.md", TASKS, 7)
+    assert table_file("results/") is None
 
 
 @pytest.mark.parametrize(

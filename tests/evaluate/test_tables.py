@@ -283,3 +283,10 @@ def test_a_published_table_of_a_file(tmp_path: Path):
     assert found is not None
     assert found.values("piqa") == [65.0, 66.0]
     assert found.over_seeds[AVERAGE].spread is not None
+
+
+def test_a_published_table_with_a_missing_column_is_refused_when_its_suite_is_named(tmp_path: Path):
+    path = tmp_path / "scores.csv"
+    path.write_text("seed,PIQA,COPA,Average\n1,65.00,66.00,65.50\n")
+    with pytest.raises(ResultsError, match=r"scores\.csv.*LAMBADA"):
+        mixhub.results(path, suite="human-1b")
