@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,10 +110,13 @@ def results(
         raise UsageError("--against goes with --compare", hint="mixhub results --compare A B --against C,D")
     if compare and allow_incomplete:
         raise UsageError("--allow-incomplete does not go with --compare: what is not whole is not compared")
-    evidence = [find_evidence(source, place, progress()) for source in _sources(sources, place)]
+    own, others = _sources(sources, place), names("--against", against) if against else []
+    if compare and len({*own, *others}) < len([*own, *others]):
+        raise UsageError(f"{', '.join([*own, *others])}: each must stand once", hint="name two families or more")
+    everything = [find_evidence(source, place, progress()) for source in (*own, *others)]
+    evidence = _told_apart(everything, [*own, *others])
     if compare:
-        others = [find_evidence(source, place, progress()) for source in names("--against", against)] if against else []
-        _compare(evidence, others, wanted, published, form)
+        _compare(evidence[: len(own)], evidence[len(own) :], wanted, published, form)
         return
     _show(_tables(evidence, wanted, published), form)
 
@@ -128,6 +132,15 @@ def _sources(given: Sequence[str] | None, place: Workspace | None) -> list[str]:
             hint="mixhub results human-1b, mixhub results FOLDER, or go to a workspace",
         )
     return [place.config.family]
+
+
+def _told_apart(evidence: Sequence[Evidence], sources: Sequence[str]) -> list[Evidence]:
+    """The evidence, with the source in the name where two have the same, as local checkpoints of two mixtures may."""
+    taken = [one.name for one in evidence]
+    return [
+        replace(one, name=f"{one.name} in {source}") if taken.count(one.name) > 1 else one
+        for one, source in zip(evidence, sources, strict=True)
+    ]
 
 
 def _tables(evidence: Sequence[Evidence], wanted: Wanted, published: bool) -> list[ScoreTable]:
@@ -156,9 +169,6 @@ def _compare(
     from mixhub.evaluate.tables import measured_tables
 
     everything = [*evidence, *others]
-    if len({one.name for one in everything}) < len(everything):
-        said = ", ".join(one.name for one in everything)
-        raise UsageError(f"{said}: each must stand once", hint="name two families or more")
     if published or not any(one.measured for one in everything):
         made = [_printed(one, wanted, published) for one in everything]
     else:
@@ -372,7 +382,7 @@ def _primary_lines(found: Comparison) -> Iterator[str]:
         return
     seeds = f"{primary.a.n} and {primary.b.n} seeds"
     if primary.detectable is None or primary.welch is None:
-        yield f"what can be detected: nothing, since {seeds} have no spread; train more seeds"
+        yield f"what can be detected: nothing: a statement on mixtures takes two seeds or more of each, not {seeds}"
     else:
         sds = f"{_figure(a, primary.a.sd)} and {_figure(a, primary.b.sd)}"
         yield (

@@ -104,8 +104,9 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
     if path.is_file():
         yield path, True
     elif path.is_dir():
-        found = (file for file in path.rglob("*.json") if not any(part.startswith(".") for part in file.parts))
-        yield from ((file, False) for file in sorted(found))
+        for file in sorted(path.rglob("*.json")):
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+                yield file, False
     else:
         raise UsageError(f"{path}: no such file or folder", hint="give a folder of results, or a file of lm-eval's")
 

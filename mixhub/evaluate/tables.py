@@ -308,14 +308,22 @@ def measured_tables(evidence: Sequence[Evidence], wanted: Wanted, progress: Prog
 
 
 def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
-    """Raises ResultsError, naming a file, when no cell can make a score."""
+    """Raises ResultsError, naming a file and the reasons, when no cell can make a score."""
     cells = [record for own in evidence.records.values() for record in own]
-    if not any(measure.metric(cell) for cell in cells if cell.task in {column.task for column in columns}):
-        raise ResultsError(
-            f"{cells[0].path}: {evidence.name} has no task with a {measure.name}, of all documents",
-            hint="a score is made of acc_norm or acc; other measures of cells of mixhub evaluate",
-            path=cells[0].path,
-        )
+    tasks = {column.task for column in columns}
+    if any(measure.metric(cell) for cell in cells if cell.task in tasks):
+        return
+    reasons = {
+        f"have no {'acc_norm or acc' if measure is SCORE else measure.name}": sum(not measure.metric(c) for c in cells),
+        "were cut short by a limit": sum(cell.limit is not None for cell in cells),
+        "have an unknown number of shots": sum(cell.num_fewshot == UNKNOWN for cell in cells),
+    }
+    said = "; ".join(f"{count} {reason}" for reason, count in reasons.items() if count) or "none is of the suite"
+    raise ResultsError(
+        f"{cells[0].path}: {evidence.name} has no {measure.name}: of {len(cells)} cells {said}",
+        hint="evaluate whole tasks of the suite; measures other than the score take cells of mixhub evaluate",
+        path=cells[0].path,
+    )
 
 
 def _columns(evidence: Evidence, wanted: Wanted) -> tuple[Evidence, tuple[Column, ...] | None]:
@@ -377,6 +385,7 @@ def measured_table(
     kind = "seed" if rows_are_seeds else evidence.kind
     notes += [f"measured again later, so not used: {_files(evidence)}"] if evidence.superseded else []
     notes += _unknown(records)
+    notes += _outside(rows) if measure.scale == 100 else ()
     headings = [*(column.task for column in columns), AVERAGE]
     by_task = {task: [r for own in records.values() for r in own if r.task == task] for task in headings[:-1]}
     over = {
@@ -441,6 +450,11 @@ def published_scores(evidence: Evidence, wanted: Wanted | None = None) -> ScoreT
 def _printed_notes(printed: PublishedTable, rows: Sequence[ScoreRow]) -> Iterator[str]:
     if printed.scale == "fraction":
         yield "printed as fractions, shown in percent"
+    yield from _outside(rows)
+
+
+def _outside(rows: Sequence[ScoreRow]) -> Iterator[str]:
+    """What can be no percentage."""
     values = [score.value for row in rows for score in (*row.scores.values(), row.average)]
     if outside := [value for value in values if value is not None and not 0 <= value <= 100]:
         yield f"outside 0 to 100: {', '.join(f'{value:g}' for value in outside[:3])}; see mixhub audit"

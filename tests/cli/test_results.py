@@ -96,6 +96,14 @@ def test_the_tasks_of_a_comparison_stand_under_their_headings(mixhub, tmp_path):
     assert (shown["p"], shown["p (Holm)"]) == (f"{piqa['welch_p']:.2g}", f"{piqa['p_holm']:.2g}")
 
 
+def test_two_folders_of_a_model_of_one_name_are_told_apart(mixhub, tmp_path):
+    for name in "ab":
+        write_family(tmp_path / name, accuracy=0.5, key=ord(name))
+    for path in (tmp_path / "b").rglob("results_*.json"):
+        path.write_text(path.read_text().replace("org/b", "org/a"))
+    assert "org/a in a less org/a in b" in ran(mixhub("results", "--compare", "a", "b"))
+
+
 def test_identical_mixtures_are_not_told_apart(mixhub, tmp_path):
     for name in "ab":
         write_family(tmp_path / name, accuracy=0.5, seed_sd=0.02, key=ord(name))
@@ -132,7 +140,7 @@ def test_several_families_in_every_form(mixhub, tmp_path, form):
         (["a", "--tasks", "sciq"], "unknown task 'sciq'"),
         (["a", "--num-fewshot", "4-2"], "--num-fewshot = '4-2'"),
         (["a", "--num-fewshot", "3"], "has none of these shot counts"),
-        (["a", "--measure", "bits_per_byte"], "no task with a bits_per_byte"),
+        (["a", "--measure", "bits_per_byte"], "org/a has no bits_per_byte: of 4 cells 4 have no bits_per_byte"),
         (["a", "b", "--compare", "--allow-incomplete"], "--allow-incomplete does not go with --compare"),
         (["broken"], "broken/results.json: not JSON"),
     ],

@@ -233,7 +233,7 @@ def test_a_missing_metric_names_the_file(tmp_path: Path):
     path = write_results(tmp_path, {"piqa": [0, 1]})
     path.write_text(path.read_text().replace("acc,none", "em,none").replace("acc_stderr,none", "em_stderr,none"))
     for suite in (catalog.get("human-1b").evaluation, None):
-        with pytest.raises(ResultsError, match="has no task with a score") as caught:
+        with pytest.raises(ResultsError, match="has no score: of 1 cells 1 have no acc_norm or acc") as caught:
             table(tmp_path, suite=suite)
         assert path.name in caught.value.message
     write_results(tmp_path, {"copa": [0, 1]}, date=DATE + 1)
@@ -274,6 +274,21 @@ def test_names_that_nothing_answers_to():
         mixhub.results("human-1b", frame="table")
     with pytest.raises(ResultsError, match="nothing was measured here, and no scores were published"):
         mixhub.results("doremi-1b")
+
+
+def test_why_nothing_makes_a_score_is_said(tmp_path: Path):
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes={"n-samples": {"piqa": {"original": 9, "effective": 2}}})
+    with pytest.raises(ResultsError, match="has no score: of 1 cells 1 were cut short by a limit"):
+        table(path)
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes={"n-shot": {}, "configs": {"piqa": {}}})
+    with pytest.raises(ResultsError, match="has no score: of 1 cells 1 have an unknown number of shots"):
+        table(path)
+
+
+def test_what_is_no_share_is_said(tmp_path: Path):
+    path = write_results(tmp_path, {"piqa": [0, 1]}, samples=False)
+    path.write_text(path.read_text().replace('"acc,none": 0.5', '"acc,none": -3.0'))
+    assert "outside 0 to 100: -300, -300; see mixhub audit" in table(path).notes
 
 
 def test_a_published_table_of_a_file(tmp_path: Path):
