@@ -278,21 +278,11 @@ def nothing_there(evidence: Evidence, *, published: bool) -> ResultsError:
 
 def measured_tables(evidence: Sequence[Evidence], wanted: Wanted, progress: Progress = SILENT) -> list[ScoreTable]:
     """The tables of what was measured, one for each; raises ResultsError as `measured_table` and `read_scores` do."""
-    chosen = [_columns(one, wanted) for one in evidence]
-    if any(columns is None for _, columns in chosen):
-        suite = next((one.family.evaluation for one in evidence if one.family is not None), None)
-        if suite is not None:
-            chosen = [_columns(one, replace(wanted, suite=suite)) for one in evidence]
-        elif wanted.only_common:
-            kept, common = common_columns(evidence)
-            chosen = [(one, common) for one in kept]
-        else:
-            alone = [common_columns([one]) for one in evidence]
-            chosen = [(kept, columns) for (kept,), columns in alone]
     tables = []
-    for given, (one, columns) in zip(evidence, chosen, strict=True):
-        asked = _only(columns or (), wanted)
+    for given, (one, columns) in zip(evidence, _chosen(evidence, wanted), strict=True):
+        asked = _only(columns, wanted)
         _require_any(given, asked, wanted.measure)
+        one = _of_columns(one, asked)
         documents = read_scores(one.records, asked, wanted.measure, progress) if wanted.samples else NO_DOCUMENTS
         tables.append(
             measured_table(
@@ -305,6 +295,43 @@ def measured_tables(evidence: Sequence[Evidence], wanted: Wanted, progress: Prog
             )
         )
     return tables
+
+
+def _chosen(evidence: Sequence[Evidence], wanted: Wanted) -> list[tuple[Evidence, tuple[Column, ...]]]:
+    """For each the cells that count, and the columns: those of the suite, else those that are there.
+
+    What belongs to no suite is compared with a family by the family's.
+    """
+    suites = [wanted.suite or (one.family.evaluation if one.family is not None else None) for one in evidence]
+    if wanted.only_common and None in suites:
+        suite = next(filter(None, suites), None)
+        if suite is None:
+            kept, common = common_columns(evidence)
+            if not common:
+                raise ResultsError(
+                    f"{', '.join(one.name for one in evidence)} have no task at the same shot count in common",
+                    hint="evaluate the same tasks, whole and at the same shot counts",
+                )
+            return [(one, common) for one in kept]
+        suites = [own or suite for own in suites]
+    found = []
+    for one, own in zip(evidence, suites, strict=True):
+        if own is not None:
+            found.append(family_columns(own, one))
+        else:
+            (alone,), columns = common_columns([one])
+            found.append((alone, columns))
+    return found
+
+
+def _of_columns(evidence: Evidence, columns: Sequence[Column]) -> Evidence:
+    """The evidence without the cells that no column asks for."""
+    shots = {column.task: column.num_fewshot for column in columns}
+    records = {
+        revision: tuple(record for record in own if record.num_fewshot in shots.get(record.task, ()))
+        for revision, own in evidence.records.items()
+    }
+    return replace(evidence, records=MappingProxyType(records))
 
 
 def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
@@ -324,12 +351,6 @@ def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure
         hint="evaluate whole tasks of the suite; measures other than the score take cells of mixhub evaluate",
         path=cells[0].path,
     )
-
-
-def _columns(evidence: Evidence, wanted: Wanted) -> tuple[Evidence, tuple[Column, ...] | None]:
-    """The cells that count, and the columns; None for the columns of what belongs to no suite."""
-    suite = wanted.suite or (evidence.family.evaluation if evidence.family is not None else None)
-    return family_columns(suite, evidence) if suite is not None else (evidence, None)
 
 
 def _only(columns: Sequence[Column], wanted: Wanted) -> list[Column]:

@@ -139,7 +139,7 @@ def test_only_common_tasks_and_shots_are_compared(tmp_path: Path):
     assert [(column.task, column.num_fewshot) for column in a.columns] == [("piqa", (0,))]
     assert compare(a, b).primary.difference is not None
     nothing = write_family(tmp_path / "c", accuracy=0.5, tasks=("sciq",), shots=(3,))
-    with pytest.raises(ResultsError, match="no task"):
+    with pytest.raises(ResultsError, match="org/a, org/c have no task at the same shot count in common"):
         compare(*tables(one, nothing))
 
 

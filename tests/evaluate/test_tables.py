@@ -221,6 +221,15 @@ def test_tasks_and_shots_can_be_chosen(tmp_path: Path):
         table(tmp_path, num_fewshot=(3,))
 
 
+def test_only_what_is_asked_for_is_looked_at(tmp_path: Path):
+    write_seeds(tmp_path)
+    for path in tmp_path.rglob("samples_copa*"):
+        path.write_text("broken")
+    assert set(table(tmp_path, tasks=("piqa",)).cells_frame()["task"]) == {"piqa"}
+    with pytest.raises(ResultsError, match="not a sample"):
+        table(tmp_path)
+
+
 def test_a_suite_says_what_is_expected(tmp_path: Path):
     write_seeds(tmp_path)
     found = table(tmp_path, suite=catalog.get("human-1b").evaluation)
