@@ -49,6 +49,8 @@ def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file", path=path) from None
+    except RecursionError:
+        raise error(f"{path}: not JSON: nested too deeply", hint="restore or delete the file", path=path) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as problem:
         raise error(f"{path}: not JSON: {problem}", hint="restore or delete the file", path=path) from None
 

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from mixhub.workspace import Workspace
 
 
-ALPHA = 0.05
-"""Level of tests."""
-
-
 class Format(StrEnum):
     """How results are printed."""
 
@@ -152,8 +148,10 @@ def _tables(evidence: Sequence[Evidence], wanted: Wanted, published: bool) -> li
     by_name = dict(zip(map(id, measured), measured_tables(measured, wanted, progress()), strict=True))
     tables = []
     for one in evidence:
-        printed = published_scores(one, wanted)
-        found = [table for table in (by_name.get(id(one)), printed) if table is not None]
+        own = by_name.get(id(one))
+        is_asked = wanted.measure.name == MeasureName.SCORE and wanted.num_fewshot is None
+        printed = published_scores(one, wanted) if is_asked or own is None else None
+        found = [table for table in (own, printed) if table is not None]
         if not found:
             raise nothing_there(one, published=published)
         tables += found
@@ -217,9 +215,9 @@ def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
 
     frames = []
     for table in tables:
-        frame = table.frame().reset_index()
-        frame.insert(0, "standing", table.standing)
-        frame.insert(0, "name", table.name)
+        frame = table.frame().reset_index(allow_duplicates=True)
+        frame.insert(0, "standing", table.standing, allow_duplicates=True)
+        frame.insert(0, "name", table.name, allow_duplicates=True)
         frame.attrs = {}
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
@@ -249,11 +247,12 @@ def _show_table(table: ScoreTable, form: Format) -> None:
 
 
 def _title(table: ScoreTable) -> str:
-    shots = sorted({count for column in table.columns for count in column.num_fewshot})
     what = f"{table.name}: {table.measure.title}"
     if table.standing == "published":
         return f"{what}, published, not measured again"
-    return f"{what}, mean over shots {', '.join(map(str, shots))}, measured"
+    alike = {column.num_fewshot for column in table.columns}
+    shots = f"shots {', '.join(map(str, *alike))}" if len(alike) == 1 else "the shots of each task"
+    return f"{what}, mean over {shots}, measured"
 
 
 def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
@@ -381,7 +380,9 @@ def _primary_lines(found: Comparison) -> Iterator[str]:
         yield f"the average, the primary endpoint, is not compared: {primary.reason or 'no figures'}"
         return
     seeds = f"{primary.a.n} and {primary.b.n} seeds"
-    if primary.detectable is None or primary.welch is None:
+    if primary.welch is not None and primary.detectable is None:
+        yield f"what can be detected: nothing: of {seeds} some have no spread, which tells nothing of other seeds"
+    elif primary.detectable is None:
         yield f"what can be detected: nothing: a statement on mixtures takes two seeds or more of each, not {seeds}"
     else:
         sds = f"{_figure(a, primary.a.sd)} and {_figure(a, primary.b.sd)}"
@@ -409,6 +410,8 @@ def _primary_lines(found: Comparison) -> Iterator[str]:
 
 
 def _verdict(found: Comparison, interval: Interval) -> str:
+    if found.primary.detectable is None:
+        return "no verdict: seeds without any spread tell nothing of other seeds"
     if interval.low <= 0 <= interval.high:
         return f"the interval holds 0: these seeds do not tell {found.a.name} and {found.b.name} apart"
     higher = interval.low > 0
@@ -440,6 +443,8 @@ def _spread(table: ScoreTable, spread: Spread | None) -> str:
 
 
 def _task_notes(found: Comparison) -> Iterator[str]:
+    from mixhub.evaluate.comparison import ALPHA
+
     yield "± is the sd over seeds."
     least = [contrast.permutation.smallest for contrast in found.tasks if contrast.permutation]
     lifted = min(1.0, max(least, default=0.0) * len(least))
@@ -487,19 +492,20 @@ def _show_pairs(found: Survey, form: Format) -> None:
     table = found.tables[0]
     rows = []
     for pair in found.pairs:
-        welch, interval = pair.welch, pair.interval
+        welch, two = pair.welch, pair.two_level
         rows.append(
             [
                 pair.title,
                 _figure(table, pair.detectable),
                 _figure(table, pair.difference, signed=True) if not pair.reason else f"- ({pair.reason})",
-                _range(table, interval.low, interval.high, signed=True) if interval else "-",
+                _range(table, welch.low, welch.high, signed=True) if welch else "-",
+                _range(table, two.low, two.high, signed=True) if two else "-",
                 f"{welch.p:.2g}" if welch else "-",
                 f"{pair.p_holm:.2g}" if pair.p_holm is not None else "-",
             ]
         )
-    over = "seeds × documents" if all(pair.two_level for pair in found.pairs) else "seeds"
-    headers = ["the first less the second", "detectable", "difference", f"95 % over {over}", "p (Welch)", "p (Holm)"]
+    headers = ["the first less the second", "detectable", "difference", "95 % over seeds", "seeds × documents"]
+    headers += ["p (Welch)", "p (Holm)"]
     _show_grid(headers, rows, "pairs, by their average", form)
 
 
@@ -507,10 +513,7 @@ def _show_agreements(found: Survey, form: Format) -> None:
     from mixhub.cli.console import say
 
     if found.seeds is not None:
-        say(
-            f"seeds agree: one seed of each mixture ranks {found.seeds:.0%} of pairs as the other seeds' mean does; "
-            "nothing that is measured with one seed can be expected to do better"
-        )
+        say(f"seeds agree: one seed of each mixture ranks {found.seeds:.0%} of pairs as the mean of the others does")
     if not found.agreements:
         return
     rows = []

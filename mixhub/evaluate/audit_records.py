@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, TypeVar
+from typing import Literal
 
 from mixhub.errors import ResultsError
 from mixhub.evaluate.audit import BINOMIAL, INDEPENDENT, LEVEL, RELATIVE, Audit, Finding, Kind, accuracy_stderr, listed
@@ -213,51 +213,62 @@ def _weights_findings(records: Sequence[Record]) -> Iterator[Finding]:
             yield Finding("weights", next(reversed(found))[1], "", message, ("revisions differ in their weights",))
 
 
-def _revision_name(key: tuple[str, str]) -> str:
-    model, revision = key
+def _revision_name(key: tuple[str, ...]) -> str:
+    model, revision = key[:2]
     return model if revision == UNKNOWN else f"{model} {revision}"
 
 
 def _repeated_cells(cells: Sequence[_Cell]) -> Iterator[Finding]:
-    """Revisions, shot counts or tasks with the same figures to the last digit, beyond chance."""
-    runs: dict[tuple[str, str], dict[tuple[object, ...], _Cell]] = {}
-    shots: dict[tuple[str, str, int | str], dict[tuple[object, ...], _Cell]] = {}
+    """Revisions, or shot counts of one revision, with the same figures to the last digit, beyond chance."""
+    runs: dict[_Line, dict[_Key, _Cell]] = {}
+    shots: dict[_Line, dict[_Line, dict[_Key, _Cell]]] = {}
     for cell in cells:
         record = cell.record
         run = (record.model, record.revision)
         runs.setdefault(run, {})[record.task, record.num_fewshot, record.limit] = cell
-        shots.setdefault((*run, record.num_fewshot), {})[record.task, record.limit] = cell
-    for first, second, number in _equal_lines(runs, lambda _, __: True):
+        line = (*run, str(record.num_fewshot))
+        shots.setdefault(run, {}).setdefault(line, {})[record.task, record.limit] = cell
+    for (first, second), number in _equal_lines([runs]):
         message = (
             f"{_revision_name(second)} repeats {_revision_name(first)}: the figures of all {number} cells are equal"
         )
         yield Finding("repeat", second[1], "", message, (INDEPENDENT,))
-    for one, other, number in _equal_lines(shots, lambda a, b: a[:2] == b[:2]):
-        message = f"{_revision_name(other[:2])}: {other[2]}-shot repeats {one[2]}-shot: all {number} tasks are equal"
+    for (one, other), number in _equal_lines(list(shots.values())):
+        message = f"{_revision_name(other)}: {other[2]}-shot repeats {one[2]}-shot: all {number} tasks are equal"
         yield Finding("repeat", other[1], "", message, ("shots change what a model answers",))
 
 
-_Key = TypeVar("_Key", bound=tuple[object, ...])
+_Line = tuple[str, ...]
+_Key = tuple[object, ...]
 
 
-def _equal_lines(
-    lines: Mapping[_Key, Mapping[tuple[object, ...], _Cell]], is_compared: Callable[[_Key, _Key], bool]
-) -> Iterator[tuple[_Key, _Key, int]]:
-    """Pairs of lines whose shared cells are all equal, at least two tasks of them: first, second, number of cells."""
-    pairs = [(one, other) for one, other in combinations(lines, 2) if is_compared(one, other)]
-    repeated: set[_Key] = set()
-    for one, other in pairs:
-        shared = [(lines[one][key], cell) for key, cell in lines[other].items() if key in lines[one]]
-        if other in repeated or len({cell.record.task for _, cell in shared}) < 2:
-            continue
-        chance = math.prod(_chance_of_equal_cell(cell) for _, cell in shared)
-        if len(pairs) * chance < LEVEL and all(_figures(first) == _figures(second) for first, second in shared):
-            repeated.add(other)
-            yield one, other, len(shared)
+def _equal_lines(groups: Sequence[Mapping[_Line, Mapping[_Key, _Cell]]]) -> Iterator[tuple[tuple[_Line, _Line], int]]:
+    """Pairs of lines of one group whose shared cells are all equal, at least two tasks of them, and their number."""
+    tried = sum(len(lines) * (len(lines) - 1) // 2 for lines in groups)
+    for lines in groups:
+        repeated: set[_Line] = set()
+        for one, other in combinations(lines, 2):
+            if other in repeated or not (shared := _shared_if_equal(lines[one], lines[other])):
+                continue
+            chance = math.prod(map(_chance_of_equal_cell, shared))
+            if len({cell.record.task for cell in shared}) > 1 and tried * chance < LEVEL:
+                repeated.add(other)
+                yield (one, other), len(shared)
 
 
-def _figures(cell: _Cell) -> tuple[dict[str, float], ...]:
-    return dict(cell.record.metrics), dict(cell.record.stderrs), dict(cell.record.measures)
+def _shared_if_equal(one: Mapping[_Key, _Cell], other: Mapping[_Key, _Cell]) -> list[_Cell]:
+    """The cells that both have, where all are equal; else none, as most pairs tell at their first cell."""
+    shared = []
+    for key, cell in other.items():
+        if key in one:
+            if _figures(one[key]) != _figures(cell):
+                return []
+            shared.append(cell)
+    return shared
+
+
+def _figures(cell: _Cell) -> tuple[Mapping[str, float], ...]:
+    return cell.record.metrics, cell.record.stderrs, cell.record.measures
 
 
 def _chance_of_equal_cell(cell: _Cell) -> float:

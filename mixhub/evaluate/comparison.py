@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import ResultsError, UsageError
+from mixhub.evaluate.samples import Documents
 from mixhub.evaluate.scores import Column, score_row
 from mixhub.evaluate.tables import AVERAGE, ScoreTable, column_reason
 from mixhub.statistics import (
@@ -198,7 +199,7 @@ def compare(a: ScoreTable, b: ScoreTable) -> Comparison:
     in_both = [column for column in a.columns if column.task in b.headings]
     if not in_both:
         raise ResultsError(
-            f"{a.name} and {b.name} have no task in common", hint="name the suite: --family NAME; or evaluate both"
+            f"{a.name} and {b.name} have no task in common", hint="name the suite: --suite NAME; or evaluate both"
         )
     tasks = [_contrast(a, b, column.task, column.title, [column]) for column in in_both]
     tested = [contrast for contrast in tasks if contrast.welch is not None]
@@ -220,6 +221,8 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
         ResultsError: a mixture has no whole average.
     """
     _require_comparable([*tables, *against], seeds_only=False)
+    for side in (tables, against):
+        _require_alike(side)
     mixtures = _mixtures(tables)
     if len(mixtures) < 2:
         raise UsageError("one mixture has nothing to be compared with", hint="name two families or more")
@@ -311,15 +314,18 @@ def _shot_agreements(mixtures: Sequence[_Mixture]) -> list[Agreeing]:
 def _size_agreements(mixtures: Sequence[_Mixture], others: Sequence[_Mixture]) -> list[Agreeing]:
     if not others:
         return []
-    if mixtures[0].table.kind == "index":
-        by_revision = {other.revisions[0]: other for other in others}
-        pairs = [(one, by_revision[one.revisions[0]]) for one in mixtures if one.revisions[0] in by_revision]
-    elif len(mixtures) != len(others):
+    sides = [list(dict.fromkeys(mixture.table.name for mixture in side)) for side in (mixtures, others)]
+    if len(sides[0]) != len(sides[1]):
         raise UsageError(
-            f"--against names {len(others)} families for {len(mixtures)}", hint="name one for each, in the same order"
+            f"--against names {len(sides[1])} families for {len(sides[0])}", hint="name one for each, in the same order"
         )
-    else:
-        pairs = list(zip(mixtures, others, strict=True))
+    place = [{name: number for number, name in enumerate(side)} for side in sides]
+    keys = [
+        [(place[side][one.table.name], one.revisions[0] if one.table.kind == "index" else "") for one in given]
+        for side, given in enumerate((mixtures, others))
+    ]
+    by_key = dict(zip(keys[1], others, strict=True))
+    pairs = [(one, by_key[key]) for key, one in zip(keys[0], mixtures, strict=True) if key in by_key]
     if len(pairs) < 2:
         raise UsageError("--against: fewer than two mixtures are in both", hint="revisions are matched by name")
     names = [", ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in zip(*pairs, strict=True)]
@@ -346,15 +352,14 @@ def _noise(table: ScoreTable, column: str) -> SeedNoise | None:
     if table.kind != "seed" or column == AVERAGE:
         return None
     values = _aligned([table], column)
-    return seed_noise(values[0], table.documents.clusters.get(column)) if values else None
+    return seed_noise(values[0], table.documents.clusters.get((table.rows[0].revision, column))) if values else None
 
 
 def _pairs(tables: Sequence[ScoreTable]) -> tuple[Contrast, ...]:
     if any(table.kind != "seed" for table in tables):
         return ()
     found = [
-        replace(_contrast(a, b, AVERAGE, f"{a.name} and {b.name}", _common_columns(a, b)))
-        for a, b in combinations(tables, 2)
+        _contrast(a, b, AVERAGE, f"{a.name} and {b.name}", _common_columns(a, b)) for a, b in combinations(tables, 2)
     ]
     adjusted = iter(holm([one.welch.p for one in found if one.welch]))
     return tuple(replace(one, p_holm=next(adjusted)) if one.welch else one for one in found)
@@ -387,12 +392,23 @@ def _require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True
         raise ValueError("tables of different measures")
 
 
+def _require_alike(tables: Sequence[ScoreTable]) -> None:
+    """Raises ResultsError, with the reason, where what is ranked together was not measured alike."""
+    if not tables:
+        return
+    if reason := _other_tasks(tables) or _different(tables, tables[0].columns):
+        raise ResultsError(
+            f"{', '.join(table.name for table in tables)} are not ranked together: {reason}",
+            hint="measure them alike, or leave out what differs",
+        )
+
+
 def _contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Sequence[Column]) -> Contrast:
     own, other = a.over_seeds[column], b.over_seeds[column]
     x, y = a.values(column), b.values(column)
     whole = len(x) == len(a.rows) > 0 and len(y) == len(b.rows) > 0
     reason = "" if whole else f"{len(x)} of {len(a.rows)} and {len(y)} of {len(b.rows)} seeds are whole"
-    reason = reason or _different(a, b, columns) or (column == AVERAGE and _other_tasks(a, b)) or ""
+    reason = reason or _different((a, b), columns) or (_other_tasks((a, b)) if column == AVERAGE else "")
     spreads = own.spread or (spread(x) if x else None), other.spread or (spread(y) if y else None)
     if reason:
         return Contrast(column, title, *spreads, reason)
@@ -412,42 +428,53 @@ def _contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Se
 
 
 def _detectable(a: Spread | None, b: Spread | None) -> float | None:
-    if a is None or b is None or a.sd is None or b.sd is None:
+    if a is None or b is None or not a.sd or not b.sd:  # seeds without any spread tell nothing of others
         return None
     return detectable_difference(a.sd, a.n, b.sd, b.n, power=POWER, alpha=ALPHA)
 
 
-def _different(a: ScoreTable, b: ScoreTable, columns: Sequence[Column]) -> str:
-    """Why the cells of two families are not compared, task by task; empty where they are."""
+def _different(tables: Sequence[ScoreTable], columns: Sequence[Column]) -> str:
+    """Why the cells of several families are not compared, task by task; empty where they are."""
+    shots = [{column.task: column.num_fewshot for column in table.columns} for table in tables]
     for column in columns:
-        records = [r for table in (a, b) for own in table.records.values() for r in own if r.task == column.task]
-        if reason := column_reason(records):
-            return f"{column.title}: {reason}"
+        if len({own[column.task] for own in shots}) > 1:
+            return f"{column.title}: different shot counts do not mix"
+        records = [r for table in tables for own in table.records.values() for r in own if r.task == column.task]
+        seen = {found.content for table in tables for found in _documents(table, column.task)} - {""}
+        reason = column_reason(records, tables[0].measure)
+        if reason or len(seen) > 1:
+            return f"{column.title}: {reason or 'different documents do not mix'}"
     return ""
 
 
-def _other_tasks(a: ScoreTable, b: ScoreTable) -> str:
-    tasks = [{column.task for column in table.columns} for table in (a, b)]
-    return "" if tasks[0] == tasks[1] else "the averages are of different tasks"
+def _documents(table: ScoreTable, task: str) -> list[Documents]:
+    """What the documents of a task contributed, of the rows whose samples were read."""
+    found = (table.documents.values.get((row.revision, task)) for row in table.rows)
+    return [documents for documents in found if documents is not None]
+
+
+def _other_tasks(tables: Sequence[ScoreTable]) -> str:
+    tasks = {frozenset(column.task for column in table.columns) for table in tables}
+    return "" if len(tasks) == 1 else "the averages are of different tasks"
 
 
 def _paired(a: ScoreTable, b: ScoreTable, task: str) -> Paired | None:
     values = _aligned([a, b], task)
-    return Paired(values[0], values[1], a.documents.clusters.get(task)) if values else None
+    return Paired(values[0], values[1], a.documents.clusters.get((a.rows[0].revision, task))) if values else None
 
 
 def _aligned(tables: Sequence[ScoreTable], task: str) -> list[numpy.ndarray] | None:
     """For each table (S, D) values of the same documents; None where samples lack, or saw other documents."""
     import numpy as np
 
-    found = [[table.documents.values.get((row.revision, task)) for row in table.rows] for table in tables]
+    found = [_documents(table, task) for table in tables]
     everything = [documents for rows in found for documents in rows]
-    first = everything[0] if everything else None
-    if first is None or any(one is None for one in everything):
+    if not everything or len(everything) < sum(len(table.rows) for table in tables):
         return None
-    if any(one.content != first.content or not np.array_equal(one.ids, first.ids) for one in everything if one):
+    first = everything[0]
+    if any(one.content != first.content or not np.array_equal(one.ids, first.ids) for one in everything):
         return None
-    return [np.stack([documents.values for documents in rows if documents]) for rows in found]
+    return [np.stack([documents.values for documents in rows]) for rows in found]
 
 
 def _line(contrast: Contrast) -> dict[str, Any]:

@@ -212,7 +212,9 @@ def _without_others(evidence: Evidence, kept: Mapping[str, tuple[Record, ...]]) 
     notes = list(evidence.notes)
     there = {id(record) for records in kept.values() for record in records}
     others = [r for records in evidence.records.values() for r in records if id(r) not in there]
-    if limited := [record for record in others if record.limit is not None]:
+    if limited := [record for record in others if record.limit == UNKNOWN]:
+        notes.append(f"{len(limited)} cells may have been cut short by a limit, which is not known: {_names(limited)}")
+    if limited := [record for record in others if record.limit not in (None, UNKNOWN)]:
         notes.append(f"{len(limited)} cells were cut short by a limit, so they make no score: {_names(limited)}")
     if rest := [record for record in others if record.limit is None]:
         notes.append(f"{len(rest)} further cells are not of the suite: {_names(rest)}")

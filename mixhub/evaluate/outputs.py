@@ -6,8 +6,10 @@ Read are the files of lm-eval 0.2 and 0.3 (`{"results": {"piqa": {"acc": …}}, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mixhub.errors import ResultsError, UsageError
-from mixhub.evaluate.records import Entries, Record
+from mixhub.evaluate.records import PLAIN, Entries, Record
 from mixhub.evaluate.results import PROVENANCE_KEY, read_cell
 from mixhub.files import read_json
 from mixhub.lineage import UNKNOWN, Unknown
@@ -24,7 +26,7 @@ from mixhub.progress import SILENT, Progress
 _OLD = "0.3"
 """What stands for the version of lm-eval in files of the form that ended with 0.3."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?")
-_SEED = re.compile(r"(?P<model>.*?)[/_.-]*(?<![A-Za-z])seed[-_]?(?P<number>\d+)(?:/.*)?")
+_SEED = re.compile(r"(?P<model>.*?)[/_.-]*(?<![A-Za-z])seed[-_]?(?P<number>\d+)(?P<rest>/.*)?")
 _NOT_FIGURES = frozenset({"alias", "name", "sample_len", "sample_count", "samples", " ", ""})
 """Keys of lm-eval's results that stand among the figures and are none."""
 
@@ -54,8 +56,8 @@ class Outputs:
 def read_outputs(paths: Sequence[Path], progress: Progress = SILENT) -> Outputs:
     """All results in files and folders, whatever tool of lm-eval's line wrote them.
 
-    Of a cell that was measured several times the newest is used. What is meant by a cell: model, revision, task, shots,
-    seed of the shots and limit.
+    Of a cell that was measured several times the newest is used. The same cell has the same model, revision, task,
+    shots, seed of the shots, limit, dtype and prompting; what differs in one of these is another, and does not mix.
 
     Raises:
         ResultsError: a file is no JSON, is a results file of another tool, holds a figure that is no finite number, or
@@ -122,17 +124,15 @@ def _records(path: Path, data: Mapping[str, Any]) -> Iterator[Record]:
     if not all(isinstance(entry, Mapping) for entry in results.values()):
         raise _foreign(path, "lm-eval's results are a mapping of figures by task")
     run = _Run.of(path, data, config)
-    groups = set(data.get("groups") or ())
     for task in results:
-        if task not in groups and not _is_group(data, task):
+        if not _is_group(data, task):
             yield run.record(task)
 
 
 def _is_group(data: Mapping[str, Any], task: str) -> bool:
     """Whether an entry sums up other tasks; before 0.4.3 only its lack of a configuration says so."""
-    configs = data.get("configs")
-    members = data.get("group_subtasks")
-    if isinstance(members, Mapping) and members.get(task):
+    configs, groups, members = (data.get(key) for key in ("configs", "groups", "group_subtasks"))
+    if (isinstance(groups, Mapping) and task in groups) or (isinstance(members, Mapping) and members.get(task)):
         return True
     return isinstance(configs, Mapping) and task not in configs and bool(configs)
 
@@ -149,6 +149,7 @@ class _Run:
     revision: str
     weights: str
     dtype: str
+    prompting: str
     versions: Mapping[str, str]
 
     @classmethod
@@ -156,6 +157,8 @@ class _Run:
         arguments = _arguments(config.get("model_args"))
         model, revision = _identity(data, config, arguments)
         dtype = str(config.get("model_dtype") or arguments.get("dtype") or UNKNOWN).removeprefix("torch.")
+        dtype = UNKNOWN if dtype == "auto" else _DTYPES.get(dtype, dtype)
+        quantised = [key.removeprefix("load_in_") for key in _QUANTISED if str(arguments.get(key)) == "True"]
         return cls(
             path=path,
             data=data,
@@ -163,8 +166,9 @@ class _Run:
             is_old=not any("," in str(key) for entry in data["results"].values() for key in entry),
             model=model,
             revision=revision,
-            weights=str(config.get("model_sha") or UNKNOWN),
-            dtype=UNKNOWN if dtype == "auto" else _DTYPES.get(dtype, dtype),
+            weights=UNKNOWN if any(map(arguments.get, _PARTS)) else str(config.get("model_sha") or UNKNOWN),
+            dtype=" ".join([dtype, *quantised]),
+            prompting=_prompting(data),
             versions=MappingProxyType(
                 {"transformers": str(data["transformers_version"])} if data.get("transformers_version") else {}
             ),
@@ -194,6 +198,7 @@ class _Run:
             task_version=str(_known(_entry(self.data, "versions", task))),
             task_hash=str(_known(_entry(self.data, "task_hashes", task) or None)),
             dataset=self._dataset(task),
+            prompting=self.prompting,
             weights_sha256=self.weights,
             dtype=self.dtype,
             device=str(self.config.get("device") or UNKNOWN).partition(":")[0],
@@ -227,11 +232,12 @@ class _Run:
 
     def _date(self) -> float | None:
         date = self.data.get("date")
-        if isinstance(date, int | float) and not isinstance(date, bool):
+        if isinstance(date, int | float) and not isinstance(date, bool) and math.isfinite(date):
             return float(date)
         if match := _DATE.search(self.path.name):
             day, _, time = match[0].partition("T")
-            return datetime.fromisoformat(f"{day}T{time.replace('-', ':')}").timestamp()
+            with suppress(ValueError):
+                return datetime.fromisoformat(f"{day}T{time.replace('-', ':')}").timestamp()
         return None
 
     def _seconds(self) -> float | None:
@@ -250,6 +256,9 @@ class _Run:
         return path if path.is_file() else None
 
 
+_PARTS = ("peft", "delta", "subfolder", "gguf_file")
+"""Arguments that make another model of the one that is named."""
+_QUANTISED = ("load_in_8bit", "load_in_4bit")
 _DTYPES = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
 
 
@@ -266,13 +275,23 @@ def _arguments(given: object) -> dict[str, Any]:
 def _identity(data: Mapping[str, Any], config: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, str]:
     """Model and revision. A name that holds a seed is that of a family and a seed of it, at the revision, if any."""
     named = arguments.get("pretrained") or arguments.get("model") or data.get("model_name") or config.get("model")
-    model = str(named or UNKNOWN).rstrip("/")
+    parts = [str(named or UNKNOWN), *(str(arguments[part]) for part in _PARTS if arguments.get(part))]
+    model = " with ".join(part.rstrip("/") for part in parts)
     revision = str(arguments.get("revision") or config.get("model_revision") or UNKNOWN)
     match = _SEED.fullmatch(model)
     if match is None or not match["model"] or _SEED.fullmatch(revision):
         return model, revision
     at = "" if revision in (UNKNOWN, "main") else f"@{revision}"
-    return f"{match['model']}{at}", f"seed-{int(match['number'])}"
+    return f"{match['model']}{match['rest'] or ''}{at}", f"seed-{int(match['number'])}"
+
+
+def _prompting(data: Mapping[str, Any]) -> str:
+    """What stands around the prompts; before 0.4.3 files do not say it."""
+    keys = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multiturn")
+    if not all(key in data for key in keys):
+        return UNKNOWN
+    given = [f"{key.removesuffix('_sha')} {str(data[key])[:8]}" for key in keys if data[key]]
+    return ", ".join(given) or PLAIN
 
 
 def _old_figures(part: Entries) -> tuple[dict[str, float], dict[str, float]]:
@@ -292,7 +311,8 @@ def _newest(records: Sequence[Record]) -> tuple[list[Record], list[Superseded]]:
     used: dict[tuple[object, ...], Record] = {}
     superseded: list[tuple[tuple[object, ...], Record]] = []
     for record in records:
-        key = (record.model, record.revision, record.task, record.num_fewshot, record.fewshot_seed, record.limit)
+        place = (record.model, record.revision, record.task, record.num_fewshot)
+        key = (*place, record.fewshot_seed, record.limit, record.dtype, record.prompting)
         other = used.setdefault(key, record)
         if other is not record:
             newer, older = _by_date(other, record)

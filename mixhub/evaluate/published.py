@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -445,7 +446,7 @@ def _number(text: str) -> Decimal:
         number = Decimal(text.strip().removesuffix("%").rstrip().replace("−", "-"))
     except InvalidOperation:
         raise ValueError("must be a figure, as 65.00 or 65.00 ± 1.11") from None
-    if not number.is_finite():
+    if not number.is_finite() or not math.isfinite(float(number)):
         raise ValueError("must be a finite number")
     if "_" in text:
         raise ValueError("must be a figure without _")

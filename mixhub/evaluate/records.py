@@ -11,6 +11,9 @@ from typing import Any
 from mixhub.errors import ResultsError
 from mixhub.lineage import Unknown
 
+PLAIN = "plain"
+"""Prompts without system instruction or chat template."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -49,6 +52,8 @@ class Record:
     """lm-eval's hash of all documents, prompts and targets, or `unknown`."""
     dataset: str
     """Where the documents are from: path, configuration and, where it is known, commit; or `unknown`."""
+    prompting: str
+    """What stands around the prompts: `plain`, or hashes of system instruction and chat template; or `unknown`."""
     weights_sha256: str
     """Hash of the weights; of other models the commit of their repo, or `unknown`."""
     dtype: str
@@ -140,6 +145,10 @@ class Entries:
 
     def finite(self, key: str, value: object) -> float:
         """A figure, which must be a finite number."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.malformed(self.path, f"results.{self.task}.{key} = {value}: must be a finite number")
-        return float(value)
+        try:
+            number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.malformed(self.path, f"results.{self.task}.{key} = {value!s:.40}: must be a finite number")
+        return number

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mixhub.errors import ResultsError, SpecError
-from mixhub.evaluate.records import Entries, Record
+from mixhub.evaluate.records import PLAIN, Entries, Record
 from mixhub.files import read_json
 from mixhub.lineage import UNKNOWN, Number, Sha256, Unknown
 from mixhub.spec import FrozenMap, Spec, data_sha256
@@ -122,6 +122,7 @@ class Cell(Record):
             limit=provenance.limit,
             fewshot_seed=provenance.fewshot_seed,
             dataset=provenance.dataset.shown,
+            prompting=PLAIN,
             weights_sha256=provenance.weights_sha256,
             dtype=provenance.dtype,
             device=provenance.device,

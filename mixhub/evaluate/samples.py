@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
 from mixhub.errors import ResultsError
 from mixhub.evaluate.records import Record
-from mixhub.evaluate.scores import SCORE, Column, Measure, cells_of
+from mixhub.evaluate.scores import SCORE, SHARED, Column, Measure, cells_of
 from mixhub.progress import SILENT, Bar, Progress
 
 if TYPE_CHECKING:
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
 _FILTER = "none"
 """Only samples of this filter make `acc` and `acc_norm`; others repeat the same documents."""
-_SHARED = {
-    "multirc": "paragraph",
-    "race": "article",
-    "social_iqa": "context",
-    "boolq": "passage",
-    "record": "passage",
-    "squadv2": "context",
-    "drop": "passage",
-}
-"""By task, the field of a document that several documents share, so that they are no independent draws."""
 _ROUNDING = 1e-6
 """Largest difference between a metric and the mean of its samples, which sums in another order give."""
 _LABELLED = 200
@@ -55,8 +45,9 @@ class DocumentScores:
 
     values: Mapping[tuple[str, str], Documents]
     """By revision and task, where the samples of every shot count are there and saw the same documents."""
-    clusters: Mapping[str, numpy.ndarray]
-    """By task, (D,) int64: the number of what a document shares with others; tasks whose documents stand alone lack."""
+    clusters: Mapping[tuple[str, str], numpy.ndarray]
+    """By revision and task, (D,) int64: the number of what a document shares with others; where documents stand alone
+    there is none."""
     baselines: Mapping[str, Baseline]
     """By task."""
 
@@ -71,8 +62,11 @@ class Baseline:
     """Always the same answer, the best one; None where the choices are no labels, so that there is no such answer."""
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class _Line(msgspec.Struct):
-    doc_id: int
+    doc_id: _Number
     filter: str = _FILTER
     doc_hash: str = ""
     acc: float | bool | None = None
@@ -81,13 +75,13 @@ class _Line(msgspec.Struct):
 
 
 class _Shared(msgspec.Struct):
-    doc_id: int
+    doc_id: _Number
     doc: dict[str, Any]
     filter: str = _FILTER
 
 
 class _Answer(msgspec.Struct):
-    doc_id: int
+    doc_id: _Number
     filtered_resps: list[Any]
     filter: str = _FILTER
     target: Any = None
@@ -95,8 +89,8 @@ class _Answer(msgspec.Struct):
 
 
 class _Choices(msgspec.Struct):
-    doc_id: int
-    arguments: Any
+    doc_id: _Number
+    arguments: Any = None
     filter: str = _FILTER
 
 
@@ -112,15 +106,15 @@ def read_documents(record: Record, metric: str, measure: Measure = SCORE) -> Doc
     import numpy as np
 
     path = _path(record)
-    numbers, values, content = [], [], hashlib.sha256()
-    hashed = False
+    numbers: list[int] = []
+    values: list[float] = []
+    hashes: list[str] = []
     for line in _lines(path, _Line):
         value = getattr(line, metric) if measure is SCORE else line.mixhub_measures.get(metric)
         if value is not None:
             numbers.append(line.doc_id)
             values.append(value)
-            content.update(line.doc_hash.encode())
-            hashed = hashed or bool(line.doc_hash)
+            hashes.append(line.doc_hash)
     if not values:
         raise ResultsError(
             f"{path}: no sample has {metric}, which {record.path.name} reports",
@@ -131,12 +125,9 @@ def read_documents(record: Record, metric: str, measure: Measure = SCORE) -> Doc
     order = np.argsort(ids, kind="stable")
     if len(np.unique(ids)) != len(ids):
         raise ResultsError(f"{path}: holds a document twice", hint="measure the cell anew", path=path)
-    sorted_already = bool((order == np.arange(len(order))).all())
-    return Documents(
-        ids[order],
-        measure.scale * np.array(values, np.float64)[order],
-        content.hexdigest() if hashed and sorted_already else "",
-    )
+    in_order = hashes if (np.diff(ids) > 0).all() else [hashes[number] for number in order]
+    content = hashlib.sha256("".join(in_order).encode()).hexdigest() if any(hashes) else ""
+    return Documents(ids[order], measure.scale * np.array(values, np.float64)[order], content)
 
 
 def read_scores(
@@ -157,7 +148,7 @@ def read_scores(
         ResultsError: samples are malformed, or lack a value.
     """
     values: dict[tuple[str, str], Documents] = {}
-    clusters: dict[str, numpy.ndarray] = {}
+    clusters: dict[tuple[str, str], numpy.ndarray] = {}
     baselines: dict[str, Baseline] = {}
     wanted = [
         (revision, column, cells)
@@ -172,8 +163,8 @@ def read_scores(
                 continue
             if column.task not in baselines:
                 baselines[column.task] = read_baseline(cells[0]) if measure is SCORE else Baseline(None, None)
-                if (shared := read_clusters(cells[0], documents.ids)) is not None:
-                    clusters[column.task] = shared
+            if (shared := read_clusters(cells[0], documents.ids)) is not None:
+                clusters[revision, column.task] = shared
             values[revision, column.task] = documents
     return DocumentScores(MappingProxyType(values), MappingProxyType(clusters), MappingProxyType(baselines))
 
@@ -221,7 +212,7 @@ def read_clusters(record: Record, ids: numpy.ndarray) -> numpy.ndarray | None:
     documents of the task share nothing that is known of."""
     import numpy as np
 
-    field = _SHARED.get(record.task)
+    field = SHARED.get(record.task)
     if field is None:
         return None
     numbers: dict[str, int] = {}
@@ -244,7 +235,7 @@ def read_baseline(record: Record) -> Baseline:
     right: list[int | None] = []
     for line in _lines(_path(record), _Answer):
         choices = len(line.filtered_resps)
-        if choices < 2 or line.acc is None:
+        if choices < 2 or line.acc not in (0, 1):
             return Baseline(None, None)
         chances.append(1 / choices)
         right.append(_right(line, choices))
@@ -288,7 +279,7 @@ def _choices_are_labels(path: Path) -> bool:
         shared = _shared_length(texts)
         labels = tuple(text[shared:] for text in texts)
         first = first or labels
-        if labels != first:
+        if labels != first or len(set(labels)) < len(labels) or not labels:
             return False
     return first is not None
 
@@ -296,6 +287,8 @@ def _choices_are_labels(path: Path) -> bool:
 def _continuations(arguments: Any) -> list[str]:
     """The text of each choice: lm-eval writes lists, or since 0.4.3 mappings of `gen_args_0` to `arg_0`, `arg_1`."""
     given = list(arguments.values()) if isinstance(arguments, dict) else arguments
+    if not isinstance(given, list):
+        return []
     pairs = [list(one.values()) if isinstance(one, dict) else one for one in given]
     return [str(pair[1]) if isinstance(pair, list) and len(pair) > 1 else "" for pair in pairs]
 

@@ -61,6 +61,21 @@ def measure_named(name: str) -> Measure:
     raise UnknownNameError("measure", name, [measure.name for measure in MEASURES])
 
 
+SHARED = MappingProxyType(
+    {
+        "multirc": "paragraph",
+        "race": "article",
+        "social_iqa": "context",
+        "boolq": "passage",
+        "record": "passage",
+        "squadv2": "context",
+        "drop": "passage",
+    }
+)
+"""By task, the field of a document that several documents share, so that they are no independent draws: their standard
+error takes samples."""
+
+
 class Counted(NamedTuple):
     """How much of a run is evaluated."""
 
@@ -99,7 +114,7 @@ class Score:
     """Standard error over documents, in the unit of the value; None where it is not known."""
     stderr_is_bound: bool = False
     """Whether it is the most that it can be, since without samples nobody knows how the shot counts, which share their
-    documents, go together."""
+    documents, go together. (Of tasks whose documents share a passage, nothing is known without samples.)"""
 
     @property
     def complete(self) -> bool:
@@ -183,7 +198,7 @@ def score(
     value = measure.scale * math.fsum(measure.figures(record)[metric] for record in used) / present
     stderrs = [measure.stderr(record, metric) for record in used]
     known = [stderr for stderr in stderrs if stderr is not None]
-    bound = math.fsum(known) / present if len(known) == present else None
+    bound = math.fsum(known) / present if len(known) == present and task not in SHARED else None
     return Score(value, present, expected, missing, metric, bound, stderr_is_bound=present > 1)
 
 
@@ -191,17 +206,20 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
     """The cells of one revision that a score is made of, in the order of the shot counts, as far as they are there.
 
     Raises:
-        ResultsError: two cells have the same shot count, as with different seeds of the shots; names both files.
+        ResultsError: two cells have the same shot count, as with different seeds of the shots or dtypes; names both
+            files.
     """
     by_shots: dict[object, AnyRecord] = {}
     for record in records:
         if record.task == task and record.limit is None and record.num_fewshot in num_fewshot:
             other = by_shots.setdefault(record.num_fewshot, record)
             if other is not record:
+                fields = ("fewshot_seed", "dtype", "prompting")
+                differ = [field for field in fields if getattr(other, field) != getattr(record, field)]
+                said = " and ".join(f"{name} {getattr(other, name)} and {getattr(record, name)}" for name in differ)
                 raise ResultsError(
-                    f"{other.path} and {record.path} both hold {record.name}, with the seeds {other.fewshot_seed} and "
-                    f"{record.fewshot_seed} of the shots",
-                    hint="give the results of one seed of the shots",
+                    f"{other.path} and {record.path} both hold {record.name}, with {said}: they do not mix",
+                    hint="give the results of one kind, or put the others elsewhere",
                     paths=(other.path, record.path),
                 )
     return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
@@ -299,6 +317,8 @@ _SAME = {
     "task_version": "versions {} of the task do not mix",
     "harness": "lm-eval {} do not mix",
     "dataset": "data {} do not mix",
+    "documents": "{} documents do not mix",
+    "prompting": "prompts with {} do not mix",
     "fewshot_seed": "seeds {} of the shots do not mix",
 }
 

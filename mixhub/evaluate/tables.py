@@ -342,7 +342,8 @@ def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure
         return
     reasons = {
         f"have no {'acc_norm or acc' if measure is SCORE else measure.name}": sum(not measure.metric(c) for c in cells),
-        "were cut short by a limit": sum(cell.limit is not None for cell in cells),
+        "were cut short by a limit": sum(cell.limit not in (None, UNKNOWN) for cell in cells),
+        "may have been cut short by a limit, which is not known": sum(cell.limit == UNKNOWN for cell in cells),
         "have an unknown number of shots": sum(cell.num_fewshot == UNKNOWN for cell in cells),
     }
     said = "; ".join(f"{count} {reason}" for reason, count in reasons.items() if count) or "none is of the suite"
@@ -407,11 +408,12 @@ def measured_table(
     notes += [f"measured again later, so not used: {_files(evidence)}"] if evidence.superseded else []
     notes += _unknown(records)
     notes += _outside(rows) if measure.scale == 100 else ()
-    headings = [*(column.task for column in columns), AVERAGE]
-    by_task = {task: [r for own in records.values() for r in own if r.task == task] for task in headings[:-1]}
-    over = {
-        task: _over_seeds(kind, [row.scores[task] for row in rows], column_reason(by_task[task])) for task in by_task
-    }
+    over = {}
+    twins = _same_weights(records)
+    for column in columns:
+        cells = [record for own in records.values() for record in own if record.task == column.task]
+        reason = twins or column_reason(cells, measure) or _other_documents(column.task, records, documents)
+        over[column.task] = _over_seeds(kind, [row.scores[column.task] for row in rows], reason)
     reason = next((found.reason for found in over.values() if found.reason), "")
     over[AVERAGE] = _over_seeds(kind, [row.average for row in rows], reason)
     return ScoreTable(
@@ -436,19 +438,28 @@ def published_scores(evidence: Evidence, wanted: Wanted | None = None) -> ScoreT
 
     Raises:
         ResultsError: a suite is wanted, and the table lacks columns of it; names file and columns.
+        UsageError: another measure than the score is wanted, or single shot counts.
+        UnknownNameError: a task is wanted that it does not have.
     """
     printed = evidence.published
     if printed is None:
         return None
-    if wanted is not None and wanted.suite is not None:
+    wanted = wanted or Wanted()
+    if wanted.measure is not SCORE or wanted.num_fewshot is not None:
+        what = wanted.measure.name if wanted.measure is not SCORE else "single shot counts"
+        raise UsageError(
+            f"{evidence.name}: its published scores say nothing of {what}", hint="measure it: mixhub evaluate"
+        )
+    if wanted.suite is not None:
         require_columns(printed, wanted.suite.tasks)
-    kind = "seed" if wanted is not None and wanted.rows_are_seeds else evidence.kind
-    columns = [Column(c.task.name if c.task else c.title, c.title, ()) for c in printed.columns]
+    kind = "seed" if wanted.rows_are_seeds else evidence.kind
+    columns = _only([Column(c.task.name if c.task else c.title, c.title, ()) for c in printed.columns], wanted)
     rows = []
     for row in printed.rows:
         figures = {column.task: row.figures.get(column.title) for column in columns}
         scores = {task: _printed(found.value if found else None) for task, found in figures.items()}
-        whole = _printed(row.average.value if row.average else None)
+        is_whole = row.average is not None and len(columns) == len(printed.columns)
+        whole = _printed(row.average.value if row.average and is_whole else None)
         rows.append(ScoreRow(row.label, MappingProxyType(scores), whole))
     over = {column.task: _over_seeds(kind, [row.scores[column.task] for row in rows], "") for column in columns}
     over[AVERAGE] = _over_seeds(kind, [row.average for row in rows], "")
@@ -491,7 +502,7 @@ def _with_stderrs(row: ScoreRow, records: Sequence[Record], documents: DocumentS
     for task, found in row.scores.items():
         own = documents.values.get((row.revision, task))
         if own is not None and found.complete:
-            stderr = clustered_stderr(own.values, documents.clusters.get(task))
+            stderr = clustered_stderr(own.values, documents.clusters.get((row.revision, task)))
             found = replace(found, stderr=stderr, stderr_is_bound=False)
         scores[task] = found
     whole = average(list(scores.values()), records, allow_incomplete=allow)
@@ -511,15 +522,31 @@ def _over_seeds(kind: str, scores: Sequence[Score], reason: str) -> OverSeeds:
     return OverSeeds(spread(values), t_interval(values))
 
 
-def column_reason(records: Sequence[Record]) -> str:
-    """Why the cells of one task over all revisions make no mean; empty where they do."""
+def column_reason(records: Sequence[Record], measure: Measure) -> str:
+    """Why the cells of one task over several revisions make no mean; empty where they do."""
     by_shots: dict[object, list[Record]] = {}
     for record in records:
         by_shots.setdefault(record.num_fewshot, []).append(record)
-    dtypes = sorted({record.dtype for record in records} - {UNKNOWN})
-    if len(dtypes) > 1:
-        return f"{' and '.join(dtypes)} do not mix"
+    for values in ({record.dtype for record in records} - {UNKNOWN}, {measure.metric(record) for record in records}):
+        if len(values) > 1:
+            return f"{' and '.join(sorted(map(str, values)))} do not mix"
     return next(filter(None, (disagreement(group) for group in by_shots.values())), "")
+
+
+def _other_documents(task: str, records: Mapping[str, object], documents: DocumentScores) -> str:
+    """Whether the samples of different revisions show different documents, which only they tell without a hash."""
+    seen = {found.content for revision in records if (found := documents.values.get((revision, task)))} - {""}
+    return "different documents do not mix" if len(seen) > 1 else ""
+
+
+def _same_weights(records: Mapping[str, Sequence[Record]]) -> str:
+    """Which two rows are the same model under two names, so that they are no two seeds."""
+    first: dict[str, str] = {}
+    for revision, own in records.items():
+        for weights in {record.weights_sha256 for record in own} - {UNKNOWN}:
+            if first.setdefault(weights, revision) != revision:
+                return f"{first[weights]} and {revision} have the same weights"
+    return ""
 
 
 def _measurable(

@@ -442,6 +442,7 @@ def record(task="copa", right=65, of=100, **given):
         "task_version": "1.0",
         "task_hash": UNKNOWN,
         "dataset": UNKNOWN,
+        "prompting": UNKNOWN,
         "weights_sha256": UNKNOWN,
         "dtype": "float32",
         "device": "cpu",
