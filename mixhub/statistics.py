@@ -554,12 +554,13 @@ def decision_accuracy(a: Sequence[float], b: Sequence[float], confidence: float 
 
 
 def seed_agreement(groups: Sequence[Sequence[float]]) -> float | None:
-    """The decision accuracy that seed noise lets one seed reach: no cheaper measurement can be asked for more.
+    """How often one seed of each mixture ranks two mixtures as the mean of their other seeds does.
 
     Ranks mixtures by one seed of each, and by the mean of each one's other seeds; the mean of both rankings' decision
     accuracy over every choice of the seeds. Since a pair of mixtures only knows its own two seeds, that is the mean
     over pairs of mixtures of the share of their S_i S_j choices in which both means order the pair alike (ties one
-    half). The other seeds are noisy too, so agreement with the truth is a little higher.
+    half). The other seeds are noisy too, so one
+    seed agrees with the truth more often than that.
 
     Args:
         groups: one sequence per mixture, of one figure of each seed.

@@ -152,8 +152,8 @@ class Survey:
     agreements: tuple[Agreeing, ...]
     """Between shot counts, and with the families that were named against these."""
     seeds: float | None
-    """How often one seed of each mixture ranks two mixtures as the mean of the others does: what seeds allow anything
-    to reach. None where a mixture has one seed."""
+    """How often one seed of each mixture ranks two mixtures as the mean of its other seeds does: what seeds alone make
+    of a ranking. None where a mixture has one seed."""
     signals: tuple[Signal, ...]
     """The average, then the tasks."""
     pairs: tuple[Contrast, ...]

@@ -96,6 +96,17 @@ def test_the_tasks_of_a_comparison_stand_under_their_headings(mixhub, tmp_path):
     assert (shown["p"], shown["p (Holm)"]) == (f"{piqa['welch_p']:.2g}", f"{piqa['p_holm']:.2g}")
 
 
+def test_seeds_without_spread_give_no_verdict(mixhub, tmp_path):
+    for name, value in (("a", 75), ("b", 50)):
+        for seed in (1, 2):
+            values = [1] * value + [0] * (100 - value)
+            write_results(tmp_path / name, {"piqa": values}, revision=f"seed-{seed}", model=f"org/{name}")
+    said = ran(mixhub("results", "--compare", "a", "b"))
+    assert "what can be detected: nothing" in said
+    assert "no verdict" in said
+    assert "is better" not in said
+
+
 def test_two_folders_of_a_model_of_one_name_are_told_apart(mixhub, tmp_path):
     for name in "ab":
         write_family(tmp_path / name, accuracy=0.5, key=ord(name))
@@ -136,6 +147,7 @@ def test_several_families_in_every_form(mixhub, tmp_path, form):
         (["human-1b", "a", "--compare"], "human-1b was not measured here"),
         (["human-1b", "--against", "a"], "--against goes with --compare"),
         (["a", "--published"], "no scores were published"),
+        (["human-1b", "--num-fewshot", "0"], "its published scores say nothing of single shot counts"),
         (["a", "--tasks", ","], "--tasks = ',': names nothing"),
         (["a", "--tasks", "sciq"], "unknown task 'sciq'"),
         (["a", "--num-fewshot", "4-2"], "--num-fewshot = '4-2'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,6 +255,45 @@ def test_what_is_not_whole_is_not_ranked(several, tmp_path: Path):
     write_results(tmp_path / "x", {"copa": [0, 1] * 150}, model="org/x", revision="seed-2")
     with pytest.raises(ResultsError, match=r"org/x seed-1: its average is not whole"):
         survey(tables(*several[:2], tmp_path / "x"))
+
+
+def test_what_was_measured_differently_is_not_ranked(several, tmp_path: Path):
+    shutil.copytree(several[0], tmp_path / "low")
+    for path in (tmp_path / "low").rglob("results_*.json"):
+        path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
+    with pytest.raises(ResultsError, match="are not ranked together: PIQA: bfloat16 and float32 do not mix"):
+        survey(tables(tmp_path / "low", *several[1:]))
+    one, other = (
+        published(f"seed,PIQA,{task},Average\n1,60,50,55\n2,61,52,56.5\n", tmp_path / f"{task}.csv")
+        for task in ("COPA", "SciQ")
+    )
+    with pytest.raises(ResultsError, match="the averages are of different tasks"):
+        survey([one, one, other])
+
+
+def test_different_shot_counts_are_not_compared(several):
+    (a,), (b,) = tables(several[0], num_fewshot=(0, 5)), tables(several[1], num_fewshot=(0,))
+    assert compare(a, b).primary.reason == "PIQA: different shot counts do not mix"
+
+
+def test_several_families_over_indices_are_matched_by_position_and_revision():
+    draws = np.random.default_rng(1)
+    a, b = draws.normal(50, 2, 8).tolist(), draws.normal(50, 2, 8).tolist()
+    small = [indexed("small-a", a), indexed("small-b", b)]
+    large = [indexed("large-a", a), indexed("large-b", b)]
+    (agreeing,) = survey(small, against=large).agreements
+    assert (agreeing.agreement.accuracy, agreeing.agreement.pairs) == (1.0, 120)
+    assert survey(small, against=large[::-1]).agreements[0].agreement.accuracy < 1
+
+
+def test_seeds_without_spread_detect_nothing(tmp_path: Path):
+    for name, value in (("a", 75), ("b", 50)):
+        for seed in (1, 2):
+            values = [1] * value + [0] * (100 - value)
+            write_results(tmp_path / name, {"piqa": values}, revision=f"seed-{seed}", model=f"org/{name}")
+    found = compare(*tables(tmp_path / "a", tmp_path / "b"))
+    assert found.primary.difference == 25
+    assert found.primary.detectable is None
 
 
 def test_one_mixture_is_no_survey(several):

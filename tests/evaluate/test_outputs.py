@@ -166,6 +166,8 @@ def test_a_seed_in_the_name_of_a_model_is_its_revision(tmp_path: Path, model, re
         ('{"results": {"piqa": {"acc,none": "0.5"}}, "config": {}, "versions": {}}', r"piqa\.acc,none = 0\.5"),
         ('{"results": {"piqa": {"acc,none": NaN}}, "config": {}, "versions": {}}', "must be a finite number"),
         ('{"results": {"piqa": {"acc": Infinity}}, "config": {}, "versions": {}}', "must be a finite number"),
+        ('{"results": {"piqa": {"acc": 1' + "0" * 400 + '}}, "config": {}, "versions": {}}', "must be a finite number"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
         ('{"results": {"piqa": {"alias": "x"}}, "config": {}, "versions": {}}', "has no metric"),
     ],
 )
@@ -176,6 +178,34 @@ def test_what_is_no_whole_results_file_is_refused_by_name(tmp_path: Path, text: 
         with pytest.raises(ResultsError, match=message) as caught:
             read_outputs([given])
         assert "results_x.json" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "changes", [{"groups": 5}, {"groups": [["a"]]}, {"group_subtasks": 3}, {"date": "soon"}, {"date": float("nan")}]
+)
+def test_what_is_odd_beside_the_figures_is_unknown(tmp_path: Path, changes):
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes=changes)
+    renamed = path.rename(path.with_name("results_2026-13-45T99-99-99.json"))
+    (record,) = read_outputs([renamed]).records
+    assert record.metrics == {"acc": 0.5}
+    assert (record.date is None) == ("date" in changes)
+
+
+@pytest.mark.parametrize("argument", ["peft", "delta", "subfolder", "gguf_file"])
+def test_an_adapter_makes_another_model(tmp_path: Path, argument: str):
+    for number, name in enumerate(("one", "two")):
+        given = {"model": "hf", "model_args": f"pretrained=org/base,{argument}=out/{name}", "model_sha": "ab" * 20}
+        write_results(tmp_path, {"piqa": [0, number]}, date=DATE + number, changes={"config": given})
+    found = read_outputs([tmp_path])
+    assert {record.model for record in found.records} == {"org/base with out/one", "org/base with out/two"}
+    assert {record.weights_sha256 for record in found.records} == {"unknown"}, "the commit is the base's"
+    assert found.superseded == ()
+
+
+def test_quantised_weights_are_another_dtype(tmp_path: Path):
+    arguments = {"pretrained": "org/base", "dtype": "float16", "load_in_4bit": True}
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes={"config": {"model": "hf", "model_args": arguments}})
+    assert read_outputs([path]).records[0].dtype == "float16 4bit"
 
 
 def test_nothing_to_read(tmp_path: Path):

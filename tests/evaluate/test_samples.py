@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def test_other_filters_repeat_documents_and_do_not_count(tmp_path: Path):
         (lambda lines: [line.replace('"acc":', '"accuracy":') for line in lines], "no sample has acc"),
         (lambda lines: [line.replace('"acc": 1.0', '"acc": "yes"') for line in lines], "not a sample of lm-eval"),
         (lambda lines: [], "no sample has acc"),
+        (lambda lines: [lines[0].replace('"doc_id": 0', '"doc_id": 9223372036854775808')], "not a sample of lm-eval"),
     ],
 )
 def test_samples_that_are_not_whole_are_refused_by_name(tmp_path: Path, change, message):
@@ -104,6 +106,33 @@ def test_choices_that_are_no_labels_have_chance_only(tmp_path: Path):
     found = read_baseline(record(tmp_path, [1, 0, 1, 1], documents={"qqp": documents}))
     assert found.chance == pytest.approx(100 * (1 / 2 + 1 / 3) / 2)
     assert found.constant is None, "the first of three is no answer"
+
+
+def test_choices_that_read_alike_are_no_labels(tmp_path: Path):
+    documents = [{"label": number % 2, "choices": [" same end", " same end"]} for number in range(6)]
+    found = read_baseline(record(tmp_path, [1, 0, 1, 1, 0, 0], documents={"qqp": documents}))
+    assert (found.chance, found.constant) == (50, None)
+
+
+def test_answers_that_count_in_parts_have_no_baseline(tmp_path: Path):
+    found = read_baseline(record(tmp_path, [1, 0.25, 0.5, 0]))
+    assert (found.chance, found.constant) == (None, None)
+
+
+def test_the_same_documents_in_another_order_are_the_same(tmp_path: Path):
+    found = record(tmp_path, [1, 0, 0, 1])
+    before = read_documents(found, "acc").content
+    assert before
+    assert read_documents(rewritten(found, lambda lines: lines[::-1]), "acc").content == before
+
+
+@pytest.mark.parametrize("arguments", ["null", "5", '"text"', "[]"])
+def test_samples_without_arguments_have_no_constant_answer(tmp_path: Path, arguments: str):
+    found = rewritten(
+        record(tmp_path, [1, 0]),
+        lambda lines: [re.sub(r'"arguments": \{.*?\}\}', f'"arguments": {arguments}', line) for line in lines],
+    )
+    assert read_baseline(found).constant is None
 
 
 def test_tasks_without_choices_have_no_chance(measured: Place):

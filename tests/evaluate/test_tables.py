@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -19,6 +20,7 @@ from mixhub.evaluate.tables import AVERAGE, ScoreTable, Wanted, measured_tables,
 from mixhub.statistics import clustered_stderr
 from tests.evaluate.written import DATE, write_results
 
+SAME_WEIGHTS = hashlib.sha256(b"org/model seed-1").hexdigest()[:40]
 PUBLISHED_MEANS = {
     "PIQA": (65.54, 0.68), "LAMBADA": (28.29, 1.46), "MultiRC": (52.94, 1.38), "LogiQA": (25.66, 0.77),
     "SocialIQA": (33.78, 0.42), "Winogrande": (52.03, 0.97), "RACE": (29.50, 0.52), "OpenBookQA": (28.48, 0.39),
@@ -142,6 +144,21 @@ def test_an_incomplete_mean_is_marked_when_it_is_asked_for(tmp_path: Path):
         ({"lm_eval_version": "0.4.12", "task_hashes": {}}, "lm-eval 0.4.12 and 0.4.13 do not mix"),
         ({"task_hashes": {"piqa": "0" * 64}}, "different documents or prompts do not mix"),
         ({"configs": {"piqa": {"dataset_path": "else"}}, "task_hashes": {}}, "data else and org/piqa do not mix"),
+        (
+            {"n-samples": {"piqa": {"original": 60, "effective": 60}}, "task_hashes": {}},
+            "40 and 60 documents do not mix",
+        ),
+        (
+            {
+                "system_instruction_sha": "ab" * 32,
+                "chat_template_sha": None,
+                "fewshot_as_multiturn": None,
+                "task_hashes": {},
+            },
+            "prompts with plain and system_instruction abababab do not mix",
+        ),
+        ({"results": {"piqa": {"acc_norm,none": 0.5}}}, "acc and acc_norm do not mix"),
+        ({"config": {"model_sha": SAME_WEIGHTS}}, "seed-1 and seed-3 have the same weights"),
     ],
 )
 def test_seeds_that_were_measured_differently_have_no_mean(tmp_path: Path, changes, reason):
@@ -156,6 +173,38 @@ def test_seeds_that_were_measured_differently_have_no_mean(tmp_path: Path, chang
     assert found.over_seeds["piqa"].reason == reason
     assert found.over_seeds[AVERAGE].reason == reason
     assert found.over_seeds["piqa"].spread is None
+
+
+def test_samples_of_different_documents_have_no_mean_even_without_hashes_in_the_results(tmp_path: Path):
+    for seed, word in ((1, "one"), (2, "other")):
+        write_results(
+            tmp_path,
+            {"piqa": [0, 1] * 20},
+            revision=f"seed-{seed}",
+            documents={"piqa": [{"question": f"{word} {number}"} for number in range(40)]},
+            changes={"task_hashes": {}},
+        )
+    assert table(tmp_path).over_seeds["piqa"].reason == "different documents do not mix"
+    assert table(tmp_path, samples=False).over_seeds["piqa"].reason == "", "nothing tells"
+
+
+def test_the_same_cell_in_two_dtypes_is_refused(tmp_path: Path):
+    write_results(tmp_path, {"piqa": [0, 1]})
+    path = write_results(tmp_path, {"piqa": [1, 1]}, date=DATE + 9)
+    path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
+    with pytest.raises(ResultsError, match="with dtype float32 and bfloat16: they do not mix"):
+        table(tmp_path)
+
+
+def test_passages_are_those_of_each_revision(tmp_path: Path):
+    values = [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]
+    for seed, length in ((1, 1), (2, 4)):
+        documents = [{"paragraph": f"{seed} {number // length}"} for number in range(12)]
+        write_results(tmp_path, {"multirc": values}, revision=f"seed-{seed}", documents={"multirc": documents})
+    alone, shared = (row.scores["multirc"].stderr for row in table(tmp_path).rows)
+    assert shared > 1.5 * alone
+    bound = table(tmp_path, samples=False).rows[0].scores["multirc"]
+    assert bound.stderr is None, "without samples nobody knows which documents go together"
 
 
 def test_another_version_with_the_same_documents_and_prompts_mixes(tmp_path: Path):
@@ -186,7 +235,7 @@ def test_two_seeds_of_the_shots_are_refused(tmp_path: Path):
     write_results(tmp_path, {"piqa": [0, 1]})
     path = write_results(tmp_path, {"piqa": [1, 1]}, date=DATE + 9)
     path.write_text(path.read_text().replace('"fewshot_seed": 1234', '"fewshot_seed": 7'))
-    with pytest.raises(ResultsError, match=r"with the seeds (1234 and 7|7 and 1234) of the shots"):
+    with pytest.raises(ResultsError, match="with fewshot_seed 1234 and 7: they do not mix"):
         table(tmp_path)
 
 
@@ -272,6 +321,15 @@ def test_the_frames_of_a_folder(tmp_path: Path):
     figures = mixhub.results(tmp_path, frame="figures")
     assert len(figures) == 9
     assert (figures["present"] == figures["expected"]).all()
+
+
+def test_published_scores_are_scores_and_nothing_else():
+    with pytest.raises(UsageError, match="its published scores say nothing of bits_per_byte"):
+        mixhub.results("human-1b", measure="bits_per_byte")
+    found = published_scores(family_evidence(catalog.get("human-1b"), None), Wanted(tasks=("piqa", "copa")))
+    assert found is not None
+    assert [column.task for column in found.columns] == ["piqa", "copa"]
+    assert found.rows[0].average.value is None, "what is printed is the average of thirteen"
 
 
 def test_names_that_nothing_answers_to():

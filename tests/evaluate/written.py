@@ -75,6 +75,7 @@ def write_results(
         "date": date,
         "task_hashes": hashes if samples else {},
         "lm_eval_version": "0.4.13",
+        **dict.fromkeys(("system_instruction_sha", "fewshot_as_multiturn", "chat_template_sha")),
         "transformers_version": "5.23.0",
         "total_evaluation_time_seconds": "12.5",
         **(changes or {}),
