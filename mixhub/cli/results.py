@@ -215,9 +215,11 @@ def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
 
     frames = []
     for table in tables:
-        frame = table.frame().reset_index(allow_duplicates=True)
-        frame.insert(0, "standing", table.standing, allow_duplicates=True)
-        frame.insert(0, "name", table.name, allow_duplicates=True)
+        frame = table.frame()
+        taken = {name: f"{name} (column)" for name in ("name", "standing", "revision") if name in frame.columns}
+        frame = frame.rename(columns=taken).reset_index()
+        frame.insert(0, "standing", table.standing)
+        frame.insert(0, "name", table.name)
         frame.attrs = {}
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)

@@ -47,6 +47,14 @@ def test_csv_and_json_hold_every_figure(mixhub, tmp_path):
     assert {one["task"]: one["chance"] for one in table["over_seeds"]}["piqa"] == 50
 
 
+def test_csv_of_a_table_with_a_column_of_our_names(mixhub, tmp_path):
+    (tmp_path / "one.csv").write_text("seed,PIQA,COPA,name,Average\n1,65.00,66.00,1.00,65.50\n")
+    (tmp_path / "two.csv").write_text("seed,PIQA,COPA,Average\n1,65.00,66.00,65.50\n")
+    lines = list(csv.DictReader(io.StringIO(ran(mixhub("results", "one.csv", "two.csv", "--format", "csv")))))
+    assert [line["name"] for line in lines] == ["one.csv", "two.csv"]
+    assert [line["name (column)"] for line in lines] == ["1.0", ""]
+
+
 def test_what_is_missing_is_said_and_shown_only_when_asked(mixhub, tmp_path):
     write_family(tmp_path / "out", accuracy=0.5, seeds=2, shots=(0, 5))
     write_results(tmp_path / "out", {"piqa": [1] * 300}, revision="seed-3", model="org/out")
