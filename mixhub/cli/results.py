@@ -106,6 +106,8 @@ def results(
         raise UsageError("--against goes with --compare", hint="mixhub results --compare A B --against C,D")
     if compare and allow_incomplete:
         raise UsageError("--allow-incomplete does not go with --compare: what is not whole is not compared")
+    if form is Format.CSV and allow_incomplete:
+        raise UsageError("--allow-incomplete: a CSV cannot mark what is not whole", hint="--format json, or table")
     own, others = _sources(sources, place), names("--against", against) if against else []
     if compare and len({*own, *others}) < len([*own, *others]):
         raise UsageError(f"{', '.join([*own, *others])}: each must stand once", hint="name two families or more")
@@ -414,11 +416,12 @@ def _primary_lines(found: Comparison) -> Iterator[str]:
 def _verdict(found: Comparison, interval: Interval) -> str:
     if found.primary.detectable is None:
         return "no verdict: seeds without any spread tell nothing of other seeds"
+    by = "the interval over seeds" + (" and documents" if found.primary.two_level else "")
     if interval.low <= 0 <= interval.high:
-        return f"the interval holds 0: these seeds do not tell {found.a.name} and {found.b.name} apart"
+        return f"{by} holds 0: these seeds do not tell {found.a.name} and {found.b.name} apart"
     higher = interval.low > 0
     better = found.a if higher == found.a.measure.higher_is_better else found.b
-    return f"{better.name} is better"
+    return f"{by} does not hold 0: {better.name} is better"
 
 
 def _contrast_row(table: ScoreTable, contrast: Contrast) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Literal
 from mixhub.errors import ResultsError
 from mixhub.evaluate.audit import BINOMIAL, INDEPENDENT, LEVEL, RELATIVE, Audit, Finding, Kind, accuracy_stderr, listed
 from mixhub.evaluate.records import Record
-from mixhub.evaluate.samples import read_documents
+from mixhub.evaluate.samples import ROUNDING, read_documents
 from mixhub.family import Task
 from mixhub.lineage import UNKNOWN
 
@@ -25,8 +25,6 @@ _NEVER = 1e-6
 """What stands for the chance that they are."""
 _FULL_DIGITS = 8
 """A cell whose figures all have fewer digits than these was rounded when it was written."""
-_SAMPLES = 1e-9
-"""Largest difference between a metric and the mean of its samples."""
 
 
 def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
@@ -301,7 +299,7 @@ def _samples_findings(cell: _Cell) -> Iterator[Finding]:
             yield cell.finding("samples", f"{record.samples}: holds {found:,} documents, of {record.documents:,}")
             return
         mean = math.fsum(documents.values) / 100 / found
-        if abs(mean - record.metrics[metric]) > _SAMPLES + cell.leeway:
+        if abs(mean - record.metrics[metric]) > ROUNDING + cell.leeway:
             says = f"the result says {record.metrics[metric]:.9g}"
             yield cell.finding("samples", f"{record.samples}: the mean of {metric} is {mean:.9g}, and {says}")
 

@@ -83,7 +83,7 @@ class Contrast:
 
     @property
     def interval(self) -> Interval | None:
-        """The widest statement that there is: over seeds and documents, else over seeds."""
+        """What decides: over seeds and documents, else over seeds."""
         found = self.two_level or self.welch
         return Interval(found.low, found.high) if found else None
 
@@ -409,7 +409,7 @@ def _contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Se
     whole = len(x) == len(a.rows) > 0 and len(y) == len(b.rows) > 0
     reason = "" if whole else f"{len(x)} of {len(a.rows)} and {len(y)} of {len(b.rows)} seeds are whole"
     reason = reason or _different((a, b), columns) or (_other_tasks((a, b)) if column == AVERAGE else "")
-    spreads = own.spread or (spread(x) if x else None), other.spread or (spread(y) if y else None)
+    spreads = own.spread or _lone(x), other.spread or _lone(y)
     if reason:
         return Contrast(column, title, *spreads, reason)
     paired = [found for found in (_paired(a, b, one.task) for one in columns) if found is not None]
@@ -425,6 +425,11 @@ def _contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Se
         two_level=two_level(paired) if has_documents else None,
         these_checkpoints=documents_only(paired) if has_documents else None,
     )
+
+
+def _lone(values: Sequence[float]) -> Spread | None:
+    """What stands for the spread of a single seed."""
+    return spread(values) if len(values) == 1 else None
 
 
 def _detectable(a: Spread | None, b: Spread | None) -> float | None:
@@ -472,6 +477,8 @@ def _aligned(tables: Sequence[ScoreTable], task: str) -> list[numpy.ndarray] | N
     if not everything or len(everything) < sum(len(table.rows) for table in tables):
         return None
     first = everything[0]
+    if not first.content:  # what is not known cannot be known to be the same
+        return None
     if any(one.content != first.content or not np.array_equal(one.ids, first.ids) for one in everything):
         return None
     return [np.stack([documents.values for documents in rows]) for rows in found]

@@ -73,13 +73,21 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
     """The cells that a workspace has of a family's runs, and the family's published scores.
 
     Raises:
-        ResultsError: a cell is malformed, or cells of one run were made with different weights; names the files.
+        ResultsError: a cell is malformed or of another run, or cells of one run were made with different weights;
+            names the files.
     """
     records: dict[str, tuple[Record, ...]] = {}
     notes = []
     for run in family.runs() if workspace is not None else ():
         assert workspace is not None
         cells = read_cells(workspace.results(run))
+        for cell in cells:
+            if (cell.model, cell.revision) != (run.family, run.revision):
+                raise ResultsError(
+                    f"{cell.path}: is a cell of {cell.model} {cell.revision}, in the folder of {run.revision}",
+                    hint="put it where it belongs, or delete it",
+                    path=cell.path,
+                )
         if cells:
             records[run.revision] = tuple(cells)
             notes += _weights_note(workspace, family, run, cells[0].weights_sha256)

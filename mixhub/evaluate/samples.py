@@ -14,6 +14,7 @@ import msgspec
 from mixhub.errors import ResultsError
 from mixhub.evaluate.records import Record
 from mixhub.evaluate.scores import SCORE, SHARED, Column, Measure, cells_of
+from mixhub.lineage import UNKNOWN
 from mixhub.progress import SILENT, Bar, Progress
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _FILTER = "none"
 """Only samples of this filter make `acc` and `acc_norm`; others repeat the same documents."""
-_ROUNDING = 1e-6
+ROUNDING = 1e-9
 """Largest difference between a metric and the mean of its samples, which sums in another order give."""
 _LABELLED = 200
 """So many documents tell whether the choices of a task are labels, the same in each document."""
@@ -185,7 +186,7 @@ def _mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Doc
         if metric is None:
             return None
         found = read_documents(cell, metric, measure)
-        _require_same_mean(cell, metric, found, measure)
+        _require_same(cell, metric, found, measure)
         if total is None:
             total = found
         elif found.content != total.content or found.ids.tolist() != total.ids.tolist():
@@ -196,15 +197,21 @@ def _mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Doc
     return Documents(total.ids, total.values / len(cells), total.content)
 
 
-def _require_same_mean(cell: Record, metric: str, found: Documents, measure: Measure) -> None:
+def _require_same(cell: Record, metric: str, found: Documents, measure: Measure) -> None:
     """Raises ResultsError when the samples beside a result are not those that it was made of."""
     says, mean = measure.scale * measure.figures(cell)[metric], float(found.values.mean())
-    if abs(mean - says) > _ROUNDING * measure.scale:
-        raise ResultsError(
-            f"{cell.samples}: the mean of its {metric} is {mean:.4f}, and {cell.path.name} says {says:.4f}",
-            hint="they do not belong together: measure the cell anew, or leave the samples out: --no-samples",
-            paths=(cell.samples, cell.path),
-        )
+    number = cell.documents if measure is SCORE else cell.measures.get(f"{metric}_documents", UNKNOWN)
+    if abs(mean - says) > ROUNDING * measure.scale:
+        what = f"the mean of its {metric} is {mean:.4f}, and {cell.path.name} says {says:.4f}"
+    elif number not in (UNKNOWN, len(found.ids)):
+        what = f"holds {metric} of {len(found.ids):,} documents, and {cell.path.name} says {number:,}"
+    else:
+        return
+    raise ResultsError(
+        f"{cell.samples}: {what}",
+        hint="they do not belong together: measure the cell anew, or leave the samples out: --no-samples",
+        paths=(cell.samples, cell.path),
+    )
 
 
 def read_clusters(record: Record, ids: numpy.ndarray) -> numpy.ndarray | None:

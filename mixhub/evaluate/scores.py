@@ -199,7 +199,8 @@ def score(
     stderrs = [measure.stderr(record, metric) for record in used]
     known = [stderr for stderr in stderrs if stderr is not None]
     bound = math.fsum(known) / present if len(known) == present and task not in SHARED else None
-    return Score(value, present, expected, missing, metric, bound, stderr_is_bound=present > 1)
+    is_bound = bound is not None and present > 1
+    return Score(value, present, expected, missing, metric, bound, stderr_is_bound=is_bound)
 
 
 def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
@@ -232,7 +233,7 @@ def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incompl
     """
     values = [found.value for found in scores if found.value is not None]
     present, expected = sum(found.complete for found in scores), len(scores)
-    missing = "" if present == expected else f"{present} of {expected} tasks"
+    missing = "" if present == expected else f"{present} of {expected} tasks" + (" whole" if allow_incomplete else "")
     dtypes = sorted({record.dtype for record in records} - {UNKNOWN})
     if not values or (missing and not allow_incomplete):
         return Score(None, present, expected, missing)
@@ -297,7 +298,7 @@ def disagreement(records: Sequence[Record]) -> str:
 
     What is unknown agrees with everything. Where two cells at the same shot count have the same hash of all documents,
     prompts and targets, versions and names of data make no difference between them; where the hashes differ, nothing
-    else can mend it.
+    else can mend it. Different tasks may have been measured with different versions: they are never compared.
     """
     found = _differ("dtype", records)
     if found:

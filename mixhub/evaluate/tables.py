@@ -408,6 +408,7 @@ def measured_table(
     notes += [f"measured again later, so not used: {_files(evidence)}"] if evidence.superseded else []
     notes += _unknown(records)
     notes += _outside(rows) if measure.scale == 100 else ()
+    notes += _partial(rows) if allow_incomplete else ()
     over = {}
     twins = _same_weights(records)
     for column in columns:
@@ -571,7 +572,17 @@ def _unknown(records: Mapping[str, Sequence[Record]]) -> list[str]:
         "prompts": sum(record.task_hash == UNKNOWN for record in everything),
     }
     named = [what if count == len(everything) else f"{what} of {count}" for what, count in counts.items() if count]
-    return [f"not known, so not compared, of {len(everything)} cells: {', '.join(named)}"] if named else []
+    notes = [f"not known, so not compared, of {len(everything)} cells: {', '.join(named)}"] if named else []
+    versions = sorted({record.harness for record in everything} - {UNKNOWN})
+    return [*notes, f"measured with lm-eval {' and '.join(versions)}"] if len(versions) > 1 else notes
+
+
+def _partial(rows: Sequence[ScoreRow]) -> Iterator[str]:
+    """The means that are not over all that they take."""
+    for row in rows:
+        scores = {**row.scores, AVERAGE: row.average}
+        if part := [f"{name} ({s.reason})" for name, s in scores.items() if s.value is not None and not s.complete]:
+            yield f"{row.revision}: means over what is there: {', '.join(part)}"
 
 
 def _files(evidence: Evidence) -> str:

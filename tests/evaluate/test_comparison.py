@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -269,6 +270,38 @@ def test_what_was_measured_differently_is_not_ranked(several, tmp_path: Path):
     )
     with pytest.raises(ResultsError, match="the averages are of different tasks"):
         survey([one, one, other])
+
+
+def rewrite_samples(folder: Path, change) -> Path:
+    for path in folder.rglob("samples_*.jsonl"):
+        path.write_text("".join(change(line) for line in path.read_text().splitlines(keepends=True)))
+    for path in folder.rglob("results_*.json"):
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps({**data, "task_hashes": {}}))
+    return folder
+
+
+def test_different_documents_are_not_compared_and_unknown_ones_not_paired(tmp_path: Path):
+    one = rewrite_samples(write_family(tmp_path / "a", accuracy=0.5), lambda line: line)
+    other = rewrite_samples(
+        write_family(tmp_path / "b", accuracy=0.6), lambda line: line.replace('"doc_hash": "', '"doc_hash": "0')
+    )
+    assert compare(*tables(one, other)).primary.reason == "PIQA: different documents do not mix"
+    for folder in (one, other):
+        rewrite_samples(folder, lambda line: line.replace('"doc_hash"', '"other_hash"'))
+    found = compare(*tables(one, other)).primary
+    assert found.welch is not None
+    assert (found.two_level, found.these_checkpoints) == (None, None)
+
+
+def test_a_refused_family_shows_no_spread(tmp_path: Path):
+    one, other = (write_family(tmp_path / name, accuracy=0.5) for name in "ab")
+    path = next(iter(sorted(one.rglob("results_*.json"))))
+    path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
+    found = compare(*tables(one, other))
+    assert found.primary.reason
+    assert found.primary.a is None
+    assert found.primary.b is not None
 
 
 def test_different_shot_counts_are_not_compared(several):

@@ -161,6 +161,29 @@ def test_samples_of_another_result_are_refused_by_name(tmp_path: Path):
         read_scores({"seed-1": [found]}, [column])
 
 
+def test_samples_that_were_cut_short_are_refused_though_their_mean_is_right(tmp_path: Path):
+    found = rewritten(record(tmp_path, [1, 0] * 10), lambda lines: lines[:4])
+    with pytest.raises(ResultsError, match=r"holds acc of 4 documents, and results_.*json says 20"):
+        read_scores({"seed-1": [found]}, [Column("qqp", "QQP", (0,))])
+
+
+def test_shot_counts_of_different_documents_have_no_common_score(tmp_path: Path):
+    zero = record(tmp_path, [1, 0, 1])
+    documents = [{"question": f"other {number}"} for number in range(3)]
+    five = record(tmp_path, [1, 0, 1], num_fewshot=5, documents={"qqp": documents})
+    assert not read_scores({"seed-1": [zero, five]}, [Column("qqp", "QQP", (0, 5))]).values
+
+
+def test_a_target_that_does_not_tell_is_told_by_the_answer(tmp_path: Path):
+    documents = [{"label": label} for label in (0, 1, 1)]
+    for values in ([1, 1, 1], [0, 0, 0]):
+        found = rewritten(
+            record(tmp_path / str(values[0]), values, documents={"qqp": documents}),
+            lambda lines: [re.sub(r'"target": "\d"', '"target": "the text"', line) for line in lines],
+        )
+        assert read_baseline(found).constant == pytest.approx(200 / 3)
+
+
 def test_our_measures_are_read_by_document(measured: Place):
     cells = [cell for cell in read_cells(measured.results) if cell.task == "demo_continuation"]
     for name in ("bits_per_byte", "answer_probability"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,8 @@ def test_an_incomplete_mean_is_marked_when_it_is_asked_for(tmp_path: Path):
     score = found.rows[-1].scores["piqa"]
     assert (score.value, score.complete, score.reason) == (100, False, "1 of 2 shot counts")
     average = found.rows[-1].average
-    assert (average.value, average.complete, average.reason) == (100, False, "0 of 2 tasks")
+    assert (average.value, average.complete, average.reason) == (100, False, "0 of 2 tasks whole")
+    assert "seed-3: means over what is there: piqa (1 of 2 shot counts), average (0 of 2 tasks whole)" in found.notes
     assert found.over_seeds["piqa"].spread is None, "no mean over seeds of different shots"
     frame = found.scores_frame().set_index(["revision", "task"])
     assert frame.loc[("seed-3", "piqa"), ["present", "expected"]].tolist() == [1, 2]
@@ -205,6 +207,20 @@ def test_passages_are_those_of_each_revision(tmp_path: Path):
     assert shared > 1.5 * alone
     bound = table(tmp_path, samples=False).rows[0].scores["multirc"]
     assert bound.stderr is None, "without samples nobody knows which documents go together"
+
+
+def test_versions_that_measured_different_tasks_are_said(tmp_path: Path):
+    write_results(tmp_path, {"piqa": [0, 1]})
+    write_results(tmp_path, {"copa": [0, 1]}, date=DATE + 1, changes={"lm_eval_version": "0.4.12"})
+    assert "measured with lm-eval 0.4.12 and 0.4.13" in table(tmp_path).notes
+
+
+def test_a_cell_in_the_folder_of_another_run_is_refused(workspace):
+    one, other = (workspace.results(run) for run in workspace.family().runs()[:2])
+    shutil.rmtree(other)
+    shutil.copytree(one, other)
+    with pytest.raises(ResultsError, match=r"is a cell of tiny seed-1, in the folder of seed-2"):
+        mixhub.results("tiny", workspace=workspace.root)
 
 
 def test_another_version_with_the_same_documents_and_prompts_mixes(tmp_path: Path):
