@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mixhub.errors import ResultsError, RunError
 from mixhub.evaluate.results import Cell, read_cells
 from mixhub.family import Family, Run
 from mixhub.lineage import UNKNOWN, Lineage, read_lineage
+from mixhub.metrics import read_metrics
 from mixhub.recipe import require_same_recipe
 from mixhub.workspace import RunFolder, Workspace
 
@@ -119,29 +118,9 @@ def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: 
 def _final_losses(metrics: Path, last_step: object) -> FinalLosses:
     training: float | None = None
     validation: Mapping[str, float] = {}
-    for line in _lines(metrics):
+    for line in read_metrics(metrics):
         if isinstance(last_step, int) and line["step"] > last_step:
             continue
         training = line.get("loss", training)
         validation = line.get("validation", validation)
     return FinalLosses(training, validation)
-
-
-def _lines(metrics: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last line that was not finished is passed over."""
-    if not metrics.is_file():
-        return []
-    lines = []
-    for number, text in enumerate(metrics.read_text(encoding="utf-8", errors="replace").split("\n")[:-1], start=1):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise RunError(
-                f"{metrics}:{number}: not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
-                hint="delete the line",
-                path=metrics,
-            ) from None
-        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
-            raise RunError(f"{metrics}:{number}: no step", hint="delete the line", path=metrics)
-        lines.append(line)
-    return lines

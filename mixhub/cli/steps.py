@@ -11,7 +11,6 @@ from mixhub.errors import WorkspaceError
 from mixhub.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mixhub.data.pack import Manifest
     from mixhub.endpoint import Endpoint
     from mixhub.evaluate.results import Cell
     from mixhub.evaluate.sources import Datasets
@@ -19,13 +18,15 @@ if TYPE_CHECKING:
     from mixhub.family import Family, Run
     from mixhub.hub.plan import Plan
     from mixhub.hub.push import Pushed
+    from mixhub.manifest import Manifest
     from mixhub.progress import Progress
 
 
 def pack_corpus(workspace: Workspace, family: Family, tokenizer: Path | None, progress: Progress) -> Manifest:
     """Packs the family's corpus; fetches its tokenizer first, where it has a repo and no folder is given."""
-    from mixhub.data.corpus import Corpus, required_domains
+    from mixhub.data.corpus import Corpus
     from mixhub.data.pack import pack
+    from mixhub.manifest import required_domains
 
     destination = workspace.tokens(family)
     Corpus.open(workspace.corpus(family)).require(required_domains(family))  # before anything is asked of a hub

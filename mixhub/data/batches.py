@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixhub.data.corpus import Split
 from mixhub.data.order import Order
-from mixhub.data.pack import check_shards, read_manifest
+from mixhub.data.pack import check_shards
 from mixhub.errors import CorpusError, RunError
 from mixhub.family import Training
+from mixhub.manifest import Split, read_manifest
 
 Tokens = npt.NDArray[np.int64]
 

@@ -7,13 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from mixhub.errors import CorpusError, nearest
-from mixhub.family import Family
-
-Split = Literal["train", "valid"]
-SPLITS: tuple[Split, ...] = ("train", "valid")
+from mixhub.manifest import SPLITS, Split
 
 _FILE = re.compile(r"(?P<domain>.+)-(?P<number>\d+)\.jsonl")
 
@@ -86,16 +83,6 @@ class Corpus:
     def size(self, split: Split, domain: str) -> int:
         """Bytes of a domain's files."""
         return sum(path.stat().st_size for path in self.files[split][domain])
-
-
-def required_domains(family: Family) -> dict[Split, list[str]]:
-    """Domains that a family samples in any of its mixtures, and those that it validates on; sorted, without prefix."""
-    mixtures = [family.mixture] if family.mixture is not None else list((family.mixtures or {}).values())
-    sampled = {key for mixture in mixtures for key in mixture.shares}
-    return {
-        "train": sorted(key.removeprefix(family.data.train_prefix) for key in sampled),
-        "valid": sorted(key.removeprefix(family.data.valid_prefix) for key in family.validation.shares),
-    }
 
 
 def _files(folder: Path) -> dict[str, tuple[Path, ...]]:

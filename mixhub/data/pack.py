@@ -8,121 +8,36 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from pydantic import Field
-
-from mixhub.data.corpus import SPLITS, Corpus, Row, Split, required_domains
+from mixhub.data.corpus import Corpus, Row
 from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, tokenizer_sha256
 from mixhub.errors import CorpusError
-from mixhub.family import Family, Tokenizer
-from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json
-from mixhub.lineage import Sha256, file_sha256
+from mixhub.family import Family
+from mixhub.files import clear_leftovers, locked, new_folder, write_json
+from mixhub.lineage import file_sha256
+from mixhub.manifest import (
+    MANIFEST_FILE,
+    SPLITS,
+    Manifest,
+    PackedDomain,
+    Shard,
+    SourceFile,
+    Split,
+    read_manifest,
+    required_domains,
+)
 from mixhub.progress import SILENT, Bar, Progress
-from mixhub.spec import FrozenList, FrozenMap, Spec
 
 if TYPE_CHECKING:
     import tokenizers
 
-MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
 SHARD_TOKENS = 64 * 2**20
 """Tokens of a shard, at most."""
 
 _BATCH_DOCUMENTS = 1024
 _BATCH_BYTES = 4 * 2**20
-
-Count = Annotated[int, Field(ge=0)]
-
-
-class SourceFile(Spec):
-    """A file of the corpus as it was when it was packed."""
-
-    name: str
-    """Path relative to the corpus."""
-    size: Count
-    """Bytes."""
-    content_sha256: Sha256
-    """Hash of its bytes."""
-
-
-class Shard(Spec):
-    """A file of tokens."""
-
-    file: str
-    """Path relative to the manifest."""
-    tokens: Count
-    """How many it holds."""
-    content_sha256: Sha256
-    """Hash of its bytes."""
-
-
-class PackedDomain(Spec):
-    """One domain of a split."""
-
-    documents: Count
-    """Documents, each with its eos token."""
-    tokens: Count
-    """Tokens of all shards, eos tokens included."""
-    shards: FrozenList[Shard]
-    """One stream of tokens, cut anywhere."""
-    sources: FrozenList[SourceFile]
-    """What it was made from."""
-
-
-class Manifest(Spec):
-    """What a folder of token shards holds."""
-
-    format: Literal[1] = 1
-    """Version of the folder's layout."""
-    corpus: str
-    """Name of the corpus."""
-    tokenizer: Tokenizer
-    """The tokenizer, as the family describes it."""
-    tokenizer_sha256: Sha256
-    """Hash of `tokenizer/tokenizer.json`."""
-    dtype: Literal["uint16", "uint32"]
-    """Of each token, little-endian."""
-    eos_id: Count
-    """Id that ends each document."""
-    train: FrozenMap[str, PackedDomain]
-    """Training domains, without prefix."""
-    valid: FrozenMap[str, PackedDomain]
-    """Validation domains, without prefix."""
-
-    def domains(self, split: Split) -> Mapping[str, PackedDomain]:
-        """The domains of a split."""
-        return self.train if split == "train" else self.valid
-
-    def for_family(self, family: Family) -> Manifest:
-        """The part that a family reads; its `sha256` does not change when other families' domains are packed beside.
-
-        Raises:
-            CorpusError: the tokens were made for another corpus or tokenizer, or lack domains.
-        """
-        _same_tokenizer(self, family, f"tokens of {self.corpus}")
-        wanted = required_domains(family)
-        missing = [
-            f"{split}/{domain}" for split in SPLITS for domain in wanted[split] if domain not in self.domains(split)
-        ]
-        if missing:
-            raise CorpusError(
-                f"tokens of {self.corpus}: no {', '.join(missing)}, which {family.name} needs",
-                hint=f"pack the corpus for {family.name}: mixhub data pack",
-                missing=tuple(missing),
-            )
-        kept: dict[str, object] = {
-            split: {domain: self.domains(split)[domain] for domain in wanted[split]} for split in SPLITS
-        }
-        return self.model_copy(update=kept)
-
-
-def read_manifest(tokens: Path) -> Manifest:
-    """The manifest of a folder of token shards; raises CorpusError when there is none, SpecError when it is wrong."""
-    path = tokens / MANIFEST_FILE
-    if not path.is_file():
-        raise CorpusError(f"no token shards at {tokens}", hint="mixhub data pack", path=tokens)
-    return Manifest.from_data(read_json(path, CorpusError), str(path))
 
 
 def pack(
@@ -161,7 +76,7 @@ def pack(
         clear_leftovers(destination.parent)
         there = read_manifest(destination) if destination.exists() else None
         if there is not None:
-            _same_tokenizer(there, family, str(destination))
+            there.require_tokenizer(family, str(destination))
             check_shards(there, destination)
             _same_sources(there, text, wanted, destination)
             if all(domain in there.domains(split) for split in SPLITS for domain in wanted[split]):
@@ -319,20 +234,6 @@ def _source(text: Corpus, path: Path) -> SourceFile:
     return SourceFile(
         name=path.relative_to(text.path).as_posix(), size=path.stat().st_size, content_sha256=file_sha256(path)
     )
-
-
-def _same_tokenizer(manifest: Manifest, family: Family, place: str) -> None:
-    pairs: list[tuple[str, object, object]] = [("data.corpus", manifest.corpus, family.data.corpus)]
-    ours = family.tokenizer.to_data()
-    theirs = manifest.tokenizer.to_data()
-    pairs += [(f"tokenizer.{key}", theirs.get(key), ours.get(key)) for key in sorted({*ours, *theirs})]
-    for key, packed, wanted in pairs:
-        if packed != wanted:
-            raise CorpusError(
-                f"{place}: packed with {key} = {packed!r}, but {family.name} says {wanted!r}",
-                hint="give the tokenizer another tokenizer.name in the family, or delete or rename the folder",
-                key=key,
-            )
 
 
 def _same_sources(manifest: Manifest, text: Corpus, wanted: Mapping[Split, list[str]], destination: Path) -> None:

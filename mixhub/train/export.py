@@ -8,11 +8,12 @@ from pathlib import Path
 
 from transformers import LlamaForCausalLM
 
-from mixhub.data.pack import TOKENIZER_FOLDER, Manifest
+from mixhub.data.pack import TOKENIZER_FOLDER
 from mixhub.export import require_complete
 from mixhub.family import Family, Run
 from mixhub.files import new_folder, write_json, write_text
 from mixhub.lineage import LINEAGE_FILE, Lineage, versions, weights_sha256
+from mixhub.manifest import Manifest
 from mixhub.schedule import tokens_per_step
 from mixhub.spec import data_sha256, to_yaml
 from mixhub.train.checkpoints import PACKAGES

@@ -17,10 +17,10 @@ from accelerate.utils import DistributedType
 
 from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
 from mixhub.data.order import order_of, seedless
-from mixhub.data.pack import Manifest
 from mixhub.errors import RunError
 from mixhub.family import Family, Run, Training
 from mixhub.files import clear_leftovers, locked
+from mixhub.manifest import Manifest
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.schedule import learning_rate, tokens_per_step
 from mixhub.spec import data_sha256

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one line of JSON a step and a validation; a resumed run's file reads as one run."""
+"""Writing `metrics.jsonl`: a resumed run's file reads as one run."""
 
 from __future__ import annotations
 
@@ -7,32 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
-from mixhub.errors import RunError
 from mixhub.files import write_text
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last line that a killed process left unfinished is passed over.
-
-    A step's line has `step` (counted from 1, the update that it ends), `loss` (nats a token, mean of the global batch
-    before the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far) and `tokens_per_second`.
-    A validation's line has `step` and `validation`: domain key to loss; the first one is of step 0.
-
-    Raises:
-        RunError: another line is not JSON; names it.
-    """
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    metrics = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            metrics.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise RunError(f"{path}:{number}: not JSON: {error.msg}", hint="delete the line", path=path) from None
-    return metrics
+from mixhub.metrics import read_metrics
 
 
 class MetricsWriter:

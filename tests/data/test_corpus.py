@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.data.corpus import Corpus, required_domains
+from mixhub.data.corpus import Corpus
 from mixhub.errors import CorpusError
+from mixhub.manifest import required_domains
 from tests.tiny import tiny_family, write_rows
 
 

@@ -11,9 +11,10 @@ from transformers import AutoTokenizer
 from mixhub.data import pack as pack_module
 from mixhub.data.batches import TokenShards
 from mixhub.data.corpus import Corpus
-from mixhub.data.pack import Manifest, pack, read_manifest
+from mixhub.data.pack import pack
 from mixhub.errors import CorpusError
 from mixhub.lineage import file_sha256
+from mixhub.manifest import Manifest, read_manifest
 from tests.tiny import tiny_family, write_rows, write_tiny_corpus
 
 FAMILY = tiny_family()

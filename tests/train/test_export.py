@@ -5,10 +5,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mixhub.data.pack import read_manifest
 from mixhub.errors import ExportError
 from mixhub.export import EXPORT_FILES, require_complete
 from mixhub.lineage import file_sha256, read_lineage, weights_sha256
+from mixhub.manifest import read_manifest
 from mixhub.spec import parse_yaml
 from mixhub.train.export import saved_weights_sha256, write_export
 from mixhub.train.loop import train

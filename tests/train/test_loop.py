@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from mixhub.errors import RunError, WorkspaceError
 from mixhub.files import locked
 from mixhub.lineage import weights_sha256
+from mixhub.metrics import read_metrics
 from mixhub.progress import Bar
 from mixhub.train.loop import rate_at, train
-from mixhub.train.metrics import read_metrics
 from mixhub.workspace import RunFolder
 from tests.tiny import tiny_family, write_tiny_corpus
 

@@ -1,0 +1,39 @@
+"""`metrics.jsonl` of a run, read back: one line of JSON a step and a validation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import RunError
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; a last line that a killed process left unfinished is passed over.
+
+    A step's line has `step` (counted from 1, the update that it ends), `loss` (nats a token, mean of the global batch
+    before the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far) and `tokens_per_second`.
+    A validation's line has `step` and `validation`: domain key to loss; the first one is of step 0.
+
+    Raises:
+        RunError: another line is not JSON, or has no step; names it.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [_line(path, number, text) for number, text in enumerate(lines[:-1], start=1)]
+
+
+def _line(path: Path, number: int, text: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RunError(
+            f"{path}:{number}: not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
+            hint="delete the line",
+            path=path,
+        ) from None
+    if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        raise RunError(f"{path}:{number}: no step", hint="delete the line", path=path)
+    return line
