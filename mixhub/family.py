@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 from pydantic_core import PydanticCustomError
 
 from mixhub.errors import ABSENT, Problem, UnknownNameError, UsageError, nearest
+from mixhub.identifiers import (
+    OTHER,
+    language_problem,
+    license_link_problem,
+    license_name_problem,
+    license_problem,
+    tag_problem,
+)
 from mixhub.mixture import Mixture
 from mixhub.schedule import tokens_per_step
 from mixhub.spec import FrozenList, FrozenMap, Spec, problems_error
@@ -39,13 +47,18 @@ def repo_id_problem(repo_id: str) -> str | None:
     return "must not end in .git" if repo_id.endswith(".git") else None
 
 
-def _checked_repo_id(repo_id: str) -> str:
-    if problem := repo_id_problem(repo_id):
-        raise PydanticCustomError("repo_id", "{rule}", {"rule": problem})
-    return repo_id
+def _ruled(problem: Callable[[str], str | None]) -> AfterValidator:
+    """Refuses text in which `problem` finds one."""
+
+    def checked(text: str) -> str:
+        if rule := problem(text):
+            raise PydanticCustomError("rule", "{rule}", {"rule": rule})
+        return text
+
+    return AfterValidator(checked)
 
 
-RepoId = Annotated[str, AfterValidator(_checked_repo_id)]
+RepoId = Annotated[str, _ruled(repo_id_problem)]
 
 _MOST_NUMBERS = 10_000
 
@@ -306,6 +319,8 @@ class Task(Spec):
     """Its column in the results table."""
     documents: PositiveInt | None = None
     """Documents of the evaluated split, where known."""
+    chance: Percent | None = None
+    """What choosing an answer at random scores, percent, where the answers are choices."""
     config: str | None = None
     """A task YAML of one's own, relative to the workspace; absent: lm-eval's."""
 
@@ -331,7 +346,7 @@ class Evaluation(Spec):
         problems = []
         given: dict[str, list[Any]] = {
             "tasks": [task.name for task in self.tasks],
-            "tasks.title": [task.title for task in self.tasks],
+            "tasks.title": [" ".join(task.title.split()) for task in self.tasks],
             "num_fewshot": list(self.num_fewshot),
         }
         for key, values in given.items():
@@ -353,17 +368,23 @@ class CardFacts(Spec):
     """What the family is, a paragraph."""
     purpose: str | None = None
     """What it is for."""
-    license: str
-    """Licence identifier of the weights, as the Hub knows it."""
+    license: Annotated[str, _ruled(license_problem)]
+    """Licence identifier of the weights, as the Hub knows it; `other` for those that it does not know."""
+    license_name: Annotated[str, _ruled(license_name_problem)] | None = None
+    """Name of a licence that is `other`."""
+    license_link: Annotated[str, _ruled(license_link_problem)] | None = None
+    """Where that stands: an address, or a file of the repo."""
     data_license: str | None = None
     """What is known of the licence of the data."""
-    language: FrozenList[str] = ()
-    """ISO 639-1 codes."""
+    base_model: RepoId | None = None
+    """Repo of the model that training went on from; absent: it began anew."""
+    language: FrozenList[Annotated[str, _ruled(language_problem)]] = ()
+    """ISO 639 codes or BCP 47 tags, or `code`, or `multilingual`."""
     datasets: FrozenList[RepoId] = ()
     """Dataset repos."""
     arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")] | None = None
     """arXiv identifier of the paper."""
-    tags: FrozenList[str] = ()
+    tags: FrozenList[Annotated[str, _ruled(tag_problem)]] = ()
     """Further tags of the card's metadata."""
     links: FrozenMap[str, str] = Field(default_factory=dict, validate_default=True)
     """Further links: text and address."""
@@ -371,6 +392,34 @@ class CardFacts(Spec):
     """Known limits, a sentence each."""
     citation: str | None = None
     """BibTeX."""
+    compute: str | None = None
+    """What is known of the machines, the time and the energy of runs that were made elsewhere."""
+    errata: FrozenList[str] = ()
+    """What was said wrongly before, and what is right, a sentence each."""
+    contact: str | None = None
+    """Whom to ask."""
+    siblings: FrozenList[Name] = ()
+    """Families that are shown beside this one: of the workspace, or of the catalog."""
+    plots: bool = True
+    """Whether the card shows plots."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CardFacts:
+        problems = []
+        for key in ("license_name", "license_link"):
+            value = getattr(self, key)
+            if self.license == OTHER and value is None:
+                problems.append(Problem(key, ABSENT, "is required, since license is other"))
+            if self.license != OTHER and value is not None:
+                problems.append(Problem(key, value, f"goes with license: {OTHER}"))
+        if len(set(self.tags)) != len(self.tags):
+            problems.append(Problem("tags", list(self.tags), "each must stand once"))
+        for position, tag in enumerate(self.tags):
+            if tag.startswith("arxiv:"):
+                problems.append(Problem(f"tags.{position}", tag, "comes from card.arxiv: write the identifier there"))
+        if problems:
+            raise problems_error(problems)
+        return self
 
 
 class PublishedScores(Spec):

@@ -226,9 +226,19 @@ class Workspace:
         """Evaluated cells of a run: `<task>.<k>shot.json`, with samples beside them."""
         return self.path("results", run.family, run.revision)
 
+    def imported(self, run: Run) -> Path:
+        """lm-eval's results of a run that were not measured here: any of its files."""
+        return self.path("results", run.family, "imported", run.revision)
+
     def card(self, family: Family) -> Path:
         """The family's card; the card of a revision lies in a folder of its name below."""
         return self.path("cards", family.name, "README.md")
+
+    def own_words(self, family: Family, kind: Literal["card", "revision"]) -> tuple[Path, Path]:
+        """Words of one's own for the card of a family, or for those of its revisions, and a template of one's own;
+        neither need be there. The files of another family than the workspace's have its name in theirs."""
+        stem = kind if family.name == self.config.family else f"{kind}.{family.name}"
+        return self.path(f"{stem}.md"), self.path(f"{stem}.md.j2")
 
     def revision_card(self, run: Run) -> Path:
         """The card of one revision."""
@@ -244,6 +254,11 @@ class Workspace:
         return self.path("receipts", "push.json")
 
     @property
+    def card_receipts(self) -> Path:
+        """Which cards were rendered, by hash, so that a card that was edited by hand is known."""
+        return self.path("receipts", "cards.json")
+
+    @property
     def cache(self) -> Path:
         """What may be deleted at any time."""
         return self.path("cache")
@@ -257,6 +272,10 @@ class Workspace:
     def requests(self) -> Path:
         """Requests of the evaluation, built for all checkpoints."""
         return self.cache / "requests"
+
+    def sample_summaries(self, family: Family) -> Path:
+        """What the samples of a family's cells come to, so that they are read once."""
+        return self.cache / "samples" / f"{family.name}.json"
 
     @property
     def hub(self) -> Path:

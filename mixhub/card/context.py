@@ -3,67 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from mixhub import catalog
 from mixhub.card import figures, scores
-from mixhub.card.facts import RunFacts
-from mixhub.card.scores import Evidence, Scores
+from mixhub.card.audited import AuditFacts, audit_measured, audit_published
+from mixhub.card.facts import NOTHING, Known, RunFacts, Sibling
+from mixhub.card.plots import Plot, difference_plot, losses_plot, mixture_plot, scores_plot, shots_plot
+from mixhub.card.recipe import (
+    MixtureFacts,
+    Recipe,
+    SeedFacts,
+    made_elsewhere,
+    mixture_facts,
+    mixtures_table,
+    recipe,
+    seeds,
+)
+from mixhub.card.scores import Measurement, Scores, SideBySide
 from mixhub.card.text import Markdown, Table, block, code, escape, link, listed, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
-from mixhub.family import Family, Origin, Run
+from mixhub.family import Family, Run
 from mixhub.lineage import UNKNOWN
-from mixhub.mixture import Mixture, sequences_per_domain
-from mixhub.spec import to_yaml
 
 _COMPACT = 12
 """Families with more revisions than this fold their long tables."""
 
-_SEEDS = ("Seed of the weights", "Seed of the order")
 
-_DOUBT: tuple[Origin, ...] = ("published", "inferred", "chosen")
+@dataclass(frozen=True)
+class Results:
+    """Scores by their standing, how they came about, and what of them does not fit."""
+
+    measured: Scores | None
+    measurement: Measurement | None
+    """Of the measured ones."""
+    measured_audit: AuditFacts | None
+    imported: Scores | None
+    import_: Measurement | None
+    """Of the imported ones."""
+    published: Scores | None
+    published_audit: AuditFacts | None
+    source: Markdown | None
+    """Where the published scores stand."""
+
+    @property
+    def best(self) -> Scores | None:
+        """Those that are known best: measured here, else imported, else published."""
+        return self.measured or self.imported or self.published
+
+    @property
+    def audits(self) -> tuple[tuple[str, AuditFacts], ...]:
+        """The audits that were made, each with what it is of."""
+        given = (("measured", self.measured_audit), ("published", self.published_audit))
+        return tuple((of, audit) for of, audit in given if audit is not None)
 
 
 @dataclass(frozen=True)
-class MixtureFacts:
-    """One mixture: as it is written, and what it comes to."""
+class Compute:
+    """What training took, as far as it is known."""
 
-    yaml: Markdown
-    """RegMix's keys of `train_config.yaml`."""
-    shares: Table
-    """Domain, share and expected tokens."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the runs are trained, and what is trained."""
-
-    hyperparameters: Table
-    architecture: Table
-    context_length: int
-    """Tokens."""
-    parameters: int
-    vocabulary: int
-    """Ids in use, added tokens included."""
-    eos_token: Markdown
-    tokenizer: Markdown
-    precision: str
-    """The autocast dtype."""
-    initialisation: Markdown
-    initialisation_origin: Origin
-    order: str
-    order_origin: Origin
-
-
-@dataclass(frozen=True)
-class SeedFacts:
-    """What fixes the runs."""
-
-    known: bool
-    """False where those who made the runs did not publish it."""
-    table: Table | None
-    """Seeds of the weights and of the order, where they are not simply the number of the run; one line, where all runs
-    share them."""
+    flops: str
+    """Of a whole run, by the usual formula."""
+    flops_per_token: str
+    runs: Table | None
+    """A line per run that was trained here; None where none was."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,22 @@ class Shared:
     datasets_listed: Markdown
     links: tuple[Markdown, ...]
     limits: tuple[str, ...]
+    errata: tuple[str, ...]
+    license: Markdown
     citation: Markdown | None
+    base_model: Markdown | None
+    """The model that training went on from; None where it began anew."""
     recipe: Recipe
+    compute: Compute
+    weights_dtype: str | None
+    """Of the exports' tensors; None where it is not known."""
     tasks_listed: Markdown
     """Tasks of the suite: titles, and lm-eval's names."""
     shots: str
     """Shot counts of the suite."""
-    published_scores: Scores | None
-    source: Markdown | None
-    """Where the published scores stand."""
-    measured_scores: Scores | None
-    evidence: Evidence | None
+    results: Results
     losses: Table | None
+    has_siblings: bool
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,12 @@ class CardContext:
     mixtures: Table | None
     """A line of weights per index."""
     seeds: SeedFacts
+    siblings: Table | None
+    """A line per sibling."""
+    side_by_side: tuple[SideBySide, ...]
+    """Scores of the siblings beside those of the family, by standing."""
+    plots: Mapping[str, Plot]
+    """By name: `scores`, `shots`, `mixture`, `losses`, and `difference-<sibling>`."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,7 @@ class RevisionContext:
 
 
 def family_context(
-    family: Family, *, runs: Sequence[RunFacts], commits: Mapping[str, str] | None = None
+    family: Family, *, runs: Sequence[RunFacts], commits: Mapping[str, str] | None = None, known: Known = NOTHING
 ) -> CardContext:
     """What the card of a family says.
 
@@ -142,6 +155,10 @@ def family_context(
         family: the specification.
         runs: its runs and what is known of them, as `mixhub.card.facts.gather` returns them.
         commits: the commit of each branch that was pushed.
+        known: what is known beside the runs, as `gather_known` returns it.
+
+    Raises:
+        ResultsError: cells have neither acc nor acc_norm, or those of one run were made with different weights.
     """
     commits = commits or {}
     all_runs = family.runs()
@@ -152,8 +169,9 @@ def family_context(
     )
     shown, branches = (trained or all_runs)[0], {run.revision for run in trained}
     pinned = next((run for run in all_runs if run.revision in commits), None)
+    shared = _shared(family, runs, known, "this family")
     return CardContext(
-        shared=_shared(family, runs, "this family"),
+        shared=shared,
         total=len(all_runs),
         models=_models(family, len(trained)),
         main_is_card=not made_elsewhere(family),
@@ -163,29 +181,27 @@ def family_context(
         revisions=_revisions(family, [facts for facts in runs if facts.run.revision in branches], commits),
         folded=len(all_runs) > _COMPACT,
         pinned=pinned,
-        mixture=_mixture_facts(family, all_runs[0]) if family.mixture is not None else None,
-        mixtures=_mixtures(family) if family.mixtures is not None else None,
-        seeds=_seeds(family, runs),
+        mixture=mixture_facts(family, all_runs[0], known.domain_tokens) if family.mixture is not None else None,
+        mixtures=mixtures_table(family) if family.mixtures is not None else None,
+        seeds=seeds(family, runs),
+        siblings=_siblings(known.siblings),
+        side_by_side=tuple(_side_by_side(family, shared.results, known.siblings)),
+        plots=_plots(family, runs, shared.results, known.siblings) if family.card.plots else MappingProxyType({}),
     )
 
 
-def revision_context(family: Family, facts: RunFacts) -> RevisionContext:
+def revision_context(family: Family, facts: RunFacts, *, known: Known = NOTHING) -> RevisionContext:
     """What the card of one revision says. It names no commit: the card is part of the commit."""
     return RevisionContext(
-        shared=_shared(family, [facts], "this model"),
+        shared=_shared(family, [facts], known, "this model"),
         run=facts.run,
-        family_link=_family_link(family),
+        family_link=_repo_link(family),
         transformers_code=_transformers_code(family, facts.run),
         mixhub_code=_mixhub_code(family, facts.run),
-        mixture=_mixture_facts(family, facts.run),
+        mixture=mixture_facts(family, facts.run, known.domain_tokens),
         lineage=_lineage(facts),
-        seeds=_seeds(family, [facts]),
+        seeds=seeds(family, [facts]),
     )
-
-
-def made_elsewhere(family: Family) -> bool:
-    """Whether this is a family of the catalog in the repo of those who published it."""
-    return family.name in catalog.names() and catalog.get(family.name).repo_id == family.repo_id
 
 
 def datasets(family: Family) -> list[str]:
@@ -196,43 +212,46 @@ def datasets(family: Family) -> list[str]:
     return named
 
 
-def _shared(family: Family, runs: Sequence[RunFacts], subject: str) -> Shared:
+def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str) -> Shared:
     card = family.card
-    tokenizer = family.tokenizer
-    printed = family.published_scores
-    training = family.training
     repos = tuple(link(name, f"{HUGGINGFACE}/datasets/{name}") for name in datasets(family))
+    dtypes = {facts.weights_dtype for facts in runs} - {None}
     return Shared(
         family=family,
         subject=subject,
         datasets=repos,
         datasets_listed=listed(repos),
         links=tuple(link(text, address) for text, address in _links(family).items()),
-        limits=tuple(card.limits),
+        limits=tuple(_limits(family)),
+        errata=tuple(card.errata),
+        license=_license(family),
         citation=block(card.citation, "bibtex") if card.citation else None,
-        recipe=Recipe(
-            hyperparameters=_hyperparameters(family),
-            architecture=_architecture(family),
-            context_length=family.architecture.max_position_embeddings,
-            parameters=family.architecture.parameters,
-            vocabulary=tokenizer.vocab_size,
-            eos_token=code(tokenizer.eos_token),
-            tokenizer=link(tokenizer.repo_id, f"{HUGGINGFACE}/{tokenizer.repo_id}")
-            if tokenizer.repo_id
-            else code(tokenizer.name),
-            precision=training.precision,
-            initialisation=code(training.initialisation),
-            initialisation_origin=training.origin("initialisation"),
-            order=training.order,
-            order_origin=training.origin("order"),
-        ),
+        base_model=link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
+        recipe=recipe(family),
+        compute=_compute(family, runs),
+        weights_dtype=" and ".join(sorted(filter(None, dtypes))) or None,
         tasks_listed=listed([Markdown(f"{escape(t.title)} ({code(t.name)})") for t in family.evaluation.tasks]),
         shots=figures.shots(family.evaluation.num_fewshot),
-        published_scores=scores.published(family, [facts.run for facts in runs]),
-        source=link(printed.source, printed.source) if printed else None,
-        measured_scores=scores.measured(family, runs),
-        evidence=scores.evidence(family, runs),
+        results=_results(family, runs, known),
         losses=_losses(family, runs),
+        has_siblings=bool(known.siblings),
+    )
+
+
+def _results(family: Family, runs: Sequence[RunFacts], known: Known) -> Results:
+    measured = scores.measured(family, runs, known.samples)
+    imported = scores.imported(family, runs)
+    published = scores.published(family, runs)
+    printed = family.published_scores
+    return Results(
+        measured=measured,
+        measurement=scores.measurement(family, runs, measured) if measured else None,
+        measured_audit=audit_measured(family, measured) if measured else None,
+        imported=imported,
+        import_=scores.measurement(family, runs, imported) if imported else None,
+        published=published,
+        published_audit=audit_published(family, published) if published else None,
+        source=link(printed.source, printed.source) if printed else None,
     )
 
 
@@ -242,6 +261,85 @@ def _links(family: Family) -> dict[str, str]:
     if arxiv and not any(arxiv in address for address in links.values()):
         links["Paper"] = f"{HUGGINGFACE}/papers/{arxiv}"
     return links
+
+
+def _limits(family: Family) -> list[str]:
+    given = list(family.card.limits)
+    if family.revisions.kind == "seed" and len(family.revisions.numbers) > 1:
+        given.append(
+            "The seeds show how much a result varies by chance. Whoever picks the seed with the best score reports "
+            "luck: report all of them, or the one that was chosen before the scores were known."
+        )
+    return given
+
+
+def _license(family: Family) -> Markdown:
+    card = family.card
+    if card.license_name is None:
+        return code(card.license)
+    address = card.license_link or ""
+    named = link(card.license_name, address) if address.startswith("http") else escape(card.license_name)
+    return Markdown(f"{code(card.license)}: {named}")
+
+
+def _compute(family: Family, runs: Sequence[RunFacts]) -> Compute:
+    per_token = recipe(family).flops_per_token
+    rows = []
+    for facts in runs:
+        if facts.lineage is not None:
+            pace = facts.pace
+            rows.append(
+                (
+                    code(facts.run.revision),
+                    facts.lineage.device,
+                    _number(facts.lineage.processes),
+                    f"{pace.tokens_per_second:,.0f}" if pace else figures.ABSENT,
+                    figures.hours(pace.hours) if pace else figures.ABSENT,
+                )
+            )
+    headers = ("Branch", "Device", "Processes", "Tokens per second, median", "Time in steps")
+    table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
+    return Compute(figures.flops(per_token * family.training.tokens), figures.flops(per_token), table)
+
+
+def _siblings(siblings: Sequence[Sibling]) -> Table | None:
+    rows = tuple((_repo_link(one.family), one.family.card.title, one.family.card.summary) for one in siblings)
+    return Table(("Family", "Title", "What it is"), rows) if rows else None
+
+
+def _side_by_side(family: Family, own: Results, siblings: Sequence[Sibling]) -> list[SideBySide]:
+    pairs = (
+        (own.measured, [(one.family.name, scores.measured(one.family, one.runs, one.samples)) for one in siblings]),
+        (own.published, [(one.family.name, scores.published(one.family, one.runs)) for one in siblings]),
+    )
+    found = []
+    for mine, others in pairs:
+        known = [(name, theirs) for name, theirs in others if theirs is not None]
+        if mine is not None and (beside := scores.side_by_side(mine, known, family.name)) is not None:
+            found.append(beside)
+    return found
+
+
+def _plots(
+    family: Family, runs: Sequence[RunFacts], results: Results, siblings: Sequence[Sibling]
+) -> Mapping[str, Plot]:
+    curves = {facts.run.revision: facts.metrics for facts in runs if facts.metrics}
+    mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}
+    made = [
+        mixture_plot(mixtures, family.data.train_prefix),
+        losses_plot(curves, family.data.valid_prefix) if curves else None,
+        scores_plot(results.best.table, results.best.chance) if results.best else None,
+        shots_plot(results.measured.table) if results.measured else None,
+        *(_difference(results, sibling) for sibling in siblings),
+    ]
+    return MappingProxyType({plot.name: plot for plot in made if plot is not None})
+
+
+def _difference(results: Results, sibling: Sibling) -> Plot | None:
+    other = scores.measured(sibling.family, sibling.runs, sibling.samples)
+    compared = scores.comparison(results.measured, other) if results.measured and other else None
+    plot = difference_plot(compared) if compared is not None else None
+    return replace(plot, name=f"difference-{sibling.family.name}") if plot is not None else None
 
 
 def _models(family: Family, trained: int) -> str:
@@ -271,7 +369,7 @@ def _branches(family: Family, runs: Sequence[Run]) -> Markdown:
     return Markdown(f"There are {len(runs)} branches, {names}{last}.")
 
 
-def _family_link(family: Family) -> Markdown:
+def _repo_link(family: Family) -> Markdown:
     """On the hub that the card lies on: an address would send readers of another hub away."""
     if made_elsewhere(family):
         return link(family.repo_id, f"{HUGGINGFACE}/{family.repo_id}")
@@ -317,164 +415,6 @@ def _revisions(family: Family, runs: Sequence[RunFacts], commits: Mapping[str, s
         return None
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 4})), figures.ABSENT)
     return None if len(runs) > _COMPACT and len(table.headers) == 2 else table
-
-
-def _mixture_facts(family: Family, run: Run) -> MixtureFacts:
-    config = {key: value for key, value in family.train_config(run).items() if key != "mixhub"}
-    return MixtureFacts(block(to_yaml(config), "yaml"), _shares(family, run.mixture))
-
-
-def _shares(family: Family, mixture: Mixture) -> Table:
-    length = family.training.sequence_length
-    shares = mixture.shares
-    sequences = sequences_per_domain(list(shares.values()), family.training.tokens, length)
-    rows = [
-        (code(key.removeprefix(family.data.train_prefix)), figures.percent(share), figures.count(count * length))
-        for (key, share), count in zip(shares.items(), sequences, strict=True)
-    ]
-    return Table(("Domain", "Share", "Tokens, expected"), tuple(rows), frozenset({1, 2}))
-
-
-def _mixtures(family: Family) -> Table:
-    assert family.mixtures is not None
-    mixtures = {run.number: run.mixture.domain_weights for run in family.runs()}
-    keys = list(dict.fromkeys(key for weights in mixtures.values() for key in weights))
-    rows = [(str(index), *(f"{weights.get(key, 0):.12g}" for key in keys)) for index, weights in mixtures.items()]
-    headers = ("Index", *(key.removeprefix(family.data.train_prefix) for key in keys))
-    return Table(headers, tuple(rows), frozenset(range(len(headers))))
-
-
-def _hyperparameters(family: Family) -> Table:
-    t = family.training
-    rows: list[tuple[str, str, tuple[str, ...]]] = [
-        ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), ("global_batch_size", "sequence_length")),
-        ("Learning Rate", figures.rate(t.learning_rate), ("learning_rate",)),
-        ("Minimum Learning Rate", figures.rate(t.min_learning_rate), ("min_learning_rate",)),
-        _schedule(family),
-        (
-            "Warmup Ratio",
-            f"{figures.ratio(t.warmup_steps, t.steps)} ({t.warmup_steps:,} of {t.steps:,} steps, linear)",
-            ("warmup_steps", "steps"),
-        ),
-        (
-            "Total Tokens",
-            figures.total(t.steps, t.global_batch_size, t.sequence_length),
-            ("steps", "global_batch_size", "sequence_length"),
-        ),
-        (
-            "Optimizer",
-            f"AdamW, β₁ {figures.rate(t.beta1)}, β₂ {figures.rate(t.beta2)}, ε {figures.rate(t.adam_epsilon)}",
-            ("optimizer", "beta1", "beta2", "adam_epsilon"),
-        ),
-        ("Weight Decay", f"{figures.rate(t.weight_decay)}, on every parameter", ("weight_decay",)),
-        (
-            "Gradient Clipping",
-            "none" if t.gradient_clip is None else f"global norm {figures.rate(t.gradient_clip)}",
-            ("gradient_clip",),
-        ),
-        ("Precision", _PRECISION[t.precision], ("precision",)),
-        ("Initialisation", _INITIALISATION[t.initialisation], ("initialisation",)),
-        ("Order of Samples", _ORDER[t.order], ("order",)),
-    ]
-    return Table(
-        ("Hyperparameter", "Value", "Origin"),
-        tuple((name, value, _origin(family, fields)) for name, value, fields in rows),
-    )
-
-
-def _schedule(family: Family) -> tuple[str, str, tuple[str, ...]]:
-    shape, micro_steps = family.training.schedule.capitalize(), family.training.lr_micro_steps
-    if micro_steps is None:
-        return "Learning Rate Schedule", shape, ("schedule",)
-    value = f"{shape} (set per micro-step, {micro_steps:,} a step)"
-    return "Learning Rate Schedule", value, ("schedule", "lr_micro_steps")
-
-
-_PRECISION = {
-    "float32": "float32",
-    "bfloat16": "bfloat16 autocast; weights and optimizer state in float32",
-}
-_INITIALISATION = {
-    "as_written": "as written: normal, sd √(0.4 / fan-in); MLP down projections sd 1 / √width / layers",
-    "torch_default": "torch's default: linear layers uniform within ±1 / √fan-in; embedding normal, sd 1",
-}
-_ORDER = {
-    "iid": "each sample draws its domain from the mixture",
-    "original": "that of RegMix's loader",
-}
-
-
-def _origin(family: Family, fields: tuple[str, ...]) -> str:
-    """Where a row is from, and which of its fields are from elsewhere than the first."""
-    origins = {field: family.training.origin(field) for field in fields}
-    worst = max(origins.values(), key=_DOUBT.index)
-    if all(origin == worst for origin in origins.values()):
-        return worst
-    best = min(origins.values(), key=_DOUBT.index)
-    others = ", ".join(
-        f"{_FIELD_SHOWN.get(field, field)} {origin}" for field, origin in origins.items() if origin != best
-    )
-    return f"{best}; {others}"
-
-
-_FIELD_SHOWN = {
-    "adam_epsilon": "ε",
-    "beta1": "β₁",
-    "beta2": "β₂",
-    "global_batch_size": "sequences a step",
-    "lr_micro_steps": "micro-steps",
-    "sequence_length": "sequence length",
-    "warmup_steps": "warmup",
-}
-
-
-def _architecture(family: Family) -> Table:
-    a = family.architecture
-    rows = [
-        ("Name", code(a.model_name)),
-        ("Type", "Llama-like decoder: RMSNorm, rotary positions, SwiGLU, no biases"),
-        ("Parameters", f"{a.parameters:,}"),
-        ("Layers", f"{a.num_hidden_layers:,}"),
-        ("Hidden Size", f"{a.hidden_size:,}"),
-        ("Attention Heads", _heads(a.num_attention_heads, a.key_value_heads)),
-        ("MLP Width", f"{a.intermediate_size:,}"),
-        ("Context Length", f"{a.max_position_embeddings:,} tokens"),
-        ("Vocabulary", f"{a.vocab_size:,} rows, {family.tokenizer.vocab_size:,} in use"),
-        ("Embedding and Head", "one matrix" if a.tie_word_embeddings else "two matrices"),
-        ("RMSNorm ε", figures.rate(a.rms_norm_eps)),
-        ("RoPE Base", figures.rate(a.rope_theta)),
-        ("Origin", a.origin),
-    ]
-    return Table(("Architecture", "Value"), tuple(rows))
-
-
-def _heads(queries: int, keys: int) -> str:
-    return f"{queries:,}" if queries == keys else f"{queries:,}, sharing {keys:,} keys and values"
-
-
-def _seeds(family: Family, runs: Sequence[RunFacts]) -> SeedFacts:
-    rows = []
-    for facts in runs:
-        init, order = _seed_pair(family, facts)
-        if init is None or order is None:
-            return SeedFacts(known=False, table=None)
-        rows.append((facts.run.number, init, order))
-    if family.revisions.kind == "seed" and all(number == init == order for number, init, order in rows):
-        return SeedFacts(known=True, table=None)
-    if len(rows) > 1 and len({(init, order) for _, init, order in rows}) == 1:
-        return SeedFacts(known=True, table=Table(_SEEDS, ((str(rows[0][1]), str(rows[0][2])),), frozenset({0, 1})))
-    shown = tuple((str(number), str(init), str(order)) for number, init, order in rows)
-    headers = (family.revisions.kind.capitalize(), *_SEEDS)
-    return SeedFacts(known=True, table=Table(headers, shown, frozenset({0, 1, 2})))
-
-
-def _seed_pair(family: Family, facts: RunFacts) -> tuple[int | str | None, int | str | None]:
-    """Seeds of weights and order as the lineage has them, else as the recipe will; None where nobody published them."""
-    if facts.lineage is not None:
-        return facts.lineage.init_seed, facts.lineage.order_seed
-    if made_elsewhere(family):
-        return None, None
-    return facts.run.init_seed, facts.run.order_seed
 
 
 def _losses(family: Family, runs: Sequence[RunFacts]) -> Table | None:

@@ -1,17 +1,30 @@
-"""What is known of a run: its lineage, its final losses and its evaluated cells, read from a workspace."""
+"""What is known of a family, read from a workspace: of each run its lineage, losses and cells; tokens; siblings."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
+from types import MappingProxyType
+from typing import Any
 
-from mixhub.errors import ResultsError, RunError
+from mixhub.errors import CorpusError, ResultsError, RunError
+from mixhub.evaluate.outputs import read_outputs
+from mixhub.evaluate.records import Record
 from mixhub.evaluate.results import Cell, read_cells
+from mixhub.evaluate.samples import NO_SAMPLES, SampleSummary
+from mixhub.evaluate.scores import columns_of, of_suite
+from mixhub.evaluate.summaries import read_summary
 from mixhub.family import Family, Run
+from mixhub.files import read_json
 from mixhub.lineage import UNKNOWN, Lineage, read_lineage
+from mixhub.manifest import MANIFEST_FILE, read_manifest
 from mixhub.metrics import read_metrics
+from mixhub.progress import SILENT, Progress
 from mixhub.recipe import require_same_recipe
+from mixhub.schedule import tokens_per_step
 from mixhub.workspace import RunFolder, Workspace
 
 
@@ -26,6 +39,16 @@ class FinalLosses:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast a run was trained, as its metrics tell."""
+
+    tokens_per_second: float
+    """Median over its steps."""
+    hours: float
+    """In steps alone: validations, checkpoints and what was done twice after a stop are not in it."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """A run and what is known of it."""
 
@@ -35,6 +58,40 @@ class RunFacts:
     losses: FinalLosses = FinalLosses()
     cells: tuple[Cell, ...] = ()
     """What was evaluated, with the weights of the export."""
+    imported: tuple[Record, ...] = ()
+    """What another measured, and somebody brought here; on which weights nobody knows."""
+    weights_dtype: str | None = None
+    """Of the export's tensors, as `float32`; None where it is not known."""
+    pace: Pace | None = None
+    """None where the metrics do not tell."""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    """Lines of `metrics.jsonl` (see `read_metrics`), up to the export's step."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a family beside its runs."""
+
+    samples: SampleSummary = NO_SAMPLES
+    """What the samples of its cells come to."""
+    domain_tokens: Mapping[str, int] | None = None
+    """Training tokens that lie in the shards of each domain, without prefix; None where the shards that the runs were
+    trained on are not there."""
+    siblings: tuple[Sibling, ...] = ()
+    """Families to show beside it."""
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """Another family, as it is shown beside one."""
+
+    family: Family
+    runs: tuple[RunFacts, ...]
+    samples: SampleSummary = NO_SAMPLES
+
+
+NOTHING = Known()
+"""Where nothing is known beside the runs."""
 
 
 def gather(workspace: Workspace, family: Family) -> list[RunFacts]:
@@ -63,8 +120,111 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
     cells = tuple(read_cells(workspace.results(run)))
     for cell in cells:
         _require_own_weights(cell, lineage, run, workspace.results(run))
-    losses = _final_losses(folder.metrics, lineage.step if lineage else None)
-    return RunFacts(run, lineage, losses, cells)
+    metrics = _up_to(read_metrics(folder.metrics), lineage.step if lineage else None)
+    return RunFacts(
+        run,
+        lineage,
+        _final_losses(metrics),
+        cells,
+        imported=_imported(workspace.imported(run), run),
+        weights_dtype=_weights_dtype(export) if export else None,
+        pace=_pace(metrics, family),
+        metrics=metrics,
+    )
+
+
+def gather_known(workspace: Workspace, family: Family, runs: Sequence[RunFacts], progress: Progress = SILENT) -> Known:
+    """What is known of a family beside its runs.
+
+    Args:
+        workspace: where it lies.
+        family: the family.
+        runs: what `gather` found of it.
+        progress: is told of each file of samples that is read.
+
+    Raises:
+        UnknownNameError: there is no family of a sibling's name.
+        MixhubError: as `gather` does, of the siblings too; or samples are malformed.
+    """
+    siblings = []
+    for name in family.card.siblings:
+        sibling = workspace.family(name)
+        found = gather(workspace, sibling)
+        siblings.append(Sibling(sibling, tuple(found), _samples(workspace, sibling, found, progress)))
+    return Known(
+        samples=_samples(workspace, family, runs, progress),
+        domain_tokens=_domain_tokens(workspace, family, runs),
+        siblings=tuple(siblings),
+    )
+
+
+def _samples(workspace: Workspace, family: Family, runs: Sequence[RunFacts], progress: Progress) -> SampleSummary:
+    records = {facts.run.revision: of_suite(family, facts.cells) for facts in runs if facts.cells}
+    kept = workspace.sample_summaries(family)
+    return read_summary(records, columns_of(family.evaluation), kept, progress) if records else NO_SAMPLES
+
+
+def _domain_tokens(workspace: Workspace, family: Family, runs: Sequence[RunFacts]) -> Mapping[str, int] | None:
+    """Tokens by domain, where the shards are those that the runs were trained on."""
+    tokens = workspace.tokens(family)
+    if not (tokens / MANIFEST_FILE).is_file():
+        return None
+    try:
+        manifest = read_manifest(tokens).for_family(family)
+    except CorpusError:
+        return None
+    known = {facts.lineage.corpus_sha256 for facts in runs if facts.lineage is not None} - {UNKNOWN}
+    if known and known != {manifest.sha256()}:
+        return None
+    return MappingProxyType({domain: packed.tokens for domain, packed in manifest.train.items()})
+
+
+def _imported(folder: Path, run: Run) -> tuple[Record, ...]:
+    if not folder.is_dir() or not any(folder.rglob("*.json")):
+        return ()
+    records = read_outputs([folder]).records
+    models = sorted({record.model for record in records})
+    if len(models) > 1:
+        raise ResultsError(
+            f"{folder}: holds results of {' and '.join(models)}, and only those of {run.revision} belong there",
+            hint="give each model its own folder",
+            path=folder,
+        )
+    for record in records:
+        _require_own_revision(record, run)
+    return tuple(replace(record, model=run.family, revision=run.revision) for record in records)
+
+
+def _require_own_revision(record: Record, run: Run) -> None:
+    """Refuses a file that names another seed; names that say nothing of seeds are taken by their folder."""
+    named = re.search(r"(?:seed|index)[-_]?(\d+)$", record.revision)
+    if named is not None and int(named[1]) != run.number:
+        raise ResultsError(
+            f"{record.path}: says that it is of {record.revision}, and lies in the folder of {run.revision}",
+            hint="put it where it belongs",
+            path=record.path,
+        )
+
+
+def _weights_dtype(export: Path) -> str | None:
+    """As the config of the export says."""
+    path = export / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    named = config.get("dtype", config.get("torch_dtype")) if isinstance(config, dict) else None
+    return str(named) if named else None
+
+
+def _pace(metrics: Sequence[Mapping[str, Any]], family: Family) -> Pace | None:
+    speeds = [line.get("tokens_per_second") for line in metrics if "loss" in line]
+    known = [float(speed) for speed in speeds if isinstance(speed, int | float) and speed > 0]
+    if not known or len(known) < len(speeds):
+        return None
+    per_step = tokens_per_step(family.training.global_batch_size, family.training.sequence_length)
+    return Pace(median(known), sum(per_step / speed for speed in known) / 3600)
+
+
+def _up_to(metrics: Sequence[Mapping[str, Any]], last_step: object) -> tuple[Mapping[str, Any], ...]:
+    return tuple(line for line in metrics if not isinstance(last_step, int) or line["step"] <= last_step)
 
 
 def _export(folder: RunFolder, last_step: int) -> Path | None:
@@ -115,12 +275,10 @@ def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: 
     )
 
 
-def _final_losses(metrics: Path, last_step: object) -> FinalLosses:
+def _final_losses(metrics: Sequence[Mapping[str, Any]]) -> FinalLosses:
     training: float | None = None
     validation: Mapping[str, float] = {}
-    for line in read_metrics(metrics):
-        if isinstance(last_step, int) and line["step"] > last_step:
-            continue
+    for line in metrics:
         training = line.get("loss", training)
         validation = line.get("validation", validation)
     return FinalLosses(training, validation)

@@ -58,6 +58,24 @@ def percent(share: float) -> str:
     return f"{value:.2f}%" if value >= 0.01 else f"{value:.2g}%"
 
 
+def epochs(passes: float) -> str:
+    """Passes over the text of a domain: three significant digits, as 0.35 or 2.10."""
+    return f"{passes:.3g}" if passes < 0.01 else f"{passes:.2f}" if passes < 100 else f"{passes:,.0f}"
+
+
+def flops(number: float) -> str:
+    """Floating-point operations: 2.23e20."""
+    mantissa, _, exponent = f"{number:.2e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def hours(number: float) -> str:
+    """A time as 45 s, 12 min or 3.4 h."""
+    if number < 1 / 60:
+        return f"{3600 * number:.0f} s"
+    return f"{60 * number:.0f} min" if number < 1 else f"{number:.1f} h"
+
+
 def ratio(part: int, whole: int) -> str:
     """A ratio of whole numbers as 4%."""
     return f"{100 * part / whole:.3g}%"

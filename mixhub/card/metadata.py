@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixhub.card import figures
 from mixhub.card.context import CardContext, RevisionContext, Shared, datasets
 from mixhub.card.scores import Scores
 from mixhub.card.text import plain
+from mixhub.evaluate.tables import AVERAGE
 from mixhub.family import Family
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
 _TASK_TYPE = "text-generation"
-_PUBLISHED = "published, not re-measured"
+_SOURCES = {"measured": None, "imported": "imported", "published": "published, not re-measured"}
 
 
 def family_metadata(context: CardContext) -> ModelCardData:
@@ -34,8 +35,11 @@ def _metadata(shared: Shared, model_name: str) -> ModelCardData:
     tags = [plain(tag) for tag in card.tags] + ([f"arxiv:{card.arxiv}"] if card.arxiv else [])
     results = _eval_results(shared)
     return ModelCardData(
-        license=plain(card.license),
-        language=[plain(language) for language in card.language] or None,
+        license=card.license,
+        license_name=card.license_name,
+        license_link=card.license_link,
+        language=list(card.language) or None,
+        base_model=card.base_model,
         datasets=datasets(shared.family) or None,
         library_name="transformers",
         pipeline_tag=_TASK_TYPE,
@@ -46,52 +50,71 @@ def _metadata(shared: Shared, model_name: str) -> ModelCardData:
 
 
 def _eval_results(shared: Shared) -> list[EvalResult]:
-    """Measured scores; published ones only where nothing was measured, since an entry has room for one source."""
-    if shared.measured_scores is not None:
-        return _of_table(shared.family, shared.measured_scores, source=None)
-    if shared.published_scores is not None:
-        printed = shared.family.published_scores
-        assert printed is not None
-        return _of_table(shared.family, shared.published_scores, source=plain(printed.source))
-    return []
+    """The scores that are known best, since an entry has room for one source; their standing is the source's name."""
+    best = shared.results.best
+    if best is None:
+        return []
+    printed = shared.family.published_scores
+    source = plain(printed.source) if printed and best.standing == "published" else None
+    return _of_table(shared.family, best, _SOURCES[best.standing], source)
 
 
-def _of_table(family: Family, scores: Scores, source: str | None) -> list[EvalResult]:
+def _of_table(family: Family, scores: Scores, source_name: str | None, source: str | None) -> list[EvalResult]:
     shots = figures.compact(family.evaluation.num_fewshot)
-    seeds = figures.compact([row.number for row in scores.rows])
-    plural = "s" if len(scores.tasks) != 1 else ""
-    columns = (
-        *zip(scores.tasks, scores.titles, scores.metrics, strict=True),
-        ("average", f"Average of {len(scores.tasks)} task{plural}", "accuracy"),
-    )
+    table = scores.table
+    seeds = figures.compact([scores.numbers[row.revision] for row in table.rows])
     results = []
-    for position, column in enumerate(columns):
-        spread = scores.spreads[position]
+    for task, title in table.headings.items():
+        column = _Column(task, title if task != AVERAGE else _average_title(scores), _metric(scores, task))
+        spread = table.over_seeds[task].spread
         if spread is not None and spread.sd is not None:
-            arguments = {"seeds": seeds, "sd": round(spread.sd, 2), "num_fewshot": shots}
-            results.append(_result(column, spread.mean, f"mean of {spread.n} seeds", arguments, source))
-        for row in scores.rows:
-            value = row.values[position]
-            if value is not None:
-                arguments = {scores.kind: row.number, "num_fewshot": shots}
-                results.append(_result(column, value, f"{scores.kind} {row.number}", arguments, source))
+            arguments = {"seeds": seeds, "sd": round(spread.sd, scores.decimals), "num_fewshot": shots}
+            value = round(spread.mean, scores.decimals)
+            results.append(_result(column, value, f"mean of {spread.n} seeds", arguments, source_name, source))
+        for row in table.rows:
+            found = table.score(row, task).value
+            if found is not None:
+                number = scores.numbers[row.revision]
+                arguments = {scores.kind: number, "num_fewshot": shots}
+                value = round(found, scores.decimals)
+                results.append(_result(column, value, f"{scores.kind} {number}", arguments, source_name, source))
     return results
 
 
+class _Column(NamedTuple):
+    """What results of one task have in common."""
+
+    task: str
+    title: str
+    metric: str
+
+
+def _average_title(scores: Scores) -> str:
+    tasks = len(scores.table.columns)
+    return f"Average of {tasks} task{'s' if tasks != 1 else ''}"
+
+
+def _metric(scores: Scores, task: str) -> str:
+    """`acc_norm` or `acc`, or `accuracy` where it is not known which."""
+    if task == AVERAGE:
+        return "accuracy"
+    known = {row.scores[task].metric for row in scores.table.rows} - {None}
+    return str(known.pop()) if len(known) == 1 else "accuracy"
+
+
 def _result(
-    column: tuple[str, str, str], value: float, of: str, arguments: dict[str, Any], source: str | None
+    column: _Column, value: float, of: str, arguments: dict[str, Any], source_name: str | None, source: str | None
 ) -> EvalResult:
     from huggingface_hub import EvalResult
 
-    name, title, metric = column
     return EvalResult(
         task_type=_TASK_TYPE,
-        dataset_type=name,
-        dataset_name=plain(title) or name,
-        metric_type=metric,
-        metric_name=f"score, {of}",
-        metric_value=round(value, 2),
+        dataset_type=column.task,
+        dataset_name=plain(column.title) or column.task,
+        metric_type=column.metric,
+        metric_name=f"score, {of}" if source or source_name is None else f"score, {of}, {source_name}",
+        metric_value=value,
         metric_args=arguments,
-        source_name=_PUBLISHED if source else None,
+        source_name=source_name if source else None,
         source_url=source,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,53 +11,87 @@ from typing import TYPE_CHECKING, Any
 from mixhub import catalog
 from mixhub.card import metadata, text
 from mixhub.card.context import CardContext, RevisionContext, family_context, revision_context
-from mixhub.card.facts import RunFacts
+from mixhub.card.facts import NOTHING, Known, RunFacts, Sibling
+from mixhub.card.templating import fill
+from mixhub.card.words import Words
 from mixhub.family import Family
-from mixhub.files import write_text
 
 if TYPE_CHECKING:
     import jinja2
     from huggingface_hub import ModelCardData
 
-
-def render_family(family: Family, runs: Sequence[RunFacts], *, commits: Mapping[str, str] | None = None) -> str:
-    """The card of a family, for `main`; see `family_context` for the arguments."""
-    return render_family_context(family_context(family, runs=runs, commits=commits))
+_PLOTS = ("mixture", "losses", "scores", "shots")
+"""Plots that a template may name, whether they are there or not."""
 
 
-def render_revision(family: Family, facts: RunFacts) -> str:
+@dataclass(frozen=True)
+class Own:
+    """What a person adds to cards without touching the package."""
+
+    words: Words | None = None
+    """Sections that are added, or replace those of the same heading."""
+    template: Path | None = None
+    """A template of one's own; it may extend `family.md.j2` or `revision.md.j2`, block by block."""
+
+
+NOTHING_OWN = Own()
+
+
+def render_family(
+    family: Family,
+    runs: Sequence[RunFacts],
+    *,
+    commits: Mapping[str, str] | None = None,
+    known: Known = NOTHING,
+    own: Own = NOTHING_OWN,
+) -> str:
+    """The card of a family, for `main`; see `family_context` for the arguments and what is raised."""
+    return render_family_context(family_context(family, runs=runs, commits=commits, known=known), own)
+
+
+def render_revision(family: Family, facts: RunFacts, *, known: Known = NOTHING, own: Own = NOTHING_OWN) -> str:
     """The card of one revision, for its branch."""
-    return render_revision_context(revision_context(family, facts))
+    return render_revision_context(revision_context(family, facts, known=known), own)
 
 
-def render_family_context(context: CardContext) -> str:
-    """The card that a family's context makes."""
-    return _render("family.md.j2", context, metadata.family_metadata(context))
+def render_family_context(context: CardContext, own: Own = NOTHING_OWN) -> str:
+    """The card that a family's context makes; raises SpecError when a template of one's own cannot be filled."""
+    plots = {**dict.fromkeys(_PLOTS), **context.plots}
+    return _render("family.md.j2", context, plots, metadata.family_metadata(context), own)
 
 
-def render_revision_context(context: RevisionContext) -> str:
-    """The card that a revision's context makes."""
-    return _render("revision.md.j2", context, metadata.revision_metadata(context))
+def render_revision_context(context: RevisionContext, own: Own = NOTHING_OWN) -> str:
+    """The card that a revision's context makes; raises SpecError when a template of one's own cannot be filled."""
+    return _render("revision.md.j2", context, dict.fromkeys(_PLOTS), metadata.revision_metadata(context), own)
+
+
+def catalog_context(name: str) -> CardContext:
+    """What the card of a shipped family says, from the catalog alone; raises UnknownNameError, naming the nearest."""
+    family = catalog.get(name)
+    siblings = (catalog.get(sibling) for sibling in family.card.siblings)
+    known = Known(siblings=tuple(Sibling(one, tuple(map(RunFacts, one.runs()))) for one in siblings))
+    return family_context(family, runs=[RunFacts(run) for run in family.runs()], known=known)
 
 
 def render_catalog(name: str) -> str:
     """The card of a shipped family, from the catalog alone; raises UnknownNameError, naming the nearest."""
-    family = catalog.get(name)
-    return render_family(family, [RunFacts(run) for run in family.runs()])
+    return render_family_context(catalog_context(name))
 
 
-def write_model_cards(folder: Path) -> list[Path]:
-    """Writes the cards of all shipped families, each to `<folder>/<family>/README.md`; the paths."""
-    rendered = {folder / name / "README.md": render_catalog(name) for name in catalog.names()}
-    return [write_text(path, card) for path, card in rendered.items()]
-
-
-def _render(template: str, context: CardContext | RevisionContext, data: ModelCardData) -> str:
-    body = (
-        _environment().get_template(template).render(card=context, shared=context.shared, family=context.shared.family)
-    )
+def _render(
+    template: str,
+    context: CardContext | RevisionContext,
+    plots: Mapping[str, object],
+    data: ModelCardData,
+    own: Own,
+) -> str:
+    values = {"card": context, "shared": context.shared, "family": context.shared.family, "plots": plots}
+    body = fill(_environment(), template, own.template, values)
     lines = [line.rstrip() for line in body.strip().split("\n")]
-    return f"---\n{data.to_yaml()}\n---\n\n{_without_blank_runs(lines)}\n"
+    body = _without_blank_runs(lines)
+    if own.words is not None:
+        body = own.words.apply(body)
+    return f"---\n{data.to_yaml()}\n---\n\n{body.rstrip()}\n"
 
 
 def _without_blank_runs(lines: Sequence[str]) -> str:
@@ -68,24 +103,33 @@ def _without_blank_runs(lines: Sequence[str]) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = jinja2.Environment(
+    # In a sandbox, since a workspace with a template may come from somebody else.
+    environment = ImmutableSandboxedEnvironment(
         loader=jinja2.PackageLoader("mixhub.card", "templates"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,
+        autoescape=True,  # so that jinja2 marks what is text already: blocks that `super()` gives, macros
         finalize=_finalized,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(code=text.code, number=_number, table=lambda table: table.markdown())
+    environment.filters.update(code=text.code, number=_number, table=lambda table: table.markdown(), figure=_figure)
     return environment
 
 
-def _finalized(value: Any) -> str:
+def _finalized(value: Any) -> text.Markdown:
     """Every value that a template names is escaped, unless it is Markdown already."""
-    return text.escape(value)
+    return text.Markdown(value) if hasattr(value, "__html__") else text.escape(value)
 
 
 def _number(value: int) -> str:
     return f"{value:,}"
+
+
+def _figure(plot: Any) -> text.Markdown:
+    """A plot, where there is one: the PNG, which every page shows, with a link to the SVG."""
+    if plot is None:
+        return text.Markdown("")
+    return text.image(plot.alt, f"plots/{plot.name}.png", f"plots/{plot.name}.svg")

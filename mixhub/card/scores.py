@@ -1,84 +1,188 @@
-"""Tables of scores, revisions × tasks, each with its standing: measured here, or published elsewhere."""
+"""Scores as a card shows them, each table with its standing: measured here, imported, or published elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
 
 from mixhub.card import figures
 from mixhub.card.facts import RunFacts
-from mixhub.card.text import Markdown, Table, code, listed
+from mixhub.card.text import Markdown, Table, code, listed, without_empty_columns
+from mixhub.evaluate.comparison import Comparison, compare
+from mixhub.evaluate.evidence import Evidence, family_columns
+from mixhub.evaluate.published import published_table
+from mixhub.evaluate.records import Record
 from mixhub.evaluate.results import Cell
-from mixhub.evaluate.scores import Score, of_suite, score_table
-from mixhub.family import Family, Run
+from mixhub.evaluate.samples import NO_SAMPLES, SampleSummary
+from mixhub.evaluate.scores import SCORE, Score
+from mixhub.evaluate.tables import AVERAGE, ScoreTable, Standing, measured_table, published_scores
+from mixhub.family import Family
 from mixhub.lineage import UNKNOWN
-from mixhub.statistics import Spread, spread
 
-Standing = Literal["published", "measured"]
-"""`published`: printed elsewhere and not measured again. `measured`: from cells of the weights that the card is of."""
-
-_HARNESS = "lm_eval"
 _NAMED = 12
 """So many revisions are named one by one; of more, only the number is said."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """The scores of one revision, in the order of the tasks, and their average."""
-
-    revision: str
-    number: int
-    """Its seed or index."""
-    values: tuple[float | None, ...]
-    """Percent; the last is the average. None where there is no figure."""
-    shown: tuple[str, ...]
-    """The values as the table shows them; where there is none, what is missing."""
+_DECIMALS = 2
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A table of scores."""
+    """A table of scores, and how its figures are shown."""
 
-    standing: Standing
-    kind: Literal["seed", "index"]
-    """What varies over the rows."""
-    tasks: tuple[str, ...]
-    """lm-eval's names."""
-    titles: tuple[str, ...]
-    """Columns."""
-    metrics: tuple[str, ...]
-    """By task: `acc_norm` or `acc`, or `accuracy` where it is not known which."""
-    rows: tuple[Row, ...]
-    spreads: tuple[Spread | None, ...]
-    """Mean and sd over seeds, of each column and of the average. None where a row has no figure, where there are fewer
-    than two, and where it is not the seed that varies."""
+    table: ScoreTable
+    numbers: Mapping[str, int]
+    """Seed or index, by revision."""
+    chance: Mapping[str, float]
+    """By task, percent: what guessing scores."""
+    documents: Mapping[str, int]
+    """By task: documents of the whole split, where the specification knows."""
+    decimals: int = _DECIMALS
+    """Digits behind the point."""
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it was measured here, is another's, or was only printed."""
+        return self.table.standing
+
+    @property
+    def kind(self) -> str:
+        """What varies over the rows: `seed` or `index`."""
+        return self.table.kind
 
     @property
     def spread_shown(self) -> bool:
-        """Whether the table has a line of mean ± sd."""
-        return any(self.spreads)
+        """Whether there is a mean over seeds."""
+        return any(over.spread for over in self.table.over_seeds.values())
 
-    def table(self) -> Table:
-        """A line per revision, and where seeds vary a last one with mean ± sd."""
-        rows = [(str(row.number), *row.shown) for row in self.rows]
+    @property
+    def no_mean(self) -> Mapping[str, str]:
+        """Why columns of several rows have no mean over seeds, by title; those for which the table itself tells it are
+        left out."""
+        if self.kind != "seed" or len(self.table.rows) < 2:
+            return {}
+        return {
+            self.table.headings[task]: over.reason
+            for task, over in self.table.over_seeds.items()
+            if over.reason and over.reason.endswith(("not mix", "same weights")) and task != AVERAGE
+        }
+
+    def by_run(self) -> Table:
+        """A line per revision, and below them the mean and sd over seeds, and chance."""
+        headings = self.table.headings
+        rows = [
+            (str(self.numbers[row.revision]), *(self._shown(self.table.score(row, column)) for column in headings))
+            for row in self.table.rows
+        ]
         if self.spread_shown:
-            rows.append(("mean ± sd", *map(_shown_spread, self.spreads)))
-        headers = (self.kind.capitalize(), *self.titles, "Average")
-        return Table(headers, tuple(rows), frozenset(range(1, len(headers))))
+            rows.append(("mean ± sd", *map(self.mean_shown, headings)))
+        if self.chance:
+            rows.append(("chance", *(self._figure(self._chance(column)) for column in headings)))
+        titles = (self.kind.capitalize(), *headings.values())
+        return Table(titles, tuple(rows), frozenset(range(1, len(titles))))
+
+    def by_task(self) -> Table:
+        """A line per task: what was measured and on how much, its interval over seeds, and its sampling error."""
+        rows: list[tuple[str, ...]] = [
+            (
+                title,
+                code(column),
+                *self._measured_with(column),
+                self._interval(column),
+                self._stderr(column),
+                self._figure(self._chance(column)),
+                self._constant(column),
+            )
+            for column, title in self.table.headings.items()
+            if column != AVERAGE
+        ]
+        rows.append(("Average", *([figures.ABSENT] * 5), *self._of_average()))
+        headers = (
+            "Task",
+            "Name in lm-eval",
+            "Version",
+            "Metric",
+            "Documents",
+            "Cells",
+            "95 % for the mean over seeds",
+            "Standard error over documents",
+            "Chance",
+            "Best constant answer",
+        )
+        return without_empty_columns(Table(headers, tuple(rows), frozenset(range(4, len(headers)))), figures.ABSENT)
+
+    def _of_average(self) -> tuple[str, ...]:
+        return (
+            self._interval(AVERAGE),
+            self._stderr(AVERAGE),
+            self._figure(self._chance(AVERAGE)),
+            figures.ABSENT,
+        )
+
+    def _measured_with(self, task: str) -> tuple[str, str, str, str]:
+        """Version, metric, documents and cells."""
+        records = [record for own in self.table.records.values() for record in own if record.task == task]
+        if not records:
+            known = self.documents.get(task)
+            return figures.ABSENT, figures.ABSENT, f"{known:,}" if known else figures.ABSENT, figures.ABSENT
+        shots = next(column.num_fewshot for column in self.table.columns if column.task == task)
+        expected = len(self.numbers) * len(shots)
+        return (
+            _joined(record.task_version for record in records),
+            _joined(SCORE.metric(record) or figures.ABSENT for record in records),
+            _joined(f"{r.documents:,}" if isinstance(r.documents, int) else UNKNOWN for r in records),
+            f"{len(records)} of {expected}",
+        )
+
+    def _shown(self, score: Score) -> str:
+        if score.value is None:
+            return f"{figures.ABSENT} ({score.reason})" if self.standing != "published" else figures.ABSENT
+        return self._figure(score.value)
+
+    def _figure(self, value: float | None) -> str:
+        return figures.ABSENT if value is None else f"{value:.{self.decimals}f}"
+
+    def mean_shown(self, column: str) -> str:
+        """Mean and sd over seeds of a column, as `65.54 ± 0.68`."""
+        spread = self.table.over_seeds[column].spread
+        if spread is None or spread.sd is None:
+            return figures.ABSENT
+        return f"{spread.mean:.{self.decimals}f} ± {spread.sd:.{self.decimals}f}"
+
+    def _interval(self, column: str) -> str:
+        interval = self.table.over_seeds[column].interval
+        if interval is None:
+            return figures.ABSENT
+        return f"{interval.low:.{self.decimals}f} to {interval.high:.{self.decimals}f}"
+
+    def _stderr(self, column: str) -> str:
+        stderr, is_bound = self.table.stderr(column)
+        if stderr is None:
+            return figures.ABSENT
+        return f"{'at most ' if is_bound else ''}{stderr:.{self.decimals}f}"
+
+    def _chance(self, column: str) -> float | None:
+        if column != AVERAGE:
+            return self.chance.get(column)
+        tasks = [task for task in self.table.headings if task != AVERAGE]
+        known = [self.chance[task] for task in tasks if task in self.chance]
+        return sum(known) / len(known) if len(known) == len(tasks) else None
+
+    def _constant(self, task: str) -> str:
+        baseline = self.table.baselines.get(task)
+        return self._figure(baseline.constant if baseline else None)
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """How measured scores came about."""
+class Measurement:
+    """How scores came about that were made of cells."""
 
     cells: int
     """Cells of the suite that are there: whole, and with the shots that the family asks for."""
     expected: int
     """Cells that make all scores whole."""
     others: int
-    """Further cells, which no score counts: other shots, or only the first documents."""
+    """Further cells, which no score counts: other shots or tasks, or only the first documents."""
     unevaluated: Markdown | None
     """The revisions that have no cell; None when all have."""
     harness: Markdown
@@ -87,118 +191,184 @@ class Evidence:
     """Dtypes, devices and backends, as `float32 on cpu by mixhub's backend`."""
     mixed: bool
     """Whether rows were computed in different dtypes, so that no mean goes over them."""
-    tasks: Table
-    """Version, metric, documents and cells of each task."""
-    stderr: str | None
-    """Median over the cells of the standard error of the metric over documents, percent; None where none has one."""
+    has_stderr: bool
+    """Whether a standard error over documents is known."""
+    has_bound: bool
+    """Whether a standard error is only the most that it can be."""
+    unknown: Markdown | None
+    """What is not known of some cells."""
 
 
-def published(family: Family, runs: Sequence[Run]) -> Scores | None:
+@dataclass(frozen=True)
+class SideBySide:
+    """Families beside each other: their scores of one standing, and the differences of their averages."""
+
+    standing: Standing
+    table: Table
+    """A line per task, a column per family: mean and sd over seeds."""
+    differences: tuple[str, ...]
+    """A sentence for each other family."""
+
+
+def published(family: Family, runs: Sequence[RunFacts]) -> Scores | None:
     """The published scores of the given runs; None where there are none."""
-    printed = family.published_scores
+    printed = published_table(family)
     if printed is None:
         return None
-    rows = []
-    for run in runs:
-        if run.revision in printed.scores or run.revision in printed.average:
-            by_task = printed.scores.get(run.revision, {})
-            values = (*(by_task.get(t.name) for t in family.evaluation.tasks), printed.average.get(run.revision))
-            rows.append(Row(run.revision, run.number, values, tuple(map(figures.score, values))))
-    metrics = ["accuracy"] * len(family.evaluation.tasks)
-    return _scores("published", family, metrics, rows, mean=True) if rows else None
-
-
-def measured(family: Family, runs: Sequence[RunFacts]) -> Scores | None:
-    """The scores of the runs that have cells; None where none has."""
-    evaluated = [facts for facts in runs if facts.cells]
-    cells = {facts.run.revision: facts.cells for facts in evaluated}
-    rows, metrics = [], ["accuracy"] * len(family.evaluation.tasks)
-    for facts, found in zip(evaluated, score_table(family, [facts.run for facts in evaluated], cells), strict=True):
-        scores = [*found.scores.values(), found.average]
-        metrics = [score.metric or metric for score, metric in zip(scores, metrics, strict=False)]
-        values = tuple(score.value for score in scores)
-        rows.append(Row(facts.run.revision, facts.run.number, values, tuple(map(_shown, scores))))
-    mean = not _mixed(family, runs)
-    return _scores("measured", family, metrics, rows, mean=mean) if rows else None
-
-
-def evidence(family: Family, runs: Sequence[RunFacts]) -> Evidence | None:
-    """How the measured scores came about; None where nothing was measured."""
-    everything = [cell for facts in runs for cell in facts.cells]
-    if not everything:
+    own = {facts.run.revision for facts in runs}
+    rows = tuple(row for row in printed.rows if row.label in own)
+    averages_only = family.published_scores.average if family.published_scores else {}
+    if not rows and not own & set(averages_only):
         return None
-    cells = of_suite(family, everything)
-    without = [code(facts.run.revision) for facts in runs if not facts.cells]
-    tasks, shots = family.evaluation.tasks, family.evaluation.num_fewshot
-    return Evidence(
-        cells=len(cells),
-        expected=len(runs) * len(tasks) * len(shots),
-        others=len(everything) - len(cells),
+    table = published_scores(_evidence(family, {}, replace(printed, rows=rows)))
+    assert table is not None
+    decimals = max((f.decimals for row in rows for f in row.figures.values()), default=_DECIMALS)
+    return _scores(family, table, [facts.run.revision for facts in runs], runs, decimals)
+
+
+def measured(family: Family, runs: Sequence[RunFacts], samples: SampleSummary = NO_SAMPLES) -> Scores | None:
+    """The scores of the runs that have cells; None where none has.
+
+    Raises:
+        ResultsError: a cell has neither acc nor acc_norm, or cells of a run were made with different weights.
+    """
+    records = {facts.run.revision: facts.cells for facts in runs if facts.cells}
+    return _of_cells(family, runs, records, "measured", samples)
+
+
+def imported(family: Family, runs: Sequence[RunFacts]) -> Scores | None:
+    """The scores of what another measured; None where there is none. Raises ResultsError as `measured` does."""
+    records = {facts.run.revision: facts.imported for facts in runs if facts.imported}
+    return _of_cells(family, runs, records, "imported", NO_SAMPLES)
+
+
+def measurement(family: Family, runs: Sequence[RunFacts], scores: Scores) -> Measurement:
+    """How the measured or imported scores of the given runs came about."""
+    by_run = {f.run.revision: f.cells if scores.standing == "measured" else f.imported for f in runs}
+    everything = [record for own in by_run.values() for record in own]
+    counted = sum(len(own) for own in scores.table.records.values())
+    without = [code(revision) for revision, own in by_run.items() if not own]
+    return Measurement(
+        cells=counted,
+        expected=len(runs) * len(family.evaluation.tasks) * len(family.evaluation.num_fewshot),
+        others=len(everything) - counted,
         unevaluated=(listed(without) if len(without) <= _NAMED else Markdown(f"{len(without)} branches"))
         if without
         else None,
-        harness=listed(_distinct(cell.provenance.versions.get(_HARNESS, UNKNOWN) for cell in everything)),
+        harness=listed(_distinct(record.harness for record in everything)),
         conditions=listed(_distinct(map(_conditions, everything))),
-        mixed=_mixed(family, runs),
-        tasks=_tasks(family, cells, len(runs) * len(shots)),
-        stderr=_median_stderr(cells),
+        mixed=len({record.dtype for own in scores.table.records.values() for record in own} - {UNKNOWN}) > 1,
+        has_stderr=any(scores.table.stderr(column)[0] is not None for column in scores.table.headings),
+        has_bound=any(scores.table.stderr(column)[1] for column in scores.table.headings),
+        unknown=_unknown(everything),
     )
 
 
-def _conditions(cell: Cell) -> str:
-    scored = "mixhub's backend" if cell.provenance.backend == "mixhub" else "lm-eval's own backend"
-    return f"{cell.dtype} on {cell.provenance.device} by {scored}"
+def side_by_side(own: Scores, others: Sequence[tuple[str, Scores]], name: str) -> SideBySide | None:
+    """The family beside others whose scores have the same standing and tasks; None where there are none.
+
+    Args:
+        own: scores of the family.
+        others: name and scores of each other.
+        name: of the family.
+    """
+    tasks = own.table.headings
+    alike = [(title, scores) for title, scores in others if scores.table.headings.keys() == tasks.keys()]
+    if not alike or own.kind != "seed":
+        return None
+    shown = [(name, own), *alike]
+    rows = [(title, *(scores.mean_shown(task) for _, scores in shown)) for task, title in tasks.items()]
+    table = Table(("Task", *(title for title, _ in shown)), tuple(rows), frozenset(range(1, len(shown) + 1)))
+    differences = [found for title, scores in alike if (found := _difference(name, own, title, scores))]
+    return SideBySide(own.standing, table, tuple(differences))
 
 
-def _tasks(family: Family, cells: Sequence[Cell], expected: int) -> Table:
-    rows = []
-    for task in family.evaluation.tasks:
-        own = [cell for cell in cells if cell.task == task.name]
-        rows.append(
-            (
-                task.title,
-                code(task.name),
-                _joined(cell.task_version for cell in own),
-                _joined(cell.metric for cell in own),
-                _joined(f"{cell.documents:,}" for cell in own),
-                f"{len(own)} of {expected}",
-            )
-        )
-    headers = ("Task", "Name in lm-eval", "Version", "Metric", "Documents", "Cells")
-    return Table(headers, tuple(rows), frozenset({4, 5}))
+def comparison(own: Scores, other: Scores) -> Comparison | None:
+    """Two families compared; None where their rows are no seeds, or they have no spread."""
+    if own.kind != "seed" or other.kind != "seed" or not (own.spread_shown and other.spread_shown):
+        return None
+    return compare(own.table, other.table)
 
 
-def _median_stderr(cells: Sequence[Cell]) -> str | None:
-    stderrs = [cell.stderrs[cell.metric] for cell in cells if cell.metric in cell.stderrs]
-    return figures.score(100 * median(stderrs)) if stderrs else None
+def _difference(name: str, own: Scores, other_name: str, other: Scores) -> str | None:
+    """The difference of two averages in words, with its interval over seeds."""
+    compared = comparison(own, other)
+    if compared is None:
+        return None
+    primary = compared.primary
+    if primary.reason:
+        return f"{name} and {other_name} are not compared: {primary.reason}."
+    if primary.difference is None or primary.interval is None:
+        return None
+    low, high = primary.interval.low, primary.interval.high
+    reaches = "reaches zero" if low <= 0 <= high else "does not reach zero"
+    return (
+        f"{name} less {other_name}: {primary.difference:+.2f} points of the average; the 95 % interval over seeds, "
+        f"{low:+.2f} to {high:+.2f}, {reaches}."
+    )
 
 
-def _mixed(family: Family, runs: Sequence[RunFacts]) -> bool:
-    return len({cell.dtype for facts in runs for cell in of_suite(family, facts.cells)}) > 1
+def _of_cells(
+    family: Family,
+    runs: Sequence[RunFacts],
+    records: Mapping[str, Sequence[Record]],
+    standing: Literal["measured", "imported"],
+    samples: SampleSummary,
+) -> Scores | None:
+    if not records:
+        return None
+    evidence, columns = family_columns(family.evaluation, _evidence(family, records, None, standing))
+    table = measured_table(evidence, columns, samples=samples, standing=standing)
+    return _scores(family, table, list(records), runs, _DECIMALS)
 
 
-def _scores(standing: Standing, family: Family, metrics: Sequence[str], rows: Sequence[Row], *, mean: bool) -> Scores:
+def _evidence(
+    family: Family, records: Mapping[str, Sequence[Record]], printed: Any, standing: Standing = "measured"
+) -> Evidence:
+    """Imported cells are of no family here: other tools do not say the seed of their shots, so it is not asked for."""
+    return Evidence(
+        name=family.name,
+        kind=family.revisions.kind,
+        family=family if standing == "measured" else None,
+        records=MappingProxyType({revision: tuple(own) for revision, own in records.items()}),
+        published=printed,
+    )
+
+
+def _scores(
+    family: Family, table: ScoreTable, revisions: Sequence[str], runs: Sequence[RunFacts], decimals: int
+) -> Scores:
     tasks = family.evaluation.tasks
-    kind = family.revisions.kind
-    columns = zip(*(row.values for row in rows), strict=True)
-    spreads = tuple(_spread(column) if mean and kind == "seed" else None for column in columns)
-    names, titles = tuple(task.name for task in tasks), tuple(task.title for task in tasks)
-    return Scores(standing, kind, names, titles, tuple(metrics), tuple(rows), spreads)
+    chance = {task.name: task.chance for task in tasks if task.chance is not None}
+    for task, baseline in table.baselines.items():
+        if baseline.chance is not None:
+            chance[task] = baseline.chance
+    return Scores(
+        table=table,
+        numbers={facts.run.revision: facts.run.number for facts in runs if facts.run.revision in revisions},
+        chance=chance,
+        documents={task.name: task.documents for task in tasks if task.documents is not None},
+        decimals=decimals,
+    )
 
 
-def _spread(column: Sequence[float | None]) -> Spread | None:
-    values = [value for value in column if value is not None]
-    return spread(values) if len(values) == len(column) > 1 else None
+def _conditions(record: Record) -> str:
+    if not isinstance(record, Cell):
+        return f"{record.dtype} on {record.device}" if record.dtype != UNKNOWN else "a dtype that is not known"
+    scored = "mixhub's backend" if record.provenance.backend == "mixhub" else "lm-eval's own backend"
+    return f"{record.dtype} on {record.provenance.device} by {scored}"
 
 
-def _shown(score: Score) -> str:
-    return f"{figures.ABSENT} ({score.reason})" if score.value is None else figures.score(score.value)
-
-
-def _shown_spread(value: Spread | None) -> str:
-    if value is None or value.sd is None:
-        return figures.ABSENT
-    return f"{value.mean:.2f} ± {value.sd:.2f}"
+def _unknown(records: Sequence[Record]) -> Markdown | None:
+    what = {
+        "the weights": "weights_sha256",
+        "the dtype": "dtype",
+        "the version of lm-eval": "harness",
+        "the number of documents": "documents",
+        "the prompts' hash": "task_hash",
+    }
+    named = [said for said, key in what.items() if any(getattr(record, key) == UNKNOWN for record in records)]
+    return listed(named) if named else None
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

@@ -14,6 +14,10 @@ class Markdown(str):
 
     __slots__ = ()
 
+    def __html__(self) -> str:
+        """Tells jinja2 that it is escaped already."""
+        return str(self)
+
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "\\": "&#92;", "$": "&#36;"}
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#$]|&(?=[#A-Za-z])|_(?![^\W_])")
@@ -55,6 +59,11 @@ def link(text: object, address: str) -> Markdown:
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
         return Markdown(f"{escape(text)} ({escape(address)})")
     return Markdown(f"[{escape(text)}]({quote(plain(address), safe=_URL_SAFE)})")
+
+
+def image(alt: str, path: str, target: str) -> Markdown:
+    """An image that lies beside the card, with a link to another form of it."""
+    return Markdown(f"[![{escape(alt)}]({quote(path)})]({quote(target)})")
 
 
 def block(text: str, language: str = "") -> Markdown:

@@ -1,19 +1,109 @@
-"""The cards of a workspace."""
+"""The cards of a workspace: rendered, compared with what a person changed by hand, and written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from mixhub.card.facts import gather
-from mixhub.card.render import render_family, render_revision
+from mixhub import catalog
+from mixhub.card.context import family_context
+from mixhub.card.facts import RunFacts, gather, gather_known
+from mixhub.card.plots import Plot, drawn_sha256
+from mixhub.card.receipts import edited_cards, note_cards
+from mixhub.card.render import Own, catalog_context, render_family_context, render_revision
+from mixhub.card.words import read_words
+from mixhub.errors import UsageError
 from mixhub.family import Family
-from mixhub.files import write_text
+from mixhub.files import write_bytes, write_text
+from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
+PLOTS = "plots"
+"""Folder of a card's plots, beside it."""
 
-def write_cards(workspace: Workspace, family: Family, *, commits: Mapping[str, str] | None = None) -> list[Path]:
-    """Writes the card of a family and one for each run that has an export; the paths.
+
+@dataclass(frozen=True)
+class FamilyCard:
+    """The card of a family, and the plots that it shows."""
+
+    text: str
+    plots: tuple[Plot, ...]
+
+    def files(self, folder: Path) -> dict[str, bytes]:
+        """The plots, by path relative to the card: what lies in `folder` is taken where it shows the same, since
+        another version of matplotlib draws other bytes."""
+        return {
+            f"{PLOTS}/{plot.name}.{form}": _drawn(plot, form, folder / PLOTS / f"{plot.name}.{form}")
+            for plot in self.plots
+            for form in ("png", "svg")
+        }
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """All cards of a family, not yet written."""
+
+    family: FamilyCard
+    cards: Mapping[Path, str]
+    """Text by path: of the family's card first, then of each run that has an export."""
+
+
+def render_cards(
+    workspace: Workspace, family: Family, *, commits: Mapping[str, str] | None = None, progress: Progress = SILENT
+) -> Rendered:
+    """The card of a family and one for each run that has an export.
+
+    Args:
+        workspace: where runs, results and words of one's own lie.
+        family: the family.
+        commits: the commit of each branch that was pushed; only the card of the family names them.
+        progress: is told of each file of samples that is read.
+
+    Raises:
+        ResultsError: results are malformed, or were made with other weights than the export's.
+        ExportError, SpecError, RunError: an export's lineage, a run's metrics, or a file of own words cannot be read.
+    """
+    runs = gather(workspace, family)
+    known = gather_known(workspace, family, runs, progress)
+    context = family_context(family, runs=runs, commits=commits, known=known)
+    card = FamilyCard(
+        render_family_context(context, own_words(workspace, family, "card")), tuple(context.plots.values())
+    )
+    cards = {workspace.card(family): card.text}
+    own = own_words(workspace, family, "revision")
+    for facts in runs:
+        if facts.lineage is not None:
+            cards[workspace.revision_card(facts.run)] = render_revision(family, facts, known=known, own=own)
+    return Rendered(card, cards)
+
+
+def family_card(workspace: Workspace, family: Family, *, commits: Mapping[str, str] | None = None) -> FamilyCard:
+    """The card of a family alone; arguments and errors are those of `render_cards`."""
+    runs = gather(workspace, family)
+    known = gather_known(workspace, family, runs)
+    context = family_context(family, runs=runs, commits=commits, known=known)
+    own = own_words(workspace, family, "card")
+    return FamilyCard(render_family_context(context, own), tuple(context.plots.values()))
+
+
+def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:
+    """The card of one revision; raises as `render_cards` does, but compares no runs."""
+    known = gather_known(workspace, family, [facts])
+    return render_revision(family, facts, known=known, own=own_words(workspace, family, "revision"))
+
+
+def write_cards(
+    workspace: Workspace,
+    family: Family,
+    *,
+    commits: Mapping[str, str] | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> list[Path]:
+    """Writes the card of a family with its plots, and one card for each run that has an export; the paths.
 
     All are rendered before the first is written, so a refusal leaves the old cards as they are.
 
@@ -21,14 +111,103 @@ def write_cards(workspace: Workspace, family: Family, *, commits: Mapping[str, s
         workspace: where runs and results lie, and where the cards go.
         family: the family.
         commits: the commit of each branch that was pushed; only the card of the family names them.
+        force: replace cards that were edited by hand.
+        progress: is told of each file of samples that is read.
 
     Raises:
-        ResultsError: results are malformed, or were made with other weights than the export's.
-        ExportError, SpecError, RunError: an export's lineage or a run's metrics cannot be read.
+        UsageError: a card was edited by hand since it was rendered; names it.
+        MixhubError: as `render_cards`.
     """
-    runs = gather(workspace, family)
-    rendered = {workspace.card(family): render_family(family, runs, commits=commits)}
-    for facts in runs:
-        if facts.lineage is not None:
-            rendered[workspace.revision_card(facts.run)] = render_revision(family, facts)
-    return [write_text(path, card) for path, card in rendered.items()]
+    rendered = render_cards(workspace, family, commits=commits, progress=progress)
+    if not force:
+        require_unedited(workspace, family, rendered.cards)
+    folder = workspace.card(family).parent
+    plots = {folder / name: content for name, content in rendered.family.files(folder).items()}
+    note_cards(workspace, rendered.cards)
+    paths = [write_text(path, card) for path, card in rendered.cards.items()]
+    _write_plots(folder / PLOTS, plots)
+    return paths + list(plots)
+
+
+def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, str] | None = None) -> None:
+    """Raises UsageError when a card was edited by hand since it was rendered, and is not what `cards` would make it."""
+    edited = [path for path in edited_cards(workspace, family) if cards is None or not _is(path, cards.get(path))]
+    if edited:
+        shown = edited[0].relative_to(workspace.root)
+        more = f", and so were {len(edited) - 1} more" if len(edited) > 1 else ""
+        words, _ = workspace.own_words(family, "card" if edited[0] == workspace.card(family) else "revision")
+        raise UsageError(
+            f"{shown} was edited by hand since it was rendered{more}; rendering would lose what was written there",
+            hint=f"put your words into {words.name}, which every render keeps; `mixhub card diff` shows what would go, "
+            "and `mixhub card render --force` lets it go",
+            paths=tuple(edited),
+        )
+
+
+def is_plot(path: str) -> bool:
+    """Whether a path beside a card is that of a plot that cards may show."""
+    return re.fullmatch(rf"{PLOTS}/(?:mixture|losses|scores|shots|difference-[^/]+)\.(?:png|svg)", path) is not None
+
+
+def stale_plots(rendered: Rendered, card: Path) -> list[str]:
+    """The plots beside a card that do not show what they would show now, or are not there; paths relative to it."""
+    if card != next(iter(rendered.cards)):
+        return []
+    return [
+        name
+        for plot in rendered.family.plots
+        for form in ("png", "svg")
+        if not _shows(card.parent / (name := f"{PLOTS}/{plot.name}.{form}"), plot)
+    ]
+
+
+def own_words(workspace: Workspace, family: Family, kind: Literal["card", "revision"]) -> Own:
+    """What a person adds to the cards; raises SpecError when it cannot be read."""
+    words, template = workspace.own_words(family, kind)
+    return Own(read_words(words), template if template.is_file() else None)
+
+
+def write_model_cards(folder: Path) -> list[Path]:
+    """Writes the cards of all shipped families, each to `<folder>/<family>/README.md`, with their plots; the paths."""
+    paths = []
+    for name in catalog.names():
+        context = catalog_context(name)
+        card = FamilyCard(render_family_context(context), tuple(context.plots.values()))
+        own = folder / name
+        plots = {own / path: content for path, content in card.files(own).items()}
+        paths.append(write_text(own / "README.md", card.text))
+        _write_plots(own / PLOTS, plots)
+        paths += plots
+    return paths
+
+
+def _is(path: Path, text: str | None) -> bool:
+    return text is not None and path.read_bytes() == text.encode()
+
+
+def _drawn(plot: Plot, form: str, kept: Path) -> bytes:
+    if _shows(kept, plot):
+        return kept.read_bytes()
+    return plot.png() if form == "png" else plot.svg()
+
+
+def _shows(path: Path, plot: Plot) -> bool:
+    return path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256
+
+
+def _write_plots(folder: Path, plots: Mapping[Path, bytes]) -> None:
+    """Writes what changed, and deletes plots of ours that the card shows no longer."""
+    for path, content in plots.items():
+        if not path.is_file() or path.read_bytes() != content:
+            write_bytes(path, content)
+    for path in _plots_in(folder):
+        if path not in plots:
+            path.unlink()
+
+
+def _plots_in(folder: Path) -> Sequence[Path]:
+    """Plots of ours; other images are a person's own."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".svg"))
+    return [path for path in found if drawn_sha256(path.read_bytes()) is not None]

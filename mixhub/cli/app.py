@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mixhub._version import __version__
-from mixhub.cli import audit, card, data, demo, evaluate, families, hub, push, results, train, workspace
+from mixhub.cli import audit, card, data, demo, evaluate, families, hub, plot, push, results, train, workspace
 
 app = typer.Typer(
     name="mixhub",
@@ -43,5 +43,6 @@ app.command()(evaluate.evaluate)
 app.command()(results.results)
 app.command()(audit.audit)
 app.add_typer(card.app, name="card")
+app.add_typer(plot.app, name="plot")
 app.command()(push.push)
 app.add_typer(hub.app, name="hub")

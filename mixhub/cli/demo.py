@@ -106,7 +106,10 @@ def demo(
         cells = {run.revision: evaluate_run(workspace, family, run, progress(), options=options) for run in runs}
         notes.append(f"{sum(map(len, cells.values()))} cells by lm-eval")
     with steps.step("cards") as notes:
-        notes.append(f"{len(render_cards(workspace, family))} rendered")
+        written = render_cards(workspace, family, progress())
+        cards = [path for path in written if path.name == workspace.card(family).name]
+        plots = {path.stem for path in written if path not in cards}
+        notes.append(f"{len(cards)} rendered, with {len(plots)} plots")
     hide_client_bars()
     with opened(HubChoice("local", "the demo"), workspace) as endpoint:
         with steps.step("push") as notes:
@@ -251,6 +254,7 @@ def _show_next(folder: Path, family: Family, run: Run) -> None:
     say(f"  cd {folder}")
     say("  mixhub status")
     say("  mixhub results                  # scores, their spread over seeds, their sampling error")
+    say("  mixhub card check               # whether the cards say what the results say")
     say("  mixhub push --seed 2            # again: sends nothing")
     say("  mixhub hub serve                # the hub, for any client")
     say(f"  python -c \"import mixhub; print(mixhub.load('{family.name}', seed={run.number}, workspace='.').model)\"")

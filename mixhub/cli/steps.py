@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.errors import WorkspaceError
+from mixhub.progress import SILENT
 from mixhub.workspace import Workspace
 
 if TYPE_CHECKING:
+    from mixhub.card.write import Rendered
     from mixhub.endpoint import Endpoint
     from mixhub.evaluate.results import Cell
     from mixhub.evaluate.sources import Datasets
@@ -140,20 +142,35 @@ def _tokenizer(workspace: Workspace, family: Family) -> Path:
     return _fetched_tokenizer(family.tokenizer.repo_id)
 
 
-def render_cards(workspace: Workspace, family: Family) -> list[Path]:
+def render_cards(workspace: Workspace, family: Family, progress: Progress, *, force: bool = False) -> list[Path]:
     """Writes all cards of a family; the card of `main` names what was pushed to the workspace's hub."""
     from mixhub.card.write import write_cards
+
+    return write_cards(workspace, family, commits=_commits(workspace, family), force=force, progress=progress)
+
+
+def rendered_cards(workspace: Workspace, family: Family, progress: Progress) -> Rendered:
+    """The cards as they would be written now."""
+    from mixhub.card.write import render_cards
+
+    return render_cards(workspace, family, commits=_commits(workspace, family), progress=progress)
+
+
+def _commits(workspace: Workspace, family: Family) -> dict[str, str]:
     from mixhub.hub.receipts import pushed_commits, workspace_hub_key
 
-    return write_cards(workspace, family, commits=pushed_commits(workspace, workspace_hub_key(workspace), family))
+    return pushed_commits(workspace, workspace_hub_key(workspace), family)
 
 
 def push_run(
     workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, show: Callable[[Plan], None]
 ) -> Pushed:
-    """Plans, shows the plan, and publishes the branch of a run; refuses first what would stop the card after it."""
+    """Plans, shows the plan, and publishes the branch of a run; refuses first what would stop the card after it, and
+    cards that were edited by hand, whose edits would not be published."""
+    from mixhub.card.write import require_unedited
     from mixhub.hub.push import execute, plan_card, plan_run
 
+    require_unedited(workspace, family)
     plan = plan_run(workspace, family, run, endpoint)
     plan_card(workspace, family, endpoint)
     show(plan)
@@ -174,7 +191,7 @@ def push_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Pushe
         except PushConflictError:
             if last_try:
                 raise
-    render_cards(workspace, family)
+    render_cards(workspace, family, SILENT)
     return pushed
 
 

@@ -335,6 +335,7 @@ _LINKING_WORDS = frozenset({"of", "over", "and", "the", "all", "seeds", "runs", 
 _RUN_NAMES = frozenset({"seed", "seeds", "index", "run", "revision", "branch", "checkpoint", "step", "model"})
 _RUN_TITLES = _RUN_NAMES - {"model"}
 _NOT_SCORES = frozenset({"n", "documents", "documentcount", "size", "shots", "nshot", "fewshot", "version", "chance"})
+_BASELINES = frozenset({"chance", "randomchance", "bestconstant", "bestconstantanswer"})
 _NO_FIGURE = re.compile(r"(?:[-–—]+(?:\s*\(.*\))?|n/?a)?", re.IGNORECASE)
 _WITH_SPREAD = re.compile(r"(?P<value>.*?)\s*\(?(?:±|\+/?[-−])(?P<stderr>[^()]*)\)?")
 
@@ -397,7 +398,7 @@ def _is_of_scores(title: str, rows: Sequence[Sequence[_Cell]], position: int) ->
 
 def _is_of_runs(grid: _Grid) -> bool:
     """Whether the rows are seeds, indices or revisions."""
-    labels = [row[0].text for row in grid.body if not _is_spread(row[0].text)]
+    labels = [row[0].text for row in grid.body if not _is_summary(row[0].text)]
     return _key(grid.head[0].text) in _RUN_TITLES or (bool(labels) and all(map(_is_run, labels)))
 
 
@@ -422,6 +423,11 @@ def _is_spread(label: str) -> bool:
     """Whether a row sums up the others."""
     words = set(re.findall(r"[a-z]+|±", label.casefold()))
     return not words.isdisjoint(_SUM_WORDS | _SPREAD_WORDS) and words <= _SUM_WORDS | _SPREAD_WORDS | _LINKING_WORDS
+
+
+def _is_summary(label: str) -> bool:
+    """Whether a row is of no run: it sums up the others, or says what knowing nothing scores."""
+    return _is_spread(label) or _key(label) in _BASELINES
 
 
 def _is_figure(text: str) -> bool:
@@ -510,7 +516,7 @@ class _Reader:
         return PublishedTable(
             source=f"{self.path}:{grid.line}",
             columns=tuple(columns.values()),
-            rows=tuple(row for row in rows if not _is_spread(row.label)),
+            rows=tuple(row for row in rows if not _is_summary(row.label)),
             spreads=tuple(row for row in rows if _is_spread(row.label)),
             scale="fraction" if is_fraction else "percent",
             row_kind=grid.head[0].text,
@@ -551,7 +557,7 @@ class _Reader:
             if label in labels:
                 raise self._error(row[0], f"the row {label!r} stands twice")
             labels.append(label)
-        if all(map(_is_spread, labels)):
+        if all(map(_is_summary, labels)):
             raise ResultsError(
                 f"{self.path}:{grid.line}: a table of scores without rows", hint="give a table with figures"
             )

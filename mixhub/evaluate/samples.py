@@ -16,6 +16,7 @@ from mixhub.evaluate.records import Record
 from mixhub.evaluate.scores import SCORE, SHARED, Column, Measure, cells_of
 from mixhub.lineage import UNKNOWN
 from mixhub.progress import SILENT, Bar, Progress
+from mixhub.statistics import clustered_stderr
 
 if TYPE_CHECKING:
     import numpy
@@ -52,6 +53,12 @@ class DocumentScores:
     baselines: Mapping[str, Baseline]
     """By task."""
 
+    def summary(self) -> SampleSummary:
+        """Standard errors that know what documents share, and the hashes of the documents."""
+        stderrs = {key: clustered_stderr(found.values, self.clusters.get(key)) for key, found in self.values.items()}
+        contents = {key: found.content for key, found in self.values.items()}
+        return SampleSummary(MappingProxyType(stderrs), MappingProxyType(contents), self.baselines)
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -61,6 +68,23 @@ class Baseline:
     """Guessing among the choices; None for tasks without choices."""
     constant: float | None
     """Always the same answer, the best one; None where the choices are no labels, so that there is no such answer."""
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """What the card and the tables need of samples, without what each document contributed."""
+
+    stderrs: Mapping[tuple[str, str], float | None]
+    """By revision and task: the standard error of the score over documents, in the unit of the measure; None where
+    there are too few of them."""
+    contents: Mapping[tuple[str, str], str]
+    """By revision and task: the hash of the documents; empty where the files have none."""
+    baselines: Mapping[str, Baseline]
+    """By task."""
+
+
+NO_SAMPLES = SampleSummary(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
+"""Where no samples were read."""
 
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -155,11 +179,11 @@ def read_scores(
         (revision, column, cells)
         for column in columns
         for revision, own in records.items()
-        if (cells := _cells_with_samples(own, column))
+        if (cells := cells_with_samples(own, column))
     ]
     with progress.start("samples", sum(len(cells) for _, _, cells in wanted), "file") as bar:
         for revision, column, cells in wanted:
-            documents = _mean_over_shots(cells, measure, bar)
+            documents = mean_over_shots(cells, measure, bar)
             if documents is None:
                 continue
             if column.task not in baselines:
@@ -170,15 +194,16 @@ def read_scores(
     return DocumentScores(MappingProxyType(values), MappingProxyType(clusters), MappingProxyType(baselines))
 
 
-def _cells_with_samples(records: Sequence[Record], column: Column) -> list[Record]:
+def cells_with_samples(records: Sequence[Record], column: Column) -> list[Record]:
     """The cells of one score, when all are there and have samples; else none."""
     cells = cells_of(records, column.task, column.num_fewshot)
     whole = len(cells) == len(column.num_fewshot) and all(cell.samples and cell.samples.is_file() for cell in cells)
     return cells if whole else []
 
 
-def _mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Documents | None:
-    """The mean over the shot counts of one revision and task; None where they are not of the same documents."""
+def mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Documents | None:
+    """What each document contributed to one score: the mean over the shot counts; None where they are not of the same
+    documents. Raises ResultsError as `read_documents` does, and when samples are not those of their result."""
     total: Documents | None = None
     for cell in cells:
         metric = measure.metric(cell)

@@ -14,7 +14,7 @@ from mixhub.evaluate.evidence import Evidence, common_columns, family_columns, f
 from mixhub.evaluate.outputs import Superseded
 from mixhub.evaluate.published import PublishedTable, require_columns
 from mixhub.evaluate.records import Record
-from mixhub.evaluate.samples import Baseline, DocumentScores, read_scores
+from mixhub.evaluate.samples import Baseline, DocumentScores, SampleSummary, read_scores
 from mixhub.evaluate.scores import (
     SCORE,
     Column,
@@ -29,7 +29,7 @@ from mixhub.evaluate.scores import (
 from mixhub.family import Evaluation
 from mixhub.lineage import UNKNOWN
 from mixhub.progress import SILENT, Progress
-from mixhub.statistics import Interval, Spread, clustered_stderr, spread, t_interval
+from mixhub.statistics import Interval, Spread, spread, t_interval
 from mixhub.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ AVERAGE = "average"
 NO_DOCUMENTS = DocumentScores(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
 """Where no samples were read."""
 
-Standing = Literal["measured", "published"]
-"""`measured`: from cells. `published`: printed by somebody, and not measured again."""
+Standing = Literal["measured", "imported", "published"]
+"""`measured`: from cells. `imported`: from other people's files of lm-eval. `published`: printed by somebody, and not
+measured again."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ScoreTable:
     name: str
     """Of the family or model."""
     standing: Standing
-    """Whether it was measured."""
+    """Whether it was measured, and by whom."""
     source: str
     """Where published scores stand; empty for measured ones."""
     measure: Measure
@@ -378,6 +379,8 @@ def measured_table(
     measure: Measure = SCORE,
     *,
     documents: DocumentScores = NO_DOCUMENTS,
+    samples: SampleSummary | None = None,
+    standing: Standing = "measured",
     allow_incomplete: bool = False,
     rows_are_seeds: bool = False,
 ) -> ScoreTable:
@@ -388,6 +391,8 @@ def measured_table(
         columns: the tasks.
         measure: what the figures are.
         documents: what each document contributed, for standard errors that know that shot counts share documents.
+        samples: as much of it as a table shows, where `documents` itself was not read again.
+        standing: `measured`, or `imported` where the cells are another's.
         allow_incomplete: show means over what is there, each marked with how much that is.
         rows_are_seeds: take the revisions for seeds of one recipe, whatever they are called.
 
@@ -396,6 +401,7 @@ def measured_table(
     """
     notes = list(evidence.notes)
     records = evidence.records
+    samples = samples or documents.summary()
     if measure is not SCORE:
         columns, dropped = _measurable(columns, records, measure)
         if dropped:
@@ -403,7 +409,7 @@ def measured_table(
     rows = []
     for revision, own in records.items():
         row = score_row(revision, columns, own, measure, allow_incomplete=allow_incomplete)
-        rows.append(_with_stderrs(row, own, documents, allow_incomplete))
+        rows.append(_with_stderrs(row, own, samples, allow_incomplete))
     kind = "seed" if rows_are_seeds else evidence.kind
     notes += [f"measured again later, so not used: {_files(evidence)}"] if evidence.superseded else []
     notes += _unknown(records)
@@ -413,20 +419,20 @@ def measured_table(
     twins = _same_weights(records)
     for column in columns:
         cells = [record for own in records.values() for record in own if record.task == column.task]
-        reason = twins or column_reason(cells, measure) or _other_documents(column.task, records, documents)
+        reason = twins or column_reason(cells, measure) or _other_documents(column.task, records, samples)
         over[column.task] = _over_seeds(kind, [row.scores[column.task] for row in rows], reason)
     reason = next((found.reason for found in over.values() if found.reason), "")
     over[AVERAGE] = _over_seeds(kind, [row.average for row in rows], reason)
     return ScoreTable(
         name=evidence.name,
-        standing="measured",
+        standing=standing,
         source="",
         measure=measure,
         kind=kind,
         columns=tuple(columns),
         rows=tuple(rows),
         over_seeds=MappingProxyType(over),
-        baselines=documents.baselines if measure is SCORE else MappingProxyType({}),
+        baselines=samples.baselines if measure is SCORE else MappingProxyType({}),
         records=records,
         documents=documents,
         notes=tuple(notes),
@@ -497,14 +503,12 @@ def _printed(value: float | None) -> Score:
     return Score(value, 0 if value is None else 1, 1, "not published" if value is None else "")
 
 
-def _with_stderrs(row: ScoreRow, records: Sequence[Record], documents: DocumentScores, allow: bool) -> ScoreRow:
+def _with_stderrs(row: ScoreRow, records: Sequence[Record], samples: SampleSummary, allow: bool) -> ScoreRow:
     """The row with standard errors from the documents, where their samples were read."""
     scores = {}
     for task, found in row.scores.items():
-        own = documents.values.get((row.revision, task))
-        if own is not None and found.complete:
-            stderr = clustered_stderr(own.values, documents.clusters.get((row.revision, task)))
-            found = replace(found, stderr=stderr, stderr_is_bound=False)
+        if (row.revision, task) in samples.stderrs and found.complete:
+            found = replace(found, stderr=samples.stderrs[row.revision, task], stderr_is_bound=False)
         scores[task] = found
     whole = average(list(scores.values()), records, allow_incomplete=allow)
     return ScoreRow(row.revision, MappingProxyType(scores), whole)
@@ -534,9 +538,9 @@ def column_reason(records: Sequence[Record], measure: Measure) -> str:
     return next(filter(None, (disagreement(group) for group in by_shots.values())), "")
 
 
-def _other_documents(task: str, records: Mapping[str, object], documents: DocumentScores) -> str:
+def _other_documents(task: str, records: Mapping[str, object], samples: SampleSummary) -> str:
     """Whether the samples of different revisions show different documents, which only they tell without a hash."""
-    seen = {found.content for revision in records if (found := documents.values.get((revision, task)))} - {""}
+    seen = {samples.contents.get((revision, task), "") for revision in records} - {""}
     return "different documents do not mix" if len(seen) > 1 else ""
 
 

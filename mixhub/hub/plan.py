@@ -90,13 +90,12 @@ def local_file(source: Path | bytes) -> LocalFile:
     return LocalFile(source, size, sha256.hexdigest(), git.hexdigest())
 
 
-def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile], *, whole_tree: bool) -> list[Change]:
+def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[Change]:
     """What makes `remote` into `local`, by path; the same content is kept, whatever its date.
 
     Args:
         local: the files to be on the branch.
-        remote: those that are.
-        whole_tree: delete files that are not in `local`, but for those that the hub makes itself.
+        remote: those that are, as far as a push may delete them; those that the hub makes itself are left alone.
     """
     planned = []
     for path in sorted(local):
@@ -105,10 +104,8 @@ def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile], *,
         else:
             action = "keep" if same_content(local[path], remote[path]) else "replace"
         planned.append(Change(path, action, local[path].size))
-    if whole_tree:
-        extra = sorted(set(remote) - set(local) - KEPT_ON_HUB)
-        planned += [Change(path, "delete", remote[path].size) for path in extra]
-    return planned
+    extra = sorted(set(remote) - set(local) - KEPT_ON_HUB)
+    return planned + [Change(path, "delete", remote[path].size) for path in extra]
 
 
 def same_content(local: LocalFile, remote: RemoteFile) -> bool:

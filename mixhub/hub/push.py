@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixhub.card import facts, render
+from mixhub.card import facts
+from mixhub.card.write import family_card, is_plot, revision_card
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError
 from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE, require_complete, weight_files
@@ -56,18 +57,21 @@ def plan_run(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint)
 
 
 def plan_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Plan:
-    """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub."""
+    """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub, and
+    its plots."""
     parent = _parent(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
     commits = pushed_commits(workspace, hub_key(endpoint), family)
-    card = render.render_family(family, facts.gather(workspace, family), commits=commits)
-    return _plan(family.repo_id, MAIN, {CARD: local_file(card.encode())}, endpoint, parent, weights=None)
+    card = family_card(workspace, family, commits=commits)
+    content = {CARD: card.text.encode(), **card.files(workspace.card(family).parent)}
+    files = {path: local_file(data) for path, data in content.items()}
+    return _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
 
 
 def release_files(workspace: Workspace, family: Family, run: Run, export: Path) -> dict[str, Path | bytes]:
     """What the branch of a run holds, by path: export, card, metrics, and results as `results/<cell>.json`."""
     files: dict[str, Path | bytes] = {name: export / name for name in _export_files(export)}
     own = facts.gather_run(workspace, family, run)
-    files[CARD] = render.render_revision(family, own).encode()
+    files[CARD] = revision_card(workspace, family, own).encode()
     if workspace.run_folder(run).metrics.exists():
         files["metrics.jsonl"] = workspace.run_folder(run).metrics
     files |= {f"results/{cell.path.name}": cell.path for cell in own.cells}
@@ -156,7 +160,9 @@ def _plan(
     weights: str | None,
 ) -> Plan:
     remote = remote_tree(endpoint, repo_id, parent.commit) if parent.commit else {}
-    planned = changes(files, remote, whole_tree=weights is not None)
+    if weights is None:
+        remote = {path: file for path, file in remote.items() if path in files or is_plot(path)}
+    planned = changes(files, remote)
     return Plan(repo_id, branch, files, tuple(planned), parent.commit, parent.branch_exists, weights)
 
 

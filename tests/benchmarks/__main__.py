@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("help", "demo", "order", "bootstrap", "scorer", "sweep", "results", "coverage", "agreement")
+NAMES = ("help", "demo", "order", "bootstrap", "scorer", "sweep", "results", "card", "coverage", "agreement")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -104,17 +105,17 @@ def provenance(of: Family, run: Run, task: str, shots: int, **changes: Any) -> P
     return Provenance.from_data({**data, **changes}, "cell")
 
 
-def cell(of: Family, run: Run, task: str, shots: int, value: float, **changes: Any) -> Cell:
-    """A measured cell."""
+def cell(of: Family, run: Run, task: str, shots: int, value: float, *, documents: int = 64, **changes: Any) -> Cell:
+    """A measured cell; changes are of its provenance."""
     return Cell.of(
         provenance(of, run, task, shots, **changes),
         Path(f"{task}.{shots}shot.json"),
         metrics=MappingProxyType({"acc": value}),
-        stderrs=MappingProxyType({"acc": 0.01}),
+        stderrs=MappingProxyType({"acc": math.sqrt(value * (1 - value) / (documents - 1))}),
         measures=MappingProxyType({"bits_per_byte": 1.5}),
         higher_is_better=MappingProxyType({"acc": True}),
-        documents=64,
-        documents_in_split=64,
+        documents=documents,
+        documents_in_split=documents,
         task_version="1",
         task_hash=digest("prompts"),
         date=1.0,

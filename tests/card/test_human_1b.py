@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from pandas.testing import assert_frame_equal
 
+import mixhub
 from mixhub.card.render import render_catalog
 from tests.card.reading import Page, page
 
@@ -89,6 +91,36 @@ def test_mean_and_sd_come_from_the_printed_figures(read: Page) -> None:
     assert last[0] == "mean ± sd"
     assert last[1] == "65.54 ± 0.68"  # of 65.00, 65.03, 65.57, 65.45, 66.67
     assert last[-1] == "46.58 ± 0.30"
+
+
+def test_the_table_parses_back_to_the_same_frame(tmp_path: Path, card: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(card, encoding="utf-8")
+    read = mixhub.results(path)
+    assert_frame_equal(read.rename(index=lambda number: f"seed-{number}"), mixhub.results("human-1b"))
+
+
+def test_chance_stands_below_the_scores(read: Page) -> None:
+    last = dict(zip([*TITLES, "Average"], read.table("Seed", "PIQA")[6][1:], strict=True))
+    assert (last["PIQA"], last["SocialIQA"], last["SciQ"]) == ("50.00", "33.33", "25.00")
+    assert (last["LAMBADA"], last["Average"]) == ("—", "—")
+
+
+def test_the_audit_is_told_as_it_is(read: Page) -> None:
+    said = " ".join(read.paragraphs)
+    assert "Each printed average is the plain mean of its row, to the last digit." in said
+    assert "30 have so few documents behind them that this can tell something; 14 of those cannot be the mean" in said
+    assert "seed-2: LogiQA 25.31, Winogrande 52.52, RACE 29.42 and OpenBookQA 28.76 are no means of 6 runs" in said
+    assert "it does not say what, nor that the figure is wrong" in said
+
+
+def test_siblings_and_errata(read: Page) -> None:
+    named = [row[0] for row in read.table("Family", "Title")]
+    assert named == [f"sail/data-mixture-{name}-1b" for name in ("doremi", "pile-cc", "regmix", "random")]
+    assert any("Scores are not set side by side" in text for text in read.paragraphs)
+    said = " ".join(read.paragraphs)
+    assert "all five seeds share the one above" in said
+    assert "AutoModelForCausalLM has it" in said
 
 
 def test_the_mixture_as_trained_with(read: Page) -> None:

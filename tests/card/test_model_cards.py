@@ -8,7 +8,10 @@ import pytest
 from huggingface_hub import ModelCard
 
 from mixhub import catalog
-from mixhub.card.render import render_catalog, write_model_cards
+from mixhub.card.check import check_card
+from mixhub.card.plots import drawn_sha256
+from mixhub.card.render import catalog_context, render_catalog
+from mixhub.card.write import PLOTS
 from mixhub.errors import UnknownNameError
 
 FOLDER = Path(__file__).parents[2] / "model_cards"
@@ -19,11 +22,35 @@ def test_the_kept_card_is_fresh(name: str) -> None:
     assert (FOLDER / name / "README.md").read_text(encoding="utf-8") == render_catalog(name)
 
 
-def test_every_shipped_family_has_its_card_and_nothing_else_lies_there(tmp_path: Path) -> None:
-    written = write_model_cards(tmp_path)
-    assert {path.relative_to(tmp_path) for path in written} == {
-        path.relative_to(FOLDER) for path in FOLDER.rglob("*") if path.is_file()
+@pytest.mark.parametrize("name", catalog.names())
+def test_the_kept_plots_show_what_they_would_show_now(name: str) -> None:
+    """Their bytes may be those of another version of matplotlib."""
+    for plot in catalog_context(name).plots.values():
+        for form in ("png", "svg"):
+            assert drawn_sha256((FOLDER / name / PLOTS / f"{plot.name}.{form}").read_bytes()) == plot.sha256
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_a_check_finds_nothing(name: str) -> None:
+    path = FOLDER / name / "README.md"
+    assert check_card(path.read_text(encoding="utf-8"), folder=path.parent, source=str(path)) == ()
+
+
+def test_every_shipped_family_has_its_card_and_nothing_else_lies_there() -> None:
+    expected = {
+        f"{name}/{path}"
+        for name in catalog.names()
+        for path in (
+            "README.md",
+            *(f"{PLOTS}/{plot}.{form}" for plot in catalog_context(name).plots for form in ("png", "svg")),
+        )
     }
+    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()} == expected
+
+
+def test_which_plots_there_are() -> None:
+    assert set(catalog_context("human-1b").plots) == {"mixture", "scores"}
+    assert set(catalog_context("random-1b").plots) == {"mixture"}
 
 
 @pytest.mark.parametrize("name", [name for name in catalog.names() if name != "human-1b"])

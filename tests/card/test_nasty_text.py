@@ -10,11 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixhub.card import metadata
+from mixhub.card.check import check_card
 from mixhub.card.context import family_context, revision_context
 from mixhub.card.facts import RunFacts
 from mixhub.card.render import render_family_context, render_revision_context
 from mixhub.card.text import block, code, escape, link, plain
 from mixhub.family import Family
+from mixhub.identifiers import tag_problem
 from tests.card import making
 from tests.card.reading import page
 
@@ -22,8 +24,8 @@ PIECES = ["|", "\\", "`", "```", "<b>", "</details>", "<!--", "&lt;", "&", "#", 
           "[x](y)", "![", "]", "- ", "+ ", "1. ", "> ", "---", "\n---\n", "\n", "\r\n", "\t", ": ", "{{ x }}",
           "{% raw %}", "%", "'", '"', "@", "!", "?", "é", "雪", "🦜", "a", "b c", "no", "null", "=", "==="]  # fmt: skip
 HEADINGS = [
-    *("Loading a model", "Revisions", "Data", "Data mixture", "Training", "Seeds", "Architecture", "Results"),
-    *("Measured here", "Published, not re-measured"),
+    *("Loading a model", "Revisions", "Data", "Data mixture", "Training", "Losses", "Seeds", "Architecture"),
+    *("Compute", "Results", "Measured here", "Published, not re-measured", "What an audit found"),
 ]
 NASTY = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(max_size=12)
 
@@ -46,10 +48,10 @@ def _family(draw: Any) -> Family:
             "title": draw(NASTY),
             "summary": draw(NASTY),
             "purpose": draw(NASTY),
-            "license": draw(NASTY),
+            "license": draw(st.sampled_from(["mit", "cc-by-4.0", "unknown"])),
             "data_license": draw(NASTY),
-            "language": draw(st.lists(NASTY, max_size=2)),
-            "tags": draw(st.lists(NASTY, max_size=2)),
+            "language": draw(st.lists(st.sampled_from(["en", "no", "zh-Hant", "code"]), max_size=2)),
+            "tags": draw(st.lists(NASTY.filter(lambda tag: not tag_problem(tag)), max_size=2, unique=True)),
             "links": draw(st.dictionaries(NASTY, NASTY | NASTY.map("https://example.org/".__add__), max_size=2)),
             "limits": draw(st.lists(NASTY, max_size=2)),
             "citation": draw(NASTY),
@@ -77,7 +79,8 @@ def test_any_text_leaves_the_card_whole(data: st.DataObject) -> None:
     assert [heading for heading in others if heading not in ("Limits", "Links", "Citation")] == HEADINGS
     scores = [table for table in read.tables if table[0][0] == "Seed" and table[0][-1] == "Average"]
     titles = [plain(task.title) for task in family.evaluation.tasks]
-    assert [table[0] for table in scores] == [["Seed", *titles, "Average"]] * 2
+    assert [table[0] for table in scores] == [["Seed", *titles, "Average"], ["Seed", titles[1], "Average"]]
+    assert check_card(card) == check_card(revision_card) == ()
     _assert_rectangular(card)
     _assert_rectangular(revision_card)
 

@@ -78,7 +78,7 @@ def test_a_score_that_lacks_cells_and_its_average_are_left_open() -> None:
     assert rows[1] == ["2", "40.62", "— (1 of 2 shot counts)", "— (1 of 2 tasks)"]
     assert rows[2] == ["mean ± sd", "39.84 ± 1.10", "—", "—"]
     assert "7 of 8 cells are there" in card
-    assert ["Sums", "sums", "1", "acc", "64", "3 of 4"] in read.table("Task")
+    assert ["Sums", "sums", "1", "acc", "64", "3 of 4"] in [row[:6] for row in read.table("Task")]
     results = ModelCard(card).data.eval_results
     assert results is not None
     sums = [(r.metric_name, r.metric_value) for r in results if r.dataset_type == "sums"]

@@ -15,14 +15,18 @@ from mixhub.files import write_json
 from tests.card import making
 from tests.card.reading import page
 
+PLOTS = ("mixture", "losses", "scores", "shots")
+
 
 def test_what_lies_on_disk_makes_the_same_cards(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
-    runs = [making.evaluated(family, run) for run in family.runs()]
+    runs = gather(workspace, family)
     paths = write_cards(workspace, family, commits={"seed-1": "a" * 40})
     cards = tmp_path.resolve() / "cards" / "tiny"
-    assert paths == [cards / "README.md", cards / "seed-1" / "README.md", cards / "seed-2" / "README.md"]
+    assert paths[:3] == [cards / "README.md", cards / "seed-1" / "README.md", cards / "seed-2" / "README.md"]
+    plots = [cards / "plots" / f"{name}.{form}" for name in PLOTS for form in ("png", "svg")]
+    assert paths[3:] == plots
     assert paths[0].read_text(encoding="utf-8") == render_family(family, runs, commits={"seed-1": "a" * 40})
     assert paths[1].read_text(encoding="utf-8") == render_revision(family, runs[0])
     before = [path.read_bytes() for path in paths]
@@ -32,7 +36,7 @@ def test_what_lies_on_disk_makes_the_same_cards(tmp_path: Path) -> None:
 def test_cards_name_no_path_of_this_machine(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     for path in write_cards(workspace, workspace.family()):
-        assert str(tmp_path) not in path.read_text(encoding="utf-8")
+        assert str(tmp_path).encode() not in path.read_bytes()
 
 
 def test_results_of_other_weights_are_refused_and_the_old_cards_stay(tmp_path: Path) -> None:
@@ -76,7 +80,7 @@ def test_a_run_without_export_and_results_has_no_card_of_its_own(tmp_path: Path)
     for path in workspace.results(run).iterdir():
         path.unlink()
     paths = write_cards(workspace, family)
-    assert [path.parent.name for path in paths] == ["tiny", "seed-1"]
+    assert [path.parent.name for path in paths if path.name == "README.md"] == ["tiny", "seed-1"]
     card = paths[0].read_text(encoding="utf-8")
     assert "| 1 of 2 trained; one per seed, a branch each" in card
     assert "1 of 2 models is trained; its branch is `seed-1`." in card

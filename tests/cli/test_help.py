@@ -8,7 +8,10 @@ import typer
 
 from mixhub.cli.app import app
 
-HEAVY = ("torch", "transformers", "huggingface_hub", "lm_eval", "datasets", "pandas", "jinja2", "accelerate", "numpy")
+HEAVY = (
+    *("torch", "transformers", "huggingface_hub", "lm_eval", "datasets", "pandas", "jinja2", "accelerate", "numpy"),
+    *("matplotlib", "langcodes"),
+)
 
 
 def commands():
@@ -65,6 +68,9 @@ def test_the_commands_are_those_of_the_readme():
         "results",
         "audit",
         "card render",
+        "card check",
+        "card diff",
+        *("plot scores", "plot difference", "plot shots", "plot mixture", "plot losses"),
         "push",
         "hub serve",
         "hub import",

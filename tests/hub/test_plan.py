@@ -35,23 +35,11 @@ def test_the_plan_makes_the_remote_tree_the_local_one(local, remote, large):
     plan = changes(
         {path: local_file(content) for path, content in local.items()},
         {path: as_remote(content, large) for path, content in remote.items()},
-        whole_tree=True,
     )
     after = apply(plan, local, remote)
     kept = {".gitattributes": remote[".gitattributes"]} if ".gitattributes" in remote else {}
     assert after == kept | local
     assert all((change.action == "keep") == (remote.get(change.path) == local.get(change.path)) for change in plan)
-
-
-@given(TREES, TREES)
-def test_a_partial_plan_deletes_nothing(local, remote):
-    plan = changes(
-        {path: local_file(content) for path, content in local.items()},
-        {path: as_remote(content, False) for path, content in remote.items()},
-        whole_tree=False,
-    )
-    assert apply(plan, local, remote) == remote | local
-    assert {change.path for change in plan} == set(local)
 
 
 @given(st.binary(max_size=100))

@@ -10,8 +10,9 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from mixhub.cli.steps import push_card, push_run
 from mixhub.endpoint import HubChoice
-from mixhub.errors import ExportError, PushConflictError, ResultsError, RunError
+from mixhub.errors import ExportError, PushConflictError, ResultsError, RevisionNotFoundError, RunError, UsageError
 from mixhub.hub.opening import opened
+from mixhub.hub.plan import local_file, same_content
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
 from mixhub.hub.receipts import pushed_commits, read_receipts
 from mixhub.hub.status import family_status
@@ -191,7 +192,32 @@ def test_main_does_not_name_a_commit_of_other_weights(workspace, family, endpoin
 
 def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, endpoint, api):
     api.create_repo(family.repo_id)
-    api.upload_file(path_or_fileobj=b"x", path_in_repo="notes.txt", repo_id=family.repo_id)
-    assert [change.path for change in plan_card(workspace, family, endpoint).changed] == ["README.md"]
+    for path in ("notes.txt", "plots/mine.png", "plots/difference-old.png"):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id=family.repo_id)
+    changed = {change.path: change.action for change in plan_card(workspace, family, endpoint).changed}
+    plots = {path for path in changed if path.startswith("plots/")}
+    assert {"plots/mixture.png", "plots/losses.svg"} <= plots
+    assert changed == {"README.md": "add", **dict.fromkeys(plots, "add"), "plots/difference-old.png": "delete"}
     push_card(workspace, family, endpoint)
-    assert set(remote_tree(endpoint, family.repo_id, "main")) == {".gitattributes", "README.md", "notes.txt"}
+    there = {".gitattributes", "README.md", "notes.txt", "plots/mine.png", *plots} - {"plots/difference-old.png"}
+    assert set(remote_tree(endpoint, family.repo_id, "main")) == there
+
+
+def test_what_main_shows_is_what_lies_in_the_workspace(workspace, family, endpoint):
+    push(workspace, family, endpoint, 1)
+    push_card(workspace, family, endpoint)
+    folder = workspace.card(family).parent
+    tree = remote_tree(endpoint, family.repo_id, "main")
+    for path in ("README.md", "plots/scores.png", "plots/losses.svg"):
+        assert same_content(local_file(folder / path), tree[path]), path
+
+
+def test_a_card_that_was_edited_by_hand_stops_a_push(workspace, family, endpoint):
+    push(workspace, family, endpoint, 1)
+    push_card(workspace, family, endpoint)
+    card = workspace.card(family)
+    card.write_text(card.read_text() + "Mine.\n")
+    with pytest.raises(UsageError, match="edited by hand"):
+        push(workspace, family, endpoint, 2)
+    with pytest.raises(RevisionNotFoundError):
+        remote_tree(endpoint, family.repo_id, "seed-2")

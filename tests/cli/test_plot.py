@@ -1,0 +1,126 @@
+"""`mixhub plot` as a user types it: the files that it writes, what it says, and what it says to mistakes."""
+
+import json
+
+import pytest
+
+from mixhub.card.plots import drawn_sha256
+from tests.evaluate.test_comparison import write_family
+from tests.evaluate.written import write_results
+from tests.tiny import tiny_workspace_yaml
+
+
+def ran(result):
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout.splitlines()
+
+
+def refused(result):
+    assert result.returncode == 2, result.stdout
+    assert result.stdout == ""
+    error, hint = result.stderr.splitlines()
+    return error.removeprefix("error: "), hint.removeprefix("hint: ")
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A folder with mixhub.yaml and the metrics of two runs."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "mixhub.yaml").write_text(tiny_workspace_yaml())
+    return folder
+
+
+def test_published_scores_need_no_workspace(mixhub, tmp_path):
+    said = ran(mixhub("plot", "scores", "human-1b"))
+    assert said[:2] == ["human-1b-scores.svg", "human-1b-scores.png"]
+    assert said[2].startswith("Dot plot of the scores of human-1b.")
+    assert "Average 46.58 (95 % over seeds 46.21 to 46.95)" in said[2]
+    shas = {drawn_sha256((tmp_path / name).read_bytes()) for name in said[:2]}
+    assert len(shas) == 1
+    assert None not in shas
+
+
+def test_one_file_is_of_the_form_of_its_suffix(mixhub, tmp_path):
+    assert ran(mixhub("plot", "mixture", "human-1b", "-o", "new/it.PNG"))[0] == "new/it.PNG"
+    assert (tmp_path / "new" / "it.PNG").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["it.PNG"]
+
+
+def test_mixtures_of_several_families_stand_side_by_side(mixhub, tmp_path):
+    said = ran(mixhub("plot", "mixture", "human-1b", "doremi-1b", "--output", "plots"))
+    assert said[0] == "plots/human-1b-doremi-1b-mixture.svg"
+    assert "2 mixtures" in said[2]
+    assert (tmp_path / said[0]).is_file()
+
+
+def test_measured_results_are_drawn_by_shots_and_by_difference(mixhub, tmp_path):
+    for name, accuracy in (("one", 0.5), ("two", 0.6)):
+        write_family(tmp_path / name, accuracy=accuracy, seeds=2, shots=(0, 5), seed_sd=0.02)
+    said = ran(mixhub("plot", "shots", "one", "--tasks", "piqa"))
+    assert said[0] == "org-one-shots.svg"
+    assert "PIQA" in said[2]
+    assert "COPA" not in said[2]
+    said = ran(mixhub("plot", "difference", "two", "one"))
+    assert said[0] == "org-two-org-one-difference.svg"
+    assert "95 % over seeds and documents" in said[2]
+    assert "95 % over seeds +" in ran(mixhub("plot", "difference", "two", "one", "--no-samples"))[2].replace("-", "+")
+
+
+def test_losses_are_those_of_the_workspace(mixhub, workspace):
+    error, hint = refused(mixhub("plot", "losses", cwd=workspace))
+    assert error.startswith("tiny: nothing to draw: no run of it was trained in")
+    assert hint == "mixhub train"
+    for seed in (1, 2):
+        run = workspace / "runs" / "tiny" / f"seed-{seed}"
+        run.mkdir(parents=True)
+        lines = [{"step": step, "loss": 6.0 - step / 10, "tokens": 128 * step} for step in range(1, 11)]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said = ran(mixhub("plot", "losses", cwd=workspace))
+    assert said[:2] == ["tiny-losses.svg", "tiny-losses.png"]
+    assert "2 runs. Training goes from 5.900 to 5.000." in said[2]
+
+
+def test_without_a_name_it_is_the_family_of_the_workspace(mixhub, workspace):
+    said = ran(mixhub("plot", "mixture", "--workspace", workspace))
+    assert said[0] == "tiny-mixture.svg"
+    assert "prose 50.00%" in said[2]
+
+
+def test_a_difference_is_of_measured_or_of_published_scores(mixhub, tmp_path):
+    write_family(tmp_path / "one", accuracy=0.5, seeds=2)
+    error, hint = refused(mixhub("plot", "difference", "one", "human-1b"))
+    assert error == "human-1b was not measured here, the other was: published scores are never mixed in"
+    assert "--published" in hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["mixture", "human-1b", "-o", "it.pdf"], "--output = it.pdf: the suffix must be .svg or .png", "folder"),
+        (["mixture", "human-1b", "-o", "file"], "--output = file: is a file, and no folder", "folder"),
+        (["shots", "human-1b"], "human-1b: nothing to draw: published scores do not say", "mixhub evaluate"),
+        (["shots", "out"], "org/model: nothing to draw: no task was measured at two shot counts", "mixhub evaluate"),
+        (["scores", "doremi-1b"], "doremi-1b: nothing was measured here, and no scores were published", "evaluate"),
+        (["scores"], "a plot of what? There is no workspace here", "mixhub plot scores human-1b"),
+        (["mixture", "human-1"], "unknown family 'human-1'; did you mean human-1b?", "mixhub families"),
+        (["scores", "human-1b", "--tasks", "piqaa"], "unknown task 'piqaa'; did you mean piqa?", "known:"),
+    ],
+)
+def test_mistakes_are_named_with_the_next_step(mixhub, tmp_path, arguments, error, hint):
+    (tmp_path / "file").write_text("mine")
+    write_results(tmp_path / "out", {"piqa": [0, 1] * 20})
+    said = refused(mixhub("plot", *arguments))
+    assert said[0].startswith(error)
+    assert hint in said[1]
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not list(tmp_path.glob("*.[sp][vn]g"))
+
+
+def test_a_score_that_is_not_whole_is_no_plot(mixhub, tmp_path):
+    write_results(tmp_path / "out", {"piqa": [0, 1] * 20}, revision="seed-1", num_fewshot=0)
+    write_results(tmp_path / "out", {"piqa": [0, 1] * 20}, revision="seed-2", num_fewshot=5)
+    error, hint = refused(mixhub("plot", "scores", "out"))
+    assert error == "org/model: nothing to draw: no score is whole"
+    assert hint == "mixhub results out says what is missing"
