@@ -147,13 +147,13 @@ class Scores:
         spread = self.table.over_seeds[column].spread
         if spread is None or spread.sd is None:
             return figures.ABSENT
-        return f"{spread.mean:.{self.decimals}f} ± {spread.sd:.{self.decimals}f}"
+        return _whole(f"{spread.mean:.{self.decimals}f} ± {spread.sd:.{self.decimals}f}")
 
     def _interval(self, column: str) -> str:
         interval = self.table.over_seeds[column].interval
         if interval is None:
             return figures.ABSENT
-        return f"{interval.low:.{self.decimals}f} to {interval.high:.{self.decimals}f}"
+        return _whole(f"{interval.low:.{self.decimals}f} to {interval.high:.{self.decimals}f}")
 
     def _stderr(self, column: str) -> str:
         stderr, is_bound = self.table.stderr(column)
@@ -350,6 +350,11 @@ def _scores(
         documents={task.name: task.documents for task in tasks if task.documents is not None},
         decimals=decimals,
     )
+
+
+def _whole(text: str) -> Markdown:
+    """With spaces at which no page breaks the line, so that columns are no narrower than their figures."""
+    return Markdown(text.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def _conditions(record: Record) -> str:

@@ -62,6 +62,7 @@ def page(card: str) -> Page:
 def _read_inline(token: Token, inside: str, read: Page) -> None:
     children = token.children or []
     text = "".join(" " if child.type == "softbreak" else child.content for child in children)
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
     if inside == "heading":
         read.headings.append(text)
     elif inside == "table":

@@ -370,7 +370,7 @@ def test_a_figure_that_is_changed_by_hand_contradicts_what_was_made_of_it(card: 
     ]
     measured = broken.replace("### Published, not re-measured", "### Measured")
     assert ("table", "Average seed 3") in [(finding.kind, finding.where) for finding in check_card(measured)]
-    wrong = replaced(card, "| 65.54 ± 0.68 |", "| 65.54 ± 0.66 |")
+    wrong = replaced(card, "| 65.54\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.68 |", "| 65.54 ± 0.66 |")
     (index, table) = check_card(wrong)
     assert index.kind == "figures"
     assert table.message == "PIQA sd: the card says 0.66, that of the 5 rows is 0.68"

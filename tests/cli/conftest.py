@@ -1,5 +1,7 @@
 """A command line in a process of its own, as a user has it."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -25,5 +27,27 @@ def mixhub(tmp_path: Path) -> Command:
             text=True,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def mixhub_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """As `mixhub`, in the process of the tests: many commands, for which each import counts once."""
+    from mixhub.cli import main
+
+    def run(*arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
+        said, complained, status = io.StringIO(), io.StringIO(), 0
+        with monkeypatch.context() as patched:
+            for name in [name for name in os.environ if name.startswith(("MIXHUB_", "HF_ENDPOINT"))]:
+                patched.delenv(name)
+            patched.chdir(cwd)
+            patched.setattr(sys, "argv", ["mixhub", *map(str, arguments)])
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+                try:
+                    main()
+                except SystemExit as end:
+                    status = int(end.code or 0)
+        return subprocess.CompletedProcess(arguments, status, said.getvalue(), complained.getvalue())
 
     return run

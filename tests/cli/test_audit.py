@@ -14,6 +14,11 @@ from tests.made import copied
 TABLE = "human-1b.csv"
 
 
+@pytest.fixture
+def mixhub(mixhub_here):
+    return mixhub_here
+
+
 def csv_of(figures, titles):
     lines = [",".join(["seed", *titles])]
     lines += [",".join([str(number), *row]) for number, row in enumerate(figures, 1)]

@@ -23,8 +23,8 @@ def change_score(place: Workspace) -> None:
     making.write_cell(making.cell(family, run, "sums", 0, 0.5), place.results(run))
 
 
-def test_render_names_each_file_and_check_finds_nothing(mixhub, place):
-    done = mixhub("card", "render")
+def test_render_names_each_file_and_check_finds_nothing(mixhub_here, place):
+    done = mixhub_here("card", "render")
     assert done.returncode == 0, done.stderr
     named = [Path(line).relative_to(place.root).as_posix() for line in done.stdout.splitlines()]
     assert named[:3] == ["cards/tiny/README.md", "cards/tiny/seed-1/README.md", "cards/tiny/seed-2/README.md"]
@@ -34,34 +34,34 @@ def test_render_names_each_file_and_check_finds_nothing(mixhub, place):
         for form in ("png", "svg")
     }
     assert all((place.root / name).is_file() for name in named)
-    checked = mixhub("card", "check")
+    checked = mixhub_here("card", "check")
     assert (checked.returncode, checked.stdout) == (0, "3 cards, nothing found\n")
 
 
-def test_diff_tells_what_a_render_changes_as_facts(mixhub, place):
-    mixhub("card", "render")
-    assert mixhub("card", "diff").stdout == "nothing changes\n"
+def test_diff_tells_what_a_render_changes_as_facts(mixhub_here, place):
+    mixhub_here("card", "render")
+    assert mixhub_here("card", "diff").stdout == "nothing changes\n"
     change_score(place)
-    lines = mixhub("card", "diff").stdout.splitlines()
+    lines = mixhub_here("card", "diff").stdout.splitlines()
     assert "cards/tiny/README.md: Sums seed 1: 10.94 → 28.91" in lines
     assert "cards/tiny/README.md: plot: plots/scores.png" in lines
     assert "cards/tiny/seed-1/README.md: Sums seed 1: 10.94 → 28.91" in lines
     assert not [line for line in lines if line.startswith("cards/tiny/seed-2")]
 
 
-def test_check_tells_figures_that_are_not_those_of_the_results(mixhub, place):
-    mixhub("card", "render")
+def test_check_tells_figures_that_are_not_those_of_the_results(mixhub_here, place):
+    mixhub_here("card", "render")
     change_score(place)
-    checked = mixhub("card", "check")
+    checked = mixhub_here("card", "check")
     assert checked.returncode == 1
     assert "Sums seed 1: the card says 10.94, the results give 28.91" in checked.stdout
     assert "mixhub card render" in checked.stdout
-    mixhub("card", "render")
-    assert mixhub("card", "check").returncode == 0
+    mixhub_here("card", "render")
+    assert mixhub_here("card", "check").returncode == 0
 
 
-def test_check_of_cards_that_are_not_rendered(mixhub, place):
-    checked = mixhub("card", "check")
+def test_check_of_cards_that_are_not_rendered(mixhub_here, place):
+    checked = mixhub_here("card", "check")
     assert checked.returncode == 1
     assert "is not rendered yet" in checked.stdout
 
@@ -76,13 +76,13 @@ def test_check_of_any_card(mixhub, place):
     assert checked.stdout.splitlines()[-1] == "1 card, 2 findings"
 
 
-def test_the_hub_is_asked_when_it_is_wanted(mixhub, place):
-    mixhub("card", "render")
-    checked = mixhub("card", "check", "--validate", "--hub", "local")
+def test_the_hub_is_asked_when_it_is_wanted(mixhub_here, place):
+    mixhub_here("card", "render")
+    checked = mixhub_here("card", "check", "--validate", "--hub", "local")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "hub: " in checked.stdout
     (place.root / "bad.md").write_text("---\ntags:\n- 1.5\n---\n# A\n", encoding="utf-8")
-    refused = mixhub("card", "check", "bad.md", "--validate", "--hub", "local")
+    refused = mixhub_here("card", "check", "bad.md", "--validate", "--hub", "local")
     assert refused.returncode == 1
     assert "must be text or a list of texts" in refused.stdout
 
@@ -95,45 +95,45 @@ def test_the_hub_is_asked_when_it_is_wanted(mixhub, place):
         (["card", "check", "none.md", "--hub", "local"], "--hub goes with --validate"),
     ],
 )
-def test_mistakes_end_with_2(mixhub, place, arguments, said):
-    done = mixhub(*arguments)
+def test_mistakes_end_with_2(mixhub_here, place, arguments, said):
+    done = mixhub_here(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_edited_card_is_not_lost(mixhub, place):
-    mixhub("card", "render")
+def test_an_edited_card_is_not_lost(mixhub_here, place):
+    mixhub_here("card", "render")
     card = place.card(place.family())
     card.write_text(card.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
-    refused = mixhub("card", "render")
+    refused = mixhub_here("card", "render")
     assert refused.returncode == 2
     assert "cards/tiny/README.md was edited by hand" in refused.stderr
     assert "hint: put your words into card.md" in refused.stderr
     assert "Mine." in card.read_text(encoding="utf-8")
-    assert mixhub("card", "check").returncode == 1
-    assert mixhub("card", "render", "--force").returncode == 0
+    assert mixhub_here("card", "check").returncode == 1
+    assert mixhub_here("card", "render", "--force").returncode == 0
     assert "Mine." not in card.read_text(encoding="utf-8")
 
 
-def test_an_unknown_licence_is_refused_and_the_old_card_stays(mixhub, place):
-    mixhub("card", "render")
+def test_an_unknown_licence_is_refused_and_the_old_card_stays(mixhub_here, place):
+    mixhub_here("card", "render")
     before = place.card(place.family()).read_bytes()
     config = place.root / "mixhub.yaml"
     config.write_text(config.read_text(encoding="utf-8").replace("license: mit", "license: mitt"), encoding="utf-8")
-    refused = mixhub("card", "render")
+    refused = mixhub_here("card", "render")
     assert refused.returncode == 2
     assert "card.license = 'mitt': must be a licence identifier of the Hub; did you mean mit?" in refused.stderr
     assert (place.root / "cards" / "tiny" / "README.md").read_bytes() == before
 
 
-def test_a_missing_seed_is_said_on_the_card(mixhub, place):
+def test_a_missing_seed_is_said_on_the_card(mixhub_here, place):
     family = place.family()
     export = place.run_folder(family.run(seed=2)).export(family.training.steps)
     for path in (*export.iterdir(), *place.results(family.run(seed=2)).iterdir()):
         path.unlink()
     export.rmdir()
-    assert mixhub("card", "render").returncode == 0
+    assert mixhub_here("card", "render").returncode == 0
     card = place.card(family).read_text(encoding="utf-8")
     assert "1 of 2 models is trained; its branch is `seed-1`." in card
     assert "Not evaluated: `seed-2`." in card

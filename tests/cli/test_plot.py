@@ -10,6 +10,11 @@ from tests.evaluate.written import write_results
 from tests.tiny import tiny_workspace_yaml
 
 
+@pytest.fixture
+def mixhub(mixhub_here):
+    return mixhub_here
+
+
 def ran(result):
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""

@@ -10,6 +10,11 @@ from tests.evaluate.test_comparison import write_family
 from tests.evaluate.written import write_results
 
 
+@pytest.fixture
+def mixhub(mixhub_here):
+    return mixhub_here
+
+
 def ran(result):
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
