@@ -10,7 +10,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from mixhub.errors import CorpusError, ResultsError, RunError
+from mixhub.errors import CorpusError, ResultsError, RunError, nearest
 from mixhub.evaluate.outputs import read_outputs
 from mixhub.evaluate.records import Record
 from mixhub.evaluate.results import Cell, read_cells
@@ -103,6 +103,7 @@ def gather(workspace: Workspace, family: Family) -> list[RunFacts]:
         RunError: a run was trained with another recipe or mixture than the family has now, two runs were trained on
             different token shards or tokenizers, or the metrics of a run are malformed.
     """
+    _require_known_imports(workspace, family)
     found = [gather_run(workspace, family, run) for run in family.runs()]
     for key, what in (("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")):
         _require_alike(workspace, found, key, what)
@@ -177,6 +178,21 @@ def _domain_tokens(workspace: Workspace, family: Family, runs: Sequence[RunFacts
     if known and known != {manifest.sha256()}:
         return None
     return MappingProxyType({domain: packed.tokens for domain, packed in manifest.train.items()})
+
+
+def _require_known_imports(workspace: Workspace, family: Family) -> None:
+    """Refuses imported results of what is no revision of the family: they would be left out in silence."""
+    runs = family.runs()
+    folder = workspace.imported(runs[0]).parent
+    known = [run.revision for run in runs]
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in known and not path.name.startswith("."):
+            near = nearest(path.name, known)
+            raise ResultsError(
+                f"{path}: {family.name} has no revision of that name" + (f"; did you mean {near}?" if near else ""),
+                hint=f"imported results lie in a folder for each revision: {folder.name}/{near or known[0]}/",
+                path=path,
+            )
 
 
 def _imported(folder: Path, run: Run) -> tuple[Record, ...]:

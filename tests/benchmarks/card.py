@@ -1,7 +1,7 @@
 """`mixhub card render` of 390 cells: 13 tasks × 6 shot counts × 5 seeds, with and without samples, in fresh processes.
 
 Three times are told: the first render, which draws all plots and reads the samples; one after a score changed, which
-draws the plots of the scores; and one that finds all as it is. Imports are left out.
+draws the plots of the scores; and one that finds all as it is. CPU time; imports are left out.
 """
 
 import json
@@ -32,14 +32,14 @@ import huggingface_hub.repocard, jinja2, tabulate, pandas, scipy.stats
 import mixhub.card.write
 from mixhub.workspace import Workspace
 place = Workspace.open(Path(sys.argv[1]))
-start = time.perf_counter()
+start = time.process_time()
 paths = mixhub.card.write.write_cards(place, place.family())
-print(json.dumps({"seconds": time.perf_counter() - start, "files": len(paths)}))
+print(json.dumps({"seconds": time.process_time() - start, "files": len(paths)}))
 """
 
 
 def run() -> str:
-    """Seconds, medians of fresh processes."""
+    """CPU seconds, medians of fresh processes."""
     lines = []
     for name, documents in (("without samples", 0), (f"{390 * DOCUMENTS:,} samples", DOCUMENTS)):
         times: list[list[float]] = []

@@ -95,6 +95,16 @@ def test_imported_results_of_another_model_are_refused(tmp_path: Path, changes: 
     assert [(path, path.read_bytes()) for path, _ in before] == before
 
 
+def test_imported_results_of_no_revision_are_refused(tmp_path: Path) -> None:
+    workspace = without_results(tmp_path)
+    folder = bring(workspace, 1)
+    folder.rename(folder.parent / "sed-1")
+    with pytest.raises(ResultsError, match="sed-1: tiny has no revision of that name; did you mean seed-1") as caught:
+        cards_of(workspace)
+    assert caught.value.hint is not None
+    assert "imported/seed-1/" in caught.value.hint
+
+
 def sibling_of(family: Family, shift: float) -> Sibling:
     other = family.model_copy(update={"name": "other", "repo_id": "local/other"})
     values = {key: value + shift for key, value in making.VALUES.items()}
