@@ -134,7 +134,14 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
     )
 
 
-def gather_known(workspace: Workspace, family: Family, runs: Sequence[RunFacts], progress: Progress = SILENT) -> Known:
+def gather_known(
+    workspace: Workspace,
+    family: Family,
+    runs: Sequence[RunFacts],
+    progress: Progress = SILENT,
+    *,
+    with_siblings: bool = True,
+) -> Known:
     """What is known of a family beside its runs.
 
     Args:
@@ -142,13 +149,14 @@ def gather_known(workspace: Workspace, family: Family, runs: Sequence[RunFacts],
         family: the family.
         runs: what `gather` found of it.
         progress: is told of each file of samples that is read.
+        with_siblings: read the families beside it too, which only the card of a family shows.
 
     Raises:
         UnknownNameError: there is no family of a sibling's name.
         MixhubError: as `gather` does, of the siblings too; or samples are malformed.
     """
     siblings = []
-    for name in family.card.siblings:
+    for name in family.card.siblings if with_siblings else ():
         sibling = workspace.family(name)
         found = gather(workspace, sibling)
         siblings.append(Sibling(sibling, tuple(found), _samples(workspace, sibling, found, progress)))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import jinja2
     from jinja2 import nodes
 
+_OWN = "a template of one's own"
+"""Its name among the templates: the file may be called as one of the package that it extends."""
 _MISTAKES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 """What filling a template of one's own raises where it uses values as what they are not."""
 
@@ -40,7 +42,7 @@ def fill(environment: jinja2.Environment, packaged: str, own: Path | None, value
         source = own.read_text(encoding="utf-8")
         _require_known_blocks(environment, packaged, own, source)
         overlay = environment.overlay(loader=_with_own(environment, own, source))
-        return overlay.get_template(own.name).render(values)
+        return overlay.get_template(_OWN).render(values)
     except UnicodeDecodeError as error:
         raise _mistake(own, None, f"not UTF-8: {error.reason} at byte {error.start}") from None
     except jinja2.TemplateSyntaxError as error:
@@ -62,7 +64,7 @@ def _with_own(environment: jinja2.Environment, own: Path, source: str) -> jinja2
     import jinja2
 
     assert environment.loader is not None
-    mine = jinja2.FunctionLoader(lambda name: (source, str(own), None) if name == own.name else None)
+    mine = jinja2.FunctionLoader(lambda name: (source, str(own), None) if name == _OWN else None)
     return jinja2.ChoiceLoader([mine, environment.loader])
 
 

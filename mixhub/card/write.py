@@ -67,31 +67,22 @@ def render_cards(
         ExportError, SpecError, RunError: an export's lineage, a run's metrics, or a file of own words cannot be read.
     """
     runs = gather(workspace, family)
-    known = gather_known(workspace, family, runs, progress)
-    context = family_context(family, runs=runs, commits=commits, known=known)
-    card = FamilyCard(
-        render_family_context(context, own_words(workspace, family, "card")), tuple(context.plots.values())
-    )
+    card = _family_card(workspace, family, runs, commits, progress)
     cards = {workspace.card(family): card.text}
-    own = own_words(workspace, family, "revision")
     for facts in runs:
         if facts.lineage is not None:
-            cards[workspace.revision_card(facts.run)] = render_revision(family, facts, known=known, own=own)
+            cards[workspace.revision_card(facts.run)] = revision_card(workspace, family, facts)
     return Rendered(card, cards)
 
 
 def family_card(workspace: Workspace, family: Family, *, commits: Mapping[str, str] | None = None) -> FamilyCard:
     """The card of a family alone; arguments and errors are those of `render_cards`."""
-    runs = gather(workspace, family)
-    known = gather_known(workspace, family, runs)
-    context = family_context(family, runs=runs, commits=commits, known=known)
-    own = own_words(workspace, family, "card")
-    return FamilyCard(render_family_context(context, own), tuple(context.plots.values()))
+    return _family_card(workspace, family, gather(workspace, family), commits, SILENT)
 
 
 def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:
     """The card of one revision; raises as `render_cards` does, but compares no runs."""
-    known = gather_known(workspace, family, [facts])
+    known = gather_known(workspace, family, [facts], with_siblings=False)
     return render_revision(family, facts, known=known, own=own_words(workspace, family, "revision"))
 
 
@@ -179,6 +170,19 @@ def write_model_cards(folder: Path) -> list[Path]:
         _write_plots(own / PLOTS, plots)
         paths += plots
     return paths
+
+
+def _family_card(
+    workspace: Workspace,
+    family: Family,
+    runs: Sequence[RunFacts],
+    commits: Mapping[str, str] | None,
+    progress: Progress,
+) -> FamilyCard:
+    known = gather_known(workspace, family, runs, progress)
+    context = family_context(family, runs=runs, commits=commits, known=known)
+    own = own_words(workspace, family, "card")
+    return FamilyCard(render_family_context(context, own), tuple(context.plots.values()))
 
 
 def _is(path: Path, text: str | None) -> bool:

@@ -27,6 +27,8 @@ from mixhub.statistics import clustered_stderr
 
 _FORMAT = 1
 """Changes when a summary of the same samples comes out otherwise."""
+_MOST_KEPT = 20_000
+"""Scores; those of runs that are gone or were measured anew go first."""
 
 
 def read_summary(
@@ -51,8 +53,9 @@ def read_summary(
         for one in missing:
             known[one.key] = one.entry(bar)
     used = {one.key: known[one.key] for one in wanted}
-    if missing:
-        write_json(kept, {"format": _FORMAT, "entries": used})
+    if missing:  # the newest last, so that it is the oldest that go
+        entries = {**{key: entry for key, entry in known.items() if key not in used}, **used}
+        write_json(kept, {"format": _FORMAT, "entries": dict(list(entries.items())[-_MOST_KEPT:])})
     return _summary(wanted, used)
 
 
@@ -63,13 +66,11 @@ class _Wanted:
     revision: str
     task: str
     cells: Sequence[Record]
-    with_baseline: bool
-    """Whether it is the one that tells what knowing nothing scores."""
 
     @property
     def key(self) -> str:
         """Changes with the samples, and with the results that they belong to."""
-        parts: list[object] = [_FORMAT, self.revision, self.task, self.with_baseline]
+        parts: list[object] = [_FORMAT, self.revision, self.task]
         for cell in self.cells:
             assert cell.samples is not None
             status = cell.samples.stat()
@@ -83,20 +84,20 @@ class _Wanted:
         if documents is None:
             return {}
         stderr = clustered_stderr(documents.values, read_clusters(self.cells[0], documents.ids))
-        found: dict[str, Any] = {"stderr": stderr, "content": documents.content}
-        if self.with_baseline:
-            baseline = read_baseline(self.cells[0])
-            found |= {"chance": baseline.chance, "constant": baseline.constant}
-        return found
+        baseline = read_baseline(self.cells[0])
+        return {
+            "stderr": stderr,
+            "content": documents.content,
+            "chance": baseline.chance,
+            "constant": baseline.constant,
+        }
 
 
 def _wanted(records: Mapping[str, Sequence[Record]], columns: Sequence[Column]) -> Iterator[_Wanted]:
     for column in columns:
-        is_first = True
         for revision, own in records.items():
             if cells := cells_with_samples(own, column):
-                yield _Wanted(revision, column.task, cells, is_first)
-                is_first = False
+                yield _Wanted(revision, column.task, cells)
 
 
 def _read(kept: Path) -> dict[str, Any]:
@@ -129,6 +130,5 @@ def _summary(wanted: Sequence[_Wanted], entries: Mapping[str, Mapping[str, Any]]
         if entry := entries[one.key]:
             stderrs[one.revision, one.task] = entry.get("stderr")
             contents[one.revision, one.task] = entry["content"]
-            if one.with_baseline:
-                baselines[one.task] = Baseline(entry.get("chance"), entry.get("constant"))
+            baselines.setdefault(one.task, Baseline(entry.get("chance"), entry.get("constant")))
     return SampleSummary(MappingProxyType(stderrs), MappingProxyType(contents), MappingProxyType(baselines))

@@ -46,6 +46,15 @@ def test_a_template_of_its_own_needs_no_other(tmp_path: Path) -> None:
     assert page(card).table("Seed", "Last word")
 
 
+def test_a_template_may_be_called_as_the_one_that_it_extends(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    template = '{% extends "revision.md.j2" %}\n{% block lineage %}{{ super() }}\n\nKept twice.\n{% endblock %}'
+    (tmp_path / "revision.md.j2").write_text(template, encoding="utf-8")
+    read = page(write_cards(workspace, workspace.family())[1].read_text("utf-8"))
+    assert "Kept twice." in read.paragraphs
+    assert "Lineage" in read.headings
+
+
 def test_what_a_template_names_is_escaped(tmp_path: Path) -> None:
     assert "\\*bold\\* &lt;b&gt;" in render_with("{{ family.card.summary }}", tmp_path, card={"summary": "*bold* <b>"})
 

@@ -70,6 +70,15 @@ def test_samples_that_changed_are_read_anew(records: dict[str, tuple[Record, ...
     assert after.contents["seed-2", "sums"] == before.contents["seed-2", "sums"]
 
 
+def test_a_summary_of_one_run_keeps_those_of_the_others(records: dict[str, tuple[Record, ...]], tmp_path: Path) -> None:
+    whole = summary(records, tmp_path)
+    kept = (tmp_path / "kept.json").read_bytes()
+    one = summary({"seed-1": records["seed-1"]}, tmp_path)
+    assert set(one.stderrs) == {("seed-1", column.task) for column in COLUMNS}
+    assert summary(records, tmp_path) == whole
+    assert (tmp_path / "kept.json").read_bytes() == kept
+
+
 @pytest.mark.parametrize("kept", ["nonsense", "[]", '{"format": 0, "entries": {}}', '{"format": 1, "entries": []}'])
 def test_a_file_that_is_none_of_ours_is_written_anew(
     records: dict[str, tuple[Record, ...]], tmp_path: Path, kept: str
