@@ -12,7 +12,7 @@ from mixhub import catalog
 from mixhub.card import metadata, text
 from mixhub.card.context import CardContext, RevisionContext, family_context, revision_context
 from mixhub.card.facts import NOTHING, Known, RunFacts, Sibling
-from mixhub.card.templating import fill
+from mixhub.card.templating import fill, sandbox
 from mixhub.card.words import Words
 from mixhub.family import Family
 
@@ -103,10 +103,8 @@ def _without_blank_runs(lines: Sequence[str]) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    # In a sandbox, since a workspace with a template may come from somebody else.
-    environment = ImmutableSandboxedEnvironment(
+    environment = sandbox()(
         loader=jinja2.PackageLoader("mixhub.card", "templates"),
         undefined=jinja2.StrictUndefined,
         autoescape=True,  # so that jinja2 marks what is text already: blocks that `super()` gives, macros

@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,27 @@ def fill(environment: jinja2.Environment, packaged: str, own: Path | None, value
         if (line := _line(error, own)) is None:
             raise
         raise _mistake(own, line, f"{type(error).__name__}: {error}") from error
+
+
+@cache
+def sandbox() -> type[jinja2.Environment]:
+    """The kind of environment that fills templates: one that may come from somebody else must not reach beyond a card.
+
+    Beside what jinja2 keeps back, a template sees fields, properties and methods of mixhub's own classes and of plain
+    values only: what those inherit from libraries, or hold of theirs, can open files and run code.
+    """
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+            if isinstance(obj, type) or not super().is_safe_attribute(obj, attr, value):
+                return False
+            if attr in _field_names(obj):
+                return True
+            owner = next((kind for kind in type(obj).__mro__ if attr in vars(kind)), type(obj))
+            return owner.__module__.split(".")[0] in ("builtins", "jinja2", "mixhub")
+
+    return Sandbox
 
 
 def _with_own(environment: jinja2.Environment, own: Path, source: str) -> jinja2.BaseLoader:

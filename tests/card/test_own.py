@@ -80,6 +80,23 @@ def test_a_mistake_in_a_template_is_named_with_its_line(template: str, line: int
     assert caught.value.hint is not None
 
 
+@pytest.mark.parametrize(
+    "reach",
+    [
+        "family.parse_raw('cposix', proto='pickle', allow_pickle=True)",
+        "family.parse_file('/etc/hostname')",
+        "card.shared.family['parse_raw']('1')",
+        "(family | attr('parse_raw'))('1')",
+        "family.model_construct()",
+        "family.revisions.copy()",
+        "(shared.results.measured.table.records.values() | first | first).path.unlink()",
+    ],
+)
+def test_a_template_reaches_nothing_but_the_card(reach: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="unsafe"):
+        render_with(ABOUT + "{{ " + reach + " }}" + END, tmp_path)
+
+
 def test_own_words_are_kept_over_renders(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
