@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,35 @@ _TEMPORARY = ".tmp-"
 
 def write_bytes(path: Path, data: bytes) -> Path:
     """Writes `data` under a temporary name beside `path`, syncs it, and renames it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_all({path: data})
     return path
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Writes several files: all under temporary names first, so that a full disk or a folder that cannot be written
+    leaves all of them as they were; then each is renamed into place.
+
+    Raises:
+        IsADirectoryError: a folder lies at one of the paths.
+        OSError: one cannot be written.
+    """
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path] = _temporary(path)
+            with temporary[path].open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in files:
+            temporary[path].replace(path)
+    except BaseException:
+        for left in temporary.values():
+            left.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> Path:

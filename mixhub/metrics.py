@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from mixhub.errors import RunError
+
+_NUMBERS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -17,7 +20,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     A validation's line has `step` and `validation`: domain key to loss; the first one is of step 0.
 
     Raises:
-        RunError: another line is not JSON, or has no step; names it.
+        RunError: another line is not JSON, has no step, or holds what is no finite number; names it.
     """
     if not path.is_file():
         return []
@@ -36,4 +39,18 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
         ) from None
     if not isinstance(line, dict) or not isinstance(line.get("step"), int):
         raise RunError(f"{path}:{number}: no step", hint="delete the line", path=path)
+    validation = line.get("validation", {})
+    if not isinstance(validation, dict):
+        raise RunError(
+            f"{path}:{number}: validation = {validation!r}: must be domains and losses",
+            hint="delete the line",
+            path=path,
+        )
+    for key, value in {**{key: line[key] for key in _NUMBERS if key in line}, **validation}.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise RunError(
+                f"{path}:{number}: {key} = {value}: must be a finite number",
+                hint="a run that has diverged is not published; a line that is no step's can be deleted",
+                path=path,
+            )
     return line

@@ -138,6 +138,8 @@ class RevisionContext:
 
     shared: Shared
     run: Run
+    earlier_of: Run | None
+    """The run of which these weights are an earlier step."""
     family_link: Markdown
     transformers_code: Markdown
     mixhub_code: Markdown
@@ -195,6 +197,7 @@ def revision_context(family: Family, facts: RunFacts, *, known: Known = NOTHING)
     return RevisionContext(
         shared=_shared(family, [facts], known, "this model"),
         run=facts.run,
+        earlier_of=facts.earlier_of,
         family_link=_repo_link(family),
         transformers_code=_transformers_code(family, facts.run),
         mixhub_code=_mixhub_code(family, facts.run),
@@ -323,7 +326,7 @@ def _side_by_side(family: Family, own: Results, siblings: Sequence[Sibling]) -> 
 def _plots(
     family: Family, runs: Sequence[RunFacts], results: Results, siblings: Sequence[Sibling]
 ) -> Mapping[str, Plot]:
-    curves = {facts.run.revision: facts.metrics for facts in runs if facts.metrics}
+    curves = {facts.run.revision: facts.metrics for facts in runs if facts.metrics and facts.lineage}
     mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}
     made = [
         mixture_plot(mixtures, family.data.train_prefix),
@@ -390,7 +393,7 @@ def _mixhub_code(family: Family, run: Run, commit: str | None = None) -> Markdow
     """By the family's name where mixhub ships it; its name in a workspace means nothing to a reader elsewhere."""
     if commit is not None:
         arguments = f'"{family.repo_id}", commit="{commit}"'
-    elif made_elsewhere(family):
+    elif made_elsewhere(family) and run in family.runs():
         arguments = f'"{family.name}", {run.kind}={run.number}'
     else:
         arguments = f'"{family.repo_id}", revision="{run.revision}"'

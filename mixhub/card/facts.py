@@ -66,6 +66,8 @@ class RunFacts:
     """None where the metrics do not tell."""
     metrics: tuple[Mapping[str, Any], ...] = ()
     """Lines of `metrics.jsonl` (see `read_metrics`), up to the export's step."""
+    earlier_of: Run | None = None
+    """The run of which this is an earlier step; its branch is then not the run's."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,7 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
     """What is known of one run; raises as `gather` does, and compares no runs."""
     folder = workspace.run_folder(run)
     export = _export(folder, family.training.steps)
-    lineage = None
-    if export is not None:
-        lineage = read_lineage(export)
-        require_same_recipe(family, run, export / folder.train_config.name, folder.path)
+    lineage = _own_lineage(family, run, folder, export) if export is not None else None
     cells = tuple(read_cells(workspace.results(run)))
     for cell in cells:
         _require_own_weights(cell, lineage, run, workspace.results(run))
@@ -125,12 +124,37 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
     return RunFacts(
         run,
         lineage,
-        _final_losses(metrics),
+        _final_losses(metrics) if lineage else FinalLosses(),
         cells,
         imported=_imported(workspace.imported(run), run),
         weights_dtype=_weights_dtype(export) if export else None,
         pace=_pace(metrics, family),
         metrics=metrics,
+    )
+
+
+def gather_step(workspace: Workspace, family: Family, run: Run, step: int) -> RunFacts:
+    """What is known of one step of a run: of the last as `gather_run` gives it, of an earlier one without scores.
+
+    Raises:
+        RunError: there is no export of that step.
+        MixhubError: as `gather_run`.
+    """
+    if step == family.training.steps:
+        return gather_run(workspace, family, run)
+    folder = workspace.run_folder(run)
+    export = workspace.export(run, step)
+    lineage = _own_lineage(family, run, folder, export)
+    metrics = _up_to(read_metrics(folder.metrics), step)
+    branch = family.revisions.step_pattern.format(revision=run.revision, step=step)
+    return RunFacts(
+        replace(run, revision=branch),
+        lineage,
+        _final_losses(metrics),
+        weights_dtype=_weights_dtype(export),
+        pace=_pace(metrics, family),
+        metrics=metrics,
+        earlier_of=run,
     )
 
 
@@ -165,6 +189,12 @@ def gather_known(
         domain_tokens=_domain_tokens(workspace, family, runs),
         siblings=tuple(siblings),
     )
+
+
+def _own_lineage(family: Family, run: Run, folder: RunFolder, export: Path) -> Lineage:
+    lineage = read_lineage(export)
+    require_same_recipe(family, run, export / folder.train_config.name, folder.path)
+    return lineage
 
 
 def _samples(workspace: Workspace, family: Family, runs: Sequence[RunFacts], progress: Progress) -> SampleSummary:
@@ -252,11 +282,8 @@ def _up_to(metrics: Sequence[Mapping[str, Any]], last_step: object) -> tuple[Map
 
 
 def _export(folder: RunFolder, last_step: int) -> Path | None:
-    """The export of the last step, else the newest there is."""
-    steps = folder.export_steps()
-    if not steps:
-        return None
-    return folder.export(last_step if last_step in steps else steps[-1])
+    """The export of the last step: a run that is not at its end is not shown beside those that are."""
+    return folder.export(last_step) if last_step in folder.export_steps() else None
 
 
 def _require_alike(workspace: Workspace, found: Sequence[RunFacts], key: str, what: str) -> None:

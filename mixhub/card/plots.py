@@ -14,6 +14,7 @@ from mixhub.card.sheet import drawn_sha256
 from mixhub.evaluate.comparison import Comparison, Contrast
 from mixhub.evaluate.records import Record
 from mixhub.evaluate.tables import AVERAGE, ScoreTable
+from mixhub.lineage import UNKNOWN
 from mixhub.mixture import Mixture
 
 __all__ = [
@@ -56,7 +57,8 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
         "rows": rows,
         "notes": list(_score_notes(table, rows)),
     }
-    alt = f"Dot plot of the scores of {table.name}. {data['subtitle']} {_scores_said(rows, _digits(table))}"
+    said = _scores_said(rows, _digits(table), alone=len(table.rows) == 1)
+    alt = f"Dot plot of the scores of {table.name}. {data['subtitle']} {said}"
     return Plot("scores", "scores", f"{table.name}: scores by task", alt, data)
 
 
@@ -202,8 +204,8 @@ def _score_notes(table: ScoreTable, rows: Sequence[Mapping[str, Any]]) -> Iterat
             yield f"No interval{of}: {reason}."
 
 
-def _scores_said(rows: Sequence[Mapping[str, Any]], digits: int) -> str:
-    centres = [(row, _centre(row)) for row in rows]
+def _scores_said(rows: Sequence[Mapping[str, Any]], digits: int, *, alone: bool) -> str:
+    centres = [(row, _centre(row, alone=alone)) for row in rows]
     said = []
     for row, value in centres:
         if row["apart"] and value is not None:
@@ -220,12 +222,13 @@ def _scores_said(rows: Sequence[Mapping[str, Any]], digits: int) -> str:
     return " ".join(said)
 
 
-def _centre(row: Mapping[str, Any]) -> float | None:
-    """What stands for a row: the mean, else the median, else of its values the one in the middle."""
+def _centre(row: Mapping[str, Any], *, alone: bool) -> float | None:
+    """What stands for a row: the mean, else the median, else the value of the only run; None of runs that are not
+    whole."""
     for name in ("mean", "median"):
         if row[name] is not None:
             return float(row[name])
-    return median(row["values"]) if row["values"] else None
+    return float(row["values"][0]) if alone and row["values"] else None
 
 
 def _difference_row(contrast: Contrast, *, apart: bool) -> dict[str, Any]:
@@ -283,12 +286,24 @@ def _panel(table: ScoreTable, task: str, title: str, shots: Sequence[int]) -> di
     lines = [[number(own[count]) if count in own else None for count in counts] for own in cells.values() if own]
     centre = fmean if table.kind == "seed" else median
     whole = [[line[place] for line in lines] for place in range(len(counts))]
+    mixed = [not _belong_together(table, task, count) for count in counts]
     return {
         "title": title,
         "shots": counts,
         "lines": lines,
-        "middle": [number(centre(v for v in at if v is not None)) if None not in at else None for at in whole],
+        "middle": [
+            None if None in at or is_mixed else number(centre(v for v in at if v is not None))
+            for at, is_mixed in zip(whole, mixed, strict=True)
+        ],
     }
+
+
+def _belong_together(table: ScoreTable, task: str, num_fewshot: int) -> bool:
+    """Whether the cells of all runs are of one dtype and one metric, so that a mean over them means something."""
+    cells = [record for own in table.records.values() for record in own if record.task == task]
+    cells = [record for record in cells if record.num_fewshot == num_fewshot]
+    dtypes = {record.dtype for record in cells} - {UNKNOWN}
+    return len(dtypes) <= 1 and len({table.measure.metric(record) for record in cells}) <= 1
 
 
 def _by_shots(table: ScoreTable, records: Sequence[Record], task: str) -> dict[int, float]:

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from mixhub.family import Family
 from mixhub.files import locked, read_json, write_json
-from mixhub.lineage import Sha256, file_sha256
+from mixhub.lineage import Sha256
 from mixhub.spec import FrozenList, FrozenMap, Spec
 from mixhub.workspace import Workspace
 
@@ -24,32 +23,37 @@ class CardReceipts(Spec):
     is killed while it writes leaves the one or the other."""
 
 
-def edited_cards(workspace: Workspace, family: Family) -> list[Path]:
-    """The cards of a family that are not as they were rendered; those that were never noted are taken as they are.
+def is_as_rendered(workspace: Workspace, path: Path, noted: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a card or plot that is there has the bytes that a render noted; line ends are no matter.
 
-    Raises:
-        SpecError, WorkspaceError: the receipts cannot be read.
+    Args:
+        workspace: where it lies.
+        path: the card or plot.
+        noted: what `noted_cards` gives.
     """
-    folder = workspace.card(family).parent
-    return [
-        path
-        for name, known in _read(workspace).items()
-        if (path := workspace.path(name)).is_relative_to(folder) and path.is_file() and file_sha256(path) not in known
-    ]
+    known = noted.get(path.relative_to(workspace.root).as_posix(), ())
+    content = path.read_bytes()
+    as_written = content.replace(b"\r\n", b"\n") if path.suffix == ".md" else content  # git may have changed them
+    return hashlib.sha256(as_written).hexdigest() in known
 
 
-def note_cards(workspace: Workspace, cards: Mapping[Path, str]) -> None:
-    """Notes what is about to be written, beside the other families' cards."""
+def note_cards(workspace: Workspace, files: Mapping[Path, bytes]) -> None:
+    """Notes the cards and plots that are about to be written, beside the other families'."""
     with locked(workspace.lock("card-receipts"), f"{workspace.card_receipts} is being written", timeout=30):
-        noted = {name: list(known) for name, known in _read(workspace).items()}
-        for path, text in cards.items():
+        noted = {name: list(known) for name, known in noted_cards(workspace).items()}
+        for path, content in files.items():
             name = path.relative_to(workspace.root).as_posix()
-            newest = hashlib.sha256(text.encode()).hexdigest()
+            newest = hashlib.sha256(content).hexdigest()
             noted[name] = list(dict.fromkeys([newest, *noted.get(name, ())]))[:2]
         write_json(workspace.card_receipts, {"format": 1, "cards": dict(sorted(noted.items()))})
 
 
-def _read(workspace: Workspace) -> Mapping[str, Sequence[str]]:
+def noted_cards(workspace: Workspace) -> Mapping[str, Sequence[str]]:
+    """What renders noted: hashes by path below the workspace.
+
+    Raises:
+        SpecError, WorkspaceError: the receipts cannot be read.
+    """
     path = workspace.card_receipts
     if not path.is_file():
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -87,16 +88,24 @@ def _render(
 ) -> str:
     values = {"card": context, "shared": context.shared, "family": context.shared.family, "plots": plots}
     body = fill(_environment(), template, own.template, values)
-    lines = [line.rstrip() for line in body.strip().split("\n")]
-    body = _without_blank_runs(lines)
+    body = _without_blank_runs(body.strip().split("\n"))
     if own.words is not None:
         body = own.words.apply(body)
     return f"---\n{data.to_yaml()}\n---\n\n{body.rstrip()}\n"
 
 
 def _without_blank_runs(lines: Sequence[str]) -> str:
-    """One blank line between paragraphs, however many conditions of a template came to nothing."""
-    kept = [line for i, line in enumerate(lines) if line or (i > 0 and lines[i - 1])]
+    """One blank line between paragraphs, however many conditions of a template came to nothing; code stays as it is."""
+    kept: list[str] = []
+    fence = ""
+    for line in lines:
+        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if mark is not None and not fence:
+            fence = mark[1]
+        elif mark is not None and mark[1].startswith(fence) and not line.strip(" `~"):
+            fence = ""
+        if fence or line.strip() or (kept and kept[-1]):
+            kept.append(line if fence or line.strip() else "")
     return "\n".join(kept)
 
 

@@ -33,6 +33,8 @@ class Scores:
     table: ScoreTable
     numbers: Mapping[str, int]
     """Seed or index, by revision."""
+    runs: int
+    """How many runs were looked for, whether they have cells or not."""
     chance: Mapping[str, float]
     """By task, percent: what guessing scores."""
     documents: Mapping[str, int]
@@ -126,7 +128,7 @@ class Scores:
             known = self.documents.get(task)
             return figures.ABSENT, figures.ABSENT, f"{known:,}" if known else figures.ABSENT, figures.ABSENT
         shots = next(column.num_fewshot for column in self.table.columns if column.task == task)
-        expected = len(self.numbers) * len(shots)
+        expected = self.runs * len(shots)
         return (
             _joined(record.task_version for record in records),
             _joined(SCORE.metric(record) or figures.ABSENT for record in records),
@@ -204,8 +206,8 @@ class SideBySide:
     """Families beside each other: their scores of one standing, and the differences of their averages."""
 
     standing: Standing
-    table: Table
-    """A line per task, a column per family: mean and sd over seeds."""
+    table: Table | None
+    """A line per task, a column per family: mean and sd over seeds. None where no other was measured alike."""
     differences: tuple[str, ...]
     """A sentence for each other family."""
 
@@ -276,10 +278,12 @@ def side_by_side(own: Scores, others: Sequence[tuple[str, Scores]], name: str) -
     alike = [(title, scores) for title, scores in others if scores.table.headings.keys() == tasks.keys()]
     if not alike or own.kind != "seed":
         return None
-    shown = [(name, own), *alike]
+    shown = [(name, own), *((title, scores) for title, scores in alike if _why_not(own, scores) is None)]
     rows = [(title, *(scores.mean_shown(task) for _, scores in shown)) for task, title in tasks.items()]
     table = Table(("Task", *(title for title, _ in shown)), tuple(rows), frozenset(range(1, len(shown) + 1)))
     differences = [found for title, scores in alike if (found := _difference(name, own, title, scores))]
+    if len(shown) == 1:
+        return SideBySide(own.standing, None, tuple(differences))
     return SideBySide(own.standing, table, tuple(differences))
 
 
@@ -290,14 +294,19 @@ def comparison(own: Scores, other: Scores) -> Comparison | None:
     return compare(own.table, other.table)
 
 
+def _why_not(own: Scores, other: Scores) -> str | None:
+    """Why the averages of two families do not belong into one table; None where they do."""
+    return compare(own.table, other.table).primary.reason or None
+
+
 def _difference(name: str, own: Scores, other_name: str, other: Scores) -> str | None:
     """The difference of two averages in words, with its interval over seeds."""
+    if reason := _why_not(own, other):
+        return f"{name} and {other_name} are not compared: {reason}."
     compared = comparison(own, other)
     if compared is None:
         return None
     primary = compared.primary
-    if primary.reason:
-        return f"{name} and {other_name} are not compared: {primary.reason}."
     if primary.difference is None or primary.interval is None:
         return None
     low, high = primary.interval.low, primary.interval.high
@@ -346,6 +355,7 @@ def _scores(
     return Scores(
         table=table,
         numbers={facts.run.revision: facts.run.number for facts in runs if facts.run.revision in revisions},
+        runs=len(runs),
         chance=chance,
         documents={task.name: task.documents for task in tasks if task.documents is not None},
         decimals=decimals,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OWN = "a template of one's own"
 """Its name among the templates: the file may be called as one of the package that it extends."""
-_MISTAKES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+_MISTAKES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 """What filling a template of one's own raises where it uses values as what they are not."""
 
 

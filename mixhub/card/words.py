@@ -111,7 +111,7 @@ def parse_words(text: str, source: str) -> Words:
     problems = list(_unclosed(markdown, blocks)) or [*_misplaced_titles(blocks, outline), *_bad_sections(outline)]
     if problems:
         raise SpecError(source, problems, hint="mend the lines that are named, then render again")
-    page = _page(markdown)
+    page = _page(markdown, with_footer=False)
     title = outline[0].markdown if outline and outline[0].level == 1 else None
     return Words(title, page.first, page.sections)
 
@@ -142,10 +142,10 @@ class _Page:
     footer: str
 
 
-def _page(body: str) -> _Page:
+def _page(body: str, *, with_footer: bool = True) -> _Page:
     lines = split_lines(body)
     blocks = tokens(body)
-    end = _footer_start(blocks, len(lines))
+    end = _footer_start(blocks, len(lines)) if with_footer else len(lines)
     outline = [head for head in _outline(blocks) if head.start < end]
     title = outline.pop(0) if outline and outline[0].level == 1 else None
     starts = [*(head.start for head in outline), end]

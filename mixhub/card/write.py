@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,12 +12,12 @@ from mixhub import catalog
 from mixhub.card.context import family_context
 from mixhub.card.facts import RunFacts, gather, gather_known
 from mixhub.card.plots import Plot, drawn_sha256
-from mixhub.card.receipts import edited_cards, note_cards
+from mixhub.card.receipts import is_as_rendered, note_cards, noted_cards
 from mixhub.card.render import Own, catalog_context, render_family_context, render_revision
 from mixhub.card.words import read_words
 from mixhub.errors import UsageError
 from mixhub.family import Family
-from mixhub.files import write_bytes, write_text
+from mixhub.files import write_all, write_text
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
@@ -32,11 +32,16 @@ class FamilyCard:
     text: str
     plots: tuple[Plot, ...]
 
-    def files(self, folder: Path) -> dict[str, bytes]:
-        """The plots, by path relative to the card: what lies in `folder` is taken where it shows the same, since
-        another version of matplotlib draws other bytes."""
+    def files(self, folder: Path, is_intact: Callable[[Path], bool] = Path.is_file) -> dict[str, bytes]:
+        """The plots, by path relative to the card.
+
+        Args:
+            folder: that of the card. A plot that lies there is taken where it shows the same: it costs nothing, and
+                another version of matplotlib draws other bytes.
+            is_intact: whether a plot that is there is as it was drawn.
+        """
         return {
-            f"{PLOTS}/{plot.name}.{form}": _drawn(plot, form, folder / PLOTS / f"{plot.name}.{form}")
+            f"{PLOTS}/{plot.name}.{form}": _drawn(plot, form, folder / PLOTS / f"{plot.name}.{form}", is_intact)
             for plot in self.plots
             for form in ("png", "svg")
         }
@@ -110,25 +115,38 @@ def write_cards(
         MixhubError: as `render_cards`.
     """
     rendered = render_cards(workspace, family, commits=commits, progress=progress)
+    folder = workspace.card(family).parent
+    own_plots = rendered.family.files(folder, intact(workspace))
+    plots = {folder / name: content for name, content in own_plots.items()}
     if not force:
         require_unedited(workspace, family, rendered.cards)
-    folder = workspace.card(family).parent
-    plots = {folder / name: content for name, content in rendered.family.files(folder).items()}
-    note_cards(workspace, rendered.cards)
-    paths = [write_text(path, card) for path, card in rendered.cards.items()]
-    _write_plots(folder / PLOTS, plots)
-    return paths + list(plots)
+        _require_own_plots(workspace, plots)
+    files = {**{path: card.encode() for path, card in rendered.cards.items()}, **plots}
+    note_cards(workspace, files)
+    write_all({path: content for path, content in files.items() if path not in plots or not _holds(path, content)})
+    _clear_plots(folder / PLOTS, plots)
+    return list(files)
 
 
 def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, str] | None = None) -> None:
-    """Raises UsageError when a card was edited by hand since it was rendered, and is not what `cards` would make it."""
-    edited = [path for path in edited_cards(workspace, family) if cards is None or not _is(path, cards.get(path))]
+    """Raises UsageError when a card that a render would write was edited by hand, and is not what `cards` make it.
+
+    A card that no render noted here may hold somebody's words, so it is taken for edited too.
+    """
+    noted = noted_cards(workspace)
+    edited = [
+        path
+        for path in cards or [workspace.card(family), *map(workspace.revision_card, family.runs())]
+        if path.is_file()
+        and not is_as_rendered(workspace, path, noted)
+        and not (cards is not None and _holds(path, cards[path].encode()))
+    ]
     if edited:
         shown = edited[0].relative_to(workspace.root)
         more = f", and so were {len(edited) - 1} more" if len(edited) > 1 else ""
         words, _ = workspace.own_words(family, "card" if edited[0] == workspace.card(family) else "revision")
         raise UsageError(
-            f"{shown} was edited by hand since it was rendered{more}; rendering would lose what was written there",
+            f"{shown} was edited by hand since it was rendered here{more}; rendering would lose what was written there",
             hint=f"put your words into {words.name}, which every render keeps; `mixhub card diff` shows what would go, "
             "and `mixhub card render --force` lets it go",
             paths=tuple(edited),
@@ -140,22 +158,34 @@ def is_plot(path: str) -> bool:
     return re.fullmatch(rf"{PLOTS}/(?:mixture|losses|scores|shots|difference-[^/]+)\.(?:png|svg)", path) is not None
 
 
-def stale_plots(rendered: Rendered, card: Path) -> list[str]:
-    """The plots beside a card that do not show what they would show now, or are not there; paths relative to it."""
+def intact(workspace: Workspace) -> Callable[[Path], bool]:
+    """Tells of a plot of the workspace whether it has the bytes that a render noted."""
+    noted = noted_cards(workspace)
+    return lambda path: is_as_rendered(workspace, path, noted)
+
+
+def stale_plots(rendered: Rendered, card: Path, is_intact: Callable[[Path], bool]) -> list[str]:
+    """The plots beside a card that do not show what they would show now, or are not there; paths relative to it.
+
+    Args:
+        rendered: the cards.
+        card: path of one of them.
+        is_intact: what `intact` gives.
+    """
     if card != next(iter(rendered.cards)):
         return []
     return [
         name
         for plot in rendered.family.plots
         for form in ("png", "svg")
-        if not _shows(card.parent / (name := f"{PLOTS}/{plot.name}.{form}"), plot)
+        if not _shows(card.parent / (name := f"{PLOTS}/{plot.name}.{form}"), plot, is_intact)
     ]
 
 
 def own_words(workspace: Workspace, family: Family, kind: Literal["card", "revision"]) -> Own:
     """What a person adds to the cards; raises SpecError when it cannot be read."""
     words, template = workspace.own_words(family, kind)
-    return Own(read_words(words), template if template.is_file() else None)
+    return Own(read_words(words), template if template.exists() else None)
 
 
 def write_model_cards(folder: Path) -> list[Path]:
@@ -167,7 +197,8 @@ def write_model_cards(folder: Path) -> list[Path]:
         own = folder / name
         plots = {own / path: content for path, content in card.files(own).items()}
         paths.append(write_text(own / "README.md", card.text))
-        _write_plots(own / PLOTS, plots)
+        write_all({path: content for path, content in plots.items() if not _holds(path, content)})
+        _clear_plots(own / PLOTS, plots)
         paths += plots
     return paths
 
@@ -185,25 +216,33 @@ def _family_card(
     return FamilyCard(render_family_context(context, own), tuple(context.plots.values()))
 
 
-def _is(path: Path, text: str | None) -> bool:
-    return text is not None and path.read_bytes() == text.encode()
-
-
-def _drawn(plot: Plot, form: str, kept: Path) -> bytes:
-    if _shows(kept, plot):
+def _drawn(plot: Plot, form: str, kept: Path, is_intact: Callable[[Path], bool]) -> bytes:
+    if _shows(kept, plot, is_intact):
         return kept.read_bytes()
     return plot.png() if form == "png" else plot.svg()
 
 
-def _shows(path: Path, plot: Plot) -> bool:
-    return path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256
+def _shows(path: Path, plot: Plot, is_intact: Callable[[Path], bool]) -> bool:
+    return path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256 and is_intact(path)
 
 
-def _write_plots(folder: Path, plots: Mapping[Path, bytes]) -> None:
-    """Writes what changed, and deletes plots of ours that the card shows no longer."""
-    for path, content in plots.items():
-        if not path.is_file() or path.read_bytes() != content:
-            write_bytes(path, content)
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _require_own_plots(workspace: Workspace, plots: Iterable[Path]) -> None:
+    """Raises UsageError when an image that is none of ours lies where a plot goes."""
+    for path in plots:
+        if path.is_file() and drawn_sha256(path.read_bytes()) is None:
+            raise UsageError(
+                f"{path.relative_to(workspace.root)} is no plot of mixhub, and a plot of that name goes there",
+                hint="give the image another name, or let it go: mixhub card render --force",
+                path=path,
+            )
+
+
+def _clear_plots(folder: Path, plots: Mapping[Path, bytes]) -> None:
+    """Deletes plots of ours that the card shows no longer."""
     for path in _plots_in(folder):
         if path not in plots:
             path.unlink()

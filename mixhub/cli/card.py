@@ -98,13 +98,14 @@ def check(
 def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None:
     """Show what a new render would change in the cards, as facts: `SciQ seed 3: 82.48 → 82.51`."""
     from mixhub.card.diff import card_changes
-    from mixhub.card.write import stale_plots
+    from mixhub.card.write import intact, stale_plots
     from mixhub.cli.console import progress, say
     from mixhub.cli.steps import rendered_cards
 
     place = open_workspace(workspace)
     chosen = place.family(family)
     rendered = rendered_cards(place, chosen, progress())
+    is_intact = intact(place)
     changed = 0
     for path, text in rendered.cards.items():
         lines = (
@@ -112,7 +113,7 @@ def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None
             if path.is_file()
             else ["new"]
         )
-        lines += [f"plot: {name}" for name in stale_plots(rendered, path)]
+        lines += [f"plot: {name}" for name in stale_plots(rendered, path, is_intact)]
         changed += bool(lines)
         for line in lines:
             say(f"{path.relative_to(place.root)}: {line}")
@@ -130,7 +131,7 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
     """The findings of each card that there is or should be, those of its figures and of its freshness too."""
     from mixhub.card.check import figure_findings, missing_card
     from mixhub.card.diff import card_changes
-    from mixhub.card.write import stale_plots
+    from mixhub.card.write import intact, stale_plots
     from mixhub.cli.console import progress
     from mixhub.cli.steps import rendered_cards
 
@@ -141,7 +142,8 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
             found[path] = [missing_card(str(path))]
             continue
         changes = card_changes(_read(path), text, sources=(str(path), "the new render"))
-        found[path] = [*_checked(path), *figure_findings(changes, str(path), stale_plots(rendered, path))]
+        stale = stale_plots(rendered, path, intact(place))
+        found[path] = [*_checked(path), *figure_findings(changes, str(path), stale)]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,16 @@ class _Wanted:
         for cell in self.cells:
             assert cell.samples is not None
             status = cell.samples.stat()
-            parts.append([cell.samples.name, status.st_size, status.st_mtime_ns, SCORE.metric(cell), cell.metrics])
+            parts.append(
+                [
+                    cell.samples.name,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                    SCORE.metric(cell),
+                    cell.metrics,
+                ]
+            )
         text = json.dumps(parts, sort_keys=True, default=dict)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -117,9 +127,13 @@ def _is_entry(entry: object) -> bool:
         not entry
         or (
             isinstance(entry.get("content"), str)
-            and all(isinstance(entry.get(name), float | int | None) for name in figures)
+            and all(entry.get(name) is None or _is_finite(entry[name]) for name in figures)
         )
     )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _summary(wanted: Sequence[_Wanted], entries: Mapping[str, Mapping[str, Any]]) -> SampleSummary:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError)
 """What huggingface_hub raises when an answer is not what it expects."""
 
+_XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
+"""How hf_xet tells that a hub answered, and refused."""
 _REACH = "check the address and the network; the hub that needs none is the embedded one, `local`"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -84,6 +86,12 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
     except errors.HFValidationError as error:
         raise UsageError(f"{repo_id!r} is no repo_id: {str(error).splitlines()[0]}") from None
     except Exception as error:
+        if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
+            raise HubError(
+                f"{endpoint}: refused large files of {repo_id}{at} (status {status[1]})",
+                hint="push again; if it stays, HF_HUB_DISABLE_XET=1 sends them in another way",
+                **fields,
+            ) from None
         if _is_transport(error):
             raise unreachable(endpoint) from None
         if not isinstance(error, _NOT_A_HUB):

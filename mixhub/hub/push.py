@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.card import facts
-from mixhub.card.write import family_card, is_plot, revision_card
+from mixhub.card.write import family_card, intact, is_plot, revision_card
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError
 from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE, require_complete, weight_files
@@ -62,7 +62,7 @@ def plan_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Plan:
     parent = _parent(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
     commits = pushed_commits(workspace, hub_key(endpoint), family)
     card = family_card(workspace, family, commits=commits)
-    content = {CARD: card.text.encode(), **card.files(workspace.card(family).parent)}
+    content = {CARD: card.text.encode(), **card.files(workspace.card(family).parent, intact(workspace))}
     files = {path: local_file(data) for path, data in content.items()}
     return _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
 

@@ -12,6 +12,7 @@ All state is on disk, so that several processes over one root see each other's c
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shutil
@@ -42,7 +43,7 @@ class Store:
 
     root: Path
     store_id: str
-    """Random hex. Clients key their Xet caches by it, so it changes if chunks are ever dropped."""
+    """Random hex. Copies of a storage share it."""
 
     @classmethod
     def open(cls, root: Path) -> Store:
@@ -78,6 +79,16 @@ class Store:
             identity = self._read_identity(self.root)
             if identity is not None and identity["port"] is None:
                 write_json(self.root / "store.json", {**identity, "port": port})
+
+    @property
+    def chunks_id(self) -> str:
+        """Hex that names this folder of chunks. Clients remember by it which chunks are there, so another folder has
+        another: one that was emptied, and that of a copy of the storage, to which they send other chunks from then on.
+        """
+        folder = self.root / "xorbs"
+        folder.mkdir(parents=True, exist_ok=True)
+        status = folder.stat()
+        return hashlib.sha256(f"{self.store_id} {status.st_dev} {status.st_ino}".encode()).hexdigest()[:16]
 
     @property
     def uploads(self) -> Path:

@@ -33,7 +33,7 @@ _OPEN_XORBS = 8
 
 def routes() -> list[Route]:
     """The token route, and those at the CAS url. What else hf_xet asks, it takes a 404 for."""
-    cas = "/cas/{store_id}"
+    cas = "/cas/{chunks_id}"
     return [
         Route("/api/{kind:kind}/{namespace}/{name}/xet-write-token/{rev}", writing(write_token)),
         Route(f"{cas}/v1/xorbs/{{prefix}}/{{hash}}", put_xorb, methods=["POST"]),
@@ -42,10 +42,10 @@ def routes() -> list[Route]:
 
 
 def write_token(request: Request) -> Response:
-    """Where to send chunks. The store id is in the url because clients remember by it which chunks are there."""
+    """Where to send chunks. Their folder's id is in the url because clients remember by it which chunks are there."""
     with repo_of(request) as repo:
         repo.resolve(raw(request, "rev"))
-    url = f"{base_url(request)}/cas/{store_of(request).store_id}"
+    url = f"{base_url(request)}/cas/{store_of(request).chunks_id}"
     token = request.headers["authorization"].partition(" ")[2].strip()
     expires = int(time.time()) + _TOKEN_SECONDS
     headers = {
@@ -93,7 +93,7 @@ def rebuild_files(store: Store, shard: bytes) -> None:
 def _cas_store(request: Request) -> Store:
     require_token(request)
     store = store_of(request)
-    if raw(request, "store_id") != store.store_id:
+    if raw(request, "chunks_id") != store.chunks_id:
         raise NotFound("this hub keeps the chunks of another store")
     return store
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from mixhub.card.receipts import edited_cards
 from mixhub.card.render import Own, render_family
-from mixhub.card.write import render_cards, require_unedited, write_cards
+from mixhub.card.write import intact, render_cards, require_unedited, stale_plots, write_cards
 from mixhub.errors import MixhubError, SpecError, UsageError
 from tests.card import making
 from tests.card.reading import page
@@ -70,6 +69,7 @@ def test_what_a_template_names_is_escaped(tmp_path: Path) -> None:
         ("one\ntwo {% if %}", 2, "not a template"),
         ("\n{{ card | nofilter }}", 2, "not a template: No filter named 'nofilter'"),
         ("\n\n{{ 1 / 0 }}", 3, "ZeroDivisionError"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}\n{{ f() }}", 1, "RecursionError"),
         ("{{ family.__class__.__mro__ }}", 1, "access to attribute '__class__' of 'Family' object is unsafe."),
     ],
 )  # fmt: skip
@@ -150,7 +150,7 @@ def test_a_card_that_was_edited_by_hand_is_not_replaced(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
     card, first, *_ = write_cards(workspace, family)
-    assert edited_cards(workspace, family) == []
+    require_unedited(workspace, family)
     edited = card.read_text(encoding="utf-8") + "\nMine.\n"
     card.write_text(edited, encoding="utf-8")
     with pytest.raises(UsageError, match=re.escape("cards/tiny/README.md was edited by hand")) as caught:
@@ -163,7 +163,98 @@ def test_a_card_that_was_edited_by_hand_is_not_replaced(tmp_path: Path) -> None:
     write_cards(workspace, family, force=True)
     assert "Mine." not in card.read_text(encoding="utf-8")
     first.unlink()
-    assert edited_cards(workspace, family) == []
+    require_unedited(workspace, family)
+
+
+def test_a_card_of_which_nothing_is_noted_may_hold_words(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    card = write_cards(workspace, family)[0]
+    workspace.card_receipts.unlink()
+    write_cards(workspace, family)  # it is what it would be
+    workspace.card_receipts.unlink()
+    card.write_text(card.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="edited by hand"):
+        write_cards(workspace, family)
+
+
+def test_line_ends_that_git_changed_are_no_edit(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    card = write_cards(workspace, family)[0]
+    before = card.read_bytes()
+    card.write_bytes(before.replace(b"\n", b"\r\n"))
+    write_cards(workspace, family)
+    assert card.read_bytes() == before
+
+
+def test_a_card_of_no_run_of_the_family_is_left_alone(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    card = write_cards(workspace, workspace.family())[2]
+    card.write_text("Mine.\n", encoding="utf-8")
+    config = tmp_path / "mixhub.yaml"
+    config.write_text(re.sub(r"seeds:\s+- 1\s+- 2", "seeds: [1]", config.read_text(encoding="utf-8")), encoding="utf-8")
+    fewer = type(workspace).open(tmp_path)
+    assert len(fewer.family().runs()) == 1
+    write_cards(fewer, fewer.family())
+    require_unedited(fewer, fewer.family())
+    assert card.read_text(encoding="utf-8") == "Mine.\n"
+
+
+def test_a_plot_that_was_altered_is_drawn_again(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    paths = write_cards(workspace, family)
+    drawn = {path: path.read_bytes() for path in paths if path.suffix in (".png", ".svg")}
+    svg = next(path for path in drawn if path.name == "scores.svg")
+    png = next(path for path in drawn if path.name == "scores.png")
+    svg.write_bytes(svg.read_bytes().replace(b"</svg>", b"<text>99.9</text></svg>"))
+    png.write_bytes(png.read_bytes()[:3000])
+    rendered = render_cards(workspace, family)
+    assert stale_plots(rendered, paths[0], intact(workspace)) == ["plots/scores.png", "plots/scores.svg"]
+    write_cards(workspace, family)
+    assert {path: path.read_bytes() for path in drawn} == drawn
+
+
+def test_an_image_of_ones_own_where_a_plot_goes_stops_a_render(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    mine = workspace.card(family).parent / "plots" / "scores.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"plots/scores\.png is no plot of mixhub"):
+        write_cards(workspace, family)
+    assert mine.read_bytes() == b"mine"
+    assert not workspace.card(family).exists()
+    write_cards(workspace, family, force=True)
+    assert mine.read_bytes() != b"mine"
+
+
+def test_a_card_that_cannot_be_written_leaves_the_others(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    paths = write_cards(workspace, family)
+    before = {path: path.read_bytes() for path in paths}
+    (tmp_path / "card.md").write_text("## Thanks\n\nTo all.\n", encoding="utf-8")
+    paths[2].unlink()
+    paths[2].mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_cards(workspace, family)
+    assert all(path.read_bytes() == before[path] for path in paths if path != paths[2])
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_words_that_look_like_the_footer_are_kept(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    said = "Rendered by mixhub is what I say."
+    (tmp_path / "card.md").write_text(f"Hello\n\n---\n\n{said}\n", encoding="utf-8")
+    assert said in render_cards(workspace, workspace.family()).family.text
+
+
+def test_code_of_a_template_keeps_its_blank_lines(tmp_path: Path) -> None:
+    code = "```python\na = 1\n\n\ndef f(): ...\n```"
+    card = render_with(CHILD + "{% block about %}Hard  \nbreak\n\n\n\n" + code + "\n{% endblock %}", tmp_path)
+    assert f"Hard  \nbreak\n\n{code}" in card
 
 
 def test_what_an_interrupted_render_leaves_is_no_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,8 +267,8 @@ def test_what_an_interrupted_render_leaves_is_no_edit(tmp_path: Path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("mixhub.card.write.write_text", killed)
+        patched.setattr("mixhub.card.write.write_all", killed)
         with pytest.raises(KeyboardInterrupt):
             write_cards(workspace, family)
-    assert edited_cards(workspace, family) == []
+    require_unedited(workspace, family)
     assert "To all." in write_cards(workspace, family)[0].read_text(encoding="utf-8")

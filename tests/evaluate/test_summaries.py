@@ -42,19 +42,36 @@ def test_a_summary_is_what_the_samples_say(records: dict[str, tuple[Record, ...]
 
 
 def test_what_was_kept_is_the_same_and_is_not_read_again(
-    records: dict[str, tuple[Record, ...]], tmp_path: Path
+    records: dict[str, tuple[Record, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = summary(records, tmp_path)
-    for own in records.values():
-        for record in own:
-            assert record.samples is not None
-            status = record.samples.stat()
-            record.samples.write_bytes(b"x" * status.st_size)
-            os.utime(record.samples, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert summary(records, tmp_path) == first
-    (tmp_path / "kept.json").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("mixhub.evaluate.summaries.mean_over_shots", lambda *_: pytest.fail("they are known"))
+        assert summary(records, tmp_path) == first
+
+
+def test_samples_of_the_same_size_and_date_are_read_anew(
+    records: dict[str, tuple[Record, ...]], tmp_path: Path
+) -> None:
+    summary(records, tmp_path)
+    path = records["seed-1"][0].samples
+    assert path is not None
+    status = path.stat()
+    path.write_bytes(b"x" * status.st_size)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(ResultsError, match="not a sample of lm-eval"):
         summary(records, tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), True, "0.5"])
+def test_a_figure_that_is_none_is_not_taken(
+    records: dict[str, tuple[Record, ...]], tmp_path: Path, value: object
+) -> None:
+    first = summary(records, tmp_path)
+    kept = json.loads((tmp_path / "kept.json").read_text(encoding="utf-8"))
+    next(iter(kept["entries"].values()))["chance"] = value
+    (tmp_path / "kept.json").write_text(json.dumps(kept), encoding="utf-8")
+    assert summary(records, tmp_path) == first
 
 
 def test_samples_that_changed_are_read_anew(records: dict[str, tuple[Record, ...]], tmp_path: Path) -> None:

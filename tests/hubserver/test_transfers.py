@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub, transfers
+from mixhub.hubserver.storage import Store
 from mixhub.hubserver.transfers import parse_range
 
 MIB = 2**20
@@ -78,6 +80,16 @@ def test_a_file_sent_again_to_another_branch_sends_no_chunks(api: HfApi, hub: Ru
     assert xorb_bytes(hub) == before
     assert api.hf_hub_download(repo, "b.bin", revision="seed-2", local_dir=hub.root.parent / "down")
     assert len([path for path in (hub.root / "blobs").rglob("*") if path.is_file()]) == 1
+
+
+def test_a_copy_of_a_storage_takes_what_its_clients_sent_to_the_other(api: HfApi, hub: RunningHub, repo: str) -> None:
+    """The client remembers by the address which chunks a hub has; a copy may be served at the same address."""
+    store = Store.open(hub.root)
+    copy = hub.root.with_name("copy")
+    shutil.copytree(hub.root, copy)
+    assert Store.open(copy).store_id == store.store_id
+    assert Store.open(copy).chunks_id != store.chunks_id
+    assert Store.open(hub.root).chunks_id == store.chunks_id
 
 
 def test_files_are_made_of_chunks_that_lie_in_other_files(
