@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mixhub.errors import ABSENT, ExportError, MixhubError, RunError
 from mixhub.family import Family, Run
@@ -27,12 +28,41 @@ def recipe_changes(
     Raises:
         MixhubError: of type `error`, when the file cannot be read; SpecError when it is not YAML.
     """
-    trained, asked = _flat(read_yaml(trained_with, error)), _flat(family.train_config(run))
+    data, wanted = read_yaml(trained_with, error), family.train_config(run)
+    if is_adopted(data):
+        data, wanted = _as_far_as_known(data, wanted)
+    trained, asked = _flat(data), _flat(wanted)
     return {
         key: f"{trained_with}: {key} = {trained.get(key, ABSENT)}, but {family.name} now says {asked.get(key, ABSENT)}"
         for key in sorted({*trained, *asked})
         if trained.get(key, ABSENT) != asked.get(key, ABSENT) and not key.startswith(NOT_OF_THE_WEIGHTS)
     }
+
+
+def is_adopted(train_config: object) -> bool:
+    """Whether a `train_config.yaml` is that of an adopted run, which tells only what is known of it."""
+    own = train_config.get("mixhub") if isinstance(train_config, Mapping) else None
+    return isinstance(own, Mapping) and own.get("adopted") is True
+
+
+def _as_far_as_known(data: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both sides cut to what is known of an adopted run; weights as shares, since only they matter."""
+    own = {key: value for key, value in data["mixhub"].items() if key != "adopted"}
+    known = {**data, "mixhub": own}
+    asked = {key: wanted[key] for key in known if key in wanted}
+    asked["mixhub"] = {key: wanted["mixhub"][key] for key in own if key in wanted["mixhub"]}
+    for side in (known, asked):
+        if isinstance(side.get("train"), Mapping):
+            side["train"] = _shares(side["train"])
+    return known, asked
+
+
+def _shares(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights over their sum, to nine digits; those of zero are left out."""
+    if not all(isinstance(weight, int | float) for weight in weights.values()) or not sum(weights.values()):
+        return dict(weights)
+    total = sum(weights.values())
+    return {domain: round(weight / total, 9) for domain, weight in weights.items() if weight}
 
 
 def require_same_recipe(

@@ -222,6 +222,15 @@ class Workspace:
             path=folder.exports,
         )
 
+    def exports(self) -> list[tuple[str, str, int, Path]]:
+        """All exports of all families: family, revision, step and folder of each."""
+        found = []
+        for folder in sorted(self.path("runs").glob("*/*/export")):
+            run = RunFolder(folder.parent)
+            for step in run.export_steps():
+                found.append((folder.parent.parent.name, folder.parent.name, step, run.export(step)))
+        return found
+
     def results(self, run: Run) -> Path:
         """Evaluated cells of a run: `<task>.<k>shot.json`, with samples beside them."""
         return self.path("results", run.family, run.revision)
@@ -252,6 +261,11 @@ class Workspace:
     def push_receipts(self) -> Path:
         """What was pushed where, by hash."""
         return self.path("receipts", "push.json")
+
+    @property
+    def check_receipts(self) -> Path:
+        """Which exports were checked, by hash."""
+        return self.path("receipts", "check.json")
 
     @property
     def card_receipts(self) -> Path:

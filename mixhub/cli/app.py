@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from mixhub._version import __version__
-from mixhub.cli import audit, card, data, demo, evaluate, families, hub, plot, push, results, train, workspace
+from mixhub.cli import (
+    adopt,
+    audit,
+    card,
+    check,
+    data,
+    demo,
+    evaluate,
+    families,
+    hub,
+    plot,
+    push,
+    results,
+    train,
+    workspace,
+)
 
 app = typer.Typer(
     name="mixhub",
@@ -39,10 +54,12 @@ app.command()(workspace.init)
 app.command()(workspace.status)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
+app.command()(adopt.adopt)
 app.command()(evaluate.evaluate)
 app.command()(results.results)
 app.command()(audit.audit)
 app.add_typer(card.app, name="card")
 app.add_typer(plot.app, name="plot")
+app.command()(check.check)
 app.command()(push.push)
 app.add_typer(hub.app, name="hub")

@@ -13,12 +13,17 @@ import typer
 
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
+    from mixhub.family import Family, Run
     from mixhub.workspace import Workspace
 
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's seed.", metavar="N", min=0)]
 IndexOption = Annotated[
     int | None,
     typer.Option("--index", help="The run's index, in families with one mixture per index.", metavar="N", min=0),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All runs that have an export.")]
+StepOption = Annotated[
+    int | None, typer.Option("--step", help="An earlier step than the last.", metavar="N", min=0, show_default=False)
 ]
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="Another family than the workspace's.", metavar="NAME")
@@ -58,6 +63,42 @@ def workspace_if_any(folder: Path | None) -> Workspace | None:
         return open_workspace(None)
     except WorkspaceError:
         return None
+
+
+def chosen_runs(
+    workspace: Workspace,
+    family: Family,
+    seed: int | None,
+    index: int | None,
+    *,
+    everything: bool,
+    step: int | None = None,
+) -> list[Run]:
+    """The run that `--seed` or `--index` means, or with `--all` those that have an export of the step; says which have
+    none.
+
+    Raises:
+        UsageError: both are given, or neither.
+        RunError: there is no such export.
+    """
+    from mixhub.cli.console import say
+    from mixhub.errors import UsageError
+
+    step = family.training.steps if step is None else step
+    if not everything:
+        run = family.run(seed=seed, index=index)
+        workspace.export(run, step)
+        return [run]
+    if seed is not None or index is not None:
+        raise UsageError("give either --all, or one run")
+    runs = family.runs()
+    there = [run for run in runs if step in workspace.run_folder(run).export_steps()]
+    if not there:
+        workspace.export(runs[0], step)
+    if missing := [run.revision for run in runs if run not in there]:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        say(f"left out, since they have no export of step {step}: {shown}")
+    return there
 
 
 @contextmanager

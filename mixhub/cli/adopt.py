@@ -1,0 +1,62 @@
+"""`mixhub adopt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
+
+
+def adopt(
+    folder: Annotated[Path, typer.Argument(help="A model in Transformers format: config, safetensors, tokenizer.")],
+    seed: SeedOption = None,
+    index: IndexOption = None,
+    step: Annotated[
+        int | None, typer.Option(help="Updates made, where that is known.", metavar="N", min=0, show_default=False)
+    ] = None,
+    mixture: Annotated[
+        Path | None,
+        typer.Option(help="What it was trained on: RegMix's YAML, or domain: weight.", metavar="FILE"),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Its tokenizer, where that is not in the folder.", metavar="DIR")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of an export that is there.")] = False,
+    family: FamilyOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Take a model that another trainer made into the workspace, as the export of a run.
+
+    The folder is copied and checked, and stays as it is. What is not known of its training is said to be unknown, in
+    lineage.json and on the card.
+    """
+    from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.hub.adopt import adopt
+    from mixhub.lineage import UNKNOWN
+
+    hide_client_bars()
+    place = open_workspace(workspace)
+    chosen = place.family(family)
+    run = chosen.run(seed=seed, index=index)
+    made = adopt(
+        place,
+        chosen,
+        run,
+        folder,
+        step=step,
+        mixture=mixture,
+        tokenizer=tokenizer,
+        replace=replace,
+        progress=progress(),
+    )
+    known = made.lineage.to_data()
+    unknown = [key for key, value in known.items() if value == UNKNOWN]
+    say(f"adopted {folder} as {run.revision} of {chosen.name}: {made.export}")
+    say(f"weights {made.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
+    if made.left_out:
+        say(f"left where they are: {', '.join(made.left_out)}")
+    option = f"--{run.kind} {run.number}"
+    say(f"next: mixhub check {option} --load && mixhub evaluate {option}")

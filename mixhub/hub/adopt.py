@@ -1,0 +1,237 @@
+"""An export that another trainer made, taken into a workspace; what is not known of it is said to be unknown."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
+from mixhub.export import WEIGHTS_INDEX_FILE
+from mixhub.family import Family, Run
+from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
+from mixhub.hub.check import architecture_findings, branch_of, identity_findings
+from mixhub.hub.export_check import TOKENIZER_EXTRAS, check_export, is_pickle
+from mixhub.hub.finding import Finding, errors
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
+from mixhub.mixture import Mixture
+from mixhub.progress import SILENT, Progress
+from mixhub.recipe import recipe_changes
+from mixhub.spec import data_sha256, read_yaml, to_yaml, validated
+from mixhub.workspace import Workspace
+
+_TRAIN_CONFIG = "train_config.yaml"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
+_TRAINER_STATE = "trainer_state.json"
+"""What the Trainer of Transformers leaves in its checkpoints."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A folder that was taken in."""
+
+    export: Path
+    step: int
+    """Where it lies: the step that is known of it, else the family's last."""
+    lineage: Lineage
+    left_out: tuple[str, ...]
+    """Files of the folder that belong to no export, and stayed where they are."""
+
+
+def adopt(
+    workspace: Workspace,
+    family: Family,
+    run: Run,
+    source: Path,
+    *,
+    step: int | None = None,
+    mixture: Path | None = None,
+    tokenizer: Path | None = None,
+    replace: bool = False,
+    progress: Progress = SILENT,
+) -> Adopted:
+    """Copies a folder in Transformers format into the workspace, as the export of a run.
+
+    The folder stays as it is. What lies in the workspace is whole and passes the checks of a file alone (see
+    `check_export`), or is not there. An export that mixhub made elsewhere keeps its lineage.
+
+    Args:
+        workspace: where it goes.
+        family: the family.
+        run: the run that it is.
+        source: the folder: config, safetensors, tokenizer.
+        step: updates made; absent: what the folder tells, else it is taken for the last step, as unknown.
+        mixture: what it was trained on, where the folder does not tell: RegMix's YAML, or `domain: weight`.
+        tokenizer: a folder with its tokenizer, where it is not beside the weights.
+        replace: take the place of an export that is there.
+
+    Raises:
+        UsageError: step or mixture contradict what the folder or the family say.
+        ExportError: the folder is no export, or is one of another model or run; every fault is listed.
+        WorkspaceError: there is an export of that step already, or the run is being trained.
+    """
+    given = _Source.read(source, tokenizer)
+    step = given.step(step)
+    place = family.training.steps if step is None else step
+    if place > family.training.steps:
+        raise UsageError(
+            f"step = {place}: {family.name} has {family.training.steps} steps",
+            hint="mend training.steps of the family in mixhub.yaml, if it was trained for longer",
+        )
+    folder = workspace.run_folder(run)
+    target = folder.export(place)
+    train_config = given.train_config(family, run, mixture)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with locked(folder.lock, f"{folder.path} is in use"):
+        clear_leftovers(folder.exports)
+        if target.exists() and not replace:
+            raise WorkspaceError(
+                f"{target}: there is an export already",
+                hint="give --replace if this one is to take its place, or --step if it is another",
+                path=target,
+            )
+        with new_folder(target) as building:
+            given.copy(building)
+            write_text(building / _TRAIN_CONFIG, to_yaml(train_config))
+            lineage = given.lineage(family, run, step, building, train_config)
+            write_json(building / LINEAGE_FILE, lineage.to_data())
+            _require_sound(building, source, family, run, place, lineage, progress)
+    return Adopted(target, place, lineage, tuple(given.left_out))
+
+
+def _require_sound(
+    building: Path, source: Path, family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
+) -> None:
+    where = branch_of(family, run, step)
+    found: list[Finding] = [*check_export(building, where, progress).findings]
+    found += identity_findings(where, run, lineage)
+    config = read_json(building / "config.json", ExportError)
+    if isinstance(config, Mapping):
+        found += architecture_findings(where, family.architecture, config)
+    changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
+    found += [Finding("recipe", where, line.replace(str(building), str(source))) for line in changed]
+    if wrong := errors(found):
+        lines = [finding.message.replace(str(building), str(source)) for finding in wrong]
+        raise ExportError(
+            "\n".join(f"{source}: {line}" for line in lines),
+            hint=next((finding.hint for finding in wrong if finding.hint), "mend mixhub.yaml, or take another folder"),
+            findings=tuple(wrong),
+        )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The folder that is adopted."""
+
+    path: Path
+    tokenizer: Path
+    """Where its tokenizer lies."""
+    taken: tuple[str, ...]
+    """Files that are copied from `path`."""
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, tokenizer: Path | None) -> _Source:
+        if not (path / "config.json").is_file():
+            raise ExportError(
+                f"{path}: no model in Transformers format (no config.json)",
+                hint="give the folder that model.save_pretrained(...) wrote",
+                path=path,
+            )
+        present = sorted(file.name for file in path.iterdir() if file.is_file())
+        weights = [name for name in present if name.endswith(".safetensors")]
+        if not weights:
+            pickles = [name for name in present if is_pickle(name)]
+            what = f"its weights are pickles ({', '.join(pickles[:3])})" if pickles else "it holds no weights"
+            raise ExportError(
+                f"{path}: {what}, and only safetensors are published",
+                hint="open it with AutoModelForCausalLM.from_pretrained, and save_pretrained it to a new folder",
+                path=path,
+            )
+        beside = tokenizer or path
+        if not (beside / "tokenizer.json").is_file():
+            raise ExportError(
+                f"{beside}: no tokenizer.json",
+                hint="name the folder of the tokenizer: --tokenizer DIR; AutoTokenizer.from_pretrained(...)"
+                ".save_pretrained(DIR) writes one",
+                path=beside,
+            )
+        known = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE, *weights)
+        taken = tuple(name for name in known if name in present)
+        told = (*_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
+        return cls(path, beside, taken, tuple(name for name in present if name not in (*taken, *told)))
+
+    def step(self, asked: int | None) -> int | None:
+        """The step that is asked for and that the folder tells, which must be one."""
+        told: object = None
+        if (self.path / LINEAGE_FILE).is_file():
+            told = read_lineage(self.path).step
+        elif (self.path / _TRAINER_STATE).is_file():
+            state = read_json(self.path / _TRAINER_STATE, ExportError)
+            told = state.get("global_step") if isinstance(state, Mapping) else None
+        known = told if isinstance(told, int) else None
+        if asked is not None and known is not None and asked != known:
+            raise UsageError(
+                f"--step {asked}: {self.path} says that it is of step {known}", hint="leave --step out, or mend it"
+            )
+        return known if asked is None else asked
+
+    def train_config(self, family: Family, run: Run, mixture: Path | None) -> dict[str, Any]:
+        """What is known of how it was trained, in RegMix's keys."""
+        path = self.path / _TRAIN_CONFIG
+        told: dict[str, Any] = {}
+        if path.is_file():
+            data = read_yaml(path, ExportError)
+            if not isinstance(data, dict):
+                raise ExportError(f"{path}: must hold keys and values", path=path)
+            if isinstance(data.get("mixhub"), Mapping):
+                if mixture is not None:
+                    raise UsageError(f"--mixture {mixture}: {path} tells what it was trained on", hint="leave it out")
+                return data
+            told = {key: data[key] for key in ("train", "valid", "model_name") if key in data}
+        if mixture is not None:
+            data = read_yaml(mixture, MixhubError)
+            whole = data if isinstance(data, dict) and "train" in data else {"train": data}
+            weights = dict(validated(Mixture, whole["train"], str(mixture)).domain_weights)
+            if "train" in told and told["train"] != weights:
+                raise UsageError(f"--mixture {mixture}: {path} says another", hint="leave --mixture out, or mend it")
+            told["train"] = weights
+        own = {"format": 1, "adopted": True, "family": family.name, "revision": run.revision, run.kind: run.number}
+        return {**told, "mixhub": own}
+
+    def copy(self, building: Path) -> None:
+        for name in self.taken:
+            shutil.copyfile(self.path / name, building / name)
+        for name in _TOKENIZER:
+            if (self.tokenizer / name).is_file():
+                shutil.copyfile(self.tokenizer / name, building / name)
+        if not (building / "generation_config.json").is_file():
+            from transformers import AutoConfig, GenerationConfig
+
+            config = AutoConfig.from_pretrained(building)
+            GenerationConfig.from_model_config(config).save_pretrained(building)
+
+    def lineage(self, family: Family, run: Run, step: int | None, building: Path, config: Mapping[str, Any]) -> Lineage:
+        if (self.path / LINEAGE_FILE).is_file():
+            return read_lineage(self.path)
+        return Lineage(
+            family=family.name,
+            revision=run.revision,
+            kind=run.kind,
+            number=run.number,
+            step=UNKNOWN if step is None else step,
+            steps=UNKNOWN,
+            tokens=UNKNOWN,
+            init_seed=UNKNOWN,
+            order_seed=UNKNOWN,
+            train_config_sha256=data_sha256(config) if "train" in config else UNKNOWN,
+            corpus_sha256=UNKNOWN,
+            tokenizer_sha256=file_sha256(building / "tokenizer.json"),
+            initial_weights_sha256=UNKNOWN,
+            weights_sha256=weights_sha256(building),
+            device=UNKNOWN,
+            processes=UNKNOWN,
+            versions={},
+        )

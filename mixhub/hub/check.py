@@ -1,0 +1,327 @@
+"""Whether a run may be published: its export, and how it stands beside the family, the other runs and its results.
+
+Nothing here makes a request, so it runs where weights are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from mixhub.card.check import check_card
+from mixhub.card.facts import gather_step
+from mixhub.card.write import revision_card
+from mixhub.errors import ExportError, MixhubError
+from mixhub.evaluate.results import read_cells
+from mixhub.family import Architecture, Family, Run
+from mixhub.files import read_json
+from mixhub.hub.check_receipts import FileState, file_states, known_check, read_receipt, write_receipt
+from mixhub.hub.export_check import ExportCheck, check_export
+from mixhub.hub.finding import Finding, errors
+from mixhub.hub.weights import edges_sha256
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, read_lineage
+from mixhub.progress import SILENT, Progress
+from mixhub.recipe import recipe_changes
+from mixhub.spec import data_sha256, read_yaml
+from mixhub.workspace import Workspace
+
+_PROMPT = "The"
+_NEW_TOKENS = 8
+_SHOWN = 5
+"""Differences of one kind that are told."""
+
+
+@dataclass(frozen=True)
+class RunCheck:
+    """What a check of a run came to."""
+
+    run: Run
+    step: int
+    branch: str
+    """Where it goes: the run's branch, or that of an earlier step."""
+    export: Path
+    content: ExportCheck
+    """The folder by itself."""
+    findings: tuple[Finding, ...]
+    """All that was found, in the folder and around it."""
+    was_known: bool
+    """Whether the folder is as it was when it was read to its last byte before, so that it was not read again."""
+    loaded: bool
+    """Whether it was loaded and wrote text, now or before."""
+
+
+def check_run(
+    workspace: Workspace,
+    family: Family,
+    run: Run,
+    *,
+    step: int | None = None,
+    load: bool = False,
+    progress: Progress = SILENT,
+) -> RunCheck:
+    """Checks the export of a run; one without fault gets a receipt, which a push trusts.
+
+    Args:
+        workspace: where it lies, beside those that it is compared with.
+        family: the family.
+        run: the run.
+        step: an earlier step; absent: the last.
+        load: load it, too, and let it write some words.
+        progress: is told of each file of weights that is read.
+
+    Raises:
+        RunError: there is no export of that step.
+    """
+    step = family.training.steps if step is None else step
+    export = workspace.export(run, step)
+    branch = branch_of(family, run, step)
+    lineage = _lineage(export)
+    states = file_states(export)
+    content = known_check(workspace, export, lineage.weights_sha256) if lineage else None
+    was_known = content is not None
+    if content is None:
+        content = check_export(export, branch, progress)
+    receipt = read_receipt(workspace, content.weights_sha256) if was_known and content.weights_sha256 else None
+    loaded = receipt is not None and receipt.loaded
+    found = [*content.findings]
+    if load and not loaded:
+        wrong = list(loading_findings(branch, export))
+        found += wrong
+        loaded = not wrong
+    if not errors(found) and not (was_known and receipt is not None and receipt.loaded == loaded):
+        write_receipt(workspace, content, states, loaded=loaded)
+    if lineage is not None:
+        found += _lineage_findings(family, run, step, branch, lineage, export)
+        found += _other_findings(workspace, family, run, step, branch, lineage, content)
+    found += _recipe_findings(family, run, branch, export)
+    found += _result_findings(workspace, family, run, step, branch, lineage)
+    if not errors(found):
+        found += _card_findings(workspace, family, run, step, branch)
+    return RunCheck(run, step, branch, export, content, tuple(found), was_known, loaded)
+
+
+def branch_of(family: Family, run: Run, step: int) -> str:
+    """The branch of a step: the run's own for the last."""
+    if step == family.training.steps:
+        return run.revision
+    return family.revisions.step_pattern.format(revision=run.revision, step=step)
+
+
+def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
+    """Loads a folder with Transformers and lets the model write a few tokens."""
+    import torch
+
+    from mixhub.hub.load import open_folder
+
+    hint = "load it in Python to see more: AutoModelForCausalLM.from_pretrained(...)"
+    try:
+        model, tokenizer = open_folder(folder, where)
+        ids = tokenizer(_PROMPT, return_tensors="pt").input_ids  # (1, T)
+        with torch.inference_mode():
+            finite = bool(torch.isfinite(model(input_ids=ids).logits).all())
+            options = {"max_new_tokens": _NEW_TOKENS, "min_new_tokens": _NEW_TOKENS, "do_sample": False}
+            written: torch.Tensor = cast("Any", model).generate(ids, **options)  # (1, T + new)
+    except MixhubError as error:
+        yield Finding("loading", where, error.message, error.hint or hint)
+    except Exception as error:  # whatever the model's own code raises
+        said = (str(error).strip().splitlines() or [""])[0]
+        yield Finding("loading", where, f"cannot write text: {type(error).__name__}: {said}", hint)
+    else:
+        if not finite:
+            yield Finding("loading", where, "gives logits that are NaN or infinite", "do not publish it")
+        elif written.shape[1] != ids.shape[1] + _NEW_TOKENS:
+            yield Finding("loading", where, f"wrote {written.shape[1] - ids.shape[1]} tokens of {_NEW_TOKENS}", hint)
+
+
+def seeds_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
+    """Seeds of a lineage that are not the run's; what is unknown on either side is no contradiction."""
+    for key, asked in (("init_seed", run.init_seed), ("order_seed", run.order_seed)):
+        trained = getattr(lineage, key)
+        if asked is not None and trained not in (UNKNOWN, asked):
+            message = f"was trained with {key} = {trained}, and {run.family} says {asked} for {run.revision}"
+            yield Finding("lineage", where, message, "these are the weights of another run")
+
+
+def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
+    """Whether a lineage is that of the run."""
+    given = (lineage.family, lineage.revision, lineage.kind, lineage.number)
+    if given != (run.family, run.revision, run.kind, run.number):
+        message = (
+            f"{LINEAGE_FILE} says that it is {lineage.kind} {lineage.number} of {lineage.family} ({lineage.revision}), "
+            f"not {run.kind} {run.number} of {run.family} ({run.revision})"
+        )
+        yield Finding("lineage", where, message, "these are the weights of another run: put them where they belong")
+
+
+def architecture_findings(where: str, architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """What of a `config.json` is not as the family says; keys that it leaves to Transformers are not compared."""
+    rope = config.get("rope_parameters")
+    given = {**config, **({"rope_theta": rope.get("rope_theta")} if isinstance(rope, Mapping) else {})}
+    asked = {**architecture.to_data(), "num_key_value_heads": architecture.key_value_heads}
+    for key in sorted(set(asked) - {"model_name", "origin"}):
+        if given.get(key) is not None and given[key] != asked[key]:
+            message = f"{key} = {given[key]} in config.json, and the family says {asked[key]}"
+            yield Finding("recipe", where, message, "this is another model; or mend the family's architecture")
+
+
+def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
+    """Initial weights and their seeds, compared with other runs: the one is the same exactly where the other is.
+
+    Args:
+        where: the revision.
+        own: its lineage.
+        others: lineages of other runs of the same architecture, by revision.
+    """
+    known = (own.init_seed, own.initial_weights_sha256)
+    for revision, other in others.items():
+        if UNKNOWN in (*known, other.init_seed, other.initial_weights_sha256):
+            continue
+        alike = own.initial_weights_sha256 == other.initial_weights_sha256
+        if alike and own.init_seed != other.init_seed:
+            message = (
+                f"began with the same weights as {revision} ({own.initial_weights_sha256[:12]}), though init_seed is "
+                f"{own.init_seed} here and {other.init_seed} there"
+            )
+            yield Finding("initial weights", where, message, "one of the two was trained with the wrong seed")
+        elif not alike and own.init_seed == other.init_seed:
+            message = f"began with other weights than {revision}, though init_seed is {own.init_seed} in both"
+            yield Finding("initial weights", where, message, "one of the two was not initialised as its lineage says")
+
+
+def _lineage(export: Path) -> Lineage | None:
+    try:
+        return read_lineage(export)
+    except MixhubError:  # `check_export` says so
+        return None
+
+
+def _lineage_findings(
+    family: Family, run: Run, step: int, where: str, lineage: Lineage, export: Path
+) -> Iterator[Finding]:
+    yield from identity_findings(where, run, lineage)
+    yield from seeds_findings(where, run, lineage)
+    hint = "make the export again, or adopt the folder anew with --step"
+    for key, asked in (("step", step), ("steps", family.training.steps)):
+        if getattr(lineage, key) not in (UNKNOWN, asked):
+            message = f"{LINEAGE_FILE} says {key} = {getattr(lineage, key)}, and it lies at {asked}"
+            yield Finding("lineage", where, message, hint)
+    if lineage.train_config_sha256 != UNKNOWN and (export / "train_config.yaml").is_file():
+        try:
+            actual = data_sha256(read_yaml(export / "train_config.yaml", ExportError))
+        except MixhubError:  # said where the recipe is compared
+            return
+        if actual != lineage.train_config_sha256:
+            message = f"train_config.yaml was changed since the export: {LINEAGE_FILE} names another hash"
+            yield Finding("lineage", where, message, "make the export again")
+
+
+def _recipe_findings(family: Family, run: Run, where: str, export: Path) -> Iterator[Finding]:
+    trained_with = export / "train_config.yaml"
+    if trained_with.is_file():
+        hint = f"restore the family, or train {run.revision} anew: mixhub train --{run.kind} {run.number}"
+        try:
+            changed = list(recipe_changes(family, run, trained_with).values())
+        except MixhubError as error:
+            yield Finding("recipe", where, error.message, error.hint or "")
+            changed = []
+        for line in changed[:_SHOWN]:
+            yield Finding("recipe", where, line.removeprefix(f"{export}/"), hint)
+        if len(changed) > _SHOWN:
+            yield Finding("recipe", where, f"and {len(changed) - _SHOWN} more keys of train_config.yaml differ", hint)
+    if (export / "config.json").is_file():
+        try:
+            config = read_json(export / "config.json", ExportError)
+        except MixhubError:  # `check_export` says so
+            return
+        if isinstance(config, Mapping):
+            yield from architecture_findings(where, family.architecture, config)
+
+
+def _other_findings(
+    workspace: Workspace, family: Family, run: Run, step: int, where: str, lineage: Lineage, content: ExportCheck
+) -> Iterator[Finding]:
+    """Weights that another export of the workspace has too, and initial weights that do not go with their seeds."""
+    others: dict[str, Lineage] = {}
+    edges = _edges(workspace.export(run, step))
+    for name, revision, other_step, path in workspace.exports():
+        if (name, revision, other_step) == (family.name, run.revision, step):
+            continue
+        other = _lineage(path)
+        if other is None:
+            continue
+        if name == family.name:
+            others.setdefault(revision, other)
+        if _has_same_weights(lineage, content, other, edges, path) and not _is_same_training(lineage, other):
+            there = f"{name} {revision} at step {other_step}"
+            hint = "one of the two was copied over the other: find out which, and export or adopt it again"
+            yield Finding("repeated", where, f"has the same weights as {there}", hint)
+    yield from initial_findings(where, lineage, {name: other for name, other in others.items() if name != run.revision})
+
+
+def _has_same_weights(own: Lineage, content: ExportCheck, other: Lineage, edges: str | None, path: Path) -> bool:
+    """By hash; and by the tensors themselves, which may lie in other shards."""
+    if other.weights_sha256 in (own.weights_sha256, content.weights_sha256):
+        return True
+    return edges is not None and _edges(path) == edges
+
+
+def _edges(export: Path) -> str | None:
+    """`edges_sha256`, once for a folder as it is: of 64 runs each is compared with all others."""
+    return _kept_edges(export, tuple(sorted(file_states(export).items())))
+
+
+@lru_cache(maxsize=4096)
+def _kept_edges(export: Path, _states: tuple[tuple[str, FileState], ...]) -> str | None:
+    return edges_sha256(export)
+
+
+def _is_same_training(own: Lineage, other: Lineage) -> bool:
+    """Whether two families share a run: what fixes the weights is known of both, and is the same."""
+    keys = ("step", "steps", "init_seed", "order_seed", "corpus_sha256", "initial_weights_sha256")
+    fixed = [(getattr(own, key), getattr(other, key)) for key in keys]
+    return own.family != other.family and all(mine == theirs != UNKNOWN for mine, theirs in fixed)
+
+
+def _result_findings(
+    workspace: Workspace, family: Family, run: Run, step: int, where: str, lineage: Lineage | None
+) -> Iterator[Finding]:
+    if step != family.training.steps:  # results are those of the last step
+        return
+    try:
+        cells = read_cells(workspace.results(run))
+    except MixhubError as error:
+        yield Finding("results", where, error.message, error.hint or "")
+        return
+    foreign = [cell for cell in cells if lineage is None or cell.weights_sha256 != lineage.weights_sha256]
+    if foreign:
+        cell = foreign[0]
+        more = f", as were {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        message = (
+            f"{cell.path.name} was evaluated with weights {cell.weights_sha256[:12]}{more}, and the export has "
+            f"{lineage.weights_sha256[:12] if lineage else 'none that are known'}"
+        )
+        yield Finding("results", where, message, f"evaluate it: mixhub evaluate --{run.kind} {run.number}")
+
+
+def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, where: str) -> Iterator[Finding]:
+    try:
+        card = revision_card(workspace, family, gather_step(workspace, family, run, step))
+    except MixhubError as error:
+        yield Finding("card", where, error.message, error.hint or "")
+        return
+    for finding in check_card(card, source=f"the card of {where}"):
+        yield Finding("card", where, str(finding), finding.hint)
+
+
+def refused(findings: Sequence[Finding], what: str) -> ExportError:
+    """The error that says why something is not published."""
+    wrong = errors(findings)
+    lines = [str(finding) for finding in wrong]
+    return ExportError(
+        "\n".join([*lines, f"{what}: not fit to be published ({len(wrong)} found)"]),
+        hint=next((finding.hint for finding in wrong if finding.hint), None),
+        findings=tuple(wrong),
+    )

@@ -1,0 +1,315 @@
+"""An export, checked by itself: its files, its weights, and whether config and tokenizer fit them. Makes no request."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import ExportError, MixhubError
+from mixhub.export import EXPORT_FILES, WEIGHTS_FILE, WEIGHTS_INDEX_FILE, weight_files
+from mixhub.files import read_json
+from mixhub.hub.finding import Finding, Kind
+from mixhub.hub.weights import WIDTHS, Scanned, Tensor, scan
+from mixhub.lineage import LINEAGE_FILE, combined_sha256, file_sha256, read_lineage
+from mixhub.progress import SILENT, Bar, Progress
+
+TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja")
+"""Files of a tokenizer that may lie beside `tokenizer.json`."""
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+"""Ends of names of files that run code when they are opened."""
+_SHOWN = 3
+"""Names that a line shows."""
+
+
+@dataclass(frozen=True)
+class ExportCheck:
+    """What was found in an export, and what its files are."""
+
+    findings: tuple[Finding, ...]
+    hashes: Mapping[str, str]
+    """sha256 by name, of the files that could be read."""
+    weights_sha256: str | None
+    """As `mixhub.lineage.weights_sha256`; None where there are none that can be read."""
+
+
+def check_export(export: Path, where: str, progress: Progress = SILENT) -> ExportCheck:
+    """Reads every byte of an export once, and says what is wrong with it.
+
+    Args:
+        export: the folder.
+        where: the revision, as findings name it.
+        progress: is told of each block of bytes that is read.
+    """
+    look = _Look(export, where)
+    present = sorted(path.relative_to(export).as_posix() for path in export.rglob("*") if path.is_file())
+    look.presence(present)
+    weights = [name for name in present if name.endswith(".safetensors") and "/" not in name]
+    with progress.start(f"checking {where}", len(weights), "file") as bar:
+        scanned = look.scan_all(weights, bar)
+    hashes = {name: one.sha256 for name, one in scanned.items()}
+    hashes |= {name: digest for name in present if name not in weights and (digest := look.hashed(name))}
+    tensors = {name: tensor for one in scanned.values() for name, tensor in one.tensors.items()}
+    look.numbers(scanned)
+    look.index(scanned)
+    whole = len(scanned) == len(weights) > 0
+    if whole:
+        look.shapes(tensors)
+    look.tokenizer()
+    own = combined_sha256((name, hashes[name]) for name in weights) if whole else None
+    look.lineage(own, hashes.get("tokenizer.json"))
+    return ExportCheck(tuple(look.found), hashes, own)
+
+
+def is_pickle(path: str) -> bool:
+    """Whether a file of that name runs code when it is opened."""
+    return path.endswith(PICKLES)
+
+
+def index_findings(
+    where: str, weight_map: Mapping[str, str], total: object, shards: Mapping[str, Mapping[str, Tensor]], size: int
+) -> Iterator[Finding]:
+    """Where an index and the shards that are there contradict each other.
+
+    Args:
+        where: the revision.
+        weight_map: the index's file of each tensor.
+        total: the index's `total_size`; None where it has none.
+        shards: the tensors of each file.
+        size: bytes of all tensors.
+    """
+    hint = "write the export again: the index is that of other shards"
+    held = {tensor: file for file, tensors in shards.items() for tensor in tensors}
+    for said, names in (
+        ("names tensors that are in no shard", sorted(set(weight_map) - set(held))),
+        ("does not name tensors of the shards", sorted(set(held) - set(weight_map))),
+        (
+            "names the wrong shard of",
+            sorted(name for name in set(held) & set(weight_map) if held[name] != weight_map[name]),
+        ),
+    ):
+        if names:
+            yield Finding("index", where, f"{WEIGHTS_INDEX_FILE} {said}: {listed(names)}", hint)
+    if isinstance(total, int) and total != size:
+        message = f"{WEIGHTS_INDEX_FILE} says {total:,} bytes of tensors, and the shards hold {size:,}"
+        yield Finding("index", where, message, hint)
+
+
+def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, strict: bool = True) -> list[Finding]:
+    """What the model that a folder's `config.json` describes has otherwise than the tensors that are there.
+
+    Args:
+        where: the revision.
+        folder: holds `config.json`.
+        tensors: those of the weights, by name.
+        strict: other names are an error too; otherwise only the shapes of names that both have are compared, since
+            Transformers renames tensors of old exports when it loads them.
+    """
+    expected, optional = _expected(where, folder)
+    if isinstance(expected, Finding):
+        return [expected]
+    hint = "config.json and weights are not of the same model: take both from where it was trained"
+    found = []
+    if strict:
+        for said, names in (
+            ("the weights lack tensors that config.json asks for", set(expected) - set(tensors) - optional),
+            ("the weights hold tensors that config.json does not ask for", set(tensors) - set(expected)),
+        ):
+            if names:
+                found.append(Finding("shapes", where, f"{said}: {listed(sorted(names))}", hint))
+    for name in sorted(set(expected) & set(tensors)):
+        if tensors[name].shape != expected[name]:
+            message = f"{name} has shape {list(tensors[name].shape)}, and config.json asks for {list(expected[name])}"
+            found.append(Finding("shapes", where, message, hint))
+    return [*found[:_SHOWN], *_more(found, where)]
+
+
+def token_findings(where: str, folder: Path) -> list[Finding]:
+    """What of the tokenizer does not fit `config.json` and `generation_config.json`, all in one folder."""
+    try:
+        tokenizer = _Tokenizer.read(folder)
+        configs = {name: _object(folder / name) for name in ("config.json", "generation_config.json")}
+    except MixhubError as error:
+        return [Finding("tokenizer", where, error.message, error.hint or "")]
+    found = []
+    rows = configs["config.json"].get("vocab_size")
+    if isinstance(rows, int) and tokenizer.largest >= rows:
+        message = f"the tokenizer has ids up to {tokenizer.largest}, and vocab_size of config.json is {rows}"
+        found.append(Finding("tokenizer", where, message, "this is the tokenizer of another model"))
+    for name, config in configs.items():
+        for key, token in tokenizer.special.items():
+            given = config.get(f"{key}_id")
+            ids = given if isinstance(given, list) else [given]
+            if given is not None and token is not None and token not in ids:
+                message = f"{key}_id = {given} in {name}, and the tokenizer's is {token}"
+                found.append(Finding("tokenizer", where, message, f"set {key}_id to {token} in {name}"))
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b, c and 4 more`."""
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    largest: int
+    special: Mapping[str, int | None]
+    """Ids of `bos_token` and `eos_token`; None where it has none."""
+
+    @classmethod
+    def read(cls, folder: Path) -> _Tokenizer:
+        from tokenizers import Tokenizer
+
+        path = folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises the bare class
+            raise ExportError(f"{path.name}: no tokenizer: {str(error).splitlines()[0]}", path=path) from None
+        settings = _object(folder / "tokenizer_config.json")
+        special = {}
+        for key in ("bos_token", "eos_token"):
+            token = settings.get(key)
+            text = token.get("content") if isinstance(token, Mapping) else token
+            special[key] = tokenizer.token_to_id(text) if isinstance(text, str) else None
+        return cls(max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1), special)
+
+
+class _Look:
+    """Gathers findings of one export."""
+
+    def __init__(self, export: Path, where: str) -> None:
+        self.export, self.where = export, where
+        self.found: list[Finding] = []
+
+    def add(self, kind: Kind, message: str, hint: str = "") -> None:
+        self.found.append(Finding(kind, self.where, message, hint))
+
+    def presence(self, present: Sequence[str]) -> None:
+        again = "make the export again, or adopt the folder anew"
+        if missing := [name for name in EXPORT_FILES if name not in present]:
+            self.add("files", f"lacks {', '.join(missing)}", again)
+        known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
+        for name in present:
+            if is_pickle(name):
+                hint = "take it out of the folder; weights are published as safetensors"
+                self.add("pickle", f"{name}: a pickle, which runs code when it is opened", hint)
+            elif name not in known and not (name.endswith(".safetensors") and "/" not in name):
+                self.add("files", f"{name}: not part of an export, so it is not published", "move it out of the folder")
+        try:
+            weight_files(self.export)
+        except ExportError as error:
+            self.add("index", error.message.removeprefix(f"{self.export}: "), again)
+
+    def scan_all(self, names: Sequence[str], bar: Bar) -> dict[str, Scanned]:
+        def one(name: str) -> Scanned | ExportError:
+            try:
+                return scan(self.export / name)
+            except ExportError as error:
+                return error
+
+        scanned = {}
+        with ThreadPoolExecutor(max(1, min(len(names), os.cpu_count() or 1))) as pool:
+            for name, result in zip(names, pool.map(one, names), strict=True):
+                bar.advance()
+                if isinstance(result, ExportError):
+                    self.add("weights", result.message.replace(f"{self.export}/", ""), result.hint or "")
+                else:
+                    scanned[name] = result
+        return scanned
+
+    def hashed(self, name: str) -> str | None:
+        try:
+            return file_sha256(self.export / name)
+        except OSError as error:
+            self.add("files", f"{name}: cannot be read: {error.strerror}")
+            return None
+
+    def numbers(self, scanned: Mapping[str, Scanned]) -> None:
+        bad = {name: count for one in scanned.values() for name, count in one.not_finite.items()}
+        if bad:
+            shown = [f"{name} ({count:,})" for name, count in bad.items()]
+            message = f"NaN or infinite numbers in {len(bad)} tensors: {listed(shown)}"
+            self.add("weights", message, "the run has diverged, or the file is damaged: do not publish it")
+
+    def index(self, scanned: Mapping[str, Scanned]) -> None:
+        path = self.export / WEIGHTS_INDEX_FILE
+        if not path.is_file() or (self.export / WEIGHTS_FILE).is_file():
+            return
+        try:
+            data = _object(path)
+        except MixhubError as error:
+            self.add("index", error.message)
+            return
+        weight_map = data.get("weight_map")
+        if not isinstance(weight_map, Mapping):  # said by `weight_files` already
+            return
+        metadata = data.get("metadata")
+        total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+        if set(map(str, weight_map.values())) == set(scanned):
+            shards = {name: one.tensors for name, one in scanned.items()}
+            size = sum(tensor_bytes(tensor) for tensors in shards.values() for tensor in tensors.values())
+            self.found += index_findings(self.where, weight_map, total, shards, size)
+
+    def shapes(self, tensors: Mapping[str, Tensor]) -> None:
+        if (self.export / "config.json").is_file():
+            self.found += shape_findings(self.where, self.export, tensors)
+
+    def tokenizer(self) -> None:
+        needed = ("tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json")
+        if all((self.export / name).is_file() for name in needed):
+            self.found += token_findings(self.where, self.export)
+
+    def lineage(self, weights: str | None, tokenizer: str | None) -> None:
+        if not (self.export / LINEAGE_FILE).is_file():
+            return
+        try:
+            known = read_lineage(self.export)
+        except MixhubError as error:
+            self.add("lineage", error.message)
+            return
+        if weights is not None and known.weights_sha256 != weights:
+            message = f"its weights are {weights}, but {LINEAGE_FILE} says {known.weights_sha256}"
+            self.add("lineage", message, "these are not the weights that were exported: make the export again")
+        if tokenizer is not None and known.tokenizer_sha256 not in ("unknown", tokenizer):
+            message = f"tokenizer.json is {tokenizer}, but {LINEAGE_FILE} says {known.tokenizer_sha256}"
+            self.add("tokenizer", message, "this is not the tokenizer that it was trained with: make the export again")
+
+
+def tensor_bytes(tensor: Tensor) -> int:
+    """Bytes that a tensor takes."""
+    return WIDTHS.get(tensor.dtype, 0) * math.prod(tensor.shape)
+
+
+def _expected(where: str, folder: Path) -> tuple[dict[str, tuple[int, ...]] | Finding, set[str]]:
+    """Shapes by name of the model that `config.json` describes, and the names that need not be in the files."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    except Exception as error:  # each config class raises its own for values that do not go together
+        said = (str(error).strip().splitlines() or [""])[0]
+        message = f"config.json describes no model that Transformers can make: {type(error).__name__}: {said}"
+        return Finding("shapes", where, message, "take config.json from where it was trained"), set()
+    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    return shapes, set(model.all_tied_weights_keys)
+
+
+def _more(found: Sequence[Finding], where: str) -> Iterator[Finding]:
+    if len(found) > _SHOWN:
+        yield Finding("shapes", where, f"and {len(found) - _SHOWN} tensors more that do not fit config.json")
+
+
+def _object(path: Path) -> Mapping[str, Any]:
+    data = read_json(path, ExportError)
+    if not isinstance(data, Mapping):
+        raise ExportError(f"{path}: must be a JSON object", path=path)
+    return data
