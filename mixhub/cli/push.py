@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mixhub.cli.options import (
+    AllOption,
     FamilyOption,
     HubOption,
     IndexOption,
     SeedOption,
+    StepOption,
     WorkspaceOption,
+    chosen_runs,
     open_hub,
     open_workspace,
 )
 
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
+    from mixhub.family import Family, Run
     from mixhub.hub.plan import Plan
     from mixhub.hub.push import Pushed
+    from mixhub.workspace import Workspace
+
+_MOST_SHOWN = 40
+"""Changed files of a branch that are listed."""
 
 
 def push(
     seed: SeedOption = None,
     index: IndexOption = None,
+    everything: AllOption = False,
+    step: StepOption = None,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also earlier steps that have an export or a checkpoint.")
+    ] = False,
+    with_optimizer: Annotated[
+        bool, typer.Option("--with-optimizer", help="Also the newest checkpoint, to <branch>-optimizer.")
+    ] = False,
+    samples: Annotated[bool, typer.Option("--samples", help="Also the samples of the results, as parquet.")] = False,
+    tag: Annotated[
+        str | None, typer.Option(help="Tag what is pushed: <branch>-NAME, and NAME on main.", metavar="NAME")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     hub: HubOption = None,
     family: FamilyOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Publish a run as one commit on its branch, and the family's card on main.
+    """Publish runs, each as one commit on its branch, and then the family's card on main.
 
-    Shows the plan, sends only what changed, and then sees that the hub holds every file by its hash. Run again, it
-    sends nothing.
+    Checks every run and shows the whole plan before anything is sent; sends only what changed, large files first; and
+    then sees that the hub holds every file by its hash. Broken off at any time, it is run again; run again without
+    need, it sends nothing.
     """
-    from mixhub.cli.steps import push_card, push_run
-    from mixhub.hub.push import plan_card, plan_run
+    from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.cli.steps import push_card, require_publishable
+    from mixhub.hub.check import require_sound
+    from mixhub.hub.finding import errors
+    from mixhub.hub.push import execute, plan_card
 
+    hide_client_bars()
     place = open_workspace(workspace)
     chosen = place.family(family)
-    run = chosen.run(seed=seed, index=index)
-    place.export(run, chosen.training.steps)  # before a hub is opened: a missing export is said at once
+    _require_tag(tag)
+    if step is not None:
+        _export_step(place, chosen, seed, index, step)
+    runs = chosen_runs(place, chosen, seed, index, everything=everything, step=step)  # before a hub is opened
     with open_hub(hub, place) as endpoint:
+        plans = _plans(
+            place,
+            chosen,
+            runs,
+            endpoint,
+            step=step,
+            checkpoints=checkpoints,
+            with_optimizer=with_optimizer,
+            samples=samples,
+            tag=tag,
+            private=private,
+        )
+        for plan in plans:
+            show_plan(plan)
+        wrong = [finding for plan in plans for finding in errors(plan.findings)]
+        require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
         if dry_run:
-            show_plan(plan_run(place, chosen, run, endpoint))
-            show_plan(plan_card(place, chosen, endpoint))
+            show_plan(plan_card(place, chosen, endpoint, tag=tag))
             return
-        show_pushed(push_run(place, chosen, run, endpoint, show_plan), endpoint)
-        show_pushed(push_card(place, chosen, endpoint), endpoint)
+        require_publishable(place, chosen, endpoint)
+        for plan in plans:
+            show_pushed(execute(plan, place, endpoint, progress()), endpoint)
+        show_pushed(push_card(place, chosen, endpoint, tag=tag, private=private), endpoint)
+        if tag:
+            say(f"tagged: {', '.join([*(plan.tag for plan in plans if plan.tag), tag])}")
 
 
 def show_plan(plan: Plan) -> None:
-    """Prints what a push would do."""
+    """Prints what a push would do, and what is wrong."""
     from mixhub.cli.console import bytes_shown, say
+    from mixhub.hub.finding import errors
 
+    for finding in plan.findings:
+        if finding.level == "warning":  # errors are said when they stop the push
+            say(str(finding))
     state = "" if plan.branch_exists else " (new)"
+    if errors(plan.findings):
+        say(f"{plan.repo_id}, branch {plan.branch}{state}: not fit to be published")
+        return
     say(f"{plan.repo_id}, branch {plan.branch}{state}: {len(plan.changed)} of {len(plan.files)} files change")
-    for change in plan.changed:
+    for change in plan.changed[:_MOST_SHOWN]:
         say(f"  {change.action:8}{change.path}  {bytes_shown(change.size)}")
+    if len(plan.changed) > _MOST_SHOWN:
+        say(f"  and {len(plan.changed) - _MOST_SHOWN} more")
     say(f"  {bytes_shown(plan.bytes_to_send)} to send at most")
 
 
@@ -72,3 +129,74 @@ def show_pushed(pushed: Pushed, endpoint: Endpoint) -> None:
         say(f"pushed and verified: {what} ({counted(len(plan.changed), 'file')})")
     else:
         say(f"nothing to send: {what} holds it all")
+
+
+def _plans(
+    place: Workspace,
+    family: Family,
+    runs: Sequence[Run],
+    endpoint: Endpoint,
+    *,
+    step: int | None,
+    checkpoints: bool,
+    with_optimizer: bool,
+    samples: bool,
+    tag: str | None,
+    private: bool,
+) -> list[Plan]:
+    """The plans of all branches but `main`."""
+    from mixhub.cli.console import progress, say
+    from mixhub.cli.steps import earlier_steps, export_step
+    from mixhub.hub.push import plan_run, plan_state
+
+    plans = []
+    for run in runs:
+        steps: list[int | None] = [step]
+        if checkpoints:
+            earlier = earlier_steps(place, family, run)
+            if not earlier:
+                say(f"{run.revision}: no earlier step has an export or a checkpoint")
+            for one in earlier:
+                if export_step(place, family, run, one):
+                    say(f"{run.revision}: made the export of step {one} from its checkpoint")
+            steps = [*earlier, step] if step not in earlier else [*earlier]
+        for one_step in steps:
+            plans.append(
+                plan_run(
+                    place,
+                    family,
+                    run,
+                    endpoint,
+                    step=one_step,
+                    samples=samples,
+                    tag=tag,
+                    private=private,
+                    progress=progress(),
+                )
+            )
+        if with_optimizer:
+            plans.append(plan_state(place, family, run, endpoint, private=private))
+    return plans
+
+
+def _export_step(place: Workspace, family: Family, seed: int | None, index: int | None, step: int) -> None:
+    """Makes the export that `--step` asks for, where there is a checkpoint of it only."""
+    from mixhub.cli.console import say
+    from mixhub.cli.steps import export_step
+
+    if seed is None and index is None:
+        return
+    run = family.run(seed=seed, index=index)
+    if export_step(place, family, run, step):
+        say(f"{run.revision}: made the export of step {step} from its checkpoint")
+
+
+def _require_tag(tag: str | None) -> None:
+    import re
+
+    from mixhub.errors import UsageError
+
+    if tag is not None and (
+        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag) or ".." in tag or tag.endswith(".lock")
+    ):
+        raise UsageError(f"--tag {tag!r}: must be a name that git takes for a tag, without /", hint="as v1, or 2026-11")

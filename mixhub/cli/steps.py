@@ -165,19 +165,47 @@ def _commits(workspace: Workspace, family: Family) -> dict[str, str]:
 def push_run(
     workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, show: Callable[[Plan], None]
 ) -> Pushed:
-    """Plans, shows the plan, and publishes the branch of a run; refuses first what would stop the card after it, and
-    cards that were edited by hand, whose edits would not be published."""
-    from mixhub.card.write import require_unedited
-    from mixhub.hub.push import execute, plan_card, plan_run
+    """Plans, shows the plan, and publishes the branch of a run."""
+    from mixhub.hub.check import require_sound
+    from mixhub.hub.push import execute, plan_run
 
-    require_unedited(workspace, family)
     plan = plan_run(workspace, family, run, endpoint)
-    plan_card(workspace, family, endpoint)
     show(plan)
+    require_sound(plan.findings, plan.branch)
+    require_publishable(workspace, family, endpoint)
     return execute(plan, workspace, endpoint)
 
 
-def push_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Pushed:
+def require_publishable(workspace: Workspace, family: Family, endpoint: Endpoint) -> None:
+    """Refuses what would stop the card after the branches were pushed, and cards that were edited by hand, whose edits
+    would not be published."""
+    from mixhub.card.write import require_unedited
+    from mixhub.hub.push import plan_card
+
+    require_unedited(workspace, family)
+    plan_card(workspace, family, endpoint)
+
+
+def earlier_steps(workspace: Workspace, family: Family, run: Run) -> list[int]:
+    """The steps before the last of which a run has an export or a checkpoint, ascending."""
+    folder = workspace.run_folder(run)
+    return sorted({*folder.export_steps(), *folder.checkpoint_steps()} - {family.training.steps, 0})
+
+
+def export_step(workspace: Workspace, family: Family, run: Run, step: int) -> bool:
+    """Makes the export of an earlier step from its checkpoint, where there is none; whether it was made."""
+    folder = workspace.run_folder(run)
+    if step in folder.export_steps() or step not in folder.checkpoint_steps():
+        return False
+    from mixhub.train.export import export_checkpoint
+
+    export_checkpoint(family, run, step, tokens=workspace.tokens(family), folder=folder)
+    return True
+
+
+def push_card(
+    workspace: Workspace, family: Family, endpoint: Endpoint, *, tag: str | None = None, private: bool = False
+) -> Pushed:
     """Renders the family's card and publishes it on `main`; when another push came between, it is rendered anew."""
     from mixhub.errors import PushConflictError
     from mixhub.files import locked
@@ -186,7 +214,8 @@ def push_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Pushe
     for last_try in (False, False, True):
         try:
             with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
-                pushed = execute(plan_card(workspace, family, endpoint), workspace, endpoint)
+                plan = plan_card(workspace, family, endpoint, tag=tag, private=private)
+                pushed = execute(plan, workspace, endpoint)
             break
         except PushConflictError:
             if last_try:

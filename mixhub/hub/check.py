@@ -316,12 +316,13 @@ def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, wh
         yield Finding("card", where, str(finding), finding.hint)
 
 
-def refused(findings: Sequence[Finding], what: str) -> ExportError:
-    """The error that says why something is not published."""
-    wrong = errors(findings)
-    lines = [str(finding) for finding in wrong]
-    return ExportError(
-        "\n".join([*lines, f"{what}: not fit to be published ({len(wrong)} found)"]),
-        hint=next((finding.hint for finding in wrong if finding.hint), None),
-        findings=tuple(wrong),
-    )
+def require_sound(findings: Sequence[Finding], what: str) -> None:
+    """Raises ExportError, with a line for each finding, when anything is wrong."""
+    if wrong := errors(findings):
+        lines = [str(finding) for finding in wrong]
+        summary = f"{what}: not fit to be published, {len(wrong)} found; nothing was sent"
+        raise ExportError(
+            "\n".join([*lines, summary]) if len(lines) > 1 else f"{lines[0]}; nothing was sent",
+            hint=next((finding.hint for finding in wrong if finding.hint), None),
+            findings=tuple(wrong),
+        )

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub.endpoint import HUGGINGFACE, Endpoint
@@ -19,6 +20,7 @@ from mixhub.errors import (
     UsageError,
     nearest,
 )
+from mixhub.hub.plan import RemoteFile
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -142,7 +144,56 @@ def branches(endpoint: Endpoint, repo_id: str) -> list[str]:
     with translated(endpoint, repo_id):
         refs = client(endpoint).list_repo_refs(repo_id)
     names = [ref.name for ref in (*refs.branches, *refs.tags)]
-    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    return sorted(names, key=natural)
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """By this names are in the order in which people count: `seed-2` before `seed-10`."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def branch_heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
+    """The commit of each branch of a repo, in natural order."""
+    with translated(endpoint, repo_id):
+        heads = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).branches}
+    return {name: heads[name] for name in sorted(heads, key=natural)}
+
+
+def tags(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
+    """The commit of each tag of a repo, in natural order."""
+    with translated(endpoint, repo_id):
+        known = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).tags}
+    return {name: known[name] for name in sorted(known, key=natural)}
+
+
+def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, RemoteFile]:
+    """The files of a revision, by path."""
+    from huggingface_hub.hf_api import RepoFile
+
+    with translated(endpoint, repo_id, revision):
+        entries = list(client(endpoint).list_repo_tree(repo_id, recursive=True, revision=revision))
+    return {
+        entry.path: RemoteFile(entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None)
+        for entry in entries
+        if isinstance(entry, RepoFile)
+    }
+
+
+def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bytes:
+    """The content of a small file of a commit, from the cache where it is there."""
+    from huggingface_hub import hf_hub_download
+
+    with translated(endpoint, repo_id, commit):
+        found = hf_hub_download(
+            repo_id,
+            path,
+            revision=commit,
+            endpoint=endpoint.url,
+            token=endpoint.token,
+            cache_dir=endpoint.cache_dir,
+        )
+    return Path(found).read_bytes()
 
 
 def _http_error(error: Any, endpoint: Endpoint, repo_id: str, revision: str | None, fields: dict[str, Any]) -> HubError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mixhub.errors import ExportError
+from mixhub.hub.finding import Finding
+from mixhub.lineage import file_sha256
 
 Action = Literal["add", "replace", "delete", "keep"]
 
@@ -20,11 +23,26 @@ KEPT_ON_HUB = frozenset({".gitattributes"})
 class LocalFile:
     """A file to be on the branch."""
 
-    source: Path | bytes
+    source: Path | bytes | None
+    """Where its content is; None of a file that lies on another hub, and need not be fetched where it is kept."""
     size: int
-    sha256: str
-    git_oid: str
-    """sha1 that git gives the content, by which a hub names a file that is not large."""
+    sha256: str | None
+    """None where only git's name of it is known."""
+    oid: str | None = None
+    """sha1 that git gives the content, where it is known already."""
+
+    def git_oid(self) -> str | None:
+        """sha1 that git gives the content, by which a hub names a file that is not large."""
+        if self.oid is not None or self.source is None:
+            return self.oid
+        if isinstance(self.source, bytes):
+            return git_oid(self.source)
+        with _read(self.source):
+            digest = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
+            with self.source.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,14 @@ class Plan:
     branch_exists: bool
     weights_sha256: str | None
     """The weights; None for the card on `main`."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong: a plan with errors is not carried out."""
+    message: str = ""
+    """Of the commit."""
+    tag: str | None = None
+    """A tag that the commit gets."""
+    private: bool = False
+    """Whether a repo that is made for it is private."""
 
     @property
     def changed(self) -> list[Change]:
@@ -73,21 +99,22 @@ class Plan:
         return sum(change.size for change in self.changed if change.action != "delete")
 
 
-def local_file(source: Path | bytes) -> LocalFile:
-    """Size and hashes of a file on disk, or of content in memory; raises ExportError when it cannot be read."""
+def local_file(source: Path | bytes, sha256: str | None = None) -> LocalFile:
+    """Size and hash of a file on disk, or of content in memory; raises ExportError when it cannot be read.
+
+    Args:
+        source: the file.
+        sha256: its hash, where it was read already.
+    """
     if isinstance(source, bytes):
-        return LocalFile(source, len(source), hashlib.sha256(source).hexdigest(), _git_oid(source))
-    sha256 = hashlib.sha256()
-    try:
-        size = source.stat().st_size
-        git = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
-        with source.open("rb") as file:
-            while block := file.read(1 << 20):
-                sha256.update(block)
-                git.update(block)
-    except OSError as error:
-        raise ExportError(f"{source}: cannot be read: {error.strerror}", path=source) from None
-    return LocalFile(source, size, sha256.hexdigest(), git.hexdigest())
+        return LocalFile(source, len(source), hashlib.sha256(source).hexdigest())
+    with _read(source):
+        return LocalFile(source, source.stat().st_size, sha256 or file_sha256(source))
+
+
+def remote_file(file: RemoteFile) -> LocalFile:
+    """A file that lies on another hub, as far as that hub tells."""
+    return LocalFile(None, file.size, file.sha256, None if file.sha256 else file.oid)
 
 
 def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[Change]:
@@ -112,8 +139,17 @@ def same_content(local: LocalFile, remote: RemoteFile) -> bool:
     """Whether a file on a branch has the content of a local one, by hash."""
     if remote.sha256 is not None:
         return remote.sha256 == local.sha256
-    return remote.oid == local.git_oid
+    return remote.size == local.size and remote.oid == local.git_oid()
 
 
-def _git_oid(content: bytes) -> str:
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror}", path=path) from None
+
+
+def git_oid(content: bytes) -> str:
+    """sha1 that git gives some content."""
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()

@@ -1,26 +1,34 @@
-"""A push: first the plan, then one commit on the branch, then the proof that the hub holds it, then the receipt."""
+"""A push: first the plan, then the large files, then one commit on the branch, then the proof, then the receipt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mixhub.card import facts
-from mixhub.card.write import family_card, intact, is_plot, revision_card
+from mixhub.card.plots import drawn_sha256
+from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
-from mixhub.errors import ExportError, HubError
-from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE, require_complete, weight_files
+from mixhub.errors import HubError
 from mixhub.family import Family, Run
-from mixhub.hub.client import client, translated
-from mixhub.hub.plan import LocalFile, Plan, RemoteFile, changes, local_file, same_content
+from mixhub.hub.check import check_run, require_sound
+from mixhub.hub.client import branch_heads, client, file_content, remote_tree, tags, translated
+from mixhub.hub.finding import Finding, errors
+from mixhub.hub.plan import LocalFile, Plan, changes, same_content
 from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, write_receipt
-from mixhub.lineage import LINEAGE_FILE, combined_sha256, read_lineage
+from mixhub.hub.release import main_files, run_files, state_files
+from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
-CARD = "README.md"
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, HfApi
 
-_TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja")
+_LARGE = 10_000_000
+"""Bytes from which a file is looked for on the hub before it is sent: another branch, or a push that was broken off,
+may have brought it."""
+_TOGETHER = 64_000_000
+"""Bytes that are uploaded at once: what arrived whole is not sent again after a push that was broken off."""
 
 
 @dataclass(frozen=True)
@@ -31,106 +39,114 @@ class Pushed:
     commit: str
     sent: bool
     """False when the branch held it all already, and nothing was sent."""
+    uploaded: tuple[str, ...] = ()
+    """Large files that were sent: those that the hub had from elsewhere are not among them."""
 
 
-def plan_run(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint) -> Plan:
-    """The plan of a run's branch: its last export, its card, its metrics and its results.
+def plan_run(
+    workspace: Workspace,
+    family: Family,
+    run: Run,
+    endpoint: Endpoint,
+    *,
+    step: int | None = None,
+    samples: bool = False,
+    tag: str | None = None,
+    private: bool = False,
+    progress: Progress = SILENT,
+) -> Plan:
+    """The plan of the branch of a run, or of an earlier step of it: export, card, metrics, results.
+
+    The run is checked first (see `check_run`); what is wrong stands in the plan.
+
+    Args:
+        workspace: where it lies.
+        family: the family.
+        run: the run.
+        endpoint: the hub.
+        step: an earlier step; absent: the last.
+        samples: the samples of the results too, as parquet.
+        tag: a tag for the commit; it is named `<branch>-<tag>`.
+        private: make the repo private, where it is new.
+        progress: is told of each file of weights that is read.
 
     Raises:
-        RunError, ExportError: there is no export of the last step, or it misses a file.
-        ResultsError: results were made with other weights.
+        RunError: there is no export of that step.
+        MixhubError: its card cannot be rendered, though nothing wrong was found.
         HubError: the hub cannot be asked.
     """
-    export = workspace.export(run, family.training.steps)
-    require_complete(export)
-    files = {path: local_file(source) for path, source in release_files(workspace, family, run, export).items()}
-    weights = combined_sha256((path, files[path].sha256) for path in weight_files(export))
-    known = read_lineage(export).weights_sha256
-    if weights != known:
-        raise ExportError(
-            f"{export}: its weights are {weights}, but {LINEAGE_FILE} says {known}",
-            hint=f"delete the folder and make it again: mixhub train --{run.kind} {run.number}",
-            path=export,
-        )
-    parent = _parent(family.repo_id, run.revision, endpoint)
-    return _plan(family.repo_id, run.revision, files, endpoint, parent, weights=weights)
+    checked = check_run(workspace, family, run, step=step, progress=progress)
+    files = {} if errors(checked.findings) else run_files(workspace, family, checked, samples=samples)
+    parent = _Parent.read(family.repo_id, checked.branch, endpoint)
+    weights = checked.content.weights_sha256 or ""
+    plan = _plan(family.repo_id, checked.branch, files, endpoint, parent, weights=weights)
+    plan = replace(
+        plan,
+        findings=checked.findings,
+        message=f"Publish {checked.branch}, weights {weights[:12]}",
+        private=private,
+    )
+    return _tagged(plan, endpoint, f"{checked.branch}-{tag}" if tag else None)
 
 
-def plan_card(workspace: Workspace, family: Family, endpoint: Endpoint) -> Plan:
+def plan_state(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, *, private: bool = False) -> Plan:
+    """The plan of the branch that holds a run's resumable state; raises RunError where there is none."""
+    branch = f"{run.revision}-optimizer"
+    files = state_files(workspace, family, run)
+    parent = _Parent.read(family.repo_id, branch, endpoint)
+    plan = _plan(family.repo_id, branch, files, endpoint, parent, weights=None)
+    return replace(plan, message=f"Publish the optimizer state of {run.revision}", private=private)
+
+
+def plan_card(
+    workspace: Workspace, family: Family, endpoint: Endpoint, *, tag: str | None = None, private: bool = False
+) -> Plan:
     """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub, and
     its plots."""
-    parent = _parent(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
-    commits = pushed_commits(workspace, hub_key(endpoint), family)
-    card = family_card(workspace, family, commits=commits)
-    content = {CARD: card.text.encode(), **card.files(workspace.card(family).parent, intact(workspace))}
-    files = {path: local_file(data) for path, data in content.items()}
-    return _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
+    parent = _Parent.read(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
+    files = main_files(workspace, family, pushed_commits(workspace, hub_key(endpoint), family))
+    plan = _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
+    plan = replace(plan, message="Update the family's card", private=private)
+    return _tagged(plan, endpoint, tag)
 
 
-def release_files(workspace: Workspace, family: Family, run: Run, export: Path) -> dict[str, Path | bytes]:
-    """What the branch of a run holds, by path: export, card, metrics, and results as `results/<cell>.json`."""
-    files: dict[str, Path | bytes] = {name: export / name for name in _export_files(export)}
-    own = facts.gather_run(workspace, family, run)
-    files[CARD] = revision_card(workspace, family, own).encode()
-    if workspace.run_folder(run).metrics.exists():
-        files["metrics.jsonl"] = workspace.run_folder(run).metrics
-    files |= {f"results/{cell.path.name}": cell.path for cell in own.cells}
-    return files
-
-
-def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint) -> Pushed:
+def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Progress = SILENT) -> Pushed:
     """Makes the branch what the plan says, in one commit, and sees that it is so; sends nothing when it is already.
 
+    Whenever it is broken off, the branch holds the commit of before or the new one; the same push again ends in the
+    same tree, and does not send what the hub has.
+
     Raises:
+        ExportError: something in the plan is wrong; nothing was sent.
         PushConflictError: the branch moved since the plan was made; nothing of this push is there.
         HubError: the hub refused, or does not hold what was sent.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
+    require_sound(plan.findings, plan.branch)
     parent = _ready_branch(plan, endpoint)
-    commit = parent
+    commit, uploaded = parent, []
     if plan.changed:
-        operations: list[CommitOperationAdd | CommitOperationDelete] = []
-        for change in plan.changed:
-            if change.action == "delete":
-                operations.append(CommitOperationDelete(path_in_repo=change.path))
-            else:
-                operations.append(CommitOperationAdd(change.path, _readable(plan.files[change.path].source)))
+        additions, deletions = _operations(plan)
+        uploaded = _upload(plan, additions, endpoint, progress)
         with translated(endpoint, plan.repo_id, plan.branch):
-            commit = (
-                client(endpoint)
-                .create_commit(
-                    plan.repo_id,
-                    operations,
-                    commit_message=_message(plan),
-                    revision=plan.branch,
-                    parent_commit=parent,
-                )
-                .oid
+            made = client(endpoint).create_commit(
+                plan.repo_id,
+                [*additions, *deletions],
+                commit_message=plan.message,
+                revision=plan.branch,
+                parent_commit=parent,
             )
+        commit = str(made.oid)
     _verify(plan, commit, endpoint)
+    _tag(plan, commit, endpoint)
     receipt = Receipt(
         hub=endpoint.name or endpoint.url,
         commit=commit,
-        weights_sha256=plan.weights_sha256,
+        weights_sha256=plan.weights_sha256 or None,
         files=len(plan.files),
         size=sum(file.size for file in plan.files.values()),
     )
     write_receipt(workspace, hub_key(endpoint), plan.repo_id, plan.branch, receipt)
-    return Pushed(plan, commit, sent=bool(plan.changed))
-
-
-def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, RemoteFile]:
-    """The files of a revision, by path."""
-    from huggingface_hub.hf_api import RepoFile
-
-    with translated(endpoint, repo_id, revision):
-        entries = list(client(endpoint).list_repo_tree(repo_id, recursive=True, revision=revision))
-    return {
-        entry.path: RemoteFile(entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None)
-        for entry in entries
-        if isinstance(entry, RepoFile)
-    }
+    return Pushed(plan, commit, bool(plan.changed), tuple(uploaded))
 
 
 @dataclass(frozen=True)
@@ -141,13 +157,13 @@ class _Parent:
     """The branch's commit, or the repo's first where the branch is new; None where the repo is new."""
     branch_exists: bool
 
-
-def _parent(repo_id: str, branch: str, endpoint: Endpoint) -> _Parent:
-    with translated(endpoint, repo_id):
-        if not client(endpoint).repo_exists(repo_id):
-            return _Parent(None, False)
-    heads = _heads(endpoint, repo_id)
-    return _Parent(heads.get(branch) or _first_commit(endpoint, repo_id), branch in heads)
+    @classmethod
+    def read(cls, repo_id: str, branch: str, endpoint: Endpoint) -> _Parent:
+        with translated(endpoint, repo_id):
+            if not client(endpoint).repo_exists(repo_id):
+                return cls(None, False)
+        heads = branch_heads(endpoint, repo_id)
+        return cls(heads.get(branch) or _first_commit(endpoint, repo_id), branch in heads)
 
 
 def _plan(
@@ -159,34 +175,108 @@ def _plan(
     *,
     weights: str | None,
 ) -> Plan:
-    remote = remote_tree(endpoint, repo_id, parent.commit) if parent.commit else {}
-    if weights is None:
-        remote = {path: file for path, file in remote.items() if path in files or is_plot(path)}
+    remote = remote_tree(endpoint, repo_id, parent.commit) if parent.commit and files else {}
+    if branch == MAIN:  # others may keep files there: only what is ours is replaced or deleted
+        stale = {path for path in remote if path not in files and is_plot(path)}
+        assert parent.commit or not stale
+        stale = {path for path in stale if _is_drawn(endpoint, repo_id, str(parent.commit), path)}
+        remote = {path: file for path, file in remote.items() if path in files or path in stale}
     planned = changes(files, remote)
     return Plan(repo_id, branch, files, tuple(planned), parent.commit, parent.branch_exists, weights)
 
 
-def _export_files(export: Path) -> list[str]:
-    """The files of an export that are published; raises ExportError for one that nobody meant to publish."""
-    there = {path.relative_to(export).as_posix() for path in export.rglob("*") if path.is_file()}
-    known = {*EXPORT_FILES, *weight_files(export), WEIGHTS_INDEX_FILE, *_TOKENIZER_EXTRAS}
-    if foreign := sorted(there - known):
-        raise ExportError(
-            f"{export}: {', '.join(foreign)}: not part of an export, so it is not published",
-            hint="move it out of the folder",
-            path=export,
-        )
-    return sorted(there)
+def _is_drawn(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bool:
+    """Whether an image on the hub is a plot that mixhub drew, and no image of somebody's own."""
+    return drawn_sha256(file_content(endpoint, repo_id, commit, path)) is not None
 
 
-def _heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
-    with translated(endpoint, repo_id):
-        return {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).branches}
+def _tagged(plan: Plan, endpoint: Endpoint, tag: str | None) -> Plan:
+    """The plan with a tag; a tag that is there already does not move."""
+    if tag is None:
+        return plan
+    known = tags(endpoint, plan.repo_id) if plan.parent else {}
+    wrong: tuple[Finding, ...] = ()
+    if tag in known and (plan.changed or known[tag] != plan.parent):
+        message = f"the tag {tag} is there, at {known[tag][:12]}, and tags do not move"
+        wrong = (Finding("branch", plan.branch, message, "choose another: --tag NAME"),)
+    return replace(plan, tag=tag, findings=(*plan.findings, *wrong))
+
+
+def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    additions, deletions = [], []
+    for change in plan.changed:
+        if change.action == "delete":
+            deletions.append(CommitOperationDelete(path_in_repo=change.path))
+            continue
+        file = plan.files[change.path]
+        assert file.source is not None
+        operation = CommitOperationAdd(change.path, _readable(file.source))
+        if file.sha256 is not None:
+            operation.upload_info.sha256 = bytes.fromhex(file.sha256)  # else the client reads the file once more
+        additions.append(operation)
+    return additions, deletions
+
+
+def _upload(plan: Plan, additions: Sequence[CommitOperationAdd], endpoint: Endpoint, progress: Progress) -> list[str]:
+    """Sends the large files that the hub does not have, some at a time; their paths."""
+    api = client(endpoint)
+    with translated(endpoint, plan.repo_id, plan.branch):
+        present = _present(plan, additions, api)
+        missing = [one for one in additions if one.path_in_repo not in present]
+        total = sum(plan.files[one.path_in_repo].size for one in missing)
+        with progress.start(f"sending {plan.branch}", total, "byte") as bar:
+            for group in _groups(missing, plan):
+                api.preupload_lfs_files(plan.repo_id, group, revision=plan.branch)
+                bar.advance(sum(plan.files[one.path_in_repo].size for one in group))
+    return [one.path_in_repo for one in missing if plan.files[one.path_in_repo].size >= _LARGE]
+
+
+def _present(plan: Plan, additions: Iterable[CommitOperationAdd], api: HfApi) -> set[str]:
+    """Large files that the hub has already; they are marked so that the client does not send them."""
+    from huggingface_hub.lfs import post_lfs_batch_info
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but in no __all__
+
+    large = [one for one in additions if plan.files[one.path_in_repo].size >= _LARGE]
+    if not large or not all(hasattr(one, name) for one in large for name in ("_is_uploaded", "_upload_mode")):
+        return set()
+    headers = build_hf_headers(token=api.token, library_name="mixhub")
+    answers, _, _ = post_lfs_batch_info(
+        [one.upload_info for one in large],
+        token=None,
+        repo_type="model",
+        repo_id=plan.repo_id,
+        endpoint=api.endpoint,
+        headers=headers,
+    )
+    there = {answer["oid"] for answer in answers if not answer.get("actions")}
+    present = set()
+    for one in large:
+        if one.upload_info.sha256.hex() in there:
+            one._upload_mode, one._is_uploaded = "lfs", True
+            present.add(one.path_in_repo)
+    return present
+
+
+def _groups(additions: Iterable[CommitOperationAdd], plan: Plan) -> Iterator[list[CommitOperationAdd]]:
+    """In the order of their size, as many at once as are small together."""
+    group: list[CommitOperationAdd] = []
+    size = 0
+    for one in sorted(additions, key=lambda one: plan.files[one.path_in_repo].size):
+        own = plan.files[one.path_in_repo].size
+        if group and size + own > _TOGETHER:
+            yield group
+            group, size = [], 0
+        group.append(one)
+        size += own
+    if group:
+        yield group
 
 
 def _first_commit(endpoint: Endpoint, repo_id: str) -> str:
     with translated(endpoint, repo_id, MAIN):
-        return client(endpoint).list_repo_commits(repo_id, revision=MAIN)[-1].commit_id
+        return str(client(endpoint).list_repo_commits(repo_id, revision=MAIN)[-1].commit_id)
 
 
 def _ready_branch(plan: Plan, endpoint: Endpoint) -> str:
@@ -194,7 +284,13 @@ def _ready_branch(plan: Plan, endpoint: Endpoint) -> str:
     api = client(endpoint)
     with translated(endpoint, plan.repo_id, plan.branch):
         if plan.parent is None:
-            api.create_repo(plan.repo_id, exist_ok=True)
+            api.create_repo(plan.repo_id, exist_ok=True, private=plan.private or None)
+        elif plan.private and not api.model_info(plan.repo_id).private:
+            raise HubError(
+                f"{endpoint}: {plan.repo_id} is public already, and a push does not hide what others may use",
+                hint="leave --private out, or change it in the repo's settings",
+                repo_id=plan.repo_id,
+            )
         parent = plan.parent or _first_commit(endpoint, plan.repo_id)
         if not plan.branch_exists and plan.branch != MAIN:
             api.create_branch(plan.repo_id, branch=plan.branch, revision=parent, exist_ok=True)
@@ -202,23 +298,39 @@ def _ready_branch(plan: Plan, endpoint: Endpoint) -> str:
 
 
 def _verify(plan: Plan, commit: str, endpoint: Endpoint) -> None:
+    """Raises HubError unless a commit holds exactly the planned files, by hash."""
     remote = remote_tree(endpoint, plan.repo_id, commit)
-    for path, file in plan.files.items():
-        if path not in remote or not same_content(file, remote[path]):
-            state = "another content" if path in remote else "no such file"
+    wrong = {
+        path: "another content" if path in remote else "no such file"
+        for path, file in plan.files.items()
+        if path not in remote or not same_content(file, remote[path])
+    }
+    wrong |= {change.path: "a file that was deleted" for change in plan.changes if _stayed(change, remote)}
+    for path, state in wrong.items():
+        raise HubError(
+            f"{endpoint}: {plan.repo_id}@{commit} has {state} at {path} after the push",
+            hint=f"push again; do not use {plan.branch} before",
+            repo_id=plan.repo_id,
+            revision=commit,
+            path=path,
+        )
+
+
+def _stayed(change: Any, remote: Mapping[str, object]) -> bool:
+    return change.action == "delete" and change.path in remote
+
+
+def _tag(plan: Plan, commit: str, endpoint: Endpoint) -> None:
+    if plan.tag is not None:
+        with translated(endpoint, plan.repo_id, commit):
+            client(endpoint).create_tag(plan.repo_id, tag=plan.tag, revision=commit, exist_ok=True)
+        if tags(endpoint, plan.repo_id).get(plan.tag) != commit:
             raise HubError(
-                f"{endpoint}: {plan.repo_id}@{commit} has {state} at {path} after the push",
-                hint=f"push again; do not use {plan.branch} before",
+                f"{endpoint}: the tag {plan.tag} of {plan.repo_id} was set elsewhere meanwhile",
+                hint="the commit is there; choose another tag: --tag NAME",
                 repo_id=plan.repo_id,
-                revision=commit,
-                path=path,
+                tag=plan.tag,
             )
-
-
-def _message(plan: Plan) -> str:
-    if plan.weights_sha256 is None:
-        return "Update the family's card"
-    return f"Publish {plan.branch}, weights {plan.weights_sha256[:12]}"
 
 
 def _readable(source: Path | bytes) -> str | bytes:

@@ -24,7 +24,7 @@ def facts(repo: Repo, head: pygit2.Commit) -> dict[str, Any]:
         "sha": str(head.id),
         "createdAt": date_text(repo.created_at),
         "lastModified": date_text(head.commit_time),
-        "private": False,
+        "private": repo.is_private,
         "gated": False,
         "disabled": False,
         "downloads": 0,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,15 +51,25 @@ def name_of(request: Request) -> RepoName:
         raise RepoNotFound(problem.message) from None
 
 
-def repo_of(request: Request) -> AbstractContextManager[Repo]:
-    """Opens the repo that the path names, for a block; raises RepoNotFound."""
-    return store_of(request).repo(name_of(request))
+@contextmanager
+def repo_of(request: Request) -> Iterator[Repo]:
+    """Opens the repo that the path names, for a block; raises RepoNotFound, also of a private one without a token."""
+    name = name_of(request)
+    with store_of(request).repo(name) as repo:
+        if repo.is_private and not has_token(request):
+            raise RepoNotFound(f"there is no {name} on this hub, or it is private")
+        yield repo
+
+
+def has_token(request: Request) -> bool:
+    """Whether the request carries a bearer token; any will do, there is one user."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and bool(token.strip())
 
 
 def require_token(request: Request) -> None:
-    """Raises Unauthorized unless the request carries a bearer token; any will do, there is one user."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    """Raises Unauthorized unless the request carries a token."""
+    if not has_token(request):
         raise Unauthorized("this needs a token; any text does on this hub")
 
 

@@ -21,6 +21,7 @@ from mixhub.hubserver.commits import CommitReader
 from mixhub.hubserver.exchange import (
     base_url,
     blocks_of,
+    has_token,
     is_true,
     json_body,
     parse_object,
@@ -37,7 +38,7 @@ from mixhub.hubserver.names import RepoName, check_path, repo_name
 from mixhub.hubserver.patterns import SAMPLE_BYTES, is_ignored, is_large
 from mixhub.hubserver.refusals import BadRequest, EntryNotFound, NotFound, Refusal, RepoNotFound
 from mixhub.hubserver.repo import MAIN, USER, Entry, Repo
-from mixhub.hubserver.storage import FORMAT, Store
+from mixhub.hubserver.storage import FORMAT
 
 
 def routes() -> list[Route]:
@@ -73,7 +74,7 @@ def routes() -> list[Route]:
 
 def home(request: Request) -> Response:
     """Says in plain text what this is and which repos it has."""
-    names = store_of(request).names()
+    names = [name for name in store_of(request).names() if _summary(request, name) is not None]
     listed = "".join(f"{base_url(request)}/{name.url_path}\n" for name in names)
     return PlainTextResponse(f"mixhub's embedded Hub: {len(names)} repos. Clients find it by HF_ENDPOINT.\n{listed}")
 
@@ -106,7 +107,7 @@ def create_repo(request: Request, body: dict[str, Any]) -> Response:
     url = f"{base_url(request)}/{name.url_path}"
     store = store_of(request)
     try:
-        store.create(name)
+        store.create(name, private=body.get("private") is True or body.get("visibility") == "private")
     except Refusal as refusal:
         return JSONResponse({"error": refusal.message, "url": url}, refusal.status, refusal.http_headers())
     return JSONResponse({"url": url, "name": name.repo_id, "id": name.repo_id})
@@ -131,7 +132,7 @@ def list_repos(request: Request) -> Response:
     ]
     limit = query.get("limit", "")
     listed = wanted[: int(limit)] if limit.isdecimal() else wanted
-    return json_response([answer for name in listed if (answer := _summary(store_of(request), name)) is not None])
+    return json_response([answer for name in listed if (answer := _summary(request, name)) is not None])
 
 
 def info(request: Request) -> Response:
@@ -313,10 +314,10 @@ def _named_in(body: dict[str, Any]) -> RepoName:
     return repo_name(text_field(body, "type", "model"), f"{namespace}/{text_field(body, 'name')}")
 
 
-def _summary(store: Store, name: RepoName) -> dict[str, Any] | None:
+def _summary(request: Request, name: RepoName) -> dict[str, Any] | None:
     try:
-        with store.repo(name) as repo:
-            return facts(repo, repo.resolve(MAIN))
+        with store_of(request).repo(name) as repo:
+            return facts(repo, repo.resolve(MAIN)) if has_token(request) or not repo.is_private else None
     except NotFound:  # deleted meanwhile
         return None
 

@@ -24,6 +24,7 @@ USER = "local"
 MAIN = "main"
 
 _HEADS = "refs/heads/"
+_PRIVATE = "mixhub.private"
 _TAGS = "refs/tags/"
 _POINTER_START = b"version https://git-lfs.github.com/spec/v1\n"
 _POINTER_MOST_BYTES = 1024
@@ -99,7 +100,7 @@ Change = PutFile | PutLarge | DeleteFile | DeleteFolder
 _Files = dict[str, tuple[str, int]]  # path -> (blob id, file mode)
 
 
-def initialise(folder: Path) -> None:
+def initialise(folder: Path, *, private: bool = False) -> None:
     """Makes a bare repository with a first commit on `main`, from which branches can start."""
     repository = pygit2.init_repository(str(folder), bare=True, initial_head=MAIN)
     try:
@@ -107,6 +108,7 @@ def initialise(folder: Path) -> None:
         tree = _write_tree(repository, {".gitattributes": (str(attributes), int(FileMode.BLOB))})
         author = _author()
         repository.create_commit(_HEADS + MAIN, author, author, "initial commit", tree, [])
+        repository.config[_PRIVATE] = private
     finally:
         repository.free()
 
@@ -137,6 +139,11 @@ class Repo:
         self._git = pygit2.Repository(str(folder))
         self._lock = lock
         self._blobs = blobs
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only who has a token may know of it."""
+        return _PRIVATE in self._git.config and self._git.config.get_bool(_PRIVATE)
 
     def close(self) -> None:
         """Frees git's handles."""

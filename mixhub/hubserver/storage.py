@@ -126,13 +126,13 @@ class Store:
         finally:
             repo.close()
 
-    def create(self, name: RepoName) -> None:
+    def create(self, name: RepoName, *, private: bool = False) -> None:
         """Makes a repo whose first commit holds the default `.gitattributes`; raises Conflict when there is one."""
         with self.lock(name):
             if self.exists(name):
                 raise Conflict(f"the {name} exists already")
             with new_folder(self._folder(name)) as folder:
-                initialise(folder)
+                initialise(folder, private=private)
 
     def delete(self, name: RepoName) -> None:
         """Deletes a repo with all its branches; raises RepoNotFound. Its large files stay, others may name them."""

@@ -67,10 +67,22 @@ def read_state(path: Path) -> State:
 
 def load_checkpoint(path: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> None:
     """Puts weights and optimizer state in place; raises RunError when they cannot be read or do not fit."""
+    load_weights(path, model)
     try:
-        weights = safetensors.torch.load_file(path / WEIGHTS_FILE)
         optimizer_state = torch.load(path / OPTIMIZER_FILE, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors, pickle and zip readers each raise their own
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from None
+    try:
+        optimizer.load_state_dict(optimizer_state)
+    except (ValueError, KeyError) as error:
+        raise _unreadable(path, f"{OPTIMIZER_FILE}: {error}") from None
+
+
+def load_weights(path: Path, model: LlamaForCausalLM) -> None:
+    """Puts the weights of a checkpoint in place; raises RunError when they cannot be read or do not fit."""
+    try:
+        weights = safetensors.torch.load_file(path / WEIGHTS_FILE)
+    except Exception as error:  # safetensors has its own
         raise _unreadable(path, f"{type(error).__name__}: {error}") from None
     parameters = dict(model.named_parameters())
     if {name: weight.shape for name, weight in weights.items()} != {n: p.shape for n, p in parameters.items()}:
@@ -78,10 +90,6 @@ def load_checkpoint(path: Path, model: LlamaForCausalLM, optimizer: torch.optim.
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
-    try:
-        optimizer.load_state_dict(optimizer_state)
-    except (ValueError, KeyError) as error:
-        raise _unreadable(path, f"{OPTIMIZER_FILE}: {error}") from None
 
 
 def state_of(step: int, *, train_config_sha256: str, corpus_sha256: str, initial_weights_sha256: str) -> State:

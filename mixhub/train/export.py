@@ -9,14 +9,16 @@ from pathlib import Path
 from transformers import LlamaForCausalLM
 
 from mixhub.data.pack import TOKENIZER_FOLDER
+from mixhub.errors import RunError
 from mixhub.export import require_complete
 from mixhub.family import Family, Run
 from mixhub.files import new_folder, write_json, write_text
-from mixhub.lineage import LINEAGE_FILE, Lineage, versions, weights_sha256
-from mixhub.manifest import Manifest
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, Unknown, versions, weights_sha256
+from mixhub.manifest import Manifest, read_manifest
 from mixhub.schedule import tokens_per_step
 from mixhub.spec import data_sha256, to_yaml
-from mixhub.train.checkpoints import PACKAGES
+from mixhub.train.checkpoints import PACKAGES, load_weights, read_state
+from mixhub.train.model import build_model
 from mixhub.workspace import RunFolder
 
 
@@ -31,7 +33,7 @@ def write_export(
     folder: RunFolder,
     initial_weights_sha256: str,
     device: str,
-    processes: int,
+    processes: int | Unknown,
 ) -> Path:
     """Writes the export of a step, whole or not at all; the same run gives the same bytes.
 
@@ -45,7 +47,7 @@ def write_export(
         folder: where the export goes.
         initial_weights_sha256: hash of the weights at step 0.
         device: kind of device that trained.
-        processes: how many trained together.
+        processes: how many trained together, where that is known.
     """
     path = folder.export(step)
     train_config = family.train_config(run)
@@ -77,6 +79,49 @@ def write_export(
         write_json(building / LINEAGE_FILE, lineage.to_data())
         require_complete(building)
     return path
+
+
+def export_checkpoint(family: Family, run: Run, step: int, *, tokens: Path, folder: RunFolder) -> Path:
+    """Writes the export of a checkpoint that is there; which device trained it, a checkpoint does not tell.
+
+    Args:
+        family: the recipe.
+        run: whose checkpoint it is.
+        step: its step.
+        tokens: folder of token shards, for its tokenizer.
+        folder: of the run.
+
+    Raises:
+        RunError: there is no such checkpoint, it cannot be read, or it was trained with something else.
+        CorpusError: the token shards are not there.
+    """
+    path = folder.checkpoint(step)
+    state = read_state(path)
+    manifest = read_manifest(tokens).for_family(family)
+    for told, now, what in (
+        (state.train_config_sha256, data_sha256(family.train_config(run)), "recipe"),
+        (state.corpus_sha256, manifest.sha256(), "set of token shards"),
+    ):
+        if told != now:
+            raise RunError(
+                f"{path}: was trained with another {what} than {family.name} has now",
+                hint="restore it, or publish the steps that are exported",
+                path=path,
+            )
+    model = build_model(family.architecture, family.training, init_seed=_known(run.init_seed), eos_id=manifest.eos_id)
+    load_weights(path, model)
+    return write_export(
+        model,
+        family,
+        run,
+        step=step,
+        tokens=tokens,
+        manifest=manifest,
+        folder=folder,
+        initial_weights_sha256=state.initial_weights_sha256,
+        device=UNKNOWN,
+        processes=UNKNOWN,
+    )
 
 
 def saved_weights_sha256(model: LlamaForCausalLM, scratch: Path) -> str:

@@ -47,9 +47,9 @@ def test_hashes_of_memory_and_disk_are_those_of_git_and_sha256(tmp_path_factory,
     path = tmp_path_factory.mktemp("file") / "file"
     path.write_bytes(content)
     of_memory, of_disk = local_file(content), local_file(path)
-    assert (of_memory.size, of_memory.sha256, of_memory.git_oid) == (of_disk.size, of_disk.sha256, of_disk.git_oid)
+    assert (of_memory.size, of_memory.sha256, of_memory.git_oid()) == (of_disk.size, of_disk.sha256, of_disk.git_oid())
     assert of_disk.sha256 == hashlib.sha256(content).hexdigest()
-    assert of_disk.git_oid == str(pygit2.hash(content))
+    assert of_disk.git_oid() == str(pygit2.hash(content))
     assert same_content(of_disk, as_remote(content, large=True))
     assert same_content(of_disk, as_remote(content, large=False))
     assert not same_content(of_disk, as_remote(content + b"x", large=True))

@@ -141,7 +141,7 @@ def test_results_of_other_weights_are_refused(workspace, family, endpoint, api):
     content = json.loads(cell.read_text())
     content["mixhub"]["weights_sha256"] = "0" * 64
     cell.write_text(json.dumps(content))
-    with pytest.raises(ResultsError, match=r"tiny_choice\.0shot"):
+    with pytest.raises(ExportError, match=r"tiny_choice\.0shot"):
         push(workspace, family, endpoint, 1)
     assert not api.repo_exists(family.repo_id)
 
@@ -192,14 +192,21 @@ def test_main_does_not_name_a_commit_of_other_weights(workspace, family, endpoin
 
 def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, endpoint, api):
     api.create_repo(family.repo_id)
-    for path in ("notes.txt", "plots/mine.png", "plots/difference-old.png"):
+    push_card(workspace, family, endpoint)
+    stale = (workspace.card(family).parent / "plots" / "scores.png").read_bytes()
+    api.delete_repo(family.repo_id)
+    api.create_repo(family.repo_id)
+    for path in ("notes.txt", "plots/mine.png", "plots/difference-mine.png"):
         api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id=family.repo_id)
+    api.upload_file(path_or_fileobj=stale, path_in_repo="plots/difference-old.png", repo_id=family.repo_id)
     changed = {change.path: change.action for change in plan_card(workspace, family, endpoint).changed}
     plots = {path for path in changed if path.startswith("plots/")}
     assert {"plots/mixture.png", "plots/losses.svg"} <= plots
     assert changed == {"README.md": "add", **dict.fromkeys(plots, "add"), "plots/difference-old.png": "delete"}
     push_card(workspace, family, endpoint)
-    there = {".gitattributes", "README.md", "notes.txt", "plots/mine.png", *plots} - {"plots/difference-old.png"}
+    there = {".gitattributes", "README.md", "notes.txt", "plots/mine.png", "plots/difference-mine.png", *plots} - {
+        "plots/difference-old.png"
+    }
     assert set(remote_tree(endpoint, family.repo_id, "main")) == there
 
 

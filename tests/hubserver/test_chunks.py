@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mixhub.hubserver import RunningHub
 from mixhub.hubserver.chunks import CorruptUpload, Xorb, decode_chunk, hash_hex, parse_shard
+from mixhub.hubserver.storage import Store
 
 PLAIN, LZ4, GROUPED = 0, 1, 2
 TOKEN = {"Authorization": "Bearer x"}
@@ -136,7 +137,9 @@ def test_a_hash_is_written_as_four_numbers() -> None:
 
 
 def post(hub: RunningHub, path: str, data: bytes) -> tuple[int, str]:
-    answer = get_session().post(f"{hub.url}/cas/{hub.store_id}/v1/{path}", content=data, headers=TOKEN)
+    answer = get_session().post(
+        f"{hub.url}/cas/{Store.open(hub.root).chunks_id}/v1/{path}", content=data, headers=TOKEN
+    )
     return answer.status_code, answer.text
 
 
@@ -190,4 +193,4 @@ def test_a_damaged_upload_is_a_bad_request_and_leaves_nothing(fresh_hub: Running
 def test_chunks_go_to_their_own_store_and_need_a_token(hub: RunningHub) -> None:
     path = f"v1/xorbs/default/{XORB}"
     assert get_session().post(f"{hub.url}/cas/00000000/{path}", content=b"", headers=TOKEN).status_code == 404
-    assert get_session().post(f"{hub.url}/cas/{hub.store_id}/{path}", content=b"").status_code == 401
+    assert get_session().post(f"{hub.url}/cas/{Store.open(hub.root).chunks_id}/{path}", content=b"").status_code == 401

@@ -422,3 +422,18 @@ def test_the_root_says_what_this_is(hub: RunningHub, repo: str) -> None:
 def test_urls_follow_the_host_by_which_the_client_came(hub: RunningHub) -> None:
     there = hub.url.replace("127.0.0.1", "localhost")
     assert HfApi(endpoint=there, token="x").create_repo("demo/two").startswith(there)
+
+
+def test_a_private_repo_is_there_for_those_with_a_token(api: HfApi, hub: RunningHub) -> None:
+    api.create_repo("demo/secret", private=True)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id="demo/secret")
+    assert api.model_info("demo/secret").private is True
+    stranger = HfApi(endpoint=hub.url, token=False)
+    with pytest.raises(RepositoryNotFoundError):
+        stranger.model_info("demo/secret")
+    with pytest.raises(RepositoryNotFoundError):
+        stranger.list_repo_refs("demo/secret")
+    assert get_session().get(f"{hub.url}/demo/secret/resolve/main/a.txt").status_code == 404
+    assert [model.id for model in stranger.list_models()] == []
+    assert [model.id for model in api.list_models()] == ["demo/secret"]
+    assert "secret" not in get_session().get(f"{hub.url}/").text
