@@ -14,11 +14,16 @@ from mixhub._version import __version__
 if TYPE_CHECKING:
     from mixhub.evaluate.tables import results
     from mixhub.family import Family
-    from mixhub.hub.load import load
+    from mixhub.hub.load import load, load_all
 
-__all__ = ["Family", "__version__", "load", "results"]
+__all__ = ["Family", "__version__", "load", "load_all", "results"]
 
-_HOMES = {"Family": "mixhub.family", "load": "mixhub.hub.load", "results": "mixhub.evaluate.tables"}
+_HOMES = {
+    "Family": "mixhub.family",
+    "load": "mixhub.hub.load",
+    "load_all": "mixhub.hub.load",
+    "results": "mixhub.evaluate.tables",
+}
 
 
 def __getattr__(name: str) -> Any:

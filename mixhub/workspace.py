@@ -268,6 +268,16 @@ class Workspace:
         return self.path("receipts", "check.json")
 
     @property
+    def verify_receipts(self) -> Path:
+        """Which branches of which hub were verified."""
+        return self.path("receipts", "verify.json")
+
+    @property
+    def withdrawn(self) -> Path:
+        """Which revisions were withdrawn, and why."""
+        return self.path("receipts", "withdrawn.json")
+
+    @property
     def card_receipts(self) -> Path:
         """Which cards were rendered, by hash, so that a card that was edited by hand is known."""
         return self.path("receipts", "cards.json")

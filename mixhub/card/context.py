@@ -226,7 +226,7 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
         datasets_listed=listed(repos),
         links=tuple(link(text, address) for text, address in _links(family).items()),
         limits=tuple(_limits(family)),
-        errata=tuple(card.errata),
+        errata=(*card.errata, *(one.sentence() for one in known.withdrawals)),
         license=_license(family),
         citation=block(card.citation, "bibtex") if card.citation else None,
         base_model=link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,

@@ -10,6 +10,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
+from mixhub.card.withdrawal import Withdrawal, withdrawals
 from mixhub.errors import CorpusError, ResultsError, RunError, nearest
 from mixhub.evaluate.outputs import read_outputs
 from mixhub.evaluate.records import Record
@@ -66,6 +67,8 @@ class RunFacts:
     """None where the metrics do not tell."""
     metrics: tuple[Mapping[str, Any], ...] = ()
     """Lines of `metrics.jsonl` (see `read_metrics`), up to the export's step."""
+    withdrawal: Withdrawal | None = None
+    """Why these weights were withdrawn; None where they were not."""
     earlier_of: Run | None = None
     """The run of which this is an earlier step; its branch is then not the run's."""
 
@@ -81,6 +84,8 @@ class Known:
     trained on are not there."""
     siblings: tuple[Sibling, ...] = ()
     """Families to show beside it."""
+    withdrawals: tuple[Withdrawal, ...] = ()
+    """Revisions that were withdrawn, in their order."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
         weights_dtype=_weights_dtype(export) if export else None,
         pace=_pace(metrics, family),
         metrics=metrics,
+        withdrawal=_withdrawal(workspace, family, run.revision, lineage),
     )
 
 
@@ -154,6 +160,7 @@ def gather_step(workspace: Workspace, family: Family, run: Run, step: int) -> Ru
         weights_dtype=_weights_dtype(export),
         pace=_pace(metrics, family),
         metrics=metrics,
+        withdrawal=_withdrawal(workspace, family, branch, lineage),
         earlier_of=run,
     )
 
@@ -164,7 +171,7 @@ def gather_known(
     runs: Sequence[RunFacts],
     progress: Progress = SILENT,
     *,
-    with_siblings: bool = True,
+    of_family: bool = True,
 ) -> Known:
     """What is known of a family beside its runs.
 
@@ -173,14 +180,14 @@ def gather_known(
         family: the family.
         runs: what `gather` found of it.
         progress: is told of each file of samples that is read.
-        with_siblings: read the families beside it too, which only the card of a family shows.
+        of_family: what only the card of a family shows, too: the families beside it, and what was withdrawn.
 
     Raises:
         UnknownNameError: there is no family of a sibling's name.
         MixhubError: as `gather` does, of the siblings too; or samples are malformed.
     """
     siblings = []
-    for name in family.card.siblings if with_siblings else ():
+    for name in family.card.siblings if of_family else ():
         sibling = workspace.family(name)
         found = gather(workspace, sibling)
         siblings.append(Sibling(sibling, tuple(found), _samples(workspace, sibling, found, progress)))
@@ -188,7 +195,17 @@ def gather_known(
         samples=_samples(workspace, family, runs, progress),
         domain_tokens=_domain_tokens(workspace, family, runs),
         siblings=tuple(siblings),
+        withdrawals=tuple(withdrawals(workspace, family)) if of_family else (),
     )
+
+
+def _withdrawal(workspace: Workspace, family: Family, revision: str, lineage: Lineage | None) -> Withdrawal | None:
+    found = [
+        one
+        for one in withdrawals(workspace, family)
+        if lineage is not None and (one.revision, one.weights_sha256) == (revision, lineage.weights_sha256)
+    ]
+    return found[-1] if found else None
 
 
 def _own_lineage(family: Family, run: Run, folder: RunFolder, export: Path) -> Lineage:

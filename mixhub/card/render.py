@@ -14,6 +14,7 @@ from mixhub.card import metadata, text
 from mixhub.card.context import CardContext, RevisionContext, family_context, revision_context
 from mixhub.card.facts import NOTHING, Known, RunFacts, Sibling
 from mixhub.card.templating import fill, sandbox
+from mixhub.card.withdrawal import mark_withdrawn
 from mixhub.card.words import Words
 from mixhub.family import Family
 
@@ -52,7 +53,8 @@ def render_family(
 
 def render_revision(family: Family, facts: RunFacts, *, known: Known = NOTHING, own: Own = NOTHING_OWN) -> str:
     """The card of one revision, for its branch."""
-    return render_revision_context(revision_context(family, facts, known=known), own)
+    card = render_revision_context(revision_context(family, facts, known=known), own)
+    return card if facts.withdrawal is None else mark_withdrawn(card, facts.withdrawal)
 
 
 def render_family_context(context: CardContext, own: Own = NOTHING_OWN) -> str:

@@ -87,7 +87,7 @@ def family_card(workspace: Workspace, family: Family, *, commits: Mapping[str, s
 
 def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:
     """The card of one revision; raises as `render_cards` does, but compares no runs."""
-    known = gather_known(workspace, family, [facts], with_siblings=False)
+    known = gather_known(workspace, family, [facts], of_family=False)
     return render_revision(family, facts, known=known, own=own_words(workspace, family, "revision"))
 
 

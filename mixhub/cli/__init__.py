@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from typing import Any
 
 
 def main() -> None:
@@ -16,6 +18,7 @@ def main() -> None:
     from mixhub.cli.console import show_error
     from mixhub.errors import MixhubError
 
+    warnings.formatwarning = _warning
     try:
         app()
     except MixhubError as error:
@@ -28,3 +31,8 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
+    """What a library warns of, as one line; where in the code is of no use to who types a command."""
+    return f"warning: {' '.join(str(message).split())}\n"

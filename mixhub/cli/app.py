@@ -16,11 +16,14 @@ from mixhub.cli import (
     demo,
     evaluate,
     families,
+    generate,
     hub,
     plot,
     push,
     results,
     train,
+    verify,
+    withdraw,
     workspace,
 )
 
@@ -62,4 +65,7 @@ app.add_typer(card.app, name="card")
 app.add_typer(plot.app, name="plot")
 app.command()(check.check)
 app.command()(push.push)
+app.command()(verify.verify)
+app.command()(withdraw.withdraw)
+app.command()(generate.generate)
 app.add_typer(hub.app, name="hub")

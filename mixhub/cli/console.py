@@ -75,9 +75,9 @@ def show_figures(
     show_table([corner, *columns], table, title=title)
 
 
-def counted(number: int, what: str) -> str:
+def counted(number: int, what: str, plural: str | None = None) -> str:
     """`1 file`, `2 files`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {plural or what + 's'}"
 
 
 def bytes_shown(count: float) -> str:

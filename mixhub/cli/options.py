@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,16 +101,22 @@ def chosen_runs(
     return there
 
 
+def open_hub(option: str | None, workspace: Workspace) -> AbstractContextManager[Endpoint]:
+    """The endpoint that `--hub` means, for a block; says which it is."""
+    return open_any_hub(option, workspace)
+
+
 @contextmanager
-def open_hub(option: str | None, workspace: Workspace) -> Iterator[Endpoint]:
-    """The endpoint that `--hub` means, for the block; says which it is."""
+def open_any_hub(option: str | None, workspace: Workspace | None, *, quiet: bool = False) -> Iterator[Endpoint]:
+    """The endpoint that `--hub` means, for the block, with a workspace or without; says which it is, unless `quiet`."""
     from mixhub.cli.console import say
     from mixhub.endpoint import choose_hub
     from mixhub.hub.opening import opened
 
-    choice = choose_hub(option, os.environ, workspace.config.hub)
+    choice = choose_hub(option, os.environ, workspace.config.hub if workspace else None)
     with opened(choice, workspace) as endpoint:
-        say(f"hub: {endpoint} (from {choice.source})")
+        if not quiet:
+            say(f"hub: {endpoint} (from {choice.source})")
         yield endpoint
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +46,10 @@ def push(
     tag: Annotated[
         str | None, typer.Option(help="Tag what is pushed: <branch>-NAME, and NAME on main.", metavar="NAME")
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Promote from another hub, as it lies there: an address, or local.", metavar="HUB"),
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     hub: HubOption = None,
@@ -68,6 +72,22 @@ def push(
     place = open_workspace(workspace)
     chosen = place.family(family)
     _require_tag(tag)
+    if source is not None:
+        _promote(
+            place,
+            chosen,
+            source,
+            hub,
+            seed=seed,
+            index=index,
+            everything=everything,
+            checkpoints=checkpoints,
+            tag=tag,
+            private=private,
+            dry_run=dry_run,
+            refused={"--step": step is not None, "--with-optimizer": with_optimizer, "--samples": samples},
+        )
+        return
     if step is not None:
         _export_step(place, chosen, seed, index, step)
     runs = chosen_runs(place, chosen, seed, index, everything=everything, step=step)  # before a hub is opened
@@ -97,6 +117,61 @@ def push(
         show_pushed(push_card(place, chosen, endpoint, tag=tag, private=private), endpoint)
         if tag:
             say(f"tagged: {', '.join([*(plan.tag for plan in plans if plan.tag), tag])}")
+
+
+def _promote(
+    place: Workspace,
+    family: Family,
+    source: str,
+    hub: str | None,
+    *,
+    seed: int | None,
+    index: int | None,
+    everything: bool,
+    checkpoints: bool,
+    tag: str | None,
+    private: bool,
+    dry_run: bool,
+    refused: Mapping[str, bool],
+) -> None:
+    """Branches from one hub to the other; what they hold was decided when they were pushed to the first."""
+    import os
+
+    from mixhub.cli.console import progress, say
+    from mixhub.endpoint import choose_hub
+    from mixhub.errors import UsageError
+    from mixhub.hub.check import require_sound
+    from mixhub.hub.finding import errors
+    from mixhub.hub.opening import opened
+    from mixhub.hub.promote import fetched, plan_main, plan_promotion, promoted_branches
+    from mixhub.hub.push import execute
+
+    for option, given in refused.items():
+        if given:
+            raise UsageError(f"{option} does not go with --from: branches are promoted as they are")
+    if everything and (seed is not None or index is not None):
+        raise UsageError("give either --all, or one run")
+    runs = family.runs() if everything else [family.run(seed=seed, index=index)]
+    choice = choose_hub(source, os.environ, None, asked_by="--from")
+    with opened(choice, place) as origin, open_hub(hub, place) as endpoint:
+        if (origin.store_id or origin.url) == (endpoint.store_id or endpoint.url):
+            raise UsageError(f"--from {source}: is the hub that is pushed to", hint="name the other: --hub HUB")
+        say(f"from: {origin}")
+        names = promoted_branches(family, origin, [run.revision for run in runs], checkpoints=checkpoints)
+        plans = plan_promotion(family, origin, endpoint, names, tag=tag, private=private, progress=progress())
+        for plan in plans:
+            show_plan(plan)
+        wrong = [finding for plan in plans for finding in errors(plan.findings)]
+        require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
+        if dry_run:
+            return
+        commits = {}
+        for plan in plans:
+            pushed = execute(fetched(plan, origin), place, endpoint, progress())
+            commits[plan.branch] = pushed.commit
+            show_pushed(pushed, endpoint)
+        main = plan_main(family, origin, endpoint, commits, tag=tag, private=private)
+        show_pushed(execute(main, place, endpoint, progress()), endpoint)
 
 
 def show_plan(plan: Plan) -> None:

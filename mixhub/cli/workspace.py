@@ -110,14 +110,21 @@ def _prefixes(domains: Iterable[str], recipe: Family) -> tuple[str, str]:
 
 
 def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     family: FamilyOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Show how far each run is: trained, evaluated, pushed."""
+    """Show how far each run is: trained, checked, evaluated, card, pushed, verified. Nothing is asked of a hub.
+
+    What is pushed and verified is what this workspace's receipts know: others may have pushed since.
+    """
     from mixhub.cli.console import say
 
     place = open_workspace(workspace)
     chosen = place.family(family)
+    if as_json:
+        show_status_json(place, chosen)
+        return
     say(f"{chosen.name} ({chosen.repo_id}) in {place.root}")
     show_status(place, chosen)
 
@@ -130,16 +137,38 @@ def show_status(workspace: Workspace, family: Family) -> None:
     rows = []
     states = family_status(workspace, family)
     for state in states:
+        known = state.weights_sha256 is not None
         rows.append(
             (
                 state.revision,
                 f"{state.step} of {state.steps}" if state.step is not None else "-",
-                state.weights_sha256[:12] if state.weights_sha256 else "-",
-                f"{state.cells} of {state.cells_expected}" if state.weights_sha256 else "-",
+                str(state.weights_sha256)[:12] if known else "-",
+                ("yes" if state.checked else "no") if known else "-",
+                f"{state.cells} of {state.cells_expected}" if known else "-",
+                state.card or "-",
                 ", ".join(f"{hub} {commit[:12]}" for hub, commit in state.pushed.items()) or "-",
+                ", ".join(state.verified.values()) or "-",
             )
         )
-    show_table(["revision", "trained (steps)", "export (weights)", "evaluated (cells)", "pushed (commit)"], rows)
+    columns = ["revision", "trained (steps)", "export (weights)", "checked", "evaluated (cells)", "card"]
+    show_table([*columns, "pushed (commit)", "verified"], rows)
     for state in states:
+        if state.withdrawn:
+            say(f"{state.revision}: withdrawn: {state.withdrawn}")
         if state.problem:
             say(f"{state.revision}: {state.problem}")
+
+
+def show_status_json(workspace: Workspace, family: Family) -> None:
+    """Prints the same as one JSON object."""
+    import json
+    from dataclasses import asdict
+
+    from mixhub.cli.console import say
+    from mixhub.hub.status import family_status
+
+    runs = [
+        {**asdict(state), "pushed": dict(state.pushed), "verified": dict(state.verified)}
+        for state in family_status(workspace, family)
+    ]
+    say(json.dumps({"family": family.name, "repo_id": family.repo_id, "runs": runs}, indent=2))

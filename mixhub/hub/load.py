@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub import catalog
+from mixhub.card.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint, choose_hub
 from mixhub.errors import ExportError, HubUnreachableError, UsageError
 from mixhub.export import WEIGHTS_INDEX_FILE, weight_files
 from mixhub.family import Family, Revisions, repo_id_problem
-from mixhub.hub.client import client, revision_not_found, translated
+from mixhub.files import write_text
+from mixhub.hub.client import client, remote_tree, revision_not_found, translated
 from mixhub.hub.opening import opened
+from mixhub.hub.plan import local_file, same_content
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, file_sha256, read_lineage, weights_sha256
 from mixhub.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ def load(
     hub: str | None = None,
     workspace: str | os.PathLike[str] | None = None,
     token: str | None = None,
+    verify: bool = False,
     **model_options: Any,
 ) -> Loaded:
     """Loads model and tokenizer of one revision of a family.
@@ -78,6 +82,7 @@ def load(
         hub: address of a hub, or `local` for the embedded one of `workspace`.
         workspace: folder of a workspace: its families, its namespace and its hub are used.
         token: sent to this hub only; absent: for huggingface.co the one that huggingface_hub has, else none.
+        verify: hash what was downloaded, and compare it with what the hub and the revision's lineage say.
         **model_options: go to `AutoModelForCausalLM.from_pretrained`, as `dtype` and `device_map`.
 
     Returns:
@@ -88,18 +93,81 @@ def load(
         UsageError: seed, index, revision and commit do not go together.
         RepoNotFoundError, RevisionNotFoundError: the hub has none; the second names those that it has.
         HubUnreachableError: nothing answers, and the cache does not have it.
+        ExportError: the files do not belong together; with `verify`, or are not those that were published.
+
+    Warns:
+        UserWarning: the cache was used, since the hub cannot be reached; the revision was withdrawn; or its configs
+            name other bos and eos tokens than its tokenizer, which are corrected on the model.
     """
     place = Workspace.open(Path(workspace)) if workspace is not None else None
     repo_id, wanted = _target(family, place, seed=seed, index=index, step=step, revision=revision, commit=commit)
     environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
     choice = choose_hub(hub, environ, place.config.hub if place else None, asked_by="hub=")
-    with ExitStack() as stack:
-        endpoint = stack.enter_context(opened(choice, place))
+    with opened(choice, place) as endpoint:
         if token is not None:
             endpoint = replace(endpoint, token=token)
-        pinned, path = download(endpoint, repo_id, wanted)
-        model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
-    return Loaded(model, tokenizer, repo_id, wanted, pinned, endpoint.url, path)
+        return _load(endpoint, repo_id, wanted, verify, model_options)
+
+
+def load_all(
+    family: str,
+    *,
+    step: int | None = None,
+    hub: str | None = None,
+    workspace: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    verify: bool = False,
+    **model_options: Any,
+) -> Iterator[Loaded]:
+    """Loads the revisions of a family one after the other, in the order of its seeds or indices.
+
+    What they share, as the tokenizer, is downloaded once. Each model is loaded when it is its turn, and is freed when
+    nothing holds it any more, so that a family of any size fits:
+
+        for model, tokenizer in mixhub.load_all("human-1b"):
+            ...
+
+    Args:
+        family: name or repo_id of a family.
+        step: an earlier step of each run.
+        hub, workspace, token, verify, **model_options: as `load` takes them.
+
+    Yields:
+        Loaded; its `revision` says which it is.
+
+    Raises:
+        UsageError: nobody knows which revisions a repo of that name has.
+        MixhubError: as `load`.
+    """
+    place = Workspace.open(Path(workspace)) if workspace is not None else None
+    spec, _ = family_of(family, place)
+    if spec is None:
+        raise UsageError(
+            f"{family!r}: is no family that mixhub or the workspace knows, so which revisions it has is not known",
+            hint="load each by its name: mixhub.load(..., revision=...); mixhub verify lists them",
+        )
+    for run in spec.runs():
+        yield load(
+            family,
+            seed=run.number if run.kind == "seed" else None,
+            index=run.number if run.kind == "index" else None,
+            step=step,
+            hub=hub,
+            workspace=workspace,
+            token=token,
+            verify=verify,
+            **model_options,
+        )
+
+
+def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_options: Mapping[str, Any]) -> Loaded:
+    commit, path = download(endpoint, repo_id, wanted)
+    if verify:
+        require_as_published(endpoint, repo_id, commit, path)
+    _warn_if_withdrawn(path, f"{repo_id}@{wanted}")
+    model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
+    _correct_tokens(model, tokenizer, f"{repo_id}@{wanted}")
+    return Loaded(model, tokenizer, repo_id, wanted, commit, endpoint.url, path)
 
 
 def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path]:
@@ -123,8 +191,10 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
                 found = None
         if found is None:
             raise revision_not_found(endpoint, repo_id, revision)
-        # By the name of the revision, so that the cache knows later which commit it meant.
-        return _snapshot(endpoint, repo_id, revision, paths, local_files_only=False)
+        commit, path = _snapshot(endpoint, repo_id, found, paths, local_files_only=False)
+        if revision != commit:  # where the cache keeps what a name meant, for when the hub cannot be asked
+            write_text(path.parent.parent / "refs" / revision, commit)
+        return commit, path
     except HubUnreachableError as error:
         try:
             commit, path = _snapshot(endpoint, repo_id, revision, [], local_files_only=True)
@@ -177,6 +247,68 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
     return model, tokenizer
 
 
+def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Path) -> None:
+    """Hashes a snapshot, and compares it with what the hub and its lineage say.
+
+    Raises:
+        ExportError: a file is another than was published; or neither the hub nor a lineage tells what was.
+    """
+    hint = f"delete {path.parent.parent} and load again; if it stays, tell who published it"
+    lineage = read_lineage(path) if (path / LINEAGE_FILE).is_file() else None
+    try:
+        tree = remote_tree(endpoint, repo_id, commit)
+    except HubUnreachableError:
+        tree = {}
+    if not tree and lineage is None:
+        raise ExportError(
+            f"{repo_id}@{commit}: cannot be verified: the hub cannot be reached, and it has no {LINEAGE_FILE}",
+            hint="load it with verify=False, or where the hub can be reached",
+        )
+    for name, file in tree.items():
+        if (path / name).is_file() and not same_content(local_file(path / name), file):
+            raise ExportError(f"{path / name}: is not the file that {endpoint} has at {commit}", hint=hint)
+    if lineage is None:
+        return
+    for what, told, actual in (
+        ("weights", lineage.weights_sha256, weights_sha256(path)),
+        ("tokenizer", lineage.tokenizer_sha256, file_sha256(path / "tokenizer.json")),
+    ):
+        if told not in (UNKNOWN, actual):
+            raise ExportError(
+                f"{repo_id}@{commit}: its {what} are {actual}, but {LINEAGE_FILE} says {told}",
+                hint="this revision was published wrongly; tell who did, or load another",
+                path=path,
+            )
+
+
+def _warn_if_withdrawn(path: Path, what: str) -> None:
+    card = path / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    if (why := withdrawal_of(text)) is not None:
+        warnings.warn(f"{what} was withdrawn by those who published it: {why}", stacklevel=4)
+
+
+def _correct_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:
+    """Sets bos and eos of a model to those of its tokenizer, with a warning, where its configs name others."""
+    configs = [model.config, *([model.generation_config] if model.generation_config is not None else [])]
+    for name in ("bos_token_id", "eos_token_id"):
+        right = getattr(tokenizer, name)
+        given = [getattr(config, name, None) for config in configs]
+        if right is None or all(one is None or right in _listed(one) for one in given):
+            continue
+        wrong = next(one for one in given if one is not None and right not in _listed(one))
+        warnings.warn(
+            f"{what}: its config says {name} = {wrong}, but its tokenizer's is {right}; corrected on the loaded model",
+            stacklevel=4,
+        )
+        for config in configs:
+            setattr(config, name, right)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def _snapshot(
     endpoint: Endpoint, repo_id: str, revision: str, paths: Iterable[str], *, local_files_only: bool
 ) -> tuple[str, Path]:
@@ -220,7 +352,7 @@ def _target(
     commit: str | None,
 ) -> tuple[str, str]:
     """repo_id and revision that the arguments of `load` mean."""
-    spec, repo_id = _spec(family, workspace)
+    spec, repo_id = family_of(family, workspace)
     numbered = seed is not None or index is not None
     if commit is not None:
         commit = commit.lower()
@@ -246,8 +378,13 @@ def _target(
     return repo_id, name if step is None else Revisions(seeds=(0,)).step_pattern.format(revision=name, step=step)
 
 
-def _spec(family: str, workspace: Workspace | None) -> tuple[Family | None, str]:
-    """The family of a name or repo_id, and the repo; no family for a repo that none of ours names."""
+def family_of(family: str, workspace: Workspace | None) -> tuple[Family | None, str]:
+    """The family of a name or repo_id, and the repo; no family for a repo that none of ours names.
+
+    Raises:
+        UnknownNameError: no family of that name; names the nearest.
+        UsageError: it is neither a name nor a repo_id.
+    """
     if "/" not in family:
         spec = workspace.family(family) if workspace else catalog.get(family)
         return spec, spec.repo_id

@@ -110,6 +110,33 @@ def plan_card(
     return _tagged(plan, endpoint, tag)
 
 
+def plan_files(
+    repo_id: str,
+    branch: str,
+    files: Mapping[str, LocalFile],
+    endpoint: Endpoint,
+    *,
+    weights: str | None,
+    message: str,
+    tag: str | None = None,
+    private: bool = False,
+) -> Plan:
+    """The plan that makes a branch hold the given files and no other (`main` keeps what is not ours).
+
+    Args:
+        repo_id: the repo.
+        branch: the branch.
+        files: what it shall hold, by path.
+        endpoint: the hub.
+        weights: names the weights among them; None where there are none.
+        message: of the commit.
+        tag: a tag for the commit.
+        private: make the repo private, where it is new.
+    """
+    plan = _plan(repo_id, branch, files, endpoint, _Parent.read(repo_id, branch, endpoint), weights=weights)
+    return _tagged(replace(plan, message=message, private=private), endpoint, tag)
+
+
 def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Progress = SILENT) -> Pushed:
     """Makes the branch what the plan says, in one commit, and sees that it is so; sends nothing when it is already.
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from mixhub.card.facts import gather_run
+from mixhub.card.withdrawal import withdrawals
+from mixhub.card.write import revision_card
 from mixhub.errors import MixhubError
 from mixhub.evaluate.results import cells_in
 from mixhub.evaluate.scores import counted
 from mixhub.export import require_complete
 from mixhub.family import Family, Run
+from mixhub.hub.check_receipts import known_check
 from mixhub.hub.receipts import all_commits
+from mixhub.hub.verify_receipts import verified_at
 from mixhub.lineage import read_lineage
 from mixhub.recipe import recipe_changes
 from mixhub.workspace import Workspace
@@ -31,8 +37,16 @@ class RunStatus:
     """Cells evaluated with these weights."""
     cells_expected: int
     """Cells of the suite."""
+    checked: bool
+    """Whether its export passed `mixhub check` as it lies there."""
+    card: Literal["fresh", "stale", "missing"] | None
+    """Whether its card is what a render would write now; None when there is no export to render one of."""
     pushed: Mapping[str, str]
     """Commit of its branch by hub, where these weights were pushed."""
+    verified: Mapping[str, str]
+    """When that commit was verified, by hub; hubs where it was not are left out."""
+    withdrawn: str | None = None
+    """Why these weights were withdrawn."""
     problem: str | None = None
     """What is wrong with it, a line; figures that could not be read for it are those of nothing done."""
 
@@ -46,17 +60,22 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     folder = workspace.run_folder(run)
     steps = family.training.steps
     reached = max([*folder.checkpoint_steps(), *folder.export_steps()], default=None)
-    weights, cells, problem = None, [], None
+    weights, cells, problem, checked, card = None, [], None, False, None
     try:
         if steps in folder.export_steps():
             export = folder.export(steps)
             weights = read_lineage(export).weights_sha256
             require_complete(export)
+            checked = known_check(workspace, export, weights) is not None
             problem = next(iter(recipe_changes(family, run, export / folder.train_config.name).values()), None)
         cells = cells_in(workspace.results(run))
+        if weights is not None and problem is None:
+            card = _card(workspace, family, run)
     except MixhubError as error:
         problem = error.message.splitlines()[0]
     present, expected = counted(family, run, cells, weights)
+    pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
+    withdrawn = [one for one in withdrawals(workspace, family) if one.revision == run.revision]
     return RunStatus(
         revision=run.revision,
         step=reached,
@@ -64,6 +83,23 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
         weights_sha256=weights,
         cells=present,
         cells_expected=expected,
-        pushed=all_commits(workspace, family.repo_id, run.revision, weights) if weights else {},
+        checked=checked,
+        card=card,
+        pushed=pushed,
+        verified={hub: when for hub, commit in pushed.items() if (when := _verified(workspace, family, run, commit))},
+        withdrawn=next((one.why for one in withdrawn if one.weights_sha256 == weights), None),
         problem=problem,
     )
+
+
+def _card(workspace: Workspace, family: Family, run: Run) -> Literal["fresh", "stale", "missing"]:
+    path = workspace.revision_card(run)
+    if not path.is_file():
+        return "missing"
+    text = revision_card(workspace, family, gather_run(workspace, family, run))
+    return "fresh" if path.read_bytes().replace(b"\r\n", b"\n") == text.encode() else "stale"
+
+
+def _verified(workspace: Workspace, family: Family, run: Run, commit: str) -> str | None:
+    """When a commit of a branch was verified last, on any hub: a commit is the same wherever it lies."""
+    return verified_at(workspace, family.repo_id, run.revision, commit)

@@ -1,0 +1,478 @@
+"""Whether a repo on a hub is what its family says: every branch there, whole, of its own seed, and told truly.
+
+It works on repos that mixhub did not make: what they do not tell is not asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mixhub.card.check import check_card
+from mixhub.card.context import family_context, revision_context
+from mixhub.card.facts import RunFacts
+from mixhub.card.metadata import family_metadata, revision_metadata
+from mixhub.card.reading import read_card
+from mixhub.endpoint import Endpoint
+from mixhub.errors import HubError, MixhubError
+from mixhub.evaluate.results import read_cells
+from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
+from mixhub.family import Family, Run
+from mixhub.hub.branches import Branch, fetch, read_branches, tensors_of
+from mixhub.hub.check import (
+    architecture_findings,
+    identity_findings,
+    initial_findings,
+    loading_findings,
+    seeds_findings,
+)
+from mixhub.hub.client import branch_heads
+from mixhub.hub.export_check import index_findings, listed, shape_findings, tensor_bytes, token_findings
+from mixhub.hub.finding import Finding, Kind, Level
+from mixhub.hub.receipts import MAIN
+from mixhub.hub.release import CARD, RESULTS
+from mixhub.hub.weights import Tensor, scan
+from mixhub.lineage import UNKNOWN, Lineage, file_sha256
+from mixhub.progress import SILENT, Progress
+from mixhub.recipe import recipe_changes
+from mixhub.spec import data_sha256, read_yaml
+
+_VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
+"""Keys of configs that say who saved them, and in what; two seeds may differ in them."""
+_ALIKE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A branch, and what was found of it."""
+
+    name: str
+    commit: str | None
+    """None of a branch that is not there."""
+    is_expected: bool
+    weights: str | None
+    """Names its weights; None where it holds none."""
+    files: int
+    size: int
+    """Bytes."""
+    tells_lineage: bool
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a look at a whole repo came to."""
+
+    repo_id: str
+    branches: tuple[Verified, ...]
+    findings: tuple[Finding, ...]
+
+
+def verify(
+    endpoint: Endpoint,
+    repo_id: str,
+    family: Family | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    deep: bool = False,
+    progress: Progress = SILENT,
+) -> Verification:
+    """Reads all branches of a repo that hold models, and `main`, and says what is wrong.
+
+    Args:
+        endpoint: the hub.
+        repo_id: the repo.
+        family: what it should hold; None: whatever it holds, checked against itself alone.
+        only: these branches alone; they are still compared with each other.
+        deep: download the weights too: hash them, look at every number, load and generate.
+        progress: is told of each branch that is read.
+
+    Raises:
+        RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
+    """
+    heads = branch_heads(endpoint, repo_id)
+    runs = {run.revision: run for run in family.runs()} if family else {}
+    expected = [name for name in runs if only is None or name in only]
+    if only is not None:
+        heads = {name: commit for name, commit in heads.items() if name in only}
+    with progress.start("branches", len(heads), "branch") as bar:
+        branches = {branch.name: branch for branch in read_branches(endpoint, repo_id, heads, bar)}
+    look = _Look(endpoint, repo_id, family, runs, branches)
+    look.presence(expected)
+    for branch in look.models:
+        look.branch(branch)
+    look.repeated()
+    look.alike()
+    look.initial_weights()
+    look.cards()
+    if deep:
+        look.deep(progress)
+    missing = [Verified(name, None, True, None, 0, 0, False) for name in expected if name not in branches]
+    shown = [look.verified(branch, branch.name in expected) for branch in branches.values()]
+    return Verification(repo_id, (*shown, *missing), tuple(look.found))
+
+
+def step_of(family: Family, name: str) -> tuple[Run, int] | None:
+    """The run and the step that a branch's name means, by the family's pattern; None where it means none."""
+    pattern = re.escape(family.revisions.step_pattern)
+    pattern = pattern.replace(r"\{step\}", r"(?P<step>\d+)").replace(r"\{revision\}", "(?P<revision>.+)")
+    match = re.fullmatch(pattern, name)
+    run = next((run for run in family.runs() if match and run.revision == match["revision"]), None)
+    return (run, int(match["step"])) if match and run else None
+
+
+class _Look:
+    """Gathers findings of one repo."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        repo_id: str,
+        family: Family | None,
+        runs: Mapping[str, Run],
+        branches: Mapping[str, Branch],
+    ) -> None:
+        self.endpoint, self.repo_id, self.family, self.runs, self.all = endpoint, repo_id, family, runs, branches
+        self.found: list[Finding] = []
+        self.lineages: dict[str, Lineage] = {}
+        self.facts: dict[str, RunFacts] = {}
+        self.models = [branch for branch in branches.values() if branch.is_model and not self._is_state(branch)]
+
+    def add(self, kind: Kind, where: str, message: str, hint: str = "", level: Level = "error") -> None:
+        self.found.append(Finding(kind, where, message, hint, level))
+
+    def verified(self, branch: Branch, is_expected: bool) -> Verified:
+        return Verified(
+            branch.name,
+            branch.commit,
+            is_expected,
+            branch.weights_sha256 or branch.weights,
+            len(branch.tree),
+            branch.size,
+            branch.name in self.lineages,
+        )
+
+    def presence(self, expected: Sequence[str]) -> None:
+        for name in expected:
+            if name not in self.all:
+                self.add("branch", name, f"{self.repo_id} has no such branch", "push it: mixhub push --all")
+            elif not self.all[name].is_model:
+                self.add("files", name, "holds no model", "push it again: mixhub push --all")
+        if self.family is None:
+            return
+        for branch in self.models:
+            if branch.name != MAIN and branch.name not in self.runs and self._step(branch.name) is None:
+                message = f"is no revision of {self.family.name}"
+                self.add("branch", branch.name, message, "rename it, or add it to the family", "warning")
+
+    def branch(self, branch: Branch) -> None:
+        """What is wrong with one branch by itself, and beside its run."""
+        self._files(branch)
+        try:
+            lineage = branch.lineage()
+        except MixhubError as error:
+            self.add("lineage", branch.name, error.message.replace(f"{branch.folder}/", ""))
+            lineage = None
+        if lineage is not None:
+            self.lineages[branch.name] = lineage
+            self._lineage(branch, lineage)
+        self._weights(branch)
+        if all(name in branch.tree for name in ("tokenizer.json", "tokenizer_config.json", "config.json")):
+            for finding in token_findings(branch.name, branch.folder) if self._has_tokens(branch) else ():
+                self.found.append(finding if self._is_ours(branch) else replace(finding, level="warning"))
+
+    def repeated(self) -> None:
+        """Weights that two branches share: what `main` holds may be one of the others."""
+        by_weights: dict[str, list[str]] = defaultdict(list)
+        for branch in self.models:
+            if branch.weights:
+                by_weights[branch.weights].append(branch.name)
+        for names in by_weights.values():
+            others = [name for name in names if name != MAIN]
+            for name in others[1:]:
+                hint = "find out which of the two is right, and push the other again from its export"
+                self.add("repeated", name, f"has the same weights as {others[0]}", hint)
+
+    def alike(self) -> None:
+        """Files that should be the same on all revisions, and on which of them they are not."""
+        group = [branch for branch in self.models if branch.name != MAIN]
+        for path in _ALIKE:
+            contents = {branch.name: _comparable(branch, path) for branch in group if path in branch.tree}
+            if len(set(contents.values())) < 2:
+                continue
+            usual, count = Counter(contents.values()).most_common(1)[0]
+            odd = [name for name, content in contents.items() if content != usual]
+            if count == 1 and len(contents) == 2:
+                odd = odd[-1:]
+            said = _difference(usual, contents[odd[0]]) if path.endswith("config.json") else ""
+            like = next(name for name, content in contents.items() if content == usual)
+            for name in odd[:_SHOWN]:
+                message = f"{path} is not that of {like}{said if name == odd[0] else ''}"
+                self.add("alike", name, message, "seeds of a family differ in their weights alone")
+            if len(odd) > _SHOWN:
+                self.add("alike", odd[_SHOWN], f"{path}: nor is that of {listed(odd[_SHOWN:])}")
+
+    def initial_weights(self) -> None:
+        """Step-0 weights beside their seeds; a pair is told once."""
+        names = [name for name in self.lineages if self.family is None or name in self.runs]
+        for number, name in enumerate(names):
+            before = {other: self.lineages[other] for other in names[:number]}
+            self.found += initial_findings(name, self.lineages[name], before)
+
+    def cards(self) -> None:
+        """Cards that are refused, or whose figures are not those of the results beside them."""
+        for branch in (*self.models, *(b for b in self.all.values() if b.name == MAIN and b not in self.models)):
+            text = branch.text(CARD)
+            if text is None:
+                if self._is_ours(branch) or (self.family is not None and branch.name == MAIN):
+                    self.add("card", branch.name, "has no card", "push it again")
+                continue
+            if self._is_ours(branch) or self._has_ours():
+                for finding in check_card(text, folder=None, source=CARD):
+                    self.add("card", branch.name, str(finding), finding.hint)
+                self._card_figures(branch, text)
+            if "withdrawn" in _metadata(text).get("tags", ()):
+                self.add("card", branch.name, "was withdrawn: its card says why", "", "warning")
+        self._commits_on_main()
+
+    def deep(self, progress: Progress) -> None:
+        """Downloads the weights; reads every byte, and loads what is whole."""
+        wrong = {finding.where for finding in self.found if finding.level == "error"}
+        with progress.start("weights", len(self.models), "branch") as bar:
+            for branch in self.models:
+                folder = fetch(self.endpoint, self.repo_id, branch.commit, list(branch.tree))
+                found = list(self._read_weights(branch, folder))
+                if not found and branch.name not in wrong:
+                    found = list(loading_findings(branch.name, folder))
+                self.found += found
+                bar.advance(note=branch.name)
+
+    def _read_weights(self, branch: Branch, folder: Path) -> Iterator[Finding]:
+        hint = "push it again from its export"
+        for path in branch.safetensors:
+            try:
+                scanned = scan(folder / path)
+            except MixhubError as error:
+                yield Finding("weights", branch.name, error.message.replace(f"{folder}/", ""), hint)
+                continue
+            told = branch.tree[path].sha256
+            if told is not None and scanned.sha256 != told:
+                message = f"{path} came down as {scanned.sha256}, and the hub says {told}"
+                yield Finding("weights", branch.name, message, "download it again; if it stays, push it again")
+            if scanned.not_finite:
+                shown = [f"{name} ({count:,})" for name, count in scanned.not_finite.items()]
+                message = f"NaN or infinite numbers in {len(shown)} tensors: {listed(shown)}"
+                yield Finding("weights", branch.name, message, "withdraw it: mixhub withdraw")
+
+    def _files(self, branch: Branch) -> None:
+        ours = self._is_ours(branch)
+        again = "push it again from its export" if ours else "tell who published it"
+        if ours:
+            if missing := [name for name in (*EXPORT_FILES, CARD) if name not in branch.tree]:
+                self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
+        else:
+            if missing := [name for name in ("config.json",) if name not in branch.tree]:
+                self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
+            if not any(path.startswith(("tokenizer", "vocab")) for path in branch.tree):
+                self.add("files", branch.name, "lacks a tokenizer", again, "warning")
+        if branch.pickles:
+            only = "" if branch.safetensors else ", and holds no safetensors"
+            message = f"{listed(branch.pickles)}: a pickle, which runs code when it is opened{only}"
+            level: Level = "error" if ours or not branch.safetensors else "warning"
+            self.add("pickle", branch.name, message, "publish safetensors alone", level)
+        if not (branch.safetensors or branch.pickles):
+            self.add("files", branch.name, "holds no weights", again)
+
+    def _weights(self, branch: Branch) -> None:
+        """Index, shards and shapes, from the first bytes of each file."""
+        if not branch.safetensors:
+            return
+        again = "push it again from its export"
+        try:
+            named = branch.named_weights
+        except MixhubError as error:
+            self.add("index", branch.name, error.message, again)
+            return
+        missing = [path for path in named if path not in branch.tree]
+        extra = [path for path in branch.safetensors if path not in named]
+        for said, paths in (("lacks", missing), ("has, beside its weights,", extra)):
+            if paths:
+                self.add("index", branch.name, f"{said} {listed(paths)}", again)
+        shards: dict[str, dict[str, Tensor]] = {}
+        for path in (path for path in named if path in branch.tree):
+            try:
+                shards[path] = tensors_of(self.endpoint, self.repo_id, branch, path)
+            except HubError as error:
+                self.add("weights", branch.name, f"{path} cannot be read: {error.message}", again)
+            except Exception as error:  # huggingface_hub raises its own for headers that are none
+                self.add("weights", branch.name, f"{path}: {type(error).__name__}: {str(error).splitlines()[0]}", again)
+        if missing or extra or set(shards) != set(named):
+            return
+        if WEIGHTS_INDEX_FILE in branch.tree:
+            data = branch.json(WEIGHTS_INDEX_FILE)
+            metadata = data.get("metadata") if isinstance(data, Mapping) else None
+            total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+            size = sum(tensor_bytes(tensor) for tensors in shards.values() for tensor in tensors.values())
+            self.found += index_findings(branch.name, branch.index(), total, shards, size)
+        if "config.json" in branch.tree:
+            tensors = {name: tensor for own in shards.values() for name, tensor in own.items()}
+            self.found += shape_findings(branch.name, branch.folder, tensors, strict=self._is_ours(branch))
+
+    def _lineage(self, branch: Branch, lineage: Lineage) -> None:
+        actual = branch.weights_sha256
+        if actual is not None and actual != lineage.weights_sha256:
+            message = f"its weights are {actual}, but its lineage says {lineage.weights_sha256}"
+            self.add("lineage", branch.name, message, "push it again from its export")
+        tokenizer = branch.folder / "tokenizer.json"
+        if tokenizer.is_file() and lineage.tokenizer_sha256 not in (UNKNOWN, file_sha256(tokenizer)):
+            self.add("tokenizer", branch.name, "tokenizer.json is not the tokenizer that its lineage names")
+        run = self._run(branch.name)
+        config = branch.folder / "train_config.yaml"
+        if config.is_file() and lineage.train_config_sha256 != UNKNOWN:
+            try:
+                same = data_sha256(read_yaml(config)) == lineage.train_config_sha256
+            except MixhubError as error:
+                self.add("recipe", branch.name, error.message.replace(f"{branch.folder}/", ""))
+                return
+            if not same:
+                self.add("lineage", branch.name, "train_config.yaml is not the one that its lineage names")
+        if run is None or self.family is None:
+            return
+        self.found += identity_findings(branch.name, run, lineage)
+        self.found += seeds_findings(branch.name, run, lineage)
+        step = self._step(branch.name)
+        asked = step[1] if step else self.family.training.steps
+        if lineage.step not in (UNKNOWN, asked):
+            self.add("lineage", branch.name, f"its lineage says step {lineage.step}, and {asked} is expected here")
+        if config.is_file():
+            for line in list(recipe_changes(self.family, run, config, HubError).values())[:_SHOWN]:
+                self.add("recipe", branch.name, line.replace(f"{branch.folder}/", ""), "was the family changed since?")
+        data = branch.json("config.json")
+        if isinstance(data, Mapping):
+            self.found += architecture_findings(branch.name, self.family.architecture, data)
+
+    def _card_figures(self, branch: Branch, text: str) -> None:
+        """The figures of the model-index, beside those that the results on the branches give."""
+        if self.family is None:
+            return
+        try:
+            if branch.name == MAIN:
+                facts = [self._facts(name) for name in self.runs if name in self.lineages]
+                known = [one for one in facts if one is not None and one.cells]
+                complete = len(known) == len([one for one in facts if one is not None])
+                if not known or not complete:
+                    return
+                data = family_metadata(family_context(self.family, runs=known))
+            else:
+                own = self._facts(branch.name)
+                if own is None or not own.cells:
+                    return
+                data = revision_metadata(revision_context(self.family, own))
+        except MixhubError as error:
+            self.add("results", branch.name, error.message.replace(f"{branch.folder}/", ""))
+            return
+        asked = _figures(data.to_dict())  # type: ignore[no-untyped-call]
+        told = _figures(_metadata(text))
+        for what, value in asked.items():
+            if what not in told:
+                self.add("card", branch.name, f"its card does not say {what}: {value}", "mixhub card render, and push")
+            elif told[what] != value:
+                message = f"{what}: the card says {told[what]}, the results give {value}"
+                self.add("card", branch.name, message, "mixhub card render, and push")
+
+    def _commits_on_main(self) -> None:
+        """Commits that the family's card names, which are those of the branches."""
+        text = self.all[MAIN].text(CARD) if MAIN in self.all else None
+        if text is None or self.family is None or not self._has_ours():
+            return
+        for name in self.runs:
+            named = re.search(rf"^\|\s*`{re.escape(name)}`\s*\|.*?`([0-9a-f]{{40}})`", text, re.MULTILINE)
+            if named and name in self.all and named[1] != self.all[name].commit:
+                message = f"its card names commit {named[1][:12]} for {name}, which is at {self.all[name].commit[:12]}"
+                self.add("card", MAIN, message, "push the card again: mixhub push --all")
+
+    def _facts(self, name: str) -> RunFacts | None:
+        """What a branch tells of its run: lineage and cells; None where it is no run's, or of other weights."""
+        if name not in self.runs or name not in self.lineages:
+            return None
+        if name not in self.facts:
+            folder = self.all[name].folder / RESULTS
+            cells = tuple(read_cells(folder)) if folder.is_dir() else ()
+            lineage = self.lineages[name]
+            if foreign := [cell for cell in cells if cell.weights_sha256 != lineage.weights_sha256]:
+                message = f"{foreign[0].path.name} was evaluated with weights {foreign[0].weights_sha256[:12]}"
+                self.add(
+                    "results", name, f"{message}, and it has {lineage.weights_sha256[:12]}", "evaluate it, and push"
+                )
+                cells = ()
+            self.facts[name] = RunFacts(self.runs[name], lineage, cells=cells)
+        return self.facts[name]
+
+    def _run(self, name: str) -> Run | None:
+        step = self._step(name)
+        return self.runs.get(name) or (step[0] if step else None)
+
+    def _step(self, name: str) -> tuple[Run, int] | None:
+        return step_of(self.family, name) if self.family else None
+
+    def _is_state(self, branch: Branch) -> bool:
+        """Whether it holds what training goes on from, and no model to load."""
+        return "config.json" not in branch.tree and any(path.endswith("/optimizer.pt") for path in branch.tree)
+
+    def _is_ours(self, branch: Branch) -> bool:
+        """Whether mixhub pushed it, so that it has all that a branch of ours has."""
+        return "lineage.json" in branch.tree
+
+    def _has_ours(self) -> bool:
+        return bool(self.lineages)
+
+    def _has_tokens(self, branch: Branch) -> bool:
+        return "generation_config.json" in branch.tree
+
+
+def _comparable(branch: Branch, path: str) -> str:
+    """What two branches share where a file says the same: JSON without what may differ, else its hash."""
+    if path == "tokenizer.json":
+        return branch.tree[path].sha256 or branch.tree[path].oid
+    data = branch.json(path)
+    if not isinstance(data, Mapping):
+        return branch.tree[path].oid
+    return json.dumps({key: value for key, value in data.items() if key not in _VOLATILE}, sort_keys=True)
+
+
+def _difference(usual: str, odd: str) -> str:
+    """`: rope_theta = 5.0 instead of 10000.0`, of two JSON objects."""
+    try:
+        before, after = json.loads(usual), json.loads(odd)
+    except ValueError:
+        return ""
+    keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    shown = [f"{key} = {after.get(key, 'absent')!r} instead of {before.get(key, 'absent')!r}" for key in keys]
+    return f": {listed(shown)}"
+
+
+def _metadata(text: str) -> Mapping[str, Any]:
+    try:
+        return read_card(text).metadata
+    except MixhubError:  # `check_card` says so
+        return {}
+
+
+def _figures(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of a model-index by what they are; nothing where it has not the shape of one."""
+    found: dict[str, float] = {}
+    try:
+        for model in metadata.get("model-index") or ():
+            for result in model["results"]:
+                for metric in result["metrics"]:
+                    arguments = {k: v for k, v in (metric.get("args") or {}).items() if k in ("seed", "index", "seeds")}
+                    shown = ", ".join(f"{key} {value}" for key, value in arguments.items())
+                    found[f"{result['dataset']['name']} {metric['type']} ({shown})"] = metric["value"]
+    except (KeyError, TypeError, AttributeError):  # `check_card` says so
+        return {}
+    return found

@@ -1,0 +1,114 @@
+"""A revision is withdrawn: its card, its tags and the family's card say so; nothing that others pinned is deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mixhub.card.withdrawal import Withdrawal, add_erratum, mark_withdrawn, note_withdrawal
+from mixhub.endpoint import Endpoint
+from mixhub.errors import HubError, UsageError
+from mixhub.family import Family
+from mixhub.hub.branches import Branch, read_branch
+from mixhub.hub.client import branch_heads, client, revision_not_found, tags, translated
+from mixhub.hub.receipts import MAIN, hub_key, read_receipts, write_receipt
+from mixhub.hub.release import CARD
+from mixhub.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What a withdrawal came to."""
+
+    withdrawal: Withdrawal
+    commit: str
+    """Where the branch is now: the same files, but for the card."""
+    tag: str
+    """Names the commit that was withdrawn."""
+
+
+def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: str, why: str) -> Withdrawn:
+    """Marks a branch as bad, and notes it in the workspace; the family's card is for `push_card`, or `correct_main`.
+
+    Args:
+        workspace: where it is noted, so that cards which are rendered later say it too.
+        family: the family.
+        endpoint: the hub.
+        branch: the branch.
+        why: the reason, one line.
+
+    Raises:
+        UsageError: the reason is empty, or has several lines.
+        RevisionNotFoundError: there is no such branch.
+        HubError: it holds no model; or the hub refused.
+        PushConflictError: somebody pushed meanwhile; nothing is marked on the hub.
+    """
+    why = why.strip()
+    if not why or "\n" in why:
+        raise UsageError(f"--why {why!r}: must be one line that says what is wrong with {branch}")
+    heads = branch_heads(endpoint, family.repo_id)
+    if branch not in heads:
+        raise revision_not_found(endpoint, family.repo_id, branch)
+    read = read_branch(endpoint, family.repo_id, branch, heads[branch])
+    if read.weights_sha256 is None:
+        raise HubError(
+            f"{endpoint}: {family.repo_id}@{branch} holds no safetensors, so there is nothing to withdraw",
+            repo_id=family.repo_id,
+            revision=branch,
+        )
+    withdrawal = Withdrawal(
+        family=family.name,
+        revision=branch,
+        weights_sha256=read.weights_sha256,
+        why=why,
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+    )
+    note_withdrawal(workspace, withdrawal)
+    tag = _tag(endpoint, family.repo_id, read)
+    text = read.text(CARD) or f"# {branch} of {family.name}\n"
+    commit = _put_card(endpoint, family.repo_id, branch, read.commit, mark_withdrawn(text, withdrawal))
+    receipt = read_receipts(workspace, hub_key(endpoint), family.repo_id).get(branch)
+    if receipt is not None:
+        moved = receipt.model_copy(update={"commit": commit})
+        write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
+    return Withdrawn(withdrawal, commit, tag)
+
+
+def correct_main(family: Family, endpoint: Endpoint, withdrawal: Withdrawal) -> str:
+    """Adds an erratum to the family's card as it lies on the hub, where it cannot be rendered; the commit of `main`."""
+    head = branch_heads(endpoint, family.repo_id)[MAIN]
+    text = read_branch(endpoint, family.repo_id, MAIN, head).text(CARD) or f"# {family.card.title}\n"
+    return _put_card(endpoint, family.repo_id, MAIN, head, add_erratum(text, withdrawal))
+
+
+def _put_card(endpoint: Endpoint, repo_id: str, branch: str, parent: str, card: str) -> str:
+    from huggingface_hub import CommitOperationAdd
+
+    if card.encode() == _card(endpoint, repo_id, branch, parent):
+        return parent
+    with translated(endpoint, repo_id, branch):
+        made = client(endpoint).create_commit(
+            repo_id,
+            [CommitOperationAdd(CARD, card.encode())],
+            commit_message=f"Withdraw {branch}" if branch != MAIN else "Errata",
+            revision=branch,
+            parent_commit=parent,
+        )
+    return str(made.oid)
+
+
+def _card(endpoint: Endpoint, repo_id: str, branch: str, commit: str) -> bytes | None:
+    path = read_branch(endpoint, repo_id, branch, commit).folder / CARD
+    return path.read_bytes() if path.is_file() else None
+
+
+def _tag(endpoint: Endpoint, repo_id: str, branch: Branch) -> str:
+    """Tags what was withdrawn, so that its commit can be found when the branch has moved on."""
+    known = tags(endpoint, repo_id)
+    name, number = f"{branch.name}-withdrawn", 1
+    while known.get(name, branch.commit) != branch.commit:
+        number += 1
+        name = f"{branch.name}-withdrawn-{number}"
+    with translated(endpoint, repo_id, branch.commit):
+        client(endpoint).create_tag(repo_id, tag=name, revision=branch.commit, exist_ok=True)
+    return name
