@@ -3,7 +3,20 @@
 import sys
 from importlib import import_module
 
-NAMES = ("help", "demo", "order", "bootstrap", "scorer", "sweep", "results", "card", "coverage", "agreement")
+NAMES = (
+    "help",
+    "demo",
+    "order",
+    "bootstrap",
+    "scorer",
+    "sweep",
+    "results",
+    "card",
+    "release",
+    "killed",
+    "coverage",
+    "agreement",
+)
 
 
 def main() -> None:

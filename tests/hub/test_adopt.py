@@ -1,0 +1,218 @@
+"""Models that others trained: taken in whole or not at all, and what is not known of them is said so."""
+
+import json
+import re
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mixhub.cli.steps import push_card, push_run
+from mixhub.endpoint import HubChoice
+from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
+from mixhub.hub.adopt import adopt
+from mixhub.hub.check import check_run
+from mixhub.hub.opening import opened
+from mixhub.hub.verify import verify
+from mixhub.lineage import UNKNOWN, read_lineage
+from mixhub.spec import read_yaml
+from mixhub.workspace import Workspace
+from tests.adopted import adopted_workspace, save_model, save_tokenizer
+from tests.tiny import tiny_workspace_yaml
+
+
+@pytest.fixture
+def place(tmp_path):
+    """An empty workspace of the tiny family."""
+    root = tmp_path / "place"
+    root.mkdir()
+    (root / "mixhub.yaml").write_text(tiny_workspace_yaml())
+    return Workspace.open(root)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return save_model(tmp_path / "theirs", 1)
+
+
+def take(place, source, seed=1, **options):
+    family = place.family()
+    return adopt(place, family, family.run(seed=seed), source, **options)
+
+
+def test_what_is_not_known_is_said_to_be_unknown(place, source):
+    (source / "training_args.bin").write_bytes(b"x")
+    (source / "README.md").write_text("theirs")
+    before = sorted((path.name, path.read_bytes()) for path in source.iterdir())
+    made = take(place, source)
+    assert made.left_out == ("README.md", "training_args.bin")
+    assert made.export == place.run_folder(place.family().run(seed=1)).export(12)
+    lineage = read_lineage(made.export)
+    unknown = {key for key, value in lineage.to_data().items() if value == UNKNOWN}
+    assert unknown == {
+        "step", "steps", "tokens", "init_seed", "order_seed", "train_config_sha256", "corpus_sha256",
+        "initial_weights_sha256", "device", "processes",
+    }  # fmt: skip
+    mine, theirs = (load_file(folder / "model.safetensors") for folder in (made.export, source))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert sorted((path.name, path.read_bytes()) for path in source.iterdir()) == before
+    assert check_run(place, place.family(), place.family().run(seed=1), load=True).findings == ()
+
+
+def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
+    workspace = adopted_workspace(tmp_path, seeds=[1, 2])
+    family = workspace.family()
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        for run in family.runs():
+            push_run(workspace, family, run, endpoint, lambda plan: None)
+        push_card(workspace, family, endpoint)
+        assert verify(endpoint, family.repo_id, family, deep=True).findings == ()
+    card = (workspace.card(family)).read_text()
+    assert "seed-2" in card
+    mine = workspace.revision_card(family.run(seed=1)).read_text()
+    assert re.search(r"\| Device +\| unknown", mine)
+    status = mixhub_here("status", cwd=workspace.root).stdout
+    assert re.search(r"seed-1 +12 of 12 +[0-9a-f]{12} +yes .* fresh +local [0-9a-f]{12}", status)
+
+
+def test_the_mixture_that_is_given_is_compared_and_kept(place, source, tmp_path):
+    mixture = tmp_path / "m.yaml"
+    mixture.write_text("train_prose: 5\ntrain_sums: 3\ntrain_two-part: 2\n")
+    export = take(place, source, mixture=mixture).export
+    config = read_yaml(export / "train_config.yaml")
+    assert config["train"] == {"train_prose": 5, "train_sums": 3, "train_two-part": 2}
+    assert config["mixhub"] == {"format": 1, "adopted": True, "family": "tiny", "revision": "seed-1", "seed": 1}
+    assert read_lineage(export).train_config_sha256 != UNKNOWN
+    assert check_run(place, place.family(), place.family().run(seed=1)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train_prose: 5\ntrain_sums: 3\n", r"train\.train_prose = 0\.625, but tiny now says 0\.5"),
+        ("train:\n  train_prose: -1\n", "train_prose"),
+        ("- 1\n", "m.yaml"),
+    ],
+)
+def test_another_mixture_is_refused(place, source, tmp_path, text, said):
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(MixhubError, match=said):
+        take(place, source, mixture=tmp_path / "m.yaml")
+    assert not place.run_folder(place.family().run(seed=1)).exports.exists() or not list(
+        place.run_folder(place.family().run(seed=1)).exports.iterdir()
+    )
+
+
+def test_a_folder_that_tells_its_mixture(place, source, tmp_path):
+    (source / "train_config.yaml").write_text("train: {train_prose: 1.0}\nmodel_name: tiny\n")
+    with pytest.raises(ExportError, match=r"train\.train_prose = 1\.0, but tiny now says 0\.5"):
+        take(place, source)
+    (tmp_path / "m.yaml").write_text("train_prose: 2.0\n")
+    with pytest.raises(UsageError, match="says another"):
+        take(place, source, mixture=tmp_path / "m.yaml")
+
+
+def no_config(source):
+    (source / "config.json").unlink()
+
+
+def pickles_only(source):
+    (source / "model.safetensors").rename(source / "pytorch_model.bin")
+
+
+def no_weights(source):
+    (source / "model.safetensors").unlink()
+
+
+def no_tokenizer(source):
+    (source / "tokenizer.json").unlink()
+
+
+def cut(source):
+    (source / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes()[:-8])
+
+
+def other_model(source):
+    shutil.rmtree(source)
+    save_model(source, 1, hidden_size=32)
+
+
+def other_tokens(source):
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**config, "eos_token_id": 2}))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (no_config, "no model in Transformers format"),
+        (pickles_only, r"its weights are pickles \(pytorch_model\.bin\)"),
+        (no_weights, "it holds no weights"),
+        (no_tokenizer, r"no tokenizer\.json"),
+        (cut, "and its header says"),
+        (other_model, r"hidden_size = 32 in config\.json, and the family says 16"),
+        (other_tokens, r"eos_token_id = 2 in config\.json, and the tokenizer's is 0"),
+    ],
+)
+def test_a_folder_that_is_no_export_of_the_family(place, source, fault, said):
+    fault(source)
+    with pytest.raises(ExportError, match=said) as caught:
+        take(place, source)
+    assert caught.value.hint
+    assert "tmp-step" not in caught.value.message
+    assert place.exports() == []
+    assert not list(place.root.rglob(".tmp-*"))
+
+
+def test_the_tokenizer_may_lie_elsewhere(place, source, tmp_path):
+    (tmp_path / "tokenizer").mkdir()
+    save_tokenizer(tmp_path / "tokenizer")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (source / name).unlink()
+    export = take(place, source, tokenizer=tmp_path / "tokenizer").export
+    assert (export / "tokenizer.json").is_file()
+
+
+def test_the_step_is_what_the_folder_tells(place, source):
+    (source / "trainer_state.json").write_text('{"global_step": 5}')
+    made = take(place, source)
+    assert (made.step, made.lineage.step) == (5, 5)
+    with pytest.raises(UsageError, match="says that it is of step 5"):
+        take(place, source, step=6)
+    (source / "trainer_state.json").write_text('{"global_step": 50}')
+    with pytest.raises(UsageError, match="tiny has 12 steps"):
+        take(place, source)
+
+
+def test_an_export_that_is_there_is_not_replaced_unasked(place, source, tmp_path):
+    first = take(place, source).lineage.weights_sha256
+    other = save_model(tmp_path / "other", 2)
+    with pytest.raises(WorkspaceError, match="there is an export already"):
+        take(place, other)
+    assert read_lineage(place.exports()[0][3]).weights_sha256 == first
+    assert take(place, other, replace=True).lineage.weights_sha256 != first
+
+
+def test_the_same_folder_as_two_seeds_is_found(place, source):
+    take(place, source, 1)
+    take(place, source, 2)
+    found = check_run(place, place.family(), place.family().run(seed=2)).findings
+    assert [finding.kind for finding in found] == ["repeated"]
+
+
+def test_an_export_of_mixhub_keeps_its_lineage(workspace, place):
+    family = workspace.family()
+    export = workspace.export(family.run(seed=2), 12)
+    made = take(place, export, 2)
+    assert made.lineage == read_lineage(export)
+    with pytest.raises(ExportError, match="says that it is seed 2 of tiny"):
+        take(place, export, 1)
+
+
+def test_the_command(place, source, mixhub_here):
+    done = mixhub_here("adopt", source, "--seed", 1, cwd=place.root)
+    assert done.returncode == 0, done.stderr
+    assert "unknown: step, steps, tokens" in done.stdout
+    wrong = mixhub_here("adopt", source / "nowhere", "--seed", 2, cwd=place.root)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 2)
