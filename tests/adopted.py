@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from mixhub.family import Architecture
 from mixhub.hub.adopt import adopt
 from mixhub.workspace import Workspace
 from tests.tiny import WORDS, tiny_family, tiny_workspace_yaml
@@ -29,9 +30,9 @@ def save_tokenizer(folder: Path) -> None:
     wrapped.save_pretrained(folder)
 
 
-def save_model(folder: Path, number: int, **changes: Any) -> Path:
-    """Saves a model of the tiny family's shape, its weights drawn by a number, with a tokenizer."""
-    shape = tiny_family().architecture
+def save_model(folder: Path, number: int, architecture: Architecture | None = None, **changes: Any) -> Path:
+    """Saves a model of a shape (the tiny family's), its weights drawn by a number, with a tokenizer."""
+    shape = architecture or tiny_family().architecture
     settings: dict[str, Any] = {
         "vocab_size": shape.vocab_size,
         "hidden_size": shape.hidden_size,
@@ -67,7 +68,7 @@ def adopted_workspace(
     workspace = Workspace.open(root)
     family = workspace.family()
     for run in family.runs():
-        source = save_model(folder / f"source-{run.number}", run.number)
+        source = save_model(folder / f"source-{run.number}", run.number, family.architecture)
         adopt(workspace, family, run, source)
     return workspace
 

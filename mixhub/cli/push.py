@@ -143,7 +143,7 @@ def _promote(
     from mixhub.hub.check import require_sound
     from mixhub.hub.finding import errors
     from mixhub.hub.opening import opened
-    from mixhub.hub.promote import fetched, plan_main, plan_promotion, promoted_branches
+    from mixhub.hub.promote import fetched, not_yet_promoted, plan_main, plan_promotion, promoted_branches
     from mixhub.hub.push import execute
 
     for option, given in refused.items():
@@ -165,12 +165,12 @@ def _promote(
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
         if dry_run:
             return
-        commits = {}
         for plan in plans:
-            pushed = execute(fetched(plan, origin), place, endpoint, progress())
-            commits[plan.branch] = pushed.commit
-            show_pushed(pushed, endpoint)
-        main = plan_main(family, origin, endpoint, commits, tag=tag, private=private)
+            show_pushed(execute(fetched(plan, origin), place, endpoint, progress()), endpoint)
+        if lacking := not_yet_promoted(family, origin, endpoint):
+            say(f"main stays as it is, until these are as on {origin}: {', '.join(lacking)}")
+            return
+        main = plan_main(family, origin, endpoint, tag=tag, private=private)
         show_pushed(execute(main, place, endpoint, progress()), endpoint)
 
 

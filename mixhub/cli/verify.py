@@ -33,7 +33,7 @@ def verify(
     from mixhub.errors import UsageError
     from mixhub.hub.finding import errors
     from mixhub.hub.load import family_of
-    from mixhub.hub.receipts import hub_key
+    from mixhub.hub.receipts import hub_key, local_weights
     from mixhub.hub.verify import verify
     from mixhub.hub.verify_receipts import note_verification
 
@@ -43,7 +43,8 @@ def verify(
         raise UsageError("which family?", hint="name one, or a repo: mixhub verify human-1b")
     family, repo_id = family_of(name or place.config.family, place)  # type: ignore[union-attr]
     with open_any_hub(hub, place, quiet=as_json) as endpoint:
-        found = verify(endpoint, repo_id, family, deep=deep, progress=progress())
+        local = local_weights(place, family) if place is not None and family is not None else {}
+        found = verify(endpoint, repo_id, family, local=local, deep=deep, progress=progress())
         if place is not None:
             note_verification(place, hub_key(endpoint), found, deep=deep)
     wrong = errors(found.findings)

@@ -97,18 +97,16 @@ def plan_main(
     family: Family,
     source: Endpoint,
     target: Endpoint,
-    commits: Mapping[str, str],
     *,
     tag: str | None = None,
     private: bool = False,
 ) -> Plan:
-    """The plan of `main`: what the source has there, with the commits of the branches as they are on the target.
+    """The plan of `main`, once all branches are promoted: the source's, with the commits that they have on the target.
 
     Args:
         family: the family.
         source: the hub that has it.
         target: the hub that gets it.
-        commits: commits of branches on the target, after they were promoted.
         tag, private: as `plan_promotion` takes them.
     """
     heads = branch_heads(source, family.repo_id)
@@ -118,7 +116,7 @@ def plan_main(
     files: dict[str, LocalFile] = {path: local_file(folder / path) for path in paths}
     if CARD in files:
         card = (folder / CARD).read_text(encoding="utf-8")
-        for branch, commit in commits.items():
+        for branch, commit in branch_heads(target, family.repo_id).items():
             if branch in heads:
                 card = card.replace(heads[branch], commit)
         files[CARD] = local_file(card.encode())
@@ -132,6 +130,21 @@ def plan_main(
         tag=tag,
         private=private,
     )
+
+
+def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint) -> list[str]:
+    """Runs whose branch on one hub is not on the other with the same files: `main`, which tells of all, waits."""
+    theirs, ours = branch_heads(source, family.repo_id), branch_heads(target, family.repo_id)
+    lacking = []
+    for run in family.runs():
+        if run.revision not in theirs:
+            continue
+        wanted = remote_tree(source, family.repo_id, theirs[run.revision])
+        there = remote_tree(target, family.repo_id, ours[run.revision]) if run.revision in ours else {}
+        alike = all(path in there and same_content(remote_file(file), there[path]) for path, file in wanted.items())
+        if not alike or set(wanted) != set(there):
+            lacking.append(run.revision)
+    return lacking
 
 
 def promoted_branches(family: Family, source: Endpoint, names: Sequence[str], *, checkpoints: bool) -> list[str]:

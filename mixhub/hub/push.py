@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +155,8 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
     if plan.changed:
         additions, deletions = _operations(plan)
         uploaded = _upload(plan, additions, endpoint, progress)
-        with translated(endpoint, plan.repo_id, plan.branch):
+        with translated(endpoint, plan.repo_id, plan.branch), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*you are about to commit a data file")  # samples as parquet
             made = client(endpoint).create_commit(
                 plan.repo_id,
                 [*additions, *deletions],
@@ -263,19 +265,16 @@ def _upload(plan: Plan, additions: Sequence[CommitOperationAdd], endpoint: Endpo
 def _present(plan: Plan, additions: Iterable[CommitOperationAdd], api: HfApi) -> set[str]:
     """Large files that the hub has already; they are marked so that the client does not send them."""
     from huggingface_hub.lfs import post_lfs_batch_info
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but in no __all__
 
     large = [one for one in additions if plan.files[one.path_in_repo].size >= _LARGE]
     if not large or not all(hasattr(one, name) for one in large for name in ("_is_uploaded", "_upload_mode")):
         return set()
-    headers = build_hf_headers(token=api.token, library_name="mixhub")
     answers, _, _ = post_lfs_batch_info(
         [one.upload_info for one in large],
-        token=None,
+        token=api.token,  # type: ignore[arg-type]  # False: none, where None would send that of huggingface.co
         repo_type="model",
         repo_id=plan.repo_id,
         endpoint=api.endpoint,
-        headers=headers,
     )
     there = {answer["oid"] for answer in answers if not answer.get("actions")}
     present = set()

@@ -59,15 +59,20 @@ def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Rec
 def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, str]:
     """The commit of each run's branch on a hub, but for runs whose export has other weights than were pushed."""
     receipts = read_receipts(workspace, hub, family.repo_id)
-    commits = {}
-    for run in family.runs():
-        folder = workspace.run_folder(run)
-        steps = folder.export_steps()
-        weights = read_lineage(folder.export(steps[-1])).weights_sha256 if steps else None
-        receipt = receipts.get(run.revision)
-        if receipt is not None and weights in (None, receipt.weights_sha256):
-            commits[run.revision] = receipt.commit
-    return commits
+    local = local_weights(workspace, family)
+    return {
+        run.revision: receipt.commit
+        for run in family.runs()
+        if (receipt := receipts.get(run.revision)) is not None
+        and local.get(run.revision) in (None, receipt.weights_sha256)
+    }
+
+
+def local_weights(workspace: Workspace, family: Family) -> dict[str, str]:
+    """`weights_sha256` of each run's last export, by revision, as its lineage says; runs without one are left out."""
+    exports = ((run, workspace.run_folder(run)) for run in family.runs())
+    there = ((run, folder.export(steps[-1])) for run, folder in exports if (steps := folder.export_steps()))
+    return {run.revision: read_lineage(export).weights_sha256 for run, export in there}
 
 
 def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256: str | None) -> dict[str, str]:

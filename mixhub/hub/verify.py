@@ -79,6 +79,7 @@ def verify(
     family: Family | None = None,
     *,
     only: Sequence[str] | None = None,
+    local: Mapping[str, str] | None = None,
     deep: bool = False,
     progress: Progress = SILENT,
 ) -> Verification:
@@ -89,6 +90,7 @@ def verify(
         repo_id: the repo.
         family: what it should hold; None: whatever it holds, checked against itself alone.
         only: these branches alone; they are still compared with each other.
+        local: the weights that a workspace has, as `weights_sha256` by revision: other ones on the hub are stale.
         deep: download the weights too: hash them, look at every number, load and generate.
         progress: is told of each branch that is read.
 
@@ -104,6 +106,7 @@ def verify(
         branches = {branch.name: branch for branch in read_branches(endpoint, repo_id, heads, bar)}
     look = _Look(endpoint, repo_id, family, runs, branches)
     look.presence(expected)
+    look.stale(local or {})
     for branch in look.models:
         look.branch(branch)
     look.repeated()
@@ -169,6 +172,14 @@ class _Look:
             if branch.name != MAIN and branch.name not in self.runs and self._step(branch.name) is None:
                 message = f"is no revision of {self.family.name}"
                 self.add("branch", branch.name, message, "rename it, or add it to the family", "warning")
+
+    def stale(self, local: Mapping[str, str]) -> None:
+        """Branches that hold other weights than the workspace has now."""
+        for name, weights in local.items():
+            held = self.all[name].weights_sha256 if name in self.all else None
+            if held is not None and held != weights:
+                message = f"is stale: it holds weights {held[:12]}, and the workspace has {weights[:12]}"
+                self.add("branch", name, message, "push it: mixhub push --all", "warning")
 
     def branch(self, branch: Branch) -> None:
         """What is wrong with one branch by itself, and beside its run."""

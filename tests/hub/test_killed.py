@@ -4,12 +4,9 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from mixhub.hub.client import branch_heads, remote_tree
 from mixhub.hub.plan import same_content
 from mixhub.hub.release import run_files
 from mixhub.hubserver import LOCAL_TOKEN, serve
+from tests.hub.wires import wire
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,55 +98,22 @@ def test_killed_over_an_older_state(workspace, family, hub):
     require_whole(hub, family, {"x": None}, files)
 
 
-@contextmanager
-def cutting(target: str, most: int) -> Iterator[str]:
-    """A proxy that cuts all connections once so many bytes have gone to the hub."""
-    port = int(target.rpartition(":")[2])
-    left, cut, lock = most, threading.Event(), threading.Lock()
-    listener = socket.create_server(("127.0.0.1", 0))
+def at_most(limit: int) -> Callable[[bytes], bool]:
+    """Lets so many bytes pass."""
+    left = limit
 
-    def pump(source: socket.socket, sink: socket.socket, counted: bool) -> None:
+    def passes(data: bytes) -> bool:
         nonlocal left
-        try:
-            while data := source.recv(65536):
-                if counted:
-                    with lock:
-                        left -= len(data)
-                        if left < 0:
-                            cut.set()
-                if cut.is_set():
-                    break
-                sink.sendall(data)
-        except OSError:
-            pass
-        for one in (source, sink):
-            one.close()
+        left -= len(data)
+        return left >= 0
 
-    def accept() -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            if cut.is_set():
-                client.close()
-                continue
-            upstream = socket.create_connection(("127.0.0.1", port))
-            for pair in ((client, upstream, True), (upstream, client, False)):
-                threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        cut.set()
-        listener.close()
+    return passes
 
 
 @pytest.mark.parametrize("most", [40_000])
 def test_cut_after_some_bytes(workspace, family, hub, most):
     files = wanted(workspace, family)
-    with cutting(hub.url, most) as proxy:
+    with wire(hub.url, at_most(most)) as proxy:
         process = push(workspace.root, proxy)
         try:
             _, err = process.communicate(timeout=10)

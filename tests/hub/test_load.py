@@ -1,6 +1,8 @@
 """`mixhub.load`: what is asked for is what is loaded, bit for bit, and mistakes say what there is."""
 
+import json
 import os
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -20,7 +22,7 @@ from mixhub.errors import (
     UnknownNameError,
     UsageError,
 )
-from mixhub.hub.load import download, open_folder
+from mixhub.hub.load import download, open_folder, require_as_published
 from mixhub.hub.opening import opened
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.made import copied, publish
@@ -250,3 +252,72 @@ def test_what_answers_but_is_no_hub(no_hub, body):
 def test_what_is_no_repo_id(repo_id):
     with pytest.raises(UsageError, match="is no repo_id"):
         mixhub.load(repo_id, hub="http://127.0.0.1:9")
+
+
+def test_all_seeds_one_after_the_other(workspace, endpoint, commits):
+    downloads = workspace.cache / "downloads"
+    loaded = mixhub.load_all("tiny", workspace=workspace.root, verify=True)
+    first = next(loaded)
+    assert (first.revision, first.commit) == ("seed-1", commits["seed-1"])
+    second = next(loaded)
+    assert (second.revision, second.commit) == ("seed-2", commits["seed-2"])
+    assert same(second.model, exported(workspace, 2))
+    tokenizers = {(one.path / "tokenizer.json").resolve() for one in (first, second)}
+    assert len(tokenizers) == 1, "what they share is downloaded once"
+    assert next(iter(tokenizers)).is_relative_to(downloads)
+    with pytest.raises(RevisionNotFoundError, match="no revision 'seed-3'"):
+        next(loaded)
+    with pytest.raises(UsageError, match="which revisions it has is not known"):
+        next(mixhub.load_all("somebody/else", hub=endpoint.url))
+
+
+def test_what_is_verified_is_what_was_published(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        path = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True).path
+        weights = (path / "model.safetensors").resolve()
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1  # a bit of a number flipped on disk
+        weights.write_bytes(data)
+        mixhub.load("tiny", seed=1, workspace=workspace.root)
+        with pytest.raises(ExportError, match=r"model\.safetensors: is not the file that local"):
+            mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+
+
+def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with serve(workspace.hub) as hub:
+        endpoint = Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
+        publish(workspace, endpoint)
+        commit, path = download(endpoint, "tester/tiny", "seed-1")
+    require_as_published(endpoint, "tester/tiny", commit, path)
+    lineage = path / "lineage.json"
+    text = lineage.read_text()
+    lineage.unlink()
+    with pytest.raises(ExportError, match="cannot be verified"):
+        require_as_published(endpoint, "tester/tiny", commit, path)
+    lineage.write_text(re.sub(r'"weights_sha256": "\w+"', f'"weights_sha256": "{"0" * 64}"', text))
+    with pytest.raises(ExportError, match=r"its weights are .* but lineage\.json says 0000"):
+        require_as_published(endpoint, "tester/tiny", commit, path)
+
+
+def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):
+    """As in the published configs of the first family: bos 1 and eos 2, where the tokenizer has 0."""
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        for name in ("config.json", "generation_config.json"):
+            config = json.loads(workspace.export(workspace.family().run(seed=1), 12).joinpath(name).read_text())
+            wrong = json.dumps({**config, "bos_token_id": 1, "eos_token_id": 2}).encode()
+            api.upload_file(path_or_fileobj=wrong, path_in_repo=name, repo_id="tester/tiny", revision="seed-1")
+        with pytest.warns(UserWarning, match="corrected on the loaded model") as caught:
+            model, _ = mixhub.load("tiny", seed=1, workspace=workspace.root)
+    said = [str(warning.message) for warning in caught]
+    assert said == [
+        f"tester/tiny@seed-1: its config says {key} = {value}, but its tokenizer's is 0; corrected on the loaded model"
+        for key, value in (("bos_token_id", 1), ("eos_token_id", 2))
+    ]
+    for config in (model.config, model.generation_config):
+        assert (config.bos_token_id, config.eos_token_id) == (0, 0)

@@ -297,6 +297,13 @@ def test_a_branch_of_no_run_is_a_warning(release):
     assert {(finding.kind, finding.level) for finding in found} >= {("branch", "warning")}
 
 
+def test_a_branch_with_other_weights_than_the_workspace_is_stale(release):
+    weights = {"seed-1": "0" * 64, "seed-3": "0" * 64}
+    (found,) = release.verify(local=weights).findings
+    assert (found.where, found.level) == ("seed-1", "warning")
+    assert re.fullmatch(r"is stale: it holds weights [0-9a-f]{12}, and the workspace has 000000000000", found.message)
+
+
 def test_what_main_holds_may_be_one_of_the_seeds(release):
     names = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", MODEL)
     release.put("main", {name: release.get("seed-2", name) for name in names})

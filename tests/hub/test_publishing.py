@@ -1,0 +1,288 @@
+"""The ways to publish: earlier steps, optimizer states, samples, tags, private repos, promotion, withdrawal."""
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from huggingface_hub import HfApi, hf_hub_download
+
+import mixhub
+from mixhub.card.reading import read_card
+from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, withdrawal_of, withdrawals
+from mixhub.errors import ExportError, HubError, RunError
+from mixhub.files import write_bytes
+from mixhub.hub.client import branch_heads, remote_tree, tags
+from mixhub.hub.push import execute, plan_card, plan_run, plan_state
+from mixhub.hub.status import family_status
+from mixhub.hub.verify import verify
+from mixhub.hub.withdraw import withdraw
+from mixhub.hubserver import LOCAL_TOKEN, serve
+from mixhub.lineage import read_lineage
+from mixhub.workspace import Workspace
+from tests.made import publish
+
+
+@pytest.fixture
+def family(workspace):
+    return workspace.family()
+
+
+@pytest.fixture
+def api(endpoint):
+    return HfApi(endpoint=endpoint.url, token=endpoint.token)
+
+
+def content(endpoint, workspace, family, revision, path):
+    found = hf_hub_download(
+        family.repo_id,
+        path,
+        revision=revision,
+        endpoint=endpoint.url,
+        token=endpoint.token,
+        cache_dir=workspace.cache / "looked-at",
+    )
+    return Path(found).read_bytes()
+
+
+def test_earlier_steps_are_exported_from_their_checkpoints(workspace, family, endpoint, api, mixhub_here):
+    run = family.run(seed=1)
+    steps = workspace.run_folder(run).checkpoint_steps()
+    assert 10 in steps
+    done = mixhub_here("push", "--seed", 1, "--checkpoints", "--with-optimizer", cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    assert "seed-1: made the export of step 10 from its checkpoint" in done.stdout
+    heads = branch_heads(endpoint, family.repo_id)
+    assert {"main", "seed-1", "seed-1-step-10", "seed-1-optimizer"} <= set(heads)
+    lineage = read_lineage(workspace.run_folder(run).export(10))
+    assert (lineage.step, lineage.steps, lineage.device) == (10, 12, "unknown")
+    early = mixhub.load("tiny", seed=1, step=10, workspace=workspace.root, verify=True)
+    late = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+    assert early.revision == "seed-1-step-10"
+    assert any((a != b).any() for a, b in zip(early.model.parameters(), late.model.parameters(), strict=True))
+    card = content(endpoint, workspace, family, "seed-1-step-10", "README.md").decode()
+    assert "weights from before the end of its training" in card
+    assert not any(path.startswith("results/") for path in remote_tree(endpoint, family.repo_id, "seed-1-step-10"))
+    state = remote_tree(endpoint, family.repo_id, "seed-1-optimizer")
+    newest = f"step-{steps[-1]:06d}"
+    assert {f"{newest}/optimizer.pt", f"{newest}/model.safetensors", "train_config.yaml", "README.md"} <= set(state)
+    found = [finding for finding in verify(endpoint, family.repo_id, family).findings if finding.level == "error"]
+    assert {finding.where for finding in found} == {"seed-2", "seed-3"}, "those that were not pushed"
+    again = mixhub_here("push", "--seed", 1, "--checkpoints", "--with-optimizer", cwd=workspace.root)
+    assert again.stdout.count("nothing to send") == len(heads)
+
+
+def test_one_earlier_step_alone(workspace, family, endpoint, mixhub_here):
+    done = mixhub_here("push", "--seed", 1, "--step", 10, cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    assert set(branch_heads(endpoint, family.repo_id)) == {"main", "seed-1-step-10"}
+    wrong = mixhub_here("push", "--seed", 1, "--step", 7, cwd=workspace.root)
+    assert (wrong.returncode, "no export of step 7" in wrong.stderr) == (2, True)
+
+
+def test_an_optimizer_state_that_is_not_there(workspace, family, endpoint):
+    shutil.rmtree(workspace.run_folder(family.run(seed=1)).checkpoints)
+    with pytest.raises(RunError, match="no checkpoint, so there is no optimizer state of seed-1"):
+        plan_state(workspace, family, family.run(seed=1), endpoint)
+
+
+def test_samples_as_parquet(workspace, family, endpoint):
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint, samples=True)
+    execute(plan, workspace, endpoint)
+    data = content(endpoint, workspace, family, "seed-1", "results/tiny_choice.0shot.samples.parquet")
+    frame = pd.read_parquet(io.BytesIO(data))
+    lines = (workspace.results(family.run(seed=1)) / "tiny_choice.0shot.samples.jsonl").read_text().splitlines()
+    assert len(frame) == len(lines) == 2
+    for row, line in zip(frame.to_dict("records"), map(json.loads, lines), strict=True):
+        assert row["doc_id"] == line["doc_id"]
+        assert json.loads(row["doc"]) == line["doc"]
+    assert not plan_run(workspace, family, family.run(seed=1), endpoint, samples=True).changed
+
+
+def test_tags_name_what_was_pushed_and_do_not_move(workspace, family, endpoint, api, mixhub_here):
+    done = mixhub_here("push", "--all", "--tag", "v1", cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    heads = branch_heads(endpoint, family.repo_id)
+    first = tags(endpoint, family.repo_id)
+    assert first == {"seed-1-v1": heads["seed-1"], "seed-2-v1": heads["seed-2"], "v1": heads["main"]}
+    assert mixhub_here("push", "--all", "--tag", "v1", cwd=workspace.root).returncode == 0
+    metrics = workspace.run_folder(family.run(seed=1)).metrics
+    metrics.write_text(metrics.read_text() + '{"step": 12, "loss": 1.0, "tokens": 1536}\n')
+    wrong = mixhub_here("push", "--all", "--tag", "v1", cwd=workspace.root)
+    assert wrong.returncode == 2
+    assert "seed-1: the tag seed-1-v1 is there" in wrong.stderr
+    assert tags(endpoint, family.repo_id) == first
+    assert branch_heads(endpoint, family.repo_id) == heads
+    assert mixhub_here("push", "--all", "--tag", "a/b", cwd=workspace.root).returncode == 2
+
+
+def test_a_private_repo_stays_private_and_a_public_one_public(workspace, family, endpoint, api):
+    run = family.run(seed=1)
+    execute(plan_run(workspace, family, run, endpoint, private=True), workspace, endpoint)
+    assert api.model_info(family.repo_id).private
+    execute(plan_run(workspace, family, run, endpoint), workspace, endpoint)
+    assert api.model_info(family.repo_id).private
+    api.delete_repo(family.repo_id)
+    execute(plan_run(workspace, family, run, endpoint), workspace, endpoint)
+    with pytest.raises(HubError, match="is public already"):
+        execute(plan_run(workspace, family, run, endpoint, private=True), workspace, endpoint)
+
+
+def test_a_plan_tells_what_is_wrong_and_is_not_carried_out(workspace, family, endpoint, api, mixhub_here):
+    (workspace.export(family.run(seed=2), 12) / "optimizer.pt").write_bytes(b"x")
+    plan = plan_run(workspace, family, family.run(seed=2), endpoint)
+    assert [finding.kind for finding in plan.findings] == ["pickle"]
+    with pytest.raises(ExportError, match="a pickle"):
+        execute(plan, workspace, endpoint)
+    done = mixhub_here("push", "--all", cwd=workspace.root)
+    assert done.returncode == 2
+    assert "seed-2: optimizer.pt: a pickle" in done.stderr
+    assert "nothing was sent" in done.stderr
+    assert not api.repo_exists(family.repo_id), "no seed is sent when one is not fit"
+
+
+def test_images_of_ones_own_are_sent_with_the_card(workspace, family, endpoint):
+    folder = workspace.card(family).parent
+    write_bytes(folder / "pics" / "mine.png", b"mine")
+    write_bytes(folder / "secret.txt", b"not linked")
+    workspace.path("card.md").write_text("## Pictures\n\n![mine](pics/mine.png) and [up](../../mixhub.yaml)\n")
+    publish(workspace, endpoint)
+    tree = remote_tree(endpoint, family.repo_id, "main")
+    assert "pics/mine.png" in tree
+    assert not {"secret.txt", "mixhub.yaml"} & set(tree)
+    assert not plan_card(workspace, family, endpoint).changed
+
+
+def test_a_withdrawn_seed_says_so_wherever_it_is_met(workspace, family, endpoint, api, mixhub_here):
+    publish(workspace, endpoint)
+    before = branch_heads(endpoint, family.repo_id)
+    why = "the corpus held [test] data, & more"
+    done = mixhub_here("withdraw", "--seed", 2, "--why", why, cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    heads = branch_heads(endpoint, family.repo_id)
+    assert heads["seed-1"] == before["seed-1"]
+    assert tags(endpoint, family.repo_id) == {"seed-2-withdrawn": before["seed-2"]}
+    card = content(endpoint, workspace, family, "seed-2", "README.md").decode()
+    assert "withdrawn" in read_card(card).metadata["tags"]
+    assert withdrawal_of(card).startswith(why)
+    main = content(endpoint, workspace, family, "main", "README.md").decode()
+    assert "was withdrawn on" in main[main.index("## Errata") :]
+    with pytest.warns(UserWarning, match=re.escape(f"was withdrawn by those who published it: {why}")):
+        loaded = mixhub.load("tiny", seed=2, workspace=workspace.root)
+    assert loaded.commit == heads["seed-2"]
+    pinned = mixhub.load("tiny", commit=before["seed-2"], workspace=workspace.root)
+    assert pinned.commit == before["seed-2"], "what others pinned is there"
+    assert not plan_run(workspace, family, family.run(seed=2), endpoint).changed
+    assert not plan_card(workspace, family, endpoint).changed
+    assert family_status(workspace, family)[1].withdrawn == why
+    assert "warning: seed-2: was withdrawn" in mixhub_here("verify", cwd=workspace.root).stdout
+    assert mixhub_here("withdraw", "--seed", 2, "--why", " ", cwd=workspace.root).returncode == 2
+
+
+def test_withdrawing_again_and_of_a_seed_that_is_not_there(workspace, family, endpoint):
+    publish(workspace, endpoint)
+    first = withdraw(workspace, family, endpoint, "seed-1", "one reason")
+    second = withdraw(workspace, family, endpoint, "seed-1", "another reason")
+    assert (first.tag, second.tag) == ("seed-1-withdrawn", "seed-1-withdrawn-2")
+    assert [one.why for one in withdrawals(workspace, family)] == ["another reason"]
+    card = content(endpoint, workspace, family, "seed-1", "README.md").decode()
+    assert "one reason" not in card
+    with pytest.raises(HubError, match="no revision 'seed-3'"):
+        withdraw(workspace, family, endpoint, "seed-3", "why")
+
+
+def test_a_withdrawal_without_exports_leaves_the_rest_of_main(workspace, family, endpoint, mixhub_here):
+    publish(workspace, endpoint)
+    before = content(endpoint, workspace, family, "main", "README.md").decode()
+    shutil.rmtree(workspace.path("runs"))
+    shutil.rmtree(workspace.path("results"))
+    done = mixhub_here("withdraw", "--seed", 1, "--why", "bad", cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    after = content(endpoint, workspace, family, "main", "README.md").decode()
+    added = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert [line for line in added if line] == ["## Errata", *[line for line in added if line.startswith("- seed")]]
+    assert len(added) == 2
+    assert [line for line in before.splitlines() if line not in after.splitlines()] == []
+
+
+@pytest.mark.parametrize(
+    "head", ["", "---\nlicense: mit\n---\n", "---\ntags: [a, b]\nlicense: mit\n---\n", "---\ntags:\n  - a\nx: 1\n---\n"]
+)
+def test_a_card_of_any_shape_is_marked_once(workspace, family, head):
+    one = Withdrawal(family="f", revision="r", weights_sha256="0" * 64, why="it *is* bad", date="2026-11-23")
+    marked = mark_withdrawn(f"{head}\n# Title\n\nText.\n", one)
+    card = read_card(marked)
+    assert "withdrawn" in card.metadata["tags"]
+    assert set(card.metadata) >= ({"license"} if "license" in head else set())
+    assert withdrawal_of(marked) == "it *is* bad (2026-11-23)"
+    assert mark_withdrawn(marked, one) == marked
+    assert "# Title\n\nText.\n" in marked
+
+
+def test_promotion_of_one_seed_leaves_main_until_all_are_there(workspace, family, endpoint, tmp_path, mixhub_here):
+    publish(workspace, endpoint)
+    with serve(tmp_path / "public") as public:
+        arguments = ("push", "--from", endpoint.url, "--hub", public.url)
+        first = mixhub_here(*arguments, "--seed", 1, cwd=workspace.root)
+        assert first.returncode == 0, first.stderr
+        assert "main stays as it is" in first.stdout
+        api = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
+        assert api.list_repo_files(family.repo_id) == [".gitattributes"]
+        second = mixhub_here(*arguments, "--seed", 2, cwd=workspace.root)
+        assert second.returncode == 0, second.stderr
+        assert "README.md" in api.list_repo_files(family.repo_id)
+        there = {ref.name: ref.target_commit for ref in api.list_repo_refs(family.repo_id).branches}
+        card = api.hf_hub_download(family.repo_id, "README.md", local_dir=tmp_path)
+        text = Path(card).read_text(encoding="utf-8")
+        assert there["seed-1"] in text
+        assert branch_heads(endpoint, family.repo_id)["seed-1"] not in text
+
+
+def test_what_is_wrong_on_the_staging_hub_is_not_promoted(workspace, family, endpoint, api, tmp_path, mixhub_here):
+    publish(workspace, endpoint)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="model.bin", repo_id=family.repo_id, revision="seed-1")
+    with serve(tmp_path / "public") as public:
+        done = mixhub_here("push", "--from", "local", "--hub", public.url, "--seed", 1, cwd=workspace.root)
+        assert done.returncode == 2
+        assert "model.bin: a pickle" in done.stderr
+        assert not HfApi(endpoint=public.url, token=LOCAL_TOKEN).repo_exists(family.repo_id)
+    same = mixhub_here("push", "--from", "local", "--seed", 1, cwd=workspace.root)
+    assert (same.returncode, "is the hub that is pushed to" in same.stderr) == (2, True)
+
+
+def test_status_as_json_tells_all_without_a_hub(workspace, family, endpoint, mixhub_here):
+    publish(workspace, endpoint)
+    mixhub_here("verify", cwd=workspace.root)
+    one, two, three = json.loads(mixhub_here("status", "--json", cwd=workspace.root).stdout)["runs"]
+    commit = branch_heads(endpoint, family.repo_id)["seed-1"]
+    assert one["pushed"] == {"local": commit}
+    assert (one["step"], one["checked"], one["cells"], one["card"]) == (12, True, 1, "fresh")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\dZ", one["verified"]["local"])
+    assert (three["step"], three["checked"], three["card"], three["pushed"]) == (None, False, None, {})
+    config = workspace.export(family.run(seed=2), 12) / "config.json"
+    config.write_text(config.read_text() + " ")
+    workspace.revision_card(family.run(seed=2)).write_text("mine")
+    _, two, _ = family_status(Workspace.open(workspace.root), family)
+    assert (two.checked, two.card) == (False, "stale")
+
+
+def test_generate_takes_the_export_or_the_hub(workspace, family, endpoint, mixhub_here):
+    local = mixhub_here("generate", "--seed", 1, "the cat", "--tokens", 5, cwd=workspace.root)
+    assert local.returncode == 0, local.stderr
+    assert local.stdout.startswith("the cat")
+    assert local.stderr.startswith(str(workspace.export(family.run(seed=1), 12)))
+    publish(workspace, endpoint)
+    remote = mixhub_here("generate", "--seed", 1, "the cat", "--tokens", 5, "--hub", "local", cwd=workspace.root)
+    assert remote.stdout == local.stdout
+    assert branch_heads(endpoint, family.repo_id)["seed-1"] in remote.stderr
+    drawn = [
+        mixhub_here("generate", "--seed", 1, "the", "--temperature", 2, "--draw-seed", seed, cwd=workspace.root).stdout
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert mixhub_here("generate", "--seed", 9, "the", cwd=workspace.root).returncode == 2
+    long = mixhub_here("generate", "--seed", 1, "the cat " * 40, cwd=workspace.root)
+    assert (long.returncode, "the model sees 32" in long.stderr) == (2, True)
