@@ -86,6 +86,8 @@ class Shared:
     base_model: Markdown | None
     """The model that training went on from; None where it began anew."""
     recipe: Recipe
+    adopted: Markdown | None
+    """Branches of runs that another trainer made; None where there are none."""
     compute: Compute
     weights_dtype: str | None
     """Of the exports' tensors; None where it is not known."""
@@ -231,6 +233,7 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
         citation=block(card.citation, "bibtex") if card.citation else None,
         base_model=link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
         recipe=recipe(family),
+        adopted=_adopted(runs),
         compute=_compute(family, runs),
         weights_dtype=" and ".join(sorted(filter(None, dtypes))) or None,
         tasks_listed=listed([Markdown(f"{escape(t.title)} ({code(t.name)})") for t in family.evaluation.tasks]),
@@ -239,6 +242,14 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
         losses=_losses(family, runs),
         has_siblings=bool(known.siblings),
     )
+
+
+def _adopted(runs: Sequence[RunFacts]) -> Markdown | None:
+    """Runs of whose training nothing is recorded: our own trainer always knows how many steps there are."""
+    found = [code(facts.run.revision) for facts in runs if facts.lineage and facts.lineage.steps == UNKNOWN]
+    if not found:
+        return None
+    return listed(found) if len(found) <= _COMPACT else Markdown(f"{len(found)} branches")
 
 
 def _results(family: Family, runs: Sequence[RunFacts], known: Known) -> Results:

@@ -71,7 +71,12 @@ def test_the_commands_are_those_of_the_readme():
         "card check",
         "card diff",
         *("plot scores", "plot difference", "plot shots", "plot mixture", "plot losses"),
+        "adopt",
+        "check",
         "push",
+        "verify",
+        "withdraw",
+        "generate",
         "hub serve",
         "hub import",
     }

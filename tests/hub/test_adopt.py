@@ -72,6 +72,8 @@ def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
     assert "seed-2" in card
     mine = workspace.revision_card(family.run(seed=1)).read_text()
     assert re.search(r"\| Device +\| unknown", mine)
+    assert "Trained elsewhere, and adopted here: `seed-1`." in mine
+    assert "Trained elsewhere, and adopted here: `seed-1` and `seed-2`." in card
     status = mixhub_here("status", cwd=workspace.root).stdout
     assert re.search(r"seed-1 +12 of 12 +[0-9a-f]{12} +yes .* fresh +local [0-9a-f]{12}", status)
 

@@ -389,7 +389,8 @@ def test_the_command_says_it_all_and_exits_by_it(release, mixhub_here):
     told = json.loads(mixhub_here("verify", "--json", "tester/tiny", "--hub", release.endpoint.url, cwd=root).stdout)
     assert [finding["kind"] for finding in told["findings"]] == ["pickle", "card"]
     shutil.rmtree(root / "results")  # what lies in the workspace is not asked
-    assert mixhub_here("verify", cwd=root).stdout == badly.stdout
+    again = mixhub_here("verify", cwd=root)
+    assert again.stdout.splitlines()[1:] == badly.stdout.splitlines()[1:], "but for the address of the hub"
 
 
 def test_weights_of_another_dtype_are_no_fault(release):
