@@ -17,7 +17,7 @@ from mixhub.card.render import Own, catalog_context, render_family_context, rend
 from mixhub.card.words import read_words
 from mixhub.errors import UsageError
 from mixhub.family import Family
-from mixhub.files import write_all, write_text
+from mixhub.files import clear_leftovers, locked, write_all, write_text
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
@@ -122,9 +122,12 @@ def write_cards(
         require_unedited(workspace, family, rendered.cards)
         _require_own_plots(workspace, plots)
     files = {**{path: card.encode() for path, card in rendered.cards.items()}, **plots}
-    note_cards(workspace, files)
-    write_all({path: content for path, content in files.items() if path not in plots or not _holds(path, content)})
-    _clear_plots(folder / PLOTS, plots)
+    with locked(workspace.lock("cards"), f"the cards of {family.name} are being written", timeout=60):
+        for parent in {path.parent for path in files}:
+            clear_leftovers(parent)
+        note_cards(workspace, files)
+        write_all({path: content for path, content in files.items() if path not in plots or not _holds(path, content)})
+        _clear_plots(folder / PLOTS, plots)
     return list(files)
 
 

@@ -134,6 +134,8 @@ class _Source:
 
     @classmethod
     def read(cls, path: Path, tokenizer: Path | None) -> _Source:
+        if not path.is_dir():
+            raise UsageError(f"{path}: no such folder", hint="give the folder that model.save_pretrained(...) wrote")
         if not (path / "config.json").is_file():
             raise ExportError(
                 f"{path}: no model in Transformers format (no config.json)",

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ from mixhub.errors import ExportError, HubUnreachableError, UsageError
 from mixhub.export import WEIGHTS_INDEX_FILE, weight_files
 from mixhub.family import Family, Revisions, repo_id_problem
 from mixhub.files import write_text
-from mixhub.hub.client import client, remote_tree, revision_not_found, translated
+from mixhub.hub.client import client, revision_not_found, translated
 from mixhub.hub.opening import opened
-from mixhub.hub.plan import local_file, same_content
+from mixhub.hub.plan import RemoteFile, local_file, same_content
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, file_sha256, read_lineage, weights_sha256
 from mixhub.workspace import Workspace
 
@@ -193,7 +194,8 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
             raise revision_not_found(endpoint, repo_id, revision)
         commit, path = _snapshot(endpoint, repo_id, found, paths, local_files_only=False)
         if revision != commit:  # where the cache keeps what a name meant, for when the hub cannot be asked
-            write_text(path.parent.parent / "refs" / revision, commit)
+            with suppress(OSError):  # a cache that others filled may be read-only
+                write_text(path.parent.parent / "refs" / revision, commit)
         return commit, path
     except HubUnreachableError as error:
         try:
@@ -256,7 +258,7 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
     hint = f"delete {path.parent.parent} and load again; if it stays, tell who published it"
     lineage = read_lineage(path) if (path / LINEAGE_FILE).is_file() else None
     try:
-        tree = remote_tree(endpoint, repo_id, commit)
+        tree = _told_files(endpoint, repo_id, commit)
     except HubUnreachableError:
         tree = {}
     if not tree and lineage is None:
@@ -279,6 +281,16 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
                 hint="this revision was published wrongly; tell who did, or load another",
                 path=path,
             )
+
+
+def _told_files(endpoint: Endpoint, repo_id: str, commit: str) -> dict[str, RemoteFile]:
+    """The files of a commit, asked for once: a listing would be asked for again and again where nothing answers."""
+    with translated(endpoint, repo_id, commit):
+        info = client(endpoint).model_info(repo_id, revision=commit, files_metadata=True)
+    return {
+        file.rfilename: RemoteFile(file.size or 0, file.blob_id or "", file.lfs.sha256 if file.lfs else None)
+        for file in info.siblings or ()
+    }
 
 
 def _warn_if_withdrawn(path: Path, what: str) -> None:

@@ -30,6 +30,8 @@ class LocalFile:
     """None where only git's name of it is known."""
     oid: str | None = None
     """sha1 that git gives the content, where it is known already."""
+    state: tuple[int, int, int] | None = None
+    """Of a file on disk: bytes, and when content and inode changed last, nanoseconds, when it was hashed."""
 
     def git_oid(self) -> str | None:
         """sha1 that git gives the content, by which a hub names a file that is not large."""
@@ -109,7 +111,26 @@ def local_file(source: Path | bytes, sha256: str | None = None) -> LocalFile:
     if isinstance(source, bytes):
         return LocalFile(source, len(source), hashlib.sha256(source).hexdigest())
     with _read(source):
-        return LocalFile(source, source.stat().st_size, sha256 or file_sha256(source))
+        state = _state(source)
+        return LocalFile(source, state[0], sha256 or file_sha256(source), state=state)
+
+
+def require_unchanged(files: Mapping[str, LocalFile]) -> None:
+    """Raises ExportError when a file on disk is not as it was when it was hashed."""
+    for file in files.values():
+        if isinstance(file.source, Path):
+            with _read(file.source):
+                if file.state is not None and _state(file.source) != file.state:
+                    raise ExportError(
+                        f"{file.source}: changed while it was pushed; nothing of this push is on the branch",
+                        hint="wait until nothing writes there, then push again",
+                        path=file.source,
+                    )
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def remote_file(file: RemoteFile) -> LocalFile:

@@ -16,7 +16,7 @@ from mixhub.family import Family, Run
 from mixhub.hub.check import check_run, require_sound
 from mixhub.hub.client import branch_heads, client, file_content, remote_tree, tags, translated
 from mixhub.hub.finding import Finding, errors
-from mixhub.hub.plan import LocalFile, Plan, changes, same_content
+from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content
 from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, write_receipt
 from mixhub.hub.release import main_files, run_files, state_files
 from mixhub.progress import SILENT, Progress
@@ -145,7 +145,7 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
     same tree, and does not send what the hub has.
 
     Raises:
-        ExportError: something in the plan is wrong; nothing was sent.
+        ExportError: something in the plan is wrong, or a file changed since it was planned; nothing is on the branch.
         PushConflictError: the branch moved since the plan was made; nothing of this push is there.
         HubError: the hub refused, or does not hold what was sent.
     """
@@ -155,6 +155,7 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
     if plan.changed:
         additions, deletions = _operations(plan)
         uploaded = _upload(plan, additions, endpoint, progress)
+        require_unchanged(plan.files)
         with translated(endpoint, plan.repo_id, plan.branch), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*you are about to commit a data file")  # samples as parquet
             made = client(endpoint).create_commit(

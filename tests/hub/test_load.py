@@ -291,6 +291,7 @@ def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
         endpoint = Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
         publish(workspace, endpoint)
         commit, path = download(endpoint, "tester/tiny", "seed-1")
+    endpoint = Endpoint("http://127.0.0.1:9", LOCAL_TOKEN, tmp_path / "cache")
     require_as_published(endpoint, "tester/tiny", commit, path)
     lineage = path / "lineage.json"
     text = lineage.read_text()

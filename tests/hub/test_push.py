@@ -10,7 +10,15 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from mixhub.cli.steps import push_card, push_run
 from mixhub.endpoint import HubChoice
-from mixhub.errors import ExportError, PushConflictError, ResultsError, RevisionNotFoundError, RunError, UsageError
+from mixhub.errors import (
+    ExportError,
+    HubError,
+    PushConflictError,
+    ResultsError,
+    RevisionNotFoundError,
+    RunError,
+    UsageError,
+)
 from mixhub.hub.opening import opened
 from mixhub.hub.plan import local_file, same_content
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
@@ -84,6 +92,20 @@ def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspac
     with pytest.raises(PushConflictError, match=r"tester/tiny of branch seed-1 meanwhile"):
         execute(plan, workspace, endpoint)
     assert api.repo_info(family.repo_id, revision="seed-1").sha == theirs
+
+
+def test_a_file_that_changes_while_it_is_pushed_stops_the_push(workspace, family, endpoint, api):
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
+    weights = workspace.export(family.run(seed=1), 12) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises((ExportError, HubError)):
+        execute(plan, workspace, endpoint)
+    assert set(remote_tree(endpoint, family.repo_id, "seed-1")) == {".gitattributes"}
+    config = workspace.export(family.run(seed=2), 12) / "config.json"
+    plan = plan_run(workspace, family, family.run(seed=2), endpoint)
+    config.write_text(config.read_text().replace("320", "321"))
+    with pytest.raises(ExportError, match=r"config\.json: changed while it was pushed"):
+        execute(plan, workspace, endpoint)
 
 
 def test_a_push_between_is_not_lost_from_the_card_of_main(workspace, family, endpoint):
