@@ -51,6 +51,7 @@ def push(
         typer.Option("--from", help="Promote from another hub, as it lies there: an address, or local.", metavar="HUB"),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a card that was changed on the hub.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     hub: HubOption = None,
     family: FamilyOption = None,
@@ -85,7 +86,12 @@ def push(
             tag=tag,
             private=private,
             dry_run=dry_run,
-            refused={"--step": step is not None, "--with-optimizer": with_optimizer, "--samples": samples},
+            refused={
+                "--step": step is not None,
+                "--with-optimizer": with_optimizer,
+                "--samples": samples,
+                "--force": force,
+            },
         )
         return
     if step is not None:
@@ -103,18 +109,21 @@ def push(
             samples=samples,
             tag=tag,
             private=private,
+            force=force,
         )
         for plan in plans:
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
         if dry_run:
-            show_plan(plan_card(place, chosen, endpoint, tag=tag))
+            card = plan_card(place, chosen, endpoint, tag=tag, force=force)
+            require_sound(card.findings, card.branch)
+            show_plan(card)
             return
-        require_publishable(place, chosen, endpoint)
+        require_publishable(place, chosen, endpoint, force=force)
         for plan in plans:
             show_pushed(execute(plan, place, endpoint, progress()), endpoint)
-        show_pushed(push_card(place, chosen, endpoint, tag=tag, private=private), endpoint)
+        show_pushed(push_card(place, chosen, endpoint, tag=tag, private=private, force=force), endpoint)
         if tag:
             say(f"tagged: {', '.join([*(plan.tag for plan in plans if plan.tag), tag])}")
 
@@ -218,6 +227,7 @@ def _plans(
     samples: bool,
     tag: str | None,
     private: bool,
+    force: bool,
 ) -> list[Plan]:
     """The plans of all branches but `main`."""
     from mixhub.cli.console import progress, say
@@ -246,6 +256,7 @@ def _plans(
                     samples=samples,
                     tag=tag,
                     private=private,
+                    force=force,
                     progress=progress(),
                 )
             )

@@ -176,14 +176,15 @@ def push_run(
     return execute(plan, workspace, endpoint)
 
 
-def require_publishable(workspace: Workspace, family: Family, endpoint: Endpoint) -> None:
+def require_publishable(workspace: Workspace, family: Family, endpoint: Endpoint, *, force: bool = False) -> None:
     """Refuses what would stop the card after the branches were pushed, and cards that were edited by hand, whose edits
     would not be published."""
     from mixhub.card.write import require_unedited
+    from mixhub.hub.check import require_sound
     from mixhub.hub.push import plan_card
 
     require_unedited(workspace, family)
-    plan_card(workspace, family, endpoint)
+    require_sound(plan_card(workspace, family, endpoint, force=force).findings, "main")
 
 
 def earlier_steps(workspace: Workspace, family: Family, run: Run) -> list[int]:
@@ -204,7 +205,13 @@ def export_step(workspace: Workspace, family: Family, run: Run, step: int) -> bo
 
 
 def push_card(
-    workspace: Workspace, family: Family, endpoint: Endpoint, *, tag: str | None = None, private: bool = False
+    workspace: Workspace,
+    family: Family,
+    endpoint: Endpoint,
+    *,
+    tag: str | None = None,
+    private: bool = False,
+    force: bool = False,
 ) -> Pushed:
     """Renders the family's card and publishes it on `main`; when another push came between, it is rendered anew."""
     from mixhub.errors import PushConflictError
@@ -214,7 +221,7 @@ def push_card(
     for last_try in (False, False, True):
         try:
             with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
-                plan = plan_card(workspace, family, endpoint, tag=tag, private=private)
+                plan = plan_card(workspace, family, endpoint, tag=tag, private=private, force=force)
                 pushed = execute(plan, workspace, endpoint)
             break
         except PushConflictError:

@@ -35,6 +35,7 @@ def withdraw(
     from mixhub.cli.console import say
     from mixhub.cli.push import show_pushed
     from mixhub.cli.steps import push_card, render_cards
+    from mixhub.hub.push import plan_card
     from mixhub.hub.withdraw import correct_main, withdraw
     from mixhub.progress import SILENT
 
@@ -44,8 +45,9 @@ def withdraw(
     with open_hub(hub, place) as endpoint:
         done = withdraw(place, chosen, endpoint, branch, why)
         say(f"withdrawn: {chosen.repo_id}@{branch} = {done.commit}; what it was is tagged {done.tag}")
-        if any(place.run_folder(run).export_steps() for run in chosen.runs()):
+        has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
+        if has_exports and not plan_card(place, chosen, endpoint).findings:
             render_cards(place, chosen, SILENT)
             show_pushed(push_card(place, chosen, endpoint), endpoint)
-        else:
+        else:  # the card cannot be rendered here, or somebody changed it on the hub: it gets that line alone
             say(f"errata on main: {correct_main(chosen, endpoint, done.withdrawal)}")

@@ -292,7 +292,7 @@ def _expected(where: str, folder: Path) -> tuple[dict[str, tuple[int, ...]] | Fi
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     except Exception as error:  # each config class raises its own for values that do not go together

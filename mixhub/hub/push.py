@@ -18,7 +18,7 @@ from mixhub.hub.client import branch_heads, client, file_content, remote_tree, t
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content
 from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, write_receipt
-from mixhub.hub.release import main_files, run_files, state_files
+from mixhub.hub.release import CARD, main_files, run_files, state_files
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
@@ -30,6 +30,9 @@ _LARGE = 10_000_000
 may have brought it."""
 _TOGETHER = 64_000_000
 """Bytes that are uploaded at once: what arrived whole is not sent again after a push that was broken off."""
+
+_OUR_TITLES = ("Publish ", "Update the family's card", "Promote ", "Withdraw ", "Errata")
+"""How the titles of mixhub's commits begin."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def plan_run(
     samples: bool = False,
     tag: str | None = None,
     private: bool = False,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> Plan:
     """The plan of the branch of a run, or of an earlier step of it: export, card, metrics, results.
@@ -69,6 +73,7 @@ def plan_run(
         samples: the samples of the results too, as parquet.
         tag: a tag for the commit; it is named `<branch>-<tag>`.
         private: make the repo private, where it is new.
+        force: replace a card that somebody changed on the hub.
         progress: is told of each file of weights that is read.
 
     Raises:
@@ -83,7 +88,7 @@ def plan_run(
     plan = _plan(family.repo_id, checked.branch, files, endpoint, parent, weights=weights)
     plan = replace(
         plan,
-        findings=checked.findings,
+        findings=(*checked.findings, *(() if force else _changed_cards(plan, endpoint))),
         message=f"Publish {checked.branch}, weights {weights[:12]}",
         private=private,
     )
@@ -100,14 +105,21 @@ def plan_state(workspace: Workspace, family: Family, run: Run, endpoint: Endpoin
 
 
 def plan_card(
-    workspace: Workspace, family: Family, endpoint: Endpoint, *, tag: str | None = None, private: bool = False
+    workspace: Workspace,
+    family: Family,
+    endpoint: Endpoint,
+    *,
+    tag: str | None = None,
+    private: bool = False,
+    force: bool = False,
 ) -> Plan:
     """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub, and
-    its plots."""
+    its plots; the options are those of `plan_run`."""
     parent = _Parent.read(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
     files = main_files(workspace, family, pushed_commits(workspace, hub_key(endpoint), family))
     plan = _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
-    plan = replace(plan, message="Update the family's card", private=private)
+    wrong = () if force else tuple(_changed_cards(plan, endpoint))
+    plan = replace(plan, message="Update the family's card", private=private, findings=wrong)
     return _tagged(plan, endpoint, tag)
 
 
@@ -213,6 +225,27 @@ def _plan(
         remote = {path: file for path, file in remote.items() if path in files or path in stale}
     planned = changes(files, remote)
     return Plan(repo_id, branch, files, tuple(planned), parent.commit, parent.branch_exists, weights)
+
+
+def _changed_cards(plan: Plan, endpoint: Endpoint) -> Iterator[Finding]:
+    """A card that the plan replaces, and that somebody wrote or changed on the hub itself since the last push."""
+    if plan.parent is None or not any(one.path == CARD and one.action == "replace" for one in plan.changes):
+        return
+    with translated(endpoint, plan.repo_id, plan.branch):
+        commits = client(endpoint).list_repo_commits(plan.repo_id, revision=plan.parent)
+    ours = next((commit for commit in commits if commit.title.startswith(_OUR_TITLES)), None)
+    there = file_content(endpoint, plan.repo_id, plan.parent, CARD)
+    if ours is not None and _content_if_any(endpoint, plan.repo_id, ours.commit_id, CARD) == there:
+        return
+    message = f"{CARD} was written on the hub since the last push ({commits[0].title!r}), and would be replaced"
+    words = "card.md" if plan.branch == MAIN else "revision.md"
+    yield Finding("card", plan.branch, message, f"put those words into {words}; then push with --force")
+
+
+def _content_if_any(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bytes | None:
+    if path not in remote_tree(endpoint, repo_id, commit):
+        return None
+    return file_content(endpoint, repo_id, commit, path)
 
 
 def _is_drawn(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bool:

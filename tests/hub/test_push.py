@@ -19,6 +19,7 @@ from mixhub.errors import (
     RunError,
     UsageError,
 )
+from mixhub.hub.client import branch_heads
 from mixhub.hub.opening import opened
 from mixhub.hub.plan import local_file, same_content
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
@@ -106,6 +107,28 @@ def test_a_file_that_changes_while_it_is_pushed_stops_the_push(workspace, family
     config.write_text(config.read_text().replace("320", "321"))
     with pytest.raises(ExportError, match=r"config\.json: changed while it was pushed"):
         execute(plan, workspace, endpoint)
+
+
+def test_a_card_that_was_changed_on_the_hub_is_not_replaced(workspace, family, endpoint, api, mixhub_here):
+    push(workspace, family, endpoint, 1)
+    push_card(workspace, family, endpoint)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="notes.txt", repo_id=family.repo_id)
+    workspace.path("card.md").write_text("## More\n\nWords.\n")
+    push_card(workspace, family, endpoint)  # another file is no matter
+    api.upload_file(
+        path_or_fileobj=b"---\nlicense: mit\n---\n\n# Theirs\n", path_in_repo="README.md", repo_id=family.repo_id
+    )
+    heads = branch_heads(endpoint, family.repo_id)
+    for arguments in (("push", "--seed", 2), ("push", "--seed", 2, "--dry-run")):
+        refused = mixhub_here(*arguments, cwd=workspace.root)
+        assert refused.returncode == 2
+        assert "main: README.md was written on the hub since the last push ('Upload README.md with" in refused.stderr
+        assert branch_heads(endpoint, family.repo_id) == heads, "no seed went either"
+    assert mixhub_here("push", "--seed", 2, "--force", cwd=workspace.root).returncode == 0
+    assert same_content(local_file(workspace.card(family)), remote_tree(endpoint, family.repo_id, "main")["README.md"])
+    theirs = b"---\nlicense: mit\n---\n\n# Theirs\n"
+    api.upload_file(path_or_fileobj=theirs, path_in_repo="README.md", repo_id=family.repo_id, revision="seed-1")
+    assert "seed-1: README.md was written on the hub" in mixhub_here("push", "--all", cwd=workspace.root).stderr
 
 
 def test_a_push_between_is_not_lost_from_the_card_of_main(workspace, family, endpoint):
