@@ -85,13 +85,9 @@ def push(
             checkpoints=checkpoints,
             tag=tag,
             private=private,
+            force=force,
             dry_run=dry_run,
-            refused={
-                "--step": step is not None,
-                "--with-optimizer": with_optimizer,
-                "--samples": samples,
-                "--force": force,
-            },
+            refused={"--step": step is not None, "--with-optimizer": with_optimizer, "--samples": samples},
         )
         return
     if step is not None:
@@ -140,6 +136,7 @@ def _promote(
     checkpoints: bool,
     tag: str | None,
     private: bool,
+    force: bool,
     dry_run: bool,
     refused: Mapping[str, bool],
 ) -> None:
@@ -152,8 +149,17 @@ def _promote(
     from mixhub.hub.check import require_sound
     from mixhub.hub.finding import errors
     from mixhub.hub.opening import opened
-    from mixhub.hub.promote import fetched, not_yet_promoted, plan_main, plan_promotion, promoted_branches
-    from mixhub.hub.push import execute
+    from mixhub.hub.promote import (
+        fetched,
+        findings_on,
+        not_yet_promoted,
+        plan_main,
+        plan_promotion,
+        promoted_branches,
+    )
+    from mixhub.hub.push import compared, execute
+    from mixhub.hub.receipts import MAIN
+    from mixhub.hub.verify import verify
 
     for option, given in refused.items():
         if given:
@@ -166,20 +172,27 @@ def _promote(
         if (origin.store_id or origin.url) == (endpoint.store_id or endpoint.url):
             raise UsageError(f"--from {source}: is the hub that is pushed to", hint="name the other: --hub HUB")
         say(f"from: {origin}")
-        names = promoted_branches(family, origin, [run.revision for run in runs], checkpoints=checkpoints)
-        plans = plan_promotion(family, origin, endpoint, names, tag=tag, private=private, progress=progress())
+        verified = verify(origin, family.repo_id, family, progress=progress())
+        revisions = [run.revision for run in runs]
+        names = promoted_branches(family, origin, verified, revisions, checkpoints=checkpoints)
+        plans = plan_promotion(family, origin, endpoint, verified, names, tag=tag, private=private, force=force)
+        plans = compared(plans, place, family, endpoint)
         for plan in plans:
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
-        require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
+        later = set(not_yet_promoted(family, origin, endpoint, verified)) - set(names)
+        if not later:  # `main` follows at once
+            wrong += errors(findings_on(verified, MAIN, origin))
+        require_sound(wrong, ", ".join(dict.fromkeys(finding.where for finding in wrong)))
         if dry_run:
+            say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
             return
         for plan in plans:
-            show_pushed(execute(fetched(plan, origin), place, endpoint, progress()), endpoint)
-        if lacking := not_yet_promoted(family, origin, endpoint):
+            show_pushed(execute(fetched(plan, origin, verified), place, endpoint, progress()), endpoint)
+        if lacking := not_yet_promoted(family, origin, endpoint, verified):
             say(f"main stays as it is, until these are as on {origin}: {', '.join(lacking)}")
             return
-        main = plan_main(family, origin, endpoint, tag=tag, private=private)
+        main = plan_main(family, origin, endpoint, verified, tag=tag, private=private, force=force)
         show_pushed(execute(main, place, endpoint, progress()), endpoint)
 
 
@@ -232,9 +245,9 @@ def _plans(
     """The plans of all branches but `main`."""
     from mixhub.cli.console import progress, say
     from mixhub.cli.steps import earlier_steps, export_step
-    from mixhub.hub.push import plan_run, plan_state
+    from mixhub.hub.push import compared, plan_run, plan_state
 
-    plans = []
+    plans: list[Plan] = []
     for run in runs:
         steps: list[int | None] = [step]
         if checkpoints:
@@ -262,7 +275,7 @@ def _plans(
             )
         if with_optimizer:
             plans.append(plan_state(place, family, run, endpoint, private=private))
-    return plans
+    return compared(plans, place, family, endpoint)
 
 
 def _export_step(place: Workspace, family: Family, seed: int | None, index: int | None, step: int) -> None:

@@ -167,9 +167,9 @@ def push_run(
 ) -> Pushed:
     """Plans, shows the plan, and publishes the branch of a run."""
     from mixhub.hub.check import require_sound
-    from mixhub.hub.push import execute, plan_run
+    from mixhub.hub.push import compared, execute, plan_run
 
-    plan = plan_run(workspace, family, run, endpoint)
+    [plan] = compared([plan_run(workspace, family, run, endpoint)], workspace, family, endpoint)
     show(plan)
     require_sound(plan.findings, plan.branch)
     require_publishable(workspace, family, endpoint)

@@ -15,7 +15,7 @@ from mixhub.export import WEIGHTS_FILE, WEIGHTS_INDEX_FILE
 from mixhub.files import read_json
 from mixhub.hub.client import client, remote_tree, translated
 from mixhub.hub.export_check import is_pickle
-from mixhub.hub.plan import RemoteFile
+from mixhub.hub.plan import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.weights import Tensor
 from mixhub.lineage import LINEAGE_FILE, Lineage, combined_sha256, read_lineage
 from mixhub.progress import Bar
@@ -46,7 +46,7 @@ class Branch:
     @property
     def safetensors(self) -> list[str]:
         """Files of weights, in no folder."""
-        return sorted(path for path in self.tree if path.endswith(".safetensors") and "/" not in path)
+        return safetensors_in(self.tree)
 
     @property
     def pickles(self) -> list[str]:
@@ -67,10 +67,7 @@ class Branch:
     @property
     def weights_sha256(self) -> str | None:
         """As `mixhub.lineage.weights_sha256`, from what the hub tells; None where it does not."""
-        hashes = [(path, self.tree[path].sha256) for path in self.safetensors]
-        if not hashes or any(digest is None for _, digest in hashes):
-            return None
-        return combined_sha256((path, str(digest)) for path, digest in hashes)
+        return weights_in(self.tree)
 
     @property
     def named_weights(self) -> list[str]:

@@ -45,6 +45,8 @@ class RunCheck:
     export: Path
     content: ExportCheck
     """The folder by itself."""
+    states: Mapping[str, FileState]
+    """Its files as they were before they were read: what `content` says holds for no others."""
     findings: tuple[Finding, ...]
     """All that was found, in the folder and around it."""
     was_known: bool
@@ -100,7 +102,7 @@ def check_run(
     found += _result_findings(workspace, family, run, step, branch, lineage)
     if not errors(found):
         found += _card_findings(workspace, family, run, step, branch)
-    return RunCheck(run, step, branch, export, content, tuple(found), was_known, loaded)
+    return RunCheck(run, step, branch, export, content, states, tuple(found), was_known, loaded)
 
 
 def branch_of(family: Family, run: Run, step: int) -> str:

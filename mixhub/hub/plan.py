@@ -11,7 +11,7 @@ from typing import Literal
 
 from mixhub.errors import ExportError
 from mixhub.hub.finding import Finding
-from mixhub.lineage import file_sha256
+from mixhub.lineage import combined_sha256, file_sha256
 
 Action = Literal["add", "replace", "delete", "keep"]
 
@@ -101,18 +101,13 @@ class Plan:
         return sum(change.size for change in self.changed if change.action != "delete")
 
 
-def local_file(source: Path | bytes, sha256: str | None = None) -> LocalFile:
-    """Size and hash of a file on disk, or of content in memory; raises ExportError when it cannot be read.
-
-    Args:
-        source: the file.
-        sha256: its hash, where it was read already.
-    """
+def local_file(source: Path | bytes) -> LocalFile:
+    """Size and hash of a file on disk, or of content in memory; raises ExportError when it cannot be read."""
     if isinstance(source, bytes):
         return LocalFile(source, len(source), hashlib.sha256(source).hexdigest())
     with _read(source):
         state = _state(source)
-        return LocalFile(source, state[0], sha256 or file_sha256(source), state=state)
+        return LocalFile(source, state[0], file_sha256(source), state=state)
 
 
 def require_unchanged(files: Mapping[str, LocalFile]) -> None:
@@ -169,6 +164,19 @@ def _read(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}", path=path) from None
+
+
+def safetensors_in(tree: Mapping[str, RemoteFile]) -> list[str]:
+    """Files of weights of a branch, in no folder, by path."""
+    return sorted(path for path in tree if path.endswith(".safetensors") and "/" not in path)
+
+
+def weights_in(tree: Mapping[str, RemoteFile]) -> str | None:
+    """As `mixhub.lineage.weights_sha256`, from what a hub tells of a branch; None where it has none, or does not."""
+    hashes = [(path, tree[path].sha256) for path in safetensors_in(tree)]
+    if not hashes or any(digest is None for _, digest in hashes):
+        return None
+    return combined_sha256((path, str(digest)) for path, digest in hashes)
 
 
 def git_oid(content: bytes) -> str:

@@ -2,88 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError
+from mixhub.errors import HubError, RepoNotFoundError
 from mixhub.family import Family
 from mixhub.hub.branches import fetch
 from mixhub.hub.client import branch_heads, remote_tree
 from mixhub.hub.finding import Finding, errors
-from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content
+from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, local_file, remote_file, same_content, weights_in
 from mixhub.hub.push import plan_files
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD
-from mixhub.hub.verify import step_of, verify
-from mixhub.lineage import combined_sha256
-from mixhub.progress import SILENT, Progress
+from mixhub.hub.verify import Verification, step_of
 
 
 def plan_promotion(
     family: Family,
     source: Endpoint,
     target: Endpoint,
+    verified: Verification,
     branches: Sequence[str],
     *,
     tag: str | None = None,
     private: bool = False,
-    progress: Progress = SILENT,
+    force: bool = False,
 ) -> list[Plan]:
     """The plans that make branches of a repo on one hub those of the same repo on another; nothing large is fetched.
 
-    The branches are verified first (see `verify`), each also against the others; what is wrong stands in the plans.
+    What is promoted are the commits that were verified, wherever the branches are by now.
 
     Args:
         family: the family.
         source: the hub that has them.
         target: the hub that gets them.
-        branches: which.
+        verified: what `verify` found at the source; what is wrong with a branch stands in its plan.
+        branches: which of those.
         tag: a tag for the commits; as a push names it.
         private: make the repo private, where it is new.
-        progress: is told of each branch that is read.
+        force: replace a card that somebody changed on the target.
 
     Raises:
-        RevisionNotFoundError: the source has no such branch.
         HubError: a hub cannot be asked.
     """
-    heads = branch_heads(source, family.repo_id)
-    found = verify(source, family.repo_id, family, progress=progress).findings
+    heads = _commits(verified)
     plans = []
     for branch in branches:
-        tree = remote_tree(source, family.repo_id, heads.get(branch, branch))
+        tree = remote_tree(source, family.repo_id, heads[branch])
         files = {path: remote_file(file) for path, file in tree.items() if path not in KEPT_ON_HUB}
-        own = tuple(_on(finding, source) for finding in found if finding.where == branch)
         plan = plan_files(
             family.repo_id,
             branch,
             files,
             target,
-            weights=_weights(tree),
+            weights=weights_in(tree),
             message=f"Promote {branch} from commit {heads[branch][:12]}",
             tag=f"{branch}-{tag}" if tag else None,
             private=private,
+            force=force,
         )
-        plans.append(replace(plan, findings=(*own, *plan.findings)))
+        plans.append(replace(plan, findings=(*findings_on(verified, branch, source), *plan.findings)))
     return plans
 
 
-def fetched(plan: Plan, source: Endpoint) -> Plan:
+def fetched(plan: Plan, source: Endpoint, verified: Verification) -> Plan:
     """The plan with the files that it sends, downloaded from the hub that has them and hashed.
 
+    Args:
+        plan: of `plan_promotion`.
+        source: the hub.
+        verified: what the plan was made of.
+
     Raises:
-        HubError: a file came down other than the hub says that it is.
+        HubError: a file came down other than it was planned.
     """
     wanted = [change.path for change in plan.changed if change.action != "delete"]
     if not wanted:
         return plan
-    commit = branch_heads(source, plan.repo_id)[plan.branch]
-    tree = remote_tree(source, plan.repo_id, commit)
+    commit = _commits(verified)[plan.branch]
     folder = fetch(source, plan.repo_id, commit, wanted)
     files = dict(plan.files)
     for path in wanted:
         files[path] = local_file(folder / path)
-        if path not in tree or not same_content(files[path], tree[path]):
+        planned = plan.files[path]
+        alike = files[path].sha256 == planned.sha256 if planned.sha256 else files[path].git_oid() == planned.oid
+        if not alike:
             raise HubError(
                 f"{source}: {plan.repo_id}@{commit}: {path} is not what was planned",
                 hint="promote again; if it stays, verify the source with --deep",
@@ -97,9 +102,11 @@ def plan_main(
     family: Family,
     source: Endpoint,
     target: Endpoint,
+    verified: Verification,
     *,
     tag: str | None = None,
     private: bool = False,
+    force: bool = False,
 ) -> Plan:
     """The plan of `main`, once all branches are promoted: the source's, with the commits that they have on the target.
 
@@ -107,9 +114,9 @@ def plan_main(
         family: the family.
         source: the hub that has it.
         target: the hub that gets it.
-        tag, private: as `plan_promotion` takes them.
+        verified, tag, private, force: as `plan_promotion` takes them.
     """
-    heads = branch_heads(source, family.repo_id)
+    heads = _commits(verified)
     tree = remote_tree(source, family.repo_id, heads[MAIN])
     paths = [path for path in tree if path not in KEPT_ON_HUB]
     folder = fetch(source, family.repo_id, heads[MAIN], paths)
@@ -120,7 +127,7 @@ def plan_main(
             if branch in heads:
                 card = card.replace(heads[branch], commit)
         files[CARD] = local_file(card.encode())
-    return plan_files(
+    plan = plan_files(
         family.repo_id,
         MAIN,
         files,
@@ -129,12 +136,16 @@ def plan_main(
         message=f"Promote the card from commit {heads[MAIN][:12]}",
         tag=tag,
         private=private,
+        force=force,
     )
+    return replace(plan, findings=(*findings_on(verified, MAIN, source), *plan.findings))
 
 
-def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint) -> list[str]:
+def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint, verified: Verification) -> list[str]:
     """Runs whose branch on one hub is not on the other with the same files: `main`, which tells of all, waits."""
-    theirs, ours = branch_heads(source, family.repo_id), branch_heads(target, family.repo_id)
+    theirs, ours = _commits(verified), {}
+    with suppress(RepoNotFoundError):
+        ours = branch_heads(target, family.repo_id)
     lacking = []
     for run in family.runs():
         if run.revision not in theirs:
@@ -147,13 +158,15 @@ def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint) -> list
     return lacking
 
 
-def promoted_branches(family: Family, source: Endpoint, names: Sequence[str], *, checkpoints: bool) -> list[str]:
+def promoted_branches(
+    family: Family, source: Endpoint, verified: Verification, names: Sequence[str], *, checkpoints: bool
+) -> list[str]:
     """The branches of some runs that a hub has: with `checkpoints`, those of their earlier steps too.
 
     Raises:
         HubError: it has none of them.
     """
-    heads = branch_heads(source, family.repo_id)
+    heads = _commits(verified)
     found = []
     for name in heads:
         step = step_of(family, name)
@@ -168,12 +181,12 @@ def promoted_branches(family: Family, source: Endpoint, names: Sequence[str], *,
     return found
 
 
-def _on(finding: Finding, hub: Endpoint) -> Finding:
-    return replace(finding, message=f"{finding.message} (on {hub})") if errors([finding]) else finding
+def findings_on(verified: Verification, branch: str, hub: Endpoint) -> tuple[Finding, ...]:
+    """What was found of a branch, and on which of the two hubs."""
+    own = [finding for finding in verified.findings if finding.where == branch]
+    return tuple(replace(one, message=f"{one.message} (on {hub})") if errors([one]) else one for one in own)
 
 
-def _weights(tree: Mapping[str, RemoteFile]) -> str | None:
-    hashes = [(path, file.sha256) for path, file in tree.items() if path.endswith(".safetensors") and "/" not in path]
-    if not hashes or any(digest is None for _, digest in hashes):
-        return None
-    return combined_sha256((path, str(digest)) for path, digest in hashes)
+def _commits(verified: Verification) -> dict[str, str]:
+    """The commit of each branch that was verified."""
+    return {branch.name: branch.commit for branch in verified.branches if branch.commit is not None}

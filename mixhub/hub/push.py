@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub.card.plots import drawn_sha256
+from mixhub.card.reading import front_matter
 from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError
@@ -16,8 +18,8 @@ from mixhub.family import Family, Run
 from mixhub.hub.check import check_run, require_sound
 from mixhub.hub.client import branch_heads, client, file_content, remote_tree, tags, translated
 from mixhub.hub.finding import Finding, errors
-from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content
-from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, write_receipt
+from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content, weights_in
+from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, read_receipts, write_receipt
 from mixhub.hub.release import CARD, main_files, run_files, state_files
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
@@ -31,8 +33,13 @@ may have brought it."""
 _TOGETHER = 64_000_000
 """Bytes that are uploaded at once: what arrived whole is not sent again after a push that was broken off."""
 
-_OUR_TITLES = ("Publish ", "Update the family's card", "Promote ", "Withdraw ", "Errata")
-"""How the titles of mixhub's commits begin."""
+_ASKED_AT_ONCE = 4
+"""Branches of whose weights the hub is asked at the same time."""
+
+_RENDERED = ("Publish ", "Update the family's card", "Promote ")
+"""How the titles of commits begin in which mixhub put a whole card on the hub."""
+_MARKED = ("Withdraw ", "Errata")
+"""How the titles of commits begin in which mixhub added to the card that was there."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ def plan_files(
     message: str,
     tag: str | None = None,
     private: bool = False,
+    force: bool = False,
 ) -> Plan:
     """The plan that makes a branch hold the given files and no other (`main` keeps what is not ours).
 
@@ -145,9 +153,46 @@ def plan_files(
         message: of the commit.
         tag: a tag for the commit.
         private: make the repo private, where it is new.
+        force: replace a card that somebody changed on the hub.
     """
     plan = _plan(repo_id, branch, files, endpoint, _Parent.read(repo_id, branch, endpoint), weights=weights)
-    return _tagged(replace(plan, message=message, private=private), endpoint, tag)
+    wrong = () if force else tuple(_changed_cards(plan, endpoint))
+    return _tagged(replace(plan, message=message, private=private, findings=wrong), endpoint, tag)
+
+
+def compared(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
+    """The plans, with what is wrong beside the other runs that the hub has: seeds may be trained on several machines.
+
+    No two branches may hold the same weights; those that are in the plans themselves are compared by what they will
+    hold. A branch that is as this workspace pushed it is known without a request.
+
+    Raises:
+        HubError: the hub cannot be asked.
+    """
+    if all(plan.parent is None for plan in plans):
+        return list(plans)
+    heads = branch_heads(endpoint, family.repo_id)
+    receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
+    others = [run.revision for run in family.runs() if run.revision in heads]
+    others = [name for name in others if name not in {plan.branch for plan in plans}]
+
+    def weights(name: str) -> str | None:
+        receipt = receipts.get(name)
+        if receipt is not None and receipt.commit == heads[name]:
+            return receipt.weights_sha256
+        return weights_in(remote_tree(endpoint, family.repo_id, heads[name]))
+
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        held = dict(zip(others, pool.map(weights, others), strict=True))
+    return [replace(plan, findings=(*plan.findings, *_repeated(plan, held, endpoint))) for plan in plans]
+
+
+def _repeated(plan: Plan, held: Mapping[str, str | None], endpoint: Endpoint) -> Iterator[Finding]:
+    for name, weights in held.items():
+        if weights is not None and weights == plan.weights_sha256:
+            message = f"has the same weights as {name} has on {endpoint}"
+            hint = f"find out which of the two is right; if {name} is wrong there, push that first, or both with --all"
+            yield Finding("repeated", plan.branch, message, hint)
 
 
 def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Progress = SILENT) -> Pushed:
@@ -228,24 +273,35 @@ def _plan(
 
 
 def _changed_cards(plan: Plan, endpoint: Endpoint) -> Iterator[Finding]:
-    """A card that the plan replaces, and that somebody wrote or changed on the hub itself since the last push."""
-    if plan.parent is None or not any(one.path == CARD and one.action == "replace" for one in plan.changes):
+    """A card that the plan replaces, and that somebody wrote or changed on the hub itself since the last push.
+
+    A new branch has the card of the repo's first commit, if any, which nobody wrote for it.
+    """
+    replaced = any(one.path == CARD and one.action == "replace" for one in plan.changes)
+    if plan.parent is None or not plan.branch_exists or not replaced:
         return
     with translated(endpoint, plan.repo_id, plan.branch):
         commits = client(endpoint).list_repo_commits(plan.repo_id, revision=plan.parent)
-    ours = next((commit for commit in commits if commit.title.startswith(_OUR_TITLES)), None)
-    there = file_content(endpoint, plan.repo_id, plan.parent, CARD)
-    if ours is not None and _content_if_any(endpoint, plan.repo_id, ours.commit_id, CARD) == there:
-        return
-    message = f"{CARD} was written on the hub since the last push ({commits[0].title!r}), and would be replaced"
-    words = "card.md" if plan.branch == MAIN else "revision.md"
-    yield Finding("card", plan.branch, message, f"put those words into {words}; then push with --force")
+    for commit, before in zip(commits, [*commits[1:], None], strict=True):
+        if commit.title.startswith(_RENDERED):
+            return
+        if commit.title.startswith(_MARKED):
+            continue
+        written = _card_text(endpoint, plan.repo_id, commit.commit_id)
+        if written and (before is None or written != _card_text(endpoint, plan.repo_id, before.commit_id)):
+            message = f"{CARD} was written on the hub since the last push ({commit.title!r}), and would be replaced"
+            words = "card.md" if plan.branch == MAIN else "revision.md"
+            yield Finding("card", plan.branch, message, f"put those words into {words}; then push with --force")
+            return
 
 
-def _content_if_any(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bytes | None:
-    if path not in remote_tree(endpoint, repo_id, commit):
-        return None
-    return file_content(endpoint, repo_id, commit, path)
+def _card_text(endpoint: Endpoint, repo_id: str, commit: str) -> str:
+    """The card of a commit; empty where it has none, or one of nothing but metadata, as a hub makes for a new repo."""
+    if CARD not in remote_tree(endpoint, repo_id, commit):
+        return ""
+    text = file_content(endpoint, repo_id, commit, CARD).decode(errors="replace")
+    head = front_matter(text)
+    return text if text[head.end if head else 0 :].strip() else ""
 
 
 def _is_drawn(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bool:

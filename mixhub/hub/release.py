@@ -41,7 +41,10 @@ def run_files(
         MixhubError: the card cannot be rendered, or a file cannot be read.
     """
     content = checked.content
-    files = {name: local_file(checked.export / name, sha256) for name, sha256 in sorted(content.hashes.items())}
+    files = {
+        name: LocalFile(checked.export / name, checked.states[name][0], sha256, state=checked.states[name])
+        for name, sha256 in sorted(content.hashes.items())
+    }
     facts = gather_step(workspace, family, checked.run, checked.step)
     folder = workspace.revision_card(checked.run).parent
     files |= card_files(revision_card(workspace, family, facts), folder)

@@ -13,9 +13,11 @@ from huggingface_hub import HfApi, hf_hub_download
 import mixhub
 from mixhub.card.reading import read_card
 from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, withdrawal_of, withdrawals
+from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RunError
 from mixhub.files import write_bytes
 from mixhub.hub.client import branch_heads, remote_tree, tags
+from mixhub.hub.promote import fetched, not_yet_promoted, plan_promotion
 from mixhub.hub.push import execute, plan_card, plan_run, plan_state
 from mixhub.hub.status import family_status
 from mixhub.hub.verify import verify
@@ -251,6 +253,51 @@ def test_what_is_wrong_on_the_staging_hub_is_not_promoted(workspace, family, end
         assert not HfApi(endpoint=public.url, token=LOCAL_TOKEN).repo_exists(family.repo_id)
     same = mixhub_here("push", "--from", "local", "--seed", 1, cwd=workspace.root)
     assert (same.returncode, "is the hub that is pushed to" in same.stderr) == (2, True)
+
+
+def test_a_branch_that_moves_is_promoted_as_it_was_verified(workspace, family, endpoint, api, tmp_path):
+    publish(workspace, endpoint)
+    verified = verify(endpoint, family.repo_id, family)
+    was = remote_tree(endpoint, family.repo_id, "seed-1")
+    with serve(tmp_path / "public") as public:
+        target = Endpoint(public.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")
+        [plan] = plan_promotion(family, endpoint, target, verified, ["seed-1"])
+        api.upload_file(path_or_fileobj=b"x", path_in_repo="metrics.jsonl", repo_id=family.repo_id, revision="seed-1")
+        api.upload_file(path_or_fileobj=b"x", path_in_repo="model.bin", repo_id=family.repo_id, revision="seed-1")
+        execute(fetched(plan, endpoint, verified), workspace, target)
+        assert remote_tree(target, family.repo_id, "seed-1") == was
+        assert not_yet_promoted(family, endpoint, target, verified) == ["seed-2"]
+
+
+def test_a_wrong_card_of_main_is_not_promoted(workspace, family, endpoint, api, tmp_path, mixhub_here):
+    publish(workspace, endpoint)
+    card = content(endpoint, workspace, family, "main", "README.md").decode()
+    commit = branch_heads(endpoint, family.repo_id)["seed-1"]
+    assert commit in card
+    stale = card.replace(commit, "0" * 40).encode()
+    api.upload_file(path_or_fileobj=stale, path_in_repo="README.md", repo_id=family.repo_id)
+    with serve(tmp_path / "public") as public:
+        arguments = ("push", "--from", "local", "--hub", public.url)
+        done = mixhub_here(*arguments, "--all", cwd=workspace.root)
+        assert done.returncode == 2
+        assert "main: its card names commit 000000000000 for seed-1" in done.stderr
+        assert not HfApi(endpoint=public.url, token=LOCAL_TOKEN).repo_exists(family.repo_id)
+        one = mixhub_here(*arguments, "--seed", 1, cwd=workspace.root)
+        assert one.returncode == 0, "main waits for the other seed"
+
+
+def test_a_card_that_was_changed_on_the_target_is_not_replaced(workspace, family, endpoint, tmp_path, mixhub_here):
+    publish(workspace, endpoint)
+    with serve(tmp_path / "public") as public:
+        there = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
+        arguments = ("push", "--from", "local", "--hub", public.url, "--all")
+        assert mixhub_here(*arguments, cwd=workspace.root).returncode == 0
+        card = b"---\nlicense: mit\n---\n\n# Theirs\n"
+        there.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=family.repo_id, revision="seed-1")
+        refused = mixhub_here(*arguments, cwd=workspace.root)
+        assert refused.returncode == 2
+        assert "seed-1: README.md was written on the hub since the last push" in refused.stderr
+        assert mixhub_here(*arguments, "--force", cwd=workspace.root).returncode == 0
 
 
 def test_status_as_json_tells_all_without_a_hub(workspace, family, endpoint, mixhub_here):

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from mixhub.cli.steps import push_card, push_run
-from mixhub.endpoint import HubChoice
+from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import (
     ExportError,
     HubError,
@@ -19,13 +19,18 @@ from mixhub.errors import (
     RunError,
     UsageError,
 )
+from mixhub.hub.check import check_run
 from mixhub.hub.client import branch_heads
 from mixhub.hub.opening import opened
-from mixhub.hub.plan import local_file, same_content
+from mixhub.hub.plan import local_file, require_unchanged, same_content
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
 from mixhub.hub.receipts import pushed_commits, read_receipts
+from mixhub.hub.release import run_files
 from mixhub.hub.status import family_status
+from mixhub.hub.withdraw import withdraw
+from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.lineage import file_sha256, read_lineage
+from tests.adopted import adopted_workspace
 from tests.made import publish
 
 
@@ -129,6 +134,57 @@ def test_a_card_that_was_changed_on_the_hub_is_not_replaced(workspace, family, e
     theirs = b"---\nlicense: mit\n---\n\n# Theirs\n"
     api.upload_file(path_or_fileobj=theirs, path_in_repo="README.md", repo_id=family.repo_id, revision="seed-1")
     assert "seed-1: README.md was written on the hub" in mixhub_here("push", "--all", cwd=workspace.root).stderr
+
+
+def test_a_card_that_was_changed_on_the_hub_and_then_withdrawn_is_not_replaced(workspace, family, endpoint, api):
+    publish(workspace, endpoint)
+    theirs = b"---\nlicense: mit\n---\n\n# Theirs\n"
+    api.upload_file(path_or_fileobj=theirs, path_in_repo="README.md", repo_id=family.repo_id, revision="seed-1")
+    withdraw(workspace, family, endpoint, "seed-1", "a reason")
+    withdraw(workspace, family, endpoint, "seed-2", "a reason")
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="n.txt", repo_id=family.repo_id, revision="seed-2")
+    first, second = (plan_run(workspace, family, family.run(seed=seed), endpoint).findings for seed in (1, 2))
+    assert "README.md was written on the hub since the last push ('Upload README.md" in str(first[0])
+    assert not second, "a mark is mixhub's own, and another file is no card"
+
+
+@pytest.mark.parametrize("body", ["", "\n# Somebody's words\n"], ids=["metadata alone", "words"])
+def test_a_repo_that_was_made_with_a_card(workspace, family, endpoint, api, body):
+    """A hub's page for new repos writes a card that holds the licence alone into the first commit."""
+    api.create_repo(family.repo_id)
+    card = f"---\nlicense: mit\n---\n{body}".encode()
+    api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=family.repo_id, commit_message="first")
+    api.super_squash_history(family.repo_id, commit_message="initial commit")
+    push(workspace, family, endpoint, 1) if not body else None
+    seed = plan_run(workspace, family, family.run(seed=1), endpoint)
+    assert not seed.findings, "nobody wrote the first commit's card for a new branch"
+    assert bool(plan_card(workspace, family, endpoint).findings) == bool(body)
+
+
+def test_weights_that_the_hub_has_on_another_branch_are_refused(tmp_path, mixhub_here):
+    """Seeds come from several machines, so the other run is on the hub alone."""
+    with serve(tmp_path / "hub") as hub:
+        first = adopted_workspace(tmp_path / "a", seeds=[1, 2])
+        assert mixhub_here("push", "--seed", 1, "--hub", hub.url, cwd=first.root).returncode == 0
+        second = adopted_workspace(tmp_path / "b", seeds=[1, 2])
+        shutil.rmtree(second.run_folder(second.family().run(seed=1)).path)
+        arguments = ("adopt", tmp_path / "a" / "source-1", "--seed", 2, "--replace")
+        assert mixhub_here(*arguments, cwd=second.root).returncode == 0
+        refused = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=second.root)
+        assert refused.returncode == 2
+        assert f"seed-2: has the same weights as seed-1 has on {hub.url}" in refused.stderr
+        assert "seed-2" not in branch_heads(Endpoint(hub.url, token=LOCAL_TOKEN), "tester/tiny")
+        assert mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=first.root).returncode == 0
+
+
+def test_hashes_hold_for_the_files_that_were_checked(workspace, family, endpoint):
+    run = family.run(seed=1)
+    checked = check_run(workspace, family, run)
+    config = workspace.export(run, 12) / "config.json"
+    config.write_text(config.read_text() + "\n")
+    files = run_files(workspace, family, checked)
+    with pytest.raises(ExportError, match=r"config\.json: changed while it was pushed"):
+        require_unchanged(files)
 
 
 def test_a_push_between_is_not_lost_from_the_card_of_main(workspace, family, endpoint):
