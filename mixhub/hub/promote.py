@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError, RepoNotFoundError
+from mixhub.errors import HubError, RepoNotFoundError, RevisionNotFoundError
 from mixhub.family import Family
 from mixhub.hub.branches import fetch
 from mixhub.hub.client import branch_heads, remote_tree
 from mixhub.hub.finding import Finding, errors
-from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, local_file, remote_file, same_content, weights_in
+from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content, weights_in
 from mixhub.hub.push import plan_files
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD
@@ -51,7 +51,7 @@ def plan_promotion(
     plans = []
     for branch in branches:
         tree = remote_tree(source, family.repo_id, heads[branch])
-        files = {path: remote_file(file) for path, file in tree.items() if path not in KEPT_ON_HUB}
+        files = _planned(source, family.repo_id, heads[branch], tree, _tree_if_any(target, family.repo_id, branch))
         plan = plan_files(
             family.repo_id,
             branch,
@@ -143,18 +143,14 @@ def plan_main(
 
 def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint, verified: Verification) -> list[str]:
     """Runs whose branch on one hub is not on the other with the same files: `main`, which tells of all, waits."""
-    theirs, ours = _commits(verified), {}
-    with suppress(RepoNotFoundError):
-        ours = branch_heads(target, family.repo_id)
+    heads = _commits(verified)
     lacking = []
-    for run in family.runs():
-        if run.revision not in theirs:
-            continue
-        wanted = remote_tree(source, family.repo_id, theirs[run.revision])
-        there = remote_tree(target, family.repo_id, ours[run.revision]) if run.revision in ours else {}
-        alike = all(path in there and same_content(remote_file(file), there[path]) for path, file in wanted.items())
-        if not alike or set(wanted) != set(there):
-            lacking.append(run.revision)
+    for name in (run.revision for run in family.runs() if run.revision in heads):
+        tree, there = remote_tree(source, family.repo_id, heads[name]), _tree_if_any(target, family.repo_id, name)
+        wanted = _planned(source, family.repo_id, heads[name], tree, there)
+        alike = all(path in there and same_content(file, there[path]) for path, file in wanted.items())
+        if not alike or set(wanted) != set(there) - KEPT_ON_HUB:
+            lacking.append(name)
     return lacking
 
 
@@ -185,6 +181,35 @@ def findings_on(verified: Verification, branch: str, hub: Endpoint) -> tuple[Fin
     """What was found of a branch, and on which of the two hubs."""
     own = [finding for finding in verified.findings if finding.where == branch]
     return tuple(replace(one, message=f"{one.message} (on {hub})") if errors([one]) else one for one in own)
+
+
+def _planned(
+    source: Endpoint, repo_id: str, commit: str, tree: Mapping[str, RemoteFile], there: Mapping[str, RemoteFile]
+) -> dict[str, LocalFile]:
+    """The files of a commit as they shall be on another hub, `there`.
+
+    Which files are stored as large ones is for each hub to say, and those are named by another hash; where the two
+    differ in it, the file, which is small on one of them, is fetched, so that it is known by both.
+    """
+    unlike = [
+        path
+        for path, file in tree.items()
+        if path in there and file.size == there[path].size and (file.sha256 is None) != (there[path].sha256 is None)
+    ]
+    folder = fetch(source, repo_id, commit, unlike) if unlike else Path()
+    return {
+        path: local_file(folder / path) if path in unlike else remote_file(file)
+        for path, file in tree.items()
+        if path not in KEPT_ON_HUB
+    }
+
+
+def _tree_if_any(endpoint: Endpoint, repo_id: str, branch: str) -> dict[str, RemoteFile]:
+    """The files of a branch; none where there is no such branch, or no such repo."""
+    try:
+        return remote_tree(endpoint, repo_id, branch)
+    except (RepoNotFoundError, RevisionNotFoundError):
+        return {}
 
 
 def _commits(verified: Verification) -> dict[str, str]:

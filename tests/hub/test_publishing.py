@@ -300,6 +300,26 @@ def test_a_card_that_was_changed_on_the_target_is_not_replaced(workspace, family
         assert mixhub_here(*arguments, "--force", cwd=workspace.root).returncode == 0
 
 
+def test_hubs_that_store_large_files_otherwise(workspace, family, endpoint, api, tmp_path, mixhub_here):
+    """Which files are large is for each hub to say; those are named by another hash."""
+    publish(workspace, endpoint)
+    with serve(tmp_path / "public") as public:
+        there = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
+        there.create_repo(family.repo_id)
+        rules = api.hf_hub_download(family.repo_id, ".gitattributes", local_dir=tmp_path / "rules")
+        text = Path(rules).read_bytes() + b"*.jsonl filter=lfs diff=lfs merge=lfs -text\n"
+        there.upload_file(path_or_fileobj=text, path_in_repo=".gitattributes", repo_id=family.repo_id)
+        there.super_squash_history(family.repo_id)
+        arguments = ("push", "--from", "local", "--hub", public.url, "--all")
+        first = mixhub_here(*arguments, cwd=workspace.root)
+        assert first.returncode == 0, first.stderr
+        target = Endpoint(public.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")
+        assert remote_tree(target, family.repo_id, "seed-1")["metrics.jsonl"].sha256
+        assert not remote_tree(endpoint, family.repo_id, "seed-1")["metrics.jsonl"].sha256
+        assert "main stays as it is" not in first.stdout
+        assert mixhub_here(*arguments, cwd=workspace.root).stdout.count("nothing to send") == 3
+
+
 def test_status_as_json_tells_all_without_a_hub(workspace, family, endpoint, mixhub_here):
     publish(workspace, endpoint)
     mixhub_here("verify", cwd=workspace.root)
