@@ -12,6 +12,7 @@ from mixhub.cli.options import FamilyOption, WorkspaceOption, open_workspace
 
 if TYPE_CHECKING:
     from mixhub.family import Family
+    from mixhub.hub.status import RunStatus
     from mixhub.workspace import Workspace
 
 
@@ -86,7 +87,7 @@ def new_family(name: str, base: str, mixture: Path, namespace: str | None) -> di
         "validation": {prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in own.shares},
         "training": {"order": "iid", "initialisation": "as_written"},
         "card": {
-            "title": f"{name}: five seeds of one data mixture",
+            "title": f"{name}: one data mixture, several seeds",
             "summary": "Language models that are alike but for the seed, trained on one data mixture.",
             "license": recipe.card.license,
             "language": list(recipe.card.language),
@@ -141,7 +142,7 @@ def show_status(workspace: Workspace, family: Family) -> None:
         rows.append(
             (
                 state.revision,
-                f"{state.step} of {state.steps}" if state.step is not None else "-",
+                _trained(state),
                 str(state.weights_sha256)[:12] if known else "-",
                 ("yes" if state.checked else "no") if known else "-",
                 f"{state.cells} of {state.cells_expected}" if known else "-",
@@ -157,6 +158,12 @@ def show_status(workspace: Workspace, family: Family) -> None:
             say(f"{state.revision}: withdrawn: {state.withdrawn}")
         if state.problem:
             say(f"{state.revision}: {state.problem}")
+
+
+def _trained(state: RunStatus) -> str:
+    if state.step is None:
+        return "-"
+    return f"{state.step} of {state.steps}" if state.is_step_known else "elsewhere"
 
 
 def show_status_json(workspace: Workspace, family: Family) -> None:

@@ -12,7 +12,7 @@ from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.export import WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
-from mixhub.hub.check import architecture_findings, branch_of, identity_findings
+from mixhub.hub.check import architecture_findings, branch_of, identity_findings, tokenizer_findings
 from mixhub.hub.export_check import TOKENIZER_EXTRAS, check_export, is_pickle
 from mixhub.hub.finding import Finding, errors
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
@@ -110,6 +110,7 @@ def _require_sound(
     config = read_json(building / "config.json", ExportError)
     if isinstance(config, Mapping):
         found += architecture_findings(where, family.architecture, config)
+    found += tokenizer_findings(where, family.tokenizer, building)
     changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
     found += [Finding("recipe", where, line.replace(str(building), str(source))) for line in changed]
     if wrong := errors(found):

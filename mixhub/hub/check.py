@@ -5,6 +5,7 @@ Nothing here makes a request, so it runs where weights are made.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,10 +17,10 @@ from mixhub.card.facts import gather_step
 from mixhub.card.write import revision_card
 from mixhub.errors import ExportError, MixhubError
 from mixhub.evaluate.results import read_cells
-from mixhub.family import Architecture, Family, Run
+from mixhub.family import Architecture, Family, Run, Tokenizer
 from mixhub.files import read_json
 from mixhub.hub.check_receipts import FileState, file_states, known_check, read_receipt, write_receipt
-from mixhub.hub.export_check import ExportCheck, check_export
+from mixhub.hub.export_check import ExportCheck, check_export, tokenizer_size
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.weights import edges_sha256
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, read_lineage
@@ -163,10 +164,22 @@ def architecture_findings(where: str, architecture: Architecture, config: Mappin
     rope = config.get("rope_parameters")
     given = {**config, **({"rope_theta": rope.get("rope_theta")} if isinstance(rope, Mapping) else {})}
     asked = {**architecture.to_data(), "num_key_value_heads": architecture.key_value_heads}
-    for key in sorted(set(asked) - {"model_name", "origin"}):
-        if given.get(key) is not None and given[key] != asked[key]:
-            message = f"{key} = {given[key]} in config.json, and the family says {asked[key]}"
-            yield Finding("recipe", where, message, "this is another model; or mend the family's architecture")
+    keys = [key for key in asked if key not in ("model_name", "origin")]
+    other = {key: given[key] for key in keys if given.get(key) is not None and given[key] != asked[key]}
+    shown = ", ".join(f"{key}: {json.dumps(value)}" for key, value in other.items())
+    hint = f"this is another model; or the family is described wrongly: architecture: {{{shown}}}"
+    for key in sorted(other):
+        message = f"{key} = {other[key]} in config.json, and the family says {asked[key]}"
+        yield Finding("recipe", where, message, hint)
+
+
+def tokenizer_findings(where: str, tokenizer: Tokenizer, folder: Path) -> Iterator[Finding]:
+    """Whether the `tokenizer.json` of a folder has as many ids as the family says; a broken one is not counted."""
+    size = tokenizer_size(folder)
+    if size is not None and size != tokenizer.vocab_size:
+        message = f"tokenizer.json has {size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
+        hint = f"take the tokenizer that it was trained with, or set tokenizer.vocab_size: {size} in the family"
+        yield Finding("tokenizer", where, message, hint)
 
 
 def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
@@ -240,6 +253,7 @@ def _recipe_findings(family: Family, run: Run, where: str, export: Path) -> Iter
             return
         if isinstance(config, Mapping):
             yield from architecture_findings(where, family.architecture, config)
+    yield from tokenizer_findings(where, family.tokenizer, export)
 
 
 def _other_findings(

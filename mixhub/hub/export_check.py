@@ -150,6 +150,14 @@ def token_findings(where: str, folder: Path) -> list[Finding]:
     return found
 
 
+def tokenizer_size(folder: Path) -> int | None:
+    """How many ids the tokenizer of a folder has, with those that were added; None where it cannot be read."""
+    try:
+        return _Tokenizer.read(folder).size
+    except MixhubError:
+        return None
+
+
 def listed(names: Sequence[str]) -> str:
     """`a, b, c and 4 more`."""
     shown = ", ".join(names[:_SHOWN])
@@ -158,6 +166,7 @@ def listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Tokenizer:
+    size: int
     largest: int
     special: Mapping[str, int | None]
     """Ids of `bos_token` and `eos_token`; None where it has none."""
@@ -177,7 +186,8 @@ class _Tokenizer:
             token = settings.get(key)
             text = token.get("content") if isinstance(token, Mapping) else token
             special[key] = tokenizer.token_to_id(text) if isinstance(text, str) else None
-        return cls(max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1), special)
+        ids = tokenizer.get_vocab(with_added_tokens=True).values()
+        return cls(tokenizer.get_vocab_size(with_added_tokens=True), max(ids, default=-1), special)
 
 
 class _Look:

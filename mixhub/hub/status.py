@@ -17,7 +17,7 @@ from mixhub.family import Family, Run
 from mixhub.hub.check_receipts import known_check
 from mixhub.hub.receipts import all_commits
 from mixhub.hub.verify_receipts import verified_at
-from mixhub.lineage import read_lineage
+from mixhub.lineage import UNKNOWN, read_lineage
 from mixhub.recipe import recipe_changes
 from mixhub.workspace import Workspace
 
@@ -31,6 +31,8 @@ class RunStatus:
     """Updates made, by the newest checkpoint or export; None when training never began."""
     steps: int
     """Updates of the whole run."""
+    is_step_known: bool
+    """Whether `step` is recorded: of an adopted run it may be taken for the last one only."""
     weights_sha256: str | None
     """Weights of the last step's export; None when there is none."""
     cells: int
@@ -60,11 +62,12 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     folder = workspace.run_folder(run)
     steps = family.training.steps
     reached = max([*folder.checkpoint_steps(), *folder.export_steps()], default=None)
-    weights, cells, problem, checked, card = None, [], None, False, None
+    weights, cells, problem, checked, card, is_step_known = None, [], None, False, None, True
     try:
         if steps in folder.export_steps():
             export = folder.export(steps)
-            weights = read_lineage(export).weights_sha256
+            lineage = read_lineage(export)
+            weights, is_step_known = lineage.weights_sha256, lineage.step != UNKNOWN
             require_complete(export)
             checked = known_check(workspace, export, weights) is not None
             problem = next(iter(recipe_changes(family, run, export / folder.train_config.name).values()), None)
@@ -80,6 +83,7 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
         revision=run.revision,
         step=reached,
         steps=steps,
+        is_step_known=is_step_known,
         weights_sha256=weights,
         cells=present,
         cells_expected=expected,

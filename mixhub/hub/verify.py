@@ -30,6 +30,7 @@ from mixhub.hub.check import (
     initial_findings,
     loading_findings,
     seeds_findings,
+    tokenizer_findings,
 )
 from mixhub.hub.client import branch_heads
 from mixhub.hub.export_check import index_findings, listed, shape_findings, tensor_bytes, token_findings
@@ -366,6 +367,7 @@ class _Look:
         data = branch.json("config.json")
         if isinstance(data, Mapping):
             self.found += architecture_findings(branch.name, self.family.architecture, data)
+        self.found += tokenizer_findings(branch.name, self.family.tokenizer, branch.folder)
 
     def _card_figures(self, branch: Branch, text: str) -> None:
         """The figures of the model-index, beside those that the results on the branches give."""

@@ -101,9 +101,9 @@ def json_body(handler: JsonHandler, *, token: bool = True) -> Endpoint:
 
 
 async def read_body(request: Request, most: int = BODY_MOST_BYTES) -> bytes:
-    """The whole body; raises TooLarge beyond `most` bytes."""
+    """The whole body; raises TooLarge beyond `most` bytes, BadRequest when it breaks off."""
     parts, size = [], 0
-    async for part in request.stream():
+    async for part in _parts(request):
         size += len(part)
         if size > most:
             raise TooLarge(f"the body has more than {most} bytes")
@@ -114,17 +114,22 @@ async def read_body(request: Request, most: int = BODY_MOST_BYTES) -> bytes:
 async def blocks_of(request: Request) -> AsyncIterator[bytes]:
     """The body in blocks of some MiB, so that each is worth a hop to a thread; raises BadRequest when it breaks off."""
     parts, size = [], 0
-    try:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size >= _BLOCK_BYTES:
-                yield b"".join(parts)
-                parts, size = [], 0
-    except ClientDisconnect:
-        raise BadRequest("the connection broke while the body was sent") from None
+    async for part in _parts(request):
+        parts.append(part)
+        size += len(part)
+        if size >= _BLOCK_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
     if parts:
         yield b"".join(parts)
+
+
+async def _parts(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for part in request.stream():
+            yield part
+    except ClientDisconnect:
+        raise BadRequest("the connection broke while the body was sent") from None
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from mixhub.cli.steps import push_card, push_run
 from mixhub.endpoint import HubChoice
@@ -75,7 +76,7 @@ def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
     assert "Trained elsewhere, and adopted here: `seed-1`." in mine
     assert "Trained elsewhere, and adopted here: `seed-1` and `seed-2`." in card
     status = mixhub_here("status", cwd=workspace.root).stdout
-    assert re.search(r"seed-1 +12 of 12 +[0-9a-f]{12} +yes .* fresh +local [0-9a-f]{12}", status)
+    assert re.search(r"seed-1 +elsewhere +[0-9a-f]{12} +yes .* fresh +local [0-9a-f]{12}", status)
 
 
 def test_the_mixture_that_is_given_is_compared_and_kept(place, source, tmp_path):
@@ -145,6 +146,13 @@ def other_tokens(source):
     (source / "config.json").write_text(json.dumps({**config, "eos_token_id": 2}))
 
 
+def more_tokens(source):
+    path = str(source / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.add_tokens(["zzz"])
+    tokenizer.save(path)
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -155,6 +163,7 @@ def other_tokens(source):
         (cut, "and its header says"),
         (other_model, r"hidden_size = 32 in config\.json, and the family says 16"),
         (other_tokens, r"eos_token_id = 2 in config\.json, and the tokenizer's is 0"),
+        (more_tokens, r"tokenizer\.json has 301 ids, and the family says tokenizer\.vocab_size = 300"),
     ],
 )
 def test_a_folder_that_is_no_export_of_the_family(place, source, fault, said):
@@ -165,6 +174,13 @@ def test_a_folder_that_is_no_export_of_the_family(place, source, fault, said):
     assert "tmp-step" not in caught.value.message
     assert place.exports() == []
     assert not list(place.root.rglob(".tmp-*"))
+
+
+def test_the_hint_describes_the_model_that_is_there(place, source):
+    other_model(source)
+    with pytest.raises(ExportError) as caught:
+        take(place, source)
+    assert "architecture: {hidden_size: 32}" in caught.value.hint
 
 
 def test_the_tokenizer_may_lie_elsewhere(place, source, tmp_path):

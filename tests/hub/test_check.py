@@ -308,6 +308,16 @@ def test_a_tokenizer_of_another_run(bench):
     assert "but lineage.json says" in bench.said(2)["tokenizer"]
 
 
+def test_a_tokenizer_of_another_size_than_the_family_says(bench):
+    bench.edit("tokenizer.json", add_token)
+    assert "tokenizer.json has 301 ids, and the family says tokenizer.vocab_size = 300" in bench.said()["tokenizer"]
+
+
+def add_token(tokenizer):
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+    tokenizer["added_tokens"].append({"id": 300, "content": "zzz", **flags})
+
+
 def test_weights_that_are_not_those_of_the_lineage(bench):
     bench.weights(lambda tensors: tensors["model.norm.weight"].mul_(2), told=False)
     assert "its weights are" in bench.said()["lineage"]

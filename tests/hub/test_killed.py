@@ -54,17 +54,18 @@ def wanted(workspace, family):
     return run_files(workspace, family, check_run(workspace, family, family.run(seed=1)))
 
 
-def require_whole(hub: Endpoint, family, before: dict, files: dict) -> None:
-    """The branch is as it was, or as it shall be: nothing between."""
+def require_whole(hub: Endpoint, family, before: dict, files: dict) -> bool:
+    """The branch is as it was, or as it shall be, and nothing between; whether it is the second."""
     heads = branch_heads(hub, family.repo_id) if HfApi(hub.url, hub.token).repo_exists(family.repo_id) else {}
     if "seed-1" not in heads:
         assert not before
-        return
+        return False
     tree = {path: file for path, file in remote_tree(hub, family.repo_id, heads["seed-1"]).items() if path[0] != "."}
     if (before and tree == before) or (not before and not tree):
-        return
+        return False
     assert set(tree) == set(files)
     assert all(same_content(files[path], tree[path]) for path in files)
+    return True
 
 
 @pytest.mark.parametrize("stage", ["plan", "upload", "uploaded", "commit"])  # all of them are in the benchmark

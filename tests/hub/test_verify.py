@@ -210,6 +210,12 @@ def other_tokenizer(release):
     release.put("seed-2", {"tokenizer.json": release.get("seed-2", "tokenizer.json").read_bytes() + b"\n"})
 
 
+def more_tokens(release):
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+    one = {"id": 300, "content": "zzz", **flags}
+    release.edit("seed-2", "tokenizer.json", lambda tokenizer: tokenizer["added_tokens"].append(one))
+
+
 def other_run(release):
     release.edit("seed-2", "lineage.json", lambda lineage: lineage.update(number=1, revision="seed-1", init_seed=1))
 
@@ -267,6 +273,7 @@ def other_results(release):
         (other_tokens, "tokenizer", "eos_token_id = 5 in config.json, and the tokenizer's is 0"),
         (other_tokenizer, "tokenizer", "is not the tokenizer that its lineage names"),
         (other_tokenizer, "alike", "tokenizer.json is not that of seed-1"),
+        (more_tokens, "tokenizer", "has 301 ids, and the family says tokenizer.vocab_size = 300"),
         (other_run, "lineage", "says that it is seed 1 of tiny (seed-1), not seed 2 of tiny (seed-2)"),
         (other_run, "lineage", "was trained with init_seed = 1, and tiny says 2 for seed-2"),
         (other_step, "lineage", "its lineage says step 11, and 12 is expected here"),

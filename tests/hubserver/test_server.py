@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import signal
 import socket
@@ -123,6 +124,16 @@ def test_stopping_does_not_wait_for_clients(tmp_path: Path) -> None:
     assert threading.active_count() <= before + 1
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port_of(hub.url)))
+
+
+def test_a_client_that_goes_away_is_no_error_of_the_hub(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a killed push does, in the midst of a body: the log of a hub is for what somebody must look at."""
+    head = "POST /api/repos/create HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer x\r\nContent-Length: 100\r\n\r\n{"
+    with serve(tmp_path) as hub:
+        with socket.create_connection(("127.0.0.1", port_of(hub.url))) as client:
+            client.sendall(head.encode())
+        assert HfApi(endpoint=hub.url, token=LOCAL_TOKEN).whoami()
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_two_processes_over_one_root_see_each_other(tmp_path: Path, child_environment: dict[str, str]) -> None:
