@@ -101,8 +101,14 @@ NOTHING = Known()
 """Where nothing is known beside the runs."""
 
 
-def gather(workspace: Workspace, family: Family) -> list[RunFacts]:
+def gather(workspace: Workspace, family: Family, published: Mapping[str, Path] | None = None) -> list[RunFacts]:
     """What is known of each run of a family, in the order of its runs.
+
+    Args:
+        workspace: where they lie.
+        family: the family.
+        published: by revision, the folder of what its branch on a hub holds, for runs that were trained elsewhere and
+            pushed from there; what lies in the workspace comes first.
 
     Raises:
         ResultsError: results are malformed, or were made with other weights than the export's.
@@ -112,6 +118,10 @@ def gather(workspace: Workspace, family: Family) -> list[RunFacts]:
     """
     _require_known_imports(workspace, family)
     found = [gather_run(workspace, family, run) for run in family.runs()]
+    for number, facts in enumerate(found):
+        folder = (published or {}).get(facts.run.revision)
+        if folder is not None and facts.lineage is None:
+            found[number] = _gather_published(family, facts, folder)
     for key, what in (("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")):
         _require_alike(workspace, found, key, what)
     return found
@@ -136,6 +146,25 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
         pace=_pace(metrics, family),
         metrics=metrics,
         withdrawal=_withdrawal(workspace, family, run.revision, lineage),
+    )
+
+
+def _gather_published(family: Family, facts: RunFacts, folder: Path) -> RunFacts:
+    """What a branch tells of its run; what was brought to the workspace from another is kept."""
+    lineage = read_lineage(folder)
+    require_same_recipe(family, facts.run, folder / "train_config.yaml", folder)
+    cells = tuple(read_cells(folder / "results"))
+    for cell in cells:
+        _require_own_weights(cell, lineage, facts.run, folder / "results")
+    metrics = _up_to(read_metrics(folder / "metrics.jsonl"), lineage.step)
+    return replace(
+        facts,
+        lineage=lineage,
+        losses=_final_losses(metrics),
+        cells=cells,
+        weights_dtype=_weights_dtype(folder),
+        pace=_pace(metrics, family),
+        metrics=metrics,
     )
 
 

@@ -72,18 +72,28 @@ def mark_withdrawn(card: str, withdrawal: Withdrawal) -> str:
 
 
 def withdrawal_of(card: str) -> str | None:
-    """Why a revision was withdrawn, as its card says; None where it was not."""
+    """Why and when a revision was withdrawn, as its card says; None where it was not."""
+    if not is_marked(card):
+        return None
+    mark = read_mark(card)
+    return f"{mark[0]} ({mark[1]})" if mark else "its card has the tag, and says no reason"
+
+
+def is_marked(card: str) -> bool:
+    """Whether a card has the tag of those that were withdrawn."""
     try:
         tags = read_card(card).metadata.get("tags")
     except MixhubError:
-        return None
-    if not isinstance(tags, list) or TAG not in tags:
-        return None
+        return False
+    return isinstance(tags, list) and TAG in tags
+
+
+def read_mark(card: str) -> tuple[str, str] | None:
+    """Why, and on which date, as the banner of a card that was withdrawn says; None where it has none."""
     match = _BANNER.search(card)
     if match is None:
-        return "its card has the tag, and says no reason"
-    why = html.unescape(re.sub(r"\\([^\w\s])", r"\1", match["why"]))
-    return f"{why} ({match['date']})"
+        return None
+    return html.unescape(re.sub(r"\\([^\w\s])", r"\1", match["why"])), match["date"]
 
 
 def add_erratum(card: str, withdrawal: Withdrawal) -> str:

@@ -80,9 +80,15 @@ def render_cards(
     return Rendered(card, cards)
 
 
-def family_card(workspace: Workspace, family: Family, *, commits: Mapping[str, str] | None = None) -> FamilyCard:
-    """The card of a family alone; arguments and errors are those of `render_cards`."""
-    return _family_card(workspace, family, gather(workspace, family), commits, SILENT)
+def family_card(
+    workspace: Workspace,
+    family: Family,
+    *,
+    commits: Mapping[str, str] | None = None,
+    published: Mapping[str, Path] | None = None,
+) -> FamilyCard:
+    """The card of a family alone; the arguments are those of `render_cards` and `gather`, and so are the errors."""
+    return _family_card(workspace, family, gather(workspace, family, published), commits, SILENT)
 
 
 def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:

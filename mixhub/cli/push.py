@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,7 +44,8 @@ def push(
     ] = False,
     samples: Annotated[bool, typer.Option("--samples", help="Also the samples of the results, as parquet.")] = False,
     tag: Annotated[
-        str | None, typer.Option(help="Tag what is pushed: <branch>-NAME, and NAME on main.", metavar="NAME")
+        str | None,
+        typer.Option(help="Tag what is pushed: <branch>-NAME; with --all, also NAME on main.", metavar="NAME"),
     ] = None,
     source: Annotated[
         str | None,
@@ -64,10 +65,10 @@ def push(
     need, it sends nothing.
     """
     from mixhub.cli.console import hide_client_bars, progress, say
-    from mixhub.cli.steps import push_card, require_publishable
+    from mixhub.cli.steps import note_withdrawals, push_card, require_publishable
     from mixhub.hub.check import require_sound
     from mixhub.hub.finding import errors
-    from mixhub.hub.push import execute, plan_card
+    from mixhub.hub.push import execute
 
     hide_client_bars()
     place = open_workspace(workspace)
@@ -93,7 +94,9 @@ def push(
     if step is not None:
         _export_step(place, chosen, seed, index, step)
     runs = chosen_runs(place, chosen, seed, index, everything=everything, step=step)  # before a hub is opened
+    tag_of_main = tag if everything else None
     with open_hub(hub, place) as endpoint:
+        note_withdrawals(place, chosen, endpoint)
         plans = _plans(
             place,
             chosen,
@@ -111,17 +114,16 @@ def push(
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
+        moved = any(plan.changed for plan in plans)
+        card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, moved=moved)
         if dry_run:
-            card = plan_card(place, chosen, endpoint, tag=tag, force=force)
-            require_sound(card.findings, card.branch)
             show_plan(card)
             return
-        require_publishable(place, chosen, endpoint, force=force)
         for plan in plans:
             show_pushed(execute(plan, place, endpoint, progress()), endpoint)
-        show_pushed(push_card(place, chosen, endpoint, tag=tag, private=private, force=force), endpoint)
-        if tag:
-            say(f"tagged: {', '.join([*(plan.tag for plan in plans if plan.tag), tag])}")
+        show_pushed(push_card(place, chosen, endpoint, tag=tag_of_main, private=private, force=force), endpoint)
+        if named := [name for name in (*(plan.tag for plan in plans), tag_of_main) if name]:
+            say(f"tagged: {', '.join(named)}")
 
 
 def _promote(
@@ -151,14 +153,12 @@ def _promote(
     from mixhub.hub.opening import opened
     from mixhub.hub.promote import (
         fetched,
-        findings_on,
         not_yet_promoted,
         plan_main,
         plan_promotion,
         promoted_branches,
     )
     from mixhub.hub.push import compared, execute
-    from mixhub.hub.receipts import MAIN
     from mixhub.hub.verify import verify
 
     for option, given in refused.items():
@@ -181,8 +181,10 @@ def _promote(
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
         later = set(not_yet_promoted(family, origin, endpoint, verified)) - set(names)
+        options: dict[str, Any] = {"tag": tag if everything else None, "private": private, "force": force}
         if not later:  # `main` follows at once
-            wrong += errors(findings_on(verified, MAIN, origin))
+            moved = any(plan.changed for plan in plans)
+            wrong += errors(plan_main(family, origin, endpoint, verified, moved=moved, **options).findings)
         require_sound(wrong, ", ".join(dict.fromkeys(finding.where for finding in wrong)))
         if dry_run:
             say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
@@ -192,7 +194,7 @@ def _promote(
         if lacking := not_yet_promoted(family, origin, endpoint, verified):
             say(f"main stays as it is, until these are as on {origin}: {', '.join(lacking)}")
             return
-        main = plan_main(family, origin, endpoint, verified, tag=tag, private=private, force=force)
+        main = plan_main(family, origin, endpoint, verified, **options)
         show_pushed(execute(main, place, endpoint, progress()), endpoint)
 
 

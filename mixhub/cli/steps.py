@@ -169,6 +169,7 @@ def push_run(
     from mixhub.hub.check import require_sound
     from mixhub.hub.push import compared, execute, plan_run
 
+    note_withdrawals(workspace, family, endpoint)
     [plan] = compared([plan_run(workspace, family, run, endpoint)], workspace, family, endpoint)
     show(plan)
     require_sound(plan.findings, plan.branch)
@@ -176,15 +177,34 @@ def push_run(
     return execute(plan, workspace, endpoint)
 
 
-def require_publishable(workspace: Workspace, family: Family, endpoint: Endpoint, *, force: bool = False) -> None:
+def note_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) -> None:
+    """Takes over what others withdrew on the hub: a push keeps it."""
+    from mixhub.cli.console import say
+    from mixhub.hub.withdraw import learn_withdrawals
+
+    for one in learn_withdrawals(workspace, family, endpoint):
+        say(f"on {endpoint}: {one.sentence()}")
+
+
+def require_publishable(
+    workspace: Workspace,
+    family: Family,
+    endpoint: Endpoint,
+    *,
+    tag: str | None = None,
+    force: bool = False,
+    moved: bool = False,
+) -> Plan:
     """Refuses what would stop the card after the branches were pushed, and cards that were edited by hand, whose edits
-    would not be published."""
+    would not be published; the plan of the card as it is before that, with the options of `plan_card`."""
     from mixhub.card.write import require_unedited
     from mixhub.hub.check import require_sound
     from mixhub.hub.push import plan_card
 
     require_unedited(workspace, family)
-    require_sound(plan_card(workspace, family, endpoint, force=force).findings, "main")
+    plan = plan_card(workspace, family, endpoint, tag=tag, force=force, moved=moved)
+    require_sound(plan.findings, plan.branch)
+    return plan
 
 
 def earlier_steps(workspace: Workspace, family: Family, run: Run) -> list[int]:

@@ -13,15 +13,13 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.export import WEIGHTS_FILE, WEIGHTS_INDEX_FILE
 from mixhub.files import read_json
-from mixhub.hub.client import client, remote_tree, translated
+from mixhub.hub.client import ASKED_AT_ONCE, client, remote_tree, translated
 from mixhub.hub.export_check import is_pickle
 from mixhub.hub.plan import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.weights import Tensor
 from mixhub.lineage import LINEAGE_FILE, Lineage, combined_sha256, read_lineage
 from mixhub.progress import Bar
 
-_READ_AT_ONCE = 4
-"""Branches that are read at the same time."""
 _SMALL = 30_000_000
 """Bytes up to which a file is read, that is no weights."""
 _NOT_READ = (".safetensors", ".parquet", ".png", ".svg", ".h5", ".msgpack", ".onnx", ".gguf")
@@ -118,7 +116,7 @@ def read_branches(endpoint: Endpoint, repo_id: str, heads: Mapping[str, str], ba
     def one(item: tuple[str, str]) -> Branch:
         return read_branch(endpoint, repo_id, *item)
 
-    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         for branch in pool.map(one, heads.items()):
             bar.advance(note=branch.name)
             yield branch

@@ -332,13 +332,19 @@ def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, wh
         yield Finding("card", where, str(finding), finding.hint)
 
 
-def require_sound(findings: Sequence[Finding], what: str) -> None:
-    """Raises ExportError, with a line for each finding, when anything is wrong."""
+def require_sound(findings: Sequence[Finding], what: str, so: str = "nothing was sent") -> None:
+    """Raises ExportError, with a line for each finding, when anything is wrong.
+
+    Args:
+        findings: what was found.
+        what: of what, for the summary.
+        so: what became of it.
+    """
     if wrong := errors(findings):
         lines = [str(finding) for finding in wrong]
-        summary = f"{what}: not fit to be published, {len(wrong)} found; nothing was sent"
+        summary = f"{what}: not fit to be published, {len(wrong)} found; {so}"
         raise ExportError(
-            "\n".join([*lines, summary]) if len(lines) > 1 else f"{lines[0]}; nothing was sent",
+            "\n".join([*lines, summary]) if len(lines) > 1 else f"{lines[0]}; {so}",
             hint=next((finding.hint for finding in wrong if finding.hint), None),
             findings=tuple(wrong),
         )

@@ -25,6 +25,9 @@ from mixhub.hub.plan import RemoteFile
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+ASKED_AT_ONCE = 4
+"""Branches of which a hub is asked at the same time."""
+
 _NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError)
 """What huggingface_hub raises when an answer is not what it expects."""
 
@@ -158,6 +161,14 @@ def branch_heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
     with translated(endpoint, repo_id):
         heads = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).branches}
     return {name: heads[name] for name in sorted(heads, key=natural)}
+
+
+def heads_if_any(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
+    """As `branch_heads`; none where there is no such repo."""
+    try:
+        return branch_heads(endpoint, repo_id)
+    except RepoNotFoundError:
+        return {}
 
 
 def tags(endpoint: Endpoint, repo_id: str) -> dict[str, str]:

@@ -136,6 +136,10 @@ def token_findings(where: str, folder: Path) -> list[Finding]:
     except MixhubError as error:
         return [Finding("tokenizer", where, error.message, error.hint or "")]
     found = []
+    if tokenizer.absent:
+        message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {listed(tokenizer.absent)}"
+        hint = "Transformers would give them new ids, which were never trained: save the tokenizer again, or mend it"
+        found.append(Finding("tokenizer", where, message, hint))
     rows = configs["config.json"].get("vocab_size")
     if isinstance(rows, int) and tokenizer.largest >= rows:
         message = f"the tokenizer has ids up to {tokenizer.largest}, and vocab_size of config.json is {rows}"
@@ -170,6 +174,8 @@ class _Tokenizer:
     largest: int
     special: Mapping[str, int | None]
     """Ids of `bos_token` and `eos_token`; None where it has none."""
+    absent: list[str]
+    """Tokens that its settings name, as `pad_token = '[PAD]'`, and that it has no id for."""
 
     @classmethod
     def read(cls, folder: Path) -> _Tokenizer:
@@ -181,13 +187,24 @@ class _Tokenizer:
         except Exception as error:  # tokenizers raises the bare class
             raise ExportError(f"{path.name}: no tokenizer: {str(error).splitlines()[0]}", path=path) from None
         settings = _object(folder / "tokenizer_config.json")
-        special = {}
-        for key in ("bos_token", "eos_token"):
-            token = settings.get(key)
-            text = token.get("content") if isinstance(token, Mapping) else token
-            special[key] = tokenizer.token_to_id(text) if isinstance(text, str) else None
+        named = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
+        named |= {f"added token {key}": _text(value) for key, value in _added(settings).items()}
+        ids_of = {key: tokenizer.token_to_id(text) for key, text in named.items() if text is not None}
+        special = {key: ids_of.get(key) for key in ("bos_token", "eos_token")}
+        absent = [f"{key} = {named[key]!r}" for key, number in ids_of.items() if number is None]
         ids = tokenizer.get_vocab(with_added_tokens=True).values()
-        return cls(tokenizer.get_vocab_size(with_added_tokens=True), max(ids, default=-1), special)
+        return cls(tokenizer.get_vocab_size(with_added_tokens=True), max(ids, default=-1), special, absent)
+
+
+def _text(token: object) -> str | None:
+    """The text of a token, which stands alone or with its flags."""
+    text = token.get("content") if isinstance(token, Mapping) else token
+    return text if isinstance(text, str) else None
+
+
+def _added(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    added = settings.get("added_tokens_decoder")
+    return added if isinstance(added, Mapping) else {}
 
 
 class _Look:

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mixhub.card.withdrawal import Withdrawal, add_erratum, is_marked, mark_withdrawn
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, RepoNotFoundError, RevisionNotFoundError
 from mixhub.family import Family
 from mixhub.hub.branches import fetch
-from mixhub.hub.client import branch_heads, remote_tree
+from mixhub.hub.client import file_content, heads_if_any, remote_tree
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content, weights_in
 from mixhub.hub.push import plan_files
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD
 from mixhub.hub.verify import Verification, step_of
+from mixhub.hub.withdraw import withdrawals_on
 
 
 def plan_promotion(
@@ -48,10 +50,12 @@ def plan_promotion(
         HubError: a hub cannot be asked.
     """
     heads = _commits(verified)
+    marks = _marks(target, family)
     plans = []
     for branch in branches:
         tree = remote_tree(source, family.repo_id, heads[branch])
-        files = _planned(source, family.repo_id, heads[branch], tree, _tree_if_any(target, family.repo_id, branch))
+        there = _tree_if_any(target, family.repo_id, branch)
+        files = _planned(source, family.repo_id, heads[branch], tree, there, marks.get(branch))
         plan = plan_files(
             family.repo_id,
             branch,
@@ -63,7 +67,7 @@ def plan_promotion(
             private=private,
             force=force,
         )
-        plans.append(replace(plan, findings=(*findings_on(verified, branch, source), *plan.findings)))
+        plans.append(replace(plan, findings=(*_findings_on(verified, branch, source), *plan.findings)))
     return plans
 
 
@@ -79,6 +83,7 @@ def fetched(plan: Plan, source: Endpoint, verified: Verification) -> Plan:
         HubError: a file came down other than it was planned.
     """
     wanted = [change.path for change in plan.changed if change.action != "delete"]
+    wanted = [path for path in wanted if plan.files[path].source is None]
     if not wanted:
         return plan
     commit = _commits(verified)[plan.branch]
@@ -107,6 +112,7 @@ def plan_main(
     tag: str | None = None,
     private: bool = False,
     force: bool = False,
+    moved: bool = False,
 ) -> Plan:
     """The plan of `main`, once all branches are promoted: the source's, with the commits that they have on the target.
 
@@ -115,6 +121,7 @@ def plan_main(
         source: the hub that has it.
         target: the hub that gets it.
         verified, tag, private, force: as `plan_promotion` takes them.
+        moved: branches will move before this is carried out, so the card will change.
     """
     heads = _commits(verified)
     tree = remote_tree(source, family.repo_id, heads[MAIN])
@@ -123,9 +130,11 @@ def plan_main(
     files: dict[str, LocalFile] = {path: local_file(folder / path) for path in paths}
     if CARD in files:
         card = (folder / CARD).read_text(encoding="utf-8")
-        for branch, commit in branch_heads(target, family.repo_id).items():
+        for branch, commit in heads_if_any(target, family.repo_id).items():
             if branch in heads:
                 card = card.replace(heads[branch], commit)
+        for mark in _marks(target, family).values():
+            card = add_erratum(card, mark)
         files[CARD] = local_file(card.encode())
     plan = plan_files(
         family.repo_id,
@@ -137,17 +146,19 @@ def plan_main(
         tag=tag,
         private=private,
         force=force,
+        moved=moved,
     )
-    return replace(plan, findings=(*findings_on(verified, MAIN, source), *plan.findings))
+    return replace(plan, findings=(*_findings_on(verified, MAIN, source), *plan.findings))
 
 
 def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint, verified: Verification) -> list[str]:
     """Runs whose branch on one hub is not on the other with the same files: `main`, which tells of all, waits."""
     heads = _commits(verified)
+    marks = _marks(target, family)
     lacking = []
     for name in (run.revision for run in family.runs() if run.revision in heads):
         tree, there = remote_tree(source, family.repo_id, heads[name]), _tree_if_any(target, family.repo_id, name)
-        wanted = _planned(source, family.repo_id, heads[name], tree, there)
+        wanted = _planned(source, family.repo_id, heads[name], tree, there, marks.get(name))
         alike = all(path in there and same_content(file, there[path]) for path, file in wanted.items())
         if not alike or set(wanted) != set(there) - KEPT_ON_HUB:
             lacking.append(name)
@@ -177,19 +188,25 @@ def promoted_branches(
     return found
 
 
-def findings_on(verified: Verification, branch: str, hub: Endpoint) -> tuple[Finding, ...]:
+def _findings_on(verified: Verification, branch: str, hub: Endpoint) -> tuple[Finding, ...]:
     """What was found of a branch, and on which of the two hubs."""
     own = [finding for finding in verified.findings if finding.where == branch]
     return tuple(replace(one, message=f"{one.message} (on {hub})") if errors([one]) else one for one in own)
 
 
 def _planned(
-    source: Endpoint, repo_id: str, commit: str, tree: Mapping[str, RemoteFile], there: Mapping[str, RemoteFile]
+    source: Endpoint,
+    repo_id: str,
+    commit: str,
+    tree: Mapping[str, RemoteFile],
+    there: Mapping[str, RemoteFile],
+    mark: Withdrawal | None,
 ) -> dict[str, LocalFile]:
-    """The files of a commit as they shall be on another hub, `there`.
+    """The files of a commit, `tree`, as they shall be on another hub, which has those of `there`.
 
     Which files are stored as large ones is for each hub to say, and those are named by another hash; where the two
-    differ in it, the file, which is small on one of them, is fetched, so that it is known by both.
+    differ in it, the file, which is small on one of them, is fetched, so that it is known by both. Weights that were
+    withdrawn there, by `mark`, stay so.
     """
     unlike = [
         path
@@ -197,11 +214,20 @@ def _planned(
         if path in there and file.size == there[path].size and (file.sha256 is None) != (there[path].sha256 is None)
     ]
     folder = fetch(source, repo_id, commit, unlike) if unlike else Path()
-    return {
+    files = {
         path: local_file(folder / path) if path in unlike else remote_file(file)
         for path, file in tree.items()
         if path not in KEPT_ON_HUB
     }
+    if mark is not None and mark.weights_sha256 == weights_in(tree) and CARD in tree:
+        card = file_content(source, repo_id, commit, CARD).decode(errors="replace")
+        if not is_marked(card):
+            files[CARD] = local_file(mark_withdrawn(card, mark).encode())
+    return files
+
+
+def _marks(target: Endpoint, family: Family) -> dict[str, Withdrawal]:
+    return {one.revision: one for one in withdrawals_on(target, family)}
 
 
 def _tree_if_any(endpoint: Endpoint, repo_id: str, branch: str) -> dict[str, RemoteFile]:

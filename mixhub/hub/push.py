@@ -15,12 +15,22 @@ from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError
 from mixhub.family import Family, Run
+from mixhub.hub.branches import Branch, read_branches
 from mixhub.hub.check import check_run, require_sound
-from mixhub.hub.client import branch_heads, client, file_content, remote_tree, tags, translated
+from mixhub.hub.client import (
+    ASKED_AT_ONCE,
+    branch_heads,
+    client,
+    file_content,
+    remote_tree,
+    tags,
+    translated,
+)
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content, weights_in
 from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, read_receipts, write_receipt
-from mixhub.hub.release import CARD, main_files, run_files, state_files
+from mixhub.hub.release import CARD, TRAIN_CONFIG, main_files, run_files, state_files
+from mixhub.lineage import LINEAGE_FILE
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
@@ -32,9 +42,6 @@ _LARGE = 10_000_000
 may have brought it."""
 _TOGETHER = 64_000_000
 """Bytes that are uploaded at once: what arrived whole is not sent again after a push that was broken off."""
-
-_ASKED_AT_ONCE = 4
-"""Branches of whose weights the hub is asked at the same time."""
 
 _RENDERED = ("Publish ", "Update the family's card", "Promote ")
 """How the titles of commits begin in which mixhub put a whole card on the hub."""
@@ -119,15 +126,45 @@ def plan_card(
     tag: str | None = None,
     private: bool = False,
     force: bool = False,
+    moved: bool = False,
 ) -> Plan:
-    """The plan of `main`: the family's card, which names the commits of the branches that were pushed to this hub, and
-    its plots; the options are those of `plan_run`."""
+    """The plan of `main`: the family's card, which names the commits of the branches on this hub, and its plots.
+
+    Runs that were trained elsewhere and pushed from there are told of by what their branches hold.
+
+    Args:
+        workspace: where the others lie.
+        family: the family.
+        endpoint: the hub.
+        tag: a tag for the commit.
+        private: make the repo private, where it is new.
+        force: replace a card that somebody changed on the hub.
+        moved: branches will move before this is carried out, so the card will change.
+
+    Raises:
+        MixhubError: the card cannot be rendered.
+        HubError: the hub cannot be asked.
+    """
     parent = _Parent.read(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
-    files = main_files(workspace, family, pushed_commits(workspace, hub_key(endpoint), family))
+    commits = pushed_commits(workspace, hub_key(endpoint), family)
+    others = _published(workspace, family, endpoint) if parent.commit else []
+    commits |= {branch.name: branch.commit for branch in others}
+    files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others})
     plan = _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
     wrong = () if force else tuple(_changed_cards(plan, endpoint))
     plan = replace(plan, message="Update the family's card", private=private, findings=wrong)
-    return _tagged(plan, endpoint, tag)
+    return _tagged(plan, endpoint, tag, moved=moved)
+
+
+def _published(workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Branch]:
+    """Branches of runs that have no export here, and say themselves what they are."""
+    heads = branch_heads(endpoint, family.repo_id)
+    last = family.training.steps
+    absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]
+    wanted = {name: heads[name] for name in absent if name in heads}
+    with SILENT.start("branches", len(wanted), "branch") as bar:
+        read = list(read_branches(endpoint, family.repo_id, wanted, bar))
+    return [branch for branch in read if {LINEAGE_FILE, TRAIN_CONFIG} <= set(branch.tree) and branch.weights_sha256]
 
 
 def plan_files(
@@ -141,6 +178,7 @@ def plan_files(
     tag: str | None = None,
     private: bool = False,
     force: bool = False,
+    moved: bool = False,
 ) -> Plan:
     """The plan that makes a branch hold the given files and no other (`main` keeps what is not ours).
 
@@ -154,10 +192,11 @@ def plan_files(
         tag: a tag for the commit.
         private: make the repo private, where it is new.
         force: replace a card that somebody changed on the hub.
+        moved: what the files say will have changed before this is carried out.
     """
     plan = _plan(repo_id, branch, files, endpoint, _Parent.read(repo_id, branch, endpoint), weights=weights)
     wrong = () if force else tuple(_changed_cards(plan, endpoint))
-    return _tagged(replace(plan, message=message, private=private, findings=wrong), endpoint, tag)
+    return _tagged(replace(plan, message=message, private=private, findings=wrong), endpoint, tag, moved=moved)
 
 
 def compared(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
@@ -182,7 +221,7 @@ def compared(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoi
             return receipt.weights_sha256
         return weights_in(remote_tree(endpoint, family.repo_id, heads[name]))
 
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         held = dict(zip(others, pool.map(weights, others), strict=True))
     return [replace(plan, findings=(*plan.findings, *_repeated(plan, held, endpoint))) for plan in plans]
 
@@ -206,7 +245,7 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
         PushConflictError: the branch moved since the plan was made; nothing of this push is there.
         HubError: the hub refused, or does not hold what was sent.
     """
-    require_sound(plan.findings, plan.branch)
+    require_sound(plan.findings, plan.branch, f"nothing was sent to {plan.branch}")
     parent = _ready_branch(plan, endpoint)
     commit, uploaded = parent, []
     if plan.changed:
@@ -309,13 +348,13 @@ def _is_drawn(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bool:
     return drawn_sha256(file_content(endpoint, repo_id, commit, path)) is not None
 
 
-def _tagged(plan: Plan, endpoint: Endpoint, tag: str | None) -> Plan:
+def _tagged(plan: Plan, endpoint: Endpoint, tag: str | None, *, moved: bool = False) -> Plan:
     """The plan with a tag; a tag that is there already does not move."""
     if tag is None:
         return plan
     known = tags(endpoint, plan.repo_id) if plan.parent else {}
     wrong: tuple[Finding, ...] = ()
-    if tag in known and (plan.changed or known[tag] != plan.parent):
+    if tag in known and (moved or plan.changed or known[tag] != plan.parent):
         message = f"the tag {tag} is there, at {known[tag][:12]}, and tags do not move"
         wrong = (Finding("branch", plan.branch, message, "choose another: --tag NAME"),)
     return replace(plan, tag=tag, findings=(*plan.findings, *wrong))

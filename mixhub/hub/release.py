@@ -21,6 +21,7 @@ from mixhub.workspace import Workspace
 
 CARD = "README.md"
 METRICS = "metrics.jsonl"
+TRAIN_CONFIG = "train_config.yaml"
 RESULTS = "results"
 
 
@@ -58,13 +59,21 @@ def run_files(
     return files
 
 
-def main_files(workspace: Workspace, family: Family, commits: Mapping[str, str]) -> dict[str, LocalFile]:
+def main_files(
+    workspace: Workspace, family: Family, commits: Mapping[str, str], published: Mapping[str, Path]
+) -> dict[str, LocalFile]:
     """What `main` holds: the family's card, which names commits, with its plots and the images that it shows.
+
+    Args:
+        workspace: where it lies.
+        family: the family.
+        commits: of the branches, by revision.
+        published: what the branches of runs hold that are on the hub alone (see `mixhub.card.facts.gather`).
 
     Raises:
         MixhubError: the card cannot be rendered.
     """
-    card = family_card(workspace, family, commits=commits)
+    card = family_card(workspace, family, commits=commits, published=published)
     folder = workspace.card(family).parent
     plots = card.files(folder, intact(workspace))
     return {**card_files(card.text, folder, plots), **{path: local_file(data) for path, data in plots.items()}}
@@ -86,7 +95,7 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
         )
     checkpoint = folder.checkpoint(steps[-1])
     files = {f"step-{steps[-1]:06d}/{path.name}": local_file(path) for path in sorted(checkpoint.iterdir())}
-    files["train_config.yaml"] = local_file(folder.train_config)
+    files[TRAIN_CONFIG] = local_file(folder.train_config)
     files[CARD] = local_file(_state_card(family, run, steps[-1]).encode())
     return files
 

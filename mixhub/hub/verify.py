@@ -18,6 +18,7 @@ from mixhub.card.context import family_context, revision_context
 from mixhub.card.facts import RunFacts
 from mixhub.card.metadata import family_metadata, revision_metadata
 from mixhub.card.reading import read_card
+from mixhub.card.withdrawal import is_marked
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, MixhubError
 from mixhub.evaluate.results import read_cells
@@ -33,12 +34,21 @@ from mixhub.hub.check import (
     tokenizer_findings,
 )
 from mixhub.hub.client import branch_heads
-from mixhub.hub.export_check import index_findings, listed, shape_findings, tensor_bytes, token_findings
+from mixhub.hub.export_check import (
+    TOKENIZER_EXTRAS,
+    index_findings,
+    is_pickle,
+    listed,
+    shape_findings,
+    tensor_bytes,
+    token_findings,
+)
 from mixhub.hub.finding import Finding, Kind, Level
+from mixhub.hub.plan import KEPT_ON_HUB
 from mixhub.hub.receipts import MAIN
-from mixhub.hub.release import CARD, RESULTS
+from mixhub.hub.release import CARD, METRICS, RESULTS
 from mixhub.hub.weights import Tensor, scan
-from mixhub.lineage import UNKNOWN, Lineage, file_sha256
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
 from mixhub.spec import data_sha256, read_yaml
@@ -145,6 +155,7 @@ class _Look:
         self.found: list[Finding] = []
         self.lineages: dict[str, Lineage] = {}
         self.facts: dict[str, RunFacts] = {}
+        self._pushed = [name for name in runs if name in branches]
         self.models = [branch for branch in branches.values() if branch.is_model and not self._is_state(branch)]
 
     def add(self, kind: Kind, where: str, message: str, hint: str = "", level: Level = "error") -> None:
@@ -248,7 +259,7 @@ class _Look:
                 for finding in check_card(text, folder=None, source=CARD):
                     self.add("card", branch.name, str(finding), finding.hint)
                 self._card_figures(branch, text)
-            if "withdrawn" in _metadata(text).get("tags", ()):
+            if is_marked(text):
                 self.add("card", branch.name, "was withdrawn: its card says why", "", "warning")
         self._commits_on_main()
 
@@ -292,6 +303,8 @@ class _Look:
                 self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
             if not any(path.startswith(("tokenizer", "vocab")) for path in branch.tree):
                 self.add("files", branch.name, "lacks a tokenizer", again, "warning")
+        if ours:
+            self._extra_files(branch)
         if branch.pickles:
             only = "" if branch.safetensors else ", and holds no safetensors"
             message = f"{listed(branch.pickles)}: a pickle, which runs code when it is opened{only}"
@@ -299,6 +312,21 @@ class _Look:
             self.add("pickle", branch.name, message, "publish safetensors alone", level)
         if not (branch.safetensors or branch.pickles):
             self.add("files", branch.name, "holds no weights", again)
+
+    def _extra_files(self, branch: Branch) -> None:
+        """Files that no push sends: a pickle in a folder, or what somebody put there by hand."""
+        known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, *KEPT_ON_HUB, WEIGHTS_INDEX_FILE, CARD, METRICS, "LICENSE"}
+        text = branch.text(CARD) or ""
+        for path in branch.tree:
+            if path in known or path in branch.safetensors or path.startswith(f"{RESULTS}/") or path in branch.pickles:
+                continue
+            if is_pickle(path):
+                message = f"{path}: a pickle, which runs code when it is opened"
+                self.add("pickle", branch.name, message, "delete it; weights are published as safetensors")
+            elif path not in text:  # what the card shows or links to was sent with it
+                self.add(
+                    "files", branch.name, f"{path}: is no part of a release", "the next push deletes it", "warning"
+                )
 
     def _weights(self, branch: Branch) -> None:
         """Index, shards and shapes, from the first bytes of each file."""
@@ -362,7 +390,11 @@ class _Look:
         if lineage.step not in (UNKNOWN, asked):
             self.add("lineage", branch.name, f"its lineage says step {lineage.step}, and {asked} is expected here")
         if config.is_file():
-            for line in list(recipe_changes(self.family, run, config, HubError).values())[:_SHOWN]:
+            try:
+                changed = list(recipe_changes(self.family, run, config, HubError).values())
+            except MixhubError as error:
+                changed = error.message.splitlines()
+            for line in changed[:_SHOWN]:
                 self.add("recipe", branch.name, line.replace(f"{branch.folder}/", ""), "was the family changed since?")
         data = branch.json("config.json")
         if isinstance(data, Mapping):
@@ -438,8 +470,13 @@ class _Look:
         return "config.json" not in branch.tree and any(path.endswith("/optimizer.pt") for path in branch.tree)
 
     def _is_ours(self, branch: Branch) -> bool:
-        """Whether mixhub pushed it, so that it has all that a branch of ours has."""
-        return "lineage.json" in branch.tree
+        """Whether mixhub pushed it, so that it has all that a branch of ours has.
+
+        Its lineage says so; where that is what it lacks, those of the other runs of the family do.
+        """
+        if LINEAGE_FILE in branch.tree:
+            return True
+        return self._run(branch.name) is not None and any(LINEAGE_FILE in self.all[name].tree for name in self._pushed)
 
     def _has_ours(self) -> bool:
         return bool(self.lineages)

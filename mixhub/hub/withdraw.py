@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mixhub.card.withdrawal import Withdrawal, add_erratum, mark_withdrawn, note_withdrawal
+from mixhub.card.withdrawal import (
+    Withdrawal,
+    add_erratum,
+    is_marked,
+    mark_withdrawn,
+    note_withdrawal,
+    read_mark,
+    withdrawals,
+)
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, UsageError
 from mixhub.family import Family
 from mixhub.hub.branches import Branch, read_branch
-from mixhub.hub.client import branch_heads, client, revision_not_found, tags, translated
+from mixhub.hub.client import (
+    ASKED_AT_ONCE,
+    branch_heads,
+    client,
+    file_content,
+    heads_if_any,
+    remote_tree,
+    revision_not_found,
+    tags,
+    translated,
+)
+from mixhub.hub.plan import weights_in
 from mixhub.hub.receipts import MAIN, hub_key, read_receipts, write_receipt
 from mixhub.hub.release import CARD
+from mixhub.hub.verify import step_of
 from mixhub.workspace import Workspace
 
 
@@ -72,6 +94,52 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
         moved = receipt.model_copy(update={"commit": commit})
         write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
     return Withdrawn(withdrawal, commit, tag)
+
+
+def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] | None = None) -> list[Withdrawal]:
+    """What the cards on a hub say was withdrawn, in the order of the branches.
+
+    Args:
+        endpoint: the hub.
+        family: the family.
+        known: commits by branch that need not be looked at.
+
+    Raises:
+        HubError: the hub cannot be asked.
+    """
+    heads = heads_if_any(endpoint, family.repo_id)
+    own = {run.revision for run in family.runs()}
+    names = [name for name in heads if name in own or step_of(family, name) is not None]
+    names = [name for name in names if (known or {}).get(name) != heads[name]]
+
+    def look(name: str) -> Withdrawal | None:
+        tree = remote_tree(endpoint, family.repo_id, heads[name])
+        weights = weights_in(tree)
+        if weights is None or CARD not in tree:
+            return None
+        card = file_content(endpoint, family.repo_id, heads[name], CARD).decode(errors="replace")
+        mark = read_mark(card) if is_marked(card) else None
+        if mark is None:
+            return None
+        return Withdrawal(family=family.name, revision=name, weights_sha256=weights, why=mark[0], date=mark[1])
+
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        return [one for one in pool.map(look, names) if one is not None]
+
+
+def learn_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Withdrawal]:
+    """Notes what others withdrew on a hub, so that what is pushed from here says it too; those that are new here.
+
+    Branches that are as this workspace left them are not asked for.
+    """
+    receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
+    left = {branch: receipt.commit for branch, receipt in receipts.items()}
+    noted = {(one.revision, one.weights_sha256) for one in withdrawals(workspace, family)}
+    found = withdrawals_on(endpoint, family, left)
+    new = [one for one in found if (one.revision, one.weights_sha256) not in noted]
+    for one in new:
+        note_withdrawal(workspace, one)
+    return new
 
 
 def correct_main(family: Family, endpoint: Endpoint, withdrawal: Withdrawal) -> str:
