@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,10 @@ from mixhub.cli.options import HubOption, IndexOption, SeedOption, StepOption, W
 if TYPE_CHECKING:
     from mixhub.family import Family
     from mixhub.workspace import Workspace
+
+
+_COLDEST = 0.001
+"""The lowest temperature above 0: below, logits over it are no numbers any more."""
 
 
 def generate(
@@ -28,7 +33,7 @@ def generate(
     temperature: Annotated[
         float, typer.Option(help="0 takes the likeliest token each time; above, one is drawn.", min=0.0, metavar="T")
     ] = 0.0,
-    draw_seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0, metavar="N")] = 0,
+    draw_seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0, max=2**63 - 1, metavar="N")] = 0,
     hub: HubOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -36,11 +41,16 @@ def generate(
     import sys
 
     from mixhub.cli.console import hide_client_bars
+    from mixhub.endpoint import checked_hub
     from mixhub.errors import UsageError
 
     hide_client_bars()
     place = workspace_if_any(workspace)
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = prompt if prompt != "-" else sys.stdin.buffer.read().decode("utf-8", errors="replace")
+    if 0 < temperature < _COLDEST or not math.isfinite(temperature):
+        raise UsageError(f"--temperature {temperature}: must be 0, or a number from {_COLDEST} on")
+    if hub is not None:
+        checked_hub(hub, "--hub")
     if family is None and place is None:
         raise UsageError("which family?", hint='name one, or a repo: mixhub generate --family human-1b --seed 4 "..."')
     name = family or place.config.family  # type: ignore[union-attr]

@@ -34,10 +34,9 @@ def withdraw(
     """
     from mixhub.cli.console import say
     from mixhub.cli.push import show_pushed
-    from mixhub.cli.steps import push_card, render_cards
-    from mixhub.hub.push import plan_card
+    from mixhub.cli.steps import push_card, require_publishable
+    from mixhub.errors import MixhubError
     from mixhub.hub.withdraw import correct_main, withdraw
-    from mixhub.progress import SILENT
 
     place = open_workspace(workspace)
     chosen = place.family(family)
@@ -46,8 +45,12 @@ def withdraw(
         done = withdraw(place, chosen, endpoint, branch, why)
         say(f"withdrawn: {chosen.repo_id}@{branch} = {done.commit}; what it was is tagged {done.tag}")
         has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
-        if has_exports and not plan_card(place, chosen, endpoint).findings:
-            render_cards(place, chosen, SILENT)
-            show_pushed(push_card(place, chosen, endpoint), endpoint)
-        else:  # the card cannot be rendered here, or somebody changed it on the hub: it gets that line alone
-            say(f"errata on main: {correct_main(chosen, endpoint, done.withdrawal)}")
+        try:
+            if has_exports:
+                require_publishable(place, chosen, endpoint)
+                show_pushed(push_card(place, chosen, endpoint), endpoint)
+                return
+        except MixhubError as error:
+            say(f"the card of {chosen.name} is not rendered: {error.message.splitlines()[0]}")
+        # it cannot be rendered here, or somebody changed it: it gets that line alone
+        say(f"errata on main: {correct_main(chosen, endpoint, done)}")

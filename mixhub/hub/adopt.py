@@ -92,18 +92,27 @@ def adopt(
                 hint="give --replace if this one is to take its place, or --step if it is another",
                 path=target,
             )
+        if folder.metrics.exists() or folder.checkpoint_steps():
+            raise WorkspaceError(
+                f"{folder.path}: {run.revision} was trained here, and its metrics and checkpoints are not those of "
+                f"{source}",
+                hint=f"delete or rename {folder.path}, or adopt the folder as another run",
+                path=folder.path,
+            )
         with new_folder(target) as building:
             given.copy(building)
             write_text(building / _TRAIN_CONFIG, to_yaml(train_config))
             lineage = given.lineage(family, run, step, building, train_config)
             write_json(building / LINEAGE_FILE, lineage.to_data())
-            _require_sound(building, source, family, run, place, lineage, progress)
+            told = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
+            _require_sound(building, told, family, run, place, lineage, progress)
     return Adopted(target, place, lineage, tuple(given.left_out))
 
 
 def _require_sound(
-    building: Path, source: Path, family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
+    building: Path, told: Mapping[Path, Path], family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
 ) -> None:
+    """Raises ExportError for what is wrong with a folder that is being made; `told` says what it is made of."""
     where = branch_of(family, run, step)
     found: list[Finding] = [*check_export(building, where, progress).findings]
     found += identity_findings(where, run, lineage)
@@ -112,11 +121,21 @@ def _require_sound(
         found += architecture_findings(where, family.architecture, config)
     found += tokenizer_findings(where, family.tokenizer, building)
     changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
-    found += [Finding("recipe", where, line.replace(str(building), str(source))) for line in changed]
+    hint = "take the mixture that it was trained on, or mend the family in mixhub.yaml"
+    found += [Finding("recipe", where, line, hint) for line in changed]
+    if lineage.train_config_sha256 not in (UNKNOWN, data_sha256(read_yaml(building / _TRAIN_CONFIG, ExportError))):
+        message = f"{LINEAGE_FILE} names a {_TRAIN_CONFIG} that is not the one beside it"
+        hint = f"take the whole folder that mixhub exported, with its {_TRAIN_CONFIG}"
+        found.append(Finding("lineage", where, message, hint))
     if wrong := errors(found):
-        lines = [finding.message.replace(str(building), str(source)) for finding in wrong]
+        lines = [finding.message for finding in wrong]
+        for made, path in told.items():
+            lines = [line.replace(str(made), str(path)) for line in lines]
+        source = str(told[building])
         raise ExportError(
-            "\n".join(f"{source}: {line}" for line in lines),
+            "\n".join(
+                line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
+            ),
             hint=next((finding.hint for finding in wrong if finding.hint), "mend mixhub.yaml, or take another folder"),
             findings=tuple(wrong),
         )
@@ -174,7 +193,7 @@ class _Source:
         elif (self.path / _TRAINER_STATE).is_file():
             state = read_json(self.path / _TRAINER_STATE, ExportError)
             told = state.get("global_step") if isinstance(state, Mapping) else None
-        known = told if isinstance(told, int) else None
+        known = told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
         if asked is not None and known is not None and asked != known:
             raise UsageError(
                 f"--step {asked}: {self.path} says that it is of step {known}", hint="leave --step out, or mend it"
@@ -213,8 +232,16 @@ class _Source:
         if not (building / "generation_config.json").is_file():
             from transformers import AutoConfig, GenerationConfig
 
-            config = AutoConfig.from_pretrained(building)
-            GenerationConfig.from_model_config(config).save_pretrained(building)
+            try:
+                config = AutoConfig.from_pretrained(building, trust_remote_code=False)
+                GenerationConfig.from_model_config(config).save_pretrained(building)
+            except Exception as error:  # each config class raises its own for values that do not go together
+                said = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(self.path))
+                raise ExportError(
+                    f"{self.path}: config.json describes no model: {type(error).__name__}: {said}",
+                    hint="take config.json from where it was trained",
+                    path=self.path,
+                ) from None
 
     def lineage(self, family: Family, run: Run, step: int | None, building: Path, config: Mapping[str, Any]) -> Lineage:
         if (self.path / LINEAGE_FILE).is_file():

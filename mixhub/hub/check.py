@@ -31,6 +31,7 @@ from mixhub.workspace import Workspace
 
 _PROMPT = "The"
 _NEW_TOKENS = 8
+_LOADING_HINT = "load it in Python to see more: AutoModelForCausalLM.from_pretrained(...)"
 _SHOWN = 5
 """Differences of one kind that are told."""
 
@@ -88,14 +89,15 @@ def check_run(
     if content is None:
         content = check_export(export, branch, progress)
     receipt = read_receipt(workspace, content.weights_sha256) if was_known and content.weights_sha256 else None
-    loaded = receipt is not None and receipt.loaded
+    loaded, fault = (receipt.loaded, receipt.fault) if receipt is not None else (False, None)
     found = [*content.findings]
     if load and not loaded:
-        wrong = list(loading_findings(branch, export))
-        found += wrong
-        loaded = not wrong
-    if not errors(found) and not (was_known and receipt is not None and receipt.loaded == loaded):
-        write_receipt(workspace, content, states, loaded=loaded)
+        wrong = next(loading_findings(branch, export), None)
+        loaded, fault = wrong is None, wrong.message if wrong else None
+    if not errors(found) and (receipt is None or (receipt.loaded, receipt.fault) != (loaded, fault)):
+        write_receipt(workspace, content, states, loaded=loaded, fault=fault)
+    if fault is not None:  # also where it was loaded before, and is as it was then
+        found.append(Finding("loading", branch, fault, _LOADING_HINT))
     if lineage is not None:
         found += _lineage_findings(family, run, step, branch, lineage, export)
         found += _other_findings(workspace, family, run, step, branch, lineage, content)
@@ -119,7 +121,7 @@ def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
 
     from mixhub.hub.load import open_folder
 
-    hint = "load it in Python to see more: AutoModelForCausalLM.from_pretrained(...)"
+    hint = _LOADING_HINT
     try:
         model, tokenizer = open_folder(folder, where)
         ids = tokenizer(_PROMPT, return_tensors="pt").input_ids  # (1, T)

@@ -43,6 +43,8 @@ class CheckReceipt(Spec):
     """All files of the folder, by name."""
     loaded: bool
     """Whether it was loaded, too, and wrote text."""
+    fault: str | None = None
+    """What was wrong when it was loaded."""
 
 
 class CheckReceipts(Spec):
@@ -84,14 +86,16 @@ def write_receipt(
     states: Mapping[str, FileState],
     *,
     loaded: bool,
+    fault: str | None = None,
 ) -> None:
-    """Notes an export without fault; several processes may do so at once.
+    """Notes an export whose files are without fault; several processes may do so at once.
 
     Args:
         workspace: where it lies.
         check: what the check came to; it has found nothing.
         states: `file_states` from before the check.
         loaded: whether it was loaded, too.
+        fault: what was wrong then.
     """
     assert not check.findings
     assert check.weights_sha256
@@ -99,7 +103,7 @@ def write_receipt(
         name: CheckedFile(size=size, modified_ns=modified, changed_ns=changed, digest=check.hashes[name])
         for name, (size, modified, changed) in states.items()
     }
-    receipt = CheckReceipt(checks=CHECKS, files=files, loaded=loaded)
+    receipt = CheckReceipt(checks=CHECKS, files=files, loaded=loaded, fault=fault)
     with locked(workspace.lock("check-receipts"), f"{workspace.check_receipts} is being written", timeout=30):
         data = _read(workspace).to_data()
         data["exports"][check.weights_sha256] = receipt.to_data()

@@ -17,7 +17,7 @@ from mixhub.endpoint import Endpoint, choose_hub
 from mixhub.errors import ExportError, HubUnreachableError, UsageError
 from mixhub.export import WEIGHTS_INDEX_FILE, weight_files
 from mixhub.family import Family, Revisions, repo_id_problem
-from mixhub.files import write_text
+from mixhub.files import read_json, write_text
 from mixhub.hub.client import client, revision_not_found, translated
 from mixhub.hub.opening import opened
 from mixhub.hub.plan import RemoteFile, local_file, same_content
@@ -165,6 +165,8 @@ def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_opt
     commit, path = download(endpoint, repo_id, wanted)
     if verify:
         require_as_published(endpoint, repo_id, commit, path)
+    if (path / LINEAGE_FILE).is_file():
+        _require_of_a_piece(path, f"{repo_id}@{wanted}")
     _warn_if_withdrawn(path, f"{repo_id}@{wanted}")
     model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
     _correct_tokens(model, tokenizer, f"{repo_id}@{wanted}")
@@ -217,7 +219,7 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
         ExportError: it holds no model or no tokenizer, or its weights are not exactly those that its config asks for:
             Transformers alone would make up what is missing.
     """
-    from safetensors import SafetensorError
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (path / "config.json").is_file():
@@ -227,10 +229,15 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **model_options)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (ImportError, MemoryError, torch.OutOfMemoryError):  # no fault of the files
+        raise
+    except Exception as error:  # each class of configs, tokenizers and models raises its own
+        said = (str(error).strip().splitlines() or [""])[0]
+        options = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
         raise ExportError(
-            f"{what}: cannot be opened: {str(error).strip().splitlines()[0]}",
-            hint="the files of this revision are incomplete or damaged; tell who published it, or load another",
+            f"{what}: cannot be opened: {type(error).__name__}: {said}",
+            hint=f"the files of this revision are incomplete or damaged{options}; "
+            "tell who published it, or load another",
             path=path,
         ) from error
     model, report = loaded
@@ -271,9 +278,10 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
             raise ExportError(f"{path / name}: is not the file that {endpoint} has at {commit}", hint=hint)
     if lineage is None:
         return
+    tokenizer = path / "tokenizer.json"
     for what, told, actual in (
         ("weights", lineage.weights_sha256, weights_sha256(path)),
-        ("tokenizer", lineage.tokenizer_sha256, file_sha256(path / "tokenizer.json")),
+        ("tokenizer", lineage.tokenizer_sha256, file_sha256(tokenizer) if tokenizer.is_file() else "absent"),
     ):
         if told not in (UNKNOWN, actual):
             raise ExportError(
@@ -281,6 +289,20 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
                 hint="this revision was published wrongly; tell who did, or load another",
                 path=path,
             )
+
+
+def _require_of_a_piece(path: Path, what: str) -> None:
+    """Refuses what Transformers would pass over in silence: weights beside other weights, a config that is no JSON."""
+    try:
+        weight_files(path)
+        if (path / "generation_config.json").is_file():
+            read_json(path / "generation_config.json", ExportError)
+    except ExportError as error:
+        raise ExportError(
+            error.message.replace(str(path), what),
+            hint="this revision was published wrongly; tell who did, or load another",
+            path=path,
+        ) from None
 
 
 def _told_files(endpoint: Endpoint, repo_id: str, commit: str) -> dict[str, RemoteFile]:

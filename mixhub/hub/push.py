@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from mixhub.card.plots import drawn_sha256
 from mixhub.card.reading import front_matter
 from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError
+from mixhub.errors import HubError, PushConflictError
 from mixhub.family import Family, Run
 from mixhub.hub.branches import Branch, read_branches
 from mixhub.hub.check import check_run, require_sound
@@ -28,7 +29,15 @@ from mixhub.hub.client import (
 )
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content, weights_in
-from mixhub.hub.receipts import MAIN, Receipt, hub_key, pushed_commits, read_receipts, write_receipt
+from mixhub.hub.receipts import (
+    MAIN,
+    Receipt,
+    hub_key,
+    local_weights,
+    pushed_commits,
+    read_receipts,
+    write_receipt,
+)
 from mixhub.hub.release import CARD, TRAIN_CONFIG, main_files, run_files, state_files
 from mixhub.lineage import LINEAGE_FILE
 from mixhub.progress import SILENT, Progress
@@ -43,10 +52,13 @@ may have brought it."""
 _TOGETHER = 64_000_000
 """Bytes that are uploaded at once: what arrived whole is not sent again after a push that was broken off."""
 
-_RENDERED = ("Publish ", "Update the family's card", "Promote ")
-"""How the titles of commits begin in which mixhub put a whole card on the hub."""
-_MARKED = ("Withdraw ", "Errata")
-"""How the titles of commits begin in which mixhub added to the card that was there."""
+_RENDERED = re.compile(
+    r"Publish \S+, weights [0-9a-f]{12}|Publish the optimizer state of \S+|Update the family's card"
+    r"|Promote (?:\S+|the card) from commit [0-9a-f]{12}"
+)
+"""Titles of commits in which mixhub put a whole card on the hub."""
+_MARKED = re.compile(r"Withdraw \S+|Errata")
+"""Titles of commits in which mixhub added to the card that was there."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +158,13 @@ def plan_card(
         HubError: the hub cannot be asked.
     """
     parent = _Parent.read(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
-    commits = pushed_commits(workspace, hub_key(endpoint), family)
-    others = _published(workspace, family, endpoint) if parent.commit else []
-    commits |= {branch.name: branch.commit for branch in others}
+    commits: dict[str, str] = {}
+    others: list[Branch] = []
+    if parent.commit:
+        heads = branch_heads(endpoint, family.repo_id)
+        commits = _own_commits(workspace, family, endpoint, heads)
+        others = _published(workspace, family, endpoint, heads)
+        commits |= {branch.name: branch.commit for branch in others}
     files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others})
     plan = _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
     wrong = () if force else tuple(_changed_cards(plan, endpoint))
@@ -156,9 +172,23 @@ def plan_card(
     return _tagged(plan, endpoint, tag, moved=moved)
 
 
-def _published(workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Branch]:
+def _own_commits(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> dict[str, str]:
+    """The heads of branches that hold the weights of the workspace: as it pushed them, or as the hub says."""
+    pushed = pushed_commits(workspace, hub_key(endpoint), family)
+    local = local_weights(workspace, family)
+    return {
+        name: heads[name]
+        for name in {**pushed, **local}
+        if name in heads
+        and (
+            pushed.get(name) == heads[name]
+            or weights_in(remote_tree(endpoint, family.repo_id, heads[name])) == local.get(name, "")
+        )
+    }
+
+
+def _published(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> list[Branch]:
     """Branches of runs that have no export here, and say themselves what they are."""
-    heads = branch_heads(endpoint, family.repo_id)
     last = family.training.steps
     absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]
     wanted = {name: heads[name] for name in absent if name in heads}
@@ -246,6 +276,7 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
         HubError: the hub refused, or does not hold what was sent.
     """
     require_sound(plan.findings, plan.branch, f"nothing was sent to {plan.branch}")
+    require_unchanged(plan.files)
     parent = _ready_branch(plan, endpoint)
     commit, uploaded = parent, []
     if plan.changed:
@@ -262,6 +293,13 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
                 parent_commit=parent,
             )
         commit = str(made.oid)
+    elif branch_heads(endpoint, plan.repo_id).get(plan.branch) != parent:
+        raise PushConflictError(
+            f"{endpoint}: somebody pushed to {plan.repo_id} of branch {plan.branch} meanwhile",
+            hint="look at what came, then push again: the plan is made anew",
+            repo_id=plan.repo_id,
+            revision=plan.branch,
+        )
     _verify(plan, commit, endpoint)
     _tag(plan, commit, endpoint)
     receipt = Receipt(
@@ -322,9 +360,9 @@ def _changed_cards(plan: Plan, endpoint: Endpoint) -> Iterator[Finding]:
     with translated(endpoint, plan.repo_id, plan.branch):
         commits = client(endpoint).list_repo_commits(plan.repo_id, revision=plan.parent)
     for commit, before in zip(commits, [*commits[1:], None], strict=True):
-        if commit.title.startswith(_RENDERED):
+        if _RENDERED.fullmatch(commit.title):
             return
-        if commit.title.startswith(_MARKED):
+        if _MARKED.fullmatch(commit.title):
             continue
         written = _card_text(endpoint, plan.repo_id, commit.commit_id)
         if written and (before is None or written != _card_text(endpoint, plan.repo_id, before.commit_id)):
@@ -440,7 +478,7 @@ def _ready_branch(plan: Plan, endpoint: Endpoint) -> str:
     with translated(endpoint, plan.repo_id, plan.branch):
         if plan.parent is None:
             api.create_repo(plan.repo_id, exist_ok=True, private=plan.private or None)
-        elif plan.private and not api.model_info(plan.repo_id).private:
+        if plan.private and not api.model_info(plan.repo_id).private:
             raise HubError(
                 f"{endpoint}: {plan.repo_id} is public already, and a push does not hide what others may use",
                 hint="leave --private out, or change it in the repo's settings",

@@ -70,9 +70,13 @@ def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, 
 
 def local_weights(workspace: Workspace, family: Family) -> dict[str, str]:
     """`weights_sha256` of each run's last export, by revision, as its lineage says; runs without one are left out."""
-    exports = ((run, workspace.run_folder(run)) for run in family.runs())
-    there = ((run, folder.export(steps[-1])) for run, folder in exports if (steps := folder.export_steps()))
-    return {run.revision: read_lineage(export).weights_sha256 for run, export in there}
+    last = family.training.steps
+    folders = {run.revision: workspace.run_folder(run) for run in family.runs()}
+    return {
+        revision: read_lineage(folder.export(last)).weights_sha256
+        for revision, folder in folders.items()
+        if last in folder.export_steps()
+    }
 
 
 def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256: str | None) -> dict[str, str]:

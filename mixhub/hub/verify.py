@@ -47,8 +47,9 @@ from mixhub.hub.finding import Finding, Kind, Level
 from mixhub.hub.plan import KEPT_ON_HUB
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD, METRICS, RESULTS
-from mixhub.hub.weights import Tensor, scan
+from mixhub.hub.weights import Tensor, edges_sha256, scan
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256
+from mixhub.metrics import read_metrics
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
 from mixhub.spec import data_sha256, read_yaml
@@ -128,7 +129,7 @@ def verify(
         look.deep(progress)
     missing = [Verified(name, None, True, None, 0, 0, False) for name in expected if name not in branches]
     shown = [look.verified(branch, branch.name in expected) for branch in branches.values()]
-    return Verification(repo_id, (*shown, *missing), tuple(look.found))
+    return Verification(repo_id, (*shown, *missing), tuple(look.told()))
 
 
 def step_of(family: Family, name: str) -> tuple[Run, int] | None:
@@ -160,6 +161,15 @@ class _Look:
 
     def add(self, kind: Kind, where: str, message: str, hint: str = "", level: Level = "error") -> None:
         self.found.append(Finding(kind, where, message, hint, level))
+
+    def told(self) -> Iterator[Finding]:
+        """What was found, without the places where it was downloaded to."""
+        folders = [f"{branch.folder}/" for branch in self.all.values()]
+        for finding in self.found:
+            message = finding.message
+            for folder in folders:
+                message = message.replace(folder, "")
+            yield replace(finding, message=message)
 
     def verified(self, branch: Branch, is_expected: bool) -> Verified:
         return Verified(
@@ -199,11 +209,16 @@ class _Look:
         try:
             lineage = branch.lineage()
         except MixhubError as error:
-            self.add("lineage", branch.name, error.message.replace(f"{branch.folder}/", ""))
+            self.add("lineage", branch.name, error.message)
             lineage = None
         if lineage is not None:
             self.lineages[branch.name] = lineage
             self._lineage(branch, lineage)
+        if self._is_ours(branch):
+            try:
+                read_metrics(branch.folder / METRICS)
+            except MixhubError as error:
+                self.add("files", branch.name, error.message, "push it again from where it was trained")
         self._weights(branch)
         if all(name in branch.tree for name in ("tokenizer.json", "tokenizer_config.json", "config.json")):
             for finding in token_findings(branch.name, branch.folder) if self._has_tokens(branch) else ():
@@ -211,15 +226,35 @@ class _Look:
 
     def repeated(self) -> None:
         """Weights that two branches share: what `main` holds may be one of the others."""
+        self._tell_repeated({branch.name: branch.weights for branch in self.models})
+
+    def _tell_repeated(self, weights: Mapping[str, str | None]) -> None:
+        """Says of each branch which other has its weights: which of the two is wrong is not known from that.
+
+        Args:
+            weights: what names the weights, by branch.
+        """
         by_weights: dict[str, list[str]] = defaultdict(list)
-        for branch in self.models:
-            if branch.weights:
-                by_weights[branch.weights].append(branch.name)
+        for name, known in weights.items():
+            if known is not None and name != MAIN:
+                by_weights[known].append(name)
         for names in by_weights.values():
-            others = [name for name in names if name != MAIN]
-            for name in others[1:]:
-                hint = "find out which of the two is right, and push the other again from its export"
-                self.add("repeated", name, f"has the same weights as {others[0]}", hint)
+            for name in names:
+                other = next((one for one in names if self._meant(one) != self._meant(name)), None)
+                if other is None:
+                    continue
+                if self.family is not None and self._meant(name) is None:
+                    message = f"is no revision of {self.family.name}, and holds the weights of {other}"
+                    self.add("repeated", name, message, "delete it if it is not meant", "warning")
+                elif self.family is None or self._meant(other) is not None:
+                    hint = "find out which of the two is right, and push the other again from its export"
+                    self.add("repeated", name, f"has the same weights as {other}", hint)
+
+    def _meant(self, name: str) -> object:
+        """The run and step that a branch's name means; the last step has two names. Without a family, the name."""
+        if self.family is None:
+            return name
+        return self._step(name) or ((self.runs[name], self.family.training.steps) if name in self.runs else None)
 
     def alike(self) -> None:
         """Files that should be the same on all revisions, and on which of them they are not."""
@@ -266,6 +301,7 @@ class _Look:
     def deep(self, progress: Progress) -> None:
         """Downloads the weights; reads every byte, and loads what is whole."""
         wrong = {finding.where for finding in self.found if finding.level == "error"}
+        edges: dict[str, str | None] = {}
         with progress.start("weights", len(self.models), "branch") as bar:
             for branch in self.models:
                 folder = fetch(self.endpoint, self.repo_id, branch.commit, list(branch.tree))
@@ -273,7 +309,10 @@ class _Look:
                 if not found and branch.name not in wrong:
                     found = list(loading_findings(branch.name, folder))
                 self.found += found
+                edges[branch.name] = edges_sha256(folder)
                 bar.advance(note=branch.name)
+        told = {finding.where for finding in self.found if finding.kind == "repeated"}
+        self._tell_repeated({name: known for name, known in edges.items() if name not in told})
 
     def _read_weights(self, branch: Branch, folder: Path) -> Iterator[Finding]:
         hint = "push it again from its export"
@@ -377,7 +416,7 @@ class _Look:
             try:
                 same = data_sha256(read_yaml(config)) == lineage.train_config_sha256
             except MixhubError as error:
-                self.add("recipe", branch.name, error.message.replace(f"{branch.folder}/", ""))
+                self.add("recipe", branch.name, error.message)
                 return
             if not same:
                 self.add("lineage", branch.name, "train_config.yaml is not the one that its lineage names")
@@ -395,7 +434,7 @@ class _Look:
             except MixhubError as error:
                 changed = error.message.splitlines()
             for line in changed[:_SHOWN]:
-                self.add("recipe", branch.name, line.replace(f"{branch.folder}/", ""), "was the family changed since?")
+                self.add("recipe", branch.name, line, "was the family changed since?")
         data = branch.json("config.json")
         if isinstance(data, Mapping):
             self.found += architecture_findings(branch.name, self.family.architecture, data)
@@ -415,11 +454,11 @@ class _Look:
                 data = family_metadata(family_context(self.family, runs=known))
             else:
                 own = self._facts(branch.name)
-                if own is None or not own.cells:
+                if own is None:
                     return
                 data = revision_metadata(revision_context(self.family, own))
         except MixhubError as error:
-            self.add("results", branch.name, error.message.replace(f"{branch.folder}/", ""))
+            self.add("results", branch.name, error.message)
             return
         asked = _figures(data.to_dict())  # type: ignore[no-untyped-call]
         told = _figures(_metadata(text))
@@ -429,25 +468,37 @@ class _Look:
             elif told[what] != value:
                 message = f"{what}: the card says {told[what]}, the results give {value}"
                 self.add("card", branch.name, message, "mixhub card render, and push")
+        if untold := [what for what in told if what not in asked]:
+            message = f"its card has figures of which no results lie on the branches: {listed(untold)}"
+            self.add("card", branch.name, message, "push it again from where it was evaluated", "warning")
 
     def _commits_on_main(self) -> None:
         """Commits that the family's card names, which are those of the branches."""
         text = self.all[MAIN].text(CARD) if MAIN in self.all else None
         if text is None or self.family is None or not self._has_ours():
             return
-        for name in self.runs:
-            named = re.search(rf"^\|\s*`{re.escape(name)}`\s*\|.*?`([0-9a-f]{{40}})`", text, re.MULTILINE)
-            if named and name in self.all and named[1] != self.all[name].commit:
-                message = f"its card names commit {named[1][:12]} for {name}, which is at {self.all[name].commit[:12]}"
-                self.add("card", MAIN, message, "push the card again: mixhub push --all")
+        rows = re.findall(r"^\|\s*`([^`]+)`\s*\|.*?`([0-9a-f]{40})`", text, re.MULTILINE)
+        named = {name: commit for name, commit in rows if name in self.runs}
+        for name in self._pushed if named else ():
+            commit, told = self.all[name].commit, named.get(name)
+            if told is None and name in self.lineages:
+                message = f"its card does not name the commit of {name}, {commit[:12]}"
+            elif told is not None and told != commit:
+                message = f"its card names commit {told[:12]} for {name}, which is at {commit[:12]}"
+            else:
+                continue
+            self.add("card", MAIN, message, "push the card again: mixhub push --all")
 
     def _facts(self, name: str) -> RunFacts | None:
         """What a branch tells of its run: lineage and cells; None where it is no run's, or of other weights."""
         if name not in self.runs or name not in self.lineages:
             return None
         if name not in self.facts:
-            folder = self.all[name].folder / RESULTS
-            cells = tuple(read_cells(folder)) if folder.is_dir() else ()
+            try:
+                cells = tuple(read_cells(self.all[name].folder / RESULTS))
+            except MixhubError as error:
+                self.add("results", name, error.message, "evaluate it, and push")
+                cells = ()
             lineage = self.lineages[name]
             if foreign := [cell for cell in cells if cell.weights_sha256 != lineage.weights_sha256]:
                 message = f"{foreign[0].path.name} was evaluated with weights {foreign[0].weights_sha256[:12]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Withdrawn:
     """What a withdrawal came to."""
 
     withdrawal: Withdrawal
+    was: str
+    """The commit that the branch was at."""
     commit: str
     """Where the branch is now: the same files, but for the card."""
     tag: str
@@ -93,7 +96,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     if receipt is not None:
         moved = receipt.model_copy(update={"commit": commit})
         write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
-    return Withdrawn(withdrawal, commit, tag)
+    return Withdrawn(withdrawal, read.commit, commit, tag)
 
 
 def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] | None = None) -> list[Withdrawal]:
@@ -142,11 +145,14 @@ def learn_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) 
     return new
 
 
-def correct_main(family: Family, endpoint: Endpoint, withdrawal: Withdrawal) -> str:
-    """Adds an erratum to the family's card as it lies on the hub, where it cannot be rendered; the commit of `main`."""
+def correct_main(family: Family, endpoint: Endpoint, done: Withdrawn) -> str:
+    """Adds an erratum to the family's card as it lies on the hub, where it cannot be rendered, and the branch's new
+    commit; the commit of `main`."""
     head = branch_heads(endpoint, family.repo_id)[MAIN]
     text = read_branch(endpoint, family.repo_id, MAIN, head).text(CARD) or f"# {family.card.title}\n"
-    return _put_card(endpoint, family.repo_id, MAIN, head, add_erratum(text, withdrawal))
+    return _put_card(
+        endpoint, family.repo_id, MAIN, head, add_erratum(text.replace(done.was, done.commit), done.withdrawal)
+    )
 
 
 def _put_card(endpoint: Endpoint, repo_id: str, branch: str, parent: str, card: str) -> str:
@@ -171,8 +177,12 @@ def _card(endpoint: Endpoint, repo_id: str, branch: str, commit: str) -> bytes |
 
 
 def _tag(endpoint: Endpoint, repo_id: str, branch: Branch) -> str:
-    """Tags what was withdrawn, so that its commit can be found when the branch has moved on."""
+    """Tags what was withdrawn, so that its commit can be found when the branch has moved on; once."""
     known = tags(endpoint, repo_id)
+    if is_marked(branch.text(CARD) or ""):
+        names = [name for name in known if re.fullmatch(rf"{re.escape(branch.name)}-withdrawn(-\d+)?", name)]
+        if names:
+            return names[-1]
     name, number = f"{branch.name}-withdrawn", 1
     while known.get(name, branch.commit) != branch.commit:
         number += 1

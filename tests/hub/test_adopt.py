@@ -176,6 +176,37 @@ def test_a_folder_that_is_no_export_of_the_family(place, source, fault, said):
     assert not list(place.root.rglob(".tmp-*"))
 
 
+@pytest.mark.parametrize(
+    "config", ["{", "[]", "{}", '{"model_type": "x"}', '{"model_type": "llama", "hidden_size": "x"}']
+)
+def test_a_config_that_describes_no_model(place, source, config):
+    (source / "generation_config.json").unlink()
+    (source / "config.json").write_text(config)
+    with pytest.raises(MixhubError, match=r"config\.json"):
+        take(place, source)
+    assert place.exports() == []
+
+
+@pytest.mark.parametrize("step", ["-3", "true", '"x"'])
+def test_a_step_that_is_none_is_not_known(place, source, step):
+    (source / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
+    assert take(place, source).lineage.step == UNKNOWN
+
+
+def test_a_run_that_was_trained_here_is_not_mixed_with_another(workspace, source):
+    family = workspace.family()
+    with pytest.raises(WorkspaceError, match="seed-1 was trained here"):
+        adopt(workspace, family, family.run(seed=1), source, replace=True)
+
+
+def test_a_lineage_without_the_recipe_that_it_names(workspace, place, tmp_path):
+    export = workspace.export(workspace.family().run(seed=2), 12)
+    shutil.copytree(export, tmp_path / "part")
+    (tmp_path / "part" / "train_config.yaml").unlink()
+    with pytest.raises(ExportError, match=r"names a train_config\.yaml that is not the one beside it"):
+        take(place, tmp_path / "part", 2)
+
+
 def test_the_hint_describes_the_model_that_is_there(place, source):
     other_model(source)
     with pytest.raises(ExportError) as caught:

@@ -313,9 +313,26 @@ def test_a_tokenizer_of_another_size_than_the_family_says(bench):
     assert "tokenizer.json has 301 ids, and the family says tokenizer.vocab_size = 300" in bench.said()["tokenizer"]
 
 
+@pytest.mark.parametrize("key", ["pad_token", "eos_token"])
+def test_a_token_that_the_tokenizer_does_not_have(bench, key):
+    """Transformers gives it a new id, which was never trained, and for which there may be no row."""
+    bench.edit("tokenizer_config.json", lambda config: config.update({key: "[NEW]"}))
+    said = f"tokenizer_config.json names tokens that tokenizer.json does not have: {key} = '[NEW]'"
+    assert said in bench.said()["tokenizer"]
+
+
 def add_token(tokenizer):
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
     tokenizer["added_tokens"].append({"id": 300, "content": "zzz", **flags})
+
+
+def test_what_was_wrong_when_it_was_loaded_is_not_forgotten(bench):
+    bench.weights(lambda tensors: tensors["lm_head.weight"].fill_(3e38))
+    assert "loading" not in bench.said(1)
+    for load in (True, False):
+        assert bench.said(1, load=load)["loading"] == "gives logits that are NaN or infinite\n"
+    bench.weights(lambda tensors: tensors["lm_head.weight"].fill_(0.1))
+    assert "loading" not in bench.said(1)
 
 
 def test_weights_that_are_not_those_of_the_lineage(bench):

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from huggingface_hub import HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from safetensors.torch import load_file, save_file
 
 import mixhub
@@ -196,6 +196,11 @@ def truncated(export):
     weights.write_bytes(weights.read_bytes()[:-100])
 
 
+def edited(export, **changes):
+    path = export / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -206,6 +211,11 @@ def truncated(export):
         (lambda export: (export / "config.json").write_text("{}"), "cannot be opened"),
         (lambda export: (export / "model.safetensors").unlink(), "cannot be opened"),
         (lambda export: [path.unlink() for path in export.glob("tokenizer*")], "cannot be opened"),
+        (lambda export: (export / "config.json").write_text("[]"), "cannot be opened"),
+        (lambda export: (export / "tokenizer.json").write_text("{}"), "cannot be opened"),
+        (lambda export: edited(export, num_attention_heads=0), "cannot be opened: "),
+        (lambda export: edited(export, hidden_size=32), "cannot be opened: RuntimeError"),
+        (lambda export: edited(export, hidden_size="x"), "cannot be opened: "),
     ],
 )
 def test_a_damaged_revision_is_an_error_and_never_a_model(made, tmp_path, spoil, said):
@@ -301,6 +311,29 @@ def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
     lineage.write_text(re.sub(r'"weights_sha256": "\w+"', f'"weights_sha256": "{"0" * 64}"', text))
     with pytest.raises(ExportError, match=r"its weights are .* but lineage\.json says 0000"):
         require_as_published(endpoint, "tester/tiny", commit, path)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"model.safetensors.index.json": b'{"weight_map": {"x": "y.safetensors"}}'}, "which contradict each other"),
+        ({"generation_config.json": b"{"}, "not JSON"),
+        ({"tokenizer.json": None}, "cannot be opened|are absent"),
+    ],
+)
+def test_what_transformers_would_pass_over_is_refused(made, tmp_path, files, said):
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        operations = [
+            CommitOperationDelete(path) if content is None else CommitOperationAdd(path, content)
+            for path, content in files.items()
+        ]
+        HfApi(endpoint=endpoint.url, token=endpoint.token).create_commit(
+            "tester/tiny", operations, revision="seed-1", commit_message="a fault"
+        )
+        with pytest.raises(ExportError, match=said):
+            mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
 
 
 def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):

@@ -365,8 +365,89 @@ def test_a_repo_of_somebody_else(release):
     release.put("step10", {MODEL: release.folder / "100.safetensors", "pytorch_model.bin": b"x"}, repo)
     assert [str(finding) for finding in verify(release.endpoint, repo).findings] == [
         "warning: step10: pytorch_model.bin: a pickle, which runs code when it is opened",
+        "step10: has the same weights as step100",
         "step100: has the same weights as step10",
     ]
+
+
+def test_a_branch_that_lacks_its_lineage_is_still_one_of_ours(release):
+    names = ("lineage.json", "train_config.yaml", "generation_config.json")
+    release.put("seed-2", dict.fromkeys(names))
+    assert "lacks generation_config.json, train_config.yaml, lineage.json" in release.said("seed-2")["files"]
+
+
+def test_files_that_no_push_sends(release):
+    release.put("seed-2", {"secrets.env": b"x", "deep/evil.pkl": b"x", "figure.png": b"x"})
+    text = release.get("seed-2", "README.md").read_text()
+    release.put("seed-2", {"README.md": f"{text}\n![a figure](figure.png)\n".encode()})
+    said = release.said("seed-2")
+    assert said["files"] == "secrets.env: is no part of a release\n"
+    assert said["pickle"] == "deep/evil.pkl: a pickle, which runs code when it is opened\n"
+
+
+def test_metadata_without_tags(release):
+    text = release.get("seed-2", "README.md").read_text()
+    release.put("seed-2", {"README.md": re.sub(r"^tags:\n(- .*\n)+", "tags:\n", text, flags=re.MULTILINE).encode()})
+    release.said("seed-2")
+
+
+def test_a_train_config_that_cannot_be_read_of_an_adopted_run(release):
+    release.edit("seed-2", "lineage.json", lambda lineage: lineage.update(train_config_sha256="unknown"))
+    release.put("seed-2", {"train_config.yaml": b"train: [\n"})
+    assert "train_config.yaml" in release.said("seed-2")["recipe"]
+    assert set(release.said("seed-1")) == set()
+
+
+def test_weights_of_another_seed_in_other_shards(release):
+    first = load_file(release.get("seed-1", MODEL))
+    release.weights("seed-2", lambda tensors: tensors.update(first))
+    release.shard("seed-2")
+    assert "repeated" not in release.said("seed-2")
+    assert release.said("seed-2", deep=True)["repeated"] == "has the same weights as seed-1\n"
+    assert release.said("seed-1", deep=True)["repeated"] == "has the same weights as seed-2\n"
+
+
+def test_other_names_of_a_revision(release):
+    """Its last step, which is the same weights, and a branch of no run: neither makes the revision wrong."""
+    commit = next(
+        b.target_commit for b in release.api.list_repo_refs(release.family.repo_id).branches if b.name == "seed-2"
+    )
+    release.api.create_branch(release.family.repo_id, branch="seed-2-step-12", revision=commit)
+    assert release.verify().findings == ()
+    release.api.create_branch(release.family.repo_id, branch="final", revision=commit)
+    found = release.verify().findings
+    assert {(finding.where, finding.level) for finding in found} >= {("final", "warning")}
+    assert "holds the weights of seed-2" in " ".join(finding.message for finding in found if finding.where == "final")
+    assert not [finding for finding in found if finding.where != "final"]
+
+
+def test_two_seeds_with_the_same_weights_are_both_in_doubt(release):
+    other_weights(release)
+    assert "has the same weights as seed-2" in release.said("seed-1")["repeated"]
+
+
+def test_a_seed_that_the_card_of_main_does_not_name(release):
+    text = release.get("main", "README.md").read_text()
+    rows = [line for line in text.splitlines(keepends=True) if not re.match(r"\|\s*`seed-2`", line)]
+    release.put("main", {"README.md": "".join(rows).encode()})
+    assert "its card does not name the commit of seed-2" in release.said("main")["card"]
+
+
+def test_figures_of_which_no_results_lie_there(release):
+    release.put("seed-2", {"results/tiny_choice.0shot.json": None})
+    assert "its card has figures of which no results lie on the branches" in release.said("seed-2")["card"]
+
+
+def test_a_broken_cell_is_told_once_and_without_the_cache(release):
+    release.put("seed-2", {"results/tiny_choice.0shot.json": b"{"})
+    found = release.verify().findings
+    assert [finding.where for finding in found if finding.kind == "results"] == ["seed-2"]
+    assert not any("snapshots" in finding.message for finding in found)
+
+
+def test_metrics_that_are_none(release):
+    release.put("seed-2", {"metrics.jsonl": b"nonsense\n"})
+    assert "metrics.jsonl" in release.said("seed-2")["files"]
 
 
 def test_what_is_noted_is_what_passed(release):
