@@ -99,7 +99,7 @@ class UnknownNameError(MixhubError):
         hint: str | None = None,
     ) -> None:
         choices = [str(choice) for choice in known]
-        near = near or nearest(str(name), choices)
+        near = near or (None if isinstance(name, int) else nearest(str(name), choices))
         self.kind, self.name, self.known, self.nearest = kind, name, tuple(choices), near
         place = f" in {where}" if where else ""
         meant = f"; did you mean {near}?" if near else ""

@@ -566,7 +566,10 @@ class Family(Spec):
             )
         number = given[kind]
         if number is None:
-            raise UsageError(f"which {kind} of {self.name}?", hint=f"it has {_plural(kind)} {self._shown_numbers()}")
+            raise UsageError(
+                f"which {kind} of {self.name}?",
+                hint=f"give it: --{kind} N, or {kind}=N in Python; it has {_plural(kind)} {self._shown_numbers()}",
+            )
         for revision, known in self._names():
             if known == number:
                 return self._run(revision, number)
@@ -626,7 +629,8 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
     Name, repo, mixture, card and published scores are never inherited. Architecture, tokenizer, data, training and
     evaluation are merged key by key; other parts are taken whole. What the family sets itself loses the origin that it
-    had in the base, and a tokenizer of another name or size is another tokenizer: the repo_id of the base goes.
+    had in the base. A tokenizer of another name or size is another tokenizer: the repo_id of the base goes. It, and a
+    model of another shape, are called like the family, unless that says another name.
     """
     merged = {key: value for key, value in base.items() if key not in _OWN_PARTS}
     for key, value in own.items():
@@ -634,8 +638,10 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
             part = {**merged[key], **value}
             if key == "architecture" and set(value) - {"origin"}:
                 part["origin"] = value.get("origin", "chosen")
+                part["model_name"] = value.get("model_name", own.get("name", part.get("model_name")))
             if key == "tokenizer" and not {"name", "vocab_size"}.isdisjoint(value):
                 part["repo_id"] = value.get("repo_id")
+                part["name"] = value.get("name", own.get("name", part.get("name")))
             if key == "training" and isinstance(value.get("origins", {}), Mapping):
                 inherited = {k: v for k, v in merged[key].get("origins", {}).items() if k not in value}
                 part["origins"] = {**inherited, **value.get("origins", {})}

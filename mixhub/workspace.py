@@ -218,7 +218,8 @@ class Workspace:
         there = ", ".join(map(str, folder.export_steps())) or "none"
         raise RunError(
             f"{folder.exports}: no export of step {step} (there: {there})",
-            hint=f"train it: mixhub train --{run.kind} {run.number}",
+            hint=f"train it: mixhub train --{run.kind} {run.number}; or take in what was trained elsewhere: "
+            f"mixhub adopt DIR --{run.kind} {run.number}",
             path=folder.exports,
         )
 

@@ -80,4 +80,7 @@ def test_a_missing_export_says_which_there_are(tmp_path):
     (workspace.run_folder(run).exports / "step-000500").mkdir(parents=True)
     with pytest.raises(RunError, match=r"no export of step 25000 \(there: 500\)") as caught:
         workspace.export(run, 25000)
-    assert caught.value.hint == "train it: mixhub train --seed 2"
+    assert (
+        caught.value.hint
+        == "train it: mixhub train --seed 2; or take in what was trained elsewhere: mixhub adopt DIR --seed 2"
+    )

@@ -14,11 +14,13 @@ from mixhub.card.recipe import (
     MixtureFacts,
     Recipe,
     SeedFacts,
+    is_confirmed,
     made_elsewhere,
     mixture_facts,
     mixtures_table,
     recipe,
     seeds,
+    states_tokens,
 )
 from mixhub.card.scores import Measurement, Scores, SideBySide
 from mixhub.card.text import Markdown, Table, block, code, escape, link, listed, without_empty_columns
@@ -62,11 +64,11 @@ class Results:
 class Compute:
     """What training took, as far as it is known."""
 
-    flops: str
-    """Of a whole run, by the usual formula."""
+    flops: str | None
+    """Of a whole run, by the usual formula; None where it is not stated how many tokens one sees."""
     flops_per_token: str
     runs: Table | None
-    """A line per run that was trained here; None where none was."""
+    """A line per run of which anything is known; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class Shared:
     base_model: Markdown | None
     """The model that training went on from; None where it began anew."""
     recipe: Recipe
+    confirmed: bool
+    """Whether the whole recipe of the family may be told as that of the runs."""
+    special_tokens: Markdown
+    """What the tokens that begin, end and pad text are."""
     adopted: Markdown | None
     """Branches of runs that another trainer made; None where there are none."""
     compute: Compute
@@ -185,7 +191,9 @@ def family_context(
         revisions=_revisions(family, [facts for facts in runs if facts.run.revision in branches], commits),
         folded=len(all_runs) > _COMPACT,
         pinned=pinned,
-        mixture=mixture_facts(family, all_runs[0], known.domain_tokens) if family.mixture is not None else None,
+        mixture=mixture_facts(family, all_runs[0], known.domain_tokens, confirmed=shared.confirmed)
+        if family.mixture is not None
+        else None,
         mixtures=mixtures_table(family) if family.mixtures is not None else None,
         seeds=seeds(family, runs),
         siblings=_siblings(known.siblings),
@@ -196,14 +204,15 @@ def family_context(
 
 def revision_context(family: Family, facts: RunFacts, *, known: Known = NOTHING) -> RevisionContext:
     """What the card of one revision says. It names no commit: the card is part of the commit."""
+    shared = _shared(family, [facts], known, "this model")
     return RevisionContext(
-        shared=_shared(family, [facts], known, "this model"),
+        shared=shared,
         run=facts.run,
         earlier_of=facts.earlier_of,
         family_link=_repo_link(family),
         transformers_code=_transformers_code(family, facts.run),
         mixhub_code=_mixhub_code(family, facts.run),
-        mixture=mixture_facts(family, facts.run, known.domain_tokens),
+        mixture=mixture_facts(family, facts.run, known.domain_tokens, confirmed=shared.confirmed),
         lineage=_lineage(facts),
         seeds=seeds(family, [facts]),
     )
@@ -221,6 +230,7 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
     card = family.card
     repos = tuple(link(name, f"{HUGGINGFACE}/datasets/{name}") for name in datasets(family))
     dtypes = {facts.weights_dtype for facts in runs} - {None}
+    confirmed = is_confirmed(family, runs)
     return Shared(
         family=family,
         subject=subject,
@@ -232,7 +242,9 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
         license=_license(family),
         citation=block(card.citation, "bibtex") if card.citation else None,
         base_model=link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
-        recipe=recipe(family),
+        recipe=recipe(family, confirmed=confirmed),
+        confirmed=confirmed,
+        special_tokens=_special_tokens(family, runs),
         adopted=_adopted(runs),
         compute=_compute(family, runs),
         weights_dtype=" and ".join(sorted(filter(None, dtypes))) or None,
@@ -242,6 +254,18 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
         losses=_losses(family, runs),
         has_siblings=bool(known.siblings),
     )
+
+
+def _special_tokens(family: Family, runs: Sequence[RunFacts]) -> Markdown:
+    """As the tokenizers of the runs have them; before there are any, as our trainer sets them."""
+    known = next((facts.special_tokens for facts in runs if facts.special_tokens), None)
+    if known is None:
+        known = dict.fromkeys(("bos", "eos", "pad"), family.tokenizer.eos_token)
+    does = {"bos": "begins text (bos)", "eos": "ends text (eos)", "pad": "pads it"}
+    if set(does) <= set(known) and len(set(known.values())) == 1:
+        return Markdown(f"{code(known['eos'])} is the token that begins and ends text (bos, eos) and pads it")
+    parts = [Markdown(f"{code(known[kind])} {said}") for kind, said in does.items() if kind in known]
+    return listed(parts) if parts else Markdown("Its tokenizer names no token that begins, ends or pads text")
 
 
 def _adopted(runs: Sequence[RunFacts]) -> Markdown | None:
@@ -300,7 +324,7 @@ def _compute(family: Family, runs: Sequence[RunFacts]) -> Compute:
     per_token = recipe(family).flops_per_token
     rows = []
     for facts in runs:
-        if facts.lineage is not None:
+        if facts.lineage is not None and (facts.lineage.device != UNKNOWN or facts.pace is not None):
             pace = facts.pace
             rows.append(
                 (
@@ -313,7 +337,9 @@ def _compute(family: Family, runs: Sequence[RunFacts]) -> Compute:
             )
     headers = ("Branch", "Device", "Processes", "Tokens per second, median", "Time in steps")
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
-    return Compute(figures.flops(per_token * family.training.tokens), figures.flops(per_token), table)
+    has_tokens = is_confirmed(family, runs) or states_tokens(family)
+    total = figures.flops(per_token * family.training.tokens) if has_tokens else None
+    return Compute(total, figures.flops(per_token), table)
 
 
 def _siblings(siblings: Sequence[Sibling]) -> Table | None:
@@ -412,7 +438,7 @@ def _mixhub_code(family: Family, run: Run, commit: str | None = None) -> Markdow
 
 
 def _revisions(family: Family, runs: Sequence[RunFacts], commits: Mapping[str, str]) -> Table | None:
-    headers = ("Branch", family.revisions.kind.capitalize(), "Commit", "Weights (sha256)", "Steps")
+    headers = ("Branch", family.revisions.kind.capitalize(), "Commit", "Weights (sha256)", "Steps", "State")
     rows = []
     for facts in runs:
         run, lineage = facts.run, facts.lineage
@@ -423,6 +449,7 @@ def _revisions(family: Family, runs: Sequence[RunFacts], commits: Mapping[str, s
                 code(commits[run.revision]) if run.revision in commits else figures.ABSENT,
                 code(lineage.weights_sha256[:12]) if lineage else figures.ABSENT,
                 figures.ABSENT if lineage is None else _number(lineage.step),
+                "withdrawn" if facts.withdrawal else figures.ABSENT,
             )
         )
     if not rows:

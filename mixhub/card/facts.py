@@ -63,6 +63,8 @@ class RunFacts:
     """What another measured, and somebody brought here; on which weights nobody knows."""
     weights_dtype: str | None = None
     """Of the export's tensors, as `float32`; None where it is not known."""
+    special_tokens: Mapping[str, str] | None = None
+    """What the tokenizer of the export calls `bos`, `eos` and `pad`; those that it has not are left out."""
     pace: Pace | None = None
     """None where the metrics do not tell."""
     metrics: tuple[Mapping[str, Any], ...] = ()
@@ -121,7 +123,7 @@ def gather(workspace: Workspace, family: Family, published: Mapping[str, Path] |
     for number, facts in enumerate(found):
         folder = (published or {}).get(facts.run.revision)
         if folder is not None and facts.lineage is None:
-            found[number] = _gather_published(family, facts, folder)
+            found[number] = _gather_published(workspace, family, facts, folder)
     for key, what in (("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")):
         _require_alike(workspace, found, key, what)
     return found
@@ -143,13 +145,14 @@ def gather_run(workspace: Workspace, family: Family, run: Run) -> RunFacts:
         cells,
         imported=_imported(workspace.imported(run), run),
         weights_dtype=_weights_dtype(export) if export else None,
+        special_tokens=_special_tokens(export) if export else None,
         pace=_pace(metrics, family),
         metrics=metrics,
         withdrawal=_withdrawal(workspace, family, run.revision, lineage),
     )
 
 
-def _gather_published(family: Family, facts: RunFacts, folder: Path) -> RunFacts:
+def _gather_published(workspace: Workspace, family: Family, facts: RunFacts, folder: Path) -> RunFacts:
     """What a branch tells of its run; what was brought to the workspace from another is kept."""
     lineage = read_lineage(folder)
     require_same_recipe(family, facts.run, folder / "train_config.yaml", folder)
@@ -163,8 +166,10 @@ def _gather_published(family: Family, facts: RunFacts, folder: Path) -> RunFacts
         losses=_final_losses(metrics),
         cells=cells,
         weights_dtype=_weights_dtype(folder),
+        special_tokens=_special_tokens(folder),
         pace=_pace(metrics, family),
         metrics=metrics,
+        withdrawal=_withdrawal(workspace, family, facts.run.revision, lineage),
     )
 
 
@@ -187,6 +192,7 @@ def gather_step(workspace: Workspace, family: Family, run: Run, step: int) -> Ru
         lineage,
         _final_losses(metrics),
         weights_dtype=_weights_dtype(export),
+        special_tokens=_special_tokens(export),
         pace=_pace(metrics, family),
         metrics=metrics,
         withdrawal=_withdrawal(workspace, family, branch, lineage),
@@ -312,6 +318,17 @@ def _weights_dtype(export: Path) -> str | None:
     config = read_json(path) if path.is_file() else {}
     named = config.get("dtype", config.get("torch_dtype")) if isinstance(config, dict) else None
     return str(named) if named else None
+
+
+def _special_tokens(export: Path) -> Mapping[str, str] | None:
+    """As the settings of the tokenizer say."""
+    path = export / "tokenizer_config.json"
+    settings = read_json(path) if path.is_file() else None
+    if not isinstance(settings, dict):
+        return None
+    given = {kind: settings.get(f"{kind}_token") for kind in ("bos", "eos", "pad")}
+    texts = {kind: one.get("content") if isinstance(one, dict) else one for kind, one in given.items()}
+    return {kind: text for kind, text in texts.items() if isinstance(text, str)}
 
 
 def _pace(metrics: Sequence[Mapping[str, Any]], family: Family) -> Pace | None:

@@ -11,11 +11,14 @@ from mixhub.card.facts import RunFacts
 from mixhub.card.text import Markdown, Table, block, code, link, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.family import Family, Origin, Run
+from mixhub.lineage import UNKNOWN
 from mixhub.mixture import Mixture, sequences_per_domain
 from mixhub.spec import to_yaml
 
 _SEEDS = ("Seed of the weights", "Seed of the order")
 
+_TOKENS = ("steps", "global_batch_size", "sequence_length")
+"""Fields that give the tokens of a run."""
 _DOUBT: tuple[Origin, ...] = ("published", "inferred", "chosen")
 
 
@@ -27,6 +30,8 @@ class MixtureFacts:
     """RegMix's keys of `train_config.yaml`."""
     shares: Table
     """Domain, share and expected tokens; tokens that there are of it and epochs, where that is known."""
+    has_tokens: bool
+    """Whether it is stated how many tokens a run sees."""
     has_epochs: bool
     """Whether it is known how many tokens there are of each domain."""
 
@@ -35,7 +40,10 @@ class MixtureFacts:
 class Recipe:
     """How the runs are trained, and what is trained."""
 
-    hyperparameters: Table
+    hyperparameters: Table | None
+    """None where none is stated."""
+    not_stated: tuple[str, ...]
+    """Hyperparameters of which nothing is known."""
     architecture: Table
     context_length: int
     """Tokens."""
@@ -70,11 +78,28 @@ def made_elsewhere(family: Family) -> bool:
     return family.name in catalog.names() and catalog.get(family.name).repo_id == family.repo_id
 
 
-def recipe(family: Family) -> Recipe:
-    """The recipe of a family, and the model that it trains."""
+def is_confirmed(family: Family, runs: Sequence[RunFacts]) -> bool:
+    """Whether the recipe of a family may be told as that of its runs.
+
+    Where all runs were trained elsewhere, and nothing recorded of it, only what the family states itself is told: what
+    it takes over by `extends` is the recipe of other models.
+    """
+    known = [facts.lineage for facts in runs if facts.lineage is not None]
+    return not known or family.name in catalog.names() or any(lineage.steps != UNKNOWN for lineage in known)
+
+
+def states_tokens(family: Family) -> bool:
+    """Whether a family states itself how many tokens its runs see."""
+    return _is_stated(family, _TOKENS)
+
+
+def recipe(family: Family, *, confirmed: bool = True) -> Recipe:
+    """The recipe of a family, and the model that it trains; see `is_confirmed`."""
     tokenizer, training = family.tokenizer, family.training
+    hyperparameters, not_stated = _hyperparameters(family, confirmed)
     return Recipe(
-        hyperparameters=_hyperparameters(family),
+        hyperparameters=hyperparameters,
+        not_stated=not_stated,
         architecture=_architecture(family),
         context_length=family.architecture.max_position_embeddings,
         parameters=family.architecture.parameters,
@@ -92,20 +117,27 @@ def recipe(family: Family) -> Recipe:
     )
 
 
-def mixture_facts(family: Family, run: Run, domain_tokens: Mapping[str, int] | None) -> MixtureFacts:
+def mixture_facts(
+    family: Family, run: Run, domain_tokens: Mapping[str, int] | None, *, confirmed: bool = True
+) -> MixtureFacts:
     """The mixture of a run.
 
     Args:
         family: the recipe.
         run: whose mixture it is.
         domain_tokens: training tokens that there are of each domain, without prefix; None where nobody knows.
+        confirmed: see `is_confirmed`.
     """
-    config = {key: value for key, value in family.train_config(run).items() if key != "mixhub"}
-    shares = _shares(family, run.mixture, domain_tokens or {})
-    return MixtureFacts(block(to_yaml(config), "yaml"), shares, has_epochs=bool(domain_tokens))
+    keys = ("train", "valid", "model_name") if confirmed else ("train",)
+    config = {key: value for key, value in family.train_config(run).items() if key in keys}
+    has_tokens = confirmed or states_tokens(family)
+    shares = _shares(family, run.mixture, domain_tokens or {}, has_tokens)
+    return MixtureFacts(
+        block(to_yaml(config), "yaml"), shares, has_tokens, has_epochs=has_tokens and bool(domain_tokens)
+    )
 
 
-def _shares(family: Family, mixture: Mixture, domain_tokens: Mapping[str, int]) -> Table:
+def _shares(family: Family, mixture: Mixture, domain_tokens: Mapping[str, int], has_tokens: bool) -> Table:
     length = family.training.sequence_length
     shares = mixture.shares
     sequences = sequences_per_domain(list(shares.values()), family.training.tokens, length)
@@ -117,9 +149,9 @@ def _shares(family: Family, mixture: Mixture, domain_tokens: Mapping[str, int]) 
             (
                 code(domain),
                 figures.percent(share),
-                figures.count(count * length),
+                figures.count(count * length) if has_tokens else figures.ABSENT,
                 figures.ABSENT if there is None else figures.count(there),
-                figures.epochs(count * length / there) if there else figures.ABSENT,
+                figures.epochs(count * length / there) if there and has_tokens else figures.ABSENT,
             )
         )
     headers = ("Domain", "Share", "Tokens, expected", "Tokens in the shards", "Epochs, expected")
@@ -145,7 +177,7 @@ def mixtures_table(family: Family) -> Table:
     return Table(headers, tuple(rows), frozenset(range(len(headers))))
 
 
-def _hyperparameters(family: Family) -> Table:
+def _hyperparameters(family: Family, confirmed: bool) -> tuple[Table | None, tuple[str, ...]]:
     t = family.training
     rows: list[tuple[str, str, tuple[str, ...]]] = [
         ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), ("global_batch_size", "sequence_length")),
@@ -160,7 +192,7 @@ def _hyperparameters(family: Family) -> Table:
         (
             "Total Tokens",
             figures.total(t.steps, t.global_batch_size, t.sequence_length),
-            ("steps", "global_batch_size", "sequence_length"),
+            _TOKENS,
         ),
         (
             "Optimizer",
@@ -177,10 +209,18 @@ def _hyperparameters(family: Family) -> Table:
         ("Initialisation", _INITIALISATION[t.initialisation], ("initialisation",)),
         ("Order of Samples", _ORDER[t.order], ("order",)),
     ]
-    return Table(
-        ("Hyperparameter", "Value", "Origin"),
-        tuple((name, value, _origin(family, fields)) for name, value, fields in rows),
-    )
+    if not confirmed:  # how mixhub would begin and draw says nothing of another trainer
+        rows = [row for row in rows if row[2][0] not in ("initialisation", "order")]
+        stated = tuple((name, value) for name, value, fields in rows if _is_stated(family, fields))
+        absent = tuple(name for name, _, fields in rows if not _is_stated(family, fields))
+        return Table(("Hyperparameter", "Value"), stated) if stated else None, absent
+    told = tuple((name, value, _origin(family, fields)) for name, value, fields in rows)
+    return Table(("Hyperparameter", "Value", "Origin"), told), ()
+
+
+def _is_stated(family: Family, fields: Sequence[str]) -> bool:
+    """Whether the family says all of a row itself: what it takes over by `extends` keeps the origin of the other."""
+    return all(family.training.origin(field) == "chosen" for field in fields)
 
 
 def _schedule(family: Family) -> tuple[str, str, tuple[str, ...]]:
@@ -263,6 +303,8 @@ def seeds(family: Family, runs: Sequence[RunFacts]) -> SeedFacts:
         rows.append((facts.run.number, init, order))
     if family.revisions.kind == "seed" and all(number == init == order for number, init, order in rows):
         return SeedFacts(known=True, table=None)
+    if rows and {seed for _, init, order in rows for seed in (init, order)} == {UNKNOWN}:
+        return SeedFacts(known=False, table=None)
     if len(rows) > 1 and len({(init, order) for _, init, order in rows}) == 1:
         return SeedFacts(known=True, table=Table(_SEEDS, ((str(rows[0][1]), str(rows[0][2])),), frozenset({0, 1})))
     shown = tuple((str(number), str(init), str(order)) for number, init, order in rows)

@@ -51,14 +51,15 @@ def code(value: object) -> Markdown:
 
 
 def link(text: object, address: str) -> Markdown:
-    """A link to a web address; what is no web address is shown beside the text."""
+    """A link to a web address, its text where it has none; what is no web address is shown beside the text."""
     try:
         parts = urlsplit(address)
     except ValueError:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
         return Markdown(f"{escape(text)} ({escape(address)})")
-    return Markdown(f"[{escape(text)}]({quote(plain(address), safe=_URL_SAFE)})")
+    shown = escape(text) if plain(text).strip() else escape(address)
+    return Markdown(f"[{shown}]({quote(plain(address), safe=_URL_SAFE)})")
 
 
 def image(alt: str, path: str, target: str) -> Markdown:

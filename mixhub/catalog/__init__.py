@@ -21,7 +21,12 @@ def names() -> list[str]:
 def data(name: str) -> dict[str, Any]:
     """Plain data of a shipped family, with what it extends; raises UnknownNameError, naming the nearest."""
     if name not in _ORDER:
-        raise UnknownNameError("family", name, _ORDER, hint="list them: mixhub families")
+        raise UnknownNameError(
+            "family",
+            name,
+            _ORDER,
+            hint="list them: mixhub families; one of your own goes with its workspace: workspace='DIR'",
+        )
     own: dict[str, Any] = parse_yaml(source(name), f"{name}.yaml")
     base = own.pop("extends", None)
     return extend(data(base), own) if base else own

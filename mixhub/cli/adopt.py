@@ -35,7 +35,7 @@ def adopt(
     """
     from mixhub.cli.console import hide_client_bars, progress, say
     from mixhub.hub.adopt import adopt
-    from mixhub.lineage import UNKNOWN
+    from mixhub.lineage import UNKNOWN, read_lineage
 
     hide_client_bars()
     place = open_workspace(workspace)
@@ -56,7 +56,13 @@ def adopt(
     unknown = [key for key, value in known.items() if value == UNKNOWN]
     say(f"adopted {folder} as {run.revision} of {chosen.name}: {made.export}")
     say(f"weights {made.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
+    for name, revision, _, path in place.exports():
+        other = (name, revision) != (chosen.name, run.revision) and read_lineage(path).weights_sha256
+        if other == made.lineage.weights_sha256:
+            say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
     if made.left_out:
         say(f"left where they are: {', '.join(made.left_out)}")
     option = f"--{run.kind} {run.number}"
-    say(f"next: mixhub check {option} --load && mixhub evaluate {option}")
+    if made.step != chosen.training.steps:
+        option += f" --step {made.step}"
+    say(f"next: mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

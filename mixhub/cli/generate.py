@@ -62,13 +62,21 @@ def generate(
 
 def _opened(place: Workspace | None, name: str, options: dict[str, Any], hub: str | None) -> tuple[Any, Any, str]:
     """Model, tokenizer, and where they are from."""
+    import sys
+
+    from mixhub.card.withdrawal import withdrawals
     from mixhub.hub.load import family_of, load, open_folder
+    from mixhub.lineage import read_lineage
 
     family, _ = family_of(name, place)
     if place is not None and family is not None and hub is None and options["revision"] is None:
         export = _export(place, family, options)
         if export is not None:
             model, tokenizer = open_folder(export, str(export))
+            weights = read_lineage(export).weights_sha256
+            for one in withdrawals(place, family):
+                if one.weights_sha256 == weights:
+                    print(f"warning: {one.sentence()}", file=sys.stderr)
             return model, tokenizer, str(export)
     loaded = load(name, hub=hub, workspace=place.root if place else None, **options)
     return loaded.model, loaded.tokenizer, f"{loaded.repo_id}@{loaded.revision} = {loaded.commit}"

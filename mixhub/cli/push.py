@@ -116,8 +116,8 @@ def push(
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
         moved = any(plan.changed for plan in plans)
         card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, moved=moved)
+        show_plan(card)
         if dry_run:
-            show_plan(card)
             return
         for plan in plans:
             show_pushed(execute(plan, place, endpoint, progress()), endpoint)

@@ -36,6 +36,7 @@ def withdraw(
     from mixhub.cli.push import show_pushed
     from mixhub.cli.steps import push_card, require_publishable
     from mixhub.errors import MixhubError
+    from mixhub.hub.receipts import all_commits
     from mixhub.hub.withdraw import correct_main, withdraw
 
     place = open_workspace(workspace)
@@ -44,6 +45,10 @@ def withdraw(
     with open_hub(hub, place) as endpoint:
         done = withdraw(place, chosen, endpoint, branch, why)
         say(f"withdrawn: {chosen.repo_id}@{branch} = {done.commit}; what it was is tagged {done.tag}")
+        weights = done.withdrawal.weights_sha256
+        for other, commit in all_commits(place, chosen.repo_id, branch, weights).items():
+            if other != (endpoint.name or endpoint.url):
+                say(f"not withdrawn on {other}, which has it too, at {commit[:12]}; withdraw it there: --hub {other}")
         has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
         try:
             if has_exports:

@@ -54,6 +54,9 @@ def init(
     say(f"next: put text into {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
+    say(f"or, where it was trained elsewhere: {where}mixhub adopt DIR --{run.kind} {run.number}")
+    if mixture is not None:
+        say("before you publish, see to license, language and seeds in mixhub.yaml: they are set for you")
 
 
 def new_family(name: str, base: str, mixture: Path, namespace: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.export import WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
-from mixhub.hub.check import architecture_findings, branch_of, identity_findings, tokenizer_findings
+from mixhub.hub.check import architecture_findings, branch_of, description, identity_findings, tokenizer_findings
 from mixhub.hub.export_check import TOKENIZER_EXTRAS, check_export, is_pickle
 from mixhub.hub.finding import Finding, errors
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
@@ -20,7 +20,7 @@ from mixhub.mixture import Mixture
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
 from mixhub.spec import data_sha256, read_yaml, to_yaml, validated
-from mixhub.workspace import Workspace
+from mixhub.workspace import RunFolder, Workspace
 
 _TRAIN_CONFIG = "train_config.yaml"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
@@ -104,9 +104,24 @@ def adopt(
             write_text(building / _TRAIN_CONFIG, to_yaml(train_config))
             lineage = given.lineage(family, run, step, building, train_config)
             write_json(building / LINEAGE_FILE, lineage.to_data())
+            others = [other for other in _same_weights(folder, lineage) if other != target]
+            if others and not replace:
+                raise WorkspaceError(
+                    f"{others[0]}: these weights are there already, as those of another step",
+                    hint="give --replace if this is the step that they are of",
+                    path=others[0],
+                )
             told = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
             _require_sound(building, told, family, run, place, lineage, progress)
+        for other in others:  # they were taken for those of another step
+            shutil.rmtree(other)
     return Adopted(target, place, lineage, tuple(given.left_out))
+
+
+def _same_weights(folder: RunFolder, lineage: Lineage) -> list[Path]:
+    """Exports of a run that hold the same weights."""
+    exports = [folder.export(step) for step in folder.export_steps()]
+    return [export for export in exports if read_lineage(export).weights_sha256 == lineage.weights_sha256]
 
 
 def _require_sound(
@@ -136,9 +151,16 @@ def _require_sound(
             "\n".join(
                 line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
             ),
-            hint=next((finding.hint for finding in wrong if finding.hint), "mend mixhub.yaml, or take another folder"),
+            hint=_hint(family, building, wrong),
             findings=tuple(wrong),
         )
+
+
+def _hint(family: Family, building: Path, wrong: Sequence[Finding]) -> str:
+    """The next step: where the folder is of another model than the family's, what the family would have to say."""
+    if {finding.kind for finding in wrong} <= {"recipe", "tokenizer"} and (lines := description(family, building)):
+        return f"take another folder; or, if the family is described wrongly, let it say in mixhub.yaml:\n{lines}"
+    return next((finding.hint for finding in wrong if finding.hint), "mend mixhub.yaml, or take another folder")
 
 
 @dataclass(frozen=True)

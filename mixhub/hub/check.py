@@ -20,18 +20,27 @@ from mixhub.evaluate.results import read_cells
 from mixhub.family import Architecture, Family, Run, Tokenizer
 from mixhub.files import read_json
 from mixhub.hub.check_receipts import FileState, file_states, known_check, read_receipt, write_receipt
-from mixhub.hub.export_check import ExportCheck, check_export, tokenizer_size
-from mixhub.hub.finding import Finding, errors
+from mixhub.hub.export_check import ExportCheck, check_export, read_tokenizer
+from mixhub.hub.finding import Finding, Level, errors
 from mixhub.hub.weights import edges_sha256
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, read_lineage
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
-from mixhub.spec import data_sha256, read_yaml
+from mixhub.spec import data_sha256, read_yaml, to_yaml
 from mixhub.workspace import Workspace
 
 _PROMPT = "The"
 _NEW_TOKENS = 8
 _LOADING_HINT = "load it in Python to see more: AutoModelForCausalLM.from_pretrained(...)"
+_FIXED = {
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "mlp_bias": False,
+    "rope_type": "default",
+    "pretraining_tp": 1,
+}
+"""What a family's architecture does not leave open, by key of `config.json`."""
 _SHOWN = 5
 """Differences of one kind that are told."""
 
@@ -168,20 +177,61 @@ def architecture_findings(where: str, architecture: Architecture, config: Mappin
     asked = {**architecture.to_data(), "num_key_value_heads": architecture.key_value_heads}
     keys = [key for key in asked if key not in ("model_name", "origin")]
     other = {key: given[key] for key in keys if given.get(key) is not None and given[key] != asked[key]}
-    shown = ", ".join(f"{key}: {json.dumps(value)}" for key, value in other.items())
-    hint = f"this is another model; or the family is described wrongly: architecture: {{{shown}}}"
+    hint = "this is another model; or mend the family's architecture"
     for key in sorted(other):
         message = f"{key} = {other[key]} in config.json, and the family says {asked[key]}"
         yield Finding("recipe", where, message, hint)
+    rope = rope if isinstance(rope, Mapping) else config.get("rope_scaling")
+    fixed = {**config, "rope_type": rope.get("rope_type", rope.get("type")) if isinstance(rope, Mapping) else None}
+    for key, only in _FIXED.items():
+        if fixed.get(key, only) not in (only, None):
+            message = f"{key} = {fixed[key]!r} in config.json, and a family's architecture has {only!r}"
+            yield Finding("recipe", where, message, "a model of another kind cannot be described by a family yet")
+
+
+def description(family: Family, folder: Path) -> str:
+    """Lines of `mixhub.yaml` that would make the family's model and tokenizer those of a folder; none where it fits."""
+    config = read_json(folder / "config.json", ExportError)
+    config = config if isinstance(config, Mapping) else {}
+    own, parts = family.architecture, []
+    changed = {key: config.get(key) for key in own.to_data() if key not in ("model_name", "origin", "model_type")}
+    if isinstance(rope := config.get("rope_parameters"), Mapping):
+        changed["rope_theta"] = rope.get("rope_theta")
+    asked = {**own.to_data(), "num_key_value_heads": own.key_value_heads}
+    changed = {key: value for key, value in changed.items() if value is not None and value != asked[key]}
+    if changed:
+        parts.append(("architecture", changed))
+    known = read_tokenizer(folder)
+    tokens = {"vocab_size": known.size, "eos_token": known.eos_token} if known is not None else {}
+    tokens = {key: value for key, value in tokens.items() if value not in (None, getattr(family.tokenizer, key))}
+    if tokens:
+        parts.append(("tokenizer", tokens))
+    length = config.get("max_position_embeddings")
+    if isinstance(length, int) and length < family.training.sequence_length:
+        parts.append(("training", {"sequence_length": length}))
+    return "\n".join(f"    {part}: {_flow(values)}" for part, values in parts)
+
+
+def _flow(values: Mapping[str, Any]) -> str:
+    """One line of YAML."""
+    return "{" + ", ".join(to_yaml({key: value}).strip() for key, value in values.items()) + "}"
 
 
 def tokenizer_findings(where: str, tokenizer: Tokenizer, folder: Path) -> Iterator[Finding]:
-    """Whether the `tokenizer.json` of a folder has as many ids as the family says; a broken one is not counted."""
-    size = tokenizer_size(folder)
-    if size is not None and size != tokenizer.vocab_size:
-        message = f"tokenizer.json has {size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
-        hint = f"take the tokenizer that it was trained with, or set tokenizer.vocab_size: {size} in the family"
-        yield Finding("tokenizer", where, message, hint)
+    """Whether the tokenizer of a folder has as many ids, and ends text with the token, that the family says; nothing of
+    one that cannot be read."""
+    known = read_tokenizer(folder)
+    if known is None:
+        return
+    hint = "take the tokenizer that it was trained with, or describe it in the family: tokenizer: "
+    if known.size != tokenizer.vocab_size:
+        message = (
+            f"tokenizer.json has {known.size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
+        )
+        yield Finding("tokenizer", where, message, f"{hint}{{vocab_size: {known.size}}}")
+    if known.eos_token is not None and known.eos_token != tokenizer.eos_token:
+        message = f"its tokenizer's eos_token is {known.eos_token!r}, and the family says {tokenizer.eos_token!r}"
+        yield Finding("tokenizer", where, message, f"{hint}{{eos_token: {json.dumps(known.eos_token)}}}")
 
 
 def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
@@ -275,7 +325,8 @@ def _other_findings(
         if _has_same_weights(lineage, content, other, edges, path) and not _is_same_training(lineage, other):
             there = f"{name} {revision} at step {other_step}"
             hint = "one of the two was copied over the other: find out which, and export or adopt it again"
-            yield Finding("repeated", where, f"has the same weights as {there}", hint)
+            level: Level = "warning" if _may_be_same_training(lineage, other) else "error"
+            yield Finding("repeated", where, f"has the same weights as {there}", hint, level)
     yield from initial_findings(where, lineage, {name: other for name, other in others.items() if name != run.revision})
 
 
@@ -301,6 +352,14 @@ def _is_same_training(own: Lineage, other: Lineage) -> bool:
     keys = ("step", "steps", "init_seed", "order_seed", "corpus_sha256", "initial_weights_sha256")
     fixed = [(getattr(own, key), getattr(other, key)) for key in keys]
     return own.family != other.family and all(mine == theirs != UNKNOWN for mine, theirs in fixed)
+
+
+def _may_be_same_training(own: Lineage, other: Lineage) -> bool:
+    """Whether two families may share an adopted run: it is that of one number in both, and nothing contradicts it."""
+    keys = ("step", "steps", "init_seed", "order_seed", "corpus_sha256", "initial_weights_sha256")
+    pairs = [(getattr(own, key), getattr(other, key)) for key in keys]
+    alike = all(mine == theirs or UNKNOWN in (mine, theirs) for mine, theirs in pairs)
+    return own.family != other.family and (own.kind, own.number) == (other.kind, other.number) and alike
 
 
 def _result_findings(

@@ -131,7 +131,7 @@ def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, s
 def token_findings(where: str, folder: Path) -> list[Finding]:
     """What of the tokenizer does not fit `config.json` and `generation_config.json`, all in one folder."""
     try:
-        tokenizer = _Tokenizer.read(folder)
+        tokenizer = TokenizerFacts.read(folder)
         configs = {name: _object(folder / name) for name in ("config.json", "generation_config.json")}
     except MixhubError as error:
         return [Finding("tokenizer", where, error.message, error.hint or "")]
@@ -154,10 +154,10 @@ def token_findings(where: str, folder: Path) -> list[Finding]:
     return found
 
 
-def tokenizer_size(folder: Path) -> int | None:
-    """How many ids the tokenizer of a folder has, with those that were added; None where it cannot be read."""
+def read_tokenizer(folder: Path) -> TokenizerFacts | None:
+    """The tokenizer of a folder; None where it cannot be read."""
     try:
-        return _Tokenizer.read(folder).size
+        return TokenizerFacts.read(folder)
     except MixhubError:
         return None
 
@@ -169,16 +169,23 @@ def listed(names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Tokenizer:
+class TokenizerFacts:
+    """What is asked of a tokenizer."""
+
     size: int
+    """How many ids it has, with those that were added."""
     largest: int
+    """The largest of them."""
+    eos_token: str | None
+    """The token that ends text."""
     special: Mapping[str, int | None]
     """Ids of `bos_token` and `eos_token`; None where it has none."""
     absent: list[str]
     """Tokens that its settings name, as `pad_token = '[PAD]'`, and that it has no id for."""
 
     @classmethod
-    def read(cls, folder: Path) -> _Tokenizer:
+    def read(cls, folder: Path) -> TokenizerFacts:
+        """Raises ExportError when it cannot be read."""
         from tokenizers import Tokenizer
 
         path = folder / "tokenizer.json"
@@ -193,7 +200,8 @@ class _Tokenizer:
         special = {key: ids_of.get(key) for key in ("bos_token", "eos_token")}
         absent = [f"{key} = {named[key]!r}" for key, number in ids_of.items() if number is None]
         ids = tokenizer.get_vocab(with_added_tokens=True).values()
-        return cls(tokenizer.get_vocab_size(with_added_tokens=True), max(ids, default=-1), special, absent)
+        size = tokenizer.get_vocab_size(with_added_tokens=True)
+        return cls(size, max(ids, default=-1), named.get("eos_token"), special, absent)
 
 
 def _text(token: object) -> str | None:

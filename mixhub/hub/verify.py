@@ -18,7 +18,7 @@ from mixhub.card.context import family_context, revision_context
 from mixhub.card.facts import RunFacts
 from mixhub.card.metadata import family_metadata, revision_metadata
 from mixhub.card.reading import read_card
-from mixhub.card.withdrawal import is_marked
+from mixhub.card.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, MixhubError
 from mixhub.evaluate.results import read_cells
@@ -294,8 +294,8 @@ class _Look:
                 for finding in check_card(text, folder=None, source=CARD):
                     self.add("card", branch.name, str(finding), finding.hint)
                 self._card_figures(branch, text)
-            if is_marked(text):
-                self.add("card", branch.name, "was withdrawn: its card says why", "", "warning")
+            if (why := withdrawal_of(text)) is not None:
+                self.add("card", branch.name, f"was withdrawn: {why}", "", "warning")
         self._commits_on_main()
 
     def deep(self, progress: Progress) -> None:

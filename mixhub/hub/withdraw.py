@@ -63,7 +63,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
         why: the reason, one line.
 
     Raises:
-        UsageError: the reason is empty, or has several lines.
+        UsageError: the reason is empty, or has several lines; or the same weights were withdrawn for another one.
         RevisionNotFoundError: there is no such branch.
         HubError: it holds no model; or the hub refused.
         PushConflictError: somebody pushed meanwhile; nothing is marked on the hub.
@@ -81,7 +81,14 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
             repo_id=family.repo_id,
             revision=branch,
         )
-    withdrawal = Withdrawal(
+    key = (branch, read.weights_sha256)
+    before = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)
+    if before is not None and before.why != why:
+        raise UsageError(
+            f"{before.sentence()}",
+            hint=f"to say it otherwise, mend {workspace.withdrawn.relative_to(workspace.root)}, then push it",
+        )
+    withdrawal = before or Withdrawal(
         family=family.name,
         revision=branch,
         weights_sha256=read.weights_sha256,

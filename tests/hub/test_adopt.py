@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
+from mixhub.card.write import family_card
 from mixhub.cli.steps import push_card, push_run
 from mixhub.endpoint import HubChoice
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
@@ -17,7 +19,7 @@ from mixhub.hub.check import check_run
 from mixhub.hub.opening import opened
 from mixhub.hub.verify import verify
 from mixhub.lineage import UNKNOWN, read_lineage
-from mixhub.spec import read_yaml
+from mixhub.spec import parse_yaml, read_yaml, to_yaml
 from mixhub.workspace import Workspace
 from tests.adopted import adopted_workspace, save_model, save_tokenizer
 from tests.tiny import tiny_workspace_yaml
@@ -211,7 +213,56 @@ def test_the_hint_describes_the_model_that_is_there(place, source):
     other_model(source)
     with pytest.raises(ExportError) as caught:
         take(place, source)
-    assert "architecture: {hidden_size: 32}" in caught.value.hint
+    assert caught.value.hint.splitlines()[1:] == ["    architecture: {hidden_size: 32}"]
+
+
+def test_what_the_hint_says_makes_the_family_fit(place, tmp_path, mixhub_here):
+    """Pasted as it is printed, with numbers that YAML would read as text where Python prints them."""
+    theirs = save_model(tmp_path / "other", 3, hidden_size=32, rms_norm_eps=1e-6, max_position_embeddings=8)
+    settings = theirs / "tokenizer_config.json"
+    settings.write_text(settings.read_text().replace('"eos_token": "<|endoftext|>"', '"eos_token": "e"'))
+    config = json.loads((theirs / "config.json").read_text())
+    ended = PreTrainedTokenizerFast.from_pretrained(theirs).eos_token_id
+    for name in ("config.json", "generation_config.json"):
+        path = theirs / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": ended}))
+    assert config["rms_norm_eps"] == 1e-6
+    refused = mixhub_here("adopt", theirs, "--seed", 1, cwd=place.root)
+    assert refused.returncode == 2
+    lines = refused.stderr.partition("mixhub.yaml:\n")[2].splitlines()
+    said = parse_yaml("\n".join(lines), "the hint")
+    assert set(said) == {"architecture", "tokenizer", "training"}
+    path = place.path("mixhub.yaml")
+    data = read_yaml(path)
+    family = data["families"]["tiny"]
+    for part, values in said.items():
+        family[part] = {**family[part], **values}
+    path.write_text(to_yaml(data))
+    assert mixhub_here("adopt", theirs, "--seed", 1, cwd=place.root).returncode == 0
+
+
+def test_the_step_of_an_adopted_run_is_mended(place, source, mixhub_here):
+    assert mixhub_here("adopt", source, "--seed", 1, cwd=place.root).returncode == 0
+    refused = mixhub_here("adopt", source, "--seed", 1, "--step", 6, cwd=place.root)
+    assert (refused.returncode, "these weights are there already" in refused.stderr) == (2, True)
+    assert mixhub_here("adopt", source, "--seed", 1, "--step", 6, "--replace", cwd=place.root).returncode == 0
+    assert [step for _, _, step, _ in place.exports()] == [6]
+    again = mixhub_here("adopt", source, "--seed", 2, cwd=place.root)
+    assert "warning: tiny seed-1 has the same weights" in again.stdout
+
+
+def test_two_families_may_share_a_run_that_was_adopted(tmp_path):
+    workspace = adopted_workspace(tmp_path, seeds=[1])
+    data = read_yaml(workspace.path("mixhub.yaml"))
+    data["families"]["other"] = {**data["families"]["tiny"], "repo_id": "tester/other"}
+    workspace.path("mixhub.yaml").write_text(to_yaml(data))
+    workspace = Workspace.open(workspace.root)
+    other = workspace.family("other")
+    adopt(workspace, other, other.run(seed=1), tmp_path / "source-1")
+    for name in ("tiny", "other"):
+        family = workspace.family(name)
+        found = check_run(workspace, family, family.run(seed=1)).findings
+        assert [(finding.kind, finding.level) for finding in found] == [("repeated", "warning")]
 
 
 def test_the_tokenizer_may_lie_elsewhere(place, source, tmp_path):
@@ -265,3 +316,44 @@ def test_the_command(place, source, mixhub_here):
     assert "unknown: step, steps, tokens" in done.stdout
     wrong = mixhub_here("adopt", source / "nowhere", "--seed", 2, cwd=place.root)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 2)
+
+
+def test_the_card_tells_no_recipe_of_others_as_that_of_adopted_runs(place, source, tmp_path):
+    """What a family takes over by `extends` is the recipe of other models; what it says itself is told."""
+    data = read_yaml(place.path("mixhub.yaml"))
+    base = data["families"]["tiny"]
+    base["training"]["origins"] = dict.fromkeys([*base["training"], "schedule"], "published")
+    own = {"extends": "tiny", "repo_id": "me/own", "training": {"learning_rate": 0.123}}
+    own |= {key: base[key] for key in ("revisions", "mixture", "card")}
+    place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))
+    place = Workspace.open(place.root)
+    family = place.family("own")
+    told = family_card(place, family).text
+    assert "Cosine" in told, "before there are runs, it is what they will be trained with"
+    adopt(place, family, family.run(seed=1), source)
+    card = family_card(place, family).text
+    assert "| Learning Rate" in card
+    assert "0.123" in card
+    assert (
+        "Not stated for these models: Batch Size, Minimum Learning Rate, Learning Rate Schedule, Warmup Ratio" in card
+    )
+    for untold in ("Cosine", "they were trained in", "Tokens, expected", "A run takes"):
+        assert untold not in card
+    base["training"].pop("origins")
+    place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))
+    own_words = Workspace.open(place.root)
+    assert "Not stated" not in family_card(own_words, own_words.family("own")).text, "all of it is chosen for it"
+
+
+def test_the_card_tells_the_special_tokens_of_the_export(place, source):
+    for name in ("config.json", "generation_config.json"):
+        path = source / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "bos_token_id": 5}))
+    fifth = Tokenizer.from_file(str(source / "tokenizer.json")).id_to_token(5)
+    path = source / "tokenizer_config.json"
+    settings = {**json.loads(path.read_text()), "bos_token": fifth}
+    settings.pop("pad_token", None)
+    path.write_text(json.dumps(settings))
+    take(place, source)
+    card = family_card(place, place.family()).text
+    assert f"`{fifth}` begins text (bos) and `<|endoftext|>` ends text (eos)." in card

@@ -273,6 +273,19 @@ def other_width(bench):
     bench.edit("config.json", lambda config: config.update(hidden_size=32))
 
 
+def other_activation(bench):
+    bench.edit("config.json", lambda config: config.update(hidden_act="relu"))
+
+
+def other_rope(bench):
+    rope = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+    bench.edit("config.json", lambda config: config.update(rope_parameters=rope))
+
+
+def other_end(bench):
+    bench.edit("tokenizer_config.json", lambda config: config.update(eos_token="e"))
+
+
 def no_model(bench):
     bench.edit("config.json", lambda config: config.update(model_type="nonsense"))
 
@@ -286,6 +299,9 @@ def no_model(bench):
         (other_width, "shapes", "tensors more that do not fit config.json"),
         (other_width, "recipe", "hidden_size = 32 in config.json, and the family says 16"),
         (no_model, "shapes", "describes no model that Transformers can make"),
+        (other_activation, "recipe", "hidden_act = 'relu' in config.json, and a family's architecture has 'silu'"),
+        (other_rope, "recipe", "rope_type = 'linear' in config.json, and a family's architecture has 'default'"),
+        (other_end, "tokenizer", "its tokenizer's eos_token is 'e', and the family says '<|endoftext|>'"),
     ],
 )
 def test_a_config_of_another_model(bench, fault, kind, said):
