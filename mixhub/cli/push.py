@@ -160,6 +160,7 @@ def _promote(
     )
     from mixhub.hub.push import compared, execute
     from mixhub.hub.verify import verify
+    from mixhub.hub.withdraw import withdrawals_on
 
     for option, given in refused.items():
         if given:
@@ -175,26 +176,27 @@ def _promote(
         verified = verify(origin, family.repo_id, family, progress=progress())
         revisions = [run.revision for run in runs]
         names = promoted_branches(family, origin, verified, revisions, checkpoints=checkpoints)
-        plans = plan_promotion(family, origin, endpoint, verified, names, tag=tag, private=private, force=force)
+        marks = withdrawals_on(endpoint, family)
+        plans = plan_promotion(family, origin, endpoint, verified, marks, names, tag=tag, private=private, force=force)
         plans = compared(plans, place, family, endpoint)
         for plan in plans:
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
-        later = set(not_yet_promoted(family, origin, endpoint, verified)) - set(names)
+        later = not_yet_promoted(family, origin, endpoint, verified, marks, names)
         options: dict[str, Any] = {"tag": tag if everything else None, "private": private, "force": force}
         if not later:  # `main` follows at once
             moved = any(plan.changed for plan in plans)
-            wrong += errors(plan_main(family, origin, endpoint, verified, moved=moved, **options).findings)
+            wrong += errors(plan_main(family, origin, endpoint, verified, marks, moved=moved, **options).findings)
         require_sound(wrong, ", ".join(dict.fromkeys(finding.where for finding in wrong)))
         if dry_run:
             say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
             return
         for plan in plans:
             show_pushed(execute(fetched(plan, origin, verified), place, endpoint, progress()), endpoint)
-        if lacking := not_yet_promoted(family, origin, endpoint, verified):
-            say(f"main stays as it is, until these are as on {origin}: {', '.join(lacking)}")
+        if later:
+            say(f"main stays as it is, until these are as on {origin}: {', '.join(later)}")
             return
-        main = plan_main(family, origin, endpoint, verified, **options)
+        main = plan_main(family, origin, endpoint, verified, marks, **options)
         show_pushed(execute(main, place, endpoint, progress()), endpoint)
 
 

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,8 @@ _NOT_FOR_LOADING = ["results/*", "metrics.jsonl", "*.svg", "*.png"]
 class Loaded:
     """A loaded revision; unpacks into model and tokenizer."""
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel = field(repr=False)
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
     repo_id: str
     revision: str
     """What was asked for: a branch, a tag, or the commit itself."""
@@ -94,7 +94,7 @@ def load(
         UsageError: seed, index, revision and commit do not go together.
         RepoNotFoundError, RevisionNotFoundError: the hub has none; the second names those that it has.
         HubUnreachableError: nothing answers, and the cache does not have it.
-        ExportError: the files do not belong together; with `verify`, or are not those that were published.
+        ExportError: the files do not belong together, or, with `verify`, are not those that were published.
 
     Warns:
         UserWarning: the cache was used, since the hub cannot be reached; the revision was withdrawn; or its configs

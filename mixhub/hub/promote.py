@@ -18,7 +18,6 @@ from mixhub.hub.push import plan_files
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD
 from mixhub.hub.verify import Verification, step_of
-from mixhub.hub.withdraw import withdrawals_on
 
 
 def plan_promotion(
@@ -26,6 +25,7 @@ def plan_promotion(
     source: Endpoint,
     target: Endpoint,
     verified: Verification,
+    marks: Sequence[Withdrawal],
     branches: Sequence[str],
     *,
     tag: str | None = None,
@@ -41,6 +41,7 @@ def plan_promotion(
         source: the hub that has them.
         target: the hub that gets them.
         verified: what `verify` found at the source; what is wrong with a branch stands in its plan.
+        marks: what was withdrawn at the target (see `withdrawals_on`), and stays so.
         branches: which of those.
         tag: a tag for the commits; as a push names it.
         private: make the repo private, where it is new.
@@ -50,12 +51,11 @@ def plan_promotion(
         HubError: a hub cannot be asked.
     """
     heads = _commits(verified)
-    marks = _marks(target, family)
     plans = []
     for branch in branches:
         tree = remote_tree(source, family.repo_id, heads[branch])
         there = _tree_if_any(target, family.repo_id, branch)
-        files = _planned(source, family.repo_id, heads[branch], tree, there, marks.get(branch))
+        files = _planned(source, family.repo_id, heads[branch], tree, there, marks)
         plan = plan_files(
             family.repo_id,
             branch,
@@ -108,6 +108,7 @@ def plan_main(
     source: Endpoint,
     target: Endpoint,
     verified: Verification,
+    marks: Sequence[Withdrawal],
     *,
     tag: str | None = None,
     private: bool = False,
@@ -120,7 +121,7 @@ def plan_main(
         family: the family.
         source: the hub that has it.
         target: the hub that gets it.
-        verified, tag, private, force: as `plan_promotion` takes them.
+        verified, marks, tag, private, force: as `plan_promotion` takes them.
         moved: branches will move before this is carried out, so the card will change.
     """
     heads = _commits(verified)
@@ -133,7 +134,7 @@ def plan_main(
         for branch, commit in heads_if_any(target, family.repo_id).items():
             if branch in heads:
                 card = card.replace(heads[branch], commit)
-        for mark in _marks(target, family).values():
+        for mark in marks:
             card = add_erratum(card, mark)
         files[CARD] = local_file(card.encode())
     plan = plan_files(
@@ -151,14 +152,26 @@ def plan_main(
     return replace(plan, findings=(*_findings_on(verified, MAIN, source), *plan.findings))
 
 
-def not_yet_promoted(family: Family, source: Endpoint, target: Endpoint, verified: Verification) -> list[str]:
-    """Runs whose branch on one hub is not on the other with the same files: `main`, which tells of all, waits."""
+def not_yet_promoted(
+    family: Family,
+    source: Endpoint,
+    target: Endpoint,
+    verified: Verification,
+    marks: Sequence[Withdrawal],
+    planned: Sequence[str],
+) -> list[str]:
+    """Runs whose branch on one hub is not on the other with the same files: `main`, which tells of all, waits for them.
+
+    Args:
+        family: the family.
+        source, target, verified, marks: as `plan_promotion` takes them.
+        planned: branches that are promoted before `main` is.
+    """
     heads = _commits(verified)
-    marks = _marks(target, family)
     lacking = []
-    for name in (run.revision for run in family.runs() if run.revision in heads):
+    for name in (run.revision for run in family.runs() if run.revision in heads and run.revision not in planned):
         tree, there = remote_tree(source, family.repo_id, heads[name]), _tree_if_any(target, family.repo_id, name)
-        wanted = _planned(source, family.repo_id, heads[name], tree, there, marks.get(name))
+        wanted = _planned(source, family.repo_id, heads[name], tree, there, marks)
         alike = all(path in there and same_content(file, there[path]) for path, file in wanted.items())
         if not alike or set(wanted) != set(there) - KEPT_ON_HUB:
             lacking.append(name)
@@ -200,13 +213,13 @@ def _planned(
     commit: str,
     tree: Mapping[str, RemoteFile],
     there: Mapping[str, RemoteFile],
-    mark: Withdrawal | None,
+    marks: Sequence[Withdrawal],
 ) -> dict[str, LocalFile]:
     """The files of a commit, `tree`, as they shall be on another hub, which has those of `there`.
 
     Which files are stored as large ones is for each hub to say, and those are named by another hash; where the two
     differ in it, the file, which is small on one of them, is fetched, so that it is known by both. Weights that were
-    withdrawn there, by `mark`, stay so.
+    withdrawn there, by `marks`, stay so.
     """
     unlike = [
         path
@@ -219,15 +232,12 @@ def _planned(
         for path, file in tree.items()
         if path not in KEPT_ON_HUB
     }
-    if mark is not None and mark.weights_sha256 == weights_in(tree) and CARD in tree:
+    weights = weights_in(tree)
+    for mark in (mark for mark in marks if mark.weights_sha256 == weights and CARD in tree):
         card = file_content(source, repo_id, commit, CARD).decode(errors="replace")
         if not is_marked(card):
             files[CARD] = local_file(mark_withdrawn(card, mark).encode())
     return files
-
-
-def _marks(target: Endpoint, family: Family) -> dict[str, Withdrawal]:
-    return {one.revision: one for one in withdrawals_on(target, family)}
 
 
 def _tree_if_any(endpoint: Endpoint, repo_id: str, branch: str) -> dict[str, RemoteFile]:

@@ -342,7 +342,7 @@ def test_the_card_tells_no_recipe_of_others_as_that_of_adopted_runs(place, sourc
     base["training"].pop("origins")
     place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))
     own_words = Workspace.open(place.root)
-    assert "Not stated" not in family_card(own_words, own_words.family("own")).text, "all of it is chosen for it"
+    assert "Not stated for" not in family_card(own_words, own_words.family("own")).text, "all of it is chosen for it"
 
 
 def test_the_card_tells_the_special_tokens_of_the_export(place, source):
