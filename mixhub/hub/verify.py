@@ -240,9 +240,10 @@ class _Look:
                 by_weights[known].append(name)
         for names in by_weights.values():
             for name in names:
-                other = next((one for one in names if self._meant(one) != self._meant(name)), None)
-                if other is None:
+                others = [one for one in names if self._meant(one) != self._meant(name)]
+                if not others:
                     continue
+                other = next((one for one in others if self._meant(one) is not None), others[0])
                 if self.family is not None and self._meant(name) is None:
                     message = f"is no revision of {self.family.name}, and holds the weights of {other}"
                     self.add("repeated", name, message, "delete it if it is not meant", "warning")

@@ -81,6 +81,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
             repo_id=family.repo_id,
             revision=branch,
         )
+    learn_withdrawals(workspace, family, endpoint)
     key = (branch, read.weights_sha256)
     before = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)
     if before is not None and before.why != why:
@@ -100,7 +101,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     text = read.text(CARD) or f"# {branch} of {family.name}\n"
     commit = _put_card(endpoint, family.repo_id, branch, read.commit, mark_withdrawn(text, withdrawal))
     receipt = read_receipts(workspace, hub_key(endpoint), family.repo_id).get(branch)
-    if receipt is not None:
+    if receipt is not None and receipt.commit == read.commit:
         moved = receipt.model_copy(update={"commit": commit})
         write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
     return Withdrawn(withdrawal, read.commit, commit, tag)

@@ -227,3 +227,13 @@ def test_a_withdrawal_where_the_card_cannot_be_rendered(workspace, family, endpo
     assert branch_heads(endpoint, family.repo_id)["seed-1"] in main
     found = [finding for finding in verify(endpoint, family.repo_id, family).findings if finding.level == "error"]
     assert {finding.where for finding in found} == {"seed-3"}
+
+
+def test_a_withdrawal_that_another_made_keeps_its_reason(workspace, family, public, tmp_path, mixhub_here):
+    first, second = (copied(workspace.root, tmp_path / name) for name in ("first", "second"))
+    assert mixhub_here("push", "--seed", 1, "--hub", public.url, cwd=first.root).returncode == 0
+    withdraw = ("withdraw", "--seed", 1, "--hub", public.url)
+    assert mixhub_here(*withdraw, "--why", "one", cwd=first.root).returncode == 0
+    refused = mixhub_here(*withdraw, "--why", "two", cwd=second.root)
+    assert (refused.returncode, ": one" in refused.stderr) == (2, True)
+    assert mixhub_here(*withdraw, "--why", "one", cwd=second.root).returncode == 0

@@ -423,6 +423,11 @@ def test_other_names_of_a_revision(release):
 
 def test_two_seeds_with_the_same_weights_are_both_in_doubt(release):
     other_weights(release)
+    commit = next(
+        b.target_commit for b in release.api.list_repo_refs(release.family.repo_id).branches if b.name == "seed-2"
+    )
+    release.api.create_branch(release.family.repo_id, branch="alias", revision=commit)
+    assert release.said("seed-2")["repeated"] == "has the same weights as seed-1\n"
     assert "has the same weights as seed-2" in release.said("seed-1")["repeated"]
 
 
