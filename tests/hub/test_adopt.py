@@ -334,9 +334,7 @@ def test_the_card_tells_no_recipe_of_others_as_that_of_adopted_runs(place, sourc
     card = family_card(place, family).text
     assert "| Learning Rate" in card
     assert "0.123" in card
-    assert (
-        "Not stated for these models: Batch Size, Minimum Learning Rate, Learning Rate Schedule, Warmup Ratio" in card
-    )
+    assert "Not stated for this family: Batch Size, Minimum Learning Rate, Learning Rate Schedule, Warmup Ratio" in card
     for untold in ("Cosine", "they were trained in", "Tokens, expected", "A run takes"):
         assert untold not in card
     base["training"].pop("origins")
