@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, RootModel, ValidationError
@@ -44,9 +44,9 @@ class Spec(BaseModel):
     model_config = ConfigDict(**CONFIG, extra="forbid")
 
     @classmethod
-    def from_data(cls, data: object, file: str) -> Self:
+    def from_data(cls, data: object, file: str, *, hint: str | None = None) -> Self:
         """Makes the spec from parsed YAML; raises SpecError with every problem, naming `file`."""
-        return validated(cls, data, file)
+        return validated(cls, data, file, hint=hint)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data that `from_data` reads back to an equal spec; keys without a value are left out."""
@@ -61,14 +61,48 @@ class Spec(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], data: object, file: str) -> Model:
+def validated(model: type[Model], data: object, file: str, *, hint: str | None = None) -> Model:
     """`model` made from `data`; raises SpecError with every problem, naming `file`."""
     if issubclass(model, Spec) and not isinstance(data, Mapping):
-        raise SpecError(file, [Problem("", data, f"must be a mapping of keys to values, not {_kind(data)}")])
+        raise SpecError(file, [Problem("", data, f"must be a mapping of keys to values, not {_kind(data)}")], hint=hint)
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SpecError(file, list(_problems(model, data, error))) from None
+        raise SpecError(file, list(_problems(model, data, error)), hint=hint) from None
+
+
+class Described(NamedTuple):
+    """A field as people are told of it."""
+
+    key: str
+    """Where it stands, as `training.steps`; `[]` for each one of a list."""
+    default: str
+    """What it is when it is left out; `required` when it cannot be, `-` when it is nothing then."""
+    meaning: str
+    """What it says, from the docstring below it, and the values that it may have where they are few."""
+
+
+def described(model: type[BaseModel], prefix: str = "") -> Iterator[Described]:
+    """Every field of a specification and of its parts, in the order in which they are declared."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        default = "required"
+        if not field.is_required():
+            default = _shown_default(field.get_default(call_default_factory=True))
+        meaning = " ".join((field.description or "").split())
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        if len(choices) > 1:
+            meaning = f"{meaning} One of {', '.join(map(str, choices))}."
+        yield Described(key, default, meaning)
+        part = _model_in(field.annotation)
+        if part is not None and issubclass(part, Spec):
+            yield from described(part, f"{key}[]." if get_origin(field.annotation) is tuple else f"{key}.")
+
+
+def _shown_default(value: object) -> str:
+    if value is None or value == () or value == {}:
+        return "-"
+    return to_yaml(value).removesuffix("...\n").strip()
 
 
 def problems_error(problems: list[Problem]) -> PydanticCustomError:

@@ -22,6 +22,7 @@ from mixhub.spec import FrozenMap, Spec, read_yaml, to_yaml
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"
 FORMAT = 1
+_HINT = "what each field means: mixhub families --fields"
 
 
 def _checked_hub(value: str) -> str:
@@ -117,7 +118,7 @@ class Workspace:
                 f"{path}: format = {data['format']}: newer than this mixhub knows ({FORMAT})",
                 hint="upgrade: pip install -U mixhub",
             )
-        workspace = cls(root.resolve(), WorkspaceConfig.from_data(data, str(path)))
+        workspace = cls(root.resolve(), WorkspaceConfig.from_data(data, str(path), hint=_HINT))
         for name in (workspace.config.family, *workspace.config.families):
             workspace.family(name)
         return workspace
@@ -146,7 +147,7 @@ class Workspace:
         if path.exists():
             raise WorkspaceError(f"{root}: already a workspace", hint=f"edit {path}, or choose another folder")
         text = to_yaml({"format": FORMAT, **config})
-        candidate = cls(root.resolve(), WorkspaceConfig.from_data({"format": FORMAT, **config}, str(path)))
+        candidate = cls(root.resolve(), WorkspaceConfig.from_data({"format": FORMAT, **config}, str(path), hint=_HINT))
         for name in (candidate.config.family, *candidate.config.families):
             candidate.family(name)
         try:
@@ -170,7 +171,8 @@ class Workspace:
             SpecError: its specification breaks rules.
         """
         name = name or self.config.family
-        family = Family.from_data(self._family_data(name, ()), str(self.root / CONFIG_FILE) + f" (family {name})")
+        file = f"{self.root / CONFIG_FILE} (family {name})"
+        family = Family.from_data(self._family_data(name, ()), file, hint=_HINT)
         if self.config.namespace is None:
             return family
         repo_id = f"{self.config.namespace}/{family.repo_id.split('/')[1]}"

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 def families(
     name: Annotated[str | None, typer.Argument(help="Show this one whole.", show_default=False)] = None,
     workspace: WorkspaceOption = None,
+    fields: Annotated[bool, typer.Option("--fields", help="Say what each field of mixhub.yaml means.")] = False,
 ) -> None:
     """List the families that are known, or show one whole, its mixture normalised."""
     from mixhub import catalog
+    from mixhub.errors import UsageError
 
+    if fields:
+        if name is not None:
+            raise UsageError("give either --fields, or a family", hint=f"the family: mixhub families {name}")
+        _show_fields()
+        return
     place = workspace_if_any(workspace)
     if name is not None:
         _show(place.family(name) if place else catalog.get(name))
@@ -43,6 +50,21 @@ def families(
             for family in known
         ],
     )
+
+
+def _show_fields() -> None:
+    from mixhub.cli.console import say, show_table
+    from mixhub.family import Family
+    from mixhub.spec import described
+    from mixhub.workspace import CONFIG_FILE, WorkspaceConfig
+
+    columns = ["field", "default", "meaning"]
+    show_table(columns, list(described(WorkspaceConfig)), title=CONFIG_FILE)
+    extends = ("extends", "-", "Takes over what it does not name of another family, of the workspace or the catalog.")
+    families = [extends, *(field for field in described(Family) if field.key != "name")]
+    show_table(columns, families, title="families.<name>, a family of your own")
+    say("A family that extends another takes over all but repo_id, mixture, mixtures, card and published_scores.")
+    say("A model of another shape, and a tokenizer of another size, are called like the family unless it names them.")
 
 
 def _revisions(family: Family) -> str:
