@@ -97,6 +97,8 @@ class Revisions(Spec):
     """The indices, when each run has a mixture of its own."""
     step_pattern: str = "{revision}-step-{step}"
     """Branch of an earlier step of a run."""
+    main: Count | None = None
+    """The seed or index whose model `main` holds too, for those who load without a revision; absent: none."""
 
     @model_validator(mode="after")
     def _check(self) -> Revisions:
@@ -121,6 +123,9 @@ class Revisions(Spec):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 problems.append(Problem(key, list(values), "each must stand once"))
+        if self.main is not None and self.main not in self.numbers:
+            plural = _plural(self.kind)
+            problems.append(Problem("main", self.main, f"must be one of revisions.{plural}"))
         if problems:
             raise problems_error(problems)
         return self
@@ -582,6 +587,11 @@ class Family(Spec):
             where=self.name,
             hint=f"{self.name} has {_plural(kind)} {self._shown_numbers()}",
         )
+
+    @property
+    def main_run(self) -> Run | None:
+        """The run whose model `main` holds too; None where it holds the card alone."""
+        return next((run for run in self.runs() if run.number == self.revisions.main), None)
 
     def _run(self, revision: str, number: int) -> Run:
         mixture = self.mixtures[number] if self.mixtures is not None else self.mixture

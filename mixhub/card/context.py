@@ -117,6 +117,8 @@ class CardContext:
     """How many of them are trained, where that is not all, and what they lie on."""
     main_is_card: bool
     """Whether it is known that `main` holds this card and no weights."""
+    main_run: Run | None
+    """The run whose model `main` holds too; None where it holds none, or none yet."""
     branches: Markdown
     """A sentence that names the branches that are there."""
     transformers_code: Markdown
@@ -184,7 +186,8 @@ def family_context(
         shared=shared,
         total=len(all_runs),
         models=_models(family, len(trained)),
-        main_is_card=not made_elsewhere(family),
+        main_is_card=not made_elsewhere(family) and family.main_run is None,
+        main_run=family.main_run if family.main_run and family.main_run.revision in commits else None,
         branches=_branches(family, trained),
         transformers_code=_transformers_code(family, shown),
         mixhub_code=_mixhub_code(family, pinned or shown, commits.get(pinned.revision) if pinned else None),

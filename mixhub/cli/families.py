@@ -89,6 +89,7 @@ def _show(family: Family) -> None:
             ("family", family.name),
             ("repo_id", family.repo_id),
             ("revisions", _revisions(family)),
+            *([("on main", family.main_run.revision)] if family.main_run else []),
             ("parameters", f"{architecture.parameters:,}"),
             ("training tokens", f"{training.tokens:,} ({count_shown(training.tokens)})"),
             ("tokenizer", f"{family.tokenizer.repo_id or family.tokenizer.name}, {family.tokenizer.vocab_size:,} ids"),

@@ -114,8 +114,7 @@ def push(
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
-        moved = any(plan.changed for plan in plans)
-        card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, moved=moved)
+        card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, before=plans)
         show_plan(card)
         if dry_run:
             return
@@ -185,8 +184,7 @@ def _promote(
         later = not_yet_promoted(family, origin, endpoint, verified, marks, names)
         options: dict[str, Any] = {"tag": tag if everything else None, "private": private, "force": force}
         if not later:  # `main` follows at once
-            moved = any(plan.changed for plan in plans)
-            wrong += errors(plan_main(family, origin, endpoint, verified, marks, moved=moved, **options).findings)
+            wrong += errors(plan_main(family, origin, endpoint, verified, marks, before=plans, **options).findings)
         require_sound(wrong, ", ".join(dict.fromkeys(finding.where for finding in wrong)))
         if dry_run:
             say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
@@ -214,7 +212,8 @@ def show_plan(plan: Plan) -> None:
         return
     say(f"{plan.repo_id}, branch {plan.branch}{state}: {len(plan.changed)} of {len(plan.files)} files change")
     for change in plan.changed[:_MOST_SHOWN]:
-        say(f"  {change.action:8}{change.path}  {bytes_shown(change.size)}")
+        copied = f", copied from {plan.copied[change.path][:12]}" if change.path in plan.copied else ""
+        say(f"  {change.action:8}{change.path}  {bytes_shown(change.size)}{copied}")
     if len(plan.changed) > _MOST_SHOWN:
         say(f"  and {len(plan.changed) - _MOST_SHOWN} more")
     say(f"  {bytes_shown(plan.bytes_to_send)} to send at most")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,7 +193,7 @@ def require_publishable(
     *,
     tag: str | None = None,
     force: bool = False,
-    moved: bool = False,
+    before: Sequence[Plan] = (),
 ) -> Plan:
     """Refuses what would stop the card after the branches were pushed, and cards that were edited by hand, whose edits
     would not be published; the plan of the card as it is before that, with the options of `plan_card`."""
@@ -202,7 +202,7 @@ def require_publishable(
     from mixhub.hub.push import plan_card
 
     require_unedited(workspace, family)
-    plan = plan_card(workspace, family, endpoint, tag=tag, force=force, moved=moved)
+    plan = plan_card(workspace, family, endpoint, tag=tag, force=force, before=before)
     require_sound(plan.findings, plan.branch)
     return plan
 

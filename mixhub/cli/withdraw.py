@@ -49,6 +49,8 @@ def withdraw(
         for other, commit in all_commits(place, chosen.repo_id, branch, weights).items():
             if other != (endpoint.name or endpoint.url):
                 say(f"not withdrawn on {other}, which has it too, at {commit[:12]}; withdraw it there: --hub {other}")
+        if chosen.main_run is not None and chosen.main_run.revision == branch:
+            say(f"main holds the model of {branch} too: name another in revisions.main, then mixhub push --all")
         has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
         try:
             if has_exports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -89,6 +89,8 @@ class Plan:
     """A tag that the commit gets."""
     private: bool = False
     """Whether a repo that is made for it is private."""
+    copied: Mapping[str, str] = field(default_factory=dict)
+    """Files that the hub copies, by path: the revision of the repo that has, or by then will have, the same there."""
 
     @property
     def changed(self) -> list[Change]:
@@ -97,8 +99,9 @@ class Plan:
 
     @property
     def bytes_to_send(self) -> int:
-        """Bytes of new and replaced files."""
-        return sum(change.size for change in self.changed if change.action != "delete")
+        """Bytes of new and replaced files, but for those that the hub copies."""
+        sent = (change for change in self.changed if change.action != "delete" and change.path not in self.copied)
+        return sum(change.size for change in sent)
 
 
 def local_file(source: Path | bytes) -> LocalFile:

@@ -14,7 +14,7 @@ from mixhub.hub.branches import fetch
 from mixhub.hub.client import file_content, heads_if_any, remote_tree
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content, weights_in
-from mixhub.hub.push import plan_files
+from mixhub.hub.push import held_by_main, plan_files
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD
 from mixhub.hub.verify import Verification, step_of
@@ -113,25 +113,29 @@ def plan_main(
     tag: str | None = None,
     private: bool = False,
     force: bool = False,
-    moved: bool = False,
+    before: Sequence[Plan] = (),
 ) -> Plan:
     """The plan of `main`, once all branches are promoted: the source's, with the commits that they have on the target.
+
+    The model that it holds by the family is copied there, from the branch that has it.
 
     Args:
         family: the family.
         source: the hub that has it.
         target: the hub that gets it.
         verified, marks, tag, private, force: as `plan_promotion` takes them.
-        moved: branches will move before this is carried out, so the card will change.
+        before: plans of branches that will be carried out before this one, so that the card will change.
     """
     heads = _commits(verified)
+    there = heads_if_any(target, family.repo_id)
     tree = remote_tree(source, family.repo_id, heads[MAIN])
-    paths = [path for path in tree if path not in KEPT_ON_HUB]
+    model, copied = held_by_main(family, target, there, before)
+    paths = [path for path in tree if path not in KEPT_ON_HUB and path not in model]
     folder = fetch(source, family.repo_id, heads[MAIN], paths)
-    files: dict[str, LocalFile] = {path: local_file(folder / path) for path in paths}
+    files = {**model, **{path: local_file(folder / path) for path in paths}}
     if CARD in files:
         card = (folder / CARD).read_text(encoding="utf-8")
-        for branch, commit in heads_if_any(target, family.repo_id).items():
+        for branch, commit in there.items():
             if branch in heads:
                 card = card.replace(heads[branch], commit)
         for mark in marks:
@@ -147,9 +151,9 @@ def plan_main(
         tag=tag,
         private=private,
         force=force,
-        moved=moved,
+        moved=any(one.changed for one in before),
     )
-    return replace(plan, findings=(*_findings_on(verified, MAIN, source), *plan.findings))
+    return replace(plan, findings=(*_findings_on(verified, MAIN, source), *plan.findings), copied=copied)
 
 
 def not_yet_promoted(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub.card.plots import drawn_sha256
 from mixhub.card.reading import front_matter
+from mixhub.card.withdrawal import withdrawals
 from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, PushConflictError
@@ -28,7 +29,7 @@ from mixhub.hub.client import (
     translated,
 )
 from mixhub.hub.finding import Finding, errors
-from mixhub.hub.plan import LocalFile, Plan, changes, require_unchanged, same_content, weights_in
+from mixhub.hub.plan import LocalFile, Plan, changes, remote_file, require_unchanged, same_content, weights_in
 from mixhub.hub.receipts import (
     MAIN,
     Receipt,
@@ -38,8 +39,8 @@ from mixhub.hub.receipts import (
     read_receipts,
     write_receipt,
 )
-from mixhub.hub.release import CARD, TRAIN_CONFIG, main_files, run_files, state_files
-from mixhub.lineage import LINEAGE_FILE
+from mixhub.hub.release import CARD, TRAIN_CONFIG, is_model_file, main_files, run_files, state_files
+from mixhub.lineage import LINEAGE_FILE, combined_sha256
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
@@ -138,11 +139,12 @@ def plan_card(
     tag: str | None = None,
     private: bool = False,
     force: bool = False,
-    moved: bool = False,
+    before: Sequence[Plan] = (),
 ) -> Plan:
     """The plan of `main`: the family's card, which names the commits of the branches on this hub, and its plots.
 
-    Runs that were trained elsewhere and pushed from there are told of by what their branches hold.
+    Runs that were trained elsewhere and pushed from there are told of by what their branches hold. Where `main` holds
+    the model of a run, by the family, the hub copies it from the run's branch.
 
     Args:
         workspace: where the others lie.
@@ -151,7 +153,7 @@ def plan_card(
         tag: a tag for the commit.
         private: make the repo private, where it is new.
         force: replace a card that somebody changed on the hub.
-        moved: branches will move before this is carried out, so the card will change.
+        before: plans of branches that will be carried out before this one, so that the card will change.
 
     Raises:
         MixhubError: the card cannot be rendered.
@@ -166,10 +168,50 @@ def plan_card(
         others = _published(workspace, family, endpoint, heads)
         commits |= {branch.name: branch.commit for branch in others}
     files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others})
-    plan = _plan(family.repo_id, MAIN, files, endpoint, parent, weights=None)
+    model, copied = held_by_main(family, endpoint, commits, before)
+    plan = _plan(family.repo_id, MAIN, {**files, **model}, endpoint, parent, weights=None)
     wrong = () if force else tuple(_changed_cards(plan, endpoint))
-    plan = replace(plan, message="Update the family's card", private=private, findings=wrong)
-    return _tagged(plan, endpoint, tag, moved=moved)
+    wrong += tuple(_withdrawn_on_main(workspace, family, model))
+    plan = replace(plan, message="Update the family's card", private=private, findings=wrong, copied=copied)
+    return _tagged(plan, endpoint, tag, moved=any(one.changed for one in before))
+
+
+def held_by_main(
+    family: Family, endpoint: Endpoint, commits: Mapping[str, str], before: Sequence[Plan]
+) -> tuple[dict[str, LocalFile], dict[str, str]]:
+    """The files of the model that `main` holds by the family, and the revision that has each; none while the run's
+    branch is not on the hub.
+
+    Args:
+        family: the family.
+        endpoint: the hub.
+        commits: of the branches that are on it.
+        before: plans of branches that will be carried out before.
+    """
+    run = family.main_run
+    if run is None:
+        return {}, {}
+    planned = next((plan for plan in before if plan.branch == run.revision), None)
+    if planned is not None:
+        files, revision = dict(planned.files), run.revision
+    elif run.revision in commits:
+        revision = commits[run.revision]
+        tree = remote_tree(endpoint, family.repo_id, revision)
+        files = {path: remote_file(file) for path, file in tree.items()}
+    else:
+        return {}, {}
+    model = {path: file for path, file in files.items() if is_model_file(path)}
+    return model, dict.fromkeys(model, revision)
+
+
+def _withdrawn_on_main(workspace: Workspace, family: Family, model: Mapping[str, LocalFile]) -> Iterator[Finding]:
+    weights = combined_sha256(
+        (path, file.sha256 or "") for path, file in model.items() if path.endswith(".safetensors")
+    )
+    for mark in withdrawals(workspace, family):
+        if model and mark.weights_sha256 == weights:
+            message = f"holds the weights of {mark.revision}, which were withdrawn"
+            yield Finding("weights", MAIN, message, "name another in revisions.main, then push", "warning")
 
 
 def _own_commits(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> dict[str, str]:
@@ -280,14 +322,14 @@ def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Prog
     parent = _ready_branch(plan, endpoint)
     commit, uploaded = parent, []
     if plan.changed:
-        additions, deletions = _operations(plan)
+        additions, others = _operations(plan)
         uploaded = _upload(plan, additions, endpoint, progress)
         require_unchanged(plan.files)
         with translated(endpoint, plan.repo_id, plan.branch), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*you are about to commit a data file")  # samples as parquet
             made = client(endpoint).create_commit(
                 plan.repo_id,
-                [*additions, *deletions],
+                [*additions, *others],
                 commit_message=plan.message,
                 revision=plan.branch,
                 parent_commit=parent,
@@ -344,6 +386,8 @@ def _plan(
         stale = {path for path in remote if path not in files and is_plot(path)}
         assert parent.commit or not stale
         stale = {path for path in stale if _is_drawn(endpoint, repo_id, str(parent.commit), path)}
+        if any(is_model_file(path) for path in files):  # a shard of another model would be no part of this one
+            stale |= {path for path in remote if is_model_file(path)}
         remote = {path: file for path, file in remote.items() if path in files or path in stale}
     planned = changes(files, remote)
     return Plan(repo_id, branch, files, tuple(planned), parent.commit, parent.branch_exists, weights)
@@ -399,12 +443,17 @@ def _tagged(plan: Plan, endpoint: Endpoint, tag: str | None, *, moved: bool = Fa
 
 
 def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    """What is sent, and what the hub does by itself."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
-    additions, deletions = [], []
+    additions: list[CommitOperationAdd] = []
+    others: list[Any] = []
     for change in plan.changed:
         if change.action == "delete":
-            deletions.append(CommitOperationDelete(path_in_repo=change.path))
+            others.append(CommitOperationDelete(path_in_repo=change.path))
+            continue
+        if change.path in plan.copied:
+            others.append(CommitOperationCopy(change.path, change.path, src_revision=plan.copied[change.path]))
             continue
         file = plan.files[change.path]
         assert file.source is not None
@@ -412,7 +461,7 @@ def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:
         if file.sha256 is not None:
             operation.upload_info.sha256 = bytes.fromhex(file.sha256)  # else the client reads the file once more
         additions.append(operation)
-    return additions, deletions
+    return additions, others
 
 
 def _upload(plan: Plan, additions: Sequence[CommitOperationAdd], endpoint: Endpoint, progress: Progress) -> list[str]:

@@ -14,8 +14,10 @@ from mixhub.card.reading import read_card
 from mixhub.card.write import family_card, intact, revision_card
 from mixhub.errors import MixhubError, RunError
 from mixhub.evaluate.results import samples_path
+from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
 from mixhub.hub.check import RunCheck
+from mixhub.hub.export_check import TOKENIZER_EXTRAS
 from mixhub.hub.plan import LocalFile, local_file
 from mixhub.workspace import Workspace
 
@@ -23,6 +25,14 @@ CARD = "README.md"
 METRICS = "metrics.jsonl"
 TRAIN_CONFIG = "train_config.yaml"
 RESULTS = "results"
+
+_LINEAGE = ("lineage.json", TRAIN_CONFIG)
+_MODEL = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}.difference(_LINEAGE)
+
+
+def is_model_file(path: str) -> bool:
+    """Whether a file of a branch is of what is loaded: weights, their index, configs or tokenizer."""
+    return path in _MODEL or (path.endswith(".safetensors") and "/" not in path)
 
 
 def run_files(

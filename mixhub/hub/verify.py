@@ -44,9 +44,9 @@ from mixhub.hub.export_check import (
     token_findings,
 )
 from mixhub.hub.finding import Finding, Kind, Level
-from mixhub.hub.plan import KEPT_ON_HUB
+from mixhub.hub.plan import KEPT_ON_HUB, RemoteFile
 from mixhub.hub.receipts import MAIN
-from mixhub.hub.release import CARD, METRICS, RESULTS
+from mixhub.hub.release import CARD, METRICS, RESULTS, is_model_file
 from mixhub.hub.weights import Tensor, edges_sha256, scan
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256
 from mixhub.metrics import read_metrics
@@ -119,6 +119,7 @@ def verify(
     look = _Look(endpoint, repo_id, family, runs, branches)
     look.presence(expected)
     look.stale(local or {})
+    look.main()
     for branch in look.models:
         look.branch(branch)
     look.repeated()
@@ -202,6 +203,29 @@ class _Look:
             if held is not None and held != weights:
                 message = f"is stale: it holds weights {held[:12]}, and the workspace has {weights[:12]}"
                 self.add("branch", name, message, "push it: mixhub push --all", "warning")
+
+    def main(self) -> None:
+        """Whether `main` holds the model that the family says, and no other."""
+        if self.family is None or MAIN not in self.all:
+            return
+        main, run = self.all[MAIN], self.family.main_run
+        if run is None:
+            if main.is_model and any(LINEAGE_FILE in self.all[name].tree for name in self._pushed):
+                message = f"holds a model, and {self.family.name} does not say whose"
+                self.add(
+                    "files", MAIN, message, "name it: revisions.main in mixhub.yaml; or delete its files", "warning"
+                )
+            return
+        if run.revision not in self.all or not self.all[run.revision].is_model:
+            return
+        held = {path: file for path, file in main.tree.items() if is_model_file(path)}
+        meant = {path: file for path, file in self.all[run.revision].tree.items() if is_model_file(path)}
+        odd = [path for path in sorted({*held, *meant}) if not _same_file(held.get(path), meant.get(path))]
+        if odd:
+            message = f"{listed(odd)}: not as on {run.revision}, whose model it holds by the family"
+            if not held:
+                message = f"holds no model, and by the family that of {run.revision}"
+            self.add("files", MAIN, message, "push it again: mixhub push --all")
 
     def branch(self, branch: Branch) -> None:
         """What is wrong with one branch by itself, and beside its run."""
@@ -535,6 +559,11 @@ class _Look:
 
     def _has_tokens(self, branch: Branch) -> bool:
         return "generation_config.json" in branch.tree
+
+
+def _same_file(one: RemoteFile | None, other: RemoteFile | None) -> bool:
+    """Whether two files on one hub have the same content."""
+    return one is not None and other is not None and (one.sha256, one.oid) == (other.sha256, other.oid)
 
 
 def _comparable(branch: Branch, path: str) -> str:
