@@ -378,7 +378,7 @@ class CardFacts(Spec):
     license_name: Annotated[str, _ruled(license_name_problem)] | None = None
     """Name of a licence that is `other`."""
     license_link: Annotated[str, _ruled(license_link_problem)] | None = None
-    """Where that stands: an address, or a file of the repo."""
+    """Where that stands: an address, or a file beside `mixhub.yaml`, as LICENSE, which each branch gets."""
     data_license: str | None = None
     """What is known of the licence of the data."""
     base_model: RepoId | None = None
@@ -425,6 +425,11 @@ class CardFacts(Spec):
         if problems:
             raise problems_error(problems)
         return self
+
+    @property
+    def license_file(self) -> str | None:
+        """Name of the file that holds the licence; None where an address says it, or the Hub knows the licence."""
+        return None if self.license_link is None or ":" in self.license_link else self.license_link
 
 
 class PublishedScores(Spec):

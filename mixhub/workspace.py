@@ -252,6 +252,17 @@ class Workspace:
         stem = kind if family.name == self.config.family else f"{kind}.{family.name}"
         return self.path(f"{stem}.md"), self.path(f"{stem}.md.j2")
 
+    def license(self, family: Family) -> Path | None:
+        """The file of the licence that the family names, if it names one; raises SpecError where that is not there."""
+        name = family.card.license_file
+        if name is None or self.path(name).is_file():
+            return self.path(name) if name else None
+        raise SpecError(
+            f"{self.root / CONFIG_FILE} (family {family.name})",
+            [Problem("card.license_link", name, f"must be a file beside {CONFIG_FILE}, and there is none")],
+            hint="put the licence there, or name its address instead",
+        )
+
     def revision_card(self, run: Run) -> Path:
         """The card of one revision."""
         return self.path("cards", run.family, run.revision, "README.md")

@@ -385,6 +385,7 @@ def _result_findings(
 
 def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, where: str) -> Iterator[Finding]:
     try:
+        workspace.license(family)
         card = revision_card(workspace, family, gather_step(workspace, family, run, step))
     except MixhubError as error:
         yield Finding("card", where, error.message, error.hint or "")

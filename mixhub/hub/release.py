@@ -59,6 +59,7 @@ def run_files(
     facts = gather_step(workspace, family, checked.run, checked.step)
     folder = workspace.revision_card(checked.run).parent
     files |= card_files(revision_card(workspace, family, facts), folder)
+    files |= license_files(workspace, family)
     metrics = workspace.run_folder(checked.run).metrics
     if metrics.exists() and facts.earlier_of is None:
         files[METRICS] = local_file(metrics)
@@ -69,10 +70,16 @@ def run_files(
     return files
 
 
+def license_files(workspace: Workspace, family: Family) -> dict[str, LocalFile]:
+    """The file of the licence, where the family names one; raises SpecError when it is not there."""
+    path = workspace.license(family)
+    return {path.name: local_file(path)} if path else {}
+
+
 def main_files(
     workspace: Workspace, family: Family, commits: Mapping[str, str], published: Mapping[str, Path]
 ) -> dict[str, LocalFile]:
-    """What `main` holds: the family's card, which names commits, with its plots and the images that it shows.
+    """What `main` holds: the family's card, which names commits, with its plots and what it shows, and the licence.
 
     Args:
         workspace: where it lies.
@@ -81,12 +88,13 @@ def main_files(
         published: what the branches of runs hold that are on the hub alone (see `mixhub.card.facts.gather`).
 
     Raises:
-        MixhubError: the card cannot be rendered.
+        MixhubError: the card cannot be rendered, or the licence is not there.
     """
     card = family_card(workspace, family, commits=commits, published=published)
     folder = workspace.card(family).parent
     plots = card.files(folder, intact(workspace))
-    return {**card_files(card.text, folder, plots), **{path: local_file(data) for path, data in plots.items()}}
+    drawn = {path: local_file(data) for path, data in plots.items()}
+    return {**card_files(card.text, folder, plots), **drawn, **license_files(workspace, family)}
 
 
 def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, LocalFile]:

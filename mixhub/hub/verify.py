@@ -209,8 +209,10 @@ class _Look:
         if self.family is None or MAIN not in self.all:
             return
         main, run = self.all[MAIN], self.family.main_run
+        if self._any_ours() and (missing := [name for name in self._licenses() if name not in main.tree]):
+            self.add("files", MAIN, f"lacks {', '.join(missing)}", "push it again: mixhub push --all")
         if run is None:
-            if main.is_model and any(LINEAGE_FILE in self.all[name].tree for name in self._pushed):
+            if main.is_model and self._any_ours():
                 message = f"holds a model, and {self.family.name} does not say whose"
                 self.add(
                     "files", MAIN, message, "name it: revisions.main in mixhub.yaml; or delete its files", "warning"
@@ -360,7 +362,7 @@ class _Look:
         ours = self._is_ours(branch)
         again = "push it again from its export" if ours else "tell who published it"
         if ours:
-            if missing := [name for name in (*EXPORT_FILES, CARD) if name not in branch.tree]:
+            if missing := [name for name in (*EXPORT_FILES, CARD, *self._licenses()) if name not in branch.tree]:
                 self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
         else:
             if missing := [name for name in ("config.json",) if name not in branch.tree]:
@@ -380,6 +382,7 @@ class _Look:
     def _extra_files(self, branch: Branch) -> None:
         """Files that no push sends: a pickle in a folder, or what somebody put there by hand."""
         known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, *KEPT_ON_HUB, WEIGHTS_INDEX_FILE, CARD, METRICS, "LICENSE"}
+        known |= {*self._licenses()}
         text = branch.text(CARD) or ""
         for path in branch.tree:
             if path in known or path in branch.safetensors or path.startswith(f"{RESULTS}/") or path in branch.pickles:
@@ -552,7 +555,16 @@ class _Look:
         """
         if LINEAGE_FILE in branch.tree:
             return True
-        return self._run(branch.name) is not None and any(LINEAGE_FILE in self.all[name].tree for name in self._pushed)
+        return self._run(branch.name) is not None and self._any_ours()
+
+    def _any_ours(self) -> bool:
+        """Whether mixhub pushed the branch of any run."""
+        return any(LINEAGE_FILE in self.all[name].tree for name in self._pushed)
+
+    def _licenses(self) -> list[str]:
+        """The file of the licence, where the family has one of its own."""
+        name = self.family.card.license_file if self.family else None
+        return [name] if name else []
 
     def _has_ours(self) -> bool:
         return bool(self.lineages)

@@ -16,7 +16,7 @@ from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, withdrawal_of, wi
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RunError, UsageError
 from mixhub.files import write_bytes
-from mixhub.hub.client import branch_heads, remote_tree, tags
+from mixhub.hub.client import branch_heads, file_content, remote_tree, tags
 from mixhub.hub.promote import fetched, not_yet_promoted, plan_promotion
 from mixhub.hub.push import execute, plan_card, plan_run, plan_state
 from mixhub.hub.status import family_status
@@ -24,6 +24,7 @@ from mixhub.hub.verify import verify
 from mixhub.hub.withdraw import withdraw
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.lineage import read_lineage
+from mixhub.spec import parse_yaml, to_yaml
 from mixhub.workspace import Workspace
 from tests.made import publish
 
@@ -361,3 +362,28 @@ def test_generate_takes_the_export_or_the_hub(workspace, family, endpoint, mixhu
         assert (done.returncode, wrong[0] in done.stderr) == (2, True)
     long = mixhub_here("generate", "--seed", 1, "the cat " * 40, cwd=workspace.root)
     assert (long.returncode, "the model sees 32" in long.stderr) == (2, True)
+
+
+def test_a_licence_of_ones_own_lies_on_every_branch(workspace, endpoint, mixhub_here):
+    config = workspace.path("mixhub.yaml")
+    data = parse_yaml(config.read_text(), "mixhub.yaml")
+    own = {"license": "other", "license_name": "ours-1.0", "license_link": "LICENCE.txt"}
+    data["families"]["tiny"]["card"].update(own)
+    data["families"]["tiny"]["revisions"]["seeds"] = [1, 2]
+    config.write_text(to_yaml(data))
+    refused = mixhub_here("check", "--seed", 1, cwd=workspace.root)
+    assert refused.returncode == 1
+    assert "card.license_link = 'LICENCE.txt': must be a file beside mixhub.yaml, and there is none" in refused.stdout
+    workspace.path("LICENCE.txt").write_text("You may.\n")
+    workspace = Workspace.open(workspace.root)
+    family = workspace.family()
+    publish(workspace, endpoint)
+    for branch in ("main", "seed-1", "seed-2"):
+        assert file_content(endpoint, family.repo_id, branch, "LICENCE.txt") == b"You may.\n"
+    assert verify(endpoint, family.repo_id, family).findings == ()
+    api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+    for branch in ("main", "seed-1"):
+        api.delete_file("LICENCE.txt", family.repo_id, revision=branch)
+    found = verify(endpoint, family.repo_id, family).findings
+    lacking = [finding.where for finding in found if finding.message == "lacks LICENCE.txt"]
+    assert sorted(lacking) == ["main", "seed-1"]
