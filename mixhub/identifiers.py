@@ -66,9 +66,12 @@ def license_name_problem(text: str) -> str | None:
     return "must be of lower-case letters, digits, '-' and '.', and begin with a letter or digit"
 
 
+_LICENSE_FILE = re.compile(r"LICEN[CS]E[\w-]*(?:\.(?:md|txt|rst|pdf|html))?")
+
+
 def license_link_problem(text: str) -> str | None:
     """What is wrong with where a licence stands: an address, or a file of the repo; None when nothing is."""
-    if re.fullmatch(r"https?://[^\s/]+(?:/\S*)?", text) or re.fullmatch(r"LICEN[CS]E[\w.-]*", text):
+    if re.fullmatch(r"https?://[^\s/]+(?:/\S*)?", text) or _LICENSE_FILE.fullmatch(text):
         return None
     return "must be an address (https://…) or the name of a file, as LICENSE"
 

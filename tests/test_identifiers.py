@@ -38,6 +38,7 @@ def test_what_the_hub_takes(problem: Callable[[str], str | None], good: list[str
         (identifiers.license_problem, "proprietary stuff", "must be a licence identifier of the Hub"),
         (identifiers.license_name_problem, "My Licence", "lower-case"),
         (identifiers.license_link_problem, "see below", "must be an address"),
+        (identifiers.license_link_problem, "LICENSE.safetensors", "must be an address"),
         (identifiers.language_problem, "english", "must be a language code"),
         (identifiers.language_problem, "xx", "must be a language code"),
         (identifiers.language_problem, "", "must be a language code"),

@@ -159,7 +159,12 @@ class RevisionContext:
 
 
 def family_context(
-    family: Family, *, runs: Sequence[RunFacts], commits: Mapping[str, str] | None = None, known: Known = NOTHING
+    family: Family,
+    *,
+    runs: Sequence[RunFacts],
+    commits: Mapping[str, str] | None = None,
+    known: Known = NOTHING,
+    on_main: str | None = None,
 ) -> CardContext:
     """What the card of a family says.
 
@@ -168,12 +173,17 @@ def family_context(
         runs: its runs and what is known of them, as `mixhub.card.facts.gather` returns them.
         commits: the commit of each branch that was pushed.
         known: what is known beside the runs, as `gather_known` returns it.
+        on_main: the revision whose model `main` holds, empty where it holds one that nobody names; None: none, or the
+            one that the family names, once that is pushed.
 
     Raises:
         ResultsError: cells have neither acc nor acc_norm, or those of one run were made with different weights.
     """
     commits = commits or {}
     all_runs = family.runs()
+    meant = family.main_run
+    if on_main is None and meant is not None:
+        on_main = meant.revision if meant.revision in commits else ""
     trained = (
         all_runs
         if made_elsewhere(family)
@@ -186,8 +196,8 @@ def family_context(
         shared=shared,
         total=len(all_runs),
         models=_models(family, len(trained)),
-        main_is_card=not made_elsewhere(family) and family.main_run is None,
-        main_run=family.main_run if family.main_run and family.main_run.revision in commits else None,
+        main_is_card=not made_elsewhere(family) and on_main is None,
+        main_run=next((run for run in all_runs if run.revision == on_main), None),
         branches=_branches(family, trained),
         transformers_code=_transformers_code(family, shown),
         mixhub_code=_mixhub_code(family, pinned or shown, commits.get(pinned.revision) if pinned else None),

@@ -86,9 +86,11 @@ def family_card(
     *,
     commits: Mapping[str, str] | None = None,
     published: Mapping[str, Path] | None = None,
+    on_main: str | None = None,
 ) -> FamilyCard:
-    """The card of a family alone; the arguments are those of `render_cards` and `gather`, and so are the errors."""
-    return _family_card(workspace, family, gather(workspace, family, published), commits, SILENT)
+    """The card of a family alone; the arguments are those of `render_cards`, `gather` and `family_context`, and so are
+    the errors."""
+    return _family_card(workspace, family, gather(workspace, family, published), commits, SILENT, on_main)
 
 
 def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:
@@ -218,9 +220,10 @@ def _family_card(
     runs: Sequence[RunFacts],
     commits: Mapping[str, str] | None,
     progress: Progress,
+    on_main: str | None = None,
 ) -> FamilyCard:
     known = gather_known(workspace, family, runs, progress)
-    context = family_context(family, runs=runs, commits=commits, known=known)
+    context = family_context(family, runs=runs, commits=commits, known=known, on_main=on_main)
     own = own_words(workspace, family, "card")
     return FamilyCard(render_family_context(context, own), tuple(context.plots.values()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,6 +155,7 @@ def _promote(
         fetched,
         not_yet_promoted,
         plan_main,
+        plan_model_on_main,
         plan_promotion,
         promoted_branches,
     )
@@ -192,7 +194,9 @@ def _promote(
         for plan in plans:
             show_pushed(execute(fetched(plan, origin, verified), place, endpoint, progress()), endpoint)
         if later:
-            say(f"main stays as it is, until these are as on {origin}: {', '.join(later)}")
+            if (model := plan_model_on_main(family, endpoint, marks)) is not None:
+                show_pushed(execute(model, place, endpoint), endpoint)
+            say(f"the card on main stays as it is, until these are as on {origin}: {', '.join(later)}")
             return
         main = plan_main(family, origin, endpoint, verified, marks, **options)
         show_pushed(execute(main, place, endpoint, progress()), endpoint)
@@ -212,7 +216,8 @@ def show_plan(plan: Plan) -> None:
         return
     say(f"{plan.repo_id}, branch {plan.branch}{state}: {len(plan.changed)} of {len(plan.files)} files change")
     for change in plan.changed[:_MOST_SHOWN]:
-        copied = f", copied from {plan.copied[change.path][:12]}" if change.path in plan.copied else ""
+        origin = plan.copied.get(change.path, "")
+        copied = f", copied from {origin[:12] if re.fullmatch('[0-9a-f]{40}', origin) else origin}" if origin else ""
         say(f"  {change.action:8}{change.path}  {bytes_shown(change.size)}{copied}")
     if len(plan.changed) > _MOST_SHOWN:
         say(f"  and {len(plan.changed) - _MOST_SHOWN} more")
@@ -294,8 +299,6 @@ def _export_step(place: Workspace, family: Family, seed: int | None, index: int 
 
 
 def _require_tag(tag: str | None) -> None:
-    import re
-
     from mixhub.errors import UsageError
 
     if tag is not None and (

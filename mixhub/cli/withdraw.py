@@ -37,7 +37,7 @@ def withdraw(
     from mixhub.cli.steps import push_card, require_publishable
     from mixhub.errors import MixhubError
     from mixhub.hub.receipts import all_commits
-    from mixhub.hub.withdraw import correct_main, withdraw
+    from mixhub.hub.withdraw import correct_main, is_on_main, withdraw
 
     place = open_workspace(workspace)
     chosen = place.family(family)
@@ -49,15 +49,18 @@ def withdraw(
         for other, commit in all_commits(place, chosen.repo_id, branch, weights).items():
             if other != (endpoint.name or endpoint.url):
                 say(f"not withdrawn on {other}, which has it too, at {commit[:12]}; withdraw it there: --hub {other}")
-        if chosen.main_run is not None and chosen.main_run.revision == branch:
-            say(f"main holds the model of {branch} too: name another in revisions.main, then mixhub push --all")
         has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
+        on_main = is_on_main(chosen, endpoint, done.withdrawal)
+        if on_main:
+            say(
+                f"main holds the model of {branch} too: name another in revisions.main, or none; then mixhub push --all"
+            )
         try:
-            if has_exports:
+            if has_exports and not on_main:
                 require_publishable(place, chosen, endpoint)
                 show_pushed(push_card(place, chosen, endpoint), endpoint)
                 return
         except MixhubError as error:
             say(f"the card of {chosen.name} is not rendered: {error.message.splitlines()[0]}")
-        # it cannot be rendered here, or somebody changed it: it gets that line alone
+        # it cannot be rendered here, somebody changed it, or it holds the same model: it gets that line alone
         say(f"errata on main: {correct_main(chosen, endpoint, done)}")

@@ -14,10 +14,11 @@ from mixhub.hub.branches import fetch
 from mixhub.hub.client import file_content, heads_if_any, remote_tree
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content, weights_in
-from mixhub.hub.push import held_by_main, plan_files
+from mixhub.hub.push import held_by_main, plan_files, withdrawn_on_main
 from mixhub.hub.receipts import MAIN
-from mixhub.hub.release import CARD
+from mixhub.hub.release import CARD, is_model_file
 from mixhub.hub.verify import Verification, step_of
+from mixhub.lineage import LINEAGE_FILE
 
 
 def plan_promotion(
@@ -130,7 +131,8 @@ def plan_main(
     there = heads_if_any(target, family.repo_id)
     tree = remote_tree(source, family.repo_id, heads[MAIN])
     model, copied = held_by_main(family, target, there, before)
-    paths = [path for path in tree if path not in KEPT_ON_HUB and path not in model]
+    kept = (path for path in tree if path not in KEPT_ON_HUB)
+    paths = [path for path in kept if family.main_run is None or not is_model_file(path)]
     folder = fetch(source, family.repo_id, heads[MAIN], paths)
     files = {**model, **{path: local_file(folder / path) for path in paths}}
     if CARD in files:
@@ -153,7 +155,24 @@ def plan_main(
         force=force,
         moved=any(one.changed for one in before),
     )
-    return replace(plan, findings=(*_findings_on(verified, MAIN, source), *plan.findings), copied=copied)
+    wrong = withdrawn_on_main(model, marks)
+    return replace(plan, findings=(*_findings_on(verified, MAIN, source), *plan.findings, *wrong), copied=copied)
+
+
+def plan_model_on_main(family: Family, target: Endpoint, marks: Sequence[Withdrawal]) -> Plan | None:
+    """The plan that makes the model on `main` that of its run's branch again, after a promotion of some runs.
+
+    None where `main` holds none, or may not hold that one.
+    """
+    heads = heads_if_any(target, family.repo_id)
+    tree = _tree_if_any(target, family.repo_id, MAIN)
+    model, copied = held_by_main(family, target, heads, ())
+    if not model or LINEAGE_FILE not in tree or any(withdrawn_on_main(model, marks)):
+        return None
+    others = {path: remote_file(file) for path, file in tree.items() if path not in KEPT_ON_HUB}
+    files = {**{path: file for path, file in others.items() if not is_model_file(path)}, **model}
+    plan = plan_files(family.repo_id, MAIN, files, target, weights=None, message="Copy the model that main holds")
+    return replace(plan, copied=copied)
 
 
 def not_yet_promoted(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub.card.plots import drawn_sha256
 from mixhub.card.reading import front_matter
-from mixhub.card.withdrawal import withdrawals
+from mixhub.card.withdrawal import Withdrawal, withdrawals
 from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, PushConflictError
@@ -29,7 +29,16 @@ from mixhub.hub.client import (
     translated,
 )
 from mixhub.hub.finding import Finding, errors
-from mixhub.hub.plan import LocalFile, Plan, changes, remote_file, require_unchanged, same_content, weights_in
+from mixhub.hub.plan import (
+    LocalFile,
+    Plan,
+    changes,
+    remote_file,
+    require_unchanged,
+    safetensors_in,
+    same_content,
+    weights_in,
+)
 from mixhub.hub.receipts import (
     MAIN,
     Receipt,
@@ -160,6 +169,7 @@ def plan_card(
         HubError: the hub cannot be asked.
     """
     parent = _Parent.read(family.repo_id, MAIN, endpoint)  # before the receipts are read: a push between is a conflict
+    heads: dict[str, str] = {}
     commits: dict[str, str] = {}
     others: list[Branch] = []
     if parent.commit:
@@ -167,17 +177,21 @@ def plan_card(
         commits = _own_commits(workspace, family, endpoint, heads)
         others = _published(workspace, family, endpoint, heads)
         commits |= {branch.name: branch.commit for branch in others}
-    files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others})
-    model, copied = held_by_main(family, endpoint, commits, before)
+    tree = remote_tree(endpoint, family.repo_id, parent.commit) if parent.commit else {}
+    model, copied = held_by_main(family, endpoint, heads, before)
+    on_main = family.main_run.revision if family.main_run and model else None
+    if not model and LINEAGE_FILE not in tree and safetensors_in(tree):
+        on_main = ""
+    files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others}, on_main)
     plan = _plan(family.repo_id, MAIN, {**files, **model}, endpoint, parent, weights=None)
-    wrong = () if force else tuple(_changed_cards(plan, endpoint))
-    wrong += tuple(_withdrawn_on_main(workspace, family, model))
+    wrong = () if force else (*_changed_cards(plan, endpoint), *_foreign_model(plan, tree))
+    wrong += tuple(withdrawn_on_main(model, withdrawals(workspace, family)))
     plan = replace(plan, message="Update the family's card", private=private, findings=wrong, copied=copied)
     return _tagged(plan, endpoint, tag, moved=any(one.changed for one in before))
 
 
 def held_by_main(
-    family: Family, endpoint: Endpoint, commits: Mapping[str, str], before: Sequence[Plan]
+    family: Family, endpoint: Endpoint, heads: Mapping[str, str], before: Sequence[Plan]
 ) -> tuple[dict[str, LocalFile], dict[str, str]]:
     """The files of the model that `main` holds by the family, and the revision that has each; none while the run's
     branch is not on the hub.
@@ -185,7 +199,7 @@ def held_by_main(
     Args:
         family: the family.
         endpoint: the hub.
-        commits: of the branches that are on it.
+        heads: the commits of the branches that are on it.
         before: plans of branches that will be carried out before.
     """
     run = family.main_run
@@ -194,8 +208,8 @@ def held_by_main(
     planned = next((plan for plan in before if plan.branch == run.revision), None)
     if planned is not None:
         files, revision = dict(planned.files), run.revision
-    elif run.revision in commits:
-        revision = commits[run.revision]
+    elif run.revision in heads:
+        revision = heads[run.revision]
         tree = remote_tree(endpoint, family.repo_id, revision)
         files = {path: remote_file(file) for path, file in tree.items()}
     else:
@@ -204,14 +218,22 @@ def held_by_main(
     return model, dict.fromkeys(model, revision)
 
 
-def _withdrawn_on_main(workspace: Workspace, family: Family, model: Mapping[str, LocalFile]) -> Iterator[Finding]:
-    weights = combined_sha256(
-        (path, file.sha256 or "") for path, file in model.items() if path.endswith(".safetensors")
-    )
-    for mark in withdrawals(workspace, family):
-        if model and mark.weights_sha256 == weights:
-            message = f"holds the weights of {mark.revision}, which were withdrawn"
-            yield Finding("weights", MAIN, message, "name another in revisions.main, then push", "warning")
+def withdrawn_on_main(model: Mapping[str, LocalFile], marks: Sequence[Withdrawal]) -> Iterator[Finding]:
+    """That the model which `main` would hold was withdrawn: who names no revision is not to get such weights."""
+    weights = [(path, file.sha256 or "") for path, file in model.items() if path.endswith(".safetensors")]
+    for mark in marks if weights else ():
+        if mark.weights_sha256 == combined_sha256(weights):
+            message = f"would hold the model of {mark.revision}, which was withdrawn"
+            yield Finding("weights", MAIN, message, "name another in revisions.main of mixhub.yaml, or none; then push")
+
+
+def _foreign_model(plan: Plan, tree: Mapping[str, object]) -> Iterator[Finding]:
+    """Files of a model that somebody put on `main`, and that the model of a run would replace."""
+    gone = [one.path for one in plan.changed if one.path in tree and is_model_file(one.path)]
+    if gone and LINEAGE_FILE not in tree:
+        message = f"holds {', '.join(gone)}, which no push put there, and another model is to take their place"
+        hint = "keep them elsewhere, then push with --force; or leave revisions.main out"
+        yield Finding("files", MAIN, message, hint)
 
 
 def _own_commits(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> dict[str, str]:
@@ -386,7 +408,7 @@ def _plan(
         stale = {path for path in remote if path not in files and is_plot(path)}
         assert parent.commit or not stale
         stale = {path for path in stale if _is_drawn(endpoint, repo_id, str(parent.commit), path)}
-        if any(is_model_file(path) for path in files):  # a shard of another model would be no part of this one
+        if LINEAGE_FILE in remote or any(is_model_file(path) for path in files):  # no shard of another model may stay
             stale |= {path for path in remote if is_model_file(path)}
         remote = {path: file for path, file in remote.items() if path in files or path in stale}
     planned = changes(files, remote)

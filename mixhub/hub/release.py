@@ -26,13 +26,13 @@ METRICS = "metrics.jsonl"
 TRAIN_CONFIG = "train_config.yaml"
 RESULTS = "results"
 
-_LINEAGE = ("lineage.json", TRAIN_CONFIG)
-_MODEL = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}.difference(_LINEAGE)
+_MODEL = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
 
 
 def is_model_file(path: str) -> bool:
-    """Whether a file of a branch is of what is loaded: weights, their index, configs or tokenizer."""
-    return path in _MODEL or (path.endswith(".safetensors") and "/" not in path)
+    """Whether a file of a branch is of its model: weights, their index, configs, tokenizer, lineage; no adapter."""
+    is_weights = path.endswith(".safetensors") and "/" not in path and not path.startswith("adapter_")
+    return path in _MODEL or is_weights
 
 
 def run_files(
@@ -77,7 +77,11 @@ def license_files(workspace: Workspace, family: Family) -> dict[str, LocalFile]:
 
 
 def main_files(
-    workspace: Workspace, family: Family, commits: Mapping[str, str], published: Mapping[str, Path]
+    workspace: Workspace,
+    family: Family,
+    commits: Mapping[str, str],
+    published: Mapping[str, Path],
+    on_main: str | None = None,
 ) -> dict[str, LocalFile]:
     """What `main` holds: the family's card, which names commits, with its plots and what it shows, and the licence.
 
@@ -86,11 +90,12 @@ def main_files(
         family: the family.
         commits: of the branches, by revision.
         published: what the branches of runs hold that are on the hub alone (see `mixhub.card.facts.gather`).
+        on_main: whose model `main` holds (see `mixhub.card.context.family_context`).
 
     Raises:
         MixhubError: the card cannot be rendered, or the licence is not there.
     """
-    card = family_card(workspace, family, commits=commits, published=published)
+    card = family_card(workspace, family, commits=commits, published=published, on_main=on_main)
     folder = workspace.card(family).parent
     plots = card.files(folder, intact(workspace))
     drawn = {path: local_file(data) for path, data in plots.items()}
@@ -115,7 +120,7 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
     files = {f"step-{steps[-1]:06d}/{path.name}": local_file(path) for path in sorted(checkpoint.iterdir())}
     files[TRAIN_CONFIG] = local_file(folder.train_config)
     files[CARD] = local_file(_state_card(family, run, steps[-1]).encode())
-    return files
+    return files | license_files(workspace, family)
 
 
 def card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = None) -> dict[str, LocalFile]:

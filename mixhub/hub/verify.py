@@ -213,21 +213,27 @@ class _Look:
             self.add("files", MAIN, f"lacks {', '.join(missing)}", "push it again: mixhub push --all")
         if run is None:
             if main.is_model and self._any_ours():
+                hint = "push again: mixhub push --all" if LINEAGE_FILE in main.tree else "delete its files there"
                 message = f"holds a model, and {self.family.name} does not say whose"
-                self.add(
-                    "files", MAIN, message, "name it: revisions.main in mixhub.yaml; or delete its files", "warning"
-                )
+                self.add("files", MAIN, message, f"name it: revisions.main in mixhub.yaml; or {hint}", "warning")
             return
-        if run.revision not in self.all or not self.all[run.revision].is_model:
+        branch = self.all.get(run.revision)
+        if branch is None or not branch.is_model:
+            if main.is_model:
+                message = f"holds a model, and {run.revision}, whose it should be, is not there"
+                self.add("files", MAIN, message, "push it: mixhub push --all")
             return
-        held = {path: file for path, file in main.tree.items() if is_model_file(path)}
-        meant = {path: file for path, file in self.all[run.revision].tree.items() if is_model_file(path)}
+        held, meant = ({path: file for path, file in one.tree.items() if is_model_file(path)} for one in (main, branch))
         odd = [path for path in sorted({*held, *meant}) if not _same_file(held.get(path), meant.get(path))]
-        if odd:
+        why = withdrawal_of(branch.text(CARD) or "")
+        if why is not None and main.weights == branch.weights:
+            message = f"holds the model of {run.revision}, which was withdrawn: {why}"
+            self.add("weights", MAIN, message, "name another in revisions.main of mixhub.yaml, or none; then push")
+        elif odd:
             message = f"{listed(odd)}: not as on {run.revision}, whose model it holds by the family"
             if not held:
                 message = f"holds no model, and by the family that of {run.revision}"
-            self.add("files", MAIN, message, "push it again: mixhub push --all")
+            self.add("files", MAIN, message, "push the card again, or promote all: mixhub push")
 
     def branch(self, branch: Branch) -> None:
         """What is wrong with one branch by itself, and beside its run."""
@@ -286,8 +292,9 @@ class _Look:
     def alike(self) -> None:
         """Files that should be the same on all revisions, and on which of them they are not."""
         group = [branch for branch in self.models if branch.name != MAIN]
-        for path in _ALIKE:
-            contents = {branch.name: _comparable(branch, path) for branch in group if path in branch.tree}
+        for path in (*_ALIKE, *self._licenses()):
+            several = self.all.values() if path in self._licenses() else group
+            contents = {branch.name: _comparable(branch, path) for branch in several if path in branch.tree}
             if len(set(contents.values())) < 2:
                 continue
             usual, count = Counter(contents.values()).most_common(1)[0]
@@ -369,7 +376,7 @@ class _Look:
                 self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
             if not any(path.startswith(("tokenizer", "vocab")) for path in branch.tree):
                 self.add("files", branch.name, "lacks a tokenizer", again, "warning")
-        if ours:
+        if ours and branch.name != MAIN:  # others may keep files there
             self._extra_files(branch)
         if branch.pickles:
             only = "" if branch.safetensors else ", and holds no safetensors"

@@ -153,14 +153,21 @@ def learn_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) 
     return new
 
 
+def is_on_main(family: Family, endpoint: Endpoint, withdrawal: Withdrawal) -> bool:
+    """Whether `main` holds the weights that were withdrawn."""
+    return weights_in(remote_tree(endpoint, family.repo_id, MAIN)) == withdrawal.weights_sha256
+
+
 def correct_main(family: Family, endpoint: Endpoint, done: Withdrawn) -> str:
     """Adds an erratum to the family's card as it lies on the hub, where it cannot be rendered, and the branch's new
-    commit; the commit of `main`."""
+    commit; marks it, where `main` holds the weights too; the commit of `main`."""
     head = branch_heads(endpoint, family.repo_id)[MAIN]
-    text = read_branch(endpoint, family.repo_id, MAIN, head).text(CARD) or f"# {family.card.title}\n"
-    return _put_card(
-        endpoint, family.repo_id, MAIN, head, add_erratum(text.replace(done.was, done.commit), done.withdrawal)
-    )
+    main = read_branch(endpoint, family.repo_id, MAIN, head)
+    text = main.text(CARD) or f"# {family.card.title}\n"
+    text = add_erratum(text.replace(done.was, done.commit), done.withdrawal)
+    if main.weights_sha256 == done.withdrawal.weights_sha256:
+        text = mark_withdrawn(text, done.withdrawal)
+    return _put_card(endpoint, family.repo_id, MAIN, head, text)
 
 
 def _put_card(endpoint: Endpoint, repo_id: str, branch: str, parent: str, card: str) -> str:

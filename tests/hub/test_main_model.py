@@ -8,6 +8,7 @@ import torch
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from mixhub.card.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import SpecError
 from mixhub.hub.adopt import adopt
@@ -70,6 +71,13 @@ def card(workspace: Workspace, hub: Endpoint, branch: str = "main") -> str:
     return file_content(hub, workspace.family().repo_id, branch, "README.md").decode()
 
 
+def put(workspace: Workspace, hub: Endpoint, files: dict[str, bytes]) -> None:
+    """Somebody's own files, on `main`."""
+    added = [CommitOperationAdd(path, content) for path, content in files.items()]
+    api = HfApi(endpoint=hub.url, token=hub.token)
+    api.create_commit(workspace.family().repo_id, added, commit_message="mine")
+
+
 def set_main(workspace: Workspace, number: int | None) -> Workspace:
     path = workspace.path("mixhub.yaml")
     data = parse_yaml(path.read_text(), "mixhub.yaml")
@@ -84,7 +92,7 @@ def test_main_loads_without_a_revision_as_the_seed_that_it_holds(workspace, hub,
     assert "copied from seed-2" in planned.split("branch main")[1]
     push("--all")
     assert models(workspace, hub, "main") == models(workspace, hub, "seed-2") != models(workspace, hub, "seed-1")
-    assert "lineage.json" not in remote_tree(hub, workspace.family().repo_id, "main"), "it is of the branch alone"
+    assert "lineage.json" in models(workspace, hub, "main"), "which says whose it is"
     assert said(workspace, hub, deep=True) == {}
     text = card(workspace, hub)
     assert "`main` holds the model of `seed-2` too: that is what `from_pretrained` loads without `revision`." in text
@@ -154,6 +162,8 @@ def test_main_follows_its_branch_and_keeps_no_shard_of_another_model(workspace, 
 
 def test_another_run_takes_its_place(workspace, hub, push):
     push("--all")
+    set_main(workspace, None)
+    assert "`main` holds only this card" not in card(workspace, hub)
     changed = set_main(workspace, 1)
     assert "not as on seed-1, whose model it holds by the family" in said(changed, hub)["main"]
     push("--seed", 1)
@@ -162,12 +172,56 @@ def test_another_run_takes_its_place(workspace, hub, push):
     assert said(changed, hub) == {}
 
 
-def test_a_model_that_the_family_does_not_name_stays_and_is_told(workspace, hub, push):
+def test_a_model_that_the_family_names_no_longer_goes(workspace, hub, push):
     push("--all")
     changed = set_main(workspace, None)
     assert said(changed, hub)["main"].startswith("warning: holds a model, and tiny does not say whose")
+    put(workspace, hub, {"notes.md": b"mine", "adapter_model.safetensors": b"mine"})
     push("--all")
+    assert models(changed, hub, "main") == {}
+    assert {"notes.md", "adapter_model.safetensors"} <= set(remote_tree(hub, changed.family().repo_id, "main"))
+    assert "`main` holds only this card" in card(changed, hub)
+
+
+def test_a_model_that_somebody_else_put_there_stays(workspace, hub, mixhub_here, push):
+    """Neither is it deleted, nor is a model of the family's mixed with it; unless that is asked for."""
+    own = {MODEL: b"theirs", "vocab.json": b"theirs", "adapter_model.safetensors": b"theirs"}
+    changed = set_main(workspace, None)
+    push("--seed", 1)
+    put(workspace, hub, own)
+    push("--all")
+    assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
+    assert "Every model lies on a branch of its own, named by `revision`.\n" in card(changed, hub)
+    assert "holds a model, and tiny does not say whose" in said(changed, hub)["main"]
+    set_main(workspace, 2)
+    refused = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)
+    assert refused.returncode == 2
+    assert f"main: holds {MODEL}, vocab.json, which no push put there" in refused.stderr
+    assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
+    push("--seed", 2, "--force")
     assert models(changed, hub, "main") == models(changed, hub, "seed-2")
+    assert "adapter_model.safetensors" in remote_tree(hub, changed.family().repo_id, "main")
+
+
+def test_a_run_whose_branch_is_not_there_leaves_main_without_a_model(workspace, hub, push):
+    set_main(workspace, 1)
+    push("--seed", 1)
+    changed = set_main(workspace, 2)
+    assert "holds a model, and seed-2, whose it should be, is not there" in said(changed, hub)["main"]
+    push("--seed", 1)
+    assert models(changed, hub, "main") == {}
+    assert list(said(changed, hub)) == ["seed-2"], "which is not there"
+
+
+def test_main_holds_what_the_branch_holds_and_not_what_this_machine_has(workspace, hub, push, tmp_path):
+    push("--all")
+    family = workspace.family()
+    adopt(workspace, family, family.run(seed=2), save_model(tmp_path / "new", 24, family.architecture), replace=True)
+    set_main(workspace, 1)
+    push("--seed", 1)
+    set_main(workspace, 2)
+    push("--seed", 1)
+    assert models(workspace, hub, "main") == models(workspace, hub, "seed-2")
 
 
 def test_main_with_the_model_of_another_seed_or_with_none(workspace, hub, push):
@@ -175,7 +229,9 @@ def test_main_with_the_model_of_another_seed_or_with_none(workspace, hub, push):
     repo, api = workspace.family().repo_id, HfApi(endpoint=hub.url, token=hub.token)
     export = workspace.run_folder(workspace.family().run(seed=1)).export(workspace.family().training.steps)
     api.create_commit(repo, [CommitOperationAdd(MODEL, export / MODEL)], commit_message="a fault")
-    assert said(workspace, hub)["main"] == f"error: {MODEL}: not as on seed-2, whose model it holds by the family\n"
+    assert f"error: {MODEL}: not as on seed-2, whose model it holds by the family\n" in said(workspace, hub)["main"]
+    push("--seed", 1)
+    assert said(workspace, hub) == {}
     gone = [CommitOperationDelete(path) for path in models(workspace, hub, "main")]
     api.create_commit(repo, gone, commit_message="a fault")
     assert said(workspace, hub)["main"] == "error: holds no model, and by the family that of seed-2\n"
@@ -189,23 +245,75 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
         public = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "public-cache")
         promote = ("push", "--from", hub.url, "--hub", public.url)
         first = mixhub_here(*promote, "--seed", 1, cwd=workspace.root)
-        assert "main stays as it is" in first.stdout
+        assert "the card on main stays as it is" in first.stdout
         done = mixhub_here(*promote, "--all", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
         assert models(workspace, public, "main") == models(workspace, hub, "seed-2")
         assert said(workspace, public) == {}
         again = mixhub_here(*promote, "--all", cwd=workspace.root)
         assert again.stdout.count("nothing to send") == 3
+        family = workspace.family()
+        for seed in (1, 2):
+            source = save_model(tmp_path / f"new-{seed}", 30 + seed, family.architecture)
+            adopt(workspace, family, family.run(seed=seed), source, replace=True)
+        push("--all")
+        some = mixhub_here(*promote, "--seed", 2, cwd=workspace.root)
+        assert "the card on main stays as it is" in some.stdout
+        assert models(workspace, public, "main") == models(workspace, public, "seed-2") != {}
 
 
-def test_a_withdrawn_model_on_main_is_told(workspace, hub, push, mixhub_here):
+def test_a_promotion_does_not_mix_two_models_on_main(workspace, hub, push, tmp_path, mixhub_here):
+    """The staging hub's `main` holds another run's model, in shards."""
+    family = workspace.family()
+    source = save_model(tmp_path / "sharded", 22, family.architecture)
+    AutoModelForCausalLM.from_pretrained(source).save_pretrained(source, max_shard_size="30KB")
+    (source / MODEL).unlink()
+    adopt(workspace, family, family.run(seed=1), source, replace=True)
+    with serve(tmp_path / "public") as running:
+        public = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "public-cache")
+        other = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=workspace.root)
+        assert other.returncode == 0, other.stderr
+        set_main(workspace, 1)
+        push("--seed", 1)
+        assert INDEX in models(workspace, hub, "main")
+        set_main(workspace, 2)
+        push("--seed", 1)
+        done = mixhub_here("push", "--from", hub.url, "--hub", public.url, "--all", cwd=workspace.root)
+        assert done.returncode == 0, done.stderr
+        assert models(workspace, public, "main") == models(workspace, public, "seed-2")
+
+
+def test_a_withdrawn_model_does_not_stay_on_main(workspace, hub, push, mixhub_here, tmp_path):
     push("--all")
     done = mixhub_here("withdraw", "--seed", 2, "--why", "wrong data", "--hub", hub.url, cwd=workspace.root)
-    assert "main holds the model of seed-2 too: name another in revisions.main, then mixhub push --all" in done.stdout
-    assert "main: holds the weights of seed-2, which were withdrawn" in push("--seed", 1)
+    assert done.returncode == 0, done.stderr
+    assert "main holds the model of seed-2 too: name another in revisions.main" in done.stdout
+    assert withdrawal_of(card(workspace, hub)).startswith("wrong data (")
+    assert "error: holds the model of seed-2, which was withdrawn: wrong data" in said(workspace, hub)["main"]
+    refused = mixhub_here("push", "--seed", 1, "--hub", hub.url, cwd=workspace.root)
+    assert refused.returncode == 2
+    assert "main: would hold the model of seed-2, which was withdrawn" in refused.stderr
+    with serve(tmp_path / "public") as running:
+        promote = ("push", "--from", hub.url, "--hub", running.url, "--all")
+        assert (
+            "main: holds the model of seed-2, which was withdrawn" in mixhub_here(*promote, cwd=workspace.root).stderr
+        )
+    changed = set_main(workspace, 1)
+    push("--seed", 1)
+    assert models(changed, hub, "main") == models(changed, hub, "seed-1")
+    assert withdrawal_of(card(changed, hub)) is None
+    assert list(said(changed, hub)) == ["seed-2"], "which was withdrawn"
+
+
+def test_a_withdrawal_does_not_bring_the_model_to_main(workspace, hub, push, mixhub_here):
+    push("--all")
     set_main(workspace, 1)
-    assert "withdrawn" not in push("--seed", 1)
-    assert models(workspace, hub, "main") == models(workspace, hub, "seed-1")
+    done = mixhub_here("withdraw", "--seed", 1, "--why", "wrong data", "--hub", hub.url, cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    assert "holds the model of seed-1 too" not in done.stdout
+    assert models(workspace, hub, "main") == models(workspace, hub, "seed-2")
+    assert withdrawal_of(card(workspace, hub)) is None
+    assert "wrong data" in card(workspace, hub)
 
 
 def test_main_must_be_one_of_the_runs(workspace):

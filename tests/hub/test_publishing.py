@@ -382,6 +382,12 @@ def test_a_licence_of_ones_own_lies_on_every_branch(workspace, endpoint, mixhub_
         assert file_content(endpoint, family.repo_id, branch, "LICENCE.txt") == b"You may.\n"
     assert verify(endpoint, family.repo_id, family).findings == ()
     api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+    assert "LICENCE.txt" in plan_state(workspace, family, family.run(seed=1), endpoint).files
+    workspace.path("LICENCE.txt").write_text("You may not.\n")
+    assert mixhub_here("push", "--seed", 1, cwd=workspace.root).returncode == 0
+    found = [one.message for one in verify(endpoint, family.repo_id, family).findings if one.kind == "alike"]
+    assert len(found) == 1
+    assert found[0].startswith("LICENCE.txt is not that of ")
     for branch in ("main", "seed-1"):
         api.delete_file("LICENCE.txt", family.repo_id, revision=branch)
     found = verify(endpoint, family.repo_id, family).findings
