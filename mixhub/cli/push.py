@@ -53,7 +53,9 @@ def push(
         typer.Option("--from", help="Promote from another hub, as it lies there: an address, or local.", metavar="HUB"),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a card that was changed on the hub.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a card, or a model on main, that others put there.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     hub: HubOption = None,
     family: FamilyOption = None,

@@ -161,7 +161,7 @@ def plan_card(
         endpoint: the hub.
         tag: a tag for the commit.
         private: make the repo private, where it is new.
-        force: replace a card that somebody changed on the hub.
+        force: replace a card that somebody changed on the hub, and a model that somebody else put on `main`.
         before: plans of branches that will be carried out before this one, so that the card will change.
 
     Raises:
