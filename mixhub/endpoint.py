@@ -59,7 +59,7 @@ def choose_hub(
     huggingface_hub has for it; other hubs get none.
 
     Raises:
-        UsageError: the choice is neither `local` nor an http(s) address.
+        UsageError: the choice is neither `local` nor an http(s) address, or the token is none.
     """
     candidates = [
         (option, asked_by),
@@ -73,8 +73,16 @@ def choose_hub(
     given_for = checked_hub(environ["MIXHUB_HUB"], "MIXHUB_HUB") if environ.get("MIXHUB_HUB") else None
     token: str | Literal[False] | None = None if value == HUGGINGFACE else False
     if value == given_for and environ.get("MIXHUB_TOKEN"):
-        token = environ["MIXHUB_TOKEN"]
+        token = checked_token(environ["MIXHUB_TOKEN"], "MIXHUB_TOKEN")
     return HubChoice(value, source, token)
+
+
+def checked_token(value: str, source: str) -> str:
+    """A token without white space around it; raises UsageError, which does not show it, where it can be none."""
+    token = value.strip()
+    if not token or not all("!" <= letter <= "~" for letter in token):
+        raise UsageError(f"{source}: is no token: it must be ASCII letters, digits and signs, without spaces")
+    return token
 
 
 def checked_hub(value: str, source: str) -> str:

@@ -193,6 +193,12 @@ class Architecture(Spec):
         return self.num_key_value_heads or self.num_attention_heads
 
     @property
+    def config(self) -> dict[str, Any]:
+        """What a `config.json` says of it, by key: no name and no origin, and the key and value heads as a number."""
+        data = {**self.to_data(), "num_key_value_heads": self.key_value_heads}
+        return {key: value for key, value in data.items() if key not in ("model_name", "origin")}
+
+    @property
     def parameters(self) -> int:
         """Trainable parameters, embedding and head included."""
         head_size = self.hidden_size // self.num_attention_heads

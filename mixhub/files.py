@@ -6,6 +6,7 @@ import errno
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,9 @@ from typing import Any
 from mixhub.errors import MixhubError, WorkspaceError
 
 _TEMPORARY = ".tmp-"
+_OUTGOING = ".outgoing"
+"""End of the name of a folder whose place another takes."""
+_OUTGOING_NAME = re.compile(rf"{re.escape(_TEMPORARY)}(.+)\.\d+-[0-9a-f]+{re.escape(_OUTGOING)}")
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
@@ -67,9 +71,11 @@ def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file", path=path) from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror}", path=path) from None
     except RecursionError:
         raise error(f"{path}: not JSON: nested too deeply", hint="restore or delete the file", path=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except ValueError as problem:  # no UTF-8, no JSON, or a number of more digits than Python reads
         raise error(f"{path}: not JSON: {problem}", hint="restore or delete the file", path=path) from None
 
 
@@ -78,7 +84,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder that becomes `path` when the block ends well, and is deleted when it does not.
 
     A folder already at `path` is replaced. Temporary folders that killed processes left beside it are cleared by
-    `clear_leftovers`.
+    `clear_leftovers`, which also puts a folder back that was taken away and not yet replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -90,8 +96,13 @@ def new_folder(path: Path) -> Iterator[Path]:
                 _sync(file)
         if path.exists():
             outgoing = _temporary(path)
+            outgoing = outgoing.with_name(outgoing.name + _OUTGOING)
             path.rename(outgoing)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                outgoing.rename(path)
+                raise
             shutil.rmtree(outgoing)
         else:
             temporary.rename(path)
@@ -102,13 +113,16 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
-    """Deletes what killed processes left half written in `folder`, or of one file in it.
+    """Deletes what killed processes left half written in `folder`, or of one file in it; restores what they took away.
 
     The caller holds the lock of `folder`, or that of the file.
     """
     if folder.is_dir():
         for leftover in folder.glob(f"{_TEMPORARY}*" if name is None else f"{_TEMPORARY}{glob.escape(name)}.*"):
-            if leftover.is_dir():
+            taken = _OUTGOING_NAME.fullmatch(leftover.name)
+            if taken and not (folder / taken[1]).exists():
+                leftover.rename(folder / taken[1])
+            elif leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)

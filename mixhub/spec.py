@@ -111,8 +111,11 @@ def problems_error(problems: list[Problem]) -> PydanticCustomError:
 
 
 def data_sha256(data: object) -> str:
-    """sha256 of the canonical JSON (sorted keys, no spaces) of plain data."""
-    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """sha256 of the canonical JSON (sorted keys, no spaces) of plain data; raises MixhubError when it is none."""
+    try:
+        canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MixhubError(f"holds what is no plain data ({error}): keys must be texts, and numbers finite") from None
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -55,3 +55,11 @@ def test_a_password_is_not_repeated():
 def test_cache_names_tell_hubs_apart():
     assert cache_name("http://127.0.0.1:8000") == "127.0.0.1-8000"
     assert cache_name("https://hub.example/x") == "hub.example-x"
+
+
+def test_what_can_be_no_token_is_refused_and_not_shown():
+    environ = {"MIXHUB_HUB": "http://127.0.0.1:1", "MIXHUB_TOKEN": "hf_sécret"}
+    with pytest.raises(UsageError, match="MIXHUB_TOKEN: is no token") as caught:
+        choose_hub(None, environ, None)
+    assert "cret" not in str(caught.value)
+    assert choose_hub(None, environ | {"MIXHUB_TOKEN": " hf_good\n"}, None).token == "hf_good"

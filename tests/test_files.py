@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,46 @@ def test_json_that_is_none_names_the_file_and_the_place(tmp_path):
         read_json(path, ResultsError)
     with pytest.raises(ResultsError, match="no such file"):
         read_json(tmp_path / "b.json", ResultsError)
+
+
+def test_a_folder_that_was_taken_away_and_not_replaced_comes_back(tmp_path):
+    with new_folder(tmp_path / "a") as folder:
+        (folder / "file").write_text("old")
+    code = f"""
+import os, pathlib
+from mixhub.files import new_folder
+rename = pathlib.Path.rename
+def then_die(path, target):
+    rename(path, target)
+    os._exit(9)
+with new_folder(pathlib.Path({str(tmp_path / "a")!r})) as folder:
+    (folder / "file").write_text("new")
+    pathlib.Path.rename = then_die
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert not (tmp_path / "a").exists()
+    clear_leftovers(tmp_path)
+    assert (tmp_path / "a" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_whose_place_cannot_be_taken_stays(tmp_path, monkeypatch):
+    with new_folder(tmp_path / "a") as folder:
+        (folder / "file").write_text("old")
+    rename = Path.rename
+
+    def refused(path, target):
+        if (path / "file").read_text() == "new":
+            raise PermissionError(1, "no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+
+    def replaced():
+        with new_folder(tmp_path / "a") as folder:
+            (folder / "file").write_text("new")
+
+    with pytest.raises(PermissionError):
+        replaced()
+    assert (tmp_path / "a" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -19,6 +20,8 @@ def main() -> None:
     from mixhub.errors import MixhubError
 
     warnings.formatwarning = _warning
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except MixhubError as error:

@@ -48,8 +48,9 @@ class Encoder:
         from lm_eval.models.huggingface import HFLM
         from transformers import AutoConfig, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = SimpleNamespace(config=config or AutoConfig.from_pretrained(folder, local_files_only=True))
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        model = SimpleNamespace(config=config or AutoConfig.from_pretrained(folder, **options))
         told = SimpleNamespace(
             tokenizer=tokenizer,
             model=model,

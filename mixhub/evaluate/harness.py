@@ -86,11 +86,11 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # Code in the folder is not run: where that is left open, Transformers asks whoever sits there.
+        options = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         auto: Any = AutoModelForCausalLM
-        model, report = auto.from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
-        )
+        model, report = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True, **options)
     except Exception as error:
         raise _unloadable(folder, f"{type(error).__name__}: {_first_line(error)}") from error
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):

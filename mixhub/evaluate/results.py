@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mixhub.errors import ResultsError, SpecError
+from mixhub.errors import MixhubError, ResultsError, SpecError
 from mixhub.evaluate.records import PLAIN, Entries, Record
 from mixhub.files import read_json
 from mixhub.lineage import UNKNOWN, Number, Sha256, Unknown
@@ -223,7 +223,7 @@ def figures_sha256(results: object, measures: object) -> str:
     """Hash of lm-eval's figures and ours; `unknown` where one is not finite, which no cell of ours is."""
     try:
         return data_sha256({"results": results, MEASURES_KEY: measures})
-    except ValueError:
+    except MixhubError:
         return UNKNOWN
 
 

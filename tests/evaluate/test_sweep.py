@@ -276,6 +276,22 @@ def test_an_export_that_lacks_a_file_is_refused(copied: Copied):
         place.evaluate()
 
 
+def test_code_of_a_folder_is_not_run(copied: Copied, tmp_path: Path):
+    """Transformers would ask whoever sits there, and take a piped `y` for an answer."""
+    place = copied("results")
+    ran = tmp_path / "ran"
+    module = (
+        f"open({str(ran)!r}, 'w')\nfrom transformers import LlamaConfig\nclass Own(LlamaConfig): model_type = 'own'\n"
+    )
+    (place.export / "own.py").write_text(module)
+    config = json.loads((place.export / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "own.Own"}, "model_type": "own"}
+    (place.export / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ExportError, match="custom code"):
+        place.evaluate()
+    assert not ran.exists()
+
+
 def test_a_tensor_that_is_missing_is_not_made_up(copied: Copied):
     from safetensors.torch import load_file, save_file
 
