@@ -115,8 +115,8 @@ def gather(workspace: Workspace, family: Family, published: Mapping[str, Path] |
     Raises:
         ResultsError: results are malformed, or were made with other weights than the export's.
         ExportError, SpecError: the lineage or the `train_config.yaml` of an export is missing or malformed.
-        RunError: a run was trained with another recipe or mixture than the family has now, two runs were trained on
-            different token shards or tokenizers, or the metrics of a run are malformed.
+        RunError: a run was trained with another recipe or mixture than the family has now, or its model has another
+            shape; two runs were trained on different token shards or tokenizers; or the metrics of a run are malformed.
     """
     _require_known_imports(workspace, family)
     found = [gather_run(workspace, family, run) for run in family.runs()]
@@ -156,6 +156,7 @@ def _gather_published(workspace: Workspace, family: Family, facts: RunFacts, fol
     """What a branch tells of its run; what was brought to the workspace from another is kept."""
     lineage = read_lineage(folder)
     require_same_recipe(family, facts.run, folder / "train_config.yaml", folder)
+    _require_same_shape(family, folder)
     cells = tuple(read_cells(folder / "results"))
     for cell in cells:
         _require_own_weights(cell, lineage, facts.run, folder / "results")
@@ -246,7 +247,20 @@ def _withdrawal(workspace: Workspace, family: Family, revision: str, lineage: Li
 def _own_lineage(family: Family, run: Run, folder: RunFolder, export: Path) -> Lineage:
     lineage = read_lineage(export)
     require_same_recipe(family, run, export / folder.train_config.name, folder.path)
+    _require_same_shape(family, export)
     return lineage
+
+
+def _require_same_shape(family: Family, export: Path) -> None:
+    """Refuses to tell the family's shape of weights that have another, by what their config names."""
+    config = read_json(export / "config.json", RunError) if (export / "config.json").is_file() else {}
+    for key, asked in family.architecture.config.items() if isinstance(config, Mapping) else ():
+        if config.get(key) not in (None, asked):
+            raise RunError(
+                f"{export / 'config.json'}: {key} = {config[key]}, but {family.name} says {asked}",
+                hint="mend the family's architecture, or take the export of another model out of the workspace",
+                path=export,
+            )
 
 
 def _samples(workspace: Workspace, family: Family, runs: Sequence[RunFacts], progress: Progress) -> SampleSummary:

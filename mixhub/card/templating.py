@@ -32,8 +32,8 @@ def fill(environment: jinja2.Environment, packaged: str, own: Path | None, value
         values: what the template may name.
 
     Raises:
-        SpecError: the template of one's own has a mistake, names what a card does not have, or replaces a block that
-            the template which it extends does not have; names file and line.
+        SpecError: the template of one's own has a mistake, makes no text, names what a card does not have, or replaces
+            a block that the template which it extends does not have; names file and line.
     """
     if own is None:
         return environment.get_template(packaged).render(values)
@@ -43,7 +43,7 @@ def fill(environment: jinja2.Environment, packaged: str, own: Path | None, value
         source = own.read_text(encoding="utf-8")
         _require_known_blocks(environment, packaged, own, source)
         overlay = environment.overlay(loader=_with_own(environment, own, source))
-        return overlay.get_template(_OWN).render(values)
+        made = overlay.get_template(_OWN).render(values)
     except UnicodeDecodeError as error:
         raise _mistake(own, None, f"not UTF-8: {error.reason} at byte {error.start}") from None
     except jinja2.TemplateSyntaxError as error:
@@ -59,6 +59,9 @@ def fill(environment: jinja2.Environment, packaged: str, own: Path | None, value
         if (line := _line(error, own)) is None:
             raise
         raise _mistake(own, line, f"{type(error).__name__}: {error}") from error
+    if not made.strip():
+        raise _mistake(own, None, "makes a card without a text")
+    return made
 
 
 @cache
@@ -91,7 +94,7 @@ def _with_own(environment: jinja2.Environment, own: Path, source: str) -> jinja2
 
 
 def _require_known_blocks(environment: jinja2.Environment, packaged: str, own: Path, source: str) -> None:
-    """Refuses blocks that the extended template does not have: they would be left out in silence."""
+    """Refuses blocks that the extended template does not have, and text in none: both would be left out."""
     from jinja2 import nodes
 
     tree = environment.parse(source, own.name, str(own))
@@ -100,12 +103,28 @@ def _require_known_blocks(environment: jinja2.Environment, packaged: str, own: P
         return
     if (name := str(base.template.value)) not in environment.list_templates():
         raise _mistake(own, base.lineno, f"there is no template {name!r}; what can be extended is {packaged}")
+    if (line := _text_outside(tree)) is not None:
+        said = f"text outside of the blocks is left out, since it extends {name}: put it into a block"
+        raise _mistake(own, line, said)
     known = set(environment.get_template(name).blocks)
     for block in _outer_blocks(tree):
         if block.name not in known:
             near = nearest(block.name, known)
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(sorted(known))}"
             raise _mistake(own, block.lineno, f"{base.template.value} has no block {block.name!r}{meant}")
+
+
+def _text_outside(tree: nodes.Template) -> int | None:
+    """The line of the first text or value that is in no block, of a template that extends another; None without one."""
+    from jinja2 import nodes
+
+    for node in (node for node in tree.body if isinstance(node, nodes.Output)):
+        for part in node.nodes:
+            if not isinstance(part, nodes.TemplateData):
+                return part.lineno
+            if part.data.strip():
+                return part.lineno + part.data[: len(part.data) - len(part.data.lstrip())].count("\n")
+    return None
 
 
 def _outer_blocks(tree: nodes.Template) -> Iterator[nodes.Block]:

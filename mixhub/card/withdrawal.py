@@ -93,7 +93,12 @@ def read_mark(card: str) -> tuple[str, str] | None:
     match = _BANNER.search(card)
     if match is None:
         return None
-    return html.unescape(re.sub(r"\\([^\w\s])", r"\1", match["why"])), match["date"]
+    return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", match["why"])), match["date"]
+
+
+def is_rendered(card: str) -> bool:
+    """Whether mixhub rendered a card, by its last words."""
+    return _FOOTER in card
 
 
 def add_erratum(card: str, withdrawal: Withdrawal) -> str:

@@ -101,6 +101,7 @@ def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None
     from mixhub.card.write import intact, stale_plots
     from mixhub.cli.console import progress, say
     from mixhub.cli.steps import rendered_cards
+    from mixhub.errors import SpecError
 
     place = open_workspace(workspace)
     chosen = place.family(family)
@@ -108,11 +109,13 @@ def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None
     is_intact = intact(place)
     changed = 0
     for path, text in rendered.cards.items():
-        lines = (
-            [str(change) for change in card_changes(_read(path), text, sources=(str(path), "the new render"))]
-            if path.is_file()
-            else ["new"]
-        )
+        lines = ["new"]
+        if path.is_file():
+            try:
+                changes = card_changes(_read(path), text, sources=(str(path), "the new render"))
+                lines = [str(change) for change in changes]
+            except SpecError as error:
+                lines = [f"all of it, since it cannot be read ({' '.join(error.message.split())})"]
         lines += [f"plot: {name}" for name in stale_plots(rendered, path, is_intact)]
         changed += bool(lines)
         for line in lines:
@@ -134,6 +137,7 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
     from mixhub.card.write import intact, stale_plots
     from mixhub.cli.console import progress
     from mixhub.cli.steps import rendered_cards
+    from mixhub.errors import SpecError
 
     rendered = rendered_cards(place, place.family(family_name), progress())
     found: dict[Path, list[Finding]] = {}
@@ -141,7 +145,10 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
         if not path.is_file():
             found[path] = [missing_card(str(path))]
             continue
-        changes = card_changes(_read(path), text, sources=(str(path), "the new render"))
+        try:
+            changes = card_changes(_read(path), text, sources=(str(path), "the new render"))
+        except SpecError:  # `check_card` says so, and the other cards are looked at
+            changes = ()
         stale = stale_plots(rendered, path, intact(place))
         found[path] = [*_checked(path), *figure_findings(changes, str(path), stale)]
     return found

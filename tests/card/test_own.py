@@ -65,6 +65,8 @@ def test_what_a_template_names_is_escaped(tmp_path: Path) -> None:
         (ABOUT + "{{ card.totl }}" + END, 2, "names 'totl', which CardContext does not have; did you mean total?"),
         (ABOUT + "\n{{ family.card.titel }}" + END, 3, "names 'titel', which CardFacts does not have; did you mean"),
         (CHILD + "{% block abuot %}x" + END, 2, "family.md.j2 has no block 'abuot'; did you mean about?"),
+        ('{% extends "family.md.j2" %}\n\nIn no block.\n', 3, "text outside of the blocks is left out"),
+        ('{% extends "family.md.j2" %}\n{{ family.name }}\n', 2, "text outside of the blocks is left out"),
         ("{% extends 'famly.md.j2' %}", 1, "there is no template 'famly.md.j2'"),
         ("one\ntwo {% if %}", 2, "not a template"),
         ("\n{{ card | nofilter }}", 2, "not a template: No filter named 'nofilter'"),

@@ -138,3 +138,37 @@ def test_a_missing_seed_is_said_on_the_card(mixhub_here, place):
     assert "1 of 2 models is trained; its branch is `seed-1`." in card
     assert "Not evaluated: `seed-2`." in card
     assert json.loads((place.root / "receipts" / "cards.json").read_text(encoding="utf-8"))["format"] == 1
+
+
+def test_a_card_that_cannot_be_read_hides_no_other(mixhub_here, place):
+    mixhub_here("card", "render", cwd=place.root)
+    first, second = sorted(place.card(place.family()).parent.glob("seed-*/README.md"))[:2]
+    first.write_text(first.read_text().replace("license: mit", "license: [mit"))
+    second.write_text(second.read_text().replace("license: mit", "license: nonsense"))
+    checked = mixhub_here("card", "check", cwd=place.root)
+    assert checked.returncode == 1
+    assert f"{first}:" in checked.stdout
+    assert "nonsense" in checked.stdout
+    shown = mixhub_here("card", "diff", cwd=place.root)
+    assert shown.returncode == 0, shown.stderr
+    assert "all of it, since it cannot be read" in shown.stdout
+    assert "nonsense" in shown.stdout
+
+
+def test_a_shape_that_the_weights_do_not_have_is_on_no_card(mixhub_here, place):
+    mixhub_here("card", "render", cwd=place.root)
+    before = place.card(place.family()).read_bytes()
+    config = place.path("mixhub.yaml")
+    assert "num_hidden_layers: 2" in config.read_text()
+    config.write_text(config.read_text().replace("num_hidden_layers: 2", "num_hidden_layers: 3"))
+    done = mixhub_here("card", "render", cwd=place.root)
+    assert done.returncode == 2
+    assert "num_hidden_layers" in done.stderr
+    assert place.card(place.family()).read_bytes() == before
+
+
+def test_a_template_that_makes_no_text_is_refused(mixhub_here, place):
+    place.path("card.md.j2").write_text("\n")
+    done = mixhub_here("card", "render", cwd=place.root)
+    assert done.returncode == 2
+    assert "card.md.j2: makes a card without a text" in done.stderr
