@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def adopt(
     lineage.json and on the card.
     """
     from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.errors import MixhubError
     from mixhub.hub.adopt import adopt
     from mixhub.lineage import UNKNOWN, read_lineage
 
@@ -57,12 +59,18 @@ def adopt(
     say(f"adopted {folder} as {run.revision} of {chosen.name}: {made.export}")
     say(f"weights {made.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
     for name, revision, _, path in place.exports():
-        other = (name, revision) != (chosen.name, run.revision) and read_lineage(path).weights_sha256
-        if other == made.lineage.weights_sha256:
+        other = None
+        with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
+            other = read_lineage(path).weights_sha256
+        if (name, revision) != (chosen.name, run.revision) and other == made.lineage.weights_sha256:
             say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
     if made.left_out:
         say(f"left where they are: {', '.join(made.left_out)}")
     option = f"--{run.kind} {run.number}"
     if made.step != chosen.training.steps:
+        say(
+            f"it is an earlier step of a run of {chosen.training.steps} steps, and has no scores of its own; if it is "
+            f"the last, let the family say so in mixhub.yaml (training: {{steps: {made.step}}})"
+        )
         option += f" --step {made.step}"
     say(f"next: mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

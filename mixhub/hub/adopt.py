@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.export import WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
-from mixhub.hub.check import architecture_findings, branch_of, description, identity_findings, tokenizer_findings
-from mixhub.hub.export_check import TOKENIZER_EXTRAS, check_export, is_pickle
+from mixhub.hub.check import branch_of, description, identity_findings, tokenizer_findings
+from mixhub.hub.export_check import TOKENIZER_EXTRAS, ExportCheck, check_export, is_pickle
 from mixhub.hub.finding import Finding, errors
+from mixhub.hub.model_config import architecture_findings
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
 from mixhub.mixture import Mixture
 from mixhub.progress import SILENT, Progress
@@ -120,8 +122,12 @@ def adopt(
 
 def _same_weights(folder: RunFolder, lineage: Lineage) -> list[Path]:
     """Exports of a run that hold the same weights."""
-    exports = [folder.export(step) for step in folder.export_steps()]
-    return [export for export in exports if read_lineage(export).weights_sha256 == lineage.weights_sha256]
+    found = []
+    for export in (folder.export(step) for step in folder.export_steps()):
+        with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
+            if read_lineage(export).weights_sha256 == lineage.weights_sha256:
+                found.append(export)
+    return found
 
 
 def _require_sound(
@@ -129,12 +135,11 @@ def _require_sound(
 ) -> None:
     """Raises ExportError for what is wrong with a folder that is being made; `told` says what it is made of."""
     where = branch_of(family, run, step)
-    found: list[Finding] = [*check_export(building, where, progress).findings]
+    content = check_export(building, where, progress)
+    found: list[Finding] = [*content.findings]
     found += identity_findings(where, run, lineage)
-    config = read_json(building / "config.json", ExportError)
-    if isinstance(config, Mapping):
-        found += architecture_findings(where, family.architecture, config)
-    found += tokenizer_findings(where, family.tokenizer, building)
+    found += architecture_findings(where, family.architecture, content.config)
+    found += tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
     changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
     hint = "take the mixture that it was trained on, or mend the family in mixhub.yaml"
     found += [Finding("recipe", where, line, hint) for line in changed]
@@ -151,14 +156,14 @@ def _require_sound(
             "\n".join(
                 line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
             ),
-            hint=_hint(family, building, wrong),
+            hint=_hint(family, content, wrong),
             findings=tuple(wrong),
         )
 
 
-def _hint(family: Family, building: Path, wrong: Sequence[Finding]) -> str:
+def _hint(family: Family, content: ExportCheck, wrong: Sequence[Finding]) -> str:
     """The next step: where the folder is of another model than the family's, what the family would have to say."""
-    if {finding.kind for finding in wrong} <= {"recipe", "tokenizer"} and (lines := description(family, building)):
+    if {finding.kind for finding in wrong} <= {"recipe", "tokenizer"} and (lines := description(family, content)):
         return f"take another folder; or, if the family is described wrongly, let it say in mixhub.yaml:\n{lines}"
     return next((finding.hint for finding in wrong if finding.hint), "mend mixhub.yaml, or take another folder")
 
@@ -230,6 +235,11 @@ class _Source:
             data = read_yaml(path, ExportError)
             if not isinstance(data, dict):
                 raise ExportError(f"{path}: must hold keys and values", path=path)
+            try:
+                data_sha256(data)
+            except MixhubError as error:
+                hint = "mend it, or leave it out of the folder"
+                raise ExportError(f"{path}: {error.message}", hint=hint, path=path) from None
             if isinstance(data.get("mixhub"), Mapping):
                 if mixture is not None:
                     raise UsageError(f"--mixture {mixture}: {path} tells what it was trained on", hint="leave it out")

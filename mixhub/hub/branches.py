@@ -13,15 +13,17 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.export import WEIGHTS_FILE, WEIGHTS_INDEX_FILE
 from mixhub.files import read_json
-from mixhub.hub.client import ASKED_AT_ONCE, client, remote_tree, translated
+from mixhub.hub.client import ASKED_AT_ONCE, first_bytes, remote_tree, translated
 from mixhub.hub.export_check import is_pickle
 from mixhub.hub.plan import RemoteFile, safetensors_in, weights_in
-from mixhub.hub.weights import Tensor
+from mixhub.hub.weights import MOST_HEADER, Tensor, header_end, header_tensors
 from mixhub.lineage import LINEAGE_FILE, Lineage, combined_sha256, read_lineage
 from mixhub.progress import Bar
 
 _SMALL = 30_000_000
 """Bytes up to which a file is read, that is no weights."""
+_HEADER = 100_000
+"""Bytes in which the header of most files of weights lies."""
 _NOT_READ = (".safetensors", ".parquet", ".png", ".svg", ".h5", ".msgpack", ".onnx", ".gguf")
 
 
@@ -146,7 +148,14 @@ def fetch(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str]) -
 
 
 def tensors_of(endpoint: Endpoint, repo_id: str, branch: Branch, path: str) -> dict[str, Tensor]:
-    """The tensors of a file of weights, from its first bytes alone; raises HubError when it is no safetensors file."""
-    with translated(endpoint, repo_id, branch.commit):
-        told = client(endpoint).parse_safetensors_file_metadata(repo_id, path, revision=branch.commit)
-    return {name: Tensor(one.dtype, tuple(one.shape)) for name, one in told.tensors.items()}
+    """The tensors of a file of weights, from its first bytes alone.
+
+    Raises:
+        ExportError: it is no safetensors file, or has another size than its header says.
+        HubError: the hub does not give it.
+    """
+    size = branch.tree[path].size
+    start = first_bytes(endpoint, repo_id, branch.commit, path, _HEADER)
+    if len(start) < header_end(start) <= min(size, MOST_HEADER):
+        start = first_bytes(endpoint, repo_id, branch.commit, path, header_end(start))
+    return header_tensors(path, size, start)

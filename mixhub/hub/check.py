@@ -6,6 +6,7 @@ Nothing here makes a request, so it runs where weights are made.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,12 +18,12 @@ from mixhub.card.facts import gather_step
 from mixhub.card.write import revision_card
 from mixhub.errors import ExportError, MixhubError
 from mixhub.evaluate.results import read_cells
-from mixhub.family import Architecture, Family, Run, Tokenizer
-from mixhub.files import read_json
+from mixhub.family import Family, Run, Tokenizer
 from mixhub.hub.check_receipts import FileState, file_states, known_check, read_receipt, write_receipt
-from mixhub.hub.export_check import ExportCheck, check_export, read_tokenizer
+from mixhub.hub.export_check import ExportCheck, check_export
 from mixhub.hub.finding import Finding, Level, errors
-from mixhub.hub.weights import edges_sha256
+from mixhub.hub.model_config import architecture_findings, unlike_architecture
+from mixhub.hub.weights import Fingerprint, are_same_tensors, fingerprints
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, read_lineage
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
@@ -32,15 +33,6 @@ from mixhub.workspace import Workspace
 _PROMPT = "The"
 _NEW_TOKENS = 8
 _LOADING_HINT = "load it in Python to see more: AutoModelForCausalLM.from_pretrained(...)"
-_FIXED = {
-    "model_type": "llama",
-    "hidden_act": "silu",
-    "attention_bias": False,
-    "mlp_bias": False,
-    "rope_type": "default",
-    "pretraining_tp": 1,
-}
-"""What a family's architecture does not leave open, by key of `config.json`."""
 _SHOWN = 5
 """Differences of one kind that are told."""
 
@@ -110,7 +102,7 @@ def check_run(
     if lineage is not None:
         found += _lineage_findings(family, run, step, branch, lineage, export)
         found += _other_findings(workspace, family, run, step, branch, lineage, content)
-    found += _recipe_findings(family, run, branch, export)
+    found += _recipe_findings(family, run, branch, export, content)
     found += _result_findings(workspace, family, run, step, branch, lineage)
     if not errors(found):
         found += _card_findings(workspace, family, run, step, branch)
@@ -122,6 +114,21 @@ def branch_of(family: Family, run: Run, step: int) -> str:
     if step == family.training.steps:
         return run.revision
     return family.revisions.step_pattern.format(revision=run.revision, step=step)
+
+
+def step_of(family: Family, name: str) -> tuple[Run, int] | None:
+    """The run and the step that a branch's name means, by the family's pattern; None where it means none."""
+    pattern = re.escape(family.revisions.step_pattern)
+    pattern = pattern.replace(r"\{step\}", r"(?P<step>\d+)").replace(r"\{revision\}", "(?P<revision>.+)")
+    match = re.fullmatch(pattern, name)
+    run = next((run for run in family.runs() if match and run.revision == match["revision"]), None)
+    return (run, int(match["step"])) if match and run else None
+
+
+def training_of(family: Family, name: str) -> tuple[Run, int] | None:
+    """The run and the step whose weights a branch should hold, by its name; the last step has two names."""
+    run = next((run for run in family.runs() if run.revision == name), None)
+    return (run, family.training.steps) if run else step_of(family, name)
 
 
 def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
@@ -170,43 +177,16 @@ def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Findin
         yield Finding("lineage", where, message, "these are the weights of another run: put them where they belong")
 
 
-def architecture_findings(where: str, architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Finding]:
-    """What of a `config.json` is not as the family says; keys that it leaves to Transformers are not compared."""
-    rope = config.get("rope_parameters")
-    given = {**config, **({"rope_theta": rope.get("rope_theta")} if isinstance(rope, Mapping) else {})}
-    asked = {**architecture.to_data(), "num_key_value_heads": architecture.key_value_heads}
-    keys = [key for key in asked if key not in ("model_name", "origin")]
-    other = {key: given[key] for key in keys if given.get(key) is not None and given[key] != asked[key]}
-    hint = "this is another model; or mend the family's architecture"
-    for key in sorted(other):
-        message = f"{key} = {other[key]} in config.json, and the family says {asked[key]}"
-        yield Finding("recipe", where, message, hint)
-    rope = rope if isinstance(rope, Mapping) else config.get("rope_scaling")
-    fixed = {**config, "rope_type": rope.get("rope_type", rope.get("type")) if isinstance(rope, Mapping) else None}
-    for key, only in _FIXED.items():
-        if fixed.get(key, only) not in (only, None):
-            message = f"{key} = {fixed[key]!r} in config.json, and a family's architecture has {only!r}"
-            yield Finding("recipe", where, message, "a model of another kind cannot be described by a family yet")
-
-
-def description(family: Family, folder: Path) -> str:
+def description(family: Family, content: ExportCheck) -> str:
     """Lines of `mixhub.yaml` that would make the family's model and tokenizer those of a folder; none where it fits."""
-    config = read_json(folder / "config.json", ExportError)
-    config = config if isinstance(config, Mapping) else {}
-    own, parts = family.architecture, []
-    changed = {key: config.get(key) for key in own.to_data() if key not in ("model_name", "origin", "model_type")}
-    if isinstance(rope := config.get("rope_parameters"), Mapping):
-        changed["rope_theta"] = rope.get("rope_theta")
-    asked = {**own.to_data(), "num_key_value_heads": own.key_value_heads}
-    changed = {key: value for key, value in changed.items() if value is not None and value != asked[key]}
-    if changed:
+    parts = []
+    if changed := unlike_architecture(family.architecture, content.config):
         parts.append(("architecture", changed))
-    known = read_tokenizer(folder)
-    tokens = {"vocab_size": known.size, "eos_token": known.eos_token} if known is not None else {}
+    tokens = {"vocab_size": content.vocab_size, "eos_token": content.eos_token}
     tokens = {key: value for key, value in tokens.items() if value not in (None, getattr(family.tokenizer, key))}
     if tokens:
         parts.append(("tokenizer", tokens))
-    length = config.get("max_position_embeddings")
+    length = content.config.get("max_position_embeddings")
     if isinstance(length, int) and length < family.training.sequence_length:
         parts.append(("training", {"sequence_length": length}))
     return "\n".join(f"    {part}: {_flow(values)}" for part, values in parts)
@@ -217,21 +197,22 @@ def _flow(values: Mapping[str, Any]) -> str:
     return "{" + ", ".join(to_yaml({key: value}).strip() for key, value in values.items()) + "}"
 
 
-def tokenizer_findings(where: str, tokenizer: Tokenizer, folder: Path) -> Iterator[Finding]:
-    """Whether the tokenizer of a folder has as many ids, and ends text with the token, that the family says; nothing of
-    one that cannot be read."""
-    known = read_tokenizer(folder)
-    if known is None:
-        return
+def tokenizer_findings(where: str, tokenizer: Tokenizer, size: int | None, eos_token: str | None) -> Iterator[Finding]:
+    """Whether a tokenizer has as many ids, and ends text with the token, that the family says.
+
+    Args:
+        where: the revision.
+        tokenizer: the family's.
+        size: ids that there are; None where they are not known.
+        eos_token: the token that there is; None where it is not known.
+    """
     hint = "take the tokenizer that it was trained with, or describe it in the family: tokenizer: "
-    if known.size != tokenizer.vocab_size:
-        message = (
-            f"tokenizer.json has {known.size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
-        )
-        yield Finding("tokenizer", where, message, f"{hint}{{vocab_size: {known.size}}}")
-    if known.eos_token is not None and known.eos_token != tokenizer.eos_token:
-        message = f"its tokenizer's eos_token is {known.eos_token!r}, and the family says {tokenizer.eos_token!r}"
-        yield Finding("tokenizer", where, message, f"{hint}{{eos_token: {json.dumps(known.eos_token)}}}")
+    if size is not None and size != tokenizer.vocab_size:
+        message = f"tokenizer.json has {size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
+        yield Finding("tokenizer", where, message, f"{hint}{{vocab_size: {size}}}")
+    if eos_token is not None and eos_token != tokenizer.eos_token:
+        message = f"its tokenizer's eos_token is {eos_token!r}, and the family says {tokenizer.eos_token!r}"
+        yield Finding("tokenizer", where, message, f"{hint}{{eos_token: {json.dumps(eos_token)}}}")
 
 
 def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
@@ -285,7 +266,7 @@ def _lineage_findings(
             yield Finding("lineage", where, message, "make the export again")
 
 
-def _recipe_findings(family: Family, run: Run, where: str, export: Path) -> Iterator[Finding]:
+def _recipe_findings(family: Family, run: Run, where: str, export: Path, content: ExportCheck) -> Iterator[Finding]:
     trained_with = export / "train_config.yaml"
     if trained_with.is_file():
         hint = f"restore the family, or train {run.revision} anew: mixhub train --{run.kind} {run.number}"
@@ -298,14 +279,8 @@ def _recipe_findings(family: Family, run: Run, where: str, export: Path) -> Iter
             yield Finding("recipe", where, line.removeprefix(f"{export}/"), hint)
         if len(changed) > _SHOWN:
             yield Finding("recipe", where, f"and {len(changed) - _SHOWN} more keys of train_config.yaml differ", hint)
-    if (export / "config.json").is_file():
-        try:
-            config = read_json(export / "config.json", ExportError)
-        except MixhubError:  # `check_export` says so
-            return
-        if isinstance(config, Mapping):
-            yield from architecture_findings(where, family.architecture, config)
-    yield from tokenizer_findings(where, family.tokenizer, export)
+    yield from architecture_findings(where, family.architecture, content.config)
+    yield from tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
 
 
 def _other_findings(
@@ -313,7 +288,7 @@ def _other_findings(
 ) -> Iterator[Finding]:
     """Weights that another export of the workspace has too, and initial weights that do not go with their seeds."""
     others: dict[str, Lineage] = {}
-    edges = _edges(workspace.export(run, step))
+    export = workspace.export(run, step)
     for name, revision, other_step, path in workspace.exports():
         if (name, revision, other_step) == (family.name, run.revision, step):
             continue
@@ -322,7 +297,7 @@ def _other_findings(
             continue
         if name == family.name:
             others.setdefault(revision, other)
-        if _has_same_weights(lineage, content, other, edges, path) and not _is_same_training(lineage, other):
+        if _has_same_weights(lineage, content, other, export, path) and not _is_same_training(lineage, other):
             there = f"{name} {revision} at step {other_step}"
             hint = "one of the two was copied over the other: find out which, and export or adopt it again"
             level: Level = "warning" if _may_be_same_training(lineage, other) else "error"
@@ -330,21 +305,21 @@ def _other_findings(
     yield from initial_findings(where, lineage, {name: other for name, other in others.items() if name != run.revision})
 
 
-def _has_same_weights(own: Lineage, content: ExportCheck, other: Lineage, edges: str | None, path: Path) -> bool:
-    """By hash; and by the tensors themselves, which may lie in other shards."""
+def _has_same_weights(own: Lineage, content: ExportCheck, other: Lineage, export: Path, path: Path) -> bool:
+    """By hash; and by the tensors themselves, which may lie in other shards, or be cast."""
     if other.weights_sha256 in (own.weights_sha256, content.weights_sha256):
         return True
-    return edges is not None and _edges(path) == edges
+    return are_same_tensors(_fingerprints(export), _fingerprints(path))
 
 
-def _edges(export: Path) -> str | None:
-    """`edges_sha256`, once for a folder as it is: of 64 runs each is compared with all others."""
-    return _kept_edges(export, tuple(sorted(file_states(export).items())))
+def _fingerprints(export: Path) -> Mapping[str, Fingerprint]:
+    """`fingerprints`, once for a folder as it is: of 64 runs each is compared with all others."""
+    return _kept_fingerprints(export, tuple(sorted(file_states(export).items())))
 
 
 @lru_cache(maxsize=4096)
-def _kept_edges(export: Path, _states: tuple[tuple[str, FileState], ...]) -> str | None:
-    return edges_sha256(export)
+def _kept_fingerprints(export: Path, _states: tuple[tuple[str, FileState], ...]) -> Mapping[str, Fingerprint]:
+    return fingerprints(export)
 
 
 def _is_same_training(own: Lineage, other: Lineage) -> bool:

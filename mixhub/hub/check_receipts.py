@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from mixhub.lineage import Sha256
 from mixhub.spec import FrozenMap, Spec
 from mixhub.workspace import Workspace
 
-CHECKS: Literal[1] = 1
+CHECKS = 2
 """Changes when an export that passed before may fail."""
 
 FileState = tuple[int, int, int]
@@ -41,6 +41,12 @@ class CheckReceipt(Spec):
     """What was looked for, as a number that grows."""
     files: FrozenMap[str, CheckedFile]
     """All files of the folder, by name."""
+    config: FrozenMap[str, Any] = Field(default_factory=dict, validate_default=True)
+    """What its model is made with (see `effective_config`), but for keys without a value."""
+    vocab_size: int | None = None
+    """How many ids its tokenizer has."""
+    eos_token: str | None = None
+    """The token that ends text."""
     loaded: bool
     """Whether it was loaded, too, and wrote text."""
     fault: str | None = None
@@ -66,7 +72,7 @@ def known_check(workspace: Workspace, export: Path, weights_sha256: str) -> Expo
     if receipt is None or receipt.checks != CHECKS or file_states(export) != _known_states(receipt):
         return None
     hashes = {name: file.digest for name, file in receipt.files.items()}
-    return ExportCheck((), hashes, weights_sha256)
+    return ExportCheck((), hashes, weights_sha256, receipt.config, receipt.vocab_size, receipt.eos_token)
 
 
 def file_states(export: Path) -> dict[str, FileState]:
@@ -103,7 +109,15 @@ def write_receipt(
         name: CheckedFile(size=size, modified_ns=modified, changed_ns=changed, digest=check.hashes[name])
         for name, (size, modified, changed) in states.items()
     }
-    receipt = CheckReceipt(checks=CHECKS, files=files, loaded=loaded, fault=fault)
+    receipt = CheckReceipt(
+        checks=CHECKS,
+        files=files,
+        config=check.config,
+        vocab_size=check.vocab_size,
+        eos_token=check.eos_token,
+        loaded=loaded,
+        fault=fault,
+    )
     with locked(workspace.lock("check-receipts"), f"{workspace.check_receipts} is being written", timeout=30):
         data = _read(workspace).to_data()
         data["exports"][check.weights_sha256] = receipt.to_data()

@@ -34,6 +34,8 @@ _NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexEr
 _XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
 """How hf_xet tells that a hub answered, and refused."""
 _REACH = "check the address and the network; the hub that needs none is the embedded one, `local`"
+_PATIENCE = 30.0
+"""Seconds to wait for the first bytes of a file."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -205,6 +207,19 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
             cache_dir=endpoint.cache_dir,
         )
     return Path(found).read_bytes()
+
+
+def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int) -> bytes:
+    """The first bytes of a file of a commit, by one range request; fewer where it has no more."""
+    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but in no __all__
+
+    url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint.url)
+    headers = build_hf_headers(token=endpoint.token, library_name="mixhub")
+    with translated(endpoint, repo_id, commit):
+        answer = get_session().get(url, headers={**headers, "range": f"bytes=0-{count - 1}"}, timeout=_PATIENCE)
+        hf_raise_for_status(answer)
+    return bytes(answer.content[:count])
 
 
 def _http_error(error: Any, endpoint: Endpoint, repo_id: str, revision: str | None, fields: dict[str, Any]) -> HubError:

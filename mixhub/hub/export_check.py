@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from mixhub.errors import ExportError, MixhubError
 from mixhub.export import EXPORT_FILES, WEIGHTS_FILE, WEIGHTS_INDEX_FILE, weight_files
 from mixhub.files import read_json
 from mixhub.hub.finding import Finding, Kind
-from mixhub.hub.weights import WIDTHS, Scanned, Tensor, scan
+from mixhub.hub.model_config import CONFIG, code_findings, known_config, no_model, read_config
+from mixhub.hub.weights import FLOATS, WIDTHS, Scanned, Tensor, scan
 from mixhub.lineage import LINEAGE_FILE, combined_sha256, file_sha256, read_lineage
 from mixhub.progress import SILENT, Bar, Progress
 
 TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja")
 """Files of a tokenizer that may lie beside `tokenizer.json`."""
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill")
 """Ends of names of files that run code when they are opened."""
 _SHOWN = 3
 """Names that a line shows."""
@@ -35,6 +37,12 @@ class ExportCheck:
     """sha256 by name, of the files that could be read."""
     weights_sha256: str | None
     """As `mixhub.lineage.weights_sha256`; None where there are none that can be read."""
+    config: Mapping[str, Any]
+    """What its model is made with (see `effective_config`); empty where it describes none."""
+    vocab_size: int | None
+    """How many ids its tokenizer has; None where it cannot be read."""
+    eos_token: str | None
+    """The token that ends text, by its tokenizer."""
 
 
 def check_export(export: Path, where: str, progress: Progress = SILENT) -> ExportCheck:
@@ -60,14 +68,17 @@ def check_export(export: Path, where: str, progress: Progress = SILENT) -> Expor
     if whole:
         look.shapes(tensors)
     look.tokenizer()
+    look.found += code_findings(where, export)
     own = combined_sha256((name, hashes[name]) for name in weights) if whole else None
     look.lineage(own, hashes.get("tokenizer.json"))
-    return ExportCheck(tuple(look.found), hashes, own)
+    known = read_tokenizer(export)
+    size, eos = (known.size, known.eos_token) if known else (None, None)
+    return ExportCheck(tuple(look.found), hashes, own, known_config(export), size, eos)
 
 
 def is_pickle(path: str) -> bool:
     """Whether a file of that name runs code when it is opened."""
-    return path.endswith(PICKLES)
+    return path.lower().endswith(PICKLES)
 
 
 def index_findings(
@@ -83,20 +94,32 @@ def index_findings(
         size: bytes of all tensors.
     """
     hint = "write the export again: the index is that of other shards"
-    held = {tensor: file for file, tensors in shards.items() for tensor in tensors}
+    held: dict[str, list[str]] = defaultdict(list)
+    for file, tensors in shards.items():
+        for tensor in tensors:
+            held[tensor].append(file)
     for said, names in (
         ("names tensors that are in no shard", sorted(set(weight_map) - set(held))),
         ("does not name tensors of the shards", sorted(set(held) - set(weight_map))),
         (
             "names the wrong shard of",
-            sorted(name for name in set(held) & set(weight_map) if held[name] != weight_map[name]),
+            sorted(name for name in set(held) & set(weight_map) if weight_map[name] not in held[name]),
         ),
+        ("goes with shards of which several hold", sorted(name for name, files in held.items() if len(files) > 1)),
     ):
         if names:
             yield Finding("index", where, f"{WEIGHTS_INDEX_FILE} {said}: {listed(names)}", hint)
     if isinstance(total, int) and total != size:
         message = f"{WEIGHTS_INDEX_FILE} says {total:,} bytes of tensors, and the shards hold {size:,}"
         yield Finding("index", where, message, hint)
+
+
+def dtype_findings(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """Tensors of a dtype in which no model of a family is."""
+    odd = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype not in FLOATS]
+    if odd:
+        message = f"{len(odd)} tensors are no plain floats ({', '.join(FLOATS)}): {listed(odd)}"
+        yield Finding("weights", where, message, "save the weights in the dtype that they are computed in")
 
 
 def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, strict: bool = True) -> list[Finding]:
@@ -109,7 +132,7 @@ def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, s
         strict: other names are an error too; otherwise only the shapes of names that both have are compared, since
             Transformers renames tensors of old exports when it loads them.
     """
-    expected, optional = _expected(where, folder)
+    expected, optional = _expected(where, folder, len(tensors))
     if isinstance(expected, Finding):
         return [expected]
     hint = "config.json and weights are not of the same model: take both from where it was trained"
@@ -129,7 +152,10 @@ def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, s
 
 
 def token_findings(where: str, folder: Path) -> list[Finding]:
-    """What of the tokenizer does not fit `config.json` and `generation_config.json`, all in one folder."""
+    """What of the tokenizer does not fit `config.json` and `generation_config.json`, all in one folder; nothing where
+    `config.json` describes no model, as `shape_findings` says."""
+    if not known_config(folder):
+        return []
     try:
         tokenizer = TokenizerFacts.read(folder)
         configs = {name: _object(folder / name) for name in ("config.json", "generation_config.json")}
@@ -185,23 +211,51 @@ class TokenizerFacts:
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFacts:
-        """Raises ExportError when it cannot be read."""
+        """Reads `tokenizer.json`, and opens the folder as Transformers does, which reads the files beside it too.
+
+        Raises:
+            ExportError: it cannot be read.
+        """
+        files = ("tokenizer.json", "tokenizer_config.json", "config.json", *TOKENIZER_EXTRAS)
+        key = tuple((name, file_sha256(folder / name)) for name in files if (folder / name).is_file())
+        if key not in _READ:
+            _READ[key] = cls._read(folder)
+        return _READ[key]
+
+    @classmethod
+    def _read(cls, folder: Path) -> TokenizerFacts:
         from tokenizers import Tokenizer
+        from transformers import AutoTokenizer
 
         path = folder / "tokenizer.json"
+        settings = _object(folder / "tokenizer_config.json")
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises the bare class
-            raise ExportError(f"{path.name}: no tokenizer: {str(error).splitlines()[0]}", path=path) from None
-        settings = _object(folder / "tokenizer_config.json")
+            opened = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except BaseException as error:  # tokenizers raises the bare class, and panics
+            if not is_fault_of_files(error):
+                raise
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ExportError(f"{path.name}: no tokenizer that can be opened: {said}", path=path) from None
         named = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
         named |= {f"added token {key}": _text(value) for key, value in _added(settings).items()}
         ids_of = {key: tokenizer.token_to_id(text) for key, text in named.items() if text is not None}
-        special = {key: ids_of.get(key) for key in ("bos_token", "eos_token")}
-        absent = [f"{key} = {named[key]!r}" for key, number in ids_of.items() if number is None]
-        ids = tokenizer.get_vocab(with_added_tokens=True).values()
+        lost = {key for key, number in ids_of.items() if number is None}
+        special = {"bos_token": opened.bos_token_id, "eos_token": opened.eos_token_id}
+        special = {key: None if key in lost else number for key, number in special.items()}
+        absent = [f"{key} = {named[key]!r}" for key in ids_of if key in lost]
+        ids = (*tokenizer.get_vocab(with_added_tokens=True).values(), *opened.get_vocab().values())
         size = tokenizer.get_vocab_size(with_added_tokens=True)
-        return cls(size, max(ids, default=-1), named.get("eos_token"), special, absent)
+        return cls(size, max(ids, default=-1), _text(opened.eos_token), special, absent)
+
+
+_READ: dict[tuple[tuple[str, str], ...], TokenizerFacts] = {}
+"""Tokenizers that were read, by the hashes of their files: the revisions of a family share theirs."""
+
+
+def is_fault_of_files(error: BaseException) -> bool:
+    """Whether what a library raised tells of the files that it read: Rust code may panic, below no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _text(token: object) -> str | None:
@@ -271,6 +325,7 @@ class _Look:
             shown = [f"{name} ({count:,})" for name, count in bad.items()]
             message = f"NaN or infinite numbers in {len(bad)} tensors: {listed(shown)}"
             self.add("weights", message, "the run has diverged, or the file is damaged: do not publish it")
+        self.found += dtype_findings(self.where, {k: v for one in scanned.values() for k, v in one.tensors.items()})
 
     def index(self, scanned: Mapping[str, Scanned]) -> None:
         path = self.export / WEIGHTS_INDEX_FILE
@@ -321,19 +376,27 @@ def tensor_bytes(tensor: Tensor) -> int:
     return WIDTHS.get(tensor.dtype, 0) * math.prod(tensor.shape)
 
 
-def _expected(where: str, folder: Path) -> tuple[dict[str, tuple[int, ...]] | Finding, set[str]]:
-    """Shapes by name of the model that `config.json` describes, and the names that need not be in the files."""
+def _expected(where: str, folder: Path, tensors: int) -> tuple[dict[str, tuple[int, ...]] | Finding, set[str]]:
+    """Shapes by name of the model that `config.json` describes, and the names that need not be in the files.
+
+    It makes no model that has more layers than there are tensors, which takes long.
+    """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    except Exception as error:  # each config class raises its own for values that do not go together
-        said = (str(error).strip().splitlines() or [""])[0]
-        message = f"config.json describes no model that Transformers can make: {type(error).__name__}: {said}"
-        return Finding("shapes", where, message, "take config.json from where it was trained"), set()
+        config = read_config(folder)
+        layers = getattr(config, "num_hidden_layers", None)
+        if isinstance(layers, int) and layers > tensors:
+            message = f"num_hidden_layers = {layers} in {CONFIG}, and the weights have {tensors} tensors"
+            return Finding("shapes", where, message, f"take {CONFIG} from where it was trained"), set()
+        try:
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+        except Exception as error:  # each class of models raises its own
+            raise no_model(folder, error) from None
+    except ExportError as error:
+        return Finding("shapes", where, error.message, error.hint or ""), set()
     shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     return shapes, set(model.all_tied_weights_keys)
 

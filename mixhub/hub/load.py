@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub import catalog
 from mixhub.card.withdrawal import withdrawal_of
-from mixhub.endpoint import Endpoint, choose_hub
+from mixhub.endpoint import Endpoint, checked_token, choose_hub
 from mixhub.errors import ExportError, HubUnreachableError, UsageError
 from mixhub.export import WEIGHTS_INDEX_FILE, weight_files
 from mixhub.family import Family, Revisions, repo_id_problem
 from mixhub.files import read_json, write_text
 from mixhub.hub.client import client, revision_not_found, translated
+from mixhub.hub.export_check import is_fault_of_files
 from mixhub.hub.opening import opened
 from mixhub.hub.plan import RemoteFile, local_file, same_content
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, file_sha256, read_lineage, weights_sha256
@@ -84,7 +85,8 @@ def load(
         workspace: folder of a workspace: its families, its namespace and its hub are used.
         token: sent to this hub only; absent: for huggingface.co the one that huggingface_hub has, else none.
         verify: hash what was downloaded, and compare it with what the hub and the revision's lineage say.
-        **model_options: go to `AutoModelForCausalLM.from_pretrained`, as `dtype` and `device_map`.
+        **model_options: go to `AutoModelForCausalLM.from_pretrained`, as `dtype` and `device_map`. Code that lies in
+            the repo is not run unless `trust_remote_code=True` is among them.
 
     Returns:
         Loaded; `model, tokenizer = mixhub.load(...)` unpacks it.
@@ -106,7 +108,7 @@ def load(
     choice = choose_hub(hub, environ, place.config.hub if place else None, asked_by="hub=")
     with opened(choice, place) as endpoint:
         if token is not None:
-            endpoint = replace(endpoint, token=token)
+            endpoint = replace(endpoint, token=checked_token(token, "token="))
         return _load(endpoint, repo_id, wanted, verify, model_options)
 
 
@@ -169,6 +171,7 @@ def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_opt
         _require_of_a_piece(path, f"{repo_id}@{wanted}")
     _warn_if_withdrawn(path, f"{repo_id}@{wanted}")
     model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
+    _require_rows(model, tokenizer, f"{repo_id}@{wanted}", is_ours=(path / LINEAGE_FILE).is_file())
     _correct_tokens(model, tokenizer, f"{repo_id}@{wanted}")
     return Loaded(model, tokenizer, repo_id, wanted, commit, endpoint.url, path)
 
@@ -226,18 +229,20 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
         raise ExportError(
             f"{what}: holds no model (no config.json)", hint="a family's models lie on its branches: give a seed"
         )
+    options = {"trust_remote_code": False, **model_options}  # unset, Transformers asks whoever sits there, and runs it
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **model_options)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=options["trust_remote_code"])
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
     except (ImportError, MemoryError, torch.OutOfMemoryError):  # no fault of the files
         raise
-    except Exception as error:  # each class of configs, tokenizers and models raises its own
+    except BaseException as error:  # each class of configs, tokenizers and models raises its own
+        if not is_fault_of_files(error):
+            raise
         said = (str(error).strip().splitlines() or [""])[0]
-        options = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
+        given = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
         raise ExportError(
             f"{what}: cannot be opened: {type(error).__name__}: {said}",
-            hint=f"the files of this revision are incomplete or damaged{options}; "
-            "tell who published it, or load another",
+            hint=f"the files of this revision are incomplete or damaged{given}; tell who published it, or load another",
             path=path,
         ) from error
     model, report = loaded
@@ -320,6 +325,18 @@ def _warn_if_withdrawn(path: Path, what: str) -> None:
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     if (why := withdrawal_of(text)) is not None:
         warnings.warn(f"{what} was withdrawn by those who published it: {why}", stacklevel=4)
+
+
+def _require_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str, *, is_ours: bool) -> None:
+    """Refuses a tokenizer with ids for which the model has no row; of models that are not ours, it warns."""
+    embedding: Any = model.get_input_embeddings()
+    rows = embedding.weight.shape[0]
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= rows:
+        message = f"{what}: its tokenizer has ids up to {largest}, and its model has {rows} rows for them"
+        if is_ours:
+            raise ExportError(message, hint="this revision was published wrongly; tell who did, or load another")
+        warnings.warn(message, stacklevel=4)
 
 
 def _correct_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:

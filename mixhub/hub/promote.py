@@ -11,13 +11,14 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, RepoNotFoundError, RevisionNotFoundError
 from mixhub.family import Family
 from mixhub.hub.branches import fetch
+from mixhub.hub.check import step_of
 from mixhub.hub.client import file_content, heads_if_any, remote_tree
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content, weights_in
 from mixhub.hub.push import held_by_main, plan_files, withdrawn_on_main
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD, is_model_file
-from mixhub.hub.verify import Verification, step_of
+from mixhub.hub.verify import Verification
 from mixhub.lineage import LINEAGE_FILE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,10 +16,11 @@ from mixhub.card.reading import front_matter
 from mixhub.card.withdrawal import Withdrawal, withdrawals
 from mixhub.card.write import is_plot
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError, PushConflictError
+from mixhub.errors import HubError, MixhubError, PushConflictError
 from mixhub.family import Family, Run
+from mixhub.files import read_json
 from mixhub.hub.branches import Branch, read_branches
-from mixhub.hub.check import check_run, require_sound
+from mixhub.hub.check import check_run, initial_findings, require_sound, training_of
 from mixhub.hub.client import (
     ASKED_AT_ONCE,
     branch_heads,
@@ -49,7 +51,7 @@ from mixhub.hub.receipts import (
     write_receipt,
 )
 from mixhub.hub.release import CARD, TRAIN_CONFIG, is_model_file, main_files, run_files, state_files
-from mixhub.lineage import LINEAGE_FILE, combined_sha256
+from mixhub.lineage import LINEAGE_FILE, Lineage, combined_sha256
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
 
@@ -294,10 +296,11 @@ def plan_files(
 
 
 def compared(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
-    """The plans, with what is wrong beside the other runs that the hub has: seeds may be trained on several machines.
+    """The plans, with what is wrong beside what else the hub has: seeds may be trained on several machines.
 
-    No two branches may hold the same weights; those that are in the plans themselves are compared by what they will
-    hold. A branch that is as this workspace pushed it is known without a request.
+    No two branches of runs and steps may hold the same weights; those that are in the plans themselves are compared by
+    what they will hold. Initial weights are compared with those of runs that were pushed from elsewhere. A branch that
+    is as this workspace pushed it is known without a request.
 
     Raises:
         HubError: the hub cannot be asked.
@@ -306,23 +309,57 @@ def compared(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoi
         return list(plans)
     heads = branch_heads(endpoint, family.repo_id)
     receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
-    others = [run.revision for run in family.runs() if run.revision in heads]
-    others = [name for name in others if name not in {plan.branch for plan in plans}]
+    runs = {run.revision for run in family.runs()}
+    planned = {plan.branch for plan in plans}
+    others = [name for name in heads if name not in planned and training_of(family, name) is not None]
 
-    def weights(name: str) -> str | None:
+    def look(name: str) -> tuple[str | None, Lineage | None]:
+        """The weights of a branch; and the lineage of a run that was pushed from elsewhere."""
         receipt = receipts.get(name)
         if receipt is not None and receipt.commit == heads[name]:
-            return receipt.weights_sha256
-        return weights_in(remote_tree(endpoint, family.repo_id, heads[name]))
+            return receipt.weights_sha256, None
+        tree = remote_tree(endpoint, family.repo_id, heads[name])
+        told = name in runs and LINEAGE_FILE in tree
+        return weights_in(tree), _lineage(endpoint, family.repo_id, heads[name]) if told else None
 
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        held = dict(zip(others, pool.map(weights, others), strict=True))
-    return [replace(plan, findings=(*plan.findings, *_repeated(plan, held, endpoint))) for plan in plans]
+        found = dict(zip(others, pool.map(look, others), strict=True))
+    held = {name: weights for name, (weights, _) in found.items()}
+    lineages = {name: lineage for name, (_, lineage) in found.items() if lineage is not None}
+    return [
+        replace(
+            plan,
+            findings=(
+                *plan.findings,
+                *_repeated(plan, family, held, endpoint),
+                *(_initial(plan, lineages) if plan.branch in runs else ()),
+            ),
+        )
+        for plan in plans
+    ]
 
 
-def _repeated(plan: Plan, held: Mapping[str, str | None], endpoint: Endpoint) -> Iterator[Finding]:
+def _lineage(endpoint: Endpoint, repo_id: str, commit: str) -> Lineage | None:
+    """The lineage of a commit; None where it is malformed, as `verify` says."""
+    content = file_content(endpoint, repo_id, commit, LINEAGE_FILE)
+    try:
+        return Lineage.from_data(json.loads(content), LINEAGE_FILE)
+    except (MixhubError, ValueError):
+        return None
+
+
+def _initial(plan: Plan, lineages: Mapping[str, Lineage]) -> Iterator[Finding]:
+    """Initial weights and seeds beside runs that were pushed from elsewhere; not known of what lies on another hub."""
+    file = plan.files.get(LINEAGE_FILE)
+    if file is not None and isinstance(file.source, Path):
+        own = Lineage.from_data(read_json(file.source), str(file.source))
+        yield from initial_findings(plan.branch, own, lineages)
+
+
+def _repeated(plan: Plan, family: Family, held: Mapping[str, str | None], endpoint: Endpoint) -> Iterator[Finding]:
     for name, weights in held.items():
-        if weights is not None and weights == plan.weights_sha256:
+        is_other = training_of(family, name) != training_of(family, plan.branch)
+        if weights is not None and weights == plan.weights_sha256 and is_other:
             message = f"has the same weights as {name} has on {endpoint}"
             hint = f"find out which of the two is right; if {name} is wrong there, push that first, or both with --all"
             yield Finding("repeated", plan.branch, message, hint)

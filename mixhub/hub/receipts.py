@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -101,7 +102,8 @@ def write_receipt(workspace: Workspace, hub: str, repo_id: str, branch: str, rec
 
 def _local_store(workspace: Workspace) -> str | None:
     path = workspace.hub / "store.json"
-    return str(read_json(path).get("store_id")) if path.exists() else None
+    data = read_json(path) if path.exists() else None
+    return str(data["store_id"]) if isinstance(data, Mapping) and "store_id" in data else None
 
 
 def _read(workspace: Workspace) -> Receipts:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from mixhub.card.facts import gather_step
 from mixhub.card.reading import read_card
 from mixhub.card.write import family_card, intact, revision_card
-from mixhub.errors import MixhubError, RunError
+from mixhub.errors import ExportError, MixhubError, RunError
 from mixhub.evaluate.results import samples_path
 from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
@@ -130,6 +130,9 @@ def card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = Non
         card: its text.
         folder: where it lies, or would lie.
         drawn: paths that are drawn for it, and need not lie there.
+
+    Raises:
+        ExportError: one has the name of a file that the branch holds for itself.
     """
     files = {CARD: local_file(card.encode())}
     for link in read_card(card).links:
@@ -137,8 +140,18 @@ def card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = Non
         path = folder / target
         if not target or ":" in target or target in (drawn or {}) or not path.is_file():
             continue
-        if path.resolve().is_relative_to(folder.resolve()):
-            files[path.resolve().relative_to(folder.resolve()).as_posix()] = local_file(path)
+        if not path.resolve().is_relative_to(folder.resolve()):
+            continue
+        name = path.resolve().relative_to(folder.resolve()).as_posix()
+        if name == CARD:
+            continue
+        if is_model_file(name) or name == METRICS or name.startswith(f"{RESULTS}/"):
+            raise ExportError(
+                f"{path}: the card links to it, and {name} of the branch is another file",
+                hint="delete it, so that the link means the branch's; or rename it, and the link",
+                path=path,
+            )
+        files[name] = local_file(path)
     return files
 
 

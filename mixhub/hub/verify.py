@@ -18,7 +18,7 @@ from mixhub.card.context import family_context, revision_context
 from mixhub.card.facts import RunFacts
 from mixhub.card.metadata import family_metadata, revision_metadata
 from mixhub.card.reading import read_card
-from mixhub.card.withdrawal import withdrawal_of
+from mixhub.card.withdrawal import is_rendered, withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, MixhubError
 from mixhub.evaluate.results import read_cells
@@ -26,37 +26,41 @@ from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
 from mixhub.hub.branches import Branch, fetch, read_branches, tensors_of
 from mixhub.hub.check import (
-    architecture_findings,
     identity_findings,
     initial_findings,
     loading_findings,
     seeds_findings,
+    step_of,
     tokenizer_findings,
+    training_of,
 )
 from mixhub.hub.client import branch_heads
 from mixhub.hub.export_check import (
     TOKENIZER_EXTRAS,
+    dtype_findings,
     index_findings,
     is_pickle,
     listed,
+    read_tokenizer,
     shape_findings,
     tensor_bytes,
     token_findings,
 )
 from mixhub.hub.finding import Finding, Kind, Level
+from mixhub.hub.model_config import architecture_findings, code_findings, comparable_config, known_config
 from mixhub.hub.plan import KEPT_ON_HUB, RemoteFile
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD, METRICS, RESULTS, is_model_file
-from mixhub.hub.weights import Tensor, edges_sha256, scan
+from mixhub.hub.weights import Fingerprint, Tensor, are_same_tensors, fingerprints, scan
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256
 from mixhub.metrics import read_metrics
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
 from mixhub.spec import data_sha256, read_yaml
 
-_VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
-"""Keys of configs that say who saved them, and in what; two seeds may differ in them."""
 _ALIKE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+_RESULTS = (".json", ".parquet")
+"""Ends of names of what a push sends of results."""
 _SHOWN = 5
 
 
@@ -133,15 +137,6 @@ def verify(
     return Verification(repo_id, (*shown, *missing), tuple(look.told()))
 
 
-def step_of(family: Family, name: str) -> tuple[Run, int] | None:
-    """The run and the step that a branch's name means, by the family's pattern; None where it means none."""
-    pattern = re.escape(family.revisions.step_pattern)
-    pattern = pattern.replace(r"\{step\}", r"(?P<step>\d+)").replace(r"\{revision\}", "(?P<revision>.+)")
-    match = re.fullmatch(pattern, name)
-    run = next((run for run in family.runs() if match and run.revision == match["revision"]), None)
-    return (run, int(match["step"])) if match and run else None
-
-
 class _Look:
     """Gathers findings of one repo."""
 
@@ -158,7 +153,7 @@ class _Look:
         self.lineages: dict[str, Lineage] = {}
         self.facts: dict[str, RunFacts] = {}
         self._pushed = [name for name in runs if name in branches]
-        self.models = [branch for branch in branches.values() if branch.is_model and not self._is_state(branch)]
+        self.models = [branch for branch in branches.values() if branch.is_model]
 
     def add(self, kind: Kind, where: str, message: str, hint: str = "", level: Level = "error") -> None:
         self.found.append(Finding(kind, where, message, hint, level))
@@ -252,9 +247,10 @@ class _Look:
             except MixhubError as error:
                 self.add("files", branch.name, error.message, "push it again from where it was trained")
         self._weights(branch)
-        if all(name in branch.tree for name in ("tokenizer.json", "tokenizer_config.json", "config.json")):
-            for finding in token_findings(branch.name, branch.folder) if self._has_tokens(branch) else ():
-                self.found.append(finding if self._is_ours(branch) else replace(finding, level="warning"))
+        found = [*code_findings(branch.name, branch.folder)]
+        if all(name in branch.tree for name in _ALIKE):
+            found += token_findings(branch.name, branch.folder)
+        self.found += found if self._is_ours(branch) else [replace(one, level="warning") for one in found]
 
     def repeated(self) -> None:
         """Weights that two branches share: what `main` holds may be one of the others."""
@@ -287,14 +283,15 @@ class _Look:
         """The run and step that a branch's name means; the last step has two names. Without a family, the name."""
         if self.family is None:
             return name
-        return self._step(name) or ((self.runs[name], self.family.training.steps) if name in self.runs else None)
+        return training_of(self.family, name)
 
     def alike(self) -> None:
         """Files that should be the same on all revisions, and on which of them they are not."""
         group = [branch for branch in self.models if branch.name != MAIN]
-        for path in (*_ALIKE, *self._licenses()):
+        for path in (*_ALIKE, *TOKENIZER_EXTRAS, *self._licenses()):
             several = self.all.values() if path in self._licenses() else group
-            contents = {branch.name: _comparable(branch, path) for branch in several if path in branch.tree}
+            may_lack = path in TOKENIZER_EXTRAS  # where a file must be there, its absence is told already
+            contents = {one.name: _comparable(one, path) for one in several if may_lack or path in one.tree}
             if len(set(contents.values())) < 2:
                 continue
             usual, count = Counter(contents.values()).most_common(1)[0]
@@ -303,11 +300,14 @@ class _Look:
                 odd = odd[-1:]
             said = _difference(usual, contents[odd[0]]) if path.endswith("config.json") else ""
             like = next(name for name, content in contents.items() if content == usual)
+            level: Level = "warning" if may_lack else "error"  # versions of Transformers write other ones
             for name in odd[:_SHOWN]:
                 message = f"{path} is not that of {like}{said if name == odd[0] else ''}"
-                self.add("alike", name, message, "seeds of a family differ in their weights alone")
+                if path not in self.all[name].tree or path not in self.all[like].tree:
+                    message = f"{'lacks' if path in self.all[like].tree else 'has'} {path}, unlike {like}"
+                self.add("alike", name, message, "seeds of a family differ in their weights alone", level)
             if len(odd) > _SHOWN:
-                self.add("alike", odd[_SHOWN], f"{path}: nor is that of {listed(odd[_SHOWN:])}")
+                self.add("alike", odd[_SHOWN], f"{path}: nor is that of {listed(odd[_SHOWN:])}", "", level)
 
     def initial_weights(self) -> None:
         """Step-0 weights beside their seeds; a pair is told once."""
@@ -335,7 +335,8 @@ class _Look:
     def deep(self, progress: Progress) -> None:
         """Downloads the weights; reads every byte, and loads what is whole."""
         wrong = {finding.where for finding in self.found if finding.level == "error"}
-        edges: dict[str, str | None] = {}
+        prints: dict[str, Mapping[str, Fingerprint]] = {}
+        same: dict[str, str] = {}
         with progress.start("weights", len(self.models), "branch") as bar:
             for branch in self.models:
                 folder = fetch(self.endpoint, self.repo_id, branch.commit, list(branch.tree))
@@ -343,10 +344,12 @@ class _Look:
                 if not found and branch.name not in wrong:
                     found = list(loading_findings(branch.name, folder))
                 self.found += found
-                edges[branch.name] = edges_sha256(folder)
+                prints[branch.name] = own = fingerprints(folder)
+                alike = (name for name, other in prints.items() if are_same_tensors(own, other))
+                same[branch.name] = next(alike, branch.name)
                 bar.advance(note=branch.name)
         told = {finding.where for finding in self.found if finding.kind == "repeated"}
-        self._tell_repeated({name: known for name, known in edges.items() if name not in told})
+        self._tell_repeated({name: known for name, known in same.items() if name not in told})
 
     def _read_weights(self, branch: Branch, folder: Path) -> Iterator[Finding]:
         hint = "push it again from its export"
@@ -376,8 +379,12 @@ class _Look:
                 self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
             if not any(path.startswith(("tokenizer", "vocab")) for path in branch.tree):
                 self.add("files", branch.name, "lacks a tokenizer", again, "warning")
-        if ours and branch.name != MAIN:  # others may keep files there
+        if ours and branch.name != MAIN:
             self._extra_files(branch)
+        elif ours:  # others may keep files there
+            for path in (path for path in branch.tree if is_pickle(path) and "/" in path):
+                message = f"{path}: a pickle, which runs code when it is opened"
+                self.add("pickle", MAIN, message, "delete it, if it is of this model", "warning")
         if branch.pickles:
             only = "" if branch.safetensors else ", and holds no safetensors"
             message = f"{listed(branch.pickles)}: a pickle, which runs code when it is opened{only}"
@@ -392,7 +399,8 @@ class _Look:
         known |= {*self._licenses()}
         text = branch.text(CARD) or ""
         for path in branch.tree:
-            if path in known or path in branch.safetensors or path.startswith(f"{RESULTS}/") or path in branch.pickles:
+            result = path.startswith(f"{RESULTS}/") and path.endswith(_RESULTS)
+            if path in known or path in branch.safetensors or result or path in branch.pickles:
                 continue
             if is_pickle(path):
                 message = f"{path}: a pickle, which runs code when it is opened"
@@ -423,8 +431,8 @@ class _Look:
                 shards[path] = tensors_of(self.endpoint, self.repo_id, branch, path)
             except HubError as error:
                 self.add("weights", branch.name, f"{path} cannot be read: {error.message}", again)
-            except Exception as error:  # huggingface_hub raises its own for headers that are none
-                self.add("weights", branch.name, f"{path}: {type(error).__name__}: {str(error).splitlines()[0]}", again)
+            except MixhubError as error:
+                self.add("weights", branch.name, error.message, again)
         if missing or extra or set(shards) != set(named):
             return
         if WEIGHTS_INDEX_FILE in branch.tree:
@@ -433,8 +441,10 @@ class _Look:
             total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
             size = sum(tensor_bytes(tensor) for tensors in shards.values() for tensor in tensors.values())
             self.found += index_findings(branch.name, branch.index(), total, shards, size)
+        tensors = {name: tensor for own in shards.values() for name, tensor in own.items()}
+        if self._is_ours(branch):
+            self.found += dtype_findings(branch.name, tensors)
         if "config.json" in branch.tree:
-            tensors = {name: tensor for own in shards.values() for name, tensor in own.items()}
             self.found += shape_findings(branch.name, branch.folder, tensors, strict=self._is_ours(branch))
 
     def _lineage(self, branch: Branch, lineage: Lineage) -> None:
@@ -470,10 +480,12 @@ class _Look:
                 changed = error.message.splitlines()
             for line in changed[:_SHOWN]:
                 self.add("recipe", branch.name, line, "was the family changed since?")
-        data = branch.json("config.json")
-        if isinstance(data, Mapping):
-            self.found += architecture_findings(branch.name, self.family.architecture, data)
-        self.found += tokenizer_findings(branch.name, self.family.tokenizer, branch.folder)
+        if lineage.steps not in (UNKNOWN, self.family.training.steps):
+            message = f"its lineage says steps = {lineage.steps}, and the family has {self.family.training.steps}"
+            self.add("lineage", branch.name, message)
+        self.found += architecture_findings(branch.name, self.family.architecture, known_config(branch.folder))
+        if (known := read_tokenizer(branch.folder)) is not None:
+            self.found += tokenizer_findings(branch.name, self.family.tokenizer, known.size, known.eos_token)
 
     def _card_figures(self, branch: Branch, text: str) -> None:
         """The figures of the model-index, beside those that the results on the branches give."""
@@ -551,10 +563,6 @@ class _Look:
     def _step(self, name: str) -> tuple[Run, int] | None:
         return step_of(self.family, name) if self.family else None
 
-    def _is_state(self, branch: Branch) -> bool:
-        """Whether it holds what training goes on from, and no model to load."""
-        return "config.json" not in branch.tree and any(path.endswith("/optimizer.pt") for path in branch.tree)
-
     def _is_ours(self, branch: Branch) -> bool:
         """Whether mixhub pushed it, so that it has all that a branch of ours has.
 
@@ -565,8 +573,12 @@ class _Look:
         return self._run(branch.name) is not None and self._any_ours()
 
     def _any_ours(self) -> bool:
-        """Whether mixhub pushed the branch of any run."""
-        return any(LINEAGE_FILE in self.all[name].tree for name in self._pushed)
+        """Whether mixhub pushed the branch of any run: a lineage tells, or else its card.
+
+        The card on `main` tells nothing: it may be rendered for models that others published.
+        """
+        runs = [self.all[name] for name in self._pushed]
+        return any(LINEAGE_FILE in run.tree or is_rendered(run.text(CARD) or "") for run in runs)
 
     def _licenses(self) -> list[str]:
         """The file of the licence, where the family has one of its own."""
@@ -576,9 +588,6 @@ class _Look:
     def _has_ours(self) -> bool:
         return bool(self.lineages)
 
-    def _has_tokens(self, branch: Branch) -> bool:
-        return "generation_config.json" in branch.tree
-
 
 def _same_file(one: RemoteFile | None, other: RemoteFile | None) -> bool:
     """Whether two files on one hub have the same content."""
@@ -586,13 +595,12 @@ def _same_file(one: RemoteFile | None, other: RemoteFile | None) -> bool:
 
 
 def _comparable(branch: Branch, path: str) -> str:
-    """What two branches share where a file says the same: JSON without what may differ, else its hash."""
-    if path == "tokenizer.json":
-        return branch.tree[path].sha256 or branch.tree[path].oid
-    data = branch.json(path)
-    if not isinstance(data, Mapping):
-        return branch.tree[path].oid
-    return json.dumps({key: value for key, value in data.items() if key not in _VOLATILE}, sort_keys=True)
+    """What two branches share where a file says the same: of a config what it says, else the hash; empty: no file."""
+    if path not in branch.tree:
+        return ""
+    if path.endswith("config.json") and (said := comparable_config(branch.folder, path)) is not None:
+        return said
+    return branch.tree[path].sha256 or branch.tree[path].oid
 
 
 def _difference(usual: str, odd: str) -> str:

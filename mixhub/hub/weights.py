@@ -16,10 +16,14 @@ from mixhub.errors import ExportError
 
 _BLOCK = 1 << 20
 """Bytes that are hashed and looked at together: they stay in a core's cache."""
-_MOST_HEADER = 100_000_000
+MOST_HEADER = 100_000_000
 """Bytes of a header, as safetensors itself allows."""
 _EDGE = 4096
 """Bytes at either end of a tensor by which two are told apart."""
+_FIRST = 64
+"""Numbers of a tensor by which two of unlike dtypes are compared."""
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Dtypes that the weights of a model may have which is loaded as it lies there."""
 _BITS = {
     "F64": (np.uint64, 0x7FF0_0000_0000_0000),
     "F32": (np.uint32, 0x7F80_0000),
@@ -29,10 +33,13 @@ _BITS = {
 }
 """By dtype: an unsigned integer as wide, and the bits of the exponent, which are all set in what is not finite."""
 WIDTHS = {
-    "F8_E4M3": 1, "BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "U32": 4, "I32": 4, "U64": 8, "I64": 8,
+    "F8_E4M3": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1, "F8_E8M0": 1, "C64": 8,
+    "BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "U32": 4, "I32": 4, "U64": 8, "I64": 8,
     **{name: np.dtype(kind).itemsize for name, (kind, _) in _BITS.items()},
 }  # fmt: skip
 """Bytes of an element, by dtype."""
+_PACKED = ("F4", "F6_E2M3", "F6_E3M2")
+"""Dtypes of which several elements share a byte; those of safetensors are these and the keys of `WIDTHS`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def scan(path: Path) -> Scanned:
             digest = hashlib.sha256()
             head = file.read(8)
             length = int.from_bytes(head, "little")
-            raw = file.read(length) if 8 + length <= size and length <= _MOST_HEADER else b""
+            raw = file.read(length) if 8 + length <= size and length <= MOST_HEADER else b""
             places = _places(path, size, head, raw)
             digest.update(head + raw)
             counts = {name: _read_tensor(file, tensor, length, digest) for name, (tensor, length) in places.items()}
@@ -78,44 +85,91 @@ def scan(path: Path) -> Scanned:
         raise ExportError(f"{path}: cannot be read: {error.strerror}", path=path) from None
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors that a file says that it holds, in their order; raises as `scan`, and reads no weights."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            head = file.read(8)
-            length = int.from_bytes(head, "little")
-            size = path.stat().st_size
-            raw = file.read(length) if 8 + length <= size and length <= _MOST_HEADER else b""
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}", path=path) from None
-    return {name: tensor for name, (tensor, _) in _places(path, size, head, raw).items()}
+def header_end(start: bytes) -> int:
+    """Where the header of a file ends, by its first 8 bytes."""
+    return 8 + int.from_bytes(start[:8], "little")
 
 
-def edges_sha256(folder: Path) -> str | None:
-    """A hash of the names, dtypes, shapes and both ends of all tensors of a folder; None where they cannot be read.
+def header_tensors(name: str, size: int, start: bytes) -> dict[str, Tensor]:
+    """The tensors that a file says that it holds, in their order, from its first bytes.
 
-    Two folders that hold the same tensors have the same, however they are divided into files; two trainings do not,
-    since a step of training changes every tensor. It reads some kilobytes a tensor.
+    Args:
+        name: of the file, for errors.
+        size: bytes of the whole file.
+        start: its first bytes, up to `header_end` at least.
+
+    Raises:
+        ExportError: it is cut short, or is no safetensors file.
     """
-    lines = []
+    places = _places(Path(name), size, start[:8], start[8 : header_end(start)])
+    return {name: tensor for name, (tensor, _) in places.items()}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells one tensor from another, without reading all of it."""
+
+    tensor: Tensor
+    edges: bytes
+    """sha256 of the bytes at both ends."""
+    first: np.ndarray
+    """The first numbers, float32, shape (at most 64,); none of a dtype that is no plain float."""
+
+    def is_alike(self, other: Fingerprint) -> bool:
+        """Whether the two are the same numbers, as far as is seen; one may be a cast of the other."""
+        if self.tensor.dtype == other.tensor.dtype:
+            return self.edges == other.edges
+        if not (self.first.size and self.first.size == other.first.size):
+            return False
+        return bool(np.allclose(self.first, other.first, rtol=2**-7, atol=1e-7, equal_nan=True))  # as exact as bfloat16
+
+
+def fingerprints(folder: Path) -> dict[str, Fingerprint]:
+    """Both ends and the first numbers of all tensors of a folder, by name; empty where they cannot be read.
+
+    It reads some kilobytes a tensor.
+    """
+    found = {}
     try:
         for path in sorted(folder.glob("*.safetensors")):
             with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                raw = file.read(min(length, _MOST_HEADER))
+                head = file.read(8)
+                length = int.from_bytes(head, "little")
+                raw = file.read(min(length, MOST_HEADER))
                 start = 8 + length
-                for name, (tensor, size) in _places(
-                    path, path.stat().st_size, length.to_bytes(8, "little"), raw
-                ).items():
+                for name, (tensor, size) in _places(path, path.stat().st_size, head, raw).items():
                     file.seek(start)
                     edges = file.read(min(_EDGE, size))
+                    first = _floats(tensor.dtype, edges)
                     file.seek(max(start, start + size - _EDGE))
                     edges += file.read(min(_EDGE, size))
-                    lines.append(f"{name}\0{tensor.dtype} {tensor.shape}\0{hashlib.sha256(edges).hexdigest()}\n")
+                    found[name] = Fingerprint(tensor, hashlib.sha256(edges).digest(), first)
                     start += size
     except (OSError, ExportError):
-        return None
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest() if lines else None
+        return {}
+    return found
+
+
+def are_same_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> bool:
+    """Whether two folders hold the same tensors, however they are divided into files, and in whichever dtype.
+
+    Two trainings do not, since a step of training changes every tensor. A tensor that one of them lacks, as the head
+    of tied embeddings, does not count; most must be in both.
+    """
+    common = [name for name in one if name in other and one[name].tensor.shape == other[name].tensor.shape]
+    return 2 * len(common) > max(len(one), len(other)) and all(one[name].is_alike(other[name]) for name in common)
+
+
+def _floats(dtype: str, data: bytes) -> np.ndarray:
+    """The first numbers of a tensor as float32; none where the dtype is no plain float."""
+    if dtype not in FLOATS:
+        return np.empty(0, np.float32)
+    kind = np.dtype({"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}[dtype])
+    numbers = np.frombuffer(data[: _FIRST * kind.itemsize], kind)
+    if dtype == "BF16":
+        return (numbers.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32
+        return numbers.astype(np.float32)
 
 
 def _places(path: Path, size: int, head: bytes, raw: bytes) -> dict[str, tuple[Tensor, int]]:
@@ -128,6 +182,9 @@ def _places(path: Path, size: int, head: bytes, raw: bytes) -> dict[str, tuple[T
         found = sorted(_offsets(header), key=lambda place: place[2])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _broken(path, f"its header cannot be read ({type(error).__name__}: {error})") from None
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise _broken(path, "__metadata__ of its header must map names to texts")
     end = 0
     for name, tensor, start, stop in found:
         width = WIDTHS.get(tensor.dtype)
@@ -143,8 +200,16 @@ def _offsets(header: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, int, int]
     for name, entry in header.items():
         if name != "__metadata__":
             start, stop = entry["data_offsets"]
-            shape = tuple(int(length) for length in entry["shape"])
-            yield name, Tensor(str(entry["dtype"]), shape), int(start), int(stop)
+            shape, dtype = entry["shape"], entry["dtype"]
+            if not isinstance(shape, list) or not all(_is_count(number) for number in (*shape, start, stop)):
+                raise ValueError(f"{name}: shape and data_offsets must be whole numbers")
+            if not isinstance(dtype, str) or (dtype not in WIDTHS and dtype not in _PACKED):
+                raise ValueError(f"{name}: dtype {dtype!r} is none of safetensors")
+            yield name, Tensor(dtype, tuple(shape)), start, stop
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _read_tensor(file: BinaryIO, tensor: Tensor, length: int, digest: Any) -> int:

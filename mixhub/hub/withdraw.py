@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mixhub.card.text import plain
 from mixhub.card.withdrawal import (
     Withdrawal,
     add_erratum,
@@ -21,6 +22,7 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, UsageError
 from mixhub.family import Family
 from mixhub.hub.branches import Branch, read_branch
+from mixhub.hub.check import step_of
 from mixhub.hub.client import (
     ASKED_AT_ONCE,
     branch_heads,
@@ -35,7 +37,6 @@ from mixhub.hub.client import (
 from mixhub.hub.plan import weights_in
 from mixhub.hub.receipts import MAIN, hub_key, read_receipts, write_receipt
 from mixhub.hub.release import CARD
-from mixhub.hub.verify import step_of
 from mixhub.workspace import Workspace
 
 
@@ -69,7 +70,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
         PushConflictError: somebody pushed meanwhile; nothing is marked on the hub.
     """
     why = why.strip()
-    if not why or "\n" in why:
+    if not why or len(why.splitlines()) > 1:
         raise UsageError(f"--why {why!r}: must be one line that says what is wrong with {branch}")
     heads = branch_heads(endpoint, family.repo_id)
     if branch not in heads:
@@ -81,6 +82,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
             repo_id=family.repo_id,
             revision=branch,
         )
+    why = plain(why)  # as cards show it, and as it is read from them
     learn_withdrawals(workspace, family, endpoint)
     key = (branch, read.weights_sha256)
     before = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)

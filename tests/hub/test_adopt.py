@@ -355,3 +355,32 @@ def test_the_card_tells_the_special_tokens_of_the_export(place, source):
     take(place, source)
     card = family_card(place, place.family()).text
     assert f"`{fifth}` begins text (bos) and `<|endoftext|>` ends text (eos)." in card
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_damaged_export_is_replaced(place, source, content):
+    export = take(place, source).export
+    (export / "lineage.json").unlink()
+    if content:
+        (export / "lineage.json").write_text(content)
+    take(place, source, replace=True)
+    assert not check_run(place, place.family(), place.family().run(seed=1)).findings
+
+
+def test_a_damaged_export_of_another_seed_is_no_matter(place, source, tmp_path, mixhub_here):
+    (take(place, source).export / "lineage.json").write_text("{")
+    done = mixhub_here("adopt", save_model(tmp_path / "other", 2), "--seed", 2, cwd=place.root)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("text", ["train: {train_prose: .nan}", "train: {train_prose: 1, 5: 1}"])
+def test_a_train_config_that_is_no_plain_data(place, source, text):
+    (source / "train_config.yaml").write_text(text)
+    with pytest.raises(ExportError, match=r"train_config\.yaml: holds what is no plain data"):
+        take(place, source)
+
+
+def test_an_earlier_step_is_called_one(place, source, mixhub_here):
+    done = mixhub_here("adopt", source, "--seed", 1, "--step", 5, cwd=place.root)
+    assert "it is an earlier step of a run of 12 steps" in done.stdout
+    assert "training: {steps: 5}" in done.stdout

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +140,14 @@ def reshape(tensors):
     tensors["model.norm.weight"] = torch.zeros(8)
 
 
+def make_whole(tensors):
+    tensors["model.norm.weight"] = torch.ones(16, dtype=torch.int64)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "said"),
     [
+        (make_whole, "weights", r"1 tensors are no plain floats .*: model\.norm\.weight \(I64\)"),
         (flip_one, "weights", r"NaN or infinite numbers in 1 tensors: model\.norm\.weight \(1\)"),
         (make_infinite, "weights", r"lm_head\.weight \(2\)"),
         (drop, "shapes", r"lack tensors that config\.json asks for: model\.norm\.weight"),
@@ -181,6 +188,16 @@ def index_of_other_shards(bench):
     (bench.export() / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def tensor_in_two_shards(bench):
+    """Transformers takes the one that the index names; the other is in nobody's sight."""
+    index = bench.shard()
+    first, second = sorted(set(index["weight_map"].values()))
+    name = next(name for name, file in index["weight_map"].items() if file == second)
+    tensors = load_file(bench.export() / first)
+    tensors[name] = 5 * load_file(bench.export() / second)[name] + 1
+    save_file(tensors, bench.export() / first, {"format": "pt"})
+
+
 def index_without_a_tensor(bench):
     index = bench.shard()
     del index["weight_map"]["model.norm.weight"]
@@ -206,6 +223,7 @@ def index_of_another_size(bench):
         (shard_too_many, "model-00003-of-00003.safetensors, which no part of the weights is"),
         (index_and_single, "both model.safetensors and model.safetensors.index.json"),
         (index_of_other_shards, "names the wrong shard of: lm_head.weight, model.norm.weight"),
+        (tensor_in_two_shards, "goes with shards of which several hold: "),
         (index_without_a_tensor, "does not name tensors of the shards: model.norm.weight"),
         (index_with_a_tensor, "names tensors that are in no shard: model.ghost.weight"),
         (index_of_another_size, "bytes of tensors, and the shards hold"),
@@ -249,7 +267,7 @@ def test_a_missing_file(bench, name):
     assert bench.said()["files"] == f"lacks {name}\n"
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "optimizer.pt", "sub/model.pkl"])
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "optimizer.pt", "sub/model.pkl", "model.PT", "x.joblib"])
 def test_a_pickle(bench, name):
     path = bench.export() / name
     path.parent.mkdir(exist_ok=True)
@@ -286,6 +304,60 @@ def other_end(bench):
     bench.edit("tokenizer_config.json", lambda config: config.update(eos_token="e"))
 
 
+def rope_in_an_old_place(bench):
+    """Transformers takes it before `rope_parameters`."""
+    bench.edit("config.json", lambda config: config.update(rope_scaling={"rope_type": "linear", "factor": 8.0}))
+
+
+def base_in_an_old_place(bench):
+    rope = {"rope_type": "default"}
+    bench.edit("config.json", lambda config: config.update(rope_parameters=rope, rope_theta=5.0))
+
+
+def no_epsilon(bench):
+    bench.edit("config.json", lambda config: config.pop("rms_norm_eps"))
+
+
+def half_rotary(bench):
+    bench.edit("config.json", lambda config: config.update(partial_rotary_factor=0.5))
+
+
+def quantised(bench):
+    given = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    bench.edit("config.json", lambda config: config.update(quantization_config=given))
+
+
+def other_class(bench):
+    bench.edit("config.json", lambda config: config.update(architectures=["GPT2LMHeadModel"]))
+
+
+def own_code(bench):
+    bench.edit("config.json", lambda config: config.update(auto_map={"AutoModelForCausalLM": "a/b--model.Own"}))
+
+
+def own_tokenizer_code(bench):
+    bench.edit("tokenizer_config.json", lambda config: config.update(auto_map={"AutoTokenizer": ["a/b--t.Own", None]}))
+
+
+def many_layers(bench):
+    bench.edit("config.json", lambda config: config.update(num_hidden_layers=300_000))
+
+
+def tokens_beside(bench):
+    """Transformers takes bos and eos from here, whatever `tokenizer_config.json` says."""
+    (bench.export() / "special_tokens_map.json").write_text('{"eos_token": "a", "bos_token": "b"}')
+
+
+def endless_number(bench):
+    path = bench.export() / "config.json"
+    path.write_text(path.read_text().replace('"vocab_size": 320', f'"vocab_size": {"9" * 5000}'))
+
+
+def panicking_tokenizer(bench):
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    bench.edit("tokenizer.json", lambda tokenizer: tokenizer.update(normalizer=normalizer))
+
+
 def no_model(bench):
     bench.edit("config.json", lambda config: config.update(model_type="nonsense"))
 
@@ -298,6 +370,18 @@ def no_model(bench):
         (other_vocabulary, "recipe", "vocab_size = 200 in config.json, and the family says 320"),
         (other_width, "shapes", "tensors more that do not fit config.json"),
         (other_width, "recipe", "hidden_size = 32 in config.json, and the family says 16"),
+        (rope_in_an_old_place, "recipe", "rope_type = 'linear' in config.json"),
+        (base_in_an_old_place, "recipe", "rope_theta = 5.0 in config.json, and the family says 10000.0"),
+        (no_epsilon, "recipe", "rms_norm_eps = 1e-06 in config.json, and the family says 1e-05"),
+        (half_rotary, "recipe", "partial_rotary_factor = 0.5 in config.json, and a family's architecture has None"),
+        (quantised, "recipe", "quantization_config = "),
+        (other_class, "recipe", "architectures = ['GPT2LMHeadModel'] in config.json"),
+        (own_code, "files", "auto_map in config.json names code that would run when it is loaded"),
+        (own_tokenizer_code, "files", "auto_map in tokenizer_config.json names code"),
+        (many_layers, "shapes", "num_hidden_layers = 300000 in config.json, and the weights have 21 tensors"),
+        (tokens_beside, "tokenizer", "and the family says '<|endoftext|>'"),
+        (endless_number, "shapes", "describes no model that Transformers can make"),
+        (panicking_tokenizer, "tokenizer", "no tokenizer that can be opened"),
         (no_model, "shapes", "describes no model that Transformers can make"),
         (other_activation, "recipe", "hidden_act = 'relu' in config.json, and a family's architecture has 'silu'"),
         (other_rope, "recipe", "rope_type = 'linear' in config.json, and a family's architecture has 'default'"),
@@ -368,6 +452,57 @@ def test_weights_of_another_seed_in_other_shards(bench):
     bench.shard(1)
     for seed in (1, 2):
         assert bench.said(seed).keys() == {"repeated"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_another_seed_that_were_cast(bench, dtype):
+    first = load_file(bench.export(1) / "model.safetensors")
+    bench.weights(lambda tensors: tensors.update({name: first[name].to(dtype) for name in tensors}), seed=2)
+    assert "has the same weights as tiny seed-1 at step 12" in bench.said(2)["repeated"]
+    bench.weights(lambda tensors: tensors.update({name: 1.1 * tensor for name, tensor in tensors.items()}), seed=2)
+    assert "repeated" not in bench.said(2)
+
+
+def test_weights_of_another_seed_beside_a_tensor_that_lies_twice(bench):
+    first = load_file(bench.export(1) / "model.safetensors")
+    bench.weights(lambda tensors: tensors.update(first), seed=2)
+    index = bench.shard(2)
+    file = bench.export(2) / min(index["weight_map"].values())
+    save_file({**load_file(file), "model.norm.weight": first["model.norm.weight"]}, file, {"format": "pt"})
+    bench.tell_weights(2)
+    assert set(bench.said(2)) == {"index", "repeated"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dtype", "XYZ"),
+        ("dtype", "f32"),
+        ("shape", ["320", "16"]),
+        ("shape", [320.0, 16.0]),
+        ("data_offsets", ["0", "20480"]),
+        ("data_offsets", [False, 20480]),
+    ],
+)
+def test_a_header_that_no_reader_opens(bench, key, value):
+    change_header(bench, lambda header: header["lm_head.weight"].update({key: value}))
+    assert "its header cannot be read" in bench.said()["weights"]
+
+
+@pytest.mark.parametrize("value", [{"format": 5}, ["pt"]])
+def test_metadata_that_no_reader_opens(bench, value):
+    change_header(bench, lambda header: header.update(__metadata__=value))
+    assert "__metadata__ of its header must map names to texts" in bench.said()["weights"]
+
+
+def change_header(bench, change):
+    path = bench.export() / "model.safetensors"
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    change(header)
+    raw = json.dumps(header).encode()
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + content[end:])
 
 
 def test_weights_of_another_step(bench):
@@ -488,3 +623,19 @@ def test_numbers_of_every_dtype(tmp_path, dtype, value):
     assert dict(scanned.not_finite) == ({} if np.isfinite(value) else {"w": 1})
     assert scanned.sha256 == file_sha256(tmp_path / "x.safetensors")
     assert scanned.tensors["w"].shape == (1000, 1031)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "lineage.json"])
+def test_a_link_that_leads_to_itself(bench, name):
+    path = bench.export() / name
+    path.unlink()
+    path.symlink_to(path)
+    assert name in bench.said()["files"]
+
+
+def test_a_name_that_is_no_text_can_be_said(bench):
+    (bench.export() / b"\xff.txt".decode(errors="surrogateescape")).write_text("x")
+    command = [sys.executable, "-m", "mixhub", "check", "--seed", "1"]
+    done = subprocess.run(command, cwd=bench.workspace.root, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"\\udcff.txt: not part of an export" in done.stdout

@@ -355,3 +355,32 @@ def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):
     ]
     for config in (model.config, model.generation_config):
         assert (config.bos_token_id, config.eos_token_id) == (0, 0)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_tokenizer_with_ids_for_which_there_is_no_row(made, tmp_path, is_ours):
+    """Transformers would raise an IndexError when it meets one. Of repos of others, it is said."""
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        path = workspace.export(workspace.family().run(seed=1), 12) / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+        more = [{"id": number, "content": f"<{number}>", **flags} for number in range(300, 340)]
+        tokenizer["added_tokens"] += more
+        operations = [CommitOperationAdd("tokenizer.json", json.dumps(tokenizer).encode())]
+        operations += [] if is_ours else [CommitOperationDelete("lineage.json")]
+        api.create_commit("tester/tiny", operations, revision="seed-1", commit_message="a fault")
+        said = "its tokenizer has ids up to 339, and its model has 320 rows for them"
+        with pytest.raises(ExportError, match=said) if is_ours else pytest.warns(UserWarning, match=said):
+            mixhub.load("tiny", seed=1, workspace=workspace.root)
+
+
+def test_a_tokenizer_that_panics_is_a_damaged_file(workspace):
+    export = workspace.export(workspace.family().run(seed=1), 12)
+    tokenizer = json.loads((export / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (export / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ExportError, match="cannot be opened"):
+        open_folder(export, "it")

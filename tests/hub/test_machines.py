@@ -1,5 +1,6 @@
 """Several workspaces and several hubs hold one family: none loses what another said."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -237,3 +238,37 @@ def test_a_withdrawal_that_another_made_keeps_its_reason(workspace, family, publ
     refused = mixhub_here(*withdraw, "--why", "two", cwd=second.root)
     assert (refused.returncode, ": one" in refused.stderr) == (2, True)
     assert mixhub_here(*withdraw, "--why", "one", cwd=second.root).returncode == 0
+
+
+def test_weights_that_another_machine_pushed_as_an_earlier_step(workspace, family, public, tmp_path, mixhub_here):
+    """Of another run; the run's own last step may have a second name."""
+    one, two = alone(workspace, 1, tmp_path / "one"), alone(workspace, 2, tmp_path / "two")
+    seed_1 = one.export(family.run(seed=1), 12)
+    lineage = shutil.copytree(seed_1, seed_1.with_name("step-000005")) / "lineage.json"
+    lineage.write_text(re.sub(r'"step": 12', '"step": 5', lineage.read_text()))
+    shutil.rmtree(seed_1)
+    shutil.rmtree(one.results(family.run(seed=1)))
+    done = mixhub_here("push", "--seed", 1, "--step", 5, "--hub", public.url, cwd=one.root)
+    assert done.returncode == 0, done.stderr
+    held, asked = lineage.parent / "model.safetensors", two.export(family.run(seed=2), 12)
+    shutil.copyfile(held, asked / "model.safetensors")
+    told = json.loads((asked / "lineage.json").read_text())
+    told["weights_sha256"] = json.loads(lineage.read_text())["weights_sha256"]
+    (asked / "lineage.json").write_text(json.dumps(told))
+    shutil.rmtree(two.results(family.run(seed=2)))
+    done = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=two.root)
+    assert done.returncode == 2
+    assert "seed-2: has the same weights as seed-1-step-5 has on" in done.stderr
+    assert "seed-2" not in branch_heads(public, family.repo_id)
+
+
+def test_a_start_that_a_run_of_another_machine_had(workspace, family, public, tmp_path, mixhub_here):
+    one, two = alone(workspace, 1, tmp_path / "one"), alone(workspace, 2, tmp_path / "two")
+    assert mixhub_here("push", "--seed", 1, "--hub", public.url, cwd=one.root).returncode == 0
+    first, second = (place.export(family.run(seed=seed), 12) / "lineage.json" for place, seed in ((one, 1), (two, 2)))
+    start = json.loads(first.read_text())["initial_weights_sha256"]
+    second.write_text(json.dumps(json.loads(second.read_text()) | {"initial_weights_sha256": start}))
+    done = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=two.root)
+    assert done.returncode == 2
+    assert "seed-2: began with the same weights as seed-1" in done.stderr
+    assert "seed-2" not in branch_heads(public, family.repo_id)

@@ -9,14 +9,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from huggingface_hub import HfApi, hf_hub_download
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mixhub
 from mixhub.card.reading import read_card
-from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, withdrawal_of, withdrawals
+from mixhub.card.text import plain
+from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, read_mark, withdrawal_of, withdrawals
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RunError, UsageError
 from mixhub.files import write_bytes
 from mixhub.hub.client import branch_heads, file_content, remote_tree, tags
+from mixhub.hub.finding import errors
 from mixhub.hub.promote import fetched, not_yet_promoted, plan_promotion
 from mixhub.hub.push import execute, plan_card, plan_run, plan_state
 from mixhub.hub.status import family_status
@@ -393,3 +397,32 @@ def test_a_licence_of_ones_own_lies_on_every_branch(workspace, endpoint, mixhub_
     found = verify(endpoint, family.repo_id, family).findings
     lacking = [finding.where for finding in found if finding.message == "lacks LICENCE.txt"]
     assert sorted(lacking) == ["main", "seed-1"]
+
+
+@given(st.text())
+def test_a_reason_comes_back_from_a_card_as_it_went_in(text):
+    """Else two machines would each put their reading of it on the branch, for ever."""
+    why = plain(text)
+    one = Withdrawal(family="f", revision="r", weights_sha256="0" * 64, why=why or "x", date="2026-11-23")
+    assert read_mark(mark_withdrawn("# Title\n", one)) == (one.why, one.date)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "metrics.jsonl", "results/x.0shot.json"])
+def test_a_card_does_not_replace_what_was_checked(workspace, family, endpoint, name):
+    """What a card links to is sent with it; a file of the branch is not to be found in the folder of the card."""
+    folder = workspace.revision_card(family.run(seed=1)).parent
+    write_bytes(folder / name, b"another")
+    workspace.path("revision.md").write_text(f"## More\n\n[it]({name})\n")
+    with pytest.raises(ExportError, match=f"{name} of the branch is another file"):
+        plan_run(workspace, family, family.run(seed=1), endpoint)
+    (folder / name).unlink()
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
+    assert errors(plan.findings) == [], "the link means the branch's"
+
+
+def test_a_card_that_links_to_itself(workspace, family, endpoint):
+    workspace.path("revision.md").write_text("## More\n\n[this](README.md)\n")
+    run = family.run(seed=1)
+    write_bytes(workspace.revision_card(run), b"an old render")
+    files = plan_run(workspace, family, run, endpoint).files
+    assert b"# " in files["README.md"].source

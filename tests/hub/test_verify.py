@@ -12,8 +12,9 @@ import torch
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
 from safetensors.torch import load_file, save_file
 
+import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
-from mixhub.errors import RepoNotFoundError
+from mixhub.errors import ExportError, RepoNotFoundError
 from mixhub.family import Family
 from mixhub.hub.finding import errors
 from mixhub.hub.opening import opened
@@ -182,6 +183,71 @@ def pickled(release):
     release.put("seed-2", {"pytorch_model.bin": b"x"})
 
 
+def looks_like_a_state(release):
+    """The branch of a run is never taken for one of resumable states, which hold no model."""
+    release.put("seed-2", {"config.json": None, "step-12/optimizer.pt": b"x"})
+
+
+def pickled_results(release):
+    release.put("seed-2", {"results/evil.pkl": b"x", "weights.PT": b"x"})
+
+
+def code_among_results(release):
+    release.put("seed-2", {"results/run.py": b"x"})
+
+
+def own_code(release):
+    asked = {"AutoModelForCausalLM": "a/b--model.Own"}
+    release.edit("seed-2", "config.json", lambda config: config.update(auto_map=asked))
+
+
+def old_rope(release):
+    rope = {"rope_type": "linear", "factor": 8.0}
+    release.edit("seed-2", "config.json", lambda config: config.update(rope_scaling=rope))
+
+
+def other_steps(release):
+    release.edit("seed-2", "lineage.json", lambda lineage: lineage.update(steps=99999))
+
+
+def tokens_beside(release):
+    release.put("seed-2", {"special_tokens_map.json": b'{"eos_token": "a"}'})
+
+
+def endless_number(release):
+    text = release.get("seed-2", "config.json").read_text()
+    release.put("seed-2", {"config.json": text.replace("320", "9" * 5000).encode()})
+
+
+def panicking_tokenizer(release):
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    release.edit("seed-2", "tokenizer.json", lambda tokenizer: tokenizer.update(normalizer=normalizer))
+
+
+def many_layers(release):
+    release.edit("seed-2", "config.json", lambda config: config.update(num_hidden_layers=300_000))
+
+
+def whole_numbers(release):
+    change = {"model.norm.weight": torch.ones(16, dtype=torch.int64)}
+    release.weights("seed-2", lambda tensors: tensors.update(change))
+
+
+def end_cut_off(release):
+    """The header is whole, and the lineage tells of what is there."""
+    content = release.get("seed-2", MODEL).read_bytes()[:-500]
+    (release.folder / MODEL).write_bytes(content)
+    release.put("seed-2", {MODEL: release.folder / MODEL})
+    release.tell("seed-2", [(MODEL, file_sha256(release.folder / MODEL))])
+
+
+def tensor_in_two_shards(release):
+    release.shard("seed-2")
+    first, second = (release.folder / f"model-0000{number}-of-00002.safetensors" for number in (1, 2))
+    save_file(load_file(first) | load_file(second), first, {"format": "pt"})
+    release.put("seed-2", {first.name: first})
+
+
 def cut_short(release):
     release.put("seed-2", {MODEL: release.get("seed-2", MODEL).read_bytes()[:50]})
 
@@ -264,6 +330,22 @@ def other_results(release):
         (wrong_index, "index", "does not name tensors of the shards: model.norm.weight"),
         (pickled, "pickle", "pytorch_model.bin: a pickle, which runs code when it is opened"),
         (cut_short, "weights", "model.safetensors"),
+        (end_cut_off, "weights", "and its header says"),
+        (looks_like_a_state, "files", "lacks config.json"),
+        (looks_like_a_state, "pickle", "step-12/optimizer.pt: a pickle"),
+        (pickled_results, "pickle", "results/evil.pkl: a pickle"),
+        (pickled_results, "pickle", "weights.PT: a pickle"),
+        (code_among_results, "files", "results/run.py: is no part of a release"),
+        (own_code, "files", "auto_map in config.json names code that would run when it is loaded"),
+        (old_rope, "recipe", "rope_type = 'linear' in config.json, and a family's architecture has 'default'"),
+        (other_steps, "lineage", "its lineage says steps = 99999, and the family has 12"),
+        (tokens_beside, "tokenizer", "its tokenizer's eos_token is 'a', and the family says '<|endoftext|>'"),
+        (tokens_beside, "alike", "has special_tokens_map.json, unlike seed-1"),
+        (endless_number, "shapes", "describes no model that Transformers can make"),
+        (panicking_tokenizer, "tokenizer", "no tokenizer that can be opened"),
+        (many_layers, "shapes", "num_hidden_layers = 300000 in config.json, and the weights have 21 tensors"),
+        (whole_numbers, "weights", "1 tensors are no plain floats"),
+        (tensor_in_two_shards, "index", "goes with shards of which several hold: "),
         (other_weights, "repeated", "has the same weights as seed-1"),
         (other_weights, "lineage", "but its lineage says"),
         (other_vocabulary, "shapes", "has shape [320, 16], and config.json asks for [310, 16]"),
@@ -490,3 +572,73 @@ def test_weights_of_another_dtype_are_no_fault(release):
     """Two revisions may be saved in different dtypes; who compares their scores is told elsewhere."""
     release.weights("seed-2", lambda tensors: tensors.update({k: v.to(torch.bfloat16) for k, v in tensors.items()}))
     assert release.said("seed-2", deep=True) == {}
+
+
+def test_a_repo_without_any_lineage_is_still_ours_by_its_cards(release):
+    """Else it could be promoted, whatever weights lie on its branches."""
+    for name in ("seed-1", "seed-2"):
+        release.put(name, {"lineage.json": None})
+    for name in ("seed-1", "seed-2"):
+        assert "lacks lineage.json" in release.said(name)["files"]
+
+
+def test_pickles_in_folders_of_main_are_told(release):
+    """Others may keep files there, so it stops nothing."""
+    release.put("main", {"model.safetensors": release.get("seed-1", MODEL), "lineage.json": b"{}"})
+    release.put("main", {"x/pytorch_model.bin": b"x"})
+    assert "x/pytorch_model.bin: a pickle, which runs code when it is opened\n" in release.said("main")["pickle"]
+
+
+def test_configs_that_say_the_same_in_old_and_new_words(release):
+    """Transformers 4 wrote `rope_theta` at the top, and left out what follows from the rest."""
+
+    def as_before(config):
+        for key in ("rope_parameters", "head_dim"):
+            config.pop(key)
+        config.update(rope_theta=10000.0, rope_scaling=None, torch_dtype=config.pop("dtype"))
+
+    release.edit("seed-2", "config.json", as_before)
+    assert release.said("seed-2", deep=True) == {}
+
+
+def test_weights_of_another_seed_that_were_cast(release):
+    first = load_file(release.get("seed-1", MODEL))
+    release.weights("seed-2", lambda tensors: tensors.update({k: v.to(torch.float64) for k, v in first.items()}))
+    assert "repeated" not in release.said("seed-2")
+    assert release.said("seed-2", deep=True)["repeated"] == "has the same weights as seed-1\n"
+
+
+def test_code_of_a_repo_is_not_run(release):
+    """Transformers would ask whoever sits there, and take a piped `y` for an answer."""
+    code = release.folder / "ran"
+    module = (
+        f"open({str(code)!r}, 'w')\nfrom transformers import LlamaConfig\nclass Own(LlamaConfig): model_type = 'own'\n"
+    )
+    asked = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}
+    release.edit("seed-2", "config.json", lambda config: config.update(auto_map=asked, model_type="own"))
+    release.put("seed-2", {"own.py": module.encode()})
+    assert "describes no model that Transformers can make" in release.said("seed-2", deep=True)["shapes"]
+    with pytest.raises(ExportError, match="cannot be opened"):
+        mixhub.load("tiny", seed=2, workspace=release.workspace.root)
+    assert not code.exists()
+
+
+def test_a_card_on_main_makes_no_repo_ours(release):
+    """It may be rendered for models that others published, as those of the catalogue are."""
+    for name in ("seed-1", "seed-2"):
+        release.put(name, {"lineage.json": None, "train_config.yaml": None, "README.md": None})
+    assert "Rendered by mixhub" in release.get("main", "README.md").read_text()
+    assert not any("lineage.json" in finding.message for finding in release.verify().findings)
+
+
+def test_a_train_config_that_is_no_plain_data(release):
+    text = release.get("seed-2", "train_config.yaml").read_text()
+    release.put("seed-2", {"train_config.yaml": text.replace("train_prose: 0.5", "train_prose: .nan").encode()})
+    assert "holds what is no plain data" in release.said("seed-2")["recipe"]
+
+
+def test_files_beside_a_tokenizer_that_one_seed_lacks_are_a_warning(release):
+    """Other versions of Transformers write them; what they change in the tokenizer is compared by itself."""
+    release.put("seed-2", {"added_tokens.json": b"{}"})
+    [found] = [finding for finding in release.verify().findings if finding.where == "seed-2"]
+    assert (found.level, found.message) == ("warning", "has added_tokens.json, unlike seed-1")
