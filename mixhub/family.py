@@ -403,6 +403,8 @@ class CardFacts(Spec):
     """Known limits, a sentence each."""
     citation: str | None = None
     """BibTeX."""
+    mixture_note: str | None = None
+    """What a reader of the mixture must know beside it, as that it was not confirmed."""
     compute: str | None = None
     """What is known of the machines, the time and the energy of runs that were made elsewhere."""
     errata: FrozenList[str] = ()

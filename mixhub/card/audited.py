@@ -12,6 +12,8 @@ from mixhub.evaluate.audit_records import audit_records
 from mixhub.evaluate.published import published_table
 from mixhub.family import Family
 
+_RUN_DECIMALS = 4
+"""Decimals to which a harness prints an accuracy, as a fraction."""
 _NAMED = 12
 """So many findings are told one by one."""
 
@@ -28,6 +30,8 @@ class AuditFacts:
     """Of how many runs each should be the mean."""
     misfits: int
     """Testable figures that so many runs do not fit."""
+    rounded_misfits: int | None
+    """Those of them that stay so if each run was rounded to four decimals first; None where that was not asked."""
     averages: str | None
     """How the averages compare with their rows; None where there are none."""
     findings: tuple[str, ...]
@@ -46,7 +50,11 @@ def audit_published(family: Family, scores: Scores) -> AuditFacts | None:
     own = {row.revision for row in scores.table.rows}
     table = replace(printed, rows=tuple(row for row in printed.rows if row.label in own))
     runs = len(family.evaluation.num_fewshot)
-    return _facts(audit(table, runs=runs, tasks=family.evaluation.tasks), runs) if table.rows else None
+    if not table.rows:
+        return None
+    rounded = audit(table, runs=runs, tasks=family.evaluation.tasks, run_decimals=_RUN_DECIMALS)
+    found = _facts(audit(table, runs=runs, tasks=family.evaluation.tasks), runs)
+    return replace(found, rounded_misfits=len(rounded.misfits))
 
 
 def audit_measured(family: Family, scores: Scores) -> AuditFacts:
@@ -66,6 +74,7 @@ def _facts(found: Audit, runs: int) -> AuditFacts:
         testable=found.testable,
         runs=runs,
         misfits=len(found.misfits),
+        rounded_misfits=None,
         averages=_averages(found),
         findings=tuple(f"{message}." for message in messages[:_NAMED]),
         more=max(0, len(messages) - _NAMED),

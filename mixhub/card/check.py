@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixhub.card.check_code import code_findings
 from mixhub.card.check_index import index_findings
 from mixhub.card.check_links import link_findings
 from mixhub.card.check_metadata import MetadataLines, client_findings, metadata_findings
@@ -64,7 +65,7 @@ def figure_findings(changes: Sequence[Change], source: str, stale_plots: Sequenc
     """
     found = [_changed_figure(change, source) for change in changes if change.kind == "figure"]
     others = [str(change) for change in changes if change.kind != "figure"]
-    others += [f"plot {name}" for name in stale_plots]
+    others += [f"the plot {name} is missing, or not as it would be drawn" for name in stale_plots]
     if others:
         shown = "; ".join(_first_line(other) for other in others[:_SHOWN])
         more = f"; and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
@@ -92,6 +93,7 @@ def hub_findings(errors: Sequence[str], warnings: Sequence[str], source: str, hu
 def _body_findings(card: ReadCard, folder: Path | None, source: str) -> Iterator[Finding]:
     yield from link_findings(card, folder, source)
     yield from table_findings(card, source)
+    yield from code_findings(card, source)
 
 
 def _unreadable(error: SpecError, source: str) -> Iterator[Finding]:

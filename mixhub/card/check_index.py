@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,6 +88,8 @@ def index_findings(card: ReadCard, lines: MetadataLines, source: str) -> Iterato
     tables = [scores for table in card.tables if (scores := ScoreTable.of(table))]
     for entry in entries:
         yield from _table_findings(entry, tables, lines, source)
+    if len(tables) == 1:  # where several stand beside each other, the model-index has the figures of one of them
+        yield from _untold(entries, tables[0], lines, source)
 
 
 def _shape_problems(index: object) -> Iterator[Problem]:
@@ -206,8 +209,8 @@ def _contradictions(entries: Sequence[_Entry], lines: MetadataLines, source: str
 def _table_findings(
     entry: _Entry, tables: Sequence[ScoreTable], lines: MetadataLines, source: str
 ) -> Iterator[Finding]:
-    value, sd = entry.metric["value"], entry.args.get("sd")
-    if not _is_finite(value):
+    value, sd = _number(entry.metric["value"]), entry.args.get("sd")
+    if value is None:
         return
     if entry.run:
         cells = [cell for table in tables for cell in _cells_of_run(entry, table)]
@@ -216,6 +219,36 @@ def _table_findings(
         pairs = [pair for table in tables for pair in _cells_of_means(entry, table)]
         yield from _disagreement(entry, "value", value, [(line, mean) for line, mean, _ in pairs], lines, source)
         yield from _disagreement(entry, "sd", sd, [(line, figure) for line, _, figure in pairs], lines, source)
+
+
+def _untold(entries: Sequence[_Entry], table: ScoreTable, lines: MetadataLines, source: str) -> Iterator[Finding]:
+    """Figures of the one table of scores that the model-index lacks, though it has others of their column; and datasets
+    that are almost called as a column."""
+    told = {(column, entry.run) for entry in entries if entry.run for column in _columns(entry, table)}
+    for column in sorted({column for column, _ in told}):
+        for number, row in table.runs:
+            if (column, (table.kind, number)) not in told and Figure.read(table.table.rows[row][column]):
+                where = table.name(column, number)
+                message = f"{where}: stands in the table, and the model-index, which has the column, lacks it"
+                yield Finding("figures", source, table.line(row), where, message, "mixhub card render")
+    headers = table.table.headers[1:]
+    for name in dict.fromkeys(entry.dataset for entry in entries if entry.run and not _columns(entry, table)):
+        if near := [one for one in difflib.get_close_matches(name, headers, 1, cutoff=0.8) if _differ(name, one)]:
+            path = next(entry.path for entry in entries if entry.dataset == name)
+            message = f"{name}: is no column of the table of scores; did you mean {near[0]}?"
+            yield Finding("figures", source, lines.line(*path, "value"), name, message, MEND)
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two names differ in more than numbers, as those of two versions of a dataset do."""
+    return re.sub(r"\d+", "", one) != re.sub(r"\d+", "", other)
+
+
+def _number(value: object) -> float | None:
+    """A finite number, also one that stands in quotes; None of anything else."""
+    if isinstance(value, str) and (figure := Figure.read(value)) is not None:
+        return figure.value
+    return float(value) if isinstance(value, (int, float)) and _is_finite(value) else None
 
 
 def _columns(entry: _Entry, table: ScoreTable) -> list[int]:

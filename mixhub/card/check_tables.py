@@ -15,6 +15,7 @@ _SLACK = 1e-9
 """More than floats lose in a mean or an sd; nothing that digits would show."""
 _NUMBER = re.compile(r"[-+]?\d{1,18}(?:\.\d+)?(?:e[-+]?\d{1,2})?")
 _RUN = re.compile(r"(?:(?:seed|index)[ -]?)?(\d+)", re.IGNORECASE)
+_OF = re.compile(r"(\d{1,18})\s+of\s+(\d{1,18})")
 _MEAN = re.compile(r"mean ± (?:sd|std)\.?", re.IGNORECASE)
 _COPIED = "not re-measured"
 """In the heading above a table: its figures are copied, and whether they add up is not this card's doing."""
@@ -99,8 +100,9 @@ def table_findings(card: ReadCard, source: str) -> Iterator[Finding]:
     """What is wrong with the tables of a card.
 
     Rows must be as wide as the head. In a table with a line per seed or index, scores lie in 0 to 100, an average is
-    the mean of its row, and a mean and sd are those of the rows above; shares of domains sum to 100 percent. A printed
-    figure stands for any number that rounds to it, so nothing is found that rounding can explain.
+    the mean of its row, and a mean and sd are those of the rows above; shares of domains sum to 100 percent. With a
+    line per task, an interval holds its mean, an error is not negative, and no more cells are there than expected. A
+    printed figure stands for any number that rounds to it, so nothing is found that rounding can explain.
     """
     for table in card.tables:
         yield from _widths(card, table, source)
@@ -111,6 +113,8 @@ def table_findings(card: ReadCard, source: str) -> Iterator[Finding]:
             yield from _means(scores, source)
         if table.headers[0].strip().casefold() == "domain":
             yield from _shares(table, source)
+        if table.headers[0].strip().casefold() == "task":
+            yield from _by_task(card, table, source)
 
 
 def _widths(card: ReadCard, table: ReadTable, source: str) -> Iterator[Finding]:
@@ -183,6 +187,51 @@ def _shares(table: ReadTable, source: str) -> Iterator[Finding]:
         if figures and len(figures) == len(cells) and abs(total - 100) > half + _SLACK:
             message = f"the shares sum to {total:.4g}%, not to 100%"
             yield Finding("table", source, table.line, header, message, "mixhub card render, or mend the shares")
+
+
+def _by_task(card: ReadCard, table: ReadTable, source: str) -> Iterator[Finding]:
+    """Intervals, standard errors and numbers of cells in a table with a line per task."""
+    scores = [
+        found for other in card.tables if other.section == table.section and (found := ScoreTable.of(other)) is not None
+    ]
+    hint = "mixhub card render, or mend the cell"
+    for at, row in enumerate(table.rows):
+        for header, cell in zip(table.headers, row, strict=False):
+            where, message = f"{row[0]} {header}", None
+            if header.startswith("95 %"):
+                message = _interval_problem(cell, _mean_of(scores, row[0]))
+            elif header.startswith("Standard error"):
+                figure = Figure.read(cell.replace("at most", ""))
+                message = "an error is not negative" if figure and figure.value < 0 else None
+            elif header == "Cells" and (counts := _OF.fullmatch(cell.strip())):
+                message = "more cells than are expected" if int(counts[1]) > int(counts[2]) else None
+            if message:
+                yield Finding("table", source, row_line(table, at), where, f"{where}: {cell.strip()}: {message}", hint)
+
+
+def _mean_of(scores: Sequence[ScoreTable], task: str) -> Figure | None:
+    """The mean of a task over seeds, as the only table of scores in a section has it."""
+    pairs = [
+        mean_and_sd(one.table.rows[row][column])
+        for one in scores
+        for row in one.means
+        for column, header in enumerate(one.table.headers)
+        if column and header == task
+    ]
+    return pairs[0][0] if len(pairs) == 1 and pairs[0] else None
+
+
+def _interval_problem(cell: str, mean: Figure | None) -> str | None:
+    low, _, high = " ".join(cell.split()).partition(" to ")
+    ends = Figure.read(low), Figure.read(high)
+    if ends[0] is None or ends[1] is None:
+        return None
+    if ends[0].value > ends[1].value:
+        return "the lower end of an interval stands first"
+    slack = ends[0].half + ends[1].half
+    if mean is not None and not mean.may_be(ends[0].value - slack, ends[1].value + slack):
+        return f"does not hold its mean, {mean.text}"
+    return None
 
 
 def _mean(figures: Sequence[Figure]) -> tuple[float, float]:

@@ -80,6 +80,10 @@ class Shared:
     """What the card is of: "this family" or "this model"."""
     datasets: tuple[Markdown, ...]
     datasets_listed: Markdown
+    trained_on: Markdown | None
+    """The dataset that the corpus is a copy of, where the family names it."""
+    named_beside: Markdown
+    """The others."""
     links: tuple[Markdown, ...]
     limits: tuple[str, ...]
     errata: tuple[str, ...]
@@ -95,6 +99,8 @@ class Shared:
     adopted: Markdown | None
     """Branches of runs that another trainer made; None where there are none."""
     compute: Compute
+    is_trained: bool
+    """Whether there is a model yet."""
     weights_dtype: str | None
     """Of the exports' tensors; None where it is not known."""
     tasks_listed: Markdown
@@ -191,12 +197,12 @@ def family_context(
     )
     shown, branches = (trained or all_runs)[0], {run.revision for run in trained}
     pinned = next((run for run in all_runs if run.revision in commits), None)
-    shared = _shared(family, runs, known, "this family")
+    shared = _shared(family, runs, known, "this family", is_trained=bool(trained))
     return CardContext(
         shared=shared,
         total=len(all_runs),
         models=_models(family, len(trained)),
-        main_is_card=not made_elsewhere(family) and on_main is None,
+        main_is_card=bool(trained) and not made_elsewhere(family) and on_main is None,
         main_run=next((run for run in all_runs if run.revision == on_main), None),
         branches=_branches(family, trained),
         transformers_code=_transformers_code(family, shown),
@@ -217,7 +223,7 @@ def family_context(
 
 def revision_context(family: Family, facts: RunFacts, *, known: Known = NOTHING) -> RevisionContext:
     """What the card of one revision says. It names no commit: the card is part of the commit."""
-    shared = _shared(family, [facts], known, "this model")
+    shared = _shared(family, [facts], known, "this model", is_trained=True)
     return RevisionContext(
         shared=shared,
         run=facts.run,
@@ -239,16 +245,18 @@ def datasets(family: Family) -> list[str]:
     return named
 
 
-def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str) -> Shared:
+def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str, *, is_trained: bool) -> Shared:
     card = family.card
-    repos = tuple(link(name, f"{HUGGINGFACE}/datasets/{name}") for name in datasets(family))
+    repos = {name: link(name, f"{HUGGINGFACE}/datasets/{name}") for name in datasets(family)}
     dtypes = {facts.weights_dtype for facts in runs} - {None}
     confirmed = is_confirmed(family, runs)
     return Shared(
         family=family,
         subject=subject,
-        datasets=repos,
-        datasets_listed=listed(repos),
+        datasets=tuple(repos.values()),
+        datasets_listed=listed(tuple(repos.values())),
+        trained_on=repos.get(family.data.dataset or ""),
+        named_beside=listed([shown for name, shown in repos.items() if name != family.data.dataset]),
         links=tuple(link(text, address) for text, address in _links(family).items()),
         limits=tuple(_limits(family)),
         errata=(*card.errata, *(one.sentence() for one in known.withdrawals)),
@@ -260,6 +268,7 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
         special_tokens=_special_tokens(family, runs),
         adopted=_adopted(runs),
         compute=_compute(family, runs),
+        is_trained=is_trained,
         weights_dtype=" and ".join(sorted(filter(None, dtypes))) or None,
         tasks_listed=listed([Markdown(f"{escape(t.title)} ({code(t.name)})") for t in family.evaluation.tasks]),
         shots=figures.shots(family.evaluation.num_fewshot),
@@ -270,8 +279,14 @@ def _shared(family: Family, runs: Sequence[RunFacts], known: Known, subject: str
 
 
 def _special_tokens(family: Family, runs: Sequence[RunFacts]) -> Markdown:
-    """As the tokenizers of the runs have them; before there are any, as our trainer sets them."""
+    """As the tokenizers of the runs have them; before there are any, as our trainer sets them.
+
+    Of models that others made only the tokenizer is known, and that they name no other token for padding is not.
+    """
     known = next((facts.special_tokens for facts in runs if facts.special_tokens), None)
+    if known is None and made_elsewhere(family):
+        eos = code(family.tokenizer.eos_token)
+        return Markdown(f"In the tokenizer {eos} is the token that begins and ends text (bos, eos)")
     if known is None:
         known = dict.fromkeys(("bos", "eos", "pad"), family.tokenizer.eos_token)
     does = {"bos": "begins text (bos)", "eos": "ends text (eos)", "pad": "pads it"}
@@ -363,6 +378,7 @@ def _siblings(siblings: Sequence[Sibling]) -> Table | None:
 def _side_by_side(family: Family, own: Results, siblings: Sequence[Sibling]) -> list[SideBySide]:
     pairs = (
         (own.measured, [(one.family.name, scores.measured(one.family, one.runs, one.samples)) for one in siblings]),
+        (own.imported, [(one.family.name, scores.imported(one.family, one.runs)) for one in siblings]),
         (own.published, [(one.family.name, scores.published(one.family, one.runs)) for one in siblings]),
     )
     found = []

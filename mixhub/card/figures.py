@@ -37,8 +37,8 @@ def total(steps: int, global_batch_size: int, sequence_length: int) -> str:
     exact = steps * per_step
     if per_step % _MEBI == 0:
         shown = re.sub(r"\.?0+(?=[A-Z])", "", count(steps * (per_step // _MEBI) * 10**6))
-    else:
-        shown = count(exact)
+        return f"{shown} ({steps:,} steps, {per_step:,} tokens counted as {per_step // _MEBI}M; exactly {exact:,})"
+    shown = count(exact)
     return f"{shown} ({steps:,} steps; exactly {exact:,} tokens)" if exact >= 10_000 else f"{shown} ({steps:,} steps)"
 
 

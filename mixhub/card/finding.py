@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FindingKind = Literal["metadata", "link", "table", "figures", "freshness"]
+FindingKind = Literal["metadata", "link", "table", "figures", "code", "freshness"]
 
 
 @dataclass(frozen=True)

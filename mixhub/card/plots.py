@@ -111,6 +111,10 @@ def shots_plot(table: ScoreTable) -> Plot | None:
         "panels": panels,
         "notes": [],
     }
+    if open_ := [panel["title"] for panel in panels if None in panel["middle"]] if len(table.rows) > 1 else []:
+        data["notes"] = [
+            f"No {middle} where a {table.kind} lacks the cell, or cells do not belong together: {some(open_)}."
+        ]
     digits = _digits(table)
     moved = [f"{p['title']} {p['middle'][0]:.{digits}f} to {p['middle'][-1]:.{digits}f}" for p in whole]
     said = f" From the fewest shots to the most, the {middle} goes: {'; '.join(moved)}." if moved else ""
@@ -283,14 +287,14 @@ def _panel(table: ScoreTable, task: str, title: str, shots: Sequence[int]) -> di
     """One task against shots; without a shot count that no revision was measured at."""
     cells = {revision: _by_shots(table, records, task) for revision, records in table.records.items()}
     counts = [count for count in sorted(shots) if any(count in own for own in cells.values())]
-    lines = [[number(own[count]) if count in own else None for count in counts] for own in cells.values() if own]
+    lines = [[number(own[count]) if count in own else None for count in counts] for own in cells.values()]
     centre = fmean if table.kind == "seed" else median
     whole = [[line[place] for line in lines] for place in range(len(counts))]
     mixed = [not _belong_together(table, task, count) for count in counts]
     return {
         "title": title,
         "shots": counts,
-        "lines": lines,
+        "lines": [line for line in lines if any(value is not None for value in line)],
         "middle": [
             None if None in at or is_mixed else number(centre(v for v in at if v is not None))
             for at, is_mixed in zip(whole, mixed, strict=True)

@@ -34,6 +34,8 @@ class MixtureFacts:
     """Whether it is stated how many tokens a run sees."""
     has_epochs: bool
     """Whether it is known how many tokens there are of each domain."""
+    is_single: bool
+    """Whether all samples are of one domain."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Recipe:
     architecture: Table
     context_length: int
     """Tokens."""
+    sequence_length: int
+    """Tokens of a sequence in training."""
     parameters: int
     vocabulary: int
     """Ids in use, added tokens included."""
@@ -102,6 +106,7 @@ def recipe(family: Family, *, confirmed: bool = True) -> Recipe:
         not_stated=not_stated,
         architecture=_architecture(family),
         context_length=family.architecture.max_position_embeddings,
+        sequence_length=training.sequence_length,
         parameters=family.architecture.parameters,
         vocabulary=tokenizer.vocab_size,
         eos_token=code(tokenizer.eos_token),
@@ -133,7 +138,11 @@ def mixture_facts(
     has_tokens = confirmed or states_tokens(family)
     shares = _shares(family, run.mixture, domain_tokens or {}, has_tokens)
     return MixtureFacts(
-        block(to_yaml(config), "yaml"), shares, has_tokens, has_epochs=has_tokens and bool(domain_tokens)
+        block(to_yaml(config), "yaml"),
+        shares,
+        has_tokens,
+        has_epochs=has_tokens and bool(domain_tokens),
+        is_single=len(run.mixture.shares) == 1,
     )
 
 
@@ -236,7 +245,7 @@ _PRECISION = {
     "bfloat16": "bfloat16 autocast; weights and optimizer state in float32",
 }
 _INITIALISATION = {
-    "as_written": "as written: normal, sd √(0.4 / fan-in); MLP down projections sd 1 / √width / layers",
+    "as_written": "as written: normal, sd √(0.4 / fan-in); MLP down projections sd 1 / √(MLP width) / layers",
     "torch_default": "torch's default: linear layers uniform within ±1 / √fan-in; embedding normal, sd 1",
 }
 _ORDER = {

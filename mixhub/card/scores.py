@@ -58,6 +58,17 @@ class Scores:
         return any(over.spread for over in self.table.over_seeds.values())
 
     @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the intervals over seeds."""
+        return len(self.table.rows) - 1
+
+    @property
+    def leaves_range(self) -> bool:
+        """Whether an interval over seeds goes below 0 or above 100."""
+        found = [over.interval for over in self.table.over_seeds.values() if over.interval]
+        return any(interval.low < 0 or interval.high > 100 for interval in found)
+
+    @property
     def no_mean(self) -> Mapping[str, str]:
         """Why columns of several rows have no mean over seeds, by title; those for which the table itself tells it are
         left out."""
@@ -133,7 +144,7 @@ class Scores:
             _joined(record.task_version for record in records),
             _joined(SCORE.metric(record) or figures.ABSENT for record in records),
             _joined(f"{r.documents:,}" if isinstance(r.documents, int) else UNKNOWN for r in records),
-            f"{len(records)} of {expected}",
+            _whole(f"{len(records)} of {expected}"),
         )
 
     def _shown(self, score: Score) -> str:

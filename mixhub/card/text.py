@@ -22,12 +22,17 @@ class Markdown(str):
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "\\": "&#92;", "$": "&#36;"}
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#$]|&(?=[#A-Za-z])|_(?![^\W_])")
 _BLOCK_START = re.compile(r"(?:[-+=:]|\d{1,9}(?=[.)](?:\s|$)))")
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _URL_SAFE = "!#$%&'*+,/:=?@-._~"
 
 
 def plain(value: object) -> str:
-    """Text on one line: white space is a single space, control characters are gone."""
-    shown = (c if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs") else "" for c in str(value))
+    """Text on one line: white space is a single space, characters that control are gone, also those of direction, which
+    would let a page show it in another order than it is in."""
+    shown = (
+        c if c.isspace() or (unicodedata.category(c) not in ("Cc", "Cs") and c not in _DIRECTIONS) else ""
+        for c in str(value)
+    )
     return " ".join("".join(shown).split())
 
 

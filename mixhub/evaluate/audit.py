@@ -590,7 +590,8 @@ def _fitting_runs(row: RowCounts) -> str:
     if not row.counts:
         return "no other number fits the whole row"
     shown = listed([str(count) for count in row.counts], "or")
-    return f"{shown} {'run fits' if row.counts == (1,) else 'runs fit'} the whole row"
+    only = "only " if len(row.counts) == 1 else ""
+    return f"{only}{shown} {'run fits' if row.counts == (1,) else 'runs fit'} the whole row"
 
 
 def _moved_columns(view: _View) -> Iterator[Finding]:

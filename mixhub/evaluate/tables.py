@@ -159,11 +159,14 @@ class ScoreTable:
         }
 
     def stderr(self, column: str) -> tuple[float | None, bool]:
-        """The median over the rows of the standard error over documents, and whether it is only a bound."""
+        """The median over the rows of the standard error over documents, and whether it is only a bound.
+
+        An error of 0, where all answers are right or all are wrong, is none: nothing was seen to vary.
+        """
         from statistics import median
 
         scores = [self.score(row, column) for row in self.rows]
-        known = [found for found in scores if found.stderr is not None]
+        known = [found for found in scores if found.stderr]
         if not known:
             return None, False
         return median(found.stderr for found in known if found.stderr is not None), any(

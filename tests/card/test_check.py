@@ -333,8 +333,7 @@ ROWS = [
 @pytest.mark.parametrize(("old", "new", "said"), ROWS, ids=[said for *_, said in ROWS])
 def test_rows_and_shares(card: str, old: str, new: str, said: str) -> None:
     card = replaced(card, "|  10.74% |", "| 10.74% |")
-    found = only(replaced(card, old, new))
-    assert found.kind == "table"
+    (found,) = (one for one in check_card(replaced(card, old, new)) if one.kind == "table")
     assert found.message.startswith(said)
     at = line_of(card, "| Domain") if "shares" in said else line_of(card, old)
     assert found.line == at
@@ -504,7 +503,10 @@ def test_what_the_freshness_of_a_card_says() -> None:
         "a.md: is not fresh, 5 differences from a new render: Fact 0: 1 → 2; Fact 1: 1 → 2; Fact 2: 1 → 2; and 2 more"
     )
     (one,) = figure_findings([], "a.md", ["mixture.svg"])
-    assert str(one) == "a.md: is not fresh, 1 difference from a new render: plot mixture.svg"
+    assert (
+        str(one) == "a.md: is not fresh, 1 difference from a new render: "
+        "the plot mixture.svg is missing, or not as it would be drawn"
+    )
     new, gone = figure_findings(
         [Change("figure", "SciQ seed 1", None, "1"), Change("figure", "SciQ seed 2", "2", None)], "a.md", []
     )
@@ -522,3 +524,88 @@ def test_what_a_hub_says() -> None:
     refused, warned = hub_findings(["no license"], ["empty"], "README.md", "local")
     assert str(refused) == "README.md: local refuses it: no license"
     assert str(warned) == "README.md: local warns: empty"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "said"),
+    [
+        ("model_name: tinyllama_1_1b\n```\n", "model_name: tinyllama_1_1b\n", "code", "does not end before the next"),
+        ("\n</details>\n", "\n", "details", "never ends"),
+        (
+            "train_the_pile_arxiv: 0.1052",
+            "train_the_pile_arxiv: 0.9052",
+            "arxiv",
+            "the mixture gives 57.05%; and 16 more",
+        ),
+        ("train_the_pile_arxiv: 0.1052", "train_the_pile_arxiv 0.1052", "train", "the mixture is no YAML"),
+        ("train_the_pile_arxiv: 0.1052", "train_the_pile_xiv: 0.1052", "train_the_pile_xiv", "no such domain"),
+        (
+            "64.70\u00a0to\u00a066.39",
+            "66.39\u00a0to\u00a064.70",
+            "PIQA 95 % for the mean over seeds",
+            "lower end of an interval",
+        ),
+        (
+            "64.70\u00a0to\u00a066.39",
+            "10.00 to 12.00",
+            "PIQA 95 % for the mean over seeds",
+            "does not hold its mean, 65.54",
+        ),
+        ("AutoModelForCausalLM.from", "AutoModel.from", "AutoModel", "without the head"),
+        ('1b", revision="seed-1")\ntok', '1b", revision="seed-9")\ntok', "seed-9", "the card's branches are seed-1"),
+        ("value: 82.48", "value: '92.48'", "SciQ seed 3", "the model-index says 92.48, the table in line"),
+        ("name: SciQ\n", "name: SciQQ\n", "SciQQ", "did you mean SciQ?"),
+    ],
+)
+def test_blocks_and_figures_that_were_changed_by_hand(card: str, old: str, new: str, where: str, said: str) -> None:
+    assert old in card
+    found = check_card(card.replace(old, new, 1))
+    assert [f for f in found if f.where == where and said in f.message], [str(f) for f in found]
+
+
+def test_a_figure_that_is_only_in_the_table_is_told(card: str) -> None:
+    entry = "    - type: accuracy\n      value: 82.48\n      name: score, seed 3\n      args:\n        seed: 3\n"
+    assert entry in card
+    found = check_card(card.replace(f"{entry}        num_fewshot: 0-5\n", "", 1))
+    assert [(f.where, f.kind) for f in found] == [("SciQ seed 3", "figures")]
+
+
+def test_cells_and_errors_by_task() -> None:
+    table = (
+        "---\nlicense: mit\n---\n\n| Task | Cells | Standard error over documents |\n|---|---|---|\n| A | {} | {} |\n"
+    )
+    assert not check_card(table.format("3 of 4", "at most 0.10"))
+    assert [f.where for f in check_card(table.format("5 of 4", "-0.10"))] == [
+        "A Cells",
+        "A Standard error over documents",
+    ]
+
+
+def test_code_of_others_is_no_matter_of_a_check() -> None:
+    text = """---
+pipeline_tag: text-generation
+---
+
+| Branch | Seed |
+|---|---|
+| `seed-1` | 1 |
+
+```python
+a = AutoModelForCausalLM.from_pretrained("a/b", revision="v1")
+b = AutoModelForCausalLM.from_pretrained("a/b", revision="seed-1-step-5")
+```
+
+> ```yaml
+> train:
+>   a: 1
+> ```
+
+    train:
+
+<details><summary>More</summary>
+
+x
+
+</details>
+"""
+    assert not check_card(text)

@@ -35,7 +35,9 @@ def test_rate(value: float, shown: str) -> None:
 
 def test_tokens_of_a_step_and_of_a_run() -> None:
     assert figures.batch(512, 2048) == "1M tokens (512 sequences × 2,048)"
-    assert figures.total(25_000, 512, 2048) == "25B (25,000 steps; exactly 26,214,400,000 tokens)"
+    assert figures.total(25_000, 512, 2048) == (
+        "25B (25,000 steps, 1,048,576 tokens counted as 1M; exactly 26,214,400,000)"
+    )
     assert figures.batch(1, 256) == "256 tokens (1 sequence × 256)"
     assert figures.total(12, 8, 16) == "1,536 (12 steps)"
     assert figures.total(120, 16, 256) == "492K (120 steps; exactly 491,520 tokens)"

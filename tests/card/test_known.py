@@ -135,6 +135,19 @@ def test_siblings_without_scores_are_only_named() -> None:
     assert any("Scores are not set side by side" in text for text in read.paragraphs)
 
 
+def test_imported_scores_of_siblings_stand_side_by_side(tmp_path: Path) -> None:
+    workspace = without_results(tmp_path)
+    bring(workspace, 1)
+    bring(workspace, 2)
+    family = workspace.family()
+    runs = gather(workspace, family)
+    sibling = Sibling(sibling_of(family, 0).family, tuple(runs))
+    read = page(render_family(family, runs, known=Known(siblings=(sibling,))))
+    assert read.table("Task", "tiny", "other")[-1][1:] == ["62.50 ± 0.00", "62.50 ± 0.00"]
+    assert any(text.startswith("Imported, mean ± sd over seeds:") for text in read.paragraphs)
+    assert not any("not set side by side" in text for text in read.paragraphs)
+
+
 def test_siblings_of_other_prompts_are_not_compared() -> None:
     family = making.family()
     other = sibling_of(family, 0)

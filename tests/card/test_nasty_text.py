@@ -13,7 +13,7 @@ from mixhub.card import metadata
 from mixhub.card.check import check_card
 from mixhub.card.context import family_context, revision_context
 from mixhub.card.facts import RunFacts
-from mixhub.card.render import render_family_context, render_revision_context
+from mixhub.card.render import render_family, render_family_context, render_revision_context
 from mixhub.card.text import block, code, escape, link, plain
 from mixhub.family import Family
 from mixhub.identifiers import tag_problem
@@ -131,3 +131,10 @@ def test_links_lead_to_web_addresses_only(text: str, address: str) -> None:
     web = f"https://example.org/{address}"
     assert [shown for shown, _ in page(f"---\na: b\n---\n{link(text, web)}\n").links] == [plain(text) or plain(web)]
     assert page(f"---\na: b\n---\n{link(text, 'javascript:' + address)}\n").links == []
+
+
+def test_characters_that_turn_text_around_are_gone() -> None:
+    family = making.family(card={**making.CHANGES["card"], "title": "abc\u202edef\u2066ghi"})
+    card = render_family(family, [RunFacts(run) for run in family.runs()])
+    assert "# abcdefghi" in card
+    assert not {"\u202e", "\u2066"} & set(card)

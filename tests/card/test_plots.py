@@ -220,6 +220,18 @@ def test_a_missing_cell_leaves_a_gap_and_no_mean(two):
     assert piqa["middle"][1] is None
 
 
+def test_a_run_without_the_cells_of_a_task_leaves_it_without_a_mean(two):
+    table = two[0]
+    last = list(table.records)[-1]
+    cells = {name: [r for r in own if name != last or r.task != "piqa"] for name, own in table.records.items()}
+    plot = drawn(shots_plot(replace(table, records=MappingProxyType(cells))))
+    piqa = next(panel for panel in plot.data["panels"] if panel["title"] == table.headings["piqa"])
+    assert set(piqa["middle"]) == {None}
+    assert len(piqa["lines"]) == len(table.records) - 1
+    assert any(table.headings["piqa"] in note for note in plot.data["notes"])
+    assert table.headings["piqa"] not in plot.alt.partition("the mean goes")[2]
+
+
 def test_one_mixture_is_bars_by_share():
     mixture = Mixture.model_validate({"train_b": 1.0, "train_a": 3.0, "train_c": 0.0, "train_d": 1e-5})
     plot = drawn(mixture_plot({"demo": mixture}, "train_"))

@@ -224,7 +224,7 @@ def test_only_branches_that_are_there_are_listed() -> None:
     card = render_family(family, facts)
     assert "2 of 5 models are trained; their branches are `seed-2` and `seed-4`." in card
     assert "| 2 of 5 trained; one per seed, a branch each" in card
-    assert "The sd is over 2 seeds." in card
+    assert "The sd is that of the sample, over 2 seeds." in card
     assert 'from_pretrained("local/data-mixture-tiny", revision="seed-2")' in card
     assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-2", "seed-4"]
     untrained = render_family(family, [RunFacts(run) for run in runs])
@@ -256,3 +256,47 @@ def test_a_rate_that_was_set_per_micro_step_is_told() -> None:
     assert rows["Learning Rate Schedule"] == [
         "Cosine (set per micro-step, 16 a step)", "published; micro-steps chosen"
     ]  # fmt: skip
+
+
+def test_of_models_that_are_not_there_yet_nothing_is_told_as_if_they_were() -> None:
+    family = making.family()
+    card = render_family(family, [RunFacts(run) for run in family.runs()])
+    assert "No model is trained yet." in card
+    assert "Training is on sequences of 16." in card
+    for said in ("The weights are stored", "they were trained", "lies on a branch", "What the runs took"):
+        assert said not in card
+    trained = render_family(family, [making.evaluated(family, run) for run in family.runs()])
+    assert "Training was on sequences of 16. The weights are stored" in trained
+
+
+def test_padding_of_models_that_others_made_is_not_made_up() -> None:
+    card = render_catalog("human-1b")
+    assert "In the tokenizer `<|endoftext|>` is the token that begins and ends text (bos, eos)." in card
+    assert "pads" not in card
+
+
+def test_what_a_reader_of_the_mixture_must_know_stands_beside_it() -> None:
+    said = "Its order was not confirmed."
+    family = making.family(card={**making.CHANGES["card"], "mixture_note": said})
+    facts = [RunFacts(run) for run in family.runs()]
+    for card in (render_family(family, facts), render_revision(family, facts[0])):
+        assert said in card.partition("## Data mixture")[2].partition("## Training")[0]
+    assert "is likely, not confirmed" in render_catalog("random-1b").partition("<summary>The 64 mixtures")[0]
+
+
+def test_of_one_domain_no_draw_and_no_scaling_are_told() -> None:
+    card = render_catalog("pile-cc-1b")
+    assert "One domain is all that is sampled." in card
+    assert "drawn at random" not in card.partition("## Data mixture")[2].partition("## Training")[0]
+    assert "scales them to sum 1" not in card
+
+
+def test_an_error_of_nothing_is_no_error() -> None:
+    family = making.family()
+    values = {**making.VALUES, ("sums", 0): 0.0, ("sums", 2): 0.0}
+    own = [making.evaluated(family, run) for run in family.runs()]
+    never = tuple(making.cell(family, family.runs()[0], task, shots, value) for (task, shots), value in values.items())
+    card = render_revision(family, replace(own[0], cells=never))
+    rows = {row[0]: row[-1] for row in page(card).table("Task", "Name in lm-eval")}
+    assert rows["Sums"] == "—"
+    assert rows["Last word"].startswith("at most")

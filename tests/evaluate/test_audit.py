@@ -98,7 +98,7 @@ def test_the_published_table_of_human_1b_figure_by_figure():
         (seed, "equal to the last digit") for seed in SEEDS
     ]
     assert [(finding.kind, finding.row) for finding in found.findings] == [("runs", seed) for seed in SEEDS[1:]]
-    assert "COPA 65.80 are no means of 6 runs; 5 runs fit the whole row" in found.findings[1].message
+    assert "COPA 65.80 are no means of 6 runs; only 5 runs fit the whole row" in found.findings[1].message
     assert "each score is the mean of 6 runs" in found.findings[0].assumptions
     assert not found.fits
 
