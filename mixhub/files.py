@@ -43,7 +43,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path] = _temporary(path)
-            with temporary[path].open("xb") as file:
+            with _named(path), temporary[path].open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -53,6 +53,17 @@ def write_all(files: Mapping[Path, bytes]) -> None:
         for left in temporary.values():
             left.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system name the file that was to be written, not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -74,9 +85,15 @@ def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror}", path=path) from None
     except RecursionError:
-        raise error(f"{path}: not JSON: nested too deeply", hint="restore or delete the file", path=path) from None
+        raise error(
+            f"{path}: not JSON: nested too deeply",
+            hint="mend the file, or restore it from where you keep copies",
+            path=path,
+        ) from None
     except ValueError as problem:  # no UTF-8, no JSON, or a number of more digits than Python reads
-        raise error(f"{path}: not JSON: {problem}", hint="restore or delete the file", path=path) from None
+        raise error(
+            f"{path}: not JSON: {problem}", hint="mend the file, or restore it from where you keep copies", path=path
+        ) from None
 
 
 @contextmanager

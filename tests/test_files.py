@@ -1,5 +1,6 @@
 """Files and folders are the old ones or the new ones."""
 
+import errno
 import json
 import os
 import signal
@@ -138,3 +139,13 @@ def test_a_folder_whose_place_cannot_be_taken_stays(tmp_path, monkeypatch):
         replaced()
     assert (tmp_path / "a" / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_cannot_be_written_is_named_by_its_own_name(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_text(tmp_path / "a.json", "x")
+    assert caught.value.filename == str(tmp_path / "a.json")

@@ -305,7 +305,8 @@ def _heads(queries: int, keys: int) -> str:
 def seeds(family: Family, runs: Sequence[RunFacts]) -> SeedFacts:
     """What fixes the runs, as their lineage has it, else as the recipe will."""
     rows = []
-    for facts in runs:
+    known = [facts for facts in runs if facts.lineage is not None]
+    for facts in known or runs:
         init, order = _seed_pair(family, facts)
         if init is None or order is None:
             return SeedFacts(known=False, table=None)

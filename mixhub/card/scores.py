@@ -144,7 +144,7 @@ class Scores:
             _joined(record.task_version for record in records),
             _joined(SCORE.metric(record) or figures.ABSENT for record in records),
             _joined(f"{r.documents:,}" if isinstance(r.documents, int) else UNKNOWN for r in records),
-            _whole(f"{len(records)} of {expected}"),
+            f"{len(records)} of {expected}",
         )
 
     def _shown(self, score: Score) -> str:

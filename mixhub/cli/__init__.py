@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import warnings
 from typing import Any
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a system says when nothing more can be written."""
 
 
 def main() -> None:
@@ -30,7 +34,16 @@ def main() -> None:
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         if error.filename is None:
             raise
-        show_error(MixhubError(f"{error.filename}: {error.strerror}"))
+        hint = "make it writable for you" if isinstance(error, PermissionError) else None
+        show_error(MixhubError(f"{error.filename}: {error.strerror}", hint=hint))
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        show_error(
+            MixhubError(f"{error.filename or 'the output'}: {error.strerror}", hint="make room, and run it again")
+        )
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of the output would fail again at the end
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

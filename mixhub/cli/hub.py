@@ -80,6 +80,8 @@ def _root(root: Path | None) -> Path:
     from mixhub.workspace import Workspace
 
     if root is not None:
+        if (root / "mixhub.yaml").is_file():
+            raise UsageError(f"--root {root}: is a workspace, whose hub has a folder", hint=f"--root {root / 'hub'}")
         return root
     try:
         return Workspace.find().hub

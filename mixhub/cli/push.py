@@ -54,9 +54,18 @@ def push(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a card, or a model on main, that others put there.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace a card or a model on main that others put there; delete results that only the branch has.",
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the plan and stop; nothing is sent. Exports that --checkpoints lacks are made."
+        ),
+    ] = False,
     hub: HubOption = None,
     family: FamilyOption = None,
     workspace: WorkspaceOption = None,

@@ -50,11 +50,17 @@ def init(
     chosen = place.family()
     run = chosen.runs()[0]
     say(f"made {place.root} for {chosen.name} ({chosen.repo_id} on hub {place.config.hub})")
+    where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    adopted = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
+    if chosen.training.order == "original":
+        say("it cannot be trained here: its order of samples, that of the original loader, is not built yet")
+        say("for a family that can, give a mixture: mixhub init DIR --mixture FILE --name NAME")
+        say(f"next, where it was trained elsewhere: {adopted}")
+        return
     corpus = place.corpus(chosen).relative_to(place.root)
     say(f"next: put text into {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
-    where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
-    say(f"or, where it was trained elsewhere: {where}mixhub adopt DIR --{run.kind} {run.number}")
+    say(f"or, where it was trained elsewhere: {adopted}")
     if mixture is not None:
         say("before you publish, see to license, language and seeds in mixhub.yaml: they are set for you")
 

@@ -18,6 +18,7 @@ from mixhub.evaluate.scores import Column, columns_of
 from mixhub.family import Evaluation, Family, Run, Task
 from mixhub.lineage import UNKNOWN, read_lineage
 from mixhub.progress import SILENT, Progress
+from mixhub.recipe import recipe_changes
 from mixhub.workspace import Workspace
 
 _NUMBERED = re.compile(r"(?P<kind>seed|model-index|index)[-_]?(?P<number>\d+)")
@@ -240,8 +241,13 @@ def _weights_note(workspace: Workspace, family: Family, run: Run, weights: str) 
         return []
     try:
         export = read_lineage(folder.export(family.training.steps)).weights_sha256
+        trained_with = folder.export(family.training.steps) / folder.train_config.name
+        changed = list(recipe_changes(family, run, trained_with).values())
     except MixhubError:
         return []
+    if changed:
+        line = changed[0].removeprefix(f"{trained_with}: ")
+        return [f"{run.revision} was not trained with what the family says now: {line}"]
     if export == weights:
         return []
     return [f"{run.revision} was measured with weights {weights[:12]}, but its export has {export[:12]}: measure anew"]

@@ -92,7 +92,12 @@ def read_output(path: Path, *, is_named: bool = True) -> list[Record] | None:
     Raises:
         ResultsError: as `read_outputs` does.
     """
-    data = read_json(path, ResultsError)
+    try:
+        data = read_json(path, ResultsError)
+    except ResultsError:
+        if path.suffix.lower() == ".json" or not path.is_file():
+            raise
+        raise _foreign(path, "it is no JSON") from None
     if isinstance(data, Mapping) and PROVENANCE_KEY in data and "results" in data:
         return [read_cell(path)]
     if not isinstance(data, Mapping) or "results" not in data:

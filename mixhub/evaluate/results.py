@@ -232,9 +232,14 @@ def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> Non
         raise ResultsError(
             f"{path}: was changed after it was measured: the sha256 of its figures is {actual[:12]}, and "
             f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
-            hint="delete it, and evaluate again: mixhub evaluate",
+            hint=f"delete it, and evaluate again: mixhub evaluate{_option(provenance)}",
             path=path,
         )
+
+
+def _option(provenance: Provenance) -> str:
+    """Which run it is of, as a command takes it; empty where it is of none."""
+    return f" --{provenance.kind} {provenance.number}" if provenance.kind in ("seed", "index") else ""
 
 
 def _malformed(path: Path, what: str) -> ResultsError:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -56,7 +57,8 @@ def read_summary(
     used = {one.key: known[one.key] for one in wanted}
     if missing:  # the newest last, so that it is the oldest that go
         entries = {**{key: entry for key, entry in known.items() if key not in used}, **used}
-        write_json(kept, {"format": _FORMAT, "entries": dict(list(entries.items())[-_MOST_KEPT:])})
+        with suppress(OSError):  # a workspace may be read-only: it is read again then
+            write_json(kept, {"format": _FORMAT, "entries": dict(list(entries.items())[-_MOST_KEPT:])})
     return _summary(wanted, used)
 
 

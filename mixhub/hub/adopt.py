@@ -15,7 +15,7 @@ from mixhub.family import Family, Run
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.hub.check import branch_of, description, identity_findings, tokenizer_findings
 from mixhub.hub.export_check import TOKENIZER_EXTRAS, ExportCheck, check_export, is_pickle
-from mixhub.hub.finding import Finding, errors
+from mixhub.hub.finding import Finding, errors, hints
 from mixhub.hub.model_config import architecture_findings
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
 from mixhub.mixture import Mixture
@@ -26,6 +26,8 @@ from mixhub.workspace import RunFolder, Workspace
 
 _TRAIN_CONFIG = "train_config.yaml"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
+_HINTS = 6
+"""So many next steps are told at once."""
 _TRAINER_STATE = "trainer_state.json"
 """What the Trainer of Transformers leaves in its checkpoints."""
 
@@ -164,8 +166,12 @@ def _require_sound(
 def _hint(family: Family, content: ExportCheck, wrong: Sequence[Finding]) -> str:
     """The next step: where the folder is of another model than the family's, what the family would have to say."""
     if {finding.kind for finding in wrong} <= {"recipe", "tokenizer"} and (lines := description(family, content)):
-        return f"take another folder; or, if the family is described wrongly, let it say in mixhub.yaml:\n{lines}"
-    return next((finding.hint for finding in wrong if finding.hint), "mend mixhub.yaml, or take another folder")
+        more = "".join(f"\nand {hint}" for hint in hints(wrong) if hint.startswith("set "))
+        return (
+            "take another folder; or, if the family is described wrongly, add this to its parts in mixhub.yaml:\n"
+            f"{lines}{more}"
+        )
+    return "; ".join(hints(wrong)[:_HINTS]) or "mend mixhub.yaml, or take another folder"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from typing import Any, cast
 
 from mixhub.card.check import check_card
 from mixhub.card.facts import gather_step
+from mixhub.card.receipts import is_as_rendered, noted_cards
+from mixhub.card.withdrawal import withdrawals
 from mixhub.card.write import revision_card
 from mixhub.errors import ExportError, MixhubError
 from mixhub.evaluate.results import read_cells
@@ -95,8 +97,6 @@ def check_run(
     if load and not loaded:
         wrong = next(loading_findings(branch, export), None)
         loaded, fault = wrong is None, wrong.message if wrong else None
-    if not errors(found) and (receipt is None or (receipt.loaded, receipt.fault) != (loaded, fault)):
-        write_receipt(workspace, content, states, loaded=loaded, fault=fault)
     if fault is not None:  # also where it was loaded before, and is as it was then
         found.append(Finding("loading", branch, fault, _LOADING_HINT))
     if lineage is not None:
@@ -106,6 +106,17 @@ def check_run(
     found += _result_findings(workspace, family, run, step, branch, lineage)
     if not errors(found):
         found += _card_findings(workspace, family, run, step, branch)
+    found += _withdrawn_findings(workspace, family, branch, content)
+    if not errors(content.findings):
+        around = len(errors(found))
+        if receipt is None or (receipt.loaded, receipt.fault, receipt.errors) != (loaded, fault, around):
+            try:
+                write_receipt(workspace, content, states, loaded=loaded, fault=fault, errors=around)
+            except PermissionError as error:  # as on a compute node that may only read
+                message = (
+                    f"the receipt of this check cannot be written ({error.filename}), so a push will read it again"
+                )
+                found.append(Finding("files", branch, message, level="warning"))
     return RunCheck(run, step, branch, export, content, states, tuple(found), was_known, loaded)
 
 
@@ -367,6 +378,32 @@ def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, wh
         return
     for finding in check_card(card, source=f"the card of {where}"):
         yield Finding("card", where, str(finding), finding.hint)
+    if step == family.training.steps:
+        yield from _rendered_findings(workspace, workspace.revision_card(run), card, where)
+
+
+def _rendered_findings(workspace: Workspace, path: Path, card: str, where: str) -> Iterator[Finding]:
+    """Whether the card that lies there is the one that would be published; one that was never rendered is no fault."""
+    if not path.is_file() or path.read_bytes().replace(b"\r\n", b"\n") == card.encode():
+        return
+    shown = path.relative_to(workspace.root)
+    try:
+        is_edited = not is_as_rendered(workspace, path, noted_cards(workspace))
+    except MixhubError as error:
+        yield Finding("card", where, error.message, error.hint or "")
+        return
+    if is_edited:
+        message = f"{shown} was edited by hand since it was rendered, and does not say what would be published"
+        yield Finding("card", where, message, "see what would go: mixhub card diff; then mixhub card render --force")
+        return
+    message = f"{shown} is not fresh; what is pushed is rendered anew"
+    yield Finding("card", where, message, "see what changes: mixhub card diff", "warning")
+
+
+def _withdrawn_findings(workspace: Workspace, family: Family, where: str, content: ExportCheck) -> Iterator[Finding]:
+    for mark in withdrawals(workspace, family):
+        if (mark.revision, mark.weights_sha256) == (where, content.weights_sha256):
+            yield Finding("weights", where, f"was withdrawn: {mark.why}", level="warning")
 
 
 def require_sound(findings: Sequence[Finding], what: str, so: str = "nothing was sent") -> None:

@@ -51,6 +51,8 @@ class CheckReceipt(Spec):
     """Whether it was loaded, too, and wrote text."""
     fault: str | None = None
     """What was wrong when it was loaded."""
+    errors: int = 0
+    """How many errors were found around it: beside other runs, in its recipe, its results, its card."""
 
 
 class CheckReceipts(Spec):
@@ -93,6 +95,7 @@ def write_receipt(
     *,
     loaded: bool,
     fault: str | None = None,
+    errors: int = 0,
 ) -> None:
     """Notes an export whose files are without fault; several processes may do so at once.
 
@@ -102,6 +105,7 @@ def write_receipt(
         states: `file_states` from before the check.
         loaded: whether it was loaded, too.
         fault: what was wrong then.
+        errors: how many were found around it.
     """
     assert not check.findings
     assert check.weights_sha256
@@ -117,6 +121,7 @@ def write_receipt(
         eos_token=check.eos_token,
         loaded=loaded,
         fault=fault,
+        errors=errors,
     )
     with locked(workspace.lock("check-receipts"), f"{workspace.check_receipts} is being written", timeout=30):
         data = _read(workspace).to_data()

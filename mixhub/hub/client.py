@@ -237,6 +237,12 @@ def _http_error(error: Any, endpoint: Endpoint, repo_id: str, revision: str | No
             hint="log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN",
             **fields,
         )
+    if status == 404 and not error.response.headers.get("X-Error-Code"):
+        return HubError(
+            f"{endpoint}: knows nothing of {repo_id} (status 404), and does not answer as a Hub does",
+            hint="is this the address of a hub?",
+            **fields,
+        )
     said = (error.server_message or str(error)).strip().splitlines()
     return HubError(
         f"{endpoint}: refused a request for {repo_id} (status {status}): {said[0] if said else 'no reason given'}",

@@ -30,6 +30,7 @@ from mixhub.hub.client import (
     tags,
     translated,
 )
+from mixhub.hub.export_check import listed
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import (
     LocalFile,
@@ -50,7 +51,7 @@ from mixhub.hub.receipts import (
     read_receipts,
     write_receipt,
 )
-from mixhub.hub.release import CARD, TRAIN_CONFIG, is_model_file, main_files, run_files, state_files
+from mixhub.hub.release import CARD, RESULTS, TRAIN_CONFIG, is_model_file, main_files, run_files, state_files
 from mixhub.lineage import LINEAGE_FILE, Lineage, combined_sha256
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
@@ -69,6 +70,7 @@ _RENDERED = re.compile(
     r"|Promote (?:\S+|the card) from commit [0-9a-f]{12}"
 )
 """Titles of commits in which mixhub put a whole card on the hub."""
+_RESULT = re.compile(rf"{RESULTS}/[^/]+\.json")
 _MARKED = re.compile(r"Withdraw \S+|Errata")
 """Titles of commits in which mixhub added to the card that was there."""
 
@@ -111,7 +113,7 @@ def plan_run(
         samples: the samples of the results too, as parquet.
         tag: a tag for the commit; it is named `<branch>-<tag>`.
         private: make the repo private, where it is new.
-        force: replace a card that somebody changed on the hub.
+        force: replace a card that somebody changed on the hub, and delete results that only the branch has.
         progress: is told of each file of weights that is read.
 
     Raises:
@@ -126,7 +128,10 @@ def plan_run(
     plan = _plan(family.repo_id, checked.branch, files, endpoint, parent, weights=weights)
     plan = replace(
         plan,
-        findings=(*checked.findings, *(() if force else _changed_cards(plan, endpoint))),
+        findings=(
+            *checked.findings,
+            *(() if force else (*_changed_cards(plan, endpoint), *_lost_results(plan, run))),
+        ),
         message=f"Publish {checked.branch}, weights {weights[:12]}",
         private=private,
     )
@@ -473,6 +478,16 @@ def _changed_cards(plan: Plan, endpoint: Endpoint) -> Iterator[Finding]:
             words = "card.md" if plan.branch == MAIN else "revision.md"
             yield Finding("card", plan.branch, message, f"put those words into {words}; then push with --force")
             return
+
+
+def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
+    """Results of the same weights that the branch has and the workspace lacks: they would go, and their figures too."""
+    is_same = not any(one.path.endswith(".safetensors") for one in plan.changed)
+    lost = [one.path for one in plan.changed if one.action == "delete" and _RESULT.fullmatch(one.path)]
+    if lost and is_same and plan.files:
+        message = f"has {listed(lost)}, of the same weights, and the workspace has not: a push would delete them"
+        hint = f"evaluate it again: mixhub evaluate --{run.kind} {run.number}; or let them go: push with --force"
+        yield Finding("results", plan.branch, message, hint)
 
 
 def _card_text(endpoint: Endpoint, repo_id: str, commit: str) -> str:

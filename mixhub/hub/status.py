@@ -14,7 +14,7 @@ from mixhub.evaluate.results import cells_in
 from mixhub.evaluate.scores import counted
 from mixhub.export import require_complete
 from mixhub.family import Family, Run
-from mixhub.hub.check_receipts import known_check
+from mixhub.hub.check_receipts import known_check, read_receipt
 from mixhub.hub.receipts import all_commits
 from mixhub.hub.verify_receipts import verified_at
 from mixhub.lineage import UNKNOWN, read_lineage
@@ -40,7 +40,7 @@ class RunStatus:
     cells_expected: int
     """Cells of the suite."""
     checked: bool
-    """Whether its export passed `mixhub check` as it lies there."""
+    """Whether the last `mixhub check` found nothing wrong, and its export lies there as it did then."""
     card: Literal["fresh", "stale", "missing"] | None
     """Whether its card is what a render would write now; None when there is no export to render one of."""
     pushed: Mapping[str, str]
@@ -69,7 +69,8 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
             lineage = read_lineage(export)
             weights, is_step_known = lineage.weights_sha256, lineage.step != UNKNOWN
             require_complete(export)
-            checked = known_check(workspace, export, weights) is not None
+            receipt = read_receipt(workspace, weights)
+            checked = known_check(workspace, export, weights) is not None and not (receipt and receipt.errors)
             problem = next(iter(recipe_changes(family, run, export / folder.train_config.name).values()), None)
         cells = cells_in(workspace.results(run))
         if weights is not None and problem is None:

@@ -181,7 +181,8 @@ class _Look:
     def presence(self, expected: Sequence[str]) -> None:
         for name in expected:
             if name not in self.all:
-                self.add("branch", name, f"{self.repo_id} has no such branch", "push it: mixhub push --all")
+                hint = "push it: mixhub push --all; or, if it will never be, leave it out of revisions in mixhub.yaml"
+                self.add("branch", name, f"{self.repo_id} has no such branch", hint)
             elif not self.all[name].is_model:
                 self.add("files", name, "holds no model", "push it again: mixhub push --all")
         if self.family is None:

@@ -269,6 +269,16 @@ def test_of_models_that_are_not_there_yet_nothing_is_told_as_if_they_were() -> N
     assert "Training was on sequences of 16. The weights are stored" in trained
 
 
+def test_seeds_are_told_of_models_that_are_there() -> None:
+    family = making.family(revisions={"seeds": "1-4"})
+    unknown = making.lineage(family, family.runs()[1], init_seed="unknown", order_seed="unknown")
+    runs = [RunFacts(run) for run in family.runs()]
+    runs[0] = making.evaluated(family, family.runs()[0])
+    runs[1] = replace(making.evaluated(family, family.runs()[1]), lineage=unknown)
+    rows = page(render_family(family, runs)).table("Seed", "Seed of the weights")
+    assert rows == [["1", "1", "1"], ["2", "unknown", "unknown"]]
+
+
 def test_padding_of_models_that_others_made_is_not_made_up() -> None:
     card = render_catalog("human-1b")
     assert "In the tokenizer `<|endoftext|>` is the token that begins and ends text (bos, eos)." in card

@@ -1,5 +1,9 @@
 """A user's mistake: one clear line, a hint, status 2, nothing written, no stack trace."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from mixhub.workspace import Workspace
@@ -31,6 +35,8 @@ def workspace(mixhub, tmp_path):
         (["status", "--workspace", "elsewhere"], "elsewhere: no workspace", "mixhub init"),
         (["init"], "already a workspace", "mixhub.yaml"),
         (["hub", "import", "nowhere", "--root", "r"], "nowhere: no such folder", None),
+        (["hub", "serve", "--root", "."], "--root .: is a workspace", "--root hub"),
+        (["audit", "mixhub.yaml"], "mixhub.yaml: not a results file of lm-eval: it is no JSON", "lm-eval's own files"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_hint(mixhub, workspace, arguments, said, hint):
@@ -203,3 +209,21 @@ def test_train_before_pack_names_the_command(mixhub, tmp_path):
     one_line(result)
     assert result.stderr.splitlines()[1] == "hint: mixhub data pack"
     assert files(tmp_path / "ws") == ["mixhub.yaml"]
+
+
+def test_what_cannot_be_trained_here_is_said_before_text_is_packed(mixhub, tmp_path):
+    said = mixhub("init", "ws2").stdout
+    assert "it cannot be trained here" in said
+    assert "mixhub adopt DIR --seed 1" in said
+    assert "data pack" not in said
+
+
+def test_an_output_that_is_full_is_one_line(mixhub, workspace):
+    command = [sys.executable, "-m", "mixhub", "status"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=workspace, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: the output: No space left on device",
+        "hint: make room, and run it again",
+    ]

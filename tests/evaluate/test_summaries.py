@@ -110,3 +110,8 @@ def test_without_samples_nothing_is_kept(tmp_path: Path) -> None:
     records = dict(path_evidence([tmp_path / "r"]).records)
     assert not summary(records, tmp_path).stderrs
     assert not (tmp_path / "kept.json").exists()
+
+
+def test_where_nothing_can_be_kept_it_is_read_again(records: dict[str, tuple[Record, ...]], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert read_summary(records, COLUMNS, tmp_path / "file" / "kept.json") == summary(records, tmp_path)

@@ -14,11 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mixhub.card.withdrawal import Withdrawal, note_withdrawal
+from mixhub.card.write import write_cards
 from mixhub.errors import RunError
 from mixhub.family import Family
 from mixhub.hub import check, export_check
 from mixhub.hub.check import check_run
 from mixhub.hub.finding import errors
+from mixhub.hub.status import family_status
 from mixhub.hub.weights import scan
 from mixhub.lineage import file_sha256, read_lineage, weights_sha256
 from mixhub.spec import data_sha256, read_yaml
@@ -639,3 +642,46 @@ def test_a_name_that_is_no_text_can_be_said(bench):
     done = subprocess.run(command, cwd=bench.workspace.root, capture_output=True, check=False)
     assert done.returncode == 1
     assert b"\\udcff.txt: not part of an export" in done.stdout
+
+
+def test_the_card_that_lies_there_must_be_the_one_that_is_published(bench):
+    write_cards(bench.workspace, bench.family)
+    assert bench.check().findings == ()
+    card = bench.workspace.revision_card(bench.family.run(seed=1))
+    rendered = card.read_bytes()
+    bench.workspace.path("revision.md").write_text("## More\n\nwords\n")
+    (stale,) = bench.check().findings
+    assert (stale.level, "is not fresh" in stale.message) == ("warning", True)
+    bench.workspace.path("revision.md").unlink()
+    card.write_bytes(rendered.replace(b"seed", b"SEED"))
+    (edited,) = bench.check().findings
+    assert (edited.kind, edited.level) == ("card", "error")
+    assert "cards/tiny/seed-1/README.md was edited by hand" in edited.message
+    card.write_bytes(rendered.replace(b"\n", b"\r\n"))
+    assert bench.check().findings == (), "git may change the ends of lines"
+
+
+def test_status_knows_what_the_last_check_found_around_an_export(bench):
+    def checked() -> bool:
+        return family_status(bench.workspace, bench.workspace.family())[0].checked
+
+    bench.check()
+    assert checked()
+    path = bench.workspace.path("mixhub.yaml")
+    text = path.read_text()
+    assert "learning_rate: 0.01" in text
+    path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    changed = Bench(bench.workspace, Workspace.open(bench.workspace.root).family())
+    assert errors(changed.check().findings)
+    assert not checked()
+    path.write_text(text)
+    bench.check()
+    assert checked()
+
+
+def test_withdrawn_weights_are_told(bench):
+    weights = read_lineage(bench.export()).weights_sha256
+    mark = Withdrawal(family="tiny", revision="seed-1", weights_sha256=weights, why="wrong data", date="2026-11-29")
+    note_withdrawal(bench.workspace, mark)
+    assert [str(finding) for finding in bench.check().findings] == ["warning: seed-1: was withdrawn: wrong data"]
+    assert bench.check(2).findings == ()

@@ -233,7 +233,7 @@ def no_hub():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200)
+            self.send_response(answer.get("status", 200))
             self.send_header("Content-Length", str(len(answer["body"])))
             self.end_headers()
             self.wfile.write(answer["body"])
@@ -256,6 +256,13 @@ def test_what_answers_but_is_no_hub(no_hub, body):
     with pytest.raises(HubError, match="answers, but not as a Hub") as caught:
         mixhub.load("human-1b", seed=1, hub=no_hub["url"])
     assert "login page" in caught.value.hint
+
+
+def test_a_server_that_has_no_such_page_is_no_hub(no_hub):
+    no_hub |= {"body": b"<html>not found</html>", "status": 404}
+    with pytest.raises(HubError, match="does not answer as a Hub does") as caught:
+        mixhub.load("human-1b", seed=1, hub=no_hub["url"])
+    assert caught.value.hint == "is this the address of a hub?"
 
 
 @pytest.mark.parametrize("repo_id", ["a/b/c", "a/b--c", "a/b.git", "-a/b", "a/" + "b" * 96])

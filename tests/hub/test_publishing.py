@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 import mixhub
 from mixhub.card.reading import read_card
+from mixhub.card.receipts import note_cards
 from mixhub.card.text import plain
 from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, read_mark, withdrawal_of, withdrawals
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RunError, UsageError
-from mixhub.files import write_bytes
+from mixhub.files import write_all, write_bytes
 from mixhub.hub.client import branch_heads, file_content, remote_tree, tags
 from mixhub.hub.finding import errors
 from mixhub.hub.promote import fetched, not_yet_promoted, plan_promotion
@@ -423,6 +424,8 @@ def test_a_card_does_not_replace_what_was_checked(workspace, family, endpoint, n
 def test_a_card_that_links_to_itself(workspace, family, endpoint):
     workspace.path("revision.md").write_text("## More\n\n[this](README.md)\n")
     run = family.run(seed=1)
-    write_bytes(workspace.revision_card(run), b"an old render")
+    old = {workspace.revision_card(run): b"an old render"}
+    note_cards(workspace, old)
+    write_all(old)
     files = plan_run(workspace, family, run, endpoint).files
     assert b"# " in files["README.md"].source

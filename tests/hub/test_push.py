@@ -20,6 +20,7 @@ from mixhub.errors import (
 )
 from mixhub.hub.check import check_run
 from mixhub.hub.client import branch_heads
+from mixhub.hub.finding import errors
 from mixhub.hub.opening import opened
 from mixhub.hub.plan import local_file, require_unchanged, same_content
 from mixhub.hub.push import execute, plan_card, plan_run, remote_tree
@@ -142,9 +143,22 @@ def test_a_card_that_was_changed_on_the_hub_and_then_withdrawn_is_not_replaced(w
     withdraw(workspace, family, endpoint, "seed-1", "a reason")
     withdraw(workspace, family, endpoint, "seed-2", "a reason")
     api.upload_file(path_or_fileobj=b"x", path_in_repo="n.txt", repo_id=family.repo_id, revision="seed-2")
-    first, second = (plan_run(workspace, family, family.run(seed=seed), endpoint).findings for seed in (1, 2))
+    first, second = (errors(plan_run(workspace, family, family.run(seed=n), endpoint).findings) for n in (1, 2))
     assert "README.md was written on the hub since the last push ('Upload README.md" in str(first[0])
     assert not second, "a mark is mixhub's own, and another file is no card"
+
+
+def test_results_that_only_the_branch_has_do_not_go_unasked(workspace, family, endpoint):
+    run = family.run(seed=1)
+    publish(workspace, endpoint)
+    lost = sorted(workspace.results(run).glob("*.json"))[0]
+    lost.unlink()
+    (found,) = errors(plan_run(workspace, family, run, endpoint).findings)
+    assert found.message.startswith(f"has results/{lost.name}, of the same weights")
+    assert "mixhub evaluate --seed 1" in found.hint
+    plan = plan_run(workspace, family, run, endpoint, force=True)
+    assert not errors(plan.findings)
+    assert ("delete", f"results/{lost.name}") in [(one.action, one.path) for one in plan.changed]
 
 
 @pytest.mark.parametrize("body", ["", "\n# Somebody's words\n"], ids=["metadata alone", "words"])
