@@ -118,7 +118,7 @@ def _with_tag(card: str) -> str:
     if head is None:
         return f"---\ntags:\n- {TAG}\n---\n\n{card}"
     metadata = card[: head.end]
-    if re.search(rf"^\s*- {TAG}$", metadata, re.MULTILINE):
+    if is_marked(card):
         return card
     listed = re.search(r"^tags:[ ]*\n([ ]*)- ", metadata, re.MULTILINE)
     if listed:

@@ -202,8 +202,9 @@ def _promote(
         if dry_run:
             say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
             return
+        plans = [fetched(plan, origin, verified) for plan in plans]  # all are looked at before the first is sent
         for plan in plans:
-            show_pushed(execute(fetched(plan, origin, verified), place, endpoint, progress()), endpoint)
+            show_pushed(execute(plan, place, endpoint, progress()), endpoint)
         if later:
             if (model := plan_model_on_main(family, endpoint, marks)) is not None:
                 show_pushed(execute(model, place, endpoint), endpoint)

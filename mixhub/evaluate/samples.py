@@ -143,7 +143,7 @@ def read_documents(record: Record, metric: str, measure: Measure = SCORE) -> Doc
     if not values:
         raise ResultsError(
             f"{path}: no sample has {metric}, which {record.path.name} reports",
-            hint="measure it anew, or leave the samples out: --no-samples",
+            hint="measure it anew, or delete the samples: scores do without them",
             path=path,
         )
     ids = np.array(numbers, np.int64)
@@ -234,7 +234,7 @@ def _require_same(cell: Record, metric: str, found: Documents, measure: Measure)
         return
     raise ResultsError(
         f"{cell.samples}: {what}",
-        hint="they do not belong together: measure the cell anew, or leave the samples out: --no-samples",
+        hint="they do not belong together: measure the cell anew, or delete the samples: scores do without them",
         paths=(cell.samples, cell.path),
     )
 
@@ -349,7 +349,7 @@ def _lines(path: Path, kind: type[AnyLine]) -> Iterator[AnyLine]:
         place = f"{path}:{number}" if number else str(path)
         raise ResultsError(
             f"{place}: not a sample of lm-eval: {problem}",
-            hint="measure the cell anew, or leave the samples out: --no-samples",
+            hint="measure the cell anew, or delete the samples: scores do without them",
             path=path,
         ) from None
 

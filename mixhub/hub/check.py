@@ -19,16 +19,18 @@ from mixhub.card.receipts import is_as_rendered, noted_cards
 from mixhub.card.withdrawal import withdrawals
 from mixhub.card.write import revision_card
 from mixhub.errors import ExportError, MixhubError
-from mixhub.evaluate.results import read_cells
+from mixhub.evaluate.results import Cell, read_cells
 from mixhub.family import Family, Run, Tokenizer
 from mixhub.hub.check_receipts import FileState, file_states, known_check, read_receipt, write_receipt
-from mixhub.hub.export_check import ExportCheck, check_export
+from mixhub.hub.export_check import ExportCheck, check_export, listed
 from mixhub.hub.finding import Finding, Level, errors
 from mixhub.hub.model_config import architecture_findings, unlike_architecture
-from mixhub.hub.weights import Fingerprint, are_same_tensors, fingerprints
-from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, read_lineage
+from mixhub.hub.weights import Fingerprint, are_same_tensors, fingerprints, shared_tensors
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage
+from mixhub.metrics import read_metrics
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
+from mixhub.schedule import tokens_per_step
 from mixhub.spec import data_sha256, read_yaml, to_yaml
 from mixhub.workspace import Workspace
 
@@ -91,6 +93,8 @@ def check_run(
     was_known = content is not None
     if content is None:
         content = check_export(export, branch, progress)
+    if moved := sorted(set(states) ^ set(file_states(export))):
+        raise ExportError(f"{export / moved[0]}: came or went while it was checked", hint="check again", path=export)
     receipt = read_receipt(workspace, content.weights_sha256) if was_known and content.weights_sha256 else None
     loaded, fault = (receipt.loaded, receipt.fault) if receipt is not None else (False, None)
     found = [*content.findings]
@@ -102,6 +106,7 @@ def check_run(
     if lineage is not None:
         found += _lineage_findings(family, run, step, branch, lineage, export)
         found += _other_findings(workspace, family, run, step, branch, lineage, content)
+        found += _metrics_findings(workspace, family, run, step, branch, lineage)
     found += _recipe_findings(family, run, branch, export, content)
     found += _result_findings(workspace, family, run, step, branch, lineage)
     if not errors(found):
@@ -136,10 +141,42 @@ def step_of(family: Family, name: str) -> tuple[Run, int] | None:
     return (run, int(match["step"])) if match and run else None
 
 
-def training_of(family: Family, name: str) -> tuple[Run, int] | None:
-    """The run and the step whose weights a branch should hold, by its name; the last step has two names."""
+def training_of(family: Family, name: str) -> tuple[str, int] | None:
+    """What fixes the weights that a branch should hold, by its name: two for which it is the same may share them.
+
+    It is the run and the step; the last step has two names, and at step 0 the seed of the weights is all.
+    """
     run = next((run for run in family.runs() if run.revision == name), None)
-    return (run, family.training.steps) if run else step_of(family, name)
+    meant = (run, family.training.steps) if run else step_of(family, name)
+    if meant is None:
+        return None
+    if meant[1] == 0 and meant[0].init_seed is not None:
+        return f"init_seed {meant[0].init_seed}", 0
+    return meant[0].revision, meant[1]
+
+
+def began_apart(own: Lineage, other: Lineage) -> bool:
+    """Whether two trainings are known to have begun with other weights, so that no matrix of theirs is alike."""
+    seeds = (own.init_seed, other.init_seed)
+    return UNKNOWN not in seeds and seeds[0] != seeds[1]
+
+
+def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str) -> Iterator[Finding]:
+    """Matrices that a model has from another one."""
+    if shared:
+        message = f"{len(shared)} of its {tensors} tensors are those of {other}: {listed(shared)}"
+        hint = "they were copied from the one to the other, or the two did not begin as their lineage says"
+        yield Finding("repeated", where, message, hint)
+
+
+def tokens_problem(family: Family, lineage: Lineage) -> str | None:
+    """What is wrong with the number of tokens that a lineage names; None where it is right, or not known."""
+    if UNKNOWN in (lineage.tokens, lineage.step, lineage.steps):
+        return None
+    asked = int(lineage.step) * tokens_per_step(family.training.global_batch_size, family.training.sequence_length)
+    if lineage.tokens == asked:
+        return None
+    return f"{LINEAGE_FILE} says {lineage.tokens:,} tokens, and {lineage.step:,} steps take {asked:,}"
 
 
 def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
@@ -267,6 +304,8 @@ def _lineage_findings(
         if getattr(lineage, key) not in (UNKNOWN, asked):
             message = f"{LINEAGE_FILE} says {key} = {getattr(lineage, key)}, and it lies at {asked}"
             yield Finding("lineage", where, message, hint)
+    if (said := tokens_problem(family, lineage)) is not None:
+        yield Finding("lineage", where, said, hint)
     if lineage.train_config_sha256 != UNKNOWN and (export / "train_config.yaml").is_file():
         try:
             actual = data_sha256(read_yaml(export / "train_config.yaml", ExportError))
@@ -275,6 +314,30 @@ def _lineage_findings(
         if actual != lineage.train_config_sha256:
             message = f"train_config.yaml was changed since the export: {LINEAGE_FILE} names another hash"
             yield Finding("lineage", where, message, "make the export again")
+
+
+def _metrics_findings(
+    workspace: Workspace, family: Family, run: Run, step: int, where: str, lineage: Lineage
+) -> Iterator[Finding]:
+    """Whether the metrics that are published with the last step are those of this run; what mixhub did not train,
+    or trained elsewhere, has none."""
+    path = workspace.run_folder(run).metrics
+    if step != family.training.steps or lineage.steps == UNKNOWN or not path.is_file():
+        return
+    try:
+        last = max((line["step"] for line in read_metrics(path)), default=0)
+    except MixhubError as error:
+        yield Finding("files", where, error.message, error.hint or "")
+        return
+    if last != step:
+        message = f"{path.name} ends at step {last}, and the run at {step}"
+        yield Finding("lineage", where, message, "restore it from where the run was trained")
+    own = file_sha256(path)
+    for other in family.runs():
+        beside = workspace.run_folder(other).metrics
+        if other.revision != run.revision and beside.is_file() and file_sha256(beside) == own:
+            message = f"{path.name} is that of {other.revision}, to the byte"
+            yield Finding("repeated", where, message, "one was copied over the other: restore it")
 
 
 def _recipe_findings(family: Family, run: Run, where: str, export: Path, content: ExportCheck) -> Iterator[Finding]:
@@ -308,8 +371,14 @@ def _other_findings(
             continue
         if name == family.name:
             others.setdefault(revision, other)
-        if _has_same_weights(lineage, content, other, export, path) and not _is_same_training(lineage, other):
-            there = f"{name} {revision} at step {other_step}"
+        there = f"{name} {revision} at step {other_step}"
+        beside = family.revisions.step_pattern.format(revision=revision, step=other_step)
+        is_meant = name == family.name and training_of(family, where) == training_of(family, beside)
+        if not _has_same_weights(lineage, content, other, export, path):
+            if began_apart(lineage, other):
+                shared = shared_tensors(_fingerprints(export), _fingerprints(path))
+                yield from shared_findings(where, shared, len(_fingerprints(export)), there)
+        elif not (_is_same_training(lineage, other) or is_meant):
             hint = "one of the two was copied over the other: find out which, and export or adopt it again"
             level: Level = "warning" if _may_be_same_training(lineage, other) else "error"
             yield Finding("repeated", where, f"has the same weights as {there}", hint, level)
@@ -334,9 +403,12 @@ def _kept_fingerprints(export: Path, _states: tuple[tuple[str, FileState], ...])
 
 
 def _is_same_training(own: Lineage, other: Lineage) -> bool:
-    """Whether two families share a run: what fixes the weights is known of both, and is the same."""
+    """Whether two families share a run: what fixes the weights is known of both, and is the same. At step 0 the seed of
+    the weights does."""
     keys = ("step", "steps", "init_seed", "order_seed", "corpus_sha256", "initial_weights_sha256")
     fixed = [(getattr(own, key), getattr(other, key)) for key in keys]
+    if own.step == other.step == 0 and own.init_seed == other.init_seed != UNKNOWN:
+        return True
     return own.family != other.family and all(mine == theirs != UNKNOWN for mine, theirs in fixed)
 
 
@@ -367,6 +439,27 @@ def _result_findings(
             f"{lineage.weights_sha256[:12] if lineage else 'none that are known'}"
         )
         yield Finding("results", where, message, f"evaluate it: mixhub evaluate --{run.kind} {run.number}")
+    for cell in cells:
+        if cell not in foreign and (said := cell_problem(cell, run, lineage)) is not None:
+            hint = f"delete it, and evaluate it: mixhub evaluate --{run.kind} {run.number}"
+            yield Finding("results", where, f"{cell.path.name} {said}", hint)
+            return
+
+
+def cell_problem(cell: Cell, run: Run, lineage: Lineage | None) -> str | None:
+    """What of a cell is not as its run is, though it has its weights; None where nothing is."""
+    made = cell.provenance
+    if (made.kind, made.number) not in ((None, None), (run.kind, run.number)):
+        return f"was evaluated as {made.kind} {made.number}"
+    if lineage is None:
+        return None
+    for what, told, asked in (
+        ("step", made.step, lineage.step),
+        ("tokenizer", made.tokenizer_sha256, lineage.tokenizer_sha256),
+    ):
+        if UNKNOWN not in (told, asked) and told != asked:
+            return f"was evaluated with {what} {str(told)[:12]}, and the export has {str(asked)[:12]}"
+    return None
 
 
 def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, where: str) -> Iterator[Finding]:

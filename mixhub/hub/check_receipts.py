@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mixhub.files import locked, read_json, write_json
 from mixhub.hub.export_check import ExportCheck
-from mixhub.lineage import Sha256
+from mixhub.lineage import Sha256, combined_sha256, file_sha256
 from mixhub.spec import FrozenMap, Spec
 from mixhub.workspace import Workspace
 
@@ -74,6 +74,11 @@ def known_check(workspace: Workspace, export: Path, weights_sha256: str) -> Expo
     if receipt is None or receipt.checks != CHECKS or file_states(export) != _known_states(receipt):
         return None
     hashes = {name: file.digest for name, file in receipt.files.items()}
+    weights = {name: digest for name, digest in hashes.items() if name.endswith(".safetensors")}
+    if combined_sha256(weights.items()) != weights_sha256 or any(
+        file_sha256(export / name) != digest for name, digest in hashes.items() if name not in weights
+    ):  # somebody wrote into the receipt
+        return None
     return ExportCheck((), hashes, weights_sha256, receipt.config, receipt.vocab_size, receipt.eos_token)
 
 

@@ -21,6 +21,7 @@ from mixhub.errors import (
     nearest,
 )
 from mixhub.hub.plan import RemoteFile
+from mixhub.hub.tokens import guarded
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -55,13 +56,15 @@ def bypass_proxy_on_loopback() -> None:
 
 @contextmanager
 def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) -> Iterator[None]:
-    """Turns what huggingface_hub raises inside the block into our errors, which name repo, revision and endpoint."""
+    """Turns what huggingface_hub raises inside the block into our errors, which name repo, revision and endpoint; and
+    sends the endpoint's token nowhere else."""
     from huggingface_hub import errors
 
     fields: dict[str, Any] = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
     at = f" at {revision}" if revision else ""
     try:
-        yield
+        with guarded(endpoint):
+            yield
     except errors.OfflineModeIsEnabled:
         raise HubUnreachableError(
             f"{endpoint}: HF_HUB_OFFLINE is set, and {repo_id}{at} is not in the cache",
@@ -92,6 +95,11 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
         raise _http_error(error, endpoint, repo_id, revision, fields) from None
     except errors.HFValidationError as error:
         raise UsageError(f"{repo_id!r} is no repo_id: {str(error).splitlines()[0]}") from None
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, Exception):  # of an upload the client says only that it failed
+            raise
+        with translated(endpoint, repo_id, revision):
+            raise error.__cause__ from None
     except Exception as error:
         if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
             raise HubError(
@@ -101,7 +109,7 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
             ) from None
         if _is_transport(error):
             raise unreachable(endpoint) from None
-        if not isinstance(error, _NOT_A_HUB):
+        if not isinstance(error, _NOT_A_HUB) and not (isinstance(error, ValueError) and _is_of_client(error)):
             raise
         raise HubError(
             f"{endpoint}: answers, but not as a Hub ({type(error).__name__}: {str(error).splitlines()[0]})",
@@ -249,6 +257,14 @@ def _http_error(error: Any, endpoint: Endpoint, repo_id: str, revision: str | No
         hint="try again; if it stays, the hub is the place to ask",
         **fields,
     )
+
+
+def _is_of_client(error: Exception) -> bool:
+    """Whether huggingface_hub itself raised it, and none of ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("huggingface_hub")
 
 
 def _is_transport(error: BaseException) -> bool:

@@ -24,6 +24,8 @@ TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json", "vocab.json"
 """Files of a tokenizer that may lie beside `tokenizer.json`."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill")
 """Ends of names of files that run code when they are opened."""
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""What Transformers calls the dtypes of safetensors."""
 _SHOWN = 3
 """Names that a line shows."""
 
@@ -67,6 +69,7 @@ def check_export(export: Path, where: str, progress: Progress = SILENT) -> Expor
     whole = len(scanned) == len(weights) > 0
     if whole:
         look.shapes(tensors)
+        look.found += stored_findings(where, export, tensors)
     look.tokenizer()
     look.found += code_findings(where, export)
     own = combined_sha256((name, hashes[name]) for name in weights) if whole else None
@@ -120,6 +123,18 @@ def dtype_findings(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Findin
     if odd:
         message = f"{len(odd)} tensors are no plain floats ({', '.join(FLOATS)}): {listed(odd)}"
         yield Finding("weights", where, message, "save the weights in the dtype that they are computed in")
+
+
+def stored_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """Whether `config.json` names the dtype that the weights are in: it is the one that they are loaded in."""
+    config = known_config(folder)
+    named = config.get("dtype") or config.get("torch_dtype")
+    stored = {_DTYPES.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()}
+    if isinstance(named, str) and stored and named not in stored:
+        message = f"dtype = {named} in {CONFIG}, and the weights are {' and '.join(sorted(stored))}"
+        yield Finding(
+            "weights", where, message, f"set dtype in {CONFIG} to {sorted(stored)[0]}, or save the weights anew"
+        )
 
 
 def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, strict: bool = True) -> list[Finding]:

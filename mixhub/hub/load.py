@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mixhub import catalog
 from mixhub.card.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint, checked_token, choose_hub
-from mixhub.errors import ExportError, HubUnreachableError, UsageError
+from mixhub.errors import ExportError, HubError, HubUnreachableError, UsageError
 from mixhub.export import WEIGHTS_INDEX_FILE, weight_files
 from mixhub.family import Family, Revisions, repo_id_problem
 from mixhub.files import read_json, write_text
@@ -169,6 +169,7 @@ def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_opt
         require_as_published(endpoint, repo_id, commit, path)
     if (path / LINEAGE_FILE).is_file():
         _require_of_a_piece(path, f"{repo_id}@{wanted}")
+        _require_own_run(path, repo_id, wanted)
     _warn_if_withdrawn(path, f"{repo_id}@{wanted}")
     model, tokenizer = open_folder(path, f"{repo_id}@{wanted}", **model_options)
     _require_rows(model, tokenizer, f"{repo_id}@{wanted}", is_ours=(path / LINEAGE_FILE).is_file())
@@ -197,6 +198,13 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
                 found = None
         if found is None:
             raise revision_not_found(endpoint, repo_id, revision)
+        if _COMMIT.fullmatch(revision) and found != revision:
+            raise HubError(
+                f"{endpoint}: was asked for commit {revision} of {repo_id}, and answers with {found}",
+                hint="this hub, or a mirror before it, does not give what is asked for: load it from another",
+                repo_id=repo_id,
+                revision=revision,
+            )
         commit, path = _snapshot(endpoint, repo_id, found, paths, local_files_only=False)
         if revision != commit:  # where the cache keeps what a name meant, for when the hub cannot be asked
             with suppress(OSError):  # a cache that others filled may be read-only
@@ -278,6 +286,9 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
             f"{repo_id}@{commit}: cannot be verified: the hub cannot be reached, and it has no {LINEAGE_FILE}",
             hint="load it with verify=False, or where the hub can be reached",
         )
+    present = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    if beside := [name for name in present if tree and name not in tree]:
+        raise ExportError(f"{path / beside[0]}: is not among the files that {endpoint} has at {commit}", hint=hint)
     for name, file in tree.items():
         if (path / name).is_file() and not same_content(local_file(path / name), file):
             raise ExportError(f"{path / name}: is not the file that {endpoint} has at {commit}", hint=hint)
@@ -308,6 +319,21 @@ def _require_of_a_piece(path: Path, what: str) -> None:
             hint="this revision was published wrongly; tell who did, or load another",
             path=path,
         ) from None
+
+
+def _require_own_run(path: Path, repo_id: str, wanted: str) -> None:
+    """Refuses a branch that is named for one run, and holds the weights of another."""
+    lineage = read_lineage(path)
+    if UNKNOWN in (lineage.revision, lineage.number) or wanted == lineage.revision:
+        return
+    stem = lineage.revision.removesuffix(str(lineage.number))
+    match = re.fullmatch(rf"{re.escape(stem)}(\d+)", wanted)
+    if match and int(match[1]) != lineage.number:
+        raise ExportError(
+            f"{repo_id}@{wanted}: its {LINEAGE_FILE} says that these are the weights of {lineage.revision}",
+            hint="this revision was published wrongly; tell who did, or load another",
+            path=path,
+        )
 
 
 def _told_files(endpoint: Endpoint, repo_id: str, commit: str) -> dict[str, RemoteFile]:

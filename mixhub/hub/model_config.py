@@ -27,6 +27,20 @@ _FIXED = {
     "quantization_config": None,
 }
 """What a family's architecture does not leave open, by key of `config.json`."""
+_DECIDING: dict[str, Any] = {
+    "is_causal": True,
+    "is_encoder_decoder": False,
+    "return_dict": True,
+    "use_bidirectional_attention": False,
+    "sliding_window": None,
+    "attention_chunk_size": None,
+    "layer_types": None,
+    "transformers_weights": None,
+    "chunk_size_feed_forward": 0,
+    "attn_logit_softcapping": None,
+    "final_logit_softcapping": None,
+}
+"""Keys that Transformers reads off a config though no Llama has them, or has them otherwise."""
 _FIXED_ROPE = {"rope_type": "default"}
 """The same of its `rope_parameters`, which hold nothing else but the base."""
 _ARCHITECTURE = "LlamaForCausalLM"
@@ -111,11 +125,12 @@ def architecture_findings(where: str, architecture: Architecture, config: Mappin
     rope = config.get("rope_parameters")
     rope = {key: value for key, value in rope.items() if key != "rope_theta"} if isinstance(rope, Mapping) else {}
     other = {key: config[key] for key, only in _FIXED.items() if config.get(key) not in (only, None)}
+    other |= {key: config[key] for key, only in _DECIDING.items() if config.get(key, only) not in (only, None)}
     other |= {key: value for key, value in rope.items() if value not in (_FIXED_ROPE.get(key), None)}
     classes = config.get("architectures")
     if classes and classes != [_ARCHITECTURE]:
         other["architectures"] = classes
-    only_values = {**_FIXED, **_FIXED_ROPE, "architectures": [_ARCHITECTURE]}
+    only_values = {**_FIXED, **_DECIDING, **_FIXED_ROPE, "architectures": [_ARCHITECTURE]}
     for key, value in other.items():
         message = f"{key} = {value!r} in {CONFIG}, and a family's architecture has {only_values.get(key)!r}"
         yield Finding("recipe", where, message, "a model of another kind cannot be described by a family yet")

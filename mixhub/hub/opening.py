@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mixhub.endpoint import HUGGINGFACE, LOCAL, Endpoint, HubChoice, cache_name
 from mixhub.errors import HubUnreachableError, UsageError
+from mixhub.files import write_text
 from mixhub.hub.client import bypass_proxy_on_loopback, requests_allowed, unreachable
 from mixhub.workspace import Workspace
+
+_STORE = "store_id"
+"""Name of the file that says which embedded hub an address led to last."""
 
 
 @contextmanager
@@ -43,13 +47,17 @@ def opened(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]
 
 
 def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
+    from huggingface_hub import constants
+
     bypass_proxy_on_loopback()
     try:
-        store_id = _store_id(choice.value)
+        store_id = _known_store(choice.value, workspace) if constants.HF_HUB_OFFLINE else _store_id(choice.value)
     except HubUnreachableError:
-        if not (_downloads(workspace) / cache_name(choice.value)).is_dir():
+        if not (_downloads(workspace) / cache_name(choice.value)).exists():
             raise
-        store_id = None  # what it gave before may be in the cache
+        store_id = _known_store(choice.value, workspace)  # what it gave before may be in the cache
+    else:
+        _note_store(choice.value, store_id, workspace)
     token = choice.token
     if store_id and not token:
         from mixhub.hubserver import LOCAL_TOKEN
@@ -61,10 +69,8 @@ def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
 
 def _store_id(url: str) -> str | None:
     """The store id of an embedded hub; None for a hub of another make."""
-    from huggingface_hub import constants, get_session
+    from huggingface_hub import get_session
 
-    if constants.HF_HUB_OFFLINE:
-        return None
     try:
         response = get_session().get(f"{url}/api/mixhub", timeout=10)
         answer = response.json() if response.status_code == 200 else None
@@ -74,6 +80,20 @@ def _store_id(url: str) -> str | None:
         raise unreachable(Endpoint(url)) from None
     store_id = answer.get("store_id") if isinstance(answer, dict) else None
     return store_id if isinstance(store_id, str) and store_id.isalnum() else None
+
+
+def _note_store(url: str, store_id: str | None, workspace: Workspace | None) -> None:
+    """Keeps which embedded hub answered at an address, by which its downloads are found when it does not answer."""
+    path = _downloads(workspace) / cache_name(url) / _STORE
+    if store_id is not None and not (path.is_file() and path.read_text(encoding="utf-8") == store_id):
+        with suppress(OSError):  # a cache that others filled may be read-only
+            write_text(path, store_id)
+
+
+def _known_store(url: str, workspace: Workspace | None) -> str | None:
+    path = _downloads(workspace) / cache_name(url) / _STORE
+    found = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return found if found.isalnum() else None
 
 
 def _downloads(workspace: Workspace | None) -> Path:

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from mixhub.card.withdrawal import Withdrawal, add_erratum, is_marked, mark_withdrawn
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError, RepoNotFoundError, RevisionNotFoundError
+from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError
 from mixhub.family import Family
 from mixhub.hub.branches import fetch
 from mixhub.hub.check import step_of
 from mixhub.hub.client import file_content, heads_if_any, remote_tree
+from mixhub.hub.export_check import listed
 from mixhub.hub.finding import Finding, errors
 from mixhub.hub.plan import KEPT_ON_HUB, LocalFile, Plan, RemoteFile, local_file, remote_file, same_content, weights_in
 from mixhub.hub.push import held_by_main, plan_files, withdrawn_on_main
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD, is_model_file
 from mixhub.hub.verify import Verification
+from mixhub.hub.weights import scan
 from mixhub.lineage import LINEAGE_FILE
 
 
@@ -83,6 +85,7 @@ def fetched(plan: Plan, source: Endpoint, verified: Verification) -> Plan:
 
     Raises:
         HubError: a file came down other than it was planned.
+        ExportError: weights hold what is no finite number.
     """
     wanted = [change.path for change in plan.changed if change.action != "delete"]
     wanted = [path for path in wanted if plan.files[path].source is None]
@@ -101,6 +104,12 @@ def fetched(plan: Plan, source: Endpoint, verified: Verification) -> Plan:
                 hint="promote again; if it stays, verify the source with --deep",
                 repo_id=plan.repo_id,
                 path=path,
+            )
+        if path.endswith(".safetensors") and (bad := scan(folder / path).not_finite):
+            raise ExportError(
+                f"{source}: {plan.repo_id}@{plan.branch}: {path} has NaN or infinite numbers in {listed(sorted(bad))}",
+                hint=f"nothing was promoted; on {source}: mixhub withdraw",
+                path=folder / path,
             )
     return replace(plan, files=files)
 

@@ -12,14 +12,16 @@ from urllib.parse import unquote
 from mixhub.card.facts import gather_step
 from mixhub.card.reading import read_card
 from mixhub.card.write import family_card, intact, revision_card
-from mixhub.errors import ExportError, MixhubError, RunError
-from mixhub.evaluate.results import samples_path
+from mixhub.errors import ExportError, MixhubError, ResultsError, RunError
+from mixhub.evaluate.results import Cell, samples_path
 from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
+from mixhub.files import read_json
 from mixhub.hub.check import RunCheck
 from mixhub.hub.export_check import TOKENIZER_EXTRAS
 from mixhub.hub.plan import LocalFile, local_file
-from mixhub.workspace import Workspace
+from mixhub.lineage import UNKNOWN, file_sha256, read_lineage
+from mixhub.workspace import RunFolder, Workspace
 
 CARD = "README.md"
 METRICS = "metrics.jsonl"
@@ -66,8 +68,19 @@ def run_files(
     for cell in facts.cells:
         files[f"{RESULTS}/{cell.path.name}"] = local_file(cell.path)
         if samples and samples_path(cell.path).is_file():
+            _require_own_samples(cell)
             files[f"{RESULTS}/{cell.path.stem}.samples.parquet"] = local_file(samples_parquet(samples_path(cell.path)))
     return files
+
+
+def _require_own_samples(cell: Cell) -> None:
+    path = samples_path(cell.path)
+    if file_sha256(path) != cell.provenance.samples_sha256:
+        raise ResultsError(
+            f"{path}: are not the samples of {cell.path.name}, which names another hash",
+            hint="evaluate the cell anew, or push without --samples",
+            path=path,
+        )
 
 
 def license_files(workspace: Workspace, family: Family) -> dict[str, LocalFile]:
@@ -117,10 +130,26 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
             path=folder.checkpoints,
         )
     checkpoint = folder.checkpoint(steps[-1])
+    _require_own_state(folder, checkpoint)
     files = {f"step-{steps[-1]:06d}/{path.name}": local_file(path) for path in sorted(checkpoint.iterdir())}
     files[TRAIN_CONFIG] = local_file(folder.train_config)
     files[CARD] = local_file(_state_card(family, run, steps[-1]).encode())
     return files | license_files(workspace, family)
+
+
+def _require_own_state(folder: RunFolder, checkpoint: Path) -> None:
+    """Refuses a checkpoint that began with other weights than the run's exports."""
+    state = read_json(checkpoint / "state.json", RunError)
+    told = state.get("initial_weights_sha256") if isinstance(state, Mapping) else None
+    exports = [folder.export(step) for step in folder.export_steps()]
+    asked = {read_lineage(export).initial_weights_sha256 for export in exports} - {UNKNOWN}
+    if asked and told not in asked:
+        raise RunError(
+            f"{checkpoint}: is of another run: it began with weights {str(told)[:12]}, and the exports with "
+            f"{', '.join(one[:12] for one in sorted(asked))}",
+            hint="put the run's own checkpoint back, or leave --with-optimizer out",
+            path=checkpoint,
+        )
 
 
 def card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = None) -> dict[str, LocalFile]:

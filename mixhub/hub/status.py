@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixhub.card.facts import gather_run
-from mixhub.card.withdrawal import withdrawals
+from mixhub.card.withdrawal import Withdrawal, withdrawals
 from mixhub.card.write import revision_card
 from mixhub.errors import MixhubError
 from mixhub.evaluate.results import cells_in
@@ -78,8 +78,16 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     except MixhubError as error:
         problem = error.message.splitlines()[0]
     present, expected = counted(family, run, cells, weights)
-    pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
-    withdrawn = [one for one in withdrawals(workspace, family) if one.revision == run.revision]
+    pushed: Mapping[str, str] = {}
+    verified: dict[str, str] = {}
+    withdrawn: list[Withdrawal] = []
+    try:
+        withdrawn = [one for one in withdrawals(workspace, family) if one.revision == run.revision]
+        pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
+        found = {hub: _verified(workspace, family, run, commit) for hub, commit in pushed.items()}
+        verified = {hub: when for hub, when in found.items() if when}
+    except MixhubError as error:
+        problem = problem or error.message.splitlines()[0]
     return RunStatus(
         revision=run.revision,
         step=reached,
@@ -91,7 +99,7 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
         checked=checked,
         card=card,
         pushed=pushed,
-        verified={hub: when for hub, commit in pushed.items() if (when := _verified(workspace, family, run, commit))},
+        verified=verified,
         withdrawn=next((one.why for one in withdrawn if one.weights_sha256 == weights), None),
         problem=problem,
     )

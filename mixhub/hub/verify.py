@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mixhub.card.check import check_card
 from mixhub.card.context import family_context, revision_context
@@ -26,12 +27,15 @@ from mixhub.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
 from mixhub.family import Family, Run
 from mixhub.hub.branches import Branch, fetch, read_branches, tensors_of
 from mixhub.hub.check import (
+    began_apart,
     identity_findings,
     initial_findings,
     loading_findings,
     seeds_findings,
+    shared_findings,
     step_of,
     tokenizer_findings,
+    tokens_problem,
     training_of,
 )
 from mixhub.hub.client import branch_heads
@@ -43,6 +47,7 @@ from mixhub.hub.export_check import (
     listed,
     read_tokenizer,
     shape_findings,
+    stored_findings,
     tensor_bytes,
     token_findings,
 )
@@ -51,16 +56,16 @@ from mixhub.hub.model_config import architecture_findings, code_findings, compar
 from mixhub.hub.plan import KEPT_ON_HUB, RemoteFile
 from mixhub.hub.receipts import MAIN
 from mixhub.hub.release import CARD, METRICS, RESULTS, is_model_file
-from mixhub.hub.weights import Fingerprint, Tensor, are_same_tensors, fingerprints, scan
-from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256
+from mixhub.hub.weights import Fingerprint, Tensor, are_same_tensors, fingerprints, scan, shared_tensors
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, combined_sha256, file_sha256
 from mixhub.metrics import read_metrics
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
 from mixhub.spec import data_sha256, read_yaml
 
 _ALIKE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-_RESULTS = (".json", ".parquet")
-"""Ends of names of what a push sends of results."""
+_RESULT = re.compile(rf"{RESULTS}/[^/]+\.\d+shot(?:\.json|\.samples\.parquet)")
+"""Names of what a push sends of results."""
 _SHOWN = 5
 
 
@@ -281,7 +286,7 @@ class _Look:
                     self.add("repeated", name, f"has the same weights as {other}", hint)
 
     def _meant(self, name: str) -> object:
-        """The run and step that a branch's name means; the last step has two names. Without a family, the name."""
+        """What fixes the weights that a branch's name means (see `training_of`). Without a family, the name."""
         if self.family is None:
             return name
         return training_of(self.family, name)
@@ -351,9 +356,21 @@ class _Look:
                 bar.advance(note=branch.name)
         told = {finding.where for finding in self.found if finding.kind == "repeated"}
         self._tell_repeated({name: known for name, known in same.items() if name not in told})
+        self._partly_repeated(
+            prints, {name for name in prints if name in told or list(same.values()).count(same[name]) > 1}
+        )
+
+    def _partly_repeated(self, prints: Mapping[str, Mapping[str, Fingerprint]], told: set[str]) -> None:
+        """Tensors that two runs share which began with other weights; a pair is told once."""
+        names = [name for name in prints if name in self.lineages and name not in told and name != MAIN]
+        for number, name in enumerate(names):
+            for other in names[:number]:
+                if began_apart(self.lineages[name], self.lineages[other]):
+                    shared = shared_tensors(prints[name], prints[other])
+                    self.found += shared_findings(name, shared, len(prints[name]), other)
 
     def _read_weights(self, branch: Branch, folder: Path) -> Iterator[Finding]:
-        hint = "push it again from its export"
+        hint, hashes = "push it again from its export", {}
         for path in branch.safetensors:
             try:
                 scanned = scan(folder / path)
@@ -368,6 +385,12 @@ class _Look:
                 shown = [f"{name} ({count:,})" for name, count in scanned.not_finite.items()]
                 message = f"NaN or infinite numbers in {len(shown)} tensors: {listed(shown)}"
                 yield Finding("weights", branch.name, message, "withdraw it: mixhub withdraw")
+            hashes[path] = scanned.sha256
+        lineage = self.lineages.get(branch.name)
+        own = combined_sha256(hashes.items()) if set(hashes) == set(branch.safetensors) else None
+        if lineage and own and branch.weights_sha256 is None and own != lineage.weights_sha256:
+            message = f"its weights are {own}, but its lineage says {lineage.weights_sha256}"
+            yield Finding("lineage", branch.name, message, hint)
 
     def _files(self, branch: Branch) -> None:
         ours = self._is_ours(branch)
@@ -398,18 +421,26 @@ class _Look:
         """Files that no push sends: a pickle in a folder, or what somebody put there by hand."""
         known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, *KEPT_ON_HUB, WEIGHTS_INDEX_FILE, CARD, METRICS, "LICENSE"}
         known |= {*self._licenses()}
-        text = branch.text(CARD) or ""
+        shown = self._shown_by_card(branch)
         for path in branch.tree:
-            result = path.startswith(f"{RESULTS}/") and path.endswith(_RESULTS)
+            result = _RESULT.fullmatch(path) is not None
             if path in known or path in branch.safetensors or result or path in branch.pickles:
                 continue
             if is_pickle(path):
                 message = f"{path}: a pickle, which runs code when it is opened"
                 self.add("pickle", branch.name, message, "delete it; weights are published as safetensors")
-            elif path not in text:  # what the card shows or links to was sent with it
+            elif path not in shown:  # what the card shows or links to was sent with it
                 self.add(
                     "files", branch.name, f"{path}: is no part of a release", "the next push deletes it", "warning"
                 )
+
+    def _shown_by_card(self, branch: Branch) -> set[str]:
+        """Files that the card of a branch shows or links to."""
+        try:
+            card = read_card(branch.text(CARD) or "")
+        except MixhubError:  # `check_card` says so
+            return set()
+        return {unquote(link.address.partition("#")[0]).removeprefix("./") for link in card.links}
 
     def _weights(self, branch: Branch) -> None:
         """Index, shards and shapes, from the first bytes of each file."""
@@ -445,6 +476,10 @@ class _Look:
         tensors = {name: tensor for own in shards.values() for name, tensor in own.items()}
         if self._is_ours(branch):
             self.found += dtype_findings(branch.name, tensors)
+            self.found += stored_findings(branch.name, branch.folder, tensors)
+            if branch.weights_sha256 is None:
+                message = "its weights are no large files, so that the hub tells no hash of them"
+                self.add("weights", branch.name, message, "push it again from its export")
         if "config.json" in branch.tree:
             self.found += shape_findings(branch.name, branch.folder, tensors, strict=self._is_ours(branch))
 
@@ -481,6 +516,8 @@ class _Look:
                 changed = error.message.splitlines()
             for line in changed[:_SHOWN]:
                 self.add("recipe", branch.name, line, "was the family changed since?")
+        if (said := tokens_problem(self.family, lineage)) is not None:
+            self.add("lineage", branch.name, said)
         if lineage.steps not in (UNKNOWN, self.family.training.steps):
             message = f"its lineage says steps = {lineage.steps}, and the family has {self.family.training.steps}"
             self.add("lineage", branch.name, message)

@@ -112,6 +112,8 @@ class Fingerprint:
     tensor: Tensor
     edges: bytes
     """sha256 of the bytes at both ends."""
+    varies: bool
+    """Whether the numbers at its ends are not all the same, as those of a norm that was never trained are."""
     first: np.ndarray
     """The first numbers, float32, shape (at most 64,); none of a dtype that is no plain float."""
 
@@ -143,11 +145,31 @@ def fingerprints(folder: Path) -> dict[str, Fingerprint]:
                     first = _floats(tensor.dtype, edges)
                     file.seek(max(start, start + size - _EDGE))
                     edges += file.read(min(_EDGE, size))
-                    found[name] = Fingerprint(tensor, hashlib.sha256(edges).digest(), first)
+                    found[name] = Fingerprint(
+                        tensor, hashlib.sha256(edges).digest(), _varies(tensor.dtype, edges), first
+                    )
                     start += size
     except (OSError, ExportError):
         return {}
     return found
+
+
+def shared_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> list[str]:
+    """Matrices that two folders have alike, and that are no constants: no two trainings that began apart have any."""
+    return [
+        name
+        for name, own in one.items()
+        if name in other
+        and len(own.tensor.shape) > 1
+        and own.tensor.shape == other[name].tensor.shape
+        and own.varies
+        and own.is_alike(other[name])
+    ]
+
+
+def _varies(dtype: str, edges: bytes) -> bool:
+    width = WIDTHS.get(dtype, 1)
+    return len(edges) > width and edges != edges[:width] * (len(edges) // width)
 
 
 def are_same_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> bool:
@@ -179,7 +201,7 @@ def _places(path: Path, size: int, head: bytes, raw: bytes) -> dict[str, tuple[T
         raise _broken(path, f"no safetensors file, or cut short ({size} bytes)")
     try:
         header = json.loads(raw)
-        found = sorted(_offsets(header), key=lambda place: place[2])
+        found = sorted(_offsets(header), key=lambda place: place[2:])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _broken(path, f"its header cannot be read ({type(error).__name__}: {error})") from None
     metadata = header.get("__metadata__", {})

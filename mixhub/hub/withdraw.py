@@ -98,10 +98,17 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
         why=why,
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
     )
+    text = mark_withdrawn(read.text(CARD) or f"# {branch} of {family.name}\n", withdrawal)
+    if not is_marked(text):
+        raise HubError(
+            f"{endpoint}: the card of {family.repo_id}@{branch} cannot be marked: its metadata cannot be read",
+            hint=f"push {branch} again, with a card that can be read; then withdraw it",
+            repo_id=family.repo_id,
+            revision=branch,
+        )
+    commit = _put_card(endpoint, family.repo_id, branch, read.commit, text)
     note_withdrawal(workspace, withdrawal)
     tag = _tag(endpoint, family.repo_id, read)
-    text = read.text(CARD) or f"# {branch} of {family.name}\n"
-    commit = _put_card(endpoint, family.repo_id, branch, read.commit, mark_withdrawn(text, withdrawal))
     receipt = read_receipts(workspace, hub_key(endpoint), family.repo_id).get(branch)
     if receipt is not None and receipt.commit == read.commit:
         moved = receipt.model_copy(update={"commit": commit})

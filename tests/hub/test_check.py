@@ -24,7 +24,7 @@ from mixhub.hub.finding import errors
 from mixhub.hub.status import family_status
 from mixhub.hub.weights import scan
 from mixhub.lineage import file_sha256, read_lineage, weights_sha256
-from mixhub.spec import data_sha256, read_yaml
+from mixhub.spec import data_sha256, read_yaml, to_yaml
 from mixhub.workspace import Workspace
 
 
@@ -334,6 +334,14 @@ def other_class(bench):
     bench.edit("config.json", lambda config: config.update(architectures=["GPT2LMHeadModel"]))
 
 
+def not_causal(bench):
+    bench.edit("config.json", lambda config: config.update(is_causal=False))
+
+
+def other_dtype(bench):
+    bench.edit("config.json", lambda config: config.update(dtype="float16"))
+
+
 def own_code(bench):
     bench.edit("config.json", lambda config: config.update(auto_map={"AutoModelForCausalLM": "a/b--model.Own"}))
 
@@ -378,6 +386,8 @@ def no_model(bench):
         (no_epsilon, "recipe", "rms_norm_eps = 1e-06 in config.json, and the family says 1e-05"),
         (half_rotary, "recipe", "partial_rotary_factor = 0.5 in config.json, and a family's architecture has None"),
         (quantised, "recipe", "quantization_config = "),
+        (not_causal, "recipe", "is_causal = False in config.json, and a family's architecture has True"),
+        (other_dtype, "weights", "dtype = float16 in config.json, and the weights are float32"),
         (other_class, "recipe", "architectures = ['GPT2LMHeadModel'] in config.json"),
         (own_code, "files", "auto_map in config.json names code that would run when it is loaded"),
         (own_tokenizer_code, "files", "auto_map in tokenizer_config.json names code"),
@@ -685,3 +695,85 @@ def test_withdrawn_weights_are_told(bench):
     note_withdrawal(bench.workspace, mark)
     assert [str(finding) for finding in bench.check().findings] == ["warning: seed-1: was withdrawn: wrong data"]
     assert bench.check(2).findings == ()
+
+
+def test_tensors_that_were_copied_from_another_seed(bench):
+    theirs = load_file(bench.export(2) / "model.safetensors")
+    bench.weights(lambda tensors: tensors.update({n: t for n, t in theirs.items() if n != "lm_head.weight"}))
+    matrices = sum(tensor.ndim > 1 for tensor in theirs.values()) - 1
+    assert f"{matrices} of its {len(theirs)} tensors are those of tiny seed-2 at step 12" in bench.said()["repeated"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_step_0_that_two_runs_share_by_their_seed(bench, seed):
+    path = bench.workspace.path("mixhub.yaml")
+    config = read_yaml(path)
+    config["families"]["tiny"]["training"]["init_seed"] = 7
+    path.write_text(to_yaml(config))
+    family = Workspace.open(bench.workspace.root).family()
+    assert {run.init_seed for run in family.runs()} == {7}
+    lasts = [bench.export(number) for number in (1, 2)]
+    for number, last in enumerate(lasts, start=1):
+        first = shutil.copytree(lasts[0], last.with_name("step-000000")) / "lineage.json"
+        told = {"step": 0, "tokens": 0, "init_seed": "unknown", "revision": f"seed-{number}", "number": number}
+        first.write_text(json.dumps({**json.loads(first.read_text()), **told}))
+    for last in lasts:
+        shutil.rmtree(last)
+    shared = Bench(bench.workspace, family)
+    assert "repeated" not in shared.said(seed, step=0)
+
+
+def test_metrics_of_another_run_and_cut_ones(bench):
+    one, two = (bench.workspace.run_folder(bench.family.run(seed=seed)).metrics for seed in (1, 2))
+    kept = one.read_text()
+    one.write_text(two.read_text())
+    assert bench.said() == {"repeated": "metrics.jsonl is that of seed-2, to the byte\n"}
+    one.write_text("".join(line for line in kept.splitlines(True) if '"step": 12' not in line))
+    assert bench.said() == {"lineage": "metrics.jsonl ends at step 11, and the run at 12\n"}
+    one.write_text(kept)
+    assert bench.said() == {}
+
+
+def test_tokens_that_the_steps_do_not_take(bench):
+    bench.edit("lineage.json", lambda lineage: lineage.update(tokens=1))
+    assert "lineage.json says 1 tokens, and 12 steps take 1,536" in bench.said()["lineage"]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"kind": "seed", "number": 2}, "was evaluated as seed 2"),
+        ({"step": 10}, "was evaluated with step 10, and the export has 12"),
+        ({"tokenizer_sha256": "0" * 64}, "was evaluated with tokenizer 000000000000, and the export has"),
+    ],
+)
+def test_a_cell_of_another_run(workspace, told, said):
+    family = workspace.family()
+    path = sorted(workspace.results(family.run(seed=1)).glob("*.json"))[0]
+    data = json.loads(path.read_text())
+    data["mixhub"].update(told)
+    path.write_text(json.dumps(data))
+    assert said in Bench(workspace, family).said()["results"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_receipt_that_somebody_wrote_into_is_not_believed(bench, name):
+    bench.check(1)
+    bench.check(2)
+    assert bench.check(1).was_known
+    path = bench.workspace.check_receipts
+    data = json.loads(path.read_text())
+    data["exports"][read_lineage(bench.export(1)).weights_sha256]["files"][name]["digest"] = "a" * 64
+    path.write_text(json.dumps(data))
+    again = bench.check(1)
+    assert (again.was_known, again.findings) == (False, ())
+    assert again.content.hashes[name] == file_sha256(bench.export(1) / name)
+
+
+def test_a_tensor_without_numbers_is_no_fault(tmp_path):
+    header = (
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"z":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+    )
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+    assert set(load_file(path)) == {"a", "z"} == set(scan(path).tensors)

@@ -174,6 +174,49 @@ def test_the_cache_serves_when_the_hub_does_not(made, tmp_path, monkeypatch):
             download(endpoint, "tester/tiny", "seed-2")
 
 
+def test_the_cache_serves_when_an_embedded_hub_by_address_does_not(made, tmp_path, monkeypatch):
+    workspace = copied(made, tmp_path)
+    with serve(workspace.hub) as hub:
+        with opened(HubChoice(hub.url, "the test"), workspace) as endpoint:
+            commits = publish(workspace, endpoint)
+        there = mixhub.load("tiny", seed=1, workspace=workspace.root, hub=hub.url)
+    for offline in (False, True):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        with pytest.warns(UserWarning, match="from the cache"):
+            loaded = mixhub.load("tiny", seed=1, workspace=workspace.root, hub=hub.url)
+        assert (loaded.commit, loaded.path) == (commits["seed-1"], there.path)
+
+
+def test_a_branch_of_another_run_is_refused(workspace, endpoint, commits):
+    api = HfApi(endpoint=endpoint.url, token=LOCAL_TOKEN)
+    api.delete_branch("tester/tiny", branch="seed-1")
+    api.create_branch("tester/tiny", branch="seed-1", revision=commits["seed-2"])
+    with pytest.raises(ExportError, match=r"lineage\.json says that these are the weights of seed-2"):
+        mixhub.load("tiny", seed=1, workspace=workspace.root)
+    api.delete_branch("tester/tiny", branch="seed-1")
+    api.create_branch("tester/tiny", branch="seed-1", revision=commits["seed-1"])
+
+
+def test_another_commit_than_the_one_that_was_asked_for(workspace, endpoint, commits, monkeypatch):
+    real = HfApi.model_info
+    swapped = {commits["seed-1"]: commits["seed-2"]}
+    monkeypatch.setattr(
+        HfApi,
+        "model_info",
+        lambda self, repo, revision=None, **more: real(self, repo, revision=swapped.get(revision, revision), **more),
+    )
+    with pytest.raises(HubError, match=f"was asked for commit {commits['seed-1']}"):
+        mixhub.load("tiny", commit=commits["seed-1"], workspace=workspace.root)
+
+
+def test_a_file_that_was_laid_beside_is_found(workspace, endpoint, commits):
+    loaded = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+    (loaded.path / "chat_template.jinja").write_text("x")
+    with pytest.raises(ExportError, match=r"chat_template\.jinja: is not among the files"):
+        mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+    (loaded.path / "chat_template.jinja").unlink()
+
+
 def test_the_local_hub_serves_where_requests_are_forbidden(workspace, endpoint, commits, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert mixhub.load("tiny", seed=1, workspace=workspace.root).commit == commits["seed-1"]

@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 import mixhub
 from mixhub.card.reading import read_card
@@ -18,7 +19,8 @@ from mixhub.card.receipts import note_cards
 from mixhub.card.text import plain
 from mixhub.card.withdrawal import Withdrawal, mark_withdrawn, read_mark, withdrawal_of, withdrawals
 from mixhub.endpoint import Endpoint
-from mixhub.errors import ExportError, HubError, RunError, UsageError
+from mixhub.errors import ExportError, HubError, PushConflictError, ResultsError, RunError, UsageError
+from mixhub.evaluate.results import read_cells, samples_path
 from mixhub.files import write_all, write_bytes
 from mixhub.hub.client import branch_heads, file_content, remote_tree, tags
 from mixhub.hub.finding import errors
@@ -28,7 +30,7 @@ from mixhub.hub.status import family_status
 from mixhub.hub.verify import verify
 from mixhub.hub.withdraw import withdraw
 from mixhub.hubserver import LOCAL_TOKEN, serve
-from mixhub.lineage import read_lineage
+from mixhub.lineage import read_lineage, weights_sha256
 from mixhub.spec import parse_yaml, to_yaml
 from mixhub.workspace import Workspace
 from tests.made import publish
@@ -252,6 +254,64 @@ def test_promotion_of_one_seed_leaves_main_until_all_are_there(workspace, family
         text = Path(card).read_text(encoding="utf-8")
         assert there["seed-1"] in text
         assert branch_heads(endpoint, family.repo_id)["seed-1"] not in text
+
+
+def test_weights_that_are_no_numbers_are_not_promoted(workspace, family, endpoint, api, tmp_path, mixhub_here):
+    """What `verify` does not read is read when it is fetched, and before anything is sent."""
+    publish(workspace, endpoint)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(workspace.export(family.run(seed=2), 12) / path.name)
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, path, {"format": "pt"})
+    lineage = workspace.export(family.run(seed=2), 12) / "lineage.json"
+    told = {**json.loads(lineage.read_text()), "weights_sha256": weights_sha256(tmp_path)}
+    for content, name in ((path, path.name), (json.dumps(told).encode(), "lineage.json")):
+        api.upload_file(path_or_fileobj=content, path_in_repo=name, repo_id=family.repo_id, revision="seed-2")
+    for name in [n for n in api.list_repo_files(family.repo_id, revision="seed-2") if n.startswith("results/")]:
+        api.delete_file(name, family.repo_id, revision="seed-2")
+    with serve(tmp_path / "public") as public:
+        done = mixhub_here("push", "--from", "local", "--hub", public.url, "--seed", 2, cwd=workspace.root)
+        assert (done.returncode, "NaN or infinite numbers in model.norm.weight" in done.stderr) == (2, True), (
+            done.stderr
+        )
+        assert not HfApi(endpoint=public.url, token=LOCAL_TOKEN).repo_exists(family.repo_id)
+
+
+def test_samples_and_states_of_another_run_are_not_sent(workspace, family, endpoint):
+    one, two = family.run(seed=1), family.run(seed=2)
+    cell = read_cells(workspace.results(one))[0].path
+    write_bytes(samples_path(cell), samples_path(cell).read_bytes().replace(b': ', b':  ', 1))
+    assert not errors(plan_run(workspace, family, one, endpoint).findings)
+    with pytest.raises(ResultsError, match="are not the samples of"):
+        plan_run(workspace, family, one, endpoint, samples=True)
+    plan_state(workspace, family, one, endpoint)
+    folder = workspace.run_folder(one)
+    step = folder.checkpoint_steps()[-1]
+    shutil.rmtree(folder.checkpoint(step))
+    shutil.copytree(workspace.run_folder(two).checkpoint(step), folder.checkpoint(step))
+    with pytest.raises(RunError, match="is of another run: it began with weights"):
+        plan_state(workspace, family, one, endpoint)
+
+
+def test_a_word_in_another_list_is_no_mark():
+    one = Withdrawal(family="f", revision="r", weights_sha256="0" * 64, why="x", date="2026-11-23")
+    marked = mark_withdrawn("---\ndatasets:\n- withdrawn\n---\n\n# Title\n", one)
+    assert read_card(marked).metadata["tags"] == ["withdrawn"]
+    assert withdrawal_of(marked) == "x (2026-11-23)"
+
+
+def test_a_withdrawal_that_is_too_late_leaves_nothing(workspace, family, endpoint, api, monkeypatch):
+    publish(workspace, endpoint)
+
+    def meanwhile(card, withdrawal):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=family.repo_id, revision="seed-1")
+        return mark_withdrawn(card, withdrawal)
+
+    monkeypatch.setattr("mixhub.hub.withdraw.mark_withdrawn", meanwhile)
+    with pytest.raises(PushConflictError):
+        withdraw(workspace, family, endpoint, "seed-1", "bad")
+    assert tags(endpoint, family.repo_id) == {}
+    assert withdrawals(workspace, family) == []
 
 
 def test_what_is_wrong_on_the_staging_hub_is_not_promoted(workspace, family, endpoint, api, tmp_path, mixhub_here):

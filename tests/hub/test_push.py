@@ -92,7 +92,8 @@ def test_a_push_sets_the_whole_tree_and_sends_only_what_changed(workspace, famil
 
 def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspace, family, endpoint, api):
     push(workspace, family, endpoint, 1)
-    workspace.run_folder(family.run(seed=1)).metrics.write_text('{"step": 1, "loss": 1.0}\n')
+    with workspace.run_folder(family.run(seed=1)).metrics.open("a") as metrics:
+        metrics.write('{"step": 12, "loss": 1.0}\n')
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     theirs = api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=family.repo_id, revision="seed-1").oid
     with pytest.raises(PushConflictError, match=r"tester/tiny of branch seed-1 meanwhile"):

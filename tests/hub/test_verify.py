@@ -146,7 +146,9 @@ def test_shards_and_earlier_steps_pass(release):
     save_file(tensors, release.folder / MODEL, {"format": "pt"})
     digest = combined_sha256([(MODEL, file_sha256(release.folder / MODEL))])
     release.put("seed-2-step-5", {MODEL: release.folder / MODEL})
-    release.edit("seed-2-step-5", "lineage.json", lambda lineage: lineage.update(weights_sha256=digest, step=5))
+    release.edit(
+        "seed-2-step-5", "lineage.json", lambda lineage: lineage.update(weights_sha256=digest, step=5, tokens=640)
+    )
     found = [finding for finding in release.verify().findings if finding.where != "main"]
     assert found == [], "the card of main names the commits of before"
 
@@ -571,6 +573,9 @@ def test_the_command_says_it_all_and_exits_by_it(release, mixhub_here):
 def test_weights_of_another_dtype_are_no_fault(release):
     """Two revisions may be saved in different dtypes; who compares their scores is told elsewhere."""
     release.weights("seed-2", lambda tensors: tensors.update({k: v.to(torch.bfloat16) for k, v in tensors.items()}))
+    said = release.said("seed-2", deep=True)
+    assert said == {"weights": "dtype = float32 in config.json, and the weights are bfloat16\n"}, "it is loaded in that"
+    release.edit("seed-2", "config.json", lambda config: config.update(dtype="bfloat16"))
     assert release.said("seed-2", deep=True) == {}
 
 
@@ -642,3 +647,20 @@ def test_files_beside_a_tokenizer_that_one_seed_lacks_are_a_warning(release):
     release.put("seed-2", {"added_tokens.json": b"{}"})
     [found] = [finding for finding in release.verify().findings if finding.where == "seed-2"]
     assert (found.level, found.message) == ("warning", "has added_tokens.json, unlike seed-1")
+
+
+def test_tensors_of_another_seed_and_junk_that_the_card_only_mentions(release):
+    theirs = load_file(release.get("seed-2", MODEL))
+    release.weights(
+        "seed-1", lambda tensors: tensors.update({n: t for n, t in theirs.items() if n != "lm_head.weight"})
+    )
+    assert "tensors are those of seed-1" in release.said("seed-2", deep=True)["repeated"]
+    release.put("seed-2", {"tiny": b"x", "results/evil.json": b"{}"})
+    said = release.said("seed-2")["files"]
+    assert "tiny: is no part of a release" in said
+    assert "results/evil.json: is no part of a release" in said
+
+
+def test_lineages_whose_tokens_are_not_those_of_the_steps(release):
+    release.edit("seed-1", "lineage.json", lambda lineage: lineage.update(tokens=1))
+    assert "says 1 tokens, and 12 steps take 1,536" in release.said("seed-1")["lineage"]
