@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,12 +135,14 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
     """The findings of each card that there is or should be, those of its figures and of its freshness too."""
     from mixhub.card.check import figure_findings, missing_card
     from mixhub.card.diff import card_changes
+    from mixhub.card.receipts import is_as_rendered, noted_cards
     from mixhub.card.write import intact, stale_plots
     from mixhub.cli.console import progress
     from mixhub.cli.steps import rendered_cards
     from mixhub.errors import SpecError
 
-    rendered = rendered_cards(place, place.family(family_name), progress())
+    chosen = place.family(family_name)
+    rendered = rendered_cards(place, chosen, progress())
     found: dict[Path, list[Finding]] = {}
     for path, text in rendered.cards.items():
         if not path.is_file():
@@ -150,7 +153,12 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
         except SpecError:  # `check_card` says so, and the other cards are looked at
             changes = ()
         stale = stale_plots(rendered, path, intact(place))
-        found[path] = [*_checked(path), *figure_findings(changes, str(path), stale)]
+        unlike = figure_findings(changes, str(path), stale)
+        if unlike and not is_as_rendered(place, path, noted_cards(place)):
+            words, _ = place.own_words(chosen, "card" if path == place.card(chosen) else "revision")
+            hint = f"it was edited by hand: put your words into {words.name}, then mixhub card render --force"
+            unlike = [replace(finding, hint=hint) for finding in unlike]
+        found[path] = [*_checked(path), *unlike]
     return found
 
 

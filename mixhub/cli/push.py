@@ -127,7 +127,10 @@ def push(
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
         card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, before=plans)
-        show_plan(card)
+        if card.changed or not any(plan.changed for plan in plans):
+            show_plan(card)
+        if any(plan.changed for plan in plans):
+            say("main: its card follows, with the commits of the branches")
         if dry_run:
             return
         for plan in plans:

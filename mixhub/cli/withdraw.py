@@ -48,7 +48,9 @@ def withdraw(
         weights = done.withdrawal.weights_sha256
         for other, commit in all_commits(place, chosen.repo_id, branch, weights).items():
             if other != (endpoint.name or endpoint.url):
-                say(f"not withdrawn on {other}, which has it too, at {commit[:12]}; withdraw it there: --hub {other}")
+                say(
+                    f"{other} has it too, at {commit[:12]}; unless that is done already: withdraw it with --hub {other}"
+                )
         has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
         on_main = is_on_main(chosen, endpoint, done.withdrawal)
         if on_main:

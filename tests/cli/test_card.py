@@ -106,6 +106,9 @@ def test_an_edited_card_is_not_lost(mixhub_here, place):
     mixhub_here("card", "render")
     card = place.card(place.family())
     card.write_text(card.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    checked = mixhub_here("card", "check")
+    assert checked.returncode == 1
+    assert "it was edited by hand: put your words into card.md, then mixhub card render --force" in checked.stdout
     refused = mixhub_here("card", "render")
     assert refused.returncode == 2
     assert "cards/tiny/README.md was edited by hand" in refused.stderr

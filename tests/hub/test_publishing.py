@@ -280,7 +280,7 @@ def test_weights_that_are_no_numbers_are_not_promoted(workspace, family, endpoin
 def test_samples_and_states_of_another_run_are_not_sent(workspace, family, endpoint):
     one, two = family.run(seed=1), family.run(seed=2)
     cell = read_cells(workspace.results(one))[0].path
-    write_bytes(samples_path(cell), samples_path(cell).read_bytes().replace(b': ', b':  ', 1))
+    write_bytes(samples_path(cell), samples_path(cell).read_bytes().replace(b": ", b":  ", 1))
     assert not errors(plan_run(workspace, family, one, endpoint).findings)
     with pytest.raises(ResultsError, match="are not the samples of"):
         plan_run(workspace, family, one, endpoint, samples=True)
