@@ -59,7 +59,7 @@ def _install() -> None:
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
-    before = _http._GLOBAL_CLIENT_FACTORY
+    before = getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
     if getattr(before, "looks_at_tokens", False):
         return
 
