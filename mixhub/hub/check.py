@@ -5,6 +5,7 @@ Nothing here makes a request, so it runs where weights are made.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from mixhub.hub.export_check import ExportCheck, check_export, listed
 from mixhub.hub.finding import Finding, Level, errors
 from mixhub.hub.model_config import architecture_findings, unlike_architecture
 from mixhub.hub.weights import Fingerprint, are_same_tensors, fingerprints, shared_tensors
-from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage
+from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, read_lineage
 from mixhub.metrics import read_metrics
 from mixhub.progress import SILENT, Progress
 from mixhub.recipe import recipe_changes
@@ -332,10 +333,9 @@ def _metrics_findings(
     if last != step:
         message = f"{path.name} ends at step {last}, and the run at {step}"
         yield Finding("lineage", where, message, "restore it from where the run was trained")
-    own = file_sha256(path)
     for other in family.runs():
         beside = workspace.run_folder(other).metrics
-        if other.revision != run.revision and beside.is_file() and file_sha256(beside) == own:
+        if other.revision != run.revision and beside.is_file() and filecmp.cmp(path, beside, shallow=False):
             message = f"{path.name} is that of {other.revision}, to the byte"
             yield Finding("repeated", where, message, "one was copied over the other: restore it")
 
