@@ -62,7 +62,7 @@ def init(
     say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
     say(f"or, where it was trained elsewhere: {adopted}")
     if mixture is not None:
-        say("before you publish, see to license, language and seeds in mixhub.yaml: they are set for you")
+        say("before you publish, see to license, language, datasets and seeds in mixhub.yaml: they are set for you")
 
 
 def new_family(name: str, base: str, mixture: Path, namespace: str | None) -> dict[str, Any]:
