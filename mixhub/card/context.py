@@ -202,7 +202,7 @@ def family_context(
         shared=shared,
         total=len(all_runs),
         models=_models(family, len(trained)),
-        main_is_card=bool(trained) and not made_elsewhere(family) and on_main is None,
+        main_is_card=not made_elsewhere(family) and on_main is None,
         main_run=next((run for run in all_runs if run.revision == on_main), None),
         branches=_branches(family, trained),
         transformers_code=_transformers_code(family, shown),

@@ -77,10 +77,10 @@ def _imported_line(repo: ImportedRepo) -> str:
 
 def _root(root: Path | None) -> Path:
     from mixhub.errors import UsageError, WorkspaceError
-    from mixhub.workspace import Workspace
+    from mixhub.workspace import CONFIG_FILE, Workspace
 
     if root is not None:
-        if (root / "mixhub.yaml").is_file():
+        if (root / CONFIG_FILE).is_file():
             raise UsageError(f"--root {root}: is a workspace, whose hub has a folder", hint=f"--root {root / 'hub'}")
         return root
     try:

@@ -127,8 +127,7 @@ def dtype_findings(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Findin
 
 def stored_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
     """Whether `config.json` names the dtype that the weights are in: it is the one that they are loaded in."""
-    config = known_config(folder)
-    named = config.get("dtype") or config.get("torch_dtype")
+    named = known_config(folder).get("dtype")
     stored = {_DTYPES.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()}
     if isinstance(named, str) and stored and named not in stored:
         message = f"dtype = {named} in {CONFIG}, and the weights are {' and '.join(sorted(stored))}"

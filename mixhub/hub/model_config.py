@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 _VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Keys of configs that say who saved them, and in what; two seeds may differ in them."""
-_FIXED = {
+_FIXED: dict[str, Any] = {
     "model_type": "llama",
     "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
     "pretraining_tp": 1,
     "quantization_config": None,
-}
-"""What a family's architecture does not leave open, by key of `config.json`."""
-_DECIDING: dict[str, Any] = {
     "is_causal": True,
     "is_encoder_decoder": False,
     "return_dict": True,
@@ -40,7 +37,7 @@ _DECIDING: dict[str, Any] = {
     "attn_logit_softcapping": None,
     "final_logit_softcapping": None,
 }
-"""Keys that Transformers reads off a config though no Llama has them, or has them otherwise."""
+"""What a family's architecture does not leave open, by key of `config.json`; some Transformers reads off any config."""
 _FIXED_ROPE = {"rope_type": "default"}
 """The same of its `rope_parameters`, which hold nothing else but the base."""
 _ARCHITECTURE = "LlamaForCausalLM"
@@ -125,12 +122,11 @@ def architecture_findings(where: str, architecture: Architecture, config: Mappin
     rope = config.get("rope_parameters")
     rope = {key: value for key, value in rope.items() if key != "rope_theta"} if isinstance(rope, Mapping) else {}
     other = {key: config[key] for key, only in _FIXED.items() if config.get(key) not in (only, None)}
-    other |= {key: config[key] for key, only in _DECIDING.items() if config.get(key, only) not in (only, None)}
     other |= {key: value for key, value in rope.items() if value not in (_FIXED_ROPE.get(key), None)}
     classes = config.get("architectures")
     if classes and classes != [_ARCHITECTURE]:
         other["architectures"] = classes
-    only_values = {**_FIXED, **_DECIDING, **_FIXED_ROPE, "architectures": [_ARCHITECTURE]}
+    only_values = {**_FIXED, **_FIXED_ROPE, "architectures": [_ARCHITECTURE]}
     for key, value in other.items():
         message = f"{key} = {value!r} in {CONFIG}, and a family's architecture has {only_values.get(key)!r}"
         yield Finding("recipe", where, message, "a model of another kind cannot be described by a family yet")

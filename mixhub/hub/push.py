@@ -51,7 +51,15 @@ from mixhub.hub.receipts import (
     read_receipts,
     write_receipt,
 )
-from mixhub.hub.release import CARD, RESULTS, TRAIN_CONFIG, is_model_file, main_files, run_files, state_files
+from mixhub.hub.release import (
+    CARD,
+    TRAIN_CONFIG,
+    is_model_file,
+    is_result_file,
+    main_files,
+    run_files,
+    state_files,
+)
 from mixhub.lineage import LINEAGE_FILE, Lineage, combined_sha256
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace import Workspace
@@ -70,7 +78,6 @@ _RENDERED = re.compile(
     r"|Promote (?:\S+|the card) from commit [0-9a-f]{12}"
 )
 """Titles of commits in which mixhub put a whole card on the hub."""
-_RESULT = re.compile(rf"{RESULTS}/[^/]+\.json")
 _MARKED = re.compile(r"Withdraw \S+|Errata")
 """Titles of commits in which mixhub added to the card that was there."""
 
@@ -483,7 +490,8 @@ def _changed_cards(plan: Plan, endpoint: Endpoint) -> Iterator[Finding]:
 def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
     """Results of the same weights that the branch has and the workspace lacks: they would go, and their figures too."""
     is_same = not any(one.path.endswith(".safetensors") for one in plan.changed)
-    lost = [one.path for one in plan.changed if one.action == "delete" and _RESULT.fullmatch(one.path)]
+    gone = [one.path for one in plan.changed if one.action == "delete" and is_result_file(one.path)]
+    lost = [path for path in gone if path.endswith(".json")]  # samples are sent only where that is asked for
     if lost and is_same and plan.files:
         message = f"has {listed(lost)}, of the same weights, and the workspace has not: a push would delete them"
         hint = f"evaluate it again: mixhub evaluate --{run.kind} {run.number}; or let them go: push with --force"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ TRAIN_CONFIG = "train_config.yaml"
 RESULTS = "results"
 
 _MODEL = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
+
+
+def is_result_file(path: str) -> bool:
+    """Whether a file of a branch is what a push sends of results: a cell, or its samples."""
+    return re.fullmatch(rf"{RESULTS}/[^/]+\.\d+shot(?:\.json|\.samples\.parquet)", path) is not None
 
 
 def is_model_file(path: str) -> bool:

@@ -55,7 +55,7 @@ from mixhub.hub.finding import Finding, Kind, Level
 from mixhub.hub.model_config import architecture_findings, code_findings, comparable_config, known_config
 from mixhub.hub.plan import KEPT_ON_HUB, RemoteFile
 from mixhub.hub.receipts import MAIN
-from mixhub.hub.release import CARD, METRICS, RESULTS, is_model_file
+from mixhub.hub.release import CARD, METRICS, RESULTS, is_model_file, is_result_file
 from mixhub.hub.weights import Fingerprint, Tensor, are_same_tensors, fingerprints, scan, shared_tensors
 from mixhub.lineage import LINEAGE_FILE, UNKNOWN, Lineage, combined_sha256, file_sha256
 from mixhub.metrics import read_metrics
@@ -64,8 +64,6 @@ from mixhub.recipe import recipe_changes
 from mixhub.spec import data_sha256, read_yaml
 
 _ALIKE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-_RESULT = re.compile(rf"{RESULTS}/[^/]+\.\d+shot(?:\.json|\.samples\.parquet)")
-"""Names of what a push sends of results."""
 _SHOWN = 5
 
 
@@ -423,8 +421,7 @@ class _Look:
         known |= {*self._licenses()}
         shown = self._shown_by_card(branch)
         for path in branch.tree:
-            result = _RESULT.fullmatch(path) is not None
-            if path in known or path in branch.safetensors or result or path in branch.pickles:
+            if path in known or path in branch.safetensors or is_result_file(path) or path in branch.pickles:
                 continue
             if is_pickle(path):
                 message = f"{path}: a pickle, which runs code when it is opened"

@@ -8,11 +8,13 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from huggingface_hub import get_session
 
-from mixhub.endpoint import HubChoice
+from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError
 from mixhub.hub.opening import opened
 from mixhub.hub.push import execute, plan_run
+from mixhub.hub.tokens import guarded
 from mixhub.hub.verify import verify
 from mixhub.hubserver import serve
 from tests.adopted import adopted_workspace
@@ -135,3 +137,18 @@ def test_a_token_does_not_follow_an_answer_to_another_host(tmp_path, listing):
     assert elsewhere in caught.value.message
     assert GIVEN not in f"{caught.value} {caught.value.hint}"
     assert not heard_there
+
+
+def test_a_token_is_refused_to_another_host_whatever_is_asked(tmp_path):
+    """As where an upload is to be confirmed; without a token, or with another, anything may be asked."""
+    heard_there = bytearray()
+    with serve(tmp_path / "hub") as hub, wire(hub.url, heard(heard_there)) as elsewhere:
+        with guarded(Endpoint(hub.url, GIVEN)):
+            ask = get_session().post
+            with pytest.raises(HubError, match="for which the token was not given"):
+                ask(f"{elsewhere}/verify", headers={"authorization": f"Bearer {GIVEN}"})
+            assert not heard_there
+            ask(f"{hub.url}/verify", headers={"authorization": f"Bearer {GIVEN}"})
+            ask(f"{elsewhere}/verify", headers={"authorization": "Bearer another"})
+        ask(f"{elsewhere}/verify", headers={"authorization": f"Bearer {GIVEN}"})
+        assert GIVEN.encode() in heard_there

@@ -664,3 +664,12 @@ def test_tensors_of_another_seed_and_junk_that_the_card_only_mentions(release):
 def test_lineages_whose_tokens_are_not_those_of_the_steps(release):
     release.edit("seed-1", "lineage.json", lambda lineage: lineage.update(tokens=1))
     assert "says 1 tokens, and 12 steps take 1,536" in release.said("seed-1")["lineage"]
+
+
+def test_weights_of_which_the_hub_tells_no_hash(release):
+    """As git puts them there without a rule for large files."""
+    operation = CommitOperationAdd(MODEL, release.get("seed-2", MODEL).read_bytes())
+    operation._upload_mode = "regular"
+    release.api.create_commit(release.family.repo_id, [operation], commit_message="x", revision="seed-1")
+    assert "its weights are no large files" in release.said("seed-1").get("weights", "")
+    assert "but its lineage says" in release.said("seed-1", deep=True)["lineage"]
