@@ -20,7 +20,7 @@ test:
 	pytest
 
 cards:
-	python -c "from pathlib import Path; from mixhub.card.write import write_model_cards; write_model_cards(Path('model_cards'))"
+	python -c "from pathlib import Path; from mixhub.card.page.write import write_model_cards; write_model_cards(Path('model_cards'))"
 
 bench:
 	python -m tests.benchmarks

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from mixhub._version import __version__
 
 if TYPE_CHECKING:
-    from mixhub.evaluate.tables import results
-    from mixhub.family import Family
-    from mixhub.hub.load import load, load_all
+    from mixhub.analysis.tables import results
+    from mixhub.hub.remote.load import load, load_all
+    from mixhub.spec.family import Family
 
 __all__ = ["Family", "__version__", "load", "load_all", "results"]
 
 _HOMES = {
-    "Family": "mixhub.family",
-    "load": "mixhub.hub.load",
-    "load_all": "mixhub.hub.load",
-    "results": "mixhub.evaluate.tables",
+    "Family": "mixhub.spec.family",
+    "load": "mixhub.hub.remote.load",
+    "load_all": "mixhub.hub.remote.load",
+    "results": "mixhub.analysis.tables",
 }
 
 

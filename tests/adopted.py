@@ -10,9 +10,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mixhub.family import Architecture
-from mixhub.hub.adopt import adopt
-from mixhub.workspace import Workspace
+from mixhub.spec.family import Architecture
+from mixhub.workflow.adopt import adopt
+from mixhub.workspace.paths import Workspace
 from tests.tiny import WORDS, tiny_family, tiny_workspace_yaml
 
 EOS = "<|endoftext|>"
@@ -74,7 +74,7 @@ def adopted_workspace(
 
 
 def _workspace_yaml(data: Mapping[str, Any]) -> str:
-    from mixhub.spec import parse_yaml, to_yaml
+    from mixhub.spec.base import parse_yaml, to_yaml
 
     parsed = parse_yaml(tiny_workspace_yaml(**{key: value for key, value in data.items() if key != "revisions"}), "x")
     parsed["families"]["tiny"]["revisions"] = data["revisions"]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.cli.steps import evaluate_run, pack_corpus, push_card, push_run, train_run
 from mixhub.endpoint import Endpoint, HubChoice
-from mixhub.evaluate.sweep import Options
-from mixhub.hub.opening import opened
+from mixhub.evaluation.sweep import Options
+from mixhub.hub.remote.connect import opened
 from mixhub.progress import SILENT
-from mixhub.workspace import Workspace
+from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, train_run
+from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
 
 TASK = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.cli.steps import push_run
+from mixhub.workflow.steps import push_run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

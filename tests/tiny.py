@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixhub.family import Family
-from mixhub.spec import to_yaml
+from mixhub.spec.base import to_yaml
+from mixhub.spec.family import Family
 
 WORDS = ["the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "mat", "tree", "house", "and", "then"]
 

@@ -7,25 +7,9 @@ from typing import Annotated
 import typer
 
 from mixhub._version import __version__
-from mixhub.cli import (
-    adopt,
-    audit,
-    card,
-    check,
-    data,
-    demo,
-    evaluate,
-    families,
-    generate,
-    hub,
-    plot,
-    push,
-    results,
-    train,
-    verify,
-    withdraw,
-    workspace,
-)
+from mixhub.cli.make import adopt, data, demo, evaluate, families, train, workspace
+from mixhub.cli.release import card, check, hub, push, verify, withdraw
+from mixhub.cli.show import audit, generate, plot, results
 
 app = typer.Typer(
     name="mixhub",

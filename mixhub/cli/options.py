@@ -13,8 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
-    from mixhub.family import Family, Run
-    from mixhub.workspace import Workspace
+    from mixhub.spec.family import Family, Run
+    from mixhub.workspace.paths import Workspace
 
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's seed.", metavar="N", min=0)]
 IndexOption = Annotated[
@@ -47,7 +47,7 @@ HubOption = Annotated[
 
 def open_workspace(folder: Path | None) -> Workspace:
     """The workspace that `--workspace` means."""
-    from mixhub.workspace import Workspace
+    from mixhub.workspace.paths import Workspace
 
     return Workspace.open(folder) if folder is not None else Workspace.find()
 
@@ -55,7 +55,7 @@ def open_workspace(folder: Path | None) -> Workspace:
 def workspace_if_any(folder: Path | None) -> Workspace | None:
     """The workspace that is named or near; none is fine, since the catalog needs none."""
     from mixhub.errors import WorkspaceError
-    from mixhub.workspace import ENVIRONMENT
+    from mixhub.workspace.paths import ENVIRONMENT
 
     if folder is not None or os.environ.get(ENVIRONMENT):
         return open_workspace(folder)
@@ -111,7 +111,7 @@ def open_any_hub(option: str | None, workspace: Workspace | None, *, quiet: bool
     """The endpoint that `--hub` means, for the block, with a workspace or without; says which it is, unless `quiet`."""
     from mixhub.cli.console import say
     from mixhub.endpoint import choose_hub
-    from mixhub.hub.opening import opened
+    from mixhub.hub.remote.connect import opened
 
     choice = choose_hub(option, os.environ, workspace.config.hub if workspace else None)
     with opened(choice, workspace) as endpoint:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mixhub.data.order import Order
 from mixhub.data.pack import check_shards
 from mixhub.errors import CorpusError, RunError
-from mixhub.family import Training
-from mixhub.manifest import Split, read_manifest
+from mixhub.spec.family import Training
+from mixhub.workspace.manifest import Split, read_manifest
 
 Tokens = npt.NDArray[np.int64]
 

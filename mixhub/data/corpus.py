@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixhub.errors import CorpusError, nearest
-from mixhub.manifest import SPLITS, Split
+from mixhub.workspace.manifest import SPLITS, Split
 
 _FILE = re.compile(r"(?P<domain>.+)-(?P<number>\d+)\.jsonl")
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from mixhub.data.corpus import Corpus, Row
 from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, tokenizer_sha256
 from mixhub.errors import CorpusError
-from mixhub.family import Family
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
-from mixhub.lineage import file_sha256
-from mixhub.manifest import (
+from mixhub.progress import SILENT, Bar, Progress
+from mixhub.spec.family import Family
+from mixhub.workspace.lineage import file_sha256
+from mixhub.workspace.manifest import (
     MANIFEST_FILE,
     SPLITS,
     Manifest,
@@ -27,7 +28,6 @@ from mixhub.manifest import (
     read_manifest,
     required_domains,
 )
-from mixhub.progress import SILENT, Bar, Progress
 
 if TYPE_CHECKING:
     import tokenizers

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mixhub.data.corpus import Corpus
 from mixhub.errors import CorpusError
-from mixhub.family import Family
+from mixhub.spec.family import Family
 
 if TYPE_CHECKING:
     import tokenizers

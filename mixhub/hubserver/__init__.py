@@ -13,18 +13,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixhub.hubserver.importer import ImportedRepo, import_folder
     from mixhub.hubserver.server import RunningHub, run_forever, serve
-    from mixhub.hubserver.storage import Store
+    from mixhub.hubserver.storage.importer import ImportedRepo, import_folder
+    from mixhub.hubserver.storage.storage import Store
 
 LOCAL_TOKEN = "hf_mixhub_local"
 """A token for the embedded hub. Any other that is not empty does as well: there is one user, named `local`."""
 
 _HOMES = {
-    "ImportedRepo": "importer",
+    "ImportedRepo": "storage.importer",
     "RunningHub": "server",
-    "Store": "storage",
-    "import_folder": "importer",
+    "Store": "storage.storage",
+    "import_folder": "storage.importer",
     "run_forever": "server",
     "serve": "server",
 }

@@ -17,9 +17,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixhub.errors import WorkspaceError
-from mixhub.hubserver import protocol, transfers, xet
-from mixhub.hubserver.refusals import NotFound, Refusal, RepoNotFound
-from mixhub.hubserver.storage import Store
+from mixhub.hubserver.protocol import protocol
+from mixhub.hubserver.transfers import lfs as transfers
+from mixhub.hubserver.transfers import xet
+from mixhub.hubserver.storage.refusals import NotFound, Refusal, RepoNotFound
+from mixhub.hubserver.storage.storage import Store
 
 _log = logging.getLogger(__name__)
 

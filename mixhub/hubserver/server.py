@@ -18,7 +18,7 @@ import uvicorn
 
 from mixhub.errors import HubError, UsageError
 from mixhub.hubserver.app import make_app
-from mixhub.hubserver.storage import Store
+from mixhub.hubserver.storage.storage import Store
 
 HOST = "127.0.0.1"
 

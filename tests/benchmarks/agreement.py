@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixhub.evaluate.results import Cell
-from mixhub.evaluate.sweep import Options, Place, evaluate_folder
-from mixhub.family import Evaluation
+from mixhub.evaluation.sweep import Options, Place, evaluate_folder
+from mixhub.spec.family import Evaluation
+from mixhub.workspace.cells import Cell
 from tests.benchmarks.shapes import REAL_DOCUMENTS, documents, real_tasks, smol, smol_is_there
 
 LIMIT = 20

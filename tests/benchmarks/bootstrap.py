@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from mixhub.evaluate.bootstrap import bootstrap_stderr
+from mixhub.evaluation.bootstrap import bootstrap_stderr
 
 ROUNDS = 5
 F1_PAIRS, PERPLEXITY_VALUES = 40_430, 5_153  # the validation documents of qqp and of lambada

@@ -13,10 +13,10 @@ from statistics import median
 
 import numpy as np
 
-from mixhub.evaluate.results import samples_path
 from mixhub.files import write_json, write_text
-from mixhub.spec import to_yaml
-from mixhub.workspace import Workspace
+from mixhub.spec.base import to_yaml
+from mixhub.workspace.cells import samples_path
+from mixhub.workspace.paths import Workspace
 from tests.card import making
 
 ROUNDS = 3
@@ -29,11 +29,11 @@ import json, sys, time
 from pathlib import Path
 import matplotlib.figure, matplotlib.backends.backend_agg, matplotlib.backends.backend_svg
 import huggingface_hub.repocard, jinja2, tabulate, pandas, scipy.stats
-import mixhub.card.write
-from mixhub.workspace import Workspace
+import mixhub.card.page.write
+from mixhub.workspace.paths import Workspace
 place = Workspace.open(Path(sys.argv[1]))
 start = time.process_time()
-paths = mixhub.card.write.write_cards(place, place.family())
+paths = mixhub.card.page.write.write_cards(place, place.family())
 print(json.dumps({"seconds": time.process_time() - start, "files": len(paths)}))
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
-from mixhub.statistics import (
+from mixhub.analysis.statistics import (
     FEWEST_MIXTURES,
     Paired,
     decision_accuracy,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from mixhub.endpoint import Endpoint
 from mixhub.hubserver import LOCAL_TOKEN, serve
-from mixhub.workspace import Workspace
+from mixhub.workspace.paths import Workspace
 from tests.benchmarks.release import small_workspace
-from tests.hub.killed import STAGES
-from tests.hub.test_killed import push, pushed, require_whole, wanted
+from tests.hub.publish.killed import STAGES
+from tests.hub.publish.test_killed import push, pushed, require_whole, wanted
 
 KILLS = 100
 _SEED = 11

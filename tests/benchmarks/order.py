@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from mixhub import catalog
 from mixhub.data.order import Order
+from mixhub.spec import catalog
 
 READS = 20_000
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mixhub.hub.check import check_run
-from mixhub.hub.export_check import check_export
+from mixhub.hub.check.check import check_run
+from mixhub.hub.rules.export import check_export
 from mixhub.hubserver import LOCAL_TOKEN, serve
-from mixhub.lineage import file_sha256
-from mixhub.workspace import Workspace
+from mixhub.workspace.lineage import file_sha256
+from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace
 
 ROUNDS = 3
@@ -41,9 +41,9 @@ import json, sys, time
 from pathlib import Path
 import torch, transformers, huggingface_hub, hf_xet
 from mixhub.endpoint import HubChoice
-from mixhub.hub.opening import opened
-from mixhub.hub.push import execute, plan_run
-from mixhub.workspace import Workspace
+from mixhub.hub.remote.connect import opened
+from mixhub.hub.publish.push import execute, plan_run
+from mixhub.workspace.paths import Workspace
 root, hub, token, seed = sys.argv[1:]
 place = Workspace.open(Path(root))
 family = place.family()
@@ -72,7 +72,7 @@ import json, sys, time
 import torch, transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 import mixhub
-from mixhub.hub.load import load
+from mixhub.hub.remote.load import load
 hub, how = sys.argv[1:]
 start = time.perf_counter()
 if how == "mixhub":

@@ -14,8 +14,8 @@ from statistics import median
 
 import numpy as np
 
-from mixhub import catalog
-from tests.evaluate.written import write_results
+from mixhub.spec import catalog
+from tests.analysis.written import write_results
 
 ROUNDS = 3
 SHRINK = int(os.environ.get("MIXHUB_BENCHMARK_SHRINK", "10"))
@@ -24,7 +24,7 @@ CONTEXT = "A sentence of some length, as contexts have them. " * 16
 _CHILD = """
 import json, resource, sys, time
 start = time.perf_counter()
-import mixhub.evaluate.tables
+import mixhub.analysis.tables
 import mixhub, pandas
 loaded = time.perf_counter()
 frame = mixhub.results(sys.argv[1], samples=sys.argv[2] == "yes")

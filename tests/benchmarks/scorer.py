@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mixhub.evaluate.quiet import quiet
+from mixhub.evaluation.lm_eval_private import quiet
 from tests.benchmarks.shapes import (
     SHAPES,
     SMOL,
@@ -102,7 +102,7 @@ def run(shapes: Sequence[str] = ()) -> str:
 def _measured(model: Any, tokenizer: Any, extent: Extent, folder: Path) -> dict[tuple[str, int], Figures]:
     from lm_eval.models.huggingface import HFLM
 
-    from mixhub.evaluate.scorer import SharedLM
+    from mixhub.evaluation.scorer import SharedLM
 
     def wrapped(kind: Any, batch_size: int) -> Any:
         return kind(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
@@ -116,10 +116,10 @@ def _measured(model: Any, tokenizer: Any, extent: Extent, folder: Path) -> dict[
 
 def _cells(lm: Any, extent: Extent, folder: Path) -> dict[tuple[str, int], tuple[int, list[Request]]]:
     """How many documents are measured of each cell, and their requests as tokens."""
-    from mixhub.evaluate.encoding import Encoder
-    from mixhub.evaluate.requests import prepare
-    from mixhub.evaluate.suite import build, resolve
-    from mixhub.family import Task
+    from mixhub.evaluation.encoding import Encoder
+    from mixhub.evaluation.requests import prepare
+    from mixhub.evaluation.suite import build, resolve
+    from mixhub.spec.family import Task
 
     encoder, datasets = Encoder.of(lm), documents(folder)
     cells = {}

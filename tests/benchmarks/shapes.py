@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixhub.evaluate.sources import Datasets
-from tests.evaluate.suite_documents import EVALUATED, SOURCES, write_dataset_repos
+from mixhub.evaluation.datasets import Datasets
+from tests.evaluation.suite_documents import EVALUATED, SOURCES, write_dataset_repos
 
 _SHARED = Path(__file__).parents[2].parent / "shared"
 REAL_DOCUMENTS = _SHARED / "eval_data"

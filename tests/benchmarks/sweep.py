@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixhub.evaluate.quiet import quiet
-from mixhub.spec import to_yaml
+from mixhub.evaluation.lm_eval_private import quiet
+from mixhub.spec.base import to_yaml
 from tests.benchmarks.shapes import documents, made_model, made_tokenizer
 
 TASKS = ("arc_easy", "copa", "openbookqa", "sciq")
@@ -59,8 +59,8 @@ def run() -> str:
 
 def _write_tasks(folder: Path, cache: Path) -> None:
     """Puts the documents where `mixhub evaluate` looks for them, and writes YAMLs by which lm-eval reads the same."""
-    from mixhub.evaluate.suite import resolve
-    from mixhub.family import Task
+    from mixhub.evaluation.suite import resolve
+    from mixhub.spec.family import Task
 
     folder.mkdir()
     datasets = documents(cache)

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mixhub.card.facts import FinalLosses, RunFacts
-from mixhub.evaluate.results import MEASURES_KEY, Cell, Provenance, figures_sha256, read_cell
-from mixhub.family import Family, Run
+from mixhub.card.facts.facts import FinalLosses, RunFacts
 from mixhub.files import write_json, write_text
-from mixhub.lineage import Lineage
-from mixhub.spec import to_yaml
-from mixhub.workspace import Workspace
+from mixhub.spec.base import to_yaml
+from mixhub.spec.family import Family, Run
+from mixhub.workspace.cells import MEASURES_KEY, Cell, Provenance, figures_sha256, read_cell
+from mixhub.workspace.lineage import Lineage
+from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_family, tiny_workspace_yaml
 
 CHANGES: dict[str, Any] = {

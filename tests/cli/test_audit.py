@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from mixhub import catalog
-from mixhub.evaluate.published import published_table
-from tests.evaluate.test_audit import POSSIBLE
-from tests.evaluate.test_audit import made as true_means
-from tests.evaluate.written import write_results
+from mixhub.analysis.published import published_table
+from mixhub.spec import catalog
+from tests.analysis.test_audit import POSSIBLE
+from tests.analysis.test_audit import made as true_means
+from tests.analysis.written import write_results
 from tests.made import copied
 
 TABLE = "human-1b.csv"

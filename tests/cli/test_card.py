@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.card.write import PLOTS
-from mixhub.workspace import Workspace
+from mixhub.card.page.write import PLOTS
+from mixhub.workspace.paths import Workspace
 from tests.card import making
 
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from mixhub.cli.demo import demo_workspace
+from mixhub.cli.make.demo import demo_workspace
 from mixhub.errors import WorkspaceError
-from mixhub.spec import parse_yaml, to_yaml
-from mixhub.workspace import Workspace
+from mixhub.spec.base import parse_yaml, to_yaml
+from mixhub.workspace.paths import Workspace
 
 SMALL = {
     "training": {"steps": 4, "warmup_steps": 1, "validation_interval": 4, "checkpoint_interval": 1},

@@ -22,9 +22,9 @@ import yaml
 
 from mixhub.cli import main
 from mixhub.hubserver import import_folder
-from mixhub.workspace import Workspace
-from tests.evaluate.making import TIMES, contents, family, write_export
-from tests.evaluate.suite_documents import write_dataset_repos
+from mixhub.workspace.paths import Workspace
+from tests.evaluation.making import TIMES, contents, family, write_export
+from tests.evaluation.suite_documents import write_dataset_repos
 from tests.made import copied, publish
 
 ROOT = Path(__file__).parents[2]
@@ -338,7 +338,7 @@ def test_a_revision_of_a_repo_is_measured(workspace, endpoint):
 
 def test_a_revision_from_the_local_hub(workspace):
     from mixhub.endpoint import HubChoice
-    from mixhub.hub.opening import opened
+    from mixhub.hub.remote.connect import opened
 
     with opened(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
@@ -420,7 +420,7 @@ def test_a_check_of_cells_that_another_model_made_fails(measured_copy, tmp_path,
     path.write_text(text)
     told = path.with_name("copa.0shot.json")
     data = json.loads(told.read_text())
-    from mixhub.lineage import file_sha256
+    from mixhub.workspace.lineage import file_sha256
 
     data["mixhub"]["samples_sha256"] = file_sha256(path)
     told.write_text(json.dumps(data))

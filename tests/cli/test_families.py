@@ -2,10 +2,10 @@
 
 import pytest
 
-from mixhub import catalog
-from mixhub.family import Family
-from mixhub.spec import described, parse_yaml
-from mixhub.workspace import WorkspaceConfig
+from mixhub.spec import catalog
+from mixhub.spec.base import described, parse_yaml
+from mixhub.spec.family import Family
+from mixhub.workspace.paths import WorkspaceConfig
 
 
 def keys(data, prefix=""):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.workspace import Workspace
+from mixhub.workspace.paths import Workspace
 from tests.made import copied
 
 
@@ -142,7 +142,7 @@ def test_status_says_that_the_recipe_changed(mixhub, made_workspace):
 
 def test_a_bug_keeps_its_traceback(mixhub, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import mixhub.catalog\ndef names():\n    raise RuntimeError('a bug')\nmixhub.catalog.names = names\n"
+        "import mixhub.spec.catalog\ndef names():\n    raise RuntimeError('a bug')\nmixhub.spec.catalog.names = names\n"
     )
     result = mixhub("families", PYTHONPATH=str(tmp_path))
     assert result.returncode == 1

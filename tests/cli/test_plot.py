@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from mixhub.card.plots import drawn_sha256
-from tests.evaluate.test_comparison import write_family
-from tests.evaluate.written import write_results
+from mixhub.card.plots.plots import drawn_sha256
+from tests.analysis.test_comparison import write_family
+from tests.analysis.written import write_results
 from tests.tiny import tiny_workspace_yaml
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.evaluate.test_comparison import write_family
-from tests.evaluate.written import write_results
+from tests.analysis.test_comparison import write_family
+from tests.analysis.written import write_results
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from mixhub.data.corpus import Corpus
 from mixhub.errors import CorpusError
-from mixhub.manifest import required_domains
+from mixhub.workspace.manifest import required_domains
 from tests.tiny import tiny_family, write_rows
 
 

@@ -13,8 +13,8 @@ from mixhub.data.batches import TokenShards
 from mixhub.data.corpus import Corpus
 from mixhub.data.pack import pack
 from mixhub.errors import CorpusError
-from mixhub.lineage import file_sha256
-from mixhub.manifest import Manifest, read_manifest
+from mixhub.workspace.lineage import file_sha256
+from mixhub.workspace.manifest import Manifest, read_manifest
 from tests.tiny import tiny_family, write_rows, write_tiny_corpus
 
 FAMILY = tiny_family()

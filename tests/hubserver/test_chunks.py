@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.hubserver import RunningHub
-from mixhub.hubserver.chunks import CorruptUpload, Xorb, decode_chunk, hash_hex, parse_shard
-from mixhub.hubserver.storage import Store
+from mixhub.hubserver.storage.chunks import CorruptUpload, Xorb, decode_chunk, hash_hex, parse_shard
+from mixhub.hubserver.storage.storage import Store
 
 PLAIN, LZ4, GROUPED = 0, 1, 2
 TOKEN = {"Authorization": "Bearer x"}

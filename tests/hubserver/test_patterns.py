@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mixhub.hubserver.patterns import DEFAULT_ATTRIBUTES, LARGE_BYTES, is_ignored, is_large
+from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, LARGE_BYTES, is_ignored, is_large
 
 
 @pytest.mark.parametrize(

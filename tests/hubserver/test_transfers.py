@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub, transfers
-from mixhub.hubserver.storage import Store
-from mixhub.hubserver.transfers import parse_range
+from mixhub.hubserver.storage.storage import Store
+from mixhub.hubserver.transfers.lfs import parse_range
 
 MIB = 2**20
 

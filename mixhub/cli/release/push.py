@@ -1,0 +1,322 @@
+"""`mixhub push`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mixhub.cli.options import (
+    AllOption,
+    FamilyOption,
+    HubOption,
+    IndexOption,
+    SeedOption,
+    StepOption,
+    WorkspaceOption,
+    chosen_runs,
+    open_hub,
+    open_workspace,
+)
+
+if TYPE_CHECKING:
+    from mixhub.endpoint import Endpoint
+    from mixhub.hub.publish.plan import Plan
+    from mixhub.hub.publish.push import Pushed
+    from mixhub.spec.family import Family, Run
+    from mixhub.workspace.paths import Workspace
+
+_MOST_SHOWN = 40
+"""Changed files of a branch that are listed."""
+
+
+def push(
+    seed: SeedOption = None,
+    index: IndexOption = None,
+    everything: AllOption = False,
+    step: StepOption = None,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also earlier steps that have an export or a checkpoint.")
+    ] = False,
+    with_optimizer: Annotated[
+        bool, typer.Option("--with-optimizer", help="Also the newest checkpoint, to <branch>-optimizer.")
+    ] = False,
+    samples: Annotated[bool, typer.Option("--samples", help="Also the samples of the results, as parquet.")] = False,
+    tag: Annotated[
+        str | None,
+        typer.Option(help="Tag what is pushed: <branch>-NAME; with --all, also NAME on main.", metavar="NAME"),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Promote from another hub, as it lies there: an address, or local.", metavar="HUB"),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace a card or a model on main that others put there; delete results that only the branch has.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the plan and stop; nothing is sent. Exports that --checkpoints lacks are made."
+        ),
+    ] = False,
+    hub: HubOption = None,
+    family: FamilyOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Publish runs, each as one commit on its branch, and then the family's card on main.
+
+    Checks every run and shows the whole plan before anything is sent; sends only what changed, large files first; and
+    then sees that the hub holds every file by its hash. Broken off at any time, it is run again; run again without
+    need, it sends nothing.
+    """
+    from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.hub.check.check import require_sound
+    from mixhub.hub.publish.push import execute
+    from mixhub.hub.rules.finding import errors
+    from mixhub.workflow.steps import note_withdrawals, push_card, require_publishable
+
+    hide_client_bars()
+    place = open_workspace(workspace)
+    chosen = place.family(family)
+    _require_tag(tag)
+    if source is not None:
+        _promote(
+            place,
+            chosen,
+            source,
+            hub,
+            seed=seed,
+            index=index,
+            everything=everything,
+            checkpoints=checkpoints,
+            tag=tag,
+            private=private,
+            force=force,
+            dry_run=dry_run,
+            refused={"--step": step is not None, "--with-optimizer": with_optimizer, "--samples": samples},
+        )
+        return
+    if step is not None:
+        _export_step(place, chosen, seed, index, step)
+    runs = chosen_runs(place, chosen, seed, index, everything=everything, step=step)  # before a hub is opened
+    tag_of_main = tag if everything else None
+    with open_hub(hub, place) as endpoint:
+        note_withdrawals(place, chosen, endpoint)
+        plans = _plans(
+            place,
+            chosen,
+            runs,
+            endpoint,
+            step=step,
+            checkpoints=checkpoints,
+            with_optimizer=with_optimizer,
+            samples=samples,
+            tag=tag,
+            private=private,
+            force=force,
+        )
+        for plan in plans:
+            show_plan(plan)
+        wrong = [finding for plan in plans for finding in errors(plan.findings)]
+        require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
+        card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, before=plans)
+        if card.changed or not any(plan.changed for plan in plans):
+            show_plan(card)
+        if any(plan.changed for plan in plans):
+            say("main: its card follows, with the commits of the branches")
+        if dry_run:
+            return
+        for plan in plans:
+            show_pushed(execute(plan, place, endpoint, progress()), endpoint)
+        show_pushed(push_card(place, chosen, endpoint, tag=tag_of_main, private=private, force=force), endpoint)
+        if named := [name for name in (*(plan.tag for plan in plans), tag_of_main) if name]:
+            say(f"tagged: {', '.join(named)}")
+
+
+def _promote(
+    place: Workspace,
+    family: Family,
+    source: str,
+    hub: str | None,
+    *,
+    seed: int | None,
+    index: int | None,
+    everything: bool,
+    checkpoints: bool,
+    tag: str | None,
+    private: bool,
+    force: bool,
+    dry_run: bool,
+    refused: Mapping[str, bool],
+) -> None:
+    """Branches from one hub to the other; what they hold was decided when they were pushed to the first."""
+    import os
+
+    from mixhub.cli.console import progress, say
+    from mixhub.endpoint import choose_hub
+    from mixhub.errors import UsageError
+    from mixhub.hub.check.check import require_sound
+    from mixhub.hub.publish.promote import (
+        fetched,
+        not_yet_promoted,
+        plan_main,
+        plan_model_on_main,
+        plan_promotion,
+        promoted_branches,
+    )
+    from mixhub.hub.publish.push import compared, execute
+    from mixhub.hub.publish.withdraw import withdrawals_on
+    from mixhub.hub.remote.connect import opened
+    from mixhub.hub.rules.finding import errors
+    from mixhub.hub.verify.verify import verify
+
+    for option, given in refused.items():
+        if given:
+            raise UsageError(f"{option} does not go with --from: branches are promoted as they are")
+    if everything and (seed is not None or index is not None):
+        raise UsageError("give either --all, or one run")
+    runs = family.runs() if everything else [family.run(seed=seed, index=index)]
+    choice = choose_hub(source, os.environ, None, asked_by="--from")
+    with opened(choice, place) as origin, open_hub(hub, place) as endpoint:
+        if (origin.store_id or origin.url) == (endpoint.store_id or endpoint.url):
+            raise UsageError(f"--from {source}: is the hub that is pushed to", hint="name the other: --hub HUB")
+        say(f"from: {origin}")
+        verified = verify(origin, family.repo_id, family, progress=progress())
+        revisions = [run.revision for run in runs]
+        names = promoted_branches(family, origin, verified, revisions, checkpoints=checkpoints)
+        marks = withdrawals_on(endpoint, family)
+        plans = plan_promotion(family, origin, endpoint, verified, marks, names, tag=tag, private=private, force=force)
+        plans = compared(plans, place, family, endpoint)
+        for plan in plans:
+            show_plan(plan)
+        wrong = [finding for plan in plans for finding in errors(plan.findings)]
+        later = not_yet_promoted(family, origin, endpoint, verified, marks, names)
+        options: dict[str, Any] = {"tag": tag if everything else None, "private": private, "force": force}
+        if not later:  # `main` follows at once
+            wrong += errors(plan_main(family, origin, endpoint, verified, marks, before=plans, **options).findings)
+        require_sound(wrong, ", ".join(dict.fromkeys(finding.where for finding in wrong)))
+        if dry_run:
+            say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
+            return
+        plans = [fetched(plan, origin, verified) for plan in plans]  # all are looked at before the first is sent
+        for plan in plans:
+            show_pushed(execute(plan, place, endpoint, progress()), endpoint)
+        if later:
+            if (model := plan_model_on_main(family, endpoint, marks)) is not None:
+                show_pushed(execute(model, place, endpoint), endpoint)
+            say(f"the card on main stays as it is, until these are as on {origin}: {', '.join(later)}")
+            return
+        main = plan_main(family, origin, endpoint, verified, marks, **options)
+        show_pushed(execute(main, place, endpoint, progress()), endpoint)
+
+
+def show_plan(plan: Plan) -> None:
+    """Prints what a push would do, and what is wrong."""
+    from mixhub.cli.console import bytes_shown, say
+    from mixhub.hub.rules.finding import errors
+
+    for finding in plan.findings:
+        if finding.level == "warning":  # errors are said when they stop the push
+            say(str(finding))
+    state = "" if plan.branch_exists else " (new)"
+    if errors(plan.findings):
+        say(f"{plan.repo_id}, branch {plan.branch}{state}: not fit to be published")
+        return
+    say(f"{plan.repo_id}, branch {plan.branch}{state}: {len(plan.changed)} of {len(plan.files)} files change")
+    for change in plan.changed[:_MOST_SHOWN]:
+        origin = plan.copied.get(change.path, "")
+        copied = f", copied from {origin[:12] if re.fullmatch('[0-9a-f]{40}', origin) else origin}" if origin else ""
+        say(f"  {change.action:8}{change.path}  {bytes_shown(change.size)}{copied}")
+    if len(plan.changed) > _MOST_SHOWN:
+        say(f"  and {len(plan.changed) - _MOST_SHOWN} more")
+    say(f"  {bytes_shown(plan.bytes_to_send)} to send at most")
+
+
+def show_pushed(pushed: Pushed, endpoint: Endpoint) -> None:
+    """Prints what a push came to."""
+    from mixhub.cli.console import counted, say
+
+    plan = pushed.plan
+    what = f"{plan.repo_id}@{plan.branch} = {pushed.commit}"
+    if pushed.sent:
+        say(f"pushed and verified: {what} ({counted(len(plan.changed), 'file')})")
+    else:
+        say(f"nothing to send: {what} holds it all")
+
+
+def _plans(
+    place: Workspace,
+    family: Family,
+    runs: Sequence[Run],
+    endpoint: Endpoint,
+    *,
+    step: int | None,
+    checkpoints: bool,
+    with_optimizer: bool,
+    samples: bool,
+    tag: str | None,
+    private: bool,
+    force: bool,
+) -> list[Plan]:
+    """The plans of all branches but `main`."""
+    from mixhub.cli.console import progress, say
+    from mixhub.hub.publish.push import compared, plan_run, plan_state
+    from mixhub.workflow.steps import earlier_steps, export_step
+
+    plans: list[Plan] = []
+    for run in runs:
+        steps: list[int | None] = [step]
+        if checkpoints:
+            earlier = earlier_steps(place, family, run)
+            if not earlier:
+                say(f"{run.revision}: no earlier step has an export or a checkpoint")
+            for one in earlier:
+                if export_step(place, family, run, one):
+                    say(f"{run.revision}: made the export of step {one} from its checkpoint")
+            steps = [*earlier, step] if step not in earlier else [*earlier]
+        for one_step in steps:
+            plans.append(
+                plan_run(
+                    place,
+                    family,
+                    run,
+                    endpoint,
+                    step=one_step,
+                    samples=samples,
+                    tag=tag,
+                    private=private,
+                    force=force,
+                    progress=progress(),
+                )
+            )
+        if with_optimizer:
+            plans.append(plan_state(place, family, run, endpoint, private=private))
+    return compared(plans, place, family, endpoint)
+
+
+def _export_step(place: Workspace, family: Family, seed: int | None, index: int | None, step: int) -> None:
+    """Makes the export that `--step` asks for, where there is a checkpoint of it only."""
+    from mixhub.cli.console import say
+    from mixhub.workflow.steps import export_step
+
+    if seed is None and index is None:
+        return
+    run = family.run(seed=seed, index=index)
+    if export_step(place, family, run, step):
+        say(f"{run.revision}: made the export of step {step} from its checkpoint")
+
+
+def _require_tag(tag: str | None) -> None:
+    from mixhub.errors import UsageError
+
+    if tag is not None and (
+        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag) or ".." in tag or tag.endswith(".lock")
+    ):
+        raise UsageError(f"--tag {tag!r}: must be a name that git takes for a tag, without /", hint="as v1, or 2026-11")

@@ -1,0 +1,415 @@
+"""lm-eval's Hugging Face backend, which runs what requests share once. Drop-in: `SharedLM(pretrained="...")`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from mixhub.errors import ResultsError
+from mixhub.evaluation.encoding import Encoder
+from mixhub.evaluation.packing import Ints, Packing, pack, ranges, starts_of
+from mixhub.evaluation.requests import Prepared
+
+Layout = Literal["packed", "straight", "plain"]
+"""`packed`: inputs that begin alike share a row behind a mask. `straight`: a row an input. `plain`: a row an input, and
+logits of all positions, as the model's own code makes them."""
+Answer = tuple[float, bool]
+"""Log-likelihood of a continuation, and whether it is the model's greedy choice."""
+
+_BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
+"""Tokens of a forward pass. They never depend on what memory is free: the same export must give the same figures."""
+_MASK_CELLS = {"cpu": 2**24, "cuda": 2**28}
+"""Cells of the mask of a forward pass."""
+_HEAD_CELLS = {"cpu": 2**24, "cuda": 2**28}
+"""Logits that are made at once."""
+_FREQUENCIES_BY_LENGTH = ("dynamic", "longrope")
+"""Rotary embeddings whose frequencies follow the longest row of a forward pass."""
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
+"""Largest difference of a log-probability that is rounding, by dtype."""
+
+
+@dataclass(frozen=True)
+class Suitability:
+    """Which layout a model allows, and why not the best one."""
+
+    layout: Layout
+    note: str = ""
+    """Empty when all is shared."""
+
+
+class SharedLM(HFLM):  # type: ignore[misc]
+    """HFLM with the same tokens, truncation and positions, and so the same log-likelihoods up to rounding.
+
+    Each input is run once, the choices of a document in one row behind an ancestor mask; batches have a budget of
+    tokens; the head is applied only where a continuation is scored. `generate_until` is HFLM's own.
+
+    Args:
+        batch_tokens: tokens of a forward pass; halved when memory runs out.
+        layout: else the best that the model allows; on CUDA, whichever of `packed` and `straight` is measured faster.
+        **options: as for HFLM.
+
+    Raises:
+        ResultsError: the model is not causal.
+    """
+
+    def __init__(
+        self, *arguments: Any, batch_tokens: int | None = None, layout: Layout | None = None, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        kind = self.device.type if self.device.type in _BATCH_TOKENS else "cuda"
+        self.batch_tokens = batch_tokens or _BATCH_TOKENS[kind]
+        self._mask_cells, self._head_cells = _MASK_CELLS[kind], _HEAD_CELLS[kind]
+        self._buffer: torch.Tensor | None = None
+        self.on_scored: Callable[[int, int], None] | None = None
+        """Told after each forward pass how many requests and tokens are done."""
+        self.suitability = Suitability(layout) if layout else suitability(self)
+        self._measures = layout is None and self.device.type == "cuda"
+        self.layout: Layout = self.suitability.layout
+        """What was last scored with."""
+        self.prepared: Prepared | None = None
+        """Requests that are packed already; they are used when just these are asked for."""
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
+        """(log-likelihood, is greedy) of each request's continuation."""
+        pairs = [request.args for request in requests]
+        if self.prepared is not None and self.prepared.pairs == pairs:
+            packing = self.prepared.packing
+        else:
+            packing = pack(*Encoder.of(self).encode(pairs), self.max_length)
+        answers = self.score(packing)
+        for pair, answer in zip(pairs, answers, strict=True):
+            self.cache_hook.add_partial("loglikelihood", pair, answer)
+        return answers
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+        """HFLM's own windows, without its bar."""
+        return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+    def _loglikelihood_tokens(
+        self,
+        requests: Sequence[tuple[Any, list[int], list[int]]],
+        disable_tqdm: bool = False,
+        override_bs: int | None = None,
+    ) -> list[Answer]:
+        contexts = [np.asarray(context, np.int32) for _, context, _ in requests]
+        continuations = [np.asarray(continuation, np.int32) for _, _, continuation in requests]
+        return self.score(pack(contexts, continuations, self.max_length))
+
+    def score(self, packing: Packing) -> list[Answer]:
+        """The answer to each request of a packing.
+
+        Raises:
+            ResultsError: a single row is too much for the memory, or an input holds an id that the model has not.
+        """
+        if not packing.requests:
+            return []
+        self._require_ids(packing)
+        self.layout = self.suitability.layout
+        if self.layout == "packed" and not packing.branching.any():
+            self.layout = "straight"
+        if self.layout == "packed" and self._measures and self._straight_is_faster(packing):
+            self.layout = "straight"
+        return self._score(packing, self.layout)
+
+    @torch.inference_mode()
+    def _score(self, packing: Packing, layout: Layout) -> list[Answer]:
+        packing = packing if layout == "packed" else packing.straight()
+        sums = np.zeros(packing.requests)
+        greedy = np.zeros(packing.requests, np.bool_)
+        for batch in self._batches(packing, layout):
+            requests, batch_sums, batch_greedy = batch
+            sums[requests], greedy[requests] = batch_sums, batch_greedy
+        return list(zip(sums.tolist(), greedy.tolist(), strict=True))
+
+    def _batches(self, packing: Packing, layout: Layout) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """Requests that are done, their sums and whether they are greedy, batch after batch."""
+        by_row = np.argsort(packing.request_rows, kind="stable")
+        starts = starts_of(np.bincount(packing.request_rows, minlength=len(packing.lengths)))
+        for masked in (True, False):
+            rows = np.flatnonzero(packing.branching == masked)
+            rows = rows[np.argsort(-packing.lengths[rows], kind="stable")]
+            done = 0
+            while done < len(rows):
+                batch = rows[done : done + self._rows_at_once(int(packing.lengths[rows[done]]), masked, layout)]
+                requests = by_row[ranges(starts[batch], starts[batch + 1] - starts[batch])]
+                try:
+                    values = self._run(packing, batch, requests, masked, layout)
+                except (torch.OutOfMemoryError, RuntimeError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    self._give_way(len(batch), int(packing.lengths[batch[0]]))
+                    continue
+                yield requests, *values
+                done += len(batch)
+                if self.on_scored is not None:
+                    self.on_scored(len(requests), int(packing.lengths[batch].sum()))
+
+    def _rows_at_once(self, longest: int, masked: bool, layout: Layout) -> int:
+        rows = self.batch_tokens // longest
+        if masked:
+            rows = min(rows, self._mask_cells // longest**2)
+        if layout == "plain":
+            rows = min(rows, self._head_cells * 4 // (longest * self.model.config.get_text_config().vocab_size))
+        return max(1, rows)
+
+    def _give_way(self, rows: int, longest: int) -> None:
+        if rows == 1:
+            raise ResultsError(
+                f"out of memory on {self.device} with a single row of {longest} tokens",
+                hint="use a device with more memory, or a smaller dtype: --dtype bfloat16",
+            )
+        self.batch_tokens = max(longest, min(self.batch_tokens, rows * longest) // 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _run(self, packing: Packing, rows: Ints, requests: Ints, masked: bool, layout: Layout) -> tuple[Ints, Ints]:
+        """Sums (requests,) of log-probabilities in nats, and whether each continuation is greedy."""
+        lengths = packing.lengths[rows]
+        width = _multiple_of_8(int(lengths.max())) if masked and self.device.type == "cuda" else int(lengths.max())
+        here = ranges(np.arange(len(rows)) * width, lengths)
+        there = ranges(packing.row_starts[rows], lengths)
+
+        def padded(values: Ints) -> torch.Tensor:
+            filled = np.zeros(len(rows) * width, np.int64)
+            filled[here] = values[there]
+            return torch.from_numpy(filled).view(len(rows), width).to(self.device)
+
+        row_in_batch = np.zeros(len(packing.lengths), np.int64)
+        row_in_batch[rows] = np.arange(len(rows))
+        counts = packing.request_starts[requests + 1] - packing.request_starts[requests]
+        own = ranges(packing.request_starts[requests], counts)
+        places = np.repeat(row_in_batch[packing.request_rows[requests]] * width, counts) + packing.scored[own]
+        inputs: dict[str, Any] = {"input_ids": padded(packing.tokens), "use_cache": False}
+        if masked:
+            inputs["position_ids"] = padded(packing.positions)
+            inputs["attention_mask"] = ancestor_mask(padded(packing.ends), self.model.dtype)
+        values, hits = self._log_probabilities(inputs, places, packing.targets[own], layout)
+        firsts = starts_of(counts)[:-1]
+        return np.add.reduceat(values, firsts), np.logical_and.reduceat(hits, firsts)
+
+    def _log_probabilities(
+        self, inputs: dict[str, Any], places: Ints, targets: Ints, layout: Layout
+    ) -> tuple[Ints, Ints]:
+        """The log-probability (S,) of each target at its place, and whether it is the greedy token."""
+        unique, inverse = np.unique(places, return_inverse=True)
+        order = np.argsort(inverse, kind="stable")
+        used = torch.from_numpy(unique).to(self.device)
+        of_row = torch.from_numpy(inverse[order]).to(self.device)
+        wanted = torch.from_numpy(targets[order].astype(np.int64)).to(self.device)
+        if layout == "plain":
+            source = self.model(**inputs).logits.flatten(0, 1)[used]  # (U, V)
+        else:
+            source = self.model.base_model(**inputs).last_hidden_state.flatten(0, 1)[used]  # (U, H)
+        values = torch.empty(len(order), dtype=torch.float32, device=self.device)
+        hits = torch.empty(len(order), dtype=torch.bool, device=self.device)
+        block = max(16, self._head_cells // self._vocabulary)
+        cuts = np.searchsorted(inverse[order], np.arange(0, len(unique) + block, block))
+        for number, start in enumerate(range(0, len(unique), block)):
+            part = source[start : start + block]
+            logits = (part if layout == "plain" else self._head(part)).float()  # (block, V)
+            mine = slice(int(cuts[number]), int(cuts[number + 1]))
+            row, token = of_row[mine] - start, wanted[mine]
+            hits[mine] = logits.argmax(-1)[row] == token
+            torch.log_softmax(logits, -1, out=logits)  # stock's own kernel: another is as right, and 1e-5 a token apart
+            values[mine] = logits[row, token]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return values.cpu().numpy().astype(np.float64)[back], hits.cpu().numpy()[back]
+
+    def _head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(block, H) to (block, V), into one buffer: fresh memory for each block costs as much as the product."""
+        head = self.model.get_output_embeddings()
+        if head.bias is not None:
+            return head(hidden)  # type: ignore[no-any-return]
+        if self._buffer is None or len(self._buffer) < len(hidden):
+            self._buffer = torch.empty(len(hidden), head.weight.shape[0], dtype=hidden.dtype, device=hidden.device)
+        return torch.matmul(hidden, head.weight.t(), out=self._buffer[: len(hidden)])
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    def _require_ids(self, packing: Packing) -> None:
+        rows = self.model.get_input_embeddings().num_embeddings
+        highest = int(max(packing.tokens.max(), packing.targets.max()))
+        if highest >= rows:
+            raise ResultsError(
+                f"its tokenizer gives id {highest}, and its embedding has {rows} rows: they do not belong together",
+                hint="put the tokenizer that the model was trained with beside its weights",
+            )
+
+    def _straight_is_faster(self, packing: Packing) -> bool:
+        """By measurement: on a GPU a mask rules out the fastest attention, and that can cost more than is shared."""
+        rows = np.flatnonzero(packing.branching)
+        rows = rows[np.argsort(packing.lengths[rows], kind="stable")]
+        middle = len(rows) // 2
+        sample = rows[middle : middle + self._rows_at_once(int(packing.lengths[rows[middle]]), True, "packed")]
+        requests = np.flatnonzero(np.isin(packing.request_rows, sample))
+        part = _selected(packing, sample, requests)
+        seconds: dict[Layout, float] = {}
+        for layout in ("packed", "straight", "packed", "straight"):  # the first of each warms up
+            _wait_for(self.device)
+            before = time.perf_counter()
+            self._score(part, layout)
+            _wait_for(self.device)
+            seconds[layout] = time.perf_counter() - before
+        return seconds["straight"] < seconds["packed"]
+
+
+def ancestor_mask(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """An additive mask (B, 1, T, T) under which each place sees its ancestors and itself only.
+
+    It is additive because eager attention takes a mask of booleans for one of numbers and is silently wrong; padding
+    sees itself, so that no row is empty.
+
+    Args:
+        ends: (B, T), where the places that attend to this one end; 0 for padding.
+        dtype: of the model.
+    """
+    places = torch.arange(ends.shape[1], device=ends.device)
+    seen = (places[None, :] <= places[:, None]) & (places[:, None] < ends[:, None, :])  # (B, T, T)
+    seen |= torch.eye(len(places), dtype=torch.bool, device=ends.device)
+    mask = torch.zeros(seen.shape, dtype=dtype, device=ends.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def suitability(lm: SharedLM) -> Suitability:
+    """Which layout gives the model's own log-likelihoods: by what its config says, and by trying it on random tokens.
+
+    Raises:
+        ResultsError: the model is not causal.
+    """
+    contexts, continuations = _probe(lm)
+    packing = pack(contexts, continuations, lm.max_length)
+    _require_causal(lm, contexts[0])
+    own = np.array([value for value, _ in lm._score(packing, "plain")])
+    if not np.isfinite(own).all():
+        return Suitability("plain")  # its cells will be refused
+    tolerance = _TOLERANCE.get(lm.model.dtype, 0.25)
+    reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", own, tolerance)
+    if reason:
+        return Suitability("plain", f"rows are not shared and logits of all positions are made: {reason}")
+    reason = _mask_problem(lm) or _difference(lm, packing, "packed", own, tolerance)
+    if reason:
+        return Suitability("straight", f"rows are not shared: {reason}")
+    return Suitability("packed")
+
+
+def _probe(lm: SharedLM) -> tuple[list[Ints], list[Ints]]:
+    """Contexts that branch, with continuations of random tokens."""
+    draws = np.random.default_rng(0)
+    length = max(4, min(24, lm.max_length // 2))
+    words = draws.integers(0, lm.model.get_input_embeddings().num_embeddings, (5, length), dtype=np.int32)
+    return [words[0]] * 3, [words[1][:6], words[2][: length // 2], words[3][:3]]
+
+
+def _require_causal(lm: SharedLM, tokens: Ints) -> None:
+    """Changes the last token of a text: logits before it must stay, but for rounding."""
+    ids = torch.from_numpy(tokens.astype(np.int64)).to(lm.device)[None].repeat(2, 1)
+    ids[1, -1] = (ids[1, -1] + 1) % lm.model.get_input_embeddings().num_embeddings
+    with torch.inference_mode():
+        one, other = lm.model(ids).logits.float()
+    change = (one - other).abs().amax(-1)  # (T,)
+    whole = lm.model.dtype in (torch.float32, torch.float64)
+    allowed = 0.01 * change[-1] + 1e-6 if whole else torch.tensor(_TOLERANCE.get(lm.model.dtype, 0.25))
+    if bool(torch.isfinite(change).all()) and bool(change[:-1].max() > allowed.to(change.device)):
+        raise ResultsError(
+            f"{type(lm.model).__name__} is not causal: a token changes the logits of those before it",
+            hint="evaluate a causal language model (AutoModelForCausalLM)",
+        )
+
+
+def _tried(lm: SharedLM, packing: Packing, layout: Layout) -> Ints | None:
+    """Log-likelihoods of the probe; None where the model's code cannot do it."""
+    try:
+        return np.array([value for value, _ in lm._score(packing, layout)])
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
+        return None
+
+
+def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, tolerance: float) -> str:
+    found = _tried(lm, packing, layout)
+    if found is None:
+        return f"the code of {type(lm.model).__name__} does not take it"
+    per_token = np.abs(found - own) / np.diff(packing.request_starts)
+    if not per_token.max() <= tolerance:
+        return f"tried on random tokens, log-probabilities differ by {per_token.max():.2g}"
+    return ""
+
+
+def _head_problem(lm: SharedLM, tokens: Ints) -> str:
+    """Whether the model's logits are what its head gives, to the last bit: some scale or cap them afterwards."""
+    head, name = lm.model.get_output_embeddings(), type(lm.model).__name__
+    if not isinstance(head, torch.nn.Linear):
+        return f"{name} has no linear head"
+    given: list[torch.Tensor] = []
+    handle = head.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+    try:
+        with torch.inference_mode():
+            logits = lm.model(torch.from_numpy(tokens.astype(np.int64)).to(lm.device)[None]).logits
+    finally:
+        handle.remove()
+    if len(given) != 1 or not torch.equal(given[0].float(), logits.float()):
+        return f"{name} changes its logits after the head"
+    return ""
+
+
+def _mask_problem(lm: SharedLM) -> str:
+    config = lm.model.config.get_text_config()
+    name = type(lm.model).__name__
+    if getattr(lm.model, "_is_stateful", False):
+        return f"{name} carries a state from token to token"
+    kinds = {str(kind) for kind in getattr(config, "layer_types", None) or ()} - {"full_attention"}
+    if kinds:
+        return f"{name} has layers of {', '.join(sorted(kinds))}"
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and window < lm.max_length:
+        return f"{name} attends to a sliding window of {window} tokens"
+    if any(buffer.dtype == torch.bool and buffer.ndim == 4 for buffer in lm.model.buffers()):
+        return f"{name} has a mask of its own, as long as its context"
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if rope.get("rope_type") in _FREQUENCIES_BY_LENGTH:
+        return f"the rotary embedding of {name} depends on the longest row of a batch, here and in lm-eval's backend"
+    if (attention := getattr(config, "_attn_implementation", None)) not in ("sdpa", "eager"):
+        return f"attention {attention} takes no mask of ours"
+    return ""
+
+
+def _selected(packing: Packing, rows: Ints, requests: Ints) -> Packing:
+    """Some rows of a packing, with the requests that they answer."""
+    lengths = packing.lengths[rows]
+    counts = packing.request_starts[requests + 1] - packing.request_starts[requests]
+    own, kept = ranges(packing.request_starts[requests], counts), ranges(packing.row_starts[rows], lengths)
+    number = np.zeros(len(packing.lengths), np.int64)
+    number[rows] = np.arange(len(rows))
+    return Packing(
+        tokens=packing.tokens[kept],
+        positions=packing.positions[kept],
+        ends=packing.ends[kept],
+        row_starts=starts_of(lengths),
+        branching=packing.branching[rows],
+        request_rows=number[packing.request_rows[requests]],
+        scored=packing.scored[own],
+        targets=packing.targets[own],
+        request_starts=starts_of(counts),
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _multiple_of_8(length: int) -> int:
+    """Where fused attention on a GPU wants its masks to be aligned."""
+    return -(-length // 8) * 8

@@ -1,0 +1,66 @@
+"""Which branches were verified on which hub, at which commit, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field
+
+from mixhub.files import locked, read_json, write_json
+from mixhub.hub.verify.verify import Verification
+from mixhub.spec.base import FrozenMap, Spec
+from mixhub.workspace.paths import Workspace
+
+
+class VerifyReceipt(Spec):
+    """One branch in which nothing wrong was found."""
+
+    commit: str
+    """The commit, 40 hexadecimal digits."""
+    at: str
+    """When, UTC, as `2026-11-23T07:00Z`."""
+    deep: bool
+    """Whether its weights were downloaded and read."""
+
+
+class VerifyReceipts(Spec):
+    """The content of `receipts/verify.json`: by hub, repo_id and branch."""
+
+    format: Literal[1] = 1
+    """Version of this file's layout."""
+    branches: FrozenMap[str, FrozenMap[str, FrozenMap[str, VerifyReceipt]]] = Field(
+        default_factory=dict, validate_default=True
+    )
+
+
+def read_verified(workspace: Workspace, hub: str, repo_id: str) -> Mapping[str, VerifyReceipt]:
+    """What was verified of a repo on a hub, by branch."""
+    return _read(workspace).branches.get(hub, {}).get(repo_id, {})
+
+
+def verified_at(workspace: Workspace, repo_id: str, branch: str, commit: str) -> str | None:
+    """When a commit of a branch was verified last, on whichever hub: a commit names its content."""
+    repos = (repos.get(repo_id, {}) for repos in _read(workspace).branches.values())
+    found = (known[branch] for known in repos if branch in known)
+    return max((receipt.at for receipt in found if receipt.commit == commit), default=None)
+
+
+def note_verification(workspace: Workspace, hub: str, verification: Verification, *, deep: bool) -> None:
+    """Notes the branches in which nothing wrong was found, and forgets those in which something was."""
+    wrong = {finding.where for finding in verification.findings if finding.level == "error"}
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
+    with locked(workspace.lock("verify-receipts"), f"{workspace.verify_receipts} is being written", timeout=30):
+        data = _read(workspace).to_data()
+        known = data["branches"].setdefault(hub, {}).setdefault(verification.repo_id, {})
+        for branch in verification.branches:
+            known.pop(branch.name, None)
+            if branch.commit is not None and branch.name not in wrong:
+                known[branch.name] = {"commit": branch.commit, "at": now, "deep": deep}
+        write_json(workspace.verify_receipts, data)
+
+
+def _read(workspace: Workspace) -> VerifyReceipts:
+    path = workspace.verify_receipts
+    return VerifyReceipts.from_data(read_json(path), str(path)) if path.is_file() else VerifyReceipts()

@@ -1,0 +1,43 @@
+"""The families that mixhub ships: one YAML each."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from mixhub.errors import UnknownNameError
+from mixhub.spec.base import parse_yaml
+from mixhub.spec.family import Family, extend
+
+_ORDER = ("human-1b", "doremi-1b", "pile-cc-1b", "regmix-1b", "random-1b")
+
+
+def names() -> list[str]:
+    """Names of the shipped families, in the order of their paper's table."""
+    return list(_ORDER)
+
+
+def data(name: str) -> dict[str, Any]:
+    """Plain data of a shipped family, with what it extends; raises UnknownNameError, naming the nearest."""
+    if name not in _ORDER:
+        raise UnknownNameError(
+            "family",
+            name,
+            _ORDER,
+            hint="list them: mixhub families; one of your own goes with its workspace: workspace='DIR'",
+        )
+    own: dict[str, Any] = parse_yaml(source(name), f"{name}.yaml")
+    base = own.pop("extends", None)
+    return extend(data(base), own) if base else own
+
+
+def source(name: str) -> str:
+    """The text of a shipped family's YAML file."""
+    return resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def get(name: str) -> Family:
+    """A shipped family; raises UnknownNameError, naming the nearest."""
+    return Family.from_data(data(name), f"{name}.yaml")

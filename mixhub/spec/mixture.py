@@ -1,0 +1,77 @@
+"""Domains, how much each is sampled, and what that means in sequences."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field, RootModel, model_validator
+
+from mixhub.errors import ABSENT, Problem
+from mixhub.spec.base import CONFIG, FrozenMap, problems_error
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+_DOMAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class Mixture(RootModel[FrozenMap[str, Weight]]):
+    """Domain weights: the relative share of training tokens of each domain.
+
+    Weights are normalised: 17 weights that sum to 0.7868 are fine. A weight of zero means that the domain is not
+    sampled. In YAML a mixture is a plain mapping of domain keys to weights.
+    """
+
+    model_config = CONFIG
+
+    @model_validator(mode="after")
+    def _check(self) -> Mixture:
+        problems = [
+            Problem(key, weight, f"a domain key must match {_DOMAIN_KEY.pattern}")
+            for key, weight in self.root.items()
+            if not _DOMAIN_KEY.fullmatch(key) or key.endswith(".")
+        ]
+        if not any(weight > 0 for weight in self.root.values()):
+            problems.append(Problem("", ABSENT, "at least one domain weight must be above 0"))
+        if problems:
+            raise problems_error(problems)
+        return self
+
+    @property
+    def domain_weights(self) -> Mapping[str, float]:
+        """The weights as they were given, zeros included."""
+        return self.root
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The sampled domains and their shares of all training tokens: positive, with sum 1."""
+        largest = max(self.root.values())
+        relative = {domain: weight / largest for domain, weight in self.root.items()}  # sums of huge weights overflow
+        total = math.fsum(relative.values())
+        return {domain: weight / total for domain, weight in relative.items() if weight > 0}
+
+
+def sequences_per_domain(weights: Sequence[float], total_tokens: int, sequence_length: int) -> list[int]:
+    """Splits a token budget into whole sequences, one count per domain.
+
+    Largest-remainder rounding: the counts sum to the budget, each within one sequence of its share.
+
+    Args:
+        weights: (D,), relative shares, at least one above zero.
+        total_tokens: tokens; a tail shorter than `sequence_length` is dropped.
+        sequence_length: tokens per sequence.
+
+    Returns:
+        (D,), sequences, in the order of `weights`.
+    """
+    total = total_tokens // sequence_length
+    largest = max(weights)
+    norm = math.fsum(weight / largest for weight in weights)
+    quotas = [weight / largest / norm * total for weight in weights]
+    counts = [math.floor(quota) for quota in quotas]
+    by_remainder = sorted(range(len(weights)), key=lambda d: counts[d] - quotas[d])  # stable: ties go to the first
+    for d in by_remainder[: total - sum(counts)]:
+        counts[d] += 1
+    return counts

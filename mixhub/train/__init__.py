@@ -1,1 +1,0 @@
-"""Model, loss, loop, checkpoints and export."""

@@ -1,0 +1,86 @@
+"""The model of a family, its initial weights and its loss."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mixhub.spec.family import Architecture, Training
+
+
+def build_model(architecture: Architecture, training: Training, *, init_seed: int, eos_id: int) -> LlamaForCausalLM:
+    """A float32 Llama on the CPU with the initial weights of `init_seed`.
+
+    The weights depend on the seed, the scheme and the shapes alone: not on the device, on threads, or on the global
+    random state, which stays as it is.
+
+    Args:
+        architecture: the shapes.
+        training: gives the scheme, `initialisation`.
+        init_seed: seed of the initial weights.
+        eos_id: id of the eos token, which is also the bos and the padding token.
+    """
+    config = LlamaConfig(
+        vocab_size=architecture.vocab_size,
+        hidden_size=architecture.hidden_size,
+        intermediate_size=architecture.intermediate_size,
+        num_hidden_layers=architecture.num_hidden_layers,
+        num_attention_heads=architecture.num_attention_heads,
+        num_key_value_heads=architecture.key_value_heads,
+        max_position_embeddings=architecture.max_position_embeddings,
+        rms_norm_eps=architecture.rms_norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
+        tie_word_embeddings=architecture.tie_word_embeddings,
+        bos_token_id=eos_id,
+        eos_token_id=eos_id,
+        dtype="float32",
+    )
+    with torch.random.fork_rng(devices=[]):
+        model: LlamaForCausalLM = LlamaForCausalLM(config).float()  # type: ignore[no-untyped-call]
+    # Set only now: an embedding that is made with a padding id never learns that row, and here it is the eos token's.
+    model.config.pad_token_id = eos_id
+    if model.generation_config is not None:
+        model.generation_config.pad_token_id = eos_id
+    initialise(model, architecture, training.initialisation, init_seed)
+    return model
+
+
+@torch.no_grad()
+def initialise(model: LlamaForCausalLM, architecture: Architecture, scheme: str, seed: int) -> None:
+    """Overwrites every parameter, in the order of their names, from one generator on the CPU.
+
+    `as_written`, what RegMix's code asks for: N(0, sqrt(0.4 / fan_in)), and N(0, 1 / sqrt(intermediate_size) / layers)
+    for the MLP's down projection; the fan-in of the embedding is the hidden size. `torch_default`, what its runs on
+    several devices got: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1). Norms are 1 in both. A head that is tied to the
+    embedding is initialised as the embedding.
+    """
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    for name, weight in sorted(model.named_parameters()):
+        if weight.dim() == 1:
+            weight.fill_(1.0)
+        elif scheme == "torch_default" and "embed_tokens" in name:
+            weight.normal_(0.0, 1.0, generator=generator)
+        elif scheme == "torch_default":
+            bound = 1 / math.sqrt(weight.shape[1])
+            weight.uniform_(-bound, bound, generator=generator)
+        elif "down_proj" in name:
+            deviation = 1 / math.sqrt(architecture.intermediate_size) / architecture.num_hidden_layers
+            weight.normal_(0.0, deviation, generator=generator)
+        else:
+            weight.normal_(0.0, math.sqrt(0.4 / weight.shape[1]), generator=generator)
+
+
+def next_token_loss(model: torch.nn.Module, tokens: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of each next token, in nats, computed in float32.
+
+    Args:
+        model: gives logits.
+        tokens: (B, T + 1), inputs and, shifted by one, targets.
+        reduction: "mean" over the B × T targets, or "sum".
+    """
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]  # (B, T) each
+    logits = model(input_ids=inputs, use_cache=False).logits  # (B, T, V)
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction=reduction)  # ()

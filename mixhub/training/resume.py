@@ -1,0 +1,42 @@
+"""What a run is trained with, and whether that is what was asked for. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixhub.errors import RunError
+from mixhub.files import write_text
+from mixhub.spec.base import to_yaml
+from mixhub.spec.family import Family, Run
+from mixhub.workspace.export import require_complete
+from mixhub.workspace.paths import RunFolder
+from mixhub.workspace.recipe_diff import require_same_recipe
+
+
+def finished_export(family: Family, run: Run, folder: RunFolder) -> Path | None:
+    """The export of a run's last step, or None when the run is not trained to its end.
+
+    Raises:
+        RunError: the run was trained with another `train_config.yaml` than the family gives now.
+        ExportError: the export lacks a file.
+    """
+    steps = family.training.steps
+    if steps not in folder.export_steps():
+        return None
+    export = folder.export(steps)
+    require_complete(export)
+    require_same_recipe(family, run, export / folder.train_config.name, folder.path)
+    return export
+
+
+def settle_recipe(family: Family, run: Run, folder: RunFolder) -> None:
+    """Writes `train_config.yaml` where nothing was trained yet; refuses to go on with another one.
+
+    Raises:
+        RunError: a key differs from what the checkpoints or exports there were made with; names key and both values.
+    """
+    path = folder.train_config
+    if path.is_file() and (folder.checkpoint_steps() or folder.export_steps()):
+        require_same_recipe(family, run, path, folder.path, RunError)
+    else:
+        write_text(path, to_yaml(family.train_config(run)))

@@ -1,0 +1,305 @@
+"""An export that another trainer made, taken into a workspace; what is not known of it is said to be unknown."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
+from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
+from mixhub.hub.check.check import branch_of, description, identity_findings, tokenizer_findings
+from mixhub.hub.rules.export import TOKENIZER_EXTRAS, ExportCheck, check_export, is_pickle
+from mixhub.hub.rules.finding import Finding, errors, hints
+from mixhub.hub.rules.model_config import architecture_findings
+from mixhub.progress import SILENT, Progress
+from mixhub.spec.base import data_sha256, read_yaml, to_yaml, validated
+from mixhub.spec.family import Family, Run
+from mixhub.spec.mixture import Mixture
+from mixhub.workspace.export import WEIGHTS_INDEX_FILE
+from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
+from mixhub.workspace.paths import RunFolder, Workspace
+from mixhub.workspace.recipe_diff import recipe_changes
+
+_TRAIN_CONFIG = "train_config.yaml"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
+_HINTS = 6
+"""So many next steps are told at once."""
+_TRAINER_STATE = "trainer_state.json"
+"""What the Trainer of Transformers leaves in its checkpoints."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A folder that was taken in."""
+
+    export: Path
+    step: int
+    """Where it lies: the step that is known of it, else the family's last."""
+    lineage: Lineage
+    left_out: tuple[str, ...]
+    """Files of the folder that belong to no export, and stayed where they are."""
+
+
+def adopt(
+    workspace: Workspace,
+    family: Family,
+    run: Run,
+    source: Path,
+    *,
+    step: int | None = None,
+    mixture: Path | None = None,
+    tokenizer: Path | None = None,
+    replace: bool = False,
+    progress: Progress = SILENT,
+) -> Adopted:
+    """Copies a folder in Transformers format into the workspace, as the export of a run.
+
+    The folder stays as it is. What lies in the workspace is whole and passes the checks of a file alone (see
+    `check_export`), or is not there. An export that mixhub made elsewhere keeps its lineage.
+
+    Args:
+        workspace: where it goes.
+        family: the family.
+        run: the run that it is.
+        source: the folder: config, safetensors, tokenizer.
+        step: updates made; absent: what the folder tells, else it is taken for the last step, as unknown.
+        mixture: what it was trained on, where the folder does not tell: RegMix's YAML, or `domain: weight`.
+        tokenizer: a folder with its tokenizer, where it is not beside the weights.
+        replace: take the place of an export that is there.
+
+    Raises:
+        UsageError: step or mixture contradict what the folder or the family say.
+        ExportError: the folder is no export, or is one of another model or run; every fault is listed.
+        WorkspaceError: there is an export of that step already, or the run is being trained.
+    """
+    given = _Source.read(source, tokenizer)
+    step = given.step(step)
+    place = family.training.steps if step is None else step
+    if place > family.training.steps:
+        raise UsageError(
+            f"step = {place}: {family.name} has {family.training.steps} steps",
+            hint="mend training.steps of the family in mixhub.yaml, if it was trained for longer",
+        )
+    folder = workspace.run_folder(run)
+    target = folder.export(place)
+    train_config = given.train_config(family, run, mixture)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with locked(folder.lock, f"{folder.path} is in use"):
+        clear_leftovers(folder.exports)
+        if target.exists() and not replace:
+            raise WorkspaceError(
+                f"{target}: there is an export already",
+                hint="give --replace if this one is to take its place, or --step if it is another",
+                path=target,
+            )
+        if folder.metrics.exists() or folder.checkpoint_steps():
+            raise WorkspaceError(
+                f"{folder.path}: {run.revision} was trained here, and its metrics and checkpoints are not those of "
+                f"{source}",
+                hint=f"delete or rename {folder.path}, or adopt the folder as another run",
+                path=folder.path,
+            )
+        with new_folder(target) as building:
+            given.copy(building)
+            write_text(building / _TRAIN_CONFIG, to_yaml(train_config))
+            lineage = given.lineage(family, run, step, building, train_config)
+            write_json(building / LINEAGE_FILE, lineage.to_data())
+            others = [other for other in _same_weights(folder, lineage) if other != target]
+            if others and not replace:
+                raise WorkspaceError(
+                    f"{others[0]}: these weights are there already, as those of another step",
+                    hint="give --replace if this is the step that they are of",
+                    path=others[0],
+                )
+            told = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
+            _require_sound(building, told, family, run, place, lineage, progress)
+        for other in others:  # they were taken for those of another step
+            shutil.rmtree(other)
+    return Adopted(target, place, lineage, tuple(given.left_out))
+
+
+def _same_weights(folder: RunFolder, lineage: Lineage) -> list[Path]:
+    """Exports of a run that hold the same weights."""
+    found = []
+    for export in (folder.export(step) for step in folder.export_steps()):
+        with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
+            if read_lineage(export).weights_sha256 == lineage.weights_sha256:
+                found.append(export)
+    return found
+
+
+def _require_sound(
+    building: Path, told: Mapping[Path, Path], family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
+) -> None:
+    """Raises ExportError for what is wrong with a folder that is being made; `told` says what it is made of."""
+    where = branch_of(family, run, step)
+    content = check_export(building, where, progress)
+    found: list[Finding] = [*content.findings]
+    found += identity_findings(where, run, lineage)
+    found += architecture_findings(where, family.architecture, content.config)
+    found += tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
+    changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
+    hint = "take the mixture that it was trained on, or mend the family in mixhub.yaml"
+    found += [Finding("recipe", where, line, hint) for line in changed]
+    if lineage.train_config_sha256 not in (UNKNOWN, data_sha256(read_yaml(building / _TRAIN_CONFIG, ExportError))):
+        message = f"{LINEAGE_FILE} names a {_TRAIN_CONFIG} that is not the one beside it"
+        hint = f"take the whole folder that mixhub exported, with its {_TRAIN_CONFIG}"
+        found.append(Finding("lineage", where, message, hint))
+    if wrong := errors(found):
+        lines = [finding.message for finding in wrong]
+        for made, path in told.items():
+            lines = [line.replace(str(made), str(path)) for line in lines]
+        source = str(told[building])
+        raise ExportError(
+            "\n".join(
+                line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
+            ),
+            hint=_hint(family, content, wrong),
+            findings=tuple(wrong),
+        )
+
+
+def _hint(family: Family, content: ExportCheck, wrong: Sequence[Finding]) -> str:
+    """The next step: where the folder is of another model than the family's, what the family would have to say."""
+    if {finding.kind for finding in wrong} <= {"recipe", "tokenizer"} and (lines := description(family, content)):
+        more = "".join(f"\nand {hint}" for hint in hints(wrong) if hint.startswith("set "))
+        return (
+            "take another folder; or, if the family is described wrongly, add this to its parts in mixhub.yaml:\n"
+            f"{lines}{more}"
+        )
+    return "; ".join(hints(wrong)[:_HINTS]) or "mend mixhub.yaml, or take another folder"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The folder that is adopted."""
+
+    path: Path
+    tokenizer: Path
+    """Where its tokenizer lies."""
+    taken: tuple[str, ...]
+    """Files that are copied from `path`."""
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, tokenizer: Path | None) -> _Source:
+        if not path.is_dir():
+            raise UsageError(f"{path}: no such folder", hint="give the folder that model.save_pretrained(...) wrote")
+        if not (path / "config.json").is_file():
+            raise ExportError(
+                f"{path}: no model in Transformers format (no config.json)",
+                hint="give the folder that model.save_pretrained(...) wrote",
+                path=path,
+            )
+        present = sorted(file.name for file in path.iterdir() if file.is_file())
+        weights = [name for name in present if name.endswith(".safetensors")]
+        if not weights:
+            pickles = [name for name in present if is_pickle(name)]
+            what = f"its weights are pickles ({', '.join(pickles[:3])})" if pickles else "it holds no weights"
+            raise ExportError(
+                f"{path}: {what}, and only safetensors are published",
+                hint="open it with AutoModelForCausalLM.from_pretrained, and save_pretrained it to a new folder",
+                path=path,
+            )
+        beside = tokenizer or path
+        if not (beside / "tokenizer.json").is_file():
+            raise ExportError(
+                f"{beside}: no tokenizer.json",
+                hint="name the folder of the tokenizer: --tokenizer DIR; AutoTokenizer.from_pretrained(...)"
+                ".save_pretrained(DIR) writes one",
+                path=beside,
+            )
+        known = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE, *weights)
+        taken = tuple(name for name in known if name in present)
+        told = (*_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
+        return cls(path, beside, taken, tuple(name for name in present if name not in (*taken, *told)))
+
+    def step(self, asked: int | None) -> int | None:
+        """The step that is asked for and that the folder tells, which must be one."""
+        told: object = None
+        if (self.path / LINEAGE_FILE).is_file():
+            told = read_lineage(self.path).step
+        elif (self.path / _TRAINER_STATE).is_file():
+            state = read_json(self.path / _TRAINER_STATE, ExportError)
+            told = state.get("global_step") if isinstance(state, Mapping) else None
+        known = told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
+        if asked is not None and known is not None and asked != known:
+            raise UsageError(
+                f"--step {asked}: {self.path} says that it is of step {known}", hint="leave --step out, or mend it"
+            )
+        return known if asked is None else asked
+
+    def train_config(self, family: Family, run: Run, mixture: Path | None) -> dict[str, Any]:
+        """What is known of how it was trained, in RegMix's keys."""
+        path = self.path / _TRAIN_CONFIG
+        told: dict[str, Any] = {}
+        if path.is_file():
+            data = read_yaml(path, ExportError)
+            if not isinstance(data, dict):
+                raise ExportError(f"{path}: must hold keys and values", path=path)
+            try:
+                data_sha256(data)
+            except MixhubError as error:
+                hint = "mend it, or leave it out of the folder"
+                raise ExportError(f"{path}: {error.message}", hint=hint, path=path) from None
+            if isinstance(data.get("mixhub"), Mapping):
+                if mixture is not None:
+                    raise UsageError(f"--mixture {mixture}: {path} tells what it was trained on", hint="leave it out")
+                return data
+            told = {key: data[key] for key in ("train", "valid", "model_name") if key in data}
+        if mixture is not None:
+            data = read_yaml(mixture, MixhubError)
+            whole = data if isinstance(data, dict) and "train" in data else {"train": data}
+            weights = dict(validated(Mixture, whole["train"], str(mixture)).domain_weights)
+            if "train" in told and told["train"] != weights:
+                raise UsageError(f"--mixture {mixture}: {path} says another", hint="leave --mixture out, or mend it")
+            told["train"] = weights
+        own = {"format": 1, "adopted": True, "family": family.name, "revision": run.revision, run.kind: run.number}
+        return {**told, "mixhub": own}
+
+    def copy(self, building: Path) -> None:
+        for name in self.taken:
+            shutil.copyfile(self.path / name, building / name)
+        for name in _TOKENIZER:
+            if (self.tokenizer / name).is_file():
+                shutil.copyfile(self.tokenizer / name, building / name)
+        if not (building / "generation_config.json").is_file():
+            from transformers import AutoConfig, GenerationConfig
+
+            try:
+                config = AutoConfig.from_pretrained(building, trust_remote_code=False)
+                GenerationConfig.from_model_config(config).save_pretrained(building)
+            except Exception as error:  # each config class raises its own for values that do not go together
+                said = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(self.path))
+                raise ExportError(
+                    f"{self.path}: config.json describes no model: {type(error).__name__}: {said}",
+                    hint="take config.json from where it was trained",
+                    path=self.path,
+                ) from None
+
+    def lineage(self, family: Family, run: Run, step: int | None, building: Path, config: Mapping[str, Any]) -> Lineage:
+        if (self.path / LINEAGE_FILE).is_file():
+            return read_lineage(self.path)
+        return Lineage(
+            family=family.name,
+            revision=run.revision,
+            kind=run.kind,
+            number=run.number,
+            step=UNKNOWN if step is None else step,
+            steps=UNKNOWN,
+            tokens=UNKNOWN,
+            init_seed=UNKNOWN,
+            order_seed=UNKNOWN,
+            train_config_sha256=data_sha256(config) if "train" in config else UNKNOWN,
+            corpus_sha256=UNKNOWN,
+            tokenizer_sha256=file_sha256(building / "tokenizer.json"),
+            initial_weights_sha256=UNKNOWN,
+            weights_sha256=weights_sha256(building),
+            device=UNKNOWN,
+            processes=UNKNOWN,
+            versions={},
+        )

@@ -1,0 +1,118 @@
+"""How far each run of a family is, read from disk alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mixhub.analysis.scores import counted
+from mixhub.card.facts.facts import gather_run
+from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
+from mixhub.card.page.write import revision_card
+from mixhub.errors import MixhubError
+from mixhub.hub.check.receipts import known_check, read_receipt
+from mixhub.hub.publish.receipts import all_commits
+from mixhub.hub.verify.receipts import verified_at
+from mixhub.spec.family import Family, Run
+from mixhub.workspace.cells import cells_in
+from mixhub.workspace.export import require_complete
+from mixhub.workspace.lineage import UNKNOWN, read_lineage
+from mixhub.workspace.paths import Workspace
+from mixhub.workspace.recipe_diff import recipe_changes
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far one run is."""
+
+    revision: str
+    step: int | None
+    """Updates made, by the newest checkpoint or export; None when training never began."""
+    steps: int
+    """Updates of the whole run."""
+    is_step_known: bool
+    """Whether `step` is recorded: of an adopted run it may be taken for the last one only."""
+    weights_sha256: str | None
+    """Weights of the last step's export; None when there is none."""
+    cells: int
+    """Cells evaluated with these weights."""
+    cells_expected: int
+    """Cells of the suite."""
+    checked: bool
+    """Whether the last `mixhub check` found nothing wrong, and its export lies there as it did then."""
+    card: Literal["fresh", "stale", "missing"] | None
+    """Whether its card is what a render would write now; None when there is no export to render one of."""
+    pushed: Mapping[str, str]
+    """Commit of its branch by hub, where these weights were pushed."""
+    verified: Mapping[str, str]
+    """When that commit was verified, by hub; hubs where it was not are left out."""
+    withdrawn: str | None = None
+    """Why these weights were withdrawn."""
+    problem: str | None = None
+    """What is wrong with it, a line; figures that could not be read for it are those of nothing done."""
+
+
+def family_status(workspace: Workspace, family: Family) -> list[RunStatus]:
+    """The state of every run of a family; makes no request, and what is wrong with one run stays with it."""
+    return [_run_status(workspace, family, run) for run in family.runs()]
+
+
+def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
+    folder = workspace.run_folder(run)
+    steps = family.training.steps
+    reached = max([*folder.checkpoint_steps(), *folder.export_steps()], default=None)
+    weights, cells, problem, checked, card, is_step_known = None, [], None, False, None, True
+    try:
+        if steps in folder.export_steps():
+            export = folder.export(steps)
+            lineage = read_lineage(export)
+            weights, is_step_known = lineage.weights_sha256, lineage.step != UNKNOWN
+            require_complete(export)
+            receipt = read_receipt(workspace, weights)
+            checked = known_check(workspace, export, weights) is not None and not (receipt and receipt.errors)
+            problem = next(iter(recipe_changes(family, run, export / folder.train_config.name).values()), None)
+        cells = cells_in(workspace.results(run))
+        if weights is not None and problem is None:
+            card = _card(workspace, family, run)
+    except MixhubError as error:
+        problem = error.message.splitlines()[0]
+    present, expected = counted(family, run, cells, weights)
+    pushed: Mapping[str, str] = {}
+    verified: dict[str, str] = {}
+    withdrawn: list[Withdrawal] = []
+    try:
+        withdrawn = [one for one in withdrawals(workspace, family) if one.revision == run.revision]
+        pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
+        found = {hub: _verified(workspace, family, run, commit) for hub, commit in pushed.items()}
+        verified = {hub: when for hub, when in found.items() if when}
+    except MixhubError as error:
+        problem = problem or error.message.splitlines()[0]
+    return RunStatus(
+        revision=run.revision,
+        step=reached,
+        steps=steps,
+        is_step_known=is_step_known,
+        weights_sha256=weights,
+        cells=present,
+        cells_expected=expected,
+        checked=checked,
+        card=card,
+        pushed=pushed,
+        verified=verified,
+        withdrawn=next((one.why for one in withdrawn if one.weights_sha256 == weights), None),
+        problem=problem,
+    )
+
+
+def _card(workspace: Workspace, family: Family, run: Run) -> Literal["fresh", "stale", "missing"]:
+    path = workspace.revision_card(run)
+    if not path.is_file():
+        return "missing"
+    text = revision_card(workspace, family, gather_run(workspace, family, run))
+    return "fresh" if path.read_bytes().replace(b"\r\n", b"\n") == text.encode() else "stale"
+
+
+def _verified(workspace: Workspace, family: Family, run: Run, commit: str) -> str | None:
+    """When a commit of a branch was verified last, on any hub: a commit is the same wherever it lies."""
+    return verified_at(workspace, family.repo_id, run.revision, commit)

@@ -1,0 +1,246 @@
+"""The cells that mixhub measured, as they lie on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mixhub.errors import MixhubError, ResultsError, SpecError
+from mixhub.files import read_json
+from mixhub.spec.base import FrozenMap, Spec, data_sha256
+from mixhub.workspace.lineage import UNKNOWN, Number, Sha256, Unknown
+from mixhub.workspace.records import PLAIN, Entries, Record
+
+PROVENANCE_KEY = "mixhub"
+"""The key of a result under which its provenance stands."""
+MEASURES_KEY = "mixhub_measures"
+"""The key of results and samples under which our measures stand, apart from lm-eval's metrics."""
+_CELL_FILE = re.compile(r"(?P<task>.+)\.(?P<shots>\d+)shot\.json")
+
+
+class Dataset(Spec):
+    """The data that a cell was measured on."""
+
+    path: str
+    """`dataset_path` of the task: a repo, or the kind of its files."""
+    name: str | None = None
+    """`dataset_name` of the task."""
+    fingerprint: str
+    """Commit of the dataset's repo, hash of its local files, or `unknown`."""
+
+    @property
+    def shown(self) -> str:
+        """All of it in one line."""
+        return " ".join(filter(None, (self.path, self.name, f"at {self.fingerprint}")))
+
+
+class Provenance(Spec):
+    """What a cell was made from. It holds no path of the machine that made it."""
+
+    format: Literal[2] = 2
+    """Version of this part's layout."""
+    family: str
+    """Name of the family; of a model that is no family's, its repo_id or its folder's name."""
+    revision: str
+    """Branch of the run, or what was asked for of another repo."""
+    kind: Literal["seed", "index"] | None = None
+    """What varies over the family's runs."""
+    number: Number | None = None
+    """The seed or the index."""
+    step: Number | Unknown
+    """Updates made."""
+    weights_sha256: Sha256
+    """Hash of the weights."""
+    tokenizer_sha256: Sha256
+    """Hash of `tokenizer.json`."""
+    task: str
+    """lm-eval's name of the task."""
+    task_sha256: Sha256
+    """Hash of the task's YAML, with what it includes."""
+    num_fewshot: Number
+    """Shots in each prompt."""
+    fewshot_seed: Number
+    """Seed of the choice of shots."""
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """Only so many documents were evaluated; absent: all."""
+    dtype: str
+    """What the weights were computed in."""
+    device: str
+    """Kind of device, as `cpu` or `cuda`."""
+    backend: Literal["mixhub", "stock"]
+    """What scored: this package's backend, or lm-eval's own."""
+    scorer: Number | None = None
+    """Version of this package's backend."""
+    layout: str | None = None
+    """Whether inputs shared rows (see `scorer.Layout`)."""
+    batch_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Tokens per forward pass, of this package's backend."""
+    batch_size: Annotated[int, Field(gt=0)] | None = None
+    """Requests per forward pass, of lm-eval's."""
+    dataset: Dataset
+    """The data."""
+    stderr: str
+    """Which standard errors were computed, and how."""
+    samples_sha256: Sha256
+    """Hash of the samples beside the result."""
+    results_sha256: Sha256
+    """Hash of the figures: of lm-eval's `results`, and of ours."""
+    versions: FrozenMap[str, str]
+    """Versions of the packages that measured."""
+
+
+@dataclass(frozen=True)
+class Cell(Record):
+    """A cell that mixhub measured: nothing of it is unknown."""
+
+    provenance: Provenance
+    """What it was made from."""
+    documents: int
+    documents_in_split: int
+    num_fewshot: int
+    limit: int | None
+    date: float
+    seconds: float
+    samples: Path
+
+    @classmethod
+    def of(cls, provenance: Provenance, path: Path, **figures: Any) -> Cell:
+        """A cell from its provenance, its file, and the fields that the provenance does not tell."""
+        return cls(
+            path=path,
+            provenance=provenance,
+            model=provenance.family,
+            revision=provenance.revision,
+            task=provenance.task,
+            num_fewshot=provenance.num_fewshot,
+            limit=provenance.limit,
+            fewshot_seed=provenance.fewshot_seed,
+            dataset=provenance.dataset.shown,
+            prompting=PLAIN,
+            weights_sha256=provenance.weights_sha256,
+            dtype=provenance.dtype,
+            device=provenance.device,
+            harness=provenance.versions.get("lm_eval", UNKNOWN),
+            versions=provenance.versions,
+            samples=samples_path(path),
+            **figures,
+        )
+
+    @property
+    def family(self) -> str:
+        """Name of the family."""
+        return self.provenance.family
+
+
+def cell_path(results: Path, task: str, num_fewshot: int) -> Path:
+    """Where a cell lies in a results folder."""
+    return results / f"{task}.{num_fewshot}shot.json"
+
+
+def samples_path(cell: Path) -> Path:
+    """Where the samples of a cell lie."""
+    return cell.with_suffix(".samples.jsonl")
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """All cells in a results folder, by task and shots; none when there is no such folder.
+
+    Raises:
+        ResultsError: a file is not a cell of ours, or two cells were made with different weights; names the files.
+    """
+    cells = cells_in(folder)
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        other = first.setdefault(cell.revision, cell)
+        if other.weights_sha256 != cell.weights_sha256:
+            raise ResultsError(
+                f"{other.path} and {cell.path} were made with different weights of {cell.revision}",
+                hint="measure the older one anew (mixhub evaluate), or delete it",
+                paths=(other.path, cell.path),
+            )
+    return cells
+
+
+def cells_in(folder: Path) -> list[Cell]:
+    """All cells in a results folder, whatever weights they were made with; raises ResultsError as `read_cells` does."""
+    named = sorted(
+        (match["task"], int(match["shots"]), path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := _CELL_FILE.fullmatch(path.name)) and not path.name.startswith(".")
+    )
+    return [read_cell(path) for _, _, path in named]
+
+
+def read_cell(path: Path) -> Cell:
+    """Parses one cell; raises ResultsError, naming the file, when it is not a whole one of ours, or not as measured.
+
+    Its figures must have the hash that its provenance names. That finds accidents and edits by hand; it is no
+    signature, since whoever changes the figures on purpose can write the hash anew.
+    """
+    data = read_json(path, ResultsError)
+    if not isinstance(data, Mapping) or PROVENANCE_KEY not in data:
+        raise _malformed(path, f"{PROVENANCE_KEY}: is required, since it says what the result was made from")
+    try:
+        provenance = Provenance.from_data(data[PROVENANCE_KEY], str(path))
+    except SpecError as error:
+        raise ResultsError(error.message, hint=_HINT, path=path) from None
+    if path.name != cell_path(path.parent, provenance.task, provenance.num_fewshot).name:
+        raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots")
+    part = Entries(path, data, provenance.task, _malformed)
+    metrics, stderrs = part.figures()
+    measures = part.mapping(MEASURES_KEY)
+    _require_as_measured(path, figures_sha256(data["results"], data[MEASURES_KEY]), provenance)
+    counts = part.mapping("n-samples")
+    documents, in_split = counts.get("effective"), counts.get("original")
+    if not isinstance(documents, int) or not isinstance(in_split, int):
+        raise _malformed(path, f"n-samples.{provenance.task}: must hold the numbers original and effective")
+    return Cell.of(
+        provenance,
+        path,
+        metrics=MappingProxyType(metrics),
+        stderrs=MappingProxyType(stderrs),
+        measures=MappingProxyType({str(name): float(value) for name, value in measures.items()}),
+        higher_is_better=MappingProxyType(part.directions()),
+        documents=documents,
+        documents_in_split=in_split,
+        task_version=str(part.entry("versions")),
+        task_hash=str(part.entry("task_hashes")),
+        date=part.number("date"),
+        seconds=part.number("total_evaluation_time_seconds"),
+    )
+
+
+_HINT = "delete it, and measure it anew: mixhub evaluate"
+
+
+def figures_sha256(results: object, measures: object) -> str:
+    """Hash of lm-eval's figures and ours; `unknown` where one is not finite, which no cell of ours is."""
+    try:
+        return data_sha256({"results": results, MEASURES_KEY: measures})
+    except MixhubError:
+        return UNKNOWN
+
+
+def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> None:
+    if actual != provenance.results_sha256:
+        raise ResultsError(
+            f"{path}: was changed after it was measured: the sha256 of its figures is {actual[:12]}, and "
+            f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
+            hint=f"delete it, and evaluate again: mixhub evaluate{_option(provenance)}",
+            path=path,
+        )
+
+
+def _option(provenance: Provenance) -> str:
+    """Which run it is of, as a command takes it; empty where it is of none."""
+    return f" --{provenance.kind} {provenance.number}" if provenance.kind in ("seed", "index") else ""
+
+
+def _malformed(path: Path, what: str) -> ResultsError:
+    return ResultsError(f"{path}: not a cell of ours: {what}", hint=_HINT, path=path)

@@ -1,0 +1,111 @@
+"""What an export is made of: hashes, versions, seeds; and what is not known of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mixhub._version import __version__
+from mixhub.errors import ExportError
+from mixhub.files import read_json
+from mixhub.spec.base import FrozenMap, Spec
+
+UNKNOWN: Literal["unknown"] = "unknown"
+"""What is not known of a run that another trainer made."""
+
+Unknown = Literal["unknown"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Number = Annotated[int, Field(ge=0)]
+
+LINEAGE_FILE = "lineage.json"
+
+
+class Lineage(Spec):
+    """Where an export comes from. It holds no time and no path: the same run gives the same bytes."""
+
+    format: Literal[1] = 1
+    """Version of this file's layout."""
+    family: str
+    """Name of the family."""
+    revision: str
+    """Branch of the run."""
+    kind: Literal["seed", "index"]
+    """What varies over the family's runs."""
+    number: Number
+    """The seed or the index."""
+    step: Number | Unknown
+    """Updates made."""
+    steps: Number | Unknown
+    """Updates of the whole run."""
+    tokens: Number | Unknown
+    """Training tokens seen."""
+    init_seed: Number | Unknown
+    """Seed of the initial weights."""
+    order_seed: Number | Unknown
+    """Seed of the order of samples."""
+    train_config_sha256: Sha256 | Unknown
+    """Hash of the content of `train_config.yaml`."""
+    corpus_sha256: Sha256 | Unknown
+    """Hash of the part of the token shards' manifest that the family reads."""
+    tokenizer_sha256: Sha256 | Unknown
+    """Hash of `tokenizer.json`."""
+    initial_weights_sha256: Sha256 | Unknown
+    """`weights_sha256` at step 0; two runs share it when they share init_seed."""
+    weights_sha256: Sha256
+    """Hash of the weights (see `weights_sha256`)."""
+    device: str
+    """Kind of device that trained, as `cpu` or `cuda`."""
+    processes: Annotated[int, Field(gt=0)] | Unknown
+    """Processes that trained together."""
+    versions: FrozenMap[str, str]
+    """Versions of the packages that trained."""
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(folder: Path) -> str:
+    """Hash that names the weights of an export, whatever lies beside them.
+
+    The sha256 of the sorted lines "name, NUL, sha256, newline" of the folder's safetensors files.
+
+    Raises:
+        ExportError: the folder has no safetensors file.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ExportError(
+            f"{folder}: no *.safetensors file", hint="an export is made by: mixhub train --seed N", path=folder
+        )
+    return combined_sha256((path.name, file_sha256(path)) for path in files)
+
+
+def combined_sha256(hashes: Iterable[tuple[str, str]]) -> str:
+    """The sha256 of the sorted lines "name, NUL, sha256, newline"."""
+    lines = sorted(f"{name}\0{digest}\n" for name, digest in hashes)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_lineage(export: Path) -> Lineage:
+    """The lineage of an export folder; raises ExportError when it is missing, SpecError when it is malformed."""
+    path = export / LINEAGE_FILE
+    return Lineage.from_data(read_json(path, ExportError), str(path))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of mixhub and of installed packages, without importing them; `unknown` for what is not installed."""
+    found = {"mixhub": __version__}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = UNKNOWN
+    return found

@@ -1,0 +1,218 @@
+"""Results of every version of lm-eval: real files, each written by its version, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mixhub.analysis.lm_eval_files import read_output, read_outputs
+from mixhub.analysis.samples import read_documents
+from mixhub.errors import ResultsError, UsageError
+from mixhub.workspace.cells import read_cells
+from tests.analysis.written import DATE, write_results
+from tests.evaluation.making import Place
+
+REAL = Path(__file__).parent / "lm_eval_outputs"
+FILES = sorted(path for path in REAL.rglob("*.json") if "broken" not in str(path))
+BROKEN = sorted(path for path in REAL.rglob("*.json") if "broken" in str(path))
+
+
+def version(path: Path) -> str:
+    return path.relative_to(REAL).parts[0]
+
+
+def named(path: Path) -> str:
+    return "/".join(path.relative_to(REAL).parts[:2])
+
+
+def test_every_version_since_0_3_is_here():
+    assert {version(path) for path in FILES} >= {"0.3.0", *(f"0.4.{minor}" for minor in (*range(6), *range(7, 14)))}
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_every_figure_of_every_task_is_read(path: Path):
+    """Against the file itself, key by key."""
+    data = json.loads(path.read_text())
+    records = read_output(path)
+    assert records is not None
+    groups = set(data.get("groups", {})) | {name for name, own in data.get("group_subtasks", {}).items() if own}
+    assert [record.task for record in records] == [task for task in data["results"] if task not in groups]
+    for record in records:
+        expected = {}
+        for key, value in data["results"][record.task].items():
+            if isinstance(value, float):
+                name, _, kind = key.partition(",")
+                expected[name + ("" if kind in ("", "none") else f",{kind}")] = value
+        found = dict(record.metrics) | {
+            f"{name.partition(',')[0]}_stderr" + "".join(name.partition(",")[1:]): value
+            for name, value in record.stderrs.items()
+        }
+        assert found == expected
+        assert record.model == "models/tiny"
+        assert record.num_fewshot == (1 if "1shot" in str(path) else 0)
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_what_a_version_says_is_known_and_the_rest_unknown(path: Path):
+    minor = tuple(map(int, version(path).split(".")))
+    limited = "limit" in str(path)
+    for record in read_output(path) or []:
+        assert record.harness == ("0.3" if minor < (0, 4) else version(path) if minor >= (0, 4, 9) else "unknown")
+        assert record.dtype == ("float32" if minor >= (0, 4, 3) or "bare-group" in str(path) else "unknown")
+        assert (record.documents == "unknown") == (minor < (0, 4, 3))
+        assert (record.limit is not None) == (limited or (minor < (0, 4) and record.num_fewshot == 1))
+        assert (record.task_hash == "unknown") == (minor < (0, 4, 3))
+        assert (record.date is None) == (minor < (0, 4, 2))
+        assert record.weights_sha256 == "unknown", "a local folder has no commit"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if version(path) != "0.3.0"], ids=named)
+def test_samples_of_every_version_give_back_the_accuracy(path: Path):
+    scored = [record for record in read_output(path) or [] if "acc" in record.metrics]
+    for record in scored:
+        for metric in {"acc", "acc_norm"} & set(record.metrics):
+            documents = read_documents(record, metric)
+            assert documents.values.mean() == pytest.approx(100 * record.metrics[metric], abs=1e-12)
+            assert documents.ids.tolist() == list(range(1 if "bare-group" in str(path) else 4))
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=named)
+def test_a_figure_that_is_no_number_is_refused_by_name(path: Path):
+    with pytest.raises(ResultsError, match=r"perplexity,none = nan: must be a finite number") as caught:
+        read_outputs([path])
+    assert str(path) in caught.value.message
+
+
+def test_cells_of_ours_are_read_as_what_they_are(measured: Place):
+    outputs = read_outputs([measured.results])
+    assert sorted(outputs.records, key=lambda r: (r.task, str(r.num_fewshot))) == read_cells(measured.results)
+    assert outputs.superseded == ()
+
+
+def test_folders_are_read_whatever_their_layout(tmp_path: Path):
+    write_results(tmp_path / "a" / "b", {"piqa": [0, 1]})
+    write_results(tmp_path / "c", {"piqa": [0, 1]}, num_fewshot=5)
+    (tmp_path / "c" / "config.json").write_text('{"hidden_size": 3}')
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "x.json").write_text("nonsense")
+    outputs = read_outputs([tmp_path])
+    assert [record.num_fewshot for record in outputs.records] == [0, 5]
+    assert [path.name for path in outputs.skipped] == ["config.json"]
+
+
+def test_the_newest_of_a_cell_is_used_and_the_others_are_listed(tmp_path: Path):
+    write_results(tmp_path, {"piqa": [0, 1], "copa": [1, 1]}, date=DATE)
+    newer = write_results(tmp_path, {"piqa": [1, 1]}, date=DATE + 60)
+    oldest = write_results(tmp_path, {"piqa": [0, 0]}, date=DATE - 60)
+    outputs = read_outputs([tmp_path])
+    by_task = {record.task: record for record in outputs.records}
+    assert by_task["piqa"].path == newer
+    assert by_task["copa"].metrics == {"acc": 1.0}
+    assert len(outputs.superseded) == 2
+    assert {one.record.path for one in outputs.superseded} >= {oldest}
+    assert all(one.by.path == newer for one in outputs.superseded)
+
+
+def test_two_results_of_which_none_is_newer_are_refused(tmp_path: Path):
+    source = REAL / "0.3.0" / "tasks-0shot.json"
+    shutil.copy(source, tmp_path / "one.json")
+    data = json.loads(source.read_text())
+    (tmp_path / "two.json").write_text(json.dumps(data))
+    assert len(read_outputs([tmp_path]).records) == 2, "the same figures do no harm"
+    data["results"]["mini_choice"]["acc"] = 0.25
+    (tmp_path / "two.json").write_text(json.dumps(data))
+    with pytest.raises(ResultsError, match="nothing says which is newer") as caught:
+        read_outputs([tmp_path])
+    assert "one.json" in caught.value.message
+    assert "two.json" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "read"),
+    [
+        ("org/model", "seed-3", ("org/model", "seed-3")),
+        ("out/seed-3", "main", ("out", "seed-3")),
+        ("out/mix_seed3", None, ("out/mix", "seed-3")),
+        ("runs/mix/seed-3/export/step-025000", None, ("runs/mix/export/step-025000", "seed-3")),
+        ("runs/seed-3/mixA", None, ("runs/mixA", "seed-3")),
+        ("EleutherAI/pythia-160m-seed3", "step143000", ("EleutherAI/pythia-160m@step143000", "seed-3")),
+        ("org/model-seed1", "seed-3", ("org/model-seed1", "seed-3")),
+        ("org/model-seeds", "main", ("org/model-seeds", "main")),
+        ("org/linseed-3", "main", ("org/linseed-3", "main")),
+        ("org/model", None, ("org/model", "unknown")),
+    ],
+)
+@pytest.mark.parametrize("form", [dict, str])
+def test_a_seed_in_the_name_of_a_model_is_its_revision(tmp_path: Path, model, revision, read, form):
+    arguments = {"pretrained": model, **({"revision": revision} if revision else {})}
+    given = arguments if form is dict else ",".join(f"{key}={value}" for key, value in arguments.items())
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes={"config": {"model": "hf", "model_args": given}})
+    (record,) = read_outputs([path]).records
+    assert (record.model, record.revision) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"results": {"pi', "not JSON"),
+        ("", "not JSON"),
+        ('{"results": {"piqa": {"acc,none": 0.5}}}', "not a results file of lm-eval"),
+        ('{"results": {"all": {"em": 1}}, "config_general": {}, "versions": {}}', "not a results file of lm-eval"),
+        ('{"results": [1], "config": {}, "versions": {}}', "not a results file of lm-eval"),
+        ('{"results": {"piqa": 3}, "config": {}, "versions": {}}', "by task"),
+        ('{"results": {"piqa": {"acc,none": "0.5"}}, "config": {}, "versions": {}}', r"piqa\.acc,none = 0\.5"),
+        ('{"results": {"piqa": {"acc,none": NaN}}, "config": {}, "versions": {}}', "must be a finite number"),
+        ('{"results": {"piqa": {"acc": Infinity}}, "config": {}, "versions": {}}', "must be a finite number"),
+        ('{"results": {"piqa": {"acc": 1' + "0" * 400 + '}}, "config": {}, "versions": {}}', "must be a finite number"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ('{"results": {"piqa": {"alias": "x"}}, "config": {}, "versions": {}}', "has no metric"),
+    ],
+)
+def test_what_is_no_whole_results_file_is_refused_by_name(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "results_x.json"
+    path.write_text(text)
+    for given in (path, tmp_path):
+        with pytest.raises(ResultsError, match=message) as caught:
+            read_outputs([given])
+        assert "results_x.json" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "changes", [{"groups": 5}, {"groups": [["a"]]}, {"group_subtasks": 3}, {"date": "soon"}, {"date": float("nan")}]
+)
+def test_what_is_odd_beside_the_figures_is_unknown(tmp_path: Path, changes):
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes=changes)
+    renamed = path.rename(path.with_name("results_2026-13-45T99-99-99.json"))
+    (record,) = read_outputs([renamed]).records
+    assert record.metrics == {"acc": 0.5}
+    assert (record.date is None) == ("date" in changes)
+
+
+@pytest.mark.parametrize("argument", ["peft", "delta", "subfolder", "gguf_file"])
+def test_an_adapter_makes_another_model(tmp_path: Path, argument: str):
+    for number, name in enumerate(("one", "two")):
+        given = {"model": "hf", "model_args": f"pretrained=org/base,{argument}=out/{name}", "model_sha": "ab" * 20}
+        write_results(tmp_path, {"piqa": [0, number]}, date=DATE + number, changes={"config": given})
+    found = read_outputs([tmp_path])
+    assert {record.model for record in found.records} == {"org/base with out/one", "org/base with out/two"}
+    assert {record.weights_sha256 for record in found.records} == {"unknown"}, "the commit is the base's"
+    assert found.superseded == ()
+
+
+def test_quantised_weights_are_another_dtype(tmp_path: Path):
+    arguments = {"pretrained": "org/base", "dtype": "float16", "load_in_4bit": True}
+    path = write_results(tmp_path, {"piqa": [0, 1]}, changes={"config": {"model": "hf", "model_args": arguments}})
+    assert read_outputs([path]).records[0].dtype == "float16 4bit"
+
+
+def test_nothing_to_read(tmp_path: Path):
+    with pytest.raises(ResultsError, match="no results of lm-eval"):
+        read_outputs([tmp_path])
+    with pytest.raises(UsageError, match="no such file or folder"):
+        read_outputs([tmp_path / "nowhere"])
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ResultsError, match=r"config\.json: not a results file of lm-eval: it has no results"):
+        read_outputs([tmp_path / "config.json"])

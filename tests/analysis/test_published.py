@@ -1,0 +1,299 @@
+"""Tables that somebody printed: what is read of them, and what is refused, with its place."""
+
+import re
+
+import pytest
+
+from mixhub.analysis.published import Figure, published_table, read_published, require_columns, table_file
+from mixhub.card.page.render import render_catalog
+from mixhub.errors import ResultsError
+from mixhub.spec import catalog
+from mixhub.spec.family import Task
+
+TASKS = (
+    Task(name="piqa", title="PIQA", documents=1838),
+    Task(name="social_iqa", title="SocialIQA", documents=1954),
+    Task(name="arc_easy", title="ARC Easy", documents=2376),
+)
+CARD = """\
+---
+license: mit
+---
+
+# A card
+
+| Setting | Value |
+|:--------|:------|
+| Rate | 4e-4 |
+
+| Seed | PIQA | SocialIQA | ARC Easy | Average |
+|-----:|-----:|----------:|---------:|--------:|
+| 1 | 65.00 | 33.61 | 49.40 | 49.34 |
+| 2 | 65.03 | 33.69 | 51.36 | 50.03 |
+"""
+TABLE = CARD[CARD.index("| Seed") :]
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text, name="card.md", tasks=TASKS):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return read_published(path, tasks)
+
+    return read
+
+
+def plain(table):
+    """Values by row and title, with the average last."""
+    return {
+        row.label: [*(figure.value for figure in row.figures.values()), row.average.value if row.average else None]
+        for row in table.rows
+    }
+
+
+EXPECTED = {"1": [65.0, 33.61, 49.4, 49.34], "2": [65.03, 33.69, 51.36, 50.03]}
+
+
+def test_a_card_is_read_with_its_place_and_digits(read, tmp_path):
+    table = read(CARD)
+    assert plain(table) == EXPECTED
+    assert table.source == f"{tmp_path}/card.md:11"
+    assert [column.task.name for column in table.columns] == ["piqa", "social_iqa", "arc_easy"]
+    assert table.rows[0].figures["PIQA"] == Figure(65.0, 2)
+    assert (table.scale, table.spreads) == ("percent", ())
+    assert (table.row_name("1"), table.row_name("mixture 1")) == ("seed 1", "mixture 1")
+
+
+def test_the_specification_and_the_rendered_card_hold_the_same_table(read):
+    family = catalog.get("human-1b")
+    printed = published_table(family)
+    card = read(render_catalog("human-1b"), tasks=family.evaluation.tasks)
+    assert [row.figures for row in card.rows] == [row.figures for row in printed.rows]
+    assert [row.average for row in card.rows] == [row.average for row in printed.rows]
+    assert printed.rows[0].label == "seed-1"
+    assert printed.rows[0].figures["PIQA"] == Figure(65.0, 2)
+    assert [row.label for row in card.spreads] == ["mean ± sd"]
+    assert card.spreads[0].figures["PIQA"] == Figure(65.54, 2, 0.68, 2)
+
+
+def test_a_family_without_published_scores_has_no_table():
+    assert published_table(catalog.get("doremi-1b")) is None
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "| Seed | PIQA | SocialIQA | ARC Easy | Avg. |\n|-|-|-|-|-|\n| 1 | 65.00 | 33.61 | 49.40 | 49.34 |\n"
+        "| 2 | 65.03 | 33.69 | 51.36 | 50.03 |",
+        "Seed | piqa | social-iqa | ARC_Easy (acc_norm) | Average\n:-: | --- | --- | ---: | ---\n"
+        "1 | 65.00 | 33.61 | 49.40 | 49.34\n2 | 65.03 | 33.69 | 51.36 | 50.03",
+        "> | | **PIQA** ↑ | [Social IQA](https://x/y_z) | `arc_easy`[^1] | _Average_ |\n> |-|-|-|-|-|\n"
+        "> | **1** | **65.00** | 33.61<sup>2</sup> | 49.40\\* | $49.34$ |\n"
+        "> | 2 | 65.03% | *33.69*† | &nbsp;51.36 | 50.03 |",
+        "| Seed | Params | PIQA | Commit | SocialIQA | ARC Easy | Average |\n|-|-|-|-|-|-|-|\n"
+        "| 1 | 1B | 65.00 | ab12 | 33.61 | 49.40 | 49.34 |\n| 2 | 1B | 65.03 | - | 33.69 | 51.36 | 50.03 |",
+        "| Benchmark | Metric | Documents | 1 | 2 |\n|-|-|-|-|-|\n| PIQA | acc_norm | 1,838 | 65.00 | 65.03 |\n"
+        "| SocialIQA | acc | 1,954 | 33.61 | 33.69 |\n| ARC Easy | acc_norm | 2,376 | 49.40 | 51.36 |\n"
+        "| Average | | | 49.34 | 50.03 |",
+    ],
+    ids=["plain", "without outer pipes", "marked up", "with columns of words", "turned"],
+)
+def test_forms_of_a_table(read, table):
+    assert plain(read(f"Some text.\n\n{table}\n\nMore | text.\n")) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("seed,PIQA,SocialIQA,ARC Easy,Average\n1,65.00,33.61,49.40,49.34\n\n2,65.03,33.69,51.36,50.03\n", "t.csv"),
+        ("\ufeffseed,piqa,social_iqa,arc_easy,mean\n1,65.00,33.61,49.40,49.34\n2,65.03,33.69,51.36,50.03", "t.CSV"),
+        (
+            "task\t1\t2\nPIQA\t65.00\t65.03\nSocialIQA\t33.61\t33.69\nARC Easy\t49.40\t51.36\nmean\t49.34\t50.03",
+            "t.tsv",
+        ),
+    ],
+    ids=["csv", "with a mark of byte order", "tsv, turned"],
+)
+def test_delimited_files(read, text, name):
+    assert plain(read(text, name)) == EXPECTED
+
+
+def test_code_comments_and_metadata_are_no_tables(read):
+    hidden = f"```\n{TABLE}\n```\n\n~~~text\n{TABLE}\n```\n~~~\n\n<!-- {TABLE} -->\n\n<!--\n{TABLE}\n-->\n\n"
+    table = read(hidden + CARD.removeprefix("---\nlicense: mit\n---\n"))
+    assert plain(table) == EXPECTED
+    metadata = f"---\ntext: |\n  {TABLE.replace(chr(10), chr(10) + '  ')}\n---\n"
+    with pytest.raises(ResultsError, match="no table of scores"):
+        read(metadata)
+
+
+def test_of_several_tables_the_one_of_seeds_is_read(read):
+    means = "| Mixture | PIQA | ARC Easy |\n|-|-|-|\n| Human | 65.5 | 50.0 |\n| RegMix | 66.5 | 51.0 |\n\n"
+    sizes = (
+        "| Task | Name in lm-eval | Version | Metric | Documents | Cells |\n|-|-|-|-|-|-|\n"
+        "| PIQA | `piqa` | 1.0 | acc_norm | 1,838 | 30 of 30 |\n"
+        "| ARC Easy | `arc_easy` | 1.0 | acc_norm | 2,376 | 30 of 30 |\n"
+    )
+    assert plain(read(f"{means}{TABLE}\n{sizes}")) == EXPECTED
+    assert plain(read(means))["Human"] == [65.5, 50.0, None]
+    with pytest.raises(ResultsError, match="no table of scores"):
+        read(sizes)
+
+
+def test_one_of_several_tables_can_be_named_by_its_line(read, tmp_path):
+    with pytest.raises(ResultsError, match="in lines 1 and 6") as caught:
+        read(TABLE + "\n" + TABLE.replace("65.03", "66.03"))
+    assert caught.value.hint == f"name the one that is meant: {tmp_path / 'card.md'}:1"
+    assert table_file(f"{tmp_path / 'card.md'}:6") == (tmp_path / "card.md", 6)
+    assert plain(read_published(tmp_path / "card.md", TASKS, 6))["2"][0] == 66.03
+    with pytest.raises(ResultsError, match="no table of scores"):
+        read_published(tmp_path / "card.md", TASKS, 7)
+    assert table_file("results/") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "is_spread"),
+    [
+        ("mean ± sd", True),
+        ("Mean", True),
+        ("Average", True),
+        ("mean over 5 seeds", True),
+        ("Std. dev.", True),
+        ("seed 3", False),
+        ("mean-pooled", False),
+        ("3", False),
+    ],
+)
+def test_rows_that_sum_up_are_kept_apart(read, label, is_spread):
+    table = read(f"{TABLE}| {label} | 65.02 ± 0.02 | 33.65 | 50.38 | 49.69 |\n")
+    assert [row.label for row in table.spreads] == ([label] if is_spread else [])
+    assert len(table.rows) == 2 + (not is_spread)
+
+
+def test_the_table_that_lm_eval_prints(read):
+    table = read(
+        "|Tasks |Version|Filter|n-shot| Metric |   |Value |   |Stderr|\n|---|---:|---|---:|---|---|---:|---|---:|\n"
+        "|piqa  |      1|none  |     0|acc     |↑  |0.6500|±  |0.0111|\n"
+        "|      |       |none  |     0|acc_norm|↑  |0.6600|±  |0.0111|\n"
+        "|arc_easy|    1|none  |     0|acc     |↑  |0.4940|±  |0.0103|\n"
+        "|      |       |none  |     0|acc_norm|↑  |0.4500|±  |0.0102|\n"
+    )
+    assert plain(table) == {"Value": [65.0, 49.4, None]}
+    assert [row.label for row in table.spreads] == ["Stderr"]
+
+
+def test_the_spread_of_a_turned_table(read):
+    table = read(
+        "| | 1 | 2 | mean ± sd |\n|-|-|-|-|\n| PIQA | 65.0 | 66.0 | 65.5 ± 0.7 |\n| ARC Easy | 49 | 50 | 49.5 ± 0.7 |"
+    )
+    assert [row.label for row in table.rows] == ["1", "2"]
+    assert table.spreads[0].figures["PIQA"] == Figure(65.5, 1, 0.7, 1)
+
+
+@pytest.mark.parametrize("mark", ["±", "+/-", "+-", r"$\pm$", "&plusmn;"])
+def test_standard_errors(read, mark):
+    table = read(f"| Seed | PIQA | ARC Easy |\n|-|-|-|\n| 1 | 65.00 {mark} 1.11 | 49.4 (± 1.0) |")
+    assert table.rows[0].figures == {"PIQA": Figure(65.0, 2, 1.11, 2), "ARC Easy": Figure(49.4, 1, 1.0, 1)}
+
+
+@pytest.mark.parametrize("blank", ["", "-", "—", "–", "n/a", "— (3 of 6 cells)"])
+def test_no_figure(read, blank):
+    table = read(TABLE.replace("33.61", blank))
+    assert list(table.rows[0].figures) == ["PIQA", "ARC Easy"]
+    assert list(table.rows[1].figures) == ["PIQA", "SocialIQA", "ARC Easy"]
+
+
+def test_fractions_become_percent_with_their_digits(read):
+    table = read(
+        "| Seed | PIQA | ARC Easy | Loss | Average |\n|-|-|-|-|-|\n| 1 | 0.6500 ± 0.0111 | 0.5 | 2.31 | 0.575 |"
+    )
+    figures = table.rows[0].figures
+    assert (table.scale, figures["PIQA"], figures["ARC Easy"]) == (
+        "fraction",
+        Figure(65.0, 2, 1.11, 2),
+        Figure(50.0, -1),
+    )
+    assert (figures["Loss"], table.rows[0].average) == (Figure(2.31, 2), Figure(57.5, 1))
+
+
+def test_one_figure_above_1_makes_them_percent(read):
+    assert read("| Seed | PIQA | ARC Easy |\n|-|-|-|\n| 1 | 0.65 | 50 |").scale == "percent"
+
+
+def test_figures_that_are_no_percentages_are_kept(read):
+    table = read(TABLE.replace("33.61", "-3.61").replace("51.36", "151.36"))
+    assert table.rows[0].figures["SocialIQA"].value == -3.61
+    assert table.rows[1].figures["ARC Easy"].value == 151.36
+
+
+def test_unknown_columns_are_kept_without_a_task(read):
+    table = read("| Seed | PIQA | Loss | ARC Easy |\n|-|-|-|-|\n| 1 | 65.0 | 2.31 | 49.4 |")
+    assert [(column.title, column.task and column.task.name) for column in table.columns] == [
+        ("PIQA", "piqa"),
+        ("Loss", None),
+        ("ARC Easy", "arc_easy"),
+    ]
+
+
+def test_a_suite_of_one_task(read):
+    assert plain(read("| Seed | PIQA |\n|-|-|\n| 1 | 65.0 |", tasks=TASKS[:1])) == {"1": [65.0, None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("# Nothing here\n", "card.md", "card.md: no table of scores"),
+        ("", "t.csv", "t.csv: no table of scores"),
+        (TABLE + "\n" + TABLE, "card.md", "card.md: holds 2 tables of scores, in lines 1 and 6"),
+        (TABLE.replace("| 49.34 |", "|"), "card.md", "card.md:3: has 4 cells, but its table has 5 columns"),
+        (TABLE.replace("| 50.03 |", "| 50.03 | 1 |"), "card.md", "card.md:4: has 6 cells, but its table has 5 columns"),
+        (TABLE.replace("|-----:|", "|", 1), "card.md", "card.md:1: has 5 cells, but its table has 4 columns"),
+        ("seed,PIQA,ARC Easy\n1,65.0\n", "t.csv", "t.csv:2: has 2 cells, but its table has 3 columns"),
+        (TABLE.replace("33.69", "33,69"), "card.md", "card.md:4: SocialIQA = '33,69': must be a figure, as 65.00"),
+        (TABLE.replace("33.69", "33.69 (1.1)"), "card.md", "card.md:4: SocialIQA = '33.69 (1.1)': must be a figure"),
+        (TABLE.replace("33.69", "33.69 ± x"), "card.md", "card.md:4: SocialIQA = '33.69 ± x': must be a figure"),
+        (TABLE.replace("33.69", "3_3"), "card.md", "card.md:4: SocialIQA = '3_3': must be a figure"),
+        (TABLE.replace("49.34", "nan"), "card.md", "card.md:3: Average = 'nan': must be a finite number"),
+        ("seed,PIQA,ARC Easy\n1,65.0,inf\n", "t.csv", "t.csv:2: ARC Easy = 'inf': must be a finite number"),
+        (TABLE.replace("ARC Easy", "piqa"), "card.md", "card.md:1: the column 'piqa' stands twice ('PIQA' before)"),
+        (TABLE.replace("| 2 |", "| 1 |"), "card.md", "card.md:4: the row '1' stands twice"),
+        (
+            TABLE.replace("| 1 |", "| mean |").replace("| 2 |", "| sd |"),
+            "card.md",
+            "card.md:1: a table of scores without rows",
+        ),
+        ("| Seed | PIQA | ARC Easy |\n|-|-|-|\n", "card.md", "card.md:1: a table of scores without rows"),
+        ('seed,PIQA,ARC Easy\n1,"65.0,4\n', "t.csv", "t.csv:2: not a table of cells: unexpected end of data"),
+        (TABLE, "card.txt", "card.txt: must end in one of .md, .markdown, .csv, .tsv"),
+    ],
+)
+def test_what_is_refused_is_named_with_its_place(read, tmp_path, text, name, said):
+    with pytest.raises(ResultsError) as caught:
+        read(text, name)
+    assert caught.value.message.startswith(f"{tmp_path}/{said}")
+    assert caught.value.hint
+
+
+def test_a_cell_of_a_turned_table_has_its_own_line(read):
+    with pytest.raises(ResultsError, match=re.escape("card.md:4: ARC Easy = 'x': must be a figure")):
+        read("| | 1 | 2 |\n|-|-|-|\n| PIQA | 65.0 | 66.0 |\n| ARC Easy | 50.0 | x |\n")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ResultsError, match=r"none\.md: no such file"):
+        read_published(tmp_path / "none.md", TASKS)
+    (tmp_path / "latin.md").write_bytes("| Prüfung |".encode("latin-1"))
+    with pytest.raises(ResultsError, match=r"latin\.md: not UTF-8: .* at byte 4"):
+        read_published(tmp_path / "latin.md", TASKS)
+
+
+def test_columns_that_are_required(read):
+    require_columns(read(TABLE), TASKS)
+    table = read("| Seed | PIQA | ARC Easy | MMLU |\n|-|-|-|-|\n| 1 | 65.0 | 49.4 | 26.0 |")
+    with pytest.raises(
+        ResultsError, match=r"card\.md:1: lacks the columns SocialIQA; not known as tasks: MMLU"
+    ) as caught:
+        require_columns(table, TASKS)
+    assert caught.value.fields["missing"] == ("SocialIQA",)
+    assert "mixhub families" in caught.value.hint

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixhub.card.facts.facts import gather, gather_run
+from mixhub.card.page.render import render_family, render_revision
+from mixhub.card.page.write import write_cards
+from mixhub.errors import ExportError, ResultsError, RunError
+from mixhub.files import write_json
+from tests.card import making
+from tests.card.reading import page
+
+PLOTS = ("mixture", "losses", "scores", "shots")
+
+
+def test_what_lies_on_disk_makes_the_same_cards(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    runs = gather(workspace, family)
+    paths = write_cards(workspace, family, commits={"seed-1": "a" * 40})
+    cards = tmp_path.resolve() / "cards" / "tiny"
+    assert paths[:3] == [cards / "README.md", cards / "seed-1" / "README.md", cards / "seed-2" / "README.md"]
+    plots = [cards / "plots" / f"{name}.{form}" for name in PLOTS for form in ("png", "svg")]
+    assert paths[3:] == plots
+    assert paths[0].read_text(encoding="utf-8") == render_family(family, runs, commits={"seed-1": "a" * 40})
+    assert paths[1].read_text(encoding="utf-8") == render_revision(family, runs[0])
+    before = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in write_cards(workspace, family, commits={"seed-1": "a" * 40})] == before
+
+
+def test_cards_name_no_path_of_this_machine(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    for path in write_cards(workspace, workspace.family()):
+        assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_results_of_other_weights_are_refused_and_the_old_cards_stay(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    before = [(path, path.read_bytes()) for path in write_cards(workspace, family)]
+    run = family.runs()[1]
+    foreign = making.digest("other weights")
+    for (task, shots), value in making.VALUES.items():
+        changed = making.cell(family, run, task, shots, value, weights_sha256=foreign)
+        making.write_cell(changed, workspace.results(run))
+    with pytest.raises(ResultsError, match=r"tiny/seed-2/last_word\.0shot: ") as caught:
+        write_cards(workspace, family)
+    assert foreign in caught.value.message
+    assert making.digest("seed-2") in caught.value.message
+    assert caught.value.hint is not None
+    assert "mixhub evaluate --seed 2" in caught.value.hint
+    assert [(path, path.read_bytes()) for path, _ in before] == before
+
+
+def test_results_without_an_export_are_refused(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    run = family.runs()[0]
+    export = workspace.run_folder(run).export(family.training.steps)
+    (export / "lineage.json").unlink()
+    with pytest.raises(ExportError, match=r"lineage\.json"):
+        write_cards(workspace, family)
+    shutil.rmtree(export)
+    with pytest.raises(ResultsError, match="seed-1 has no export"):
+        write_cards(workspace, family)
+    assert not workspace.card(family).exists()
+
+
+def test_a_run_without_export_and_results_has_no_card_of_its_own(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    run = family.runs()[1]
+    export = workspace.run_folder(run).export(family.training.steps)
+    shutil.rmtree(export)
+    for path in workspace.results(run).iterdir():
+        path.unlink()
+    paths = write_cards(workspace, family)
+    assert [path.parent.name for path in paths if path.name == "README.md"] == ["tiny", "seed-1"]
+    card = paths[0].read_text(encoding="utf-8")
+    assert "| 1 of 2 trained; one per seed, a branch each" in card
+    assert "1 of 2 models is trained; its branch is `seed-1`." in card
+    assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-1"]
+
+
+def test_losses_are_those_of_the_export(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    run = family.runs()[0]
+    with workspace.run_folder(run).metrics.open("a", encoding="utf-8") as file:
+        file.write('{"step": 13, "loss": 1.0}\n{"step": 13, "loss": 0.')
+    losses = gather(workspace, family)[0].losses
+    assert losses.training == 2.6
+    assert dict(losses.validation) == {"valid_prose": 2.25, "valid_sums": 1.75}
+
+
+def test_a_malformed_line_of_metrics_is_named(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    metrics = workspace.run_folder(family.runs()[0]).metrics
+    metrics.write_text('{"step": 1, "loss": 2.0}\nnonsense\n', encoding="utf-8")
+    with pytest.raises(RunError, match=r"metrics\.jsonl:2: not JSON"):
+        write_cards(workspace, family)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"training": {"learning_rate": 0.02}}, "mixhub.training.learning_rate = 0.01, but tiny now says 0.02"),
+        ({"mixture": {"train_prose": 0.25, "train_sums": 0.75}}, "train.train_prose = 0.5, but tiny now says 0.25"),
+    ],
+)
+def test_a_run_that_was_trained_with_another_recipe_has_no_card(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    workspace = making.workspace(tmp_path)
+    changed = making.family(**changes)
+    with pytest.raises(RunError, match=re.escape(said)) as caught:
+        write_cards(workspace, changed)
+    assert caught.value.hint is not None
+    assert str(workspace.run_folder(changed.runs()[0]).path) in caught.value.hint
+    with pytest.raises(RunError, match=re.escape(said)):
+        gather_run(workspace, changed, changed.runs()[1])
+    assert not workspace.card(changed).exists()
+
+
+@pytest.mark.parametrize(("key", "what"), [("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")])
+def test_runs_on_different_tokens_have_no_card_in_common(tmp_path: Path, key: str, what: str) -> None:
+    workspace = making.workspace(tmp_path)
+    family = workspace.family()
+    first, second = family.runs()
+    lineage = workspace.run_folder(second).export(family.training.steps) / "lineage.json"
+    other = making.digest("other")
+    write_json(lineage, making.lineage(family, second, **{key: other}).to_data())
+    said = f"seed-1 and seed-2 were trained on different {what}"
+    with pytest.raises(RunError, match=said) as caught:
+        gather(workspace, family)
+    shorts = [getattr(making.lineage(family, first), key)[:12], other[:12]]
+    assert all(short in caught.value.message for short in shorts)
+    assert caught.value.hint is not None
+    assert str(workspace.run_folder(second).path) in caught.value.hint
+    assert gather_run(workspace, family, second).lineage is not None
+    write_json(lineage, making.lineage(family, second, **{key: "unknown"}).to_data())
+    assert len(gather(workspace, family)) == 2

@@ -1,0 +1,100 @@
+"""All 13 tasks end to end: every prompt, log-likelihood, greedy flag, metric and standard error is lm-eval's own."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.sweep import Options, Place, evaluate_folder
+from mixhub.spec.family import Evaluation
+from tests.evaluation.making import CopyFetch, family, write_export
+from tests.evaluation.suite_documents import SOURCES, TASKS, write_dataset_repos
+
+SHOTS = (0, 1, 2, 3, 4, 5)
+COMPARED = (0, 1, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export whose context is short enough for truncation, and all 78 cells measured on it."""
+    root = tmp_path_factory.mktemp("suite")
+    of = family()
+    write_export(root / "export", of, of.runs()[0])
+    repos = write_dataset_repos(root / "repos")
+    tasks = [{"name": name, "title": name} for name in TASKS]
+    cells = evaluate_folder(
+        root / "export",
+        name="tiny",
+        revision="seed-1",
+        evaluation=Evaluation.from_data({"tasks": tasks, "num_fewshot": list(SHOTS)}, "suite"),
+        results=root / "results",
+        place=Place(Datasets(root / "datasets", CopyFetch(repos)), root / "requests"),
+        options=Options(device="cpu"),
+    )
+    assert len(cells) == len(TASKS) * len(SHOTS)
+    return root
+
+
+@pytest.fixture(scope="module")
+def stock(root: Path) -> Mapping[int, Mapping[str, Any]]:
+    """What lm-eval's `simple_evaluate` finds by itself, by shot count."""
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    from mixhub.evaluation.suite import find_builtin
+
+    folder = root / "stock-tasks"
+    folder.mkdir()
+    for name in TASKS:
+        source = SOURCES[name]
+        path = root / "repos" / source.repo_id
+        told = {"include": str(find_builtin(name)), "task": name, "dataset_path": str(path)}
+        (folder / f"{name}.yaml").write_text(json.dumps(told))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISABLE_MULTIPROC", "1")
+        patch.setattr(logging.getLogger("lm_eval"), "level", logging.ERROR)
+        model = HFLM(pretrained=str(root / "export"), device="cpu", dtype="float32", batch_size=7)
+        manager = TaskManager(include_defaults=False, include_path=str(folder))
+        return {
+            shots: lm_eval.simple_evaluate(
+                model=model, tasks=list(TASKS), task_manager=manager, num_fewshot=shots, bootstrap_iters=0
+            )
+            for shots in COMPARED
+        }
+
+
+@pytest.mark.parametrize("shots", COMPARED)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_request_is_answered_as_by_lm_eval(root: Path, stock: Mapping[int, Mapping[str, Any]], task, shots):
+    lines = (root / "results" / f"{task}.{shots}shot.samples.jsonl").read_text().splitlines()
+    ours, theirs = [json.loads(line) for line in lines], stock[shots]["samples"][task]
+    assert len(ours) == len(theirs) == 10
+    for one, other in zip(ours, theirs, strict=True):
+        for key in ("doc_id", "doc", "doc_hash", "prompt_hash", "target_hash"):
+            assert one[key] == other[key], key
+        assert [list(request.values()) for request in one["arguments"].values()] == [
+            list(request) for request in other["arguments"]
+        ]
+        for ((likelihood, greedy),), ((their_likelihood, their_greedy),) in zip(
+            one["resps"], other["resps"], strict=True
+        ):
+            assert float(likelihood) == pytest.approx(their_likelihood, abs=1e-4)
+            assert greedy == str(their_greedy)
+
+
+@pytest.mark.parametrize("shots", COMPARED)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_metric_is_lm_evals(root: Path, stock: Mapping[int, Mapping[str, Any]], task, shots):
+    ours = json.loads((root / "results" / f"{task}.{shots}shot.json").read_text())
+    for key, value in stock[shots]["results"][task].items():
+        if "_stderr" not in key:
+            assert ours["results"][task][key] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-5))
+    for key in ("versions", "n-shot", "higher_is_better", "n-samples"):
+        assert ours[key][task] == stock[shots][key][task], key

@@ -1,0 +1,191 @@
+"""Built requests: the same when they are read again, and never those of another key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from mixhub.errors import ResultsError
+from mixhub.evaluation import requests as requests_module
+from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.encoding import Encoder
+from mixhub.evaluation.lm_eval_private import quiet
+from mixhub.evaluation.requests import Key, Prepared, RequestStore, prepare
+from mixhub.evaluation.suite import BuiltTask, build, resolve
+from mixhub.spec.family import Task
+from tests.evaluation.making import CopyFetch, Place, Recorder
+from tests.evaluation.suite_documents import TASKS, write_dataset_repos
+
+CHECKED = ("arc_easy", "lambada_standard", "race", "copa")
+
+
+@pytest.fixture(scope="module")
+def encoder(measured: Place) -> Encoder:
+    return Encoder.load(measured.export)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BuiltTask]:
+    root = tmp_path_factory.mktemp("requests")
+    datasets = Datasets(root / "datasets", CopyFetch(write_dataset_repos(root / "repos")))
+    with quiet():
+        return {task.name: build(task, datasets) for task in resolve([_task(name) for name in CHECKED], {})}
+
+
+def _task(name: str) -> Task:
+    return Task(name=name, title=name)
+
+
+def _prepared(built: BuiltTask, encoder: Encoder, shots: int = 2, limit: int | None = None) -> Prepared:
+    with quiet():
+        found = prepare(built.task, encoder, shots, 1234, limit)
+    assert found is not None
+    return found
+
+
+def _arrays(prepared: Prepared) -> dict[str, list[Any]]:
+    return {name: getattr(prepared.packing, name).tolist() for name in requests_module._ARRAYS}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_what_is_read_is_what_was_stored(built, encoder: Encoder, tmp_path: Path, name):
+    store = RequestStore(tmp_path)
+    key = Key.of(built[name], encoder, 2, 1234, None)
+    assert store.get(key) is None
+    assert store.size(key) is None
+    prepared = _prepared(built[name], encoder)
+    store.put(key, prepared)
+    found = store.get(key)
+    assert found is not None
+    assert list(found.pairs) == list(prepared.pairs)
+    assert _arrays(found) == _arrays(prepared)
+    assert store.size(key) == (prepared.requests, len(prepared.packing.tokens))
+    ours, theirs = found.instances(built[name].task), _stock_instances(built[name], 2)
+    assert ours == theirs
+
+
+def _stock_instances(built: BuiltTask, shots: int) -> list[Any]:
+    task = built.task
+    task.set_config("num_fewshot", shots)
+    task.set_fewshot_seed(seed=1234)
+    with quiet():
+        task.build_all_requests(rank=0, world_size=1)
+    instances: list[Any] = task.instances
+    return instances
+
+
+def test_tokens_are_those_of_lm_evals_own_backend(built, encoder: Encoder, measured: Place):
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM
+
+    stock = HFLM(
+        pretrained=AutoModelForCausalLM.from_pretrained(measured.export),
+        tokenizer=AutoTokenizer.from_pretrained(measured.export),
+        backend="causal",
+    )
+    assert (stock.max_length, stock.prefix_token_id) == (encoder.max_length, encoder.prefix_token_id)
+    pairs = [pair for name in CHECKED for pair in _prepared(built[name], encoder).pairs]
+    pairs += [("a ☂ cat \n ", "sat"), ("the cat", " sat"), ("<|endoftext|>the", " cat"), ("é", "è")]
+    contexts, continuations = encoder.encode([*pairs, ("", "the cat")])
+    for pair, context, continuation in zip(pairs, contexts, continuations, strict=False):
+        assert (context.tolist(), continuation.tolist()) == stock._encode_pair(*pair)
+    assert contexts[-1].tolist() == [stock.prefix_token_id]
+    assert continuations[-1].tolist() == stock.tok_encode("the cat", add_special_tokens=False)
+
+
+def test_a_choice_that_cannot_be_scored_is_named(encoder: Encoder):
+    with pytest.raises(ResultsError, match=r"the choice '' has 0 tokens, and must have 1 to 640"):
+        encoder.encode([("the cat", "")])
+    with pytest.raises(ResultsError, match=r"has 641 tokens"):
+        encoder.encode([("the cat", "z" * 641)])
+
+
+def _changed_tokenizer(encoder: Encoder, measured: Place) -> Encoder:
+    tokenizer = AutoTokenizer.from_pretrained(measured.export)
+    tokenizer.add_tokens(["catdog"])
+    return replace(encoder, tokenizer=tokenizer)
+
+
+def _other_keys(built: BuiltTask, encoder: Encoder, measured: Place) -> Iterator[tuple[str, Key]]:
+    yield "shots", Key.of(built, encoder, 3, 1234, None)
+    yield "seed of the shots", Key.of(built, encoder, 2, 7, None)
+    yield "limit", Key.of(built, encoder, 2, 1234, 5)
+    yield "context length", Key.of(built, replace(encoder, max_length=128), 2, 1234, None)
+    yield "prefix token", Key.of(built, replace(encoder, prefix_token_id=5), 2, 1234, None)
+    yield "added bos", Key.of(built, replace(encoder, add_bos_token=True), 2, 1234, None)
+    yield "tokenizer", Key.of(built, _changed_tokenizer(encoder, measured), 2, 1234, None)
+    yield "documents", Key.of(replace(built, fingerprint="2" * 40), encoder, 2, 1234, None)
+    other = replace(built.suite, config={**built.suite.config, "doc_to_text": "Q: {{question}}"})
+    yield "prompt", Key.of(replace(built, suite=other), encoder, 2, 1234, None)
+    for package in requests_module._PACKAGES:
+        with pytest.MonkeyPatch.context() as patch:
+            told = {name: "0.0.1" if name == package else "1" for name in requests_module._PACKAGES}
+            patch.setattr(requests_module, "versions", lambda *names, told=told: told)
+            yield package, Key.of(built, encoder, 2, 1234, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests_module, "FORMAT", 0)
+        yield "format", Key.of(built, encoder, 2, 1234, None)
+
+
+def test_a_stale_key_is_never_used(built, encoder: Encoder, measured: Place, tmp_path: Path):
+    store, task = RequestStore(tmp_path), built["arc_easy"]
+    key = Key.of(task, encoder, 2, 1234, None)
+    store.put(key, _prepared(task, encoder))
+    others = list(_other_keys(task, encoder, measured))
+    assert len({other.sha256 for _, other in others} | {key.sha256}) == len(others) + 1
+    for what, other in others:
+        assert store.get(other) is None, what
+        store.path(other).parent.mkdir(parents=True, exist_ok=True)
+        store.path(other).write_bytes(store.path(key).read_bytes())  # even under its name
+        assert store.get(other) is None, what
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a byte changed", "empty", "text"])
+def test_a_damaged_file_is_built_anew(built, encoder: Encoder, tmp_path: Path, damage: str):
+    store, task = RequestStore(tmp_path), built["copa"]
+    key = Key.of(task, encoder, 2, 1234, None)
+    store.put(key, _prepared(task, encoder))
+    data = bytearray(store.path(key).read_bytes())
+    if damage == "a byte changed":
+        data[len(data) // 2] ^= 255
+    whole = {"cut short": bytes(data[:-200]), "a byte changed": bytes(data), "empty": b"", "text": b"mine"}
+    store.path(key).write_bytes(whole[damage])
+    assert store.get(key) is None
+
+
+def test_another_seed_of_the_family_reads_the_same_requests(copied, measured: Place):
+    place = copied("results")
+    seen = Recorder()
+    place.evaluate(progress=seen)
+    assert "build requests" not in [what for what, _, _ in seen.started]
+    stored = list((place.root / "cache" / "requests").rglob("*.npz"))
+    assert len(stored) == 6
+    stored[0].write_bytes(b"damaged")
+    (place.results / "demo_continuation.0shot.json").unlink()
+    for path in place.results.glob("demo*.json"):
+        path.unlink()
+    again = Recorder()
+    place.evaluate(progress=again)
+    assert ("build requests", 1, "cell") in again.started
+
+
+def test_a_limited_cell_has_the_prompts_of_the_whole_one(built, encoder: Encoder):
+    whole, limited = (_prepared(built["arc_easy"], encoder, limit=limit) for limit in (None, 4))
+    assert list(limited.pairs) == list(whole.pairs)[: limited.requests]
+    assert set(limited.documents.tolist()) == {0, 1, 2, 3}
+
+
+def test_documents_that_nothing_names_are_not_kept(built, encoder: Encoder):
+    assert Key.of(built["copa"], encoder, 0, 1234, None).names_documents
+    assert not Key.of(replace(built["copa"], fingerprint="unknown"), encoder, 0, 1234, None).names_documents
+
+
+def test_the_tasks_of_the_suite_are_all_there():
+    assert len(TASKS) == 13
+    assert np.isin(CHECKED, TASKS).all()

@@ -1,0 +1,175 @@
+"""The suite: lm-eval's own tasks by name, and those of a workspace by path."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from mixhub.errors import ResultsError, SpecError, UnknownNameError
+from mixhub.evaluation import suite
+from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.lm_eval_private import quiet
+from mixhub.spec import catalog
+from mixhub.spec.family import Task
+from tests.evaluation.making import CopyFetch
+
+PUBLISHED = {
+    "piqa": ("baber/piqa", "validation", ["acc", "acc_norm"]),
+    "lambada_standard": ("cimec/lambada", "test", ["perplexity", "acc"]),
+    "multirc": ("aps/super_glue (multirc)", "validation", ["acc"]),
+    "logiqa": ("EleutherAI/logiqa (logiqa)", "test", ["acc", "acc_norm"]),
+    "social_iqa": ("lighteval/siqa", "validation", ["acc"]),
+    "winogrande": ("allenai/winogrande (winogrande_xl)", "validation", ["acc"]),
+    "race": ("EleutherAI/race (high)", "test", ["acc"]),
+    "openbookqa": ("allenai/openbookqa (main)", "test", ["acc", "acc_norm"]),
+    "copa": ("aps/super_glue (copa)", "validation", ["acc"]),
+    "hellaswag": ("Rowan/hellaswag", "validation", ["acc", "acc_norm"]),
+    "sciq": ("allenai/sciq", "test", ["acc", "acc_norm"]),
+    "arc_easy": ("allenai/ai2_arc (ARC-Easy)", "test", ["acc", "acc_norm"]),
+    "qqp": ("nyu-mll/glue (qqp)", "validation", ["acc", "f1"]),
+}
+MOVED = {"allenai/social_i_qa": "lighteval/siqa"}
+"""Datasets that lm-eval 0.4.12 reads from elsewhere."""
+
+
+def test_the_published_suite_is_found_by_name_in_less_than_a_second():
+    for cached in (suite.find_builtin, suite._builtin_files, suite._declared_task):
+        cached.cache_clear()
+    tasks = catalog.get("human-1b").evaluation.tasks
+    before = time.process_time()
+    found = suite.resolve(tasks, {})
+    assert time.process_time() - before < 1.0
+    assert [task.name for task in found] == list(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_each_published_task_reads_the_dataset_split_and_metrics_that_are_known(name):
+    (task,) = suite.resolve([Task(name=name, title=name)], {})
+    split = task.config.get("test_split") or task.config["validation_split"]
+    dataset = MOVED.get(task.dataset, task.dataset)
+    assert (dataset, split, [metric["metric"] for metric in task.config["metric_list"]]) == PUBLISHED[name]
+    assert task.source.startswith("lm_eval/tasks/")
+    assert not task.own
+    assert task.data_sha256 == "unknown"
+    assert task.dataset_kwargs(Path("cache"))["cache_dir"] == "cache"
+
+
+def test_a_function_of_a_task_is_part_of_its_hash():
+    (task,) = suite.resolve([Task(name="race", title="RACE")], {})
+    assert task.config["doc_to_text"]["function"] == "preprocess_race.doc_to_text"
+    assert len(task.config["doc_to_text"]["sha256"]) == 64
+
+
+def test_an_unknown_task_gets_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown task 'hellaswagg' in lm-eval; did you mean hellaswag"):
+        suite.resolve([Task(name="hellaswagg", title="?")], {})
+
+
+def _own(folder: Path, name: str = "own", **changes: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": "documents/own.jsonl"}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "answer",
+        "doc_to_choice": "choices",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 2.0},
+        **changes,
+    }
+    (folder / "documents").mkdir(exist_ok=True)
+    row = {"question": "1, 2,", "choices": ["3", "5"], "answer": 0}
+    (folder / "documents" / "own.jsonl").write_text(json.dumps(row) + "\n")
+    path = folder / f"{name}.yaml"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def _resolved(path: Path, name: str = "own") -> suite.SuiteTask:
+    return suite.resolve([Task(name=name, title="Own")], {name: path})[0]
+
+
+def test_data_files_are_relative_to_the_yaml_wherever_the_process_stands(tmp_path, monkeypatch):
+    task = _resolved(_own(tmp_path / "tasks"))
+    monkeypatch.chdir("/")
+    with quiet():
+        built = suite.build(task, Datasets(tmp_path / "cache"))
+    assert built.task.eval_docs[0]["question"] == "1, 2,"
+    assert built.fingerprint == task.data_sha256
+    assert (task.version, task.source) == ("2.0", "own.yaml")
+    assert any((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_the_hash_of_a_task_is_of_its_content_and_not_of_its_place(tmp_path):
+    here, there = _resolved(_own(tmp_path / "here")), _resolved(_own(tmp_path / "there"))
+    assert (here.sha256, here.data_sha256) == (there.sha256, there.data_sha256)
+    assert _resolved(_own(tmp_path / "there", doc_to_text="{{question}}?")).sha256 != here.sha256
+
+
+def test_a_yaml_may_include_another_whose_files_lie_beside_that_one(tmp_path):
+    _own(tmp_path / "base")
+    path = tmp_path / "derived.yaml"
+    path.write_text("include: base/own.yaml\ntask: derived\n")
+    task = _resolved(path, "derived")
+    assert task.data_files == (tmp_path / "base" / "documents" / "own.jsonl",)
+    with quiet():
+        assert len(suite.build(task, Datasets(tmp_path / "cache")).task.eval_docs) == 1
+
+
+def test_yamls_that_include_each_other_are_refused(tmp_path):
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{one}.yaml").write_text(f"include: {other}.yaml\ntask: a\n")
+    with pytest.raises(SpecError, match="includes itself"):
+        _resolved(tmp_path / "a.yaml", "a")
+
+
+def test_a_yaml_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ResultsError, match=r"own\.yaml: task own has its YAML there"):
+        _resolved(tmp_path / "own.yaml")
+
+
+def test_a_yaml_of_another_task_is_refused(tmp_path):
+    with pytest.raises(SpecError, match="task = 'other': must be own"):
+        _resolved(_own(tmp_path, "other"), "own")
+
+
+@pytest.mark.parametrize("text", ["task: [", "- own", "\x00"])
+def test_a_yaml_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(SpecError, match=r"own\.yaml"):
+        _resolved(tmp_path / "own.yaml")
+
+
+def test_documents_that_are_not_there_are_named(tmp_path):
+    task = _resolved(_own(tmp_path))
+    (tmp_path / "documents" / "own.jsonl").unlink()
+    with pytest.raises(ResultsError, match=r"task own reads documents/own\.jsonl"):
+        suite.build(task, Datasets(tmp_path / "cache"))
+
+
+def test_a_dataset_that_is_not_there_is_named_with_its_task_and_how_to_mirror_it(tmp_path):
+    (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
+    said = "task piqa: dataset baber/piqa cannot be loaded: it was not fetched yet"
+    with pytest.raises(ResultsError, match=said) as caught:
+        suite.build(task, Datasets(tmp_path / "cache"))
+    for part in ("--prefetch", "hf download --repo-type dataset baber/piqa", "--datasets-hub local"):
+        assert part in str(caught.value.hint)
+
+
+def test_a_dataset_that_is_not_what_the_task_reads_is_named(tmp_path):
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "train.jsonl").write_text('{"other": 1}\n')
+    (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
+    datasets = Datasets(tmp_path / "cache", CopyFetch({"baber/piqa": tmp_path / "repo"}))
+    with (
+        quiet(),
+        pytest.raises(ResultsError, match=r"task piqa: its dataset baber/piqa cannot be loaded: .+") as caught,
+    ):
+        suite.build(task, datasets)
+    assert "fetch it again" in str(caught.value.hint)

@@ -1,0 +1,436 @@
+"""`mixhub.load`: what is asked for is what is loaded, bit for bit, and mistakes say what there is."""
+
+import json
+import os
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from safetensors.torch import load_file, save_file
+
+import mixhub
+from mixhub.endpoint import Endpoint, HubChoice
+from mixhub.errors import (
+    ExportError,
+    HubError,
+    HubUnreachableError,
+    RepoNotFoundError,
+    RevisionNotFoundError,
+    UnknownNameError,
+    UsageError,
+)
+from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.load import download, open_folder, require_as_published
+from mixhub.hubserver import LOCAL_TOKEN, serve
+from tests.made import copied, publish
+
+
+@pytest.fixture(scope="module")
+def published(made, tmp_path_factory):
+    """A workspace whose first two seeds are on its hub, the hub running, and their commits by branch."""
+    workspace = copied(made, tmp_path_factory.mktemp("published"))
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        yield workspace, endpoint, publish(workspace, endpoint)
+
+
+@pytest.fixture
+def workspace(published):
+    return published[0]
+
+
+@pytest.fixture
+def endpoint(published):
+    return published[1]
+
+
+@pytest.fixture
+def commits(published):
+    return published[2]
+
+
+def exported(workspace, seed):
+    family = workspace.family()
+    return load_file(workspace.export(family.run(seed=seed), family.training.steps) / "model.safetensors")
+
+
+def same(model, weights):
+    state = model.state_dict()
+    return state.keys() == weights.keys() and all(torch.equal(state[name], weights[name]) for name in state)
+
+
+def test_it_unpacks_and_knows_what_it_is(workspace, endpoint, commits):
+    loaded = mixhub.load("tiny", seed=2, workspace=workspace.root)
+    model, tokenizer = loaded
+    assert same(model, exported(workspace, 2))
+    assert not same(model, exported(workspace, 1))
+    assert tokenizer.decode(tokenizer("the cat sat").input_ids) == "the cat sat"
+    assert (loaded.repo_id, loaded.revision, loaded.commit) == ("tester/tiny", "seed-2", commits["seed-2"])
+    assert loaded.endpoint.startswith("http://127.0.0.1:")
+
+
+def test_the_ways_to_name_a_revision_agree(workspace, endpoint, commits):
+    asked = [
+        ("tiny", {"commit": commits["seed-1"], "workspace": workspace.root}),
+        ("tester/tiny", {"revision": "seed-1", "workspace": workspace.root}),
+        ("tester/tiny", {"seed": 1, "hub": endpoint.url}),
+        ("tester/tiny", {"revision": commits["seed-1"], "hub": endpoint.url}),
+    ]
+    for family, options in asked:
+        loaded = mixhub.load(family, **options)
+        assert loaded.commit == commits["seed-1"]
+        assert same(loaded.model, exported(workspace, 1))
+
+
+def test_a_pinned_commit_does_not_follow_the_branch(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        commits = publish(workspace, endpoint)
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="tester/tiny", revision="seed-1")
+    assert mixhub.load("tiny", commit=commits["seed-1"], workspace=workspace.root).commit == commits["seed-1"]
+    assert mixhub.load("tiny", seed=1, workspace=workspace.root).commit != commits["seed-1"]
+
+
+def test_options_go_to_transformers(workspace, endpoint, commits):
+    model, _ = mixhub.load("tiny", seed=1, workspace=workspace.root, dtype=torch.bfloat16, attn_implementation="eager")
+    assert model.dtype == torch.bfloat16
+    assert model.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "error", "said"),
+    [
+        ("tiny", {"seed": 3}, RevisionNotFoundError, "no revision 'seed-3'; did you mean seed-"),
+        ("tiny", {"seed": 9}, UnknownNameError, "unknown seed 9 in tiny; did you mean 3?"),
+        ("tiny", {"revision": "sed-1"}, RevisionNotFoundError, "did you mean seed-1?"),
+        ("tiny", {"commit": "0" * 40}, RevisionNotFoundError, "no revision '0000"),
+        ("tiny", {"commit": "seed-1"}, UsageError, "must be 40 hexadecimal digits"),
+        ("tiny", {"commit": "0" * 40, "seed": 1}, UsageError, "commit says all"),
+        ("tiny", {"seed": 1, "revision": "x"}, UsageError, "either revision, or seed"),
+        ("tiny", {"seed": 1, "step": 5}, RevisionNotFoundError, "no revision 'seed-1-step-5'"),
+        ("tiny", {"index": 1}, UsageError, "tiny has seeds, not indices"),
+        ("tiny", {}, UsageError, "which seed of tiny?"),
+        ("tinny", {"seed": 1}, UnknownNameError, "did you mean tiny?"),
+        ("tester/other", {"seed": 1}, RepoNotFoundError, "no repo tester/other"),
+        ("tester/tiny", {"revision": "main"}, ExportError, "holds no model"),
+    ],
+)
+def test_a_mistake_says_what_there_is(workspace, endpoint, commits, family, options, error, said):
+    with pytest.raises(error) as caught:
+        mixhub.load(family, workspace=workspace.root, **options)
+    assert said in str(caught.value)
+    if error is RevisionNotFoundError:
+        assert caught.value.hint == "it has: main, seed-1, seed-2"
+        assert caught.value.fields["repo_id"] == "tester/tiny"
+        assert caught.value.fields["endpoint"].startswith("http://127.0.0.1")
+
+
+def test_a_hub_that_does_not_answer():
+    with pytest.raises(HubUnreachableError, match=r"http://127\.0\.0\.1:9: nothing answers"):
+        mixhub.load("human-1b", seed=1, hub="http://127.0.0.1:9")
+
+
+def test_the_working_directory_and_mixhub_hub_do_not_matter_to_python(workspace, monkeypatch):
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.setenv("MIXHUB_HUB", "local")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UnknownNameError, match="unknown family 'tiny'"):
+        mixhub.load("tiny", seed=1)
+    with pytest.raises(HubUnreachableError, match=r"127\.0\.0\.1:9"):
+        mixhub.load("human-1b", seed=1)
+
+
+def test_local_needs_a_workspace():
+    with pytest.raises(UsageError, match="the embedded hub of a workspace, and there is none"):
+        mixhub.load("human-1b", seed=1, hub="local")
+
+
+def test_the_cache_is_that_of_the_store_and_not_of_the_port(workspace, endpoint, commits):
+    path = mixhub.load("tiny", seed=1, workspace=workspace.root).path
+    assert path.is_relative_to(workspace.cache)
+    assert endpoint.cache_dir.name not in endpoint.url
+    elsewhere = mixhub.load("tester/tiny", seed=1, hub=endpoint.url).path
+    assert elsewhere.is_relative_to(os.environ["HF_HOME"])
+    assert endpoint.cache_dir.name in elsewhere.parts
+
+
+def test_the_cache_serves_when_the_hub_does_not(made, tmp_path, monkeypatch):
+    workspace = copied(made, tmp_path)
+    store = workspace.hub
+    with serve(store) as hub:
+        endpoint = Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
+        commits = publish(workspace, endpoint)
+        assert download(endpoint, "tester/tiny", "seed-1")[0] == commits["seed-1"]
+    for offline in (False, True):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        with pytest.warns(UserWarning, match=f"from the cache, commit {commits['seed-1']}"):
+            commit, path = download(endpoint, "tester/tiny", "seed-1")
+        assert commit == commits["seed-1"]
+        assert same(open_folder(path, "x")[0], exported(workspace, 1))
+        with pytest.raises(HubUnreachableError):
+            download(endpoint, "tester/tiny", "seed-2")
+
+
+def test_the_cache_serves_when_an_embedded_hub_by_address_does_not(made, tmp_path, monkeypatch):
+    workspace = copied(made, tmp_path)
+    with serve(workspace.hub) as hub:
+        with opened(HubChoice(hub.url, "the test"), workspace) as endpoint:
+            commits = publish(workspace, endpoint)
+        there = mixhub.load("tiny", seed=1, workspace=workspace.root, hub=hub.url)
+    for offline in (False, True):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        with pytest.warns(UserWarning, match="from the cache"):
+            loaded = mixhub.load("tiny", seed=1, workspace=workspace.root, hub=hub.url)
+        assert (loaded.commit, loaded.path) == (commits["seed-1"], there.path)
+
+
+def test_a_branch_of_another_run_is_refused(workspace, endpoint, commits):
+    api = HfApi(endpoint=endpoint.url, token=LOCAL_TOKEN)
+    api.delete_branch("tester/tiny", branch="seed-1")
+    api.create_branch("tester/tiny", branch="seed-1", revision=commits["seed-2"])
+    with pytest.raises(ExportError, match=r"lineage\.json says that these are the weights of seed-2"):
+        mixhub.load("tiny", seed=1, workspace=workspace.root)
+    api.delete_branch("tester/tiny", branch="seed-1")
+    api.create_branch("tester/tiny", branch="seed-1", revision=commits["seed-1"])
+
+
+def test_another_commit_than_the_one_that_was_asked_for(workspace, endpoint, commits, monkeypatch):
+    real = HfApi.model_info
+    swapped = {commits["seed-1"]: commits["seed-2"]}
+    monkeypatch.setattr(
+        HfApi,
+        "model_info",
+        lambda self, repo, revision=None, **more: real(self, repo, revision=swapped.get(revision, revision), **more),
+    )
+    with pytest.raises(HubError, match=f"was asked for commit {commits['seed-1']}"):
+        mixhub.load("tiny", commit=commits["seed-1"], workspace=workspace.root)
+
+
+def test_a_file_that_was_laid_beside_is_found(workspace, endpoint, commits):
+    loaded = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+    (loaded.path / "chat_template.jinja").write_text("x")
+    with pytest.raises(ExportError, match=r"chat_template\.jinja: is not among the files"):
+        mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+    (loaded.path / "chat_template.jinja").unlink()
+
+
+def test_the_local_hub_serves_where_requests_are_forbidden(workspace, endpoint, commits, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert mixhub.load("tiny", seed=1, workspace=workspace.root).commit == commits["seed-1"]
+    assert constants.HF_HUB_OFFLINE
+
+
+def spoiled_tensor(export):
+    weights = load_file(export / "model.safetensors")
+    weights.pop("model.layers.0.self_attn.q_proj.weight")
+    save_file(weights, export / "model.safetensors", metadata={"format": "pt"})
+
+
+def spoiled_layers(export):
+    config = export / "config.json"
+    config.write_text(config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
+
+
+def truncated(export):
+    weights = export / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def edited(export, **changes):
+    path = export / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoiled_tensor, "its weights do not fit its config.json: missing: model.layers.0.self_attn.q_proj.weight"),
+        (spoiled_layers, "its weights do not fit its config.json: missing: model.layers.2"),
+        (truncated, "cannot be opened"),
+        (lambda export: (export / "config.json").write_text("{"), "cannot be opened"),
+        (lambda export: (export / "config.json").write_text("{}"), "cannot be opened"),
+        (lambda export: (export / "model.safetensors").unlink(), "cannot be opened"),
+        (lambda export: [path.unlink() for path in export.glob("tokenizer*")], "cannot be opened"),
+        (lambda export: (export / "config.json").write_text("[]"), "cannot be opened"),
+        (lambda export: (export / "tokenizer.json").write_text("{}"), "cannot be opened"),
+        (lambda export: edited(export, num_attention_heads=0), "cannot be opened: "),
+        (lambda export: edited(export, hidden_size=32), "cannot be opened: RuntimeError"),
+        (lambda export: edited(export, hidden_size="x"), "cannot be opened: "),
+    ],
+)
+def test_a_damaged_revision_is_an_error_and_never_a_model(made, tmp_path, spoil, said):
+    export = copied(made, tmp_path).path("runs", "tiny", "seed-1", "export", "step-000012")
+    spoil(export)
+    with pytest.raises(ExportError) as caught:
+        open_folder(export, "tester/tiny@seed-1")
+    assert said in str(caught.value)
+
+
+@pytest.fixture
+def no_hub():
+    """A server that answers everything with what it is given, as a login page does."""
+    answer = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(answer.get("status", 200))
+            self.send_header("Content-Length", str(len(answer["body"])))
+            self.end_headers()
+            self.wfile.write(answer["body"])
+
+        def log_message(self, *arguments):
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        answer["url"] = f"http://127.0.0.1:{server.server_port}"
+        yield answer
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b"{}", b"[]", b"null"])
+def test_what_answers_but_is_no_hub(no_hub, body):
+    no_hub["body"] = body
+    with pytest.raises(HubError, match="answers, but not as a Hub") as caught:
+        mixhub.load("human-1b", seed=1, hub=no_hub["url"])
+    assert "login page" in caught.value.hint
+
+
+def test_a_server_that_has_no_such_page_is_no_hub(no_hub):
+    no_hub |= {"body": b"<html>not found</html>", "status": 404}
+    with pytest.raises(HubError, match="does not answer as a Hub does") as caught:
+        mixhub.load("human-1b", seed=1, hub=no_hub["url"])
+    assert caught.value.hint == "is this the address of a hub?"
+
+
+@pytest.mark.parametrize("repo_id", ["a/b/c", "a/b--c", "a/b.git", "-a/b", "a/" + "b" * 96])
+def test_what_is_no_repo_id(repo_id):
+    with pytest.raises(UsageError, match="is no repo_id"):
+        mixhub.load(repo_id, hub="http://127.0.0.1:9")
+
+
+def test_all_seeds_one_after_the_other(workspace, endpoint, commits):
+    downloads = workspace.cache / "downloads"
+    loaded = mixhub.load_all("tiny", workspace=workspace.root, verify=True)
+    first = next(loaded)
+    assert (first.revision, first.commit) == ("seed-1", commits["seed-1"])
+    second = next(loaded)
+    assert (second.revision, second.commit) == ("seed-2", commits["seed-2"])
+    assert same(second.model, exported(workspace, 2))
+    tokenizers = {(one.path / "tokenizer.json").resolve() for one in (first, second)}
+    assert len(tokenizers) == 1, "what they share is downloaded once"
+    assert next(iter(tokenizers)).is_relative_to(downloads)
+    with pytest.raises(RevisionNotFoundError, match="no revision 'seed-3'"):
+        next(loaded)
+    with pytest.raises(UsageError, match="which revisions it has is not known"):
+        next(mixhub.load_all("somebody/else", hub=endpoint.url))
+
+
+def test_what_is_verified_is_what_was_published(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        path = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True).path
+        weights = (path / "model.safetensors").resolve()
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1  # a bit of a number flipped on disk
+        weights.write_bytes(data)
+        mixhub.load("tiny", seed=1, workspace=workspace.root)
+        with pytest.raises(ExportError, match=r"model\.safetensors: is not the file that local"):
+            mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+
+
+def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with serve(workspace.hub) as hub:
+        endpoint = Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
+        publish(workspace, endpoint)
+        commit, path = download(endpoint, "tester/tiny", "seed-1")
+    endpoint = Endpoint("http://127.0.0.1:9", LOCAL_TOKEN, tmp_path / "cache")
+    require_as_published(endpoint, "tester/tiny", commit, path)
+    lineage = path / "lineage.json"
+    text = lineage.read_text()
+    lineage.unlink()
+    with pytest.raises(ExportError, match="cannot be verified"):
+        require_as_published(endpoint, "tester/tiny", commit, path)
+    lineage.write_text(re.sub(r'"weights_sha256": "\w+"', f'"weights_sha256": "{"0" * 64}"', text))
+    with pytest.raises(ExportError, match=r"its weights are .* but lineage\.json says 0000"):
+        require_as_published(endpoint, "tester/tiny", commit, path)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"model.safetensors.index.json": b'{"weight_map": {"x": "y.safetensors"}}'}, "which contradict each other"),
+        ({"generation_config.json": b"{"}, "not JSON"),
+        ({"tokenizer.json": None}, "cannot be opened|are absent"),
+    ],
+)
+def test_what_transformers_would_pass_over_is_refused(made, tmp_path, files, said):
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        operations = [
+            CommitOperationDelete(path) if content is None else CommitOperationAdd(path, content)
+            for path, content in files.items()
+        ]
+        HfApi(endpoint=endpoint.url, token=endpoint.token).create_commit(
+            "tester/tiny", operations, revision="seed-1", commit_message="a fault"
+        )
+        with pytest.raises(ExportError, match=said):
+            mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+
+
+def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):
+    """As in the published configs of the first family: bos 1 and eos 2, where the tokenizer has 0."""
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        for name in ("config.json", "generation_config.json"):
+            config = json.loads(workspace.export(workspace.family().run(seed=1), 12).joinpath(name).read_text())
+            wrong = json.dumps({**config, "bos_token_id": 1, "eos_token_id": 2}).encode()
+            api.upload_file(path_or_fileobj=wrong, path_in_repo=name, repo_id="tester/tiny", revision="seed-1")
+        with pytest.warns(UserWarning, match="corrected on the loaded model") as caught:
+            model, _ = mixhub.load("tiny", seed=1, workspace=workspace.root)
+    said = [str(warning.message) for warning in caught]
+    assert said == [
+        f"tester/tiny@seed-1: its config says {key} = {value}, but its tokenizer's is 0; corrected on the loaded model"
+        for key, value in (("bos_token_id", 1), ("eos_token_id", 2))
+    ]
+    for config in (model.config, model.generation_config):
+        assert (config.bos_token_id, config.eos_token_id) == (0, 0)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_tokenizer_with_ids_for_which_there_is_no_row(made, tmp_path, is_ours):
+    """Transformers would raise an IndexError when it meets one. Of repos of others, it is said."""
+    workspace = copied(made, tmp_path)
+    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        path = workspace.export(workspace.family().run(seed=1), 12) / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+        more = [{"id": number, "content": f"<{number}>", **flags} for number in range(300, 340)]
+        tokenizer["added_tokens"] += more
+        operations = [CommitOperationAdd("tokenizer.json", json.dumps(tokenizer).encode())]
+        operations += [] if is_ours else [CommitOperationDelete("lineage.json")]
+        api.create_commit("tester/tiny", operations, revision="seed-1", commit_message="a fault")
+        said = "its tokenizer has ids up to 339, and its model has 320 rows for them"
+        with pytest.raises(ExportError, match=said) if is_ours else pytest.warns(UserWarning, match=said):
+            mixhub.load("tiny", seed=1, workspace=workspace.root)
+
+
+def test_a_tokenizer_that_panics_is_a_damaged_file(workspace):
+    export = workspace.export(workspace.family().run(seed=1), 12)
+    tokenizer = json.loads((export / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (export / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ExportError, match="cannot be opened"):
+        open_folder(export, "it")

@@ -1,0 +1,105 @@
+"""Families: runs, revisions, and what the catalog ships."""
+
+import math
+
+import pytest
+
+from mixhub.errors import UnknownNameError, UsageError
+from mixhub.spec import catalog
+from mixhub.spec.base import parse_yaml, to_yaml
+
+PILE = 17
+
+
+def test_the_catalog_ships_five_families():
+    assert catalog.names() == ["human-1b", "doremi-1b", "pile-cc-1b", "regmix-1b", "random-1b"]
+    assert [catalog.get(name).repo_id for name in catalog.names()] == [
+        f"sail/data-mixture-{name}" for name in catalog.names()
+    ]
+    assert [len(catalog.get(name).runs()) for name in catalog.names()] == [5, 5, 5, 5, 64]
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_the_recipe_is_that_of_the_original_runs(name):
+    family = catalog.get(name)
+    assert family.architecture.parameters == 1_337_026_560
+    assert family.training.global_batch_size * family.training.sequence_length == 1_048_576
+    assert family.training.tokens == 26_214_400_000
+    assert family.training.warmup_steps / family.training.steps == 0.04
+    assert set(type(family.training).model_fields) - {"origins", "seed", "init_seed", "order_seed"} == set(
+        family.training.origins
+    ), "every field of a shipped recipe says where it is from"
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "largest"),
+    [
+        ("human-1b", 0.7868, ("train_the_pile_pile_cc", 0.1121)),
+        ("doremi-1b", 0.8148, ("train_the_pile_pile_cc", 0.6057)),
+        ("regmix-1b", 1.0, ("train_the_pile_pile_cc", 0.8701291419934237)),
+        ("pile-cc-1b", 1.0, ("train_the_pile_pile_cc", 1.0)),
+    ],
+)
+def test_mixtures_are_the_published_ones(name, total, largest):
+    mixture = catalog.get(name).mixture
+    assert math.isclose(math.fsum(mixture.domain_weights.values()), total, abs_tol=1e-9)
+    assert max(mixture.domain_weights.items(), key=lambda item: item[1]) == largest
+    assert math.isclose(math.fsum(mixture.shares.values()), 1.0, abs_tol=1e-12)
+
+
+def test_the_random_mixtures_are_one_an_index():
+    family = catalog.get("random-1b")
+    assert [run.revision for run in family.runs()] == [f"model-index-{index}" for index in range(1, 65)]
+    assert family.run(index=1).mixture.domain_weights["train_the_pile_arxiv"] == 0.123
+    assert family.run(index=64).seed is None
+    for run in family.runs():
+        assert len(run.mixture.domain_weights) == PILE
+        assert 0.99 < math.fsum(run.mixture.domain_weights.values()) < 1.01
+    assert len({tuple(run.mixture.domain_weights.values()) for run in family.runs()}) == 64
+
+
+def test_the_published_scores_of_human_1b_average_to_the_last_digit():
+    published = catalog.get("human-1b").published_scores
+    assert list(published.scores) == [f"seed-{seed}" for seed in range(1, 6)]
+    for revision, row in published.scores.items():
+        assert len(row) == 13
+        assert round(math.fsum(row.values()) / 13, 2) == published.average[revision]
+    assert all(catalog.get(name).published_scores is None for name in catalog.names()[1:])
+
+
+def test_revisions_follow_the_pattern():
+    assert catalog.get("human-1b").revision(seed=4) == "seed-4"
+    assert catalog.get("human-1b").revision(seed=4, step=5000) == "seed-4-step-5000"
+    assert catalog.get("random-1b").revision(index=12) == "model-index-12"
+
+
+def test_an_unknown_seed_names_the_nearest_and_those_there_are():
+    with pytest.raises(UnknownNameError) as caught:
+        catalog.get("human-1b").run(seed=6)
+    assert str(caught.value) == "unknown seed 6 in human-1b; did you mean 5?"
+    assert caught.value.hint == "human-1b has seeds 1-5"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, "which seed of human-1b?"), ({"index": 1}, "human-1b has seeds, not indices")],
+)
+def test_a_run_needs_what_varies(given, said):
+    with pytest.raises(UsageError) as caught:
+        catalog.get("human-1b").run(**given)
+    assert str(caught.value) == said
+
+
+def test_an_unknown_family_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean human-1b"):
+        catalog.get("humn-1b")
+
+
+def test_train_config_keeps_the_keys_of_regmix():
+    family = catalog.get("human-1b")
+    config = parse_yaml(to_yaml(family.train_config(family.run(seed=3))), "train_config.yaml")
+    assert list(config) == ["train", "valid", "model_name", "mixhub"]
+    assert config["train"] == dict(family.mixture.domain_weights)
+    assert config["valid"] == {"valid_the_pile_pile_cc": 1.0}
+    assert config["model_name"] == "tinyllama_1_1b"
+    assert config["mixhub"]["seed"] == config["mixhub"]["init_seed"] == 3

@@ -1,0 +1,139 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mixhub.errors import ExportError
+from mixhub.spec.base import parse_yaml
+from mixhub.training.export import saved_weights_sha256, write_export
+from mixhub.training.loop import train
+from mixhub.training.model import build_model
+from mixhub.workspace.export import EXPORT_FILES, require_complete
+from mixhub.workspace.lineage import file_sha256, read_lineage, weights_sha256
+from mixhub.workspace.manifest import read_manifest
+from mixhub.workspace.paths import RunFolder
+from tests.tiny import tiny_family
+
+FAMILY = tiny_family(training={"steps": 2, "warmup_steps": 0})
+RUN = FAMILY.run(seed=3)
+
+
+@pytest.fixture(scope="module")
+def export(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "seed-3")
+    return train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+
+
+def test_plain_transformers_opens_it(export: Path, tokens: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(export)
+    tokenizer = AutoTokenizer.from_pretrained(export)
+    assert model.dtype == torch.float32
+    assert sum(weight.numel() for weight in model.parameters()) == FAMILY.architecture.parameters
+    packed = AutoTokenizer.from_pretrained(tokens / "tokenizer")
+    text = "The cat sat – on 12 + 7 = 19 ☂<|endoftext|>"
+    assert tokenizer(text)["input_ids"] == packed(text)["input_ids"]
+    assert tokenizer(text)["input_ids"][-1] == tokenizer.eos_token_id == model.config.eos_token_id == 0
+    made = model.generate(**tokenizer("The cat", return_tensors="pt"), max_new_tokens=4, do_sample=False)
+    assert made.shape[1] > len(tokenizer("The cat")["input_ids"])
+
+
+def test_ids_and_dtype_are_right_in_both_configs(export: Path) -> None:
+    for name in ("config.json", "generation_config.json"):
+        config = json.loads((export / name).read_text())
+        assert [config[f"{token}_token_id"] for token in ("bos", "eos", "pad")] == [0, 0, 0]
+    config = json.loads((export / "config.json").read_text())
+    assert config["dtype"] == "float32"
+    assert config["vocab_size"] == 320
+
+
+def test_no_file_names_a_path_of_this_machine(export: Path) -> None:
+    for path in export.iterdir():
+        assert str(export.parent.parent).encode() not in path.read_bytes()
+
+
+def test_lineage_says_what_it_is_made_of(export: Path, tokens: Path, folder: RunFolder) -> None:
+    lineage = read_lineage(export)
+    assert (lineage.family, lineage.revision, lineage.kind, lineage.number) == ("tiny", "seed-3", "seed", 3)
+    assert (lineage.step, lineage.steps, lineage.tokens) == (2, 2, 2 * 8 * 16)
+    assert (lineage.init_seed, lineage.order_seed) == (3, 3)
+    assert lineage.weights_sha256 == weights_sha256(export)
+    assert lineage.tokenizer_sha256 == file_sha256(export / "tokenizer.json")
+    assert lineage.corpus_sha256 == read_manifest(tokens).sha256()
+    assert (lineage.device, lineage.processes) == ("cpu", 1)
+    assert "unknown" not in lineage.versions.values()
+
+
+def test_the_initial_hash_is_that_of_an_export_of_step_0(export: Path, tokens: Path, folder: RunFolder) -> None:
+    model = build_model(FAMILY.architecture, FAMILY.training, init_seed=3, eos_id=0)
+    folder.path.mkdir(parents=True)
+    initial = saved_weights_sha256(model, folder.path)
+    path = write_export(
+        model,
+        FAMILY,
+        RUN,
+        step=0,
+        tokens=tokens,
+        manifest=read_manifest(tokens),
+        folder=folder,
+        initial_weights_sha256=initial,
+        device="cpu",
+        processes=1,
+    )
+    assert read_lineage(export).initial_weights_sha256 == initial == weights_sha256(path)
+    assert read_lineage(export).weights_sha256 != initial
+
+
+def test_train_config_has_regmix_keys_and_ours(export: Path) -> None:
+    config = parse_yaml((export / "train_config.yaml").read_text(), "train_config.yaml")
+    assert config == FAMILY.train_config(RUN)
+    assert config["train"]["train_prose"] == 0.5
+    assert config["model_name"] == "tiny"
+
+
+@pytest.mark.parametrize("name", EXPORT_FILES)
+def test_a_missing_file_is_named(name: str, export: Path, tmp_path: Path) -> None:
+    for path in export.iterdir():
+        if path.name != name:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ExportError, match=name) as caught:
+        require_complete(tmp_path)
+    assert caught.value.hint is not None
+    assert "mixhub train" in caught.value.hint
+
+
+def test_weights_must_be_whole(export: Path, tmp_path: Path) -> None:
+    for path in export.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    require_complete(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.rename(tmp_path / "other.safetensors")
+    with pytest.raises(ExportError, match=r"neither model\.safetensors nor"):
+        require_complete(tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    index.write_text(json.dumps({"weight_map": {"a": first, "b": second, "c": first}}))
+    (tmp_path / "other.safetensors").rename(tmp_path / first)
+    with pytest.raises(ExportError, match=f"no {second}"):
+        require_complete(tmp_path)
+    (tmp_path / second).write_bytes(b"")
+    require_complete(tmp_path)
+    (tmp_path / "stray.safetensors").write_bytes(b"")
+    with pytest.raises(ExportError, match=r"stray\.safetensors, which no part"):
+        require_complete(tmp_path)
+    (tmp_path / "stray.safetensors").rename(weights)
+    with pytest.raises(ExportError, match="both"):
+        require_complete(tmp_path)
+    weights.unlink()
+    for broken in ("[]", '{"weight_map": {}}', "{"):
+        index.write_text(broken)
+        with pytest.raises(ExportError, match=r"index\.json"):
+            require_complete(tmp_path)
+
+
+def test_no_export_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no such export") as caught:
+        require_complete(tmp_path / "step-000012")
+    assert caught.value.hint is not None
+    assert "mixhub train" in caught.value.hint

@@ -1,0 +1,339 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mixhub.errors import RunError, WorkspaceError
+from mixhub.files import locked
+from mixhub.progress import Bar
+from mixhub.training.loop import rate_at, train
+from mixhub.workspace.lineage import weights_sha256
+from mixhub.workspace.metrics import read_metrics
+from mixhub.workspace.paths import RunFolder
+from tests.tiny import tiny_family, write_tiny_corpus
+
+FAMILY = tiny_family()
+RUN = FAMILY.run(seed=1)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The tiny run, trained without interruption; not to be changed."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "seed-1")
+    torch.set_num_threads(1)
+    train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    return folder
+
+
+def untimed(folder: RunFolder) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in read_metrics(folder.metrics)]
+
+
+def steps(folder: RunFolder) -> list[dict[str, Any]]:
+    return [line for line in untimed(folder) if "loss" in line]
+
+
+def test_metrics_have_every_step_and_validation(finished: RunFolder) -> None:
+    lines = steps(finished)
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert [line["learning_rate"] for line in lines] == [rate_at(step, FAMILY.training) for step in range(12)]
+    assert [line["tokens"] for line in lines] == [128 * step for step in range(1, 13)]
+    assert all(line["grad_norm"] > 0 for line in lines)
+    validations = [line for line in untimed(finished) if "validation" in line]
+    assert [line["step"] for line in validations] == [0, 6, 12]
+    assert all(list(line["validation"]) == ["valid_prose", "valid_sums"] for line in validations)
+
+
+def test_the_loss_falls(finished: RunFolder) -> None:
+    lines = steps(finished)
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.8
+    validations = [line["validation"] for line in untimed(finished) if "validation" in line]
+    assert all(validations[-1][key] < validations[0][key] - 0.5 for key in validations[0])
+
+
+def test_checkpoints_are_kept_newest_first(finished: RunFolder) -> None:
+    assert finished.checkpoint_steps() == [10, 12]
+    assert sorted(path.name for path in finished.path.iterdir()) == [
+        *(".lock", "checkpoints", "export", "metrics.jsonl", "train_config.yaml")
+    ]
+
+
+def test_a_trained_run_is_left_alone(finished: RunFolder, tokens: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+    assert train(FAMILY, RUN, tokens=tokens, folder=finished, device="cpu") == finished.export(12)
+    assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
+
+
+def test_the_same_run_gives_the_same_bytes(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    names = sorted(path.name for path in export.iterdir())
+    assert names == sorted(path.name for path in finished.export(12).iterdir())
+    for name in names:
+        assert (export / name).read_bytes() == (finished.export(12) / name).read_bytes(), name
+    assert untimed(folder) == untimed(finished)
+
+
+def test_seeds_differ_in_weights_and_order(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    other = train(FAMILY, FAMILY.run(seed=2), tokens=tokens, folder=folder, device="cpu")
+    assert weights_sha256(other) != weights_sha256(finished.export(12))
+    same_start = tiny_family(training={"init_seed": 1})
+    started = RunFolder(folder.path.parent / "same-start")
+    train(same_start, same_start.run(seed=2), tokens=tokens, folder=started, device="cpu")
+    assert untimed(started)[0] == untimed(finished)[0]
+    assert untimed(started)[1] != untimed(finished)[1]
+
+
+def in_child(folder: RunFolder, tokens: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> int:
+    command = [sys.executable, *launcher, "-m", "tests.training.child", str(folder.path), str(tokens), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    if done.returncode not in (0, -signal.SIGKILL):
+        raise AssertionError(done.stderr)
+    return done.returncode
+
+
+def test_killed_and_started_again_equals_uninterrupted(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    assert in_child(folder, tokens, "{}", "8") == -signal.SIGKILL
+    assert folder.checkpoint_steps() == [5]
+    assert steps(folder)[-1]["step"] == 8
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 9, "lo')  # a line that the kill tore
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    assert weights_sha256(export) == weights_sha256(finished.export(12))
+    assert (export / "lineage.json").read_bytes() == (finished.export(12) / "lineage.json").read_bytes()
+    assert untimed(folder) == untimed(finished)
+    assert not list(folder.path.rglob(".tmp-*"))
+
+
+class StopError(Exception):
+    pass
+
+
+class Stopper:
+    """Progress that raises after so many advances, as Ctrl-C does."""
+
+    def __init__(self, left: int, error: BaseException) -> None:
+        self._left, self._error = left, error
+
+    @contextmanager
+    def start(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
+        yield self
+
+    def advance(self, amount: int = 1, note: str | None = None) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise self._error
+
+
+@pytest.mark.parametrize("left", [0, 1, 5, 6, 12])
+def test_stopped_anywhere_and_started_again_equals_uninterrupted(
+    left: int, finished: RunFolder, tokens: Path, folder: RunFolder
+) -> None:
+    stopper = Stopper(left, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=stopper)
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    assert weights_sha256(export) == weights_sha256(finished.export(12))
+    assert untimed(folder) == untimed(finished)
+
+
+@pytest.fixture
+def halted(tokens: Path, folder: RunFolder) -> RunFolder:
+    """A run that was stopped after its checkpoint of step 5."""
+    with pytest.raises(StopError):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=Stopper(7, StopError()))
+    return folder
+
+
+def test_a_changed_recipe_is_refused_with_key_and_both_values(halted: RunFolder, tokens: Path) -> None:
+    changed = tiny_family(training={"learning_rate": 0.02})
+    with pytest.raises(RunError) as caught:
+        train(changed, changed.run(seed=1), tokens=tokens, folder=halted, device="cpu")
+    assert "mixhub.training.learning_rate = 0.01, but tiny now says 0.02" in caught.value.message
+    assert caught.value.fields["keys"] == ("mixhub.training.learning_rate",)
+    assert caught.value.hint is not None
+    assert str(halted.path) in caught.value.hint
+
+
+def test_a_changed_recipe_of_a_trained_run_is_refused(finished: RunFolder, tokens: Path) -> None:
+    changed = tiny_family(mixture={"train_prose": 1.0})
+    with pytest.raises(RunError, match=r"train\.train_prose = 0\.5, but tiny now says 1\.0"):
+        train(changed, changed.run(seed=1), tokens=tokens, folder=finished, device="cpu")
+
+
+def test_a_lost_train_config_does_not_let_another_recipe_pass(halted: RunFolder, tokens: Path) -> None:
+    halted.train_config.unlink()
+    changed = tiny_family(training={"weight_decay": 0.0})
+    with pytest.raises(RunError, match=r"train_config\.yaml changed since this checkpoint"):
+        train(changed, changed.run(seed=1), tokens=tokens, folder=halted, device="cpu")
+
+
+def test_changed_tokens_are_refused(halted: RunFolder, tmp_path: Path) -> None:
+    from mixhub.data.pack import pack
+
+    pack(FAMILY, write_tiny_corpus(tmp_path / "words", documents=80), tmp_path / "other")
+    with pytest.raises(RunError, match="the tokens changed since this checkpoint"):
+        train(FAMILY, RUN, tokens=tmp_path / "other", folder=halted, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["state.json", "optimizer.pt", "model.safetensors"])
+def test_a_checkpoint_that_cannot_be_read_is_named(name: str, halted: RunFolder, tokens: Path) -> None:
+    (halted.checkpoint(5) / name).write_bytes(b"{")
+    with pytest.raises(RunError, match="step-000005: the checkpoint cannot be read") as caught:
+        train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
+    assert caught.value.hint is not None
+    assert str(halted.checkpoint(5)) in caught.value.hint
+
+
+def test_gradient_accumulation_equals_one_large_micro_batch(
+    finished: RunFolder, tokens: Path, folder: RunFolder
+) -> None:
+    small = tiny_family(training={"micro_batch_size": 2})
+    train(small, small.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    for ours, theirs in zip(steps(folder), steps(finished), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
+
+
+def test_two_processes_equal_one(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+    assert in_child(folder, tokens, "{}", launcher=launcher) == 0
+    for ours, theirs in zip(untimed(folder), untimed(finished), strict=True):
+        assert ours["step"] == theirs["step"]
+        if "loss" in ours:
+            assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+        else:
+            assert ours["validation"] == pytest.approx(theirs["validation"], abs=1e-5)
+    weights, expected = (load_file(part.export(12) / "model.safetensors") for part in (folder, finished))
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-4, rtol=1e-3)
+    assert json.loads((folder.export(12) / "lineage.json").read_text())["processes"] == 2
+
+
+def test_bfloat16_autocasts_and_keeps_float32_weights(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    family = tiny_family(training={"precision": "bfloat16"})
+    export = train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    assert {weight.dtype for weight in load_file(export / "model.safetensors").values()} == {torch.float32}
+    ours, theirs = steps(folder), steps(finished)
+    assert ours[0]["loss"] != theirs[0]["loss"]
+    assert ours[0]["loss"] == pytest.approx(theirs[0]["loss"], rel=1e-2)
+    assert ours[-1]["loss"] == pytest.approx(theirs[-1]["loss"], rel=5e-2)
+
+
+def test_every_field_of_the_recipe_changes_the_run(finished: RunFolder, tokens: Path, tmp_path: Path) -> None:
+    changes: dict[str, dict[str, object]] = {
+        "beta1": {"beta1": 0.5},
+        "beta2": {"beta2": 0.5},
+        "adam_epsilon": {"adam_epsilon": 0.1},
+        "weight_decay": {"weight_decay": 5.0},
+        "gradient_clip": {"gradient_clip": 0.01, "adam_epsilon": 1e-3},
+        "schedule": {"schedule": "constant"},
+        "lr_micro_steps": {"lr_micro_steps": 2},
+        "initialisation": {"initialisation": "torch_default"},
+        "order_seed": {"order_seed": 9},
+        "init_seed": {"init_seed": 9},
+    }
+    seen = {weights_sha256(finished.export(12))}
+    for name, change in changes.items():
+        family = tiny_family(training=change)
+        export = train(family, family.run(seed=1), tokens=tokens, folder=RunFolder(tmp_path / name), device="cpu")
+        digest = weights_sha256(export)
+        assert digest not in seen, name
+        seen.add(digest)
+
+
+def test_no_clipping_when_none_is_asked_for(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    family = tiny_family(training={"gradient_clip": None})
+    loose = tiny_family(training={"gradient_clip": 1e9})
+    free = train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    other = RunFolder(folder.path.parent / "loose")
+    assert weights_sha256(free) == weights_sha256(
+        train(loose, loose.run(seed=1), tokens=tokens, folder=other, device="cpu")
+    )
+    assert weights_sha256(free) != weights_sha256(finished.export(12))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_checkpoint(tokens: Path, folder: RunFolder) -> None:
+    family = tiny_family(
+        training={"learning_rate": 1e30, "min_learning_rate": 0.0, "checkpoint_interval": 1, "warmup_steps": 0}
+    )
+    with pytest.raises(RunError, match=r"(loss|grad_norm|valid_\w+) is (nan|inf) at step \d+") as caught:
+        train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    assert "checkpoint" in caught.value.message
+    assert not folder.exports.exists()
+
+
+def test_a_run_that_is_being_trained_is_refused(tokens: Path, folder: RunFolder) -> None:
+    with (
+        locked(folder.lock, "elsewhere"),
+        pytest.raises(WorkspaceError, match="seed-1 is being trained by another process"),
+    ):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+
+
+def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(tokens: Path, folder: RunFolder) -> None:
+    original = tiny_family(training={"order": "original"})
+    with pytest.raises(RunError, match="not built yet"):
+        train(original, original.run(seed=1), tokens=tokens, folder=folder)
+    seedless = tiny_family(
+        mixture=None,
+        mixtures={1: {"train_prose": 1.0}},
+        revisions={"pattern": "index-{index}", "indices": [1], "seeds": []},
+    )
+    with pytest.raises(RunError, match="init_seed is not known") as caught:
+        train(seedless, seedless.run(index=1), tokens=tokens, folder=folder)
+    assert caught.value.hint is not None
+    assert "training.seed" in caught.value.hint
+    assert not folder.path.exists()
+
+
+def test_what_was_asked_for_and_not_got_is_refused(
+    tokens: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunError, match="device = 'tpu': must be one of"):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(RunError, match="asked to train on cuda"):
+            train(FAMILY, RUN, tokens=tokens, folder=folder, device="cuda")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="WORLD_SIZE = 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+
+
+def test_tokens_of_another_vocabulary_are_refused(tokens: Path, folder: RunFolder) -> None:
+    from mixhub.errors import CorpusError
+
+    other = tiny_family(tokenizer={"vocab_size": 310})
+    with pytest.raises(CorpusError, match=r"tokenizer\.vocab_size = 300, but tiny says 310"):
+        train(other, other.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+
+
+def test_without_tokens_nothing_is_written(tmp_path: Path, folder: RunFolder) -> None:
+    from mixhub.errors import CorpusError
+
+    with pytest.raises(CorpusError, match="no token shards at"):
+        train(FAMILY, RUN, tokens=tmp_path / "nothing", folder=folder, device="cpu")
+    assert not folder.path.exists()
+
+
+def test_the_log_says_where_a_run_goes_on_and_what_validations_find(
+    halted: RunFolder, tokens: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="mixhub.training"):
+        train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
+    said = [record.getMessage() for record in caplog.records if record.name == "mixhub.training"]
+    assert said[0] == "seed-1: goes on from step 5 of 12"
+    assert [line.partition(",")[0] for line in said[1:]] == ["seed-1: step 6 of 12", "seed-1: step 12 of 12"]
+    loss, found = steps(halted)[-1]["loss"], untimed(halted)[-1]["validation"]
+    shown = f"loss {loss:.3f}, validation prose {found['valid_prose']:.3f}, sums {found['valid_sums']:.3f}"
+    assert said[-1] == f"seed-1: step 12 of 12, {shown}"

@@ -1,0 +1,93 @@
+import math
+
+import pytest
+import torch
+
+from mixhub.spec.family import Architecture, Training
+from mixhub.training.model import build_model, next_token_loss
+from tests.tiny import tiny_family
+
+LARGER = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "vocab_size": 1000}
+
+
+def parts(scheme: str, **architecture: object) -> tuple[Architecture, Training]:
+    family = tiny_family(architecture={**LARGER, **architecture}, training={"initialisation": scheme})
+    return family.architecture, family.training
+
+
+def deviation(weight: torch.Tensor) -> float:
+    return weight.std().item()
+
+
+def test_as_written_has_the_deviations_of_the_code() -> None:
+    model = build_model(*parts("as_written"), init_seed=1, eos_id=0)
+    wide, down = math.sqrt(0.4 / 128), 1 / math.sqrt(256) / 3
+    for name, weight in model.named_parameters():
+        if weight.dim() == 1:
+            assert torch.equal(weight, torch.ones_like(weight))
+        else:
+            assert deviation(weight) == pytest.approx(down if "down_proj" in name else wide, rel=0.03)
+            assert weight.abs().max() > 3 * deviation(weight)
+
+
+def test_torch_default_is_uniform_but_for_the_embedding() -> None:
+    model = build_model(*parts("torch_default"), init_seed=1, eos_id=0)
+    for name, weight in model.named_parameters():
+        if weight.dim() == 1:
+            assert torch.equal(weight, torch.ones_like(weight))
+        elif "embed_tokens" in name:
+            assert deviation(weight) == pytest.approx(1.0, rel=0.03)
+        else:
+            bound = 1 / math.sqrt(weight.shape[1])
+            assert weight.abs().max() <= bound
+            assert deviation(weight) == pytest.approx(bound / math.sqrt(3), rel=0.03)
+
+
+def test_weights_follow_the_seed_alone_and_leave_the_global_state() -> None:
+    architecture, training = parts("as_written")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    one = build_model(architecture, training, init_seed=1, eos_id=0)
+    assert torch.equal(torch.rand(3), expected)
+    torch.manual_seed(6)
+    torch.set_num_threads(2)
+    same = build_model(architecture, training, init_seed=1, eos_id=0)
+    other = build_model(architecture, training, init_seed=2, eos_id=0)
+    for (_, a), (_, b), (_, c) in zip(
+        one.named_parameters(), same.named_parameters(), other.named_parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+        assert a.dim() == 1 or not torch.equal(a, c)
+
+
+def test_the_model_is_what_the_architecture_says() -> None:
+    architecture, training = parts("as_written", num_attention_heads=4, num_key_value_heads=2, rope_theta=500.0)
+    model = build_model(architecture, training, init_seed=1, eos_id=0)
+    assert sum(weight.numel() for weight in model.parameters()) == architecture.parameters
+    config = model.config
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (0, 0, 0)
+    assert config.rope_parameters["rope_theta"] == 500.0
+    frequencies = model.model.rotary_emb.inv_freq
+    assert frequencies[1].item() == pytest.approx(500.0 ** (-2 / 32))
+
+
+def test_a_tied_head_is_initialised_as_the_embedding() -> None:
+    architecture, training = parts("torch_default", tie_word_embeddings=True)
+    model = build_model(architecture, training, init_seed=1, eos_id=0)
+    assert sum(weight.numel() for weight in model.parameters()) == architecture.parameters
+    assert deviation(model.lm_head.weight) == pytest.approx(1.0, rel=0.03)
+
+
+def test_the_loss_is_the_mean_of_shifted_targets_and_the_eos_row_learns() -> None:
+    family = tiny_family()
+    model = build_model(family.architecture, family.training, init_seed=1, eos_id=0)
+    tokens = torch.randint(1, 300, (2, 17), generator=torch.Generator().manual_seed(1))
+    tokens[:, 5] = 0
+    logits = model(input_ids=tokens[:, :-1]).logits.double()
+    expected = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean()
+    loss = next_token_loss(model, tokens)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert next_token_loss(model, tokens, reduction="sum").item() == pytest.approx(32 * expected.item(), rel=1e-6)
+    loss.backward()
+    assert model.model.embed_tokens.weight.grad[0].abs().max() > 0
