@@ -15,7 +15,8 @@ MixhubError
     ├── RevisionNotFoundError  the repo has no such branch, tag or commit
     └── PushConflictError      the branch moved while a push was under way
 
-Each error has a one-line message, a hint (what to do next) and `fields`: the values that the message names.
+Each error has a one-line message, a stable code (`docs/errors.md` lists them), a hint (what to do next) and `fields`:
+the values that the message names.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from mixhub.phrases import listed, shown
 
 
 class MixhubError(Exception):
@@ -30,17 +34,33 @@ class MixhubError(Exception):
 
     Args:
         message: one line: what, where, the value, and the rule that it breaks.
+        code: the kind of mistake; by default the one of the class.
         hint: the next step, if possible a command to type.
         fields: the values that the message names, for programs.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None, **fields: object) -> None:
+    code = "failed"
+    """Stable name of the kind of mistake."""
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str | None = None, **fields: object) -> None:
         super().__init__(message)
         self.message = message
+        if code is not None:
+            self.code = code
         self.hint = hint
         self.fields = fields
         if hint:
             self.add_note(f"hint: {hint}")  # shown below a traceback, for users of the library
+
+    def lines(self) -> list[str]:
+        """The message, a line each, with its code behind it: as commands print it."""
+        return [f"{line}  [{self.code}]" for line in self.message.splitlines()]
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for `--json`; fields that are not plain are given as text."""
+        data = {"code": self.code, "message": self.message, "hint": self.hint}
+        fields = {key: _plain(value) for key, value in self.fields.items()}
+        return {key: value for key, value in data.items() if value} | ({"fields": fields} if fields else {})
 
 
 class _Absent:
@@ -62,23 +82,38 @@ class Problem:
     """What stands there."""
     rule: str
     """What the value must be, or why it is refused."""
+    code: str = "value-invalid"
+    """Stable name of the rule."""
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        value = {} if self.value is ABSENT else {"value": _plain(self.value)}
+        return {"code": self.code, "key": self.key, **value, "rule": self.rule}
 
     def __str__(self) -> str:
         if not self.key:
             return self.rule
         if self.value is ABSENT:
             return f"{self.key}: {self.rule}"
-        return f"{self.key} = {_shown(self.value)}: {self.rule}"
+        return f"{self.key} = {shown(self.value)}: {self.rule}"
 
 
 class SpecError(MixhubError):
     """A file of ours breaks its rules; every problem is listed, one line each."""
 
+    code = "spec-invalid"
+
     def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.file = file
         self.problems = tuple(problems)
         hint = hint or "mend what is named, then run the command again"
-        super().__init__("\n".join(f"{file}: {problem}" for problem in problems), hint=hint, file=file)
+        super().__init__(
+            "\n".join(f"{file}: {problem}" for problem in problems), hint=hint, file=file, problems=problems
+        )
+
+    def lines(self) -> list[str]:
+        """A line for each problem, with the code of its rule behind it."""
+        return [f"{self.file}: {problem}  [{problem.code}]" for problem in self.problems]
 
 
 class UsageError(MixhubError):
@@ -104,8 +139,9 @@ class UnknownNameError(MixhubError):
         place = f" in {where}" if where else ""
         meant = f"; did you mean {near}?" if near else ""
         super().__init__(
-            f"unknown {kind} {_shown(name)}{place}{meant}",
-            hint=hint or (f"known: {_listed(choices)}" if choices else f"there is no {kind} yet"),
+            f"unknown {kind} {shown(name)}{place}{meant}",
+            hint=hint or (f"known: {listed(choices, most=12)}" if choices else f"there is no {kind} yet"),
+            code=f"unknown-{kind.replace(' ', '-')}",
             kind=kind,
             name=name,
             known=self.known,
@@ -139,17 +175,25 @@ class HubError(MixhubError):
 class HubUnreachableError(HubError):
     """Nothing answers at the endpoint."""
 
+    code = "hub-unreachable"
+
 
 class RepoNotFoundError(HubError):
     """The hub has no such repo, or hides it from this token."""
+
+    code = "repo-not-found"
 
 
 class RevisionNotFoundError(HubError):
     """The repo has no such branch, tag or commit."""
 
+    code = "revision-not-found"
+
 
 class PushConflictError(HubError):
     """The branch moved while a push was under way."""
+
+    code = "push-conflict"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -158,11 +202,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _plain(value: object) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return value.to_data() if hasattr(value, "to_data") else str(value)

@@ -1,27 +1,38 @@
-"""The contracts of who may import whom speak of every module there is."""
+"""The shape of the house: its limits, who imports what, and the codes of errors and findings."""
 
-import tomllib
-from pathlib import Path
+import re
 
-ROOT = Path(__file__).parents[1]
-WINGS = {"card", "cli", "data", "evaluate", "hub", "hubserver", "train"}
-
-
-def contracts():
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+from mixhub.codes import all_codes, page
+from tests import structure
 
 
-def modules(folder, package):
-    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
-    return {f"{package}.{name}" for name in names if not name.startswith("__")}
+def test_no_limit_of_the_house_is_broken():
+    assert list(structure.violations()) == []
 
 
-def test_every_core_module_is_in_the_first_contract():
-    core = modules(ROOT / "mixhub", "mixhub") - {f"mixhub.{wing}" for wing in WINGS}
-    assert set(contracts()[0]["source_modules"]) == core
+def test_modules_at_the_top_import_nothing_but_each_other_and_the_spec():
+    for path in structure.PACKAGE.glob("*.py"):
+        if not path.name.startswith("__"):
+            assert {name for name in structure.imports(path) if name.count(".") > 1} <= {"mixhub.spec.base"}, path
 
 
-def test_only_the_opening_may_start_the_embedded_hub():
-    named = set(contracts()[-1]["source_modules"])
-    hub = modules(ROOT / "mixhub" / "hub", "mixhub.hub") - {"mixhub.hub.remote.connect"}
-    assert named == hub | {"mixhub.card", "mixhub.evaluate"}
+def test_every_error_and_finding_has_a_code():
+    assert [f"{use.where}: {use.name}" for use in structure.code_uses() if not use.is_given] == []
+
+
+def test_every_code_is_explained_and_used():
+    named = {code for use in structure.code_uses() for code in use.codes}
+    known = all_codes()
+    assert named - set(known) == set()
+    assert set(known) - structure.texts() == set()
+
+
+def test_codes_read_as_codes():
+    for name, code in all_codes().items():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name), name
+        assert code.meaning.endswith((".", "?")), name
+        assert code.remedy, name
+
+
+def test_the_page_of_errors_is_that_of_the_code():
+    assert (structure.ROOT / "docs" / "errors.md").read_text() == page(), "python -m mixhub.codes > docs/errors.md"

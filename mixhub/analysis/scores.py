@@ -9,10 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from mixhub.errors import ResultsError, UnknownNameError
-from mixhub.evaluation.measures import ANSWER_PROBABILITY, BITS_PER_BYTE
 from mixhub.spec.family import Evaluation, Family, Run
 from mixhub.workspace.lineage import UNKNOWN
-from mixhub.workspace.records import Record
+from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE, Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

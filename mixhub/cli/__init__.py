@@ -20,7 +20,7 @@ def main() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from mixhub.cli.app import app
-    from mixhub.cli.console import show_error
+    from mixhub.cli.common.console import show_error
     from mixhub.errors import MixhubError
 
     warnings.formatwarning = _warning

@@ -11,10 +11,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-BITS_PER_BYTE = "bits_per_byte"
-"""-log2 of the probability of the right answer over the UTF-8 bytes of its text, as scored; lower is better."""
-ANSWER_PROBABILITY = "answer_probability"
-"""Probability of the right answers over that of all choices; higher is better."""
+from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE
+
 MEASURES = (BITS_PER_BYTE, ANSWER_PROBABILITY)
 
 

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixhub.errors import WorkspaceError
 from mixhub.hubserver.protocol import protocol
-from mixhub.hubserver.transfers import lfs as transfers
-from mixhub.hubserver.transfers import xet
 from mixhub.hubserver.storage.refusals import NotFound, Refusal, RepoNotFound
 from mixhub.hubserver.storage.storage import Store
+from mixhub.hubserver.transfers import lfs as transfers
+from mixhub.hubserver.transfers import xet
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -155,7 +156,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, problem: Exception) -> UsageError:
     code = problem.errno if isinstance(problem, OSError) else None
-    fields = {"host": host, "port": port, "errno": code}
+    fields: dict[str, Any] = {"host": host, "port": port, "errno": code}
     if code == errno.EADDRINUSE:
         return UsageError(f"port {port} of {host} is in use", hint="choose another port, or none", **fields)
     if code == errno.EACCES:

@@ -179,7 +179,7 @@ def push_run(
 
 def note_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) -> None:
     """Takes over what others withdrew on the hub: a push keeps it."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.hub.publish.withdraw import learn_withdrawals
 
     for one in learn_withdrawals(workspace, family, endpoint):
@@ -253,7 +253,7 @@ def push_card(
 
 def _fetched_tokenizer(repo_id: str) -> Path:
     """A published tokenizer lies where the family's authors put it, not on the workspace's own hub."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import HubError
     from mixhub.hub.remote.connect import opened

@@ -11,6 +11,10 @@ from typing import Any
 from mixhub.errors import ResultsError
 from mixhub.workspace.lineage import Unknown
 
+BITS_PER_BYTE = "bits_per_byte"
+"""-log2 of the probability of the right answer over the UTF-8 bytes of its text, as scored; lower is better."""
+ANSWER_PROBABILITY = "answer_probability"
+"""Probability of the right answers over that of all choices; higher is better."""
 PLAIN = "plain"
 """Prompts without system instruction or chat template."""
 

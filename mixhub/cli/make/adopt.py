@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
+from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
 
 
 def adopt(
@@ -34,7 +34,7 @@ def adopt(
     The folder is copied and checked, and stays as it is. What is not known of its training is said to be unknown, in
     lineage.json and on the card.
     """
-    from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.cli.common.console import hide_client_bars, progress, say
     from mixhub.errors import MixhubError
     from mixhub.workflow.adopt import adopt
     from mixhub.workspace.lineage import UNKNOWN, read_lineage

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, WorkspaceOption, open_workspace
+from mixhub.cli.common.options import FamilyOption, WorkspaceOption, open_workspace
 
 app = typer.Typer(no_args_is_help=True, help="Make text into token shards.")
 
@@ -30,7 +30,7 @@ def pack(
 
     A family whose tokenizer has no repo_id trains one on its corpus.
     """
-    from mixhub.cli.console import count_shown, progress, say, show_table
+    from mixhub.cli.common.console import count_shown, progress, say, show_table
     from mixhub.workflow.steps import pack_corpus
 
     place = open_workspace(workspace)

@@ -55,7 +55,7 @@ class _Steps:
     @contextmanager
     def step(self, what: str) -> Iterator[list[str]]:
         """A step; what is put into the list is said beside it."""
-        from mixhub.cli.console import say
+        from mixhub.cli.common.console import say
 
         self.done += 1
         before = time.monotonic()
@@ -73,7 +73,7 @@ def demo(
 
     What is done already is skipped, so it can be stopped and started at any time.
     """
-    from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.cli.common.console import hide_client_bars, progress, say
     from mixhub.demo.corpus import write_corpus
     from mixhub.demo.tasks import write_tasks
     from mixhub.endpoint import HubChoice
@@ -209,7 +209,7 @@ def _digest(tensor: Any) -> str:
 
 
 def _corpus_note(corpus: Path) -> str:
-    from mixhub.cli.console import bytes_shown
+    from mixhub.cli.common.console import bytes_shown
 
     files = list(corpus.rglob("*.jsonl"))
     domains = {file.stem.rpartition("-")[0] for file in files}
@@ -228,7 +228,7 @@ def _push_note(pushed: Pushed) -> str:
 
 
 def _show_result(workspace: Workspace, family: Family, cells: Any) -> None:
-    from mixhub.cli.console import show_table
+    from mixhub.cli.common.console import show_table
     from mixhub.cli.make.evaluate import show_scores
     from mixhub.cli.make.workspace import show_status
 
@@ -248,7 +248,7 @@ def _show_result(workspace: Workspace, family: Family, cells: Any) -> None:
 
 
 def _show_next(folder: Path, family: Family, run: Run) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     say("next:")
     say(f"  cd {folder}")

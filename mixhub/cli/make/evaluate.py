@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import (
+from mixhub.cli.common.options import (
     FamilyOption,
     HubOption,
     IndexOption,
@@ -106,7 +106,7 @@ def evaluate(
 
     Cells that are done are left alone. Several processes may share the work: each takes cells that no other has.
     """
-    from mixhub.cli.console import log_lines
+    from mixhub.cli.common.console import log_lines
     from mixhub.errors import UsageError
     from mixhub.evaluation.sweep import Options
 
@@ -148,7 +148,7 @@ def evaluate(
 def _evaluate_runs(
     place: Workspace, family: Family, runs: Sequence[Run], options: Options, datasets: Datasets, check: int | None
 ) -> None:
-    from mixhub.cli.console import counted, progress, say
+    from mixhub.cli.common.console import counted, progress, say
     from mixhub.workflow.steps import evaluate_run, results_folder
 
     cells: dict[str, list[Cell]] = {}
@@ -182,7 +182,7 @@ def _evaluate_model(
     family: str | None,
     workspace: Path | None,
 ) -> None:
-    from mixhub.cli.console import counted, progress, say
+    from mixhub.cli.common.console import counted, progress, say
     from mixhub.evaluation.encoding import Encoder
     from mixhub.evaluation.sweep import Place, evaluate_folder
     from mixhub.evaluation.sweep import prefetch as fetch_and_build
@@ -225,7 +225,7 @@ def _evaluate_model(
 
 
 def _prefetch_family(place: Workspace, family: Family, options: Options, datasets: Datasets) -> None:
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.common.console import progress, say
     from mixhub.workflow.steps import prefetch
 
     tokenizer, requests = prefetch(place, family, progress(), options=options, datasets=datasets)
@@ -234,7 +234,7 @@ def _prefetch_family(place: Workspace, family: Family, options: Options, dataset
 
 
 def _say_prefetched(requests: int, where: Path) -> None:
-    from mixhub.cli.console import counted, say
+    from mixhub.cli.common.console import counted, say
 
     say(f"{counted(requests, 'request')} built, and the documents in {where}: evaluation needs no network now")
 
@@ -242,7 +242,7 @@ def _say_prefetched(requests: int, where: Path) -> None:
 @contextmanager
 def _table_of_what_is_there(place: Workspace, family: Family, run: Run) -> Iterator[None]:
     """Shows the table so far when the block is interrupted, since the cells that are done stay."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.workflow.steps import results_folder
     from mixhub.workspace.cells import cells_in
 
@@ -256,7 +256,7 @@ def _table_of_what_is_there(place: Workspace, family: Family, run: Run) -> Itera
 
 
 def _check(folder: Path, cells: Sequence[Cell], requests: int, options: Options) -> None:
-    from mixhub.cli.console import counted, say
+    from mixhub.cli.common.console import counted, say
     from mixhub.evaluation.crosscheck import check
 
     found = check(folder, cells, requests, device=options.device, dtype=options.dtype)
@@ -268,7 +268,7 @@ def _check(folder: Path, cells: Sequence[Cell], requests: int, options: Options)
 
 def _trained(place: Workspace, family: Family) -> list[Run]:
     """The runs that have their last export; says which have not."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.errors import RunError
 
     steps = family.training.steps
@@ -323,7 +323,7 @@ def _widened(evaluation: Evaluation, options: Options) -> Evaluation:
 
 def _model_folder(model: str, hub: str | None, place: Workspace | None) -> tuple[Path, str, str]:
     """Folder, name and revision of a MODEL; a repo is downloaded, or taken from the cache."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import UsageError
     from mixhub.hub.remote.connect import opened
@@ -355,7 +355,7 @@ def _own_cache() -> Path:
 def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequence[Cell]]) -> None:
     """Prints the scores of runs; an average over missing cells is never shown as whole."""
     from mixhub.analysis.scores import score_table
-    from mixhub.cli.console import show_figures
+    from mixhub.cli.common.console import show_figures
 
     figures: dict[tuple[str, str], str] = {}
     titles = {task.name: task.title for task in family.evaluation.tasks}
@@ -373,7 +373,7 @@ def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequenc
 
 def show_cells(evaluation: Evaluation, cells: Sequence[Cell], title: str) -> None:
     """Prints cells as a table of tasks by shots: `acc_norm`, else `acc`, in percent, else the first metric as it is."""
-    from mixhub.cli.console import show_table
+    from mixhub.cli.common.console import show_table
 
     shots = list(evaluation.num_fewshot)
     by_place = {(cell.task, cell.num_fewshot): cell for cell in cells}
@@ -396,7 +396,7 @@ def _shown(cell: Cell, metric: str) -> str:
 
 def say_missing(evaluation: Evaluation, cells: Sequence[Cell], options: Options) -> None:
     """Says which cells of the suite are not there, or were cut short by a limit."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     there = {(cell.task, cell.num_fewshot): cell for cell in cells}
     asked = [name for name in (task.name for task in evaluation.tasks) if name in (options.tasks or (name,))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import WorkspaceOption, workspace_if_any
+from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.spec.family import Family
@@ -30,7 +30,7 @@ def families(
     if name is not None:
         _show(place.family(name) if place else catalog.get(name))
         return
-    from mixhub.cli.console import count_shown, show_table
+    from mixhub.cli.common.console import count_shown, show_table
 
     known = (
         [place.family(each) for each in place.family_names()] if place else [catalog.get(n) for n in catalog.names()]
@@ -53,7 +53,7 @@ def families(
 
 
 def _show_fields() -> None:
-    from mixhub.cli.console import say, show_table
+    from mixhub.cli.common.console import say, show_table
     from mixhub.spec.base import described
     from mixhub.spec.family import Family
     from mixhub.workspace.paths import CONFIG_FILE, WorkspaceConfig
@@ -78,7 +78,7 @@ def _domains(family: Family) -> str:
 
 
 def _show(family: Family) -> None:
-    from mixhub.cli.console import count_shown, say, show_table
+    from mixhub.cli.common.console import count_shown, say, show_table
 
     architecture, training = family.architecture, family.training
     say(f"{family.card.title}\n")
@@ -120,7 +120,7 @@ def _show(family: Family) -> None:
 
 
 def _show_mixtures(family: Family) -> None:
-    from mixhub.cli.console import count_shown, say, show_table
+    from mixhub.cli.common.console import count_shown, say, show_table
 
     if family.mixture is not None:
         shares = family.mixture.shares
@@ -157,7 +157,7 @@ def _show_mixtures(family: Family) -> None:
 
 
 def _show_published(family: Family) -> None:
-    from mixhub.cli.console import say, show_figures
+    from mixhub.cli.common.console import say, show_figures
 
     published = family.published_scores
     if published is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
+from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
 
 
 def train(
@@ -22,7 +22,7 @@ def train(
     Makes no request: `mixhub data pack` comes before. Several processes: `torchrun --nproc-per-node 8 -m mixhub train
     --seed 1`.
     """
-    from mixhub.cli.console import log_lines, progress, say
+    from mixhub.cli.common.console import log_lines, progress, say
     from mixhub.workflow.steps import train_run
 
     place = open_workspace(workspace)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixhub.cli.options import FamilyOption, WorkspaceOption, open_workspace
+from mixhub.cli.common.options import FamilyOption, WorkspaceOption, open_workspace
 
 if TYPE_CHECKING:
     from mixhub.spec.family import Family
@@ -34,7 +34,7 @@ def init(
     hub: Annotated[str, typer.Option(help="`local` for the embedded hub, or an address.", metavar="HUB")] = "local",
 ) -> None:
     """Make a workspace: a folder with a mixhub.yaml, under which everything lies."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.endpoint import checked_hub
     from mixhub.errors import UsageError
     from mixhub.workspace.paths import Workspace
@@ -128,7 +128,7 @@ def status(
 
     What is pushed and verified is what this workspace's receipts know: others may have pushed since.
     """
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     place = open_workspace(workspace)
     chosen = place.family(family)
@@ -141,7 +141,7 @@ def status(
 
 def show_status(workspace: Workspace, family: Family) -> None:
     """Prints the table of `mixhub status`."""
-    from mixhub.cli.console import say, show_table
+    from mixhub.cli.common.console import say, show_table
     from mixhub.workflow.status import family_status
 
     rows = []
@@ -180,7 +180,7 @@ def show_status_json(workspace: Workspace, family: Family) -> None:
     import json
     from dataclasses import asdict
 
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.workflow.status import family_status
 
     runs = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import FamilyOption, HubOption, WorkspaceOption, open_hub, open_workspace
+from mixhub.cli.common.options import FamilyOption, HubOption, WorkspaceOption, open_hub, open_workspace
 
 if TYPE_CHECKING:
     from mixhub.card.check.check import Finding
@@ -38,7 +38,7 @@ def render(
     are added, or replace those of the same heading) or into a template card.md.j2; those of the runs' cards into
     revision.md and revision.md.j2.
     """
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.common.console import progress, say
     from mixhub.workflow.steps import render_cards
 
     place = open_workspace(workspace)
@@ -67,7 +67,7 @@ def check(
 
     Nothing is asked of any network but with --validate.
     """
-    from mixhub.cli.console import counted, say
+    from mixhub.cli.common.console import counted, say
     from mixhub.errors import UsageError
 
     if hub is not None and not validate:
@@ -100,7 +100,7 @@ def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None
     """Show what a new render would change in the cards, as facts: `SciQ seed 3: 82.48 → 82.51`."""
     from mixhub.card.diff.diff import card_changes
     from mixhub.card.page.write import intact, stale_plots
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.common.console import progress, say
     from mixhub.errors import SpecError
     from mixhub.workflow.steps import rendered_cards
 
@@ -137,7 +137,7 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
     from mixhub.card.diff.diff import card_changes
     from mixhub.card.page.receipts import is_as_rendered, noted_cards
     from mixhub.card.page.write import intact, stale_plots
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
     from mixhub.errors import SpecError
     from mixhub.workflow.steps import rendered_cards
 

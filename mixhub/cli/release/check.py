@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import (
+from mixhub.cli.common.options import (
     AllOption,
     FamilyOption,
     IndexOption,
@@ -38,7 +38,7 @@ def check(
     other runs (repeated weights, initial weights), with its results, and checks its card. What passed is noted by its
     hash, so that neither this command nor push reads it again.
     """
-    from mixhub.cli.console import hide_client_bars, progress
+    from mixhub.cli.common.console import hide_client_bars, progress
     from mixhub.hub.check.check import check_run
     from mixhub.hub.rules.finding import errors
 
@@ -58,7 +58,7 @@ def check(
 
 def show_check(checked: RunCheck) -> None:
     """Prints what was found in a run, or that nothing was."""
-    from mixhub.cli.console import bytes_shown, counted, say
+    from mixhub.cli.common.console import bytes_shown, counted, say
 
     for finding in checked.findings:
         say(str(finding))
@@ -74,7 +74,7 @@ def show_check(checked: RunCheck) -> None:
 
 def show_hints(findings: Sequence[Finding]) -> None:
     """Prints the next steps, each once."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.hub.rules.finding import hints
 
     for hint in hints(findings):

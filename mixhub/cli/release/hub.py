@@ -39,7 +39,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a hub until it is stopped (Ctrl-C)."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.hubserver import run_forever
 
     storage = _root(root)
@@ -60,7 +60,7 @@ def import_(
     repo_type: Annotated[RepoType, typer.Option(help="What the folders hold.")] = RepoType.MODEL,
 ) -> None:
     """Take folders into a hub's storage as repos, one commit each; a repo that has the same files gets none."""
-    from mixhub.cli.console import counted, say
+    from mixhub.cli.common.console import counted, say
     from mixhub.hubserver import import_folder
 
     def imported(repo: ImportedRepo) -> None:

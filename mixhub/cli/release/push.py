@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixhub.cli.options import (
+from mixhub.cli.common.options import (
     AllOption,
     FamilyOption,
     HubOption,
@@ -76,7 +76,7 @@ def push(
     then sees that the hub holds every file by its hash. Broken off at any time, it is run again; run again without
     need, it sends nothing.
     """
-    from mixhub.cli.console import hide_client_bars, progress, say
+    from mixhub.cli.common.console import hide_client_bars, progress, say
     from mixhub.hub.check.check import require_sound
     from mixhub.hub.publish.push import execute
     from mixhub.hub.rules.finding import errors
@@ -159,7 +159,7 @@ def _promote(
     """Branches from one hub to the other; what they hold was decided when they were pushed to the first."""
     import os
 
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.common.console import progress, say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import UsageError
     from mixhub.hub.check.check import require_sound
@@ -219,7 +219,7 @@ def _promote(
 
 def show_plan(plan: Plan) -> None:
     """Prints what a push would do, and what is wrong."""
-    from mixhub.cli.console import bytes_shown, say
+    from mixhub.cli.common.console import bytes_shown, say
     from mixhub.hub.rules.finding import errors
 
     for finding in plan.findings:
@@ -241,7 +241,7 @@ def show_plan(plan: Plan) -> None:
 
 def show_pushed(pushed: Pushed, endpoint: Endpoint) -> None:
     """Prints what a push came to."""
-    from mixhub.cli.console import counted, say
+    from mixhub.cli.common.console import counted, say
 
     plan = pushed.plan
     what = f"{plan.repo_id}@{plan.branch} = {pushed.commit}"
@@ -266,7 +266,7 @@ def _plans(
     force: bool,
 ) -> list[Plan]:
     """The plans of all branches but `main`."""
-    from mixhub.cli.console import progress, say
+    from mixhub.cli.common.console import progress, say
     from mixhub.hub.publish.push import compared, plan_run, plan_state
     from mixhub.workflow.steps import earlier_steps, export_step
 
@@ -303,7 +303,7 @@ def _plans(
 
 def _export_step(place: Workspace, family: Family, seed: int | None, index: int | None, step: int) -> None:
     """Makes the export that `--step` asks for, where there is a checkpoint of it only."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.workflow.steps import export_step
 
     if seed is None and index is None:

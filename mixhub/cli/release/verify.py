@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import HubOption, WorkspaceOption, open_any_hub, workspace_if_any
+from mixhub.cli.common.options import HubOption, WorkspaceOption, open_any_hub, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.hub.verify.verify import Verification
@@ -28,7 +28,7 @@ def verify(
     lineage and recipe as the family says, cards that say what the results say. It works on repos that mixhub did not
     make, too; weights are downloaded with --deep only.
     """
-    from mixhub.cli.console import counted, hide_client_bars, progress, say
+    from mixhub.cli.common.console import counted, hide_client_bars, progress, say
     from mixhub.cli.release.check import show_hints
     from mixhub.errors import UsageError
     from mixhub.hub.publish.receipts import hub_key, local_weights
@@ -61,7 +61,7 @@ def verify(
 
 def show_verification(found: Verification) -> None:
     """Prints a table of the branches, then a line for each finding."""
-    from mixhub.cli.console import bytes_shown, say, show_table
+    from mixhub.cli.common.console import bytes_shown, say, show_table
     from mixhub.hub.rules.finding import errors
 
     wrong = {finding.where for finding in errors(found.findings)}
@@ -87,6 +87,6 @@ def show_json(found: Verification) -> None:
     import json
     from dataclasses import asdict
 
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     say(json.dumps(asdict(found), indent=2))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.options import (
+from mixhub.cli.common.options import (
     FamilyOption,
     HubOption,
     IndexOption,
@@ -32,7 +32,7 @@ def withdraw(
     Its card says so at its head and in its tags, `mixhub.load` warns of it, a git tag names the commit, and the card on
     main lists it among the errata. Other weights that are pushed to the branch later are not withdrawn.
     """
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.cli.release.push import show_pushed
     from mixhub.errors import MixhubError
     from mixhub.hub.publish.receipts import all_commits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from mixhub.cli.options import WorkspaceOption, workspace_if_any
+from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.analysis.audit.tables import Audit
@@ -82,7 +82,7 @@ def audit(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Check what printed or measured scores allow, and say what does not fit; exit with 1 when something does not."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     found = _audited(source, suite, workspace_if_any(workspace), runs, most_runs, run_decimals)
     if form is Format.JSON:
@@ -183,13 +183,13 @@ def _family(name: str, place: Workspace | None) -> Family:
 def _measured(path: Path, suite: Family) -> Audit:
     from mixhub.analysis.audit.records import audit_records
     from mixhub.analysis.lm_eval_files import read_outputs
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
 
     return audit_records(read_outputs([path], progress()).records, suite.evaluation.tasks)
 
 
 def _show(found: _Audited) -> None:
-    from mixhub.cli.console import counted, say
+    from mixhub.cli.common.console import counted, say
 
     audit, suite, table = found
     say(f"{'printed scores' if table else 'measured scores'}: {audit.source}")
@@ -216,7 +216,7 @@ def _show(found: _Audited) -> None:
 def _show_counts(audit: Audit, table: PublishedTable) -> None:
     """The numbers of runs that are possible for each figure."""
     from mixhub.analysis.audit.tables import counts_shown
-    from mixhub.cli.console import show_figures
+    from mixhub.cli.common.console import show_figures
 
     columns = {counted.column: f"{counted.column} ({counted.documents:,})" for counted in audit.counts}
     figures = {
@@ -237,7 +237,7 @@ def _show_counts(audit: Audit, table: PublishedTable) -> None:
 def _show_rows(audit: Audit, table: PublishedTable) -> None:
     """What fits a row as a whole, and its average."""
     from mixhub.analysis.audit.tables import counts_shown
-    from mixhub.cli.console import show_table
+    from mixhub.cli.common.console import show_table
 
     averages = {average.row: average for average in audit.averages}
     lines = []
@@ -253,7 +253,7 @@ def _show_rows(audit: Audit, table: PublishedTable) -> None:
 
 
 def _summary(audit: Audit) -> str:
-    from mixhub.cli.console import counted
+    from mixhub.cli.common.console import counted
 
     if audit.fits:
         return f"nothing that does not fit: {audit.figures:,} figures, {audit.testable:,} testable"

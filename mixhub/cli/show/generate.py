@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixhub.cli.options import HubOption, IndexOption, SeedOption, StepOption, WorkspaceOption, workspace_if_any
+from mixhub.cli.common.options import HubOption, IndexOption, SeedOption, StepOption, WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.spec.family import Family
@@ -40,7 +40,7 @@ def generate(
     """Print text that a revision writes: from the export in the workspace where there is one, else from the hub."""
     import sys
 
-    from mixhub.cli.console import hide_client_bars
+    from mixhub.cli.common.console import hide_client_bars
     from mixhub.endpoint import checked_hub
     from mixhub.errors import UsageError
 

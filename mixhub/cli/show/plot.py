@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.options import WorkspaceOption, names, open_workspace, workspace_if_any
+from mixhub.cli.common.options import WorkspaceOption, names, open_workspace, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.analysis.evidence import Evidence
@@ -174,7 +174,7 @@ def _table(source: str | None, place: Workspace | None, wanted: Wanted, publishe
     """What SOURCE means, and its scores: measured ones where there are any."""
     from mixhub.analysis.evidence import find_evidence
     from mixhub.analysis.tables import measured_tables
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
 
     evidence = find_evidence(source or _own_family(place, "mixhub plot scores human-1b"), place, progress())
     if evidence.measured and not published:
@@ -186,7 +186,7 @@ def _pair(sources: Sequence[str], place: Workspace | None, wanted: Wanted, publi
     """The scores of both, measured or published: the two are never compared with each other."""
     from mixhub.analysis.evidence import find_evidence
     from mixhub.analysis.tables import measured_tables
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
     from mixhub.errors import UsageError
 
     found = [find_evidence(source, place, progress()) for source in sources]
@@ -222,7 +222,7 @@ def _own_family(place: Workspace | None, example: str) -> str:
 def _save(plot: Plot | None, source: str, output: Path, why: tuple[str, str]) -> None:
     """Writes the plot and says where, and what is seen; raises UsageError, saying why, where there is none."""
     from mixhub.card.plots.plots import write_plot, write_plots
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.errors import UsageError
 
     is_file = _is_file(output)

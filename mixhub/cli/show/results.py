@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixhub.cli.options import WorkspaceOption, counts, names, workspace_if_any
+from mixhub.cli.common.options import WorkspaceOption, counts, names, workspace_if_any
 
 if TYPE_CHECKING:
     import pandas
@@ -87,7 +87,7 @@ def results(
     from mixhub.analysis.evidence import find_evidence
     from mixhub.analysis.scores import measure_named
     from mixhub.analysis.tables import Wanted
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
     from mixhub.errors import UsageError
     from mixhub.spec import catalog
 
@@ -144,7 +144,7 @@ def _told_apart(evidence: Sequence[Evidence], sources: Sequence[str]) -> list[Ev
 def _tables(evidence: Sequence[Evidence], wanted: Wanted, published: bool) -> list[ScoreTable]:
     """What was measured and what was published, as tables of their own."""
     from mixhub.analysis.tables import measured_tables, nothing_there, published_scores
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
 
     measured = [one for one in evidence if one.measured and not published]
     by_name = dict(zip(map(id, measured), measured_tables(measured, wanted, progress()), strict=True))
@@ -165,7 +165,7 @@ def _compare(
 ) -> None:
     from mixhub.analysis.comparison import compare, survey
     from mixhub.analysis.tables import measured_tables
-    from mixhub.cli.console import progress
+    from mixhub.cli.common.console import progress
     from mixhub.errors import UsageError
 
     everything = [*evidence, *others]
@@ -198,7 +198,7 @@ def _printed(evidence: Evidence, wanted: Wanted, published: bool) -> ScoreTable:
 
 
 def _show(tables: Sequence[ScoreTable], form: Format) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     if form is Format.JSON:
         _say_json([_table_json(table) for table in tables])
@@ -228,7 +228,7 @@ def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
 
 
 def _show_table(table: ScoreTable, form: Format) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     headers, rows = _grid(table)
     if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
@@ -282,7 +282,7 @@ def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
 
 def _show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, form: Format) -> None:
     """A grid of text, as Markdown or for a terminal."""
-    from mixhub.cli.console import say, show_table
+    from mixhub.cli.common.console import say, show_table
 
     if form is not Format.MARKDOWN:
         show_table(headers, rows, title=title)
@@ -335,19 +335,19 @@ def _records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
 
 
 def _say_json(data: object) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     say(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _say_csv(frame: pandas.DataFrame) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     say(frame.to_csv(index=False).rstrip("\n"))
 
 
 def _show_comparison(found: Comparison, form: Format) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     a, b = found.a, found.b
     if form is Format.JSON:
@@ -464,7 +464,7 @@ def _task_notes(found: Comparison) -> Iterator[str]:
 
 
 def _show_survey(found: Survey, form: Format) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     table = found.tables[0]
     frames = {"ranking": found.ranking_frame(), "agreements": found.agreements_frame(), "tasks": found.frame()}
@@ -515,7 +515,7 @@ def _show_pairs(found: Survey, form: Format) -> None:
 
 
 def _show_agreements(found: Survey, form: Format) -> None:
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
 
     if found.seeds is not None:
         say(f"seeds agree: one seed of each mixture ranks {found.seeds:.0%} of pairs as the mean of the others does")

@@ -10,21 +10,22 @@ from mixhub.card.facts.withdrawal import Withdrawal, add_erratum, is_marked, mar
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError
 from mixhub.hub.check.check import step_of
-from mixhub.hub.publish.plan import (
+from mixhub.hub.publish.plan import Plan
+from mixhub.hub.publish.push import held_by_main, plan_files, withdrawn_on_main
+from mixhub.hub.remote.branches import fetch
+from mixhub.hub.remote.client import file_content, heads_if_any, remote_tree
+from mixhub.hub.remote.files import (
+    CARD,
     KEPT_ON_HUB,
+    MAIN,
     LocalFile,
-    Plan,
     RemoteFile,
+    is_model_file,
     local_file,
     remote_file,
     same_content,
     weights_in,
 )
-from mixhub.hub.publish.push import held_by_main, plan_files, withdrawn_on_main
-from mixhub.hub.publish.receipts import MAIN
-from mixhub.hub.publish.release import CARD, is_model_file
-from mixhub.hub.remote.branches import fetch
-from mixhub.hub.remote.client import file_content, heads_if_any, remote_tree
 from mixhub.hub.rules.export import listed
 from mixhub.hub.rules.finding import Finding, errors
 from mixhub.hub.rules.weights import scan

@@ -19,34 +19,9 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, MixhubError, PushConflictError
 from mixhub.files import read_json
 from mixhub.hub.check.check import check_run, initial_findings, require_sound, training_of
-from mixhub.hub.publish.plan import (
-    LocalFile,
-    Plan,
-    changes,
-    remote_file,
-    require_unchanged,
-    safetensors_in,
-    same_content,
-    weights_in,
-)
-from mixhub.hub.publish.receipts import (
-    MAIN,
-    Receipt,
-    hub_key,
-    local_weights,
-    pushed_commits,
-    read_receipts,
-    write_receipt,
-)
-from mixhub.hub.publish.release import (
-    CARD,
-    TRAIN_CONFIG,
-    is_model_file,
-    is_result_file,
-    main_files,
-    run_files,
-    state_files,
-)
+from mixhub.hub.publish.plan import Plan, changes
+from mixhub.hub.publish.receipts import Receipt, hub_key, local_weights, pushed_commits, read_receipts, write_receipt
+from mixhub.hub.publish.release import main_files, run_files, state_files
 from mixhub.hub.remote.branches import Branch, read_branches
 from mixhub.hub.remote.client import (
     ASKED_AT_ONCE,
@@ -56,6 +31,19 @@ from mixhub.hub.remote.client import (
     remote_tree,
     tags,
     translated,
+)
+from mixhub.hub.remote.files import (
+    CARD,
+    MAIN,
+    TRAIN_CONFIG,
+    LocalFile,
+    is_model_file,
+    is_result_file,
+    remote_file,
+    require_unchanged,
+    safetensors_in,
+    same_content,
+    weights_in,
 )
 from mixhub.hub.rules.export import listed
 from mixhub.hub.rules.finding import Finding, errors

@@ -14,9 +14,6 @@ from mixhub.spec.family import Family
 from mixhub.workspace.lineage import Sha256, read_lineage
 from mixhub.workspace.paths import Workspace
 
-MAIN = "main"
-"""The branch of the family's card."""
-
 
 class Receipt(Spec):
     """One push that the hub was seen to hold."""

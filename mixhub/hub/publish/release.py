@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,11 @@ from mixhub.card.page.write import family_card, intact, revision_card
 from mixhub.errors import ExportError, MixhubError, ResultsError, RunError
 from mixhub.files import read_json
 from mixhub.hub.check.check import RunCheck
-from mixhub.hub.publish.plan import LocalFile, local_file
-from mixhub.hub.rules.export import TOKENIZER_EXTRAS
+from mixhub.hub.remote.files import CARD, METRICS, RESULTS, TRAIN_CONFIG, LocalFile, is_model_file, local_file
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, samples_path
-from mixhub.workspace.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import UNKNOWN, file_sha256, read_lineage
 from mixhub.workspace.paths import RunFolder, Workspace
-
-CARD = "README.md"
-METRICS = "metrics.jsonl"
-TRAIN_CONFIG = "train_config.yaml"
-RESULTS = "results"
-
-_MODEL = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
-
-
-def is_result_file(path: str) -> bool:
-    """Whether a file of a branch is what a push sends of results: a cell, or its samples."""
-    return re.fullmatch(rf"{RESULTS}/[^/]+\.\d+shot(?:\.json|\.samples\.parquet)", path) is not None
-
-
-def is_model_file(path: str) -> bool:
-    """Whether a file of a branch is of its model: weights, their index, configs, tokenizer, lineage; no adapter."""
-    is_weights = path.endswith(".safetensors") and "/" not in path and not path.startswith("adapter_")
-    return path in _MODEL or is_weights
 
 
 def run_files(

@@ -21,9 +21,7 @@ from mixhub.card.markdown.text import plain
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, UsageError
 from mixhub.hub.check.check import step_of
-from mixhub.hub.publish.plan import weights_in
-from mixhub.hub.publish.receipts import MAIN, hub_key, read_receipts, write_receipt
-from mixhub.hub.publish.release import CARD
+from mixhub.hub.publish.receipts import hub_key, read_receipts, write_receipt
 from mixhub.hub.remote.branches import Branch, read_branch
 from mixhub.hub.remote.client import (
     ASKED_AT_ONCE,
@@ -36,6 +34,7 @@ from mixhub.hub.remote.client import (
     tags,
     translated,
 )
+from mixhub.hub.remote.files import CARD, MAIN, weights_in
 from mixhub.spec.family import Family
 from mixhub.workspace.paths import Workspace
 

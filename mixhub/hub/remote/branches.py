@@ -12,8 +12,8 @@ from typing import Any
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.files import read_json
-from mixhub.hub.publish.plan import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.remote.client import ASKED_AT_ONCE, first_bytes, remote_tree, translated
+from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MOST_HEADER, Tensor, header_end, header_tensors
 from mixhub.progress import Bar

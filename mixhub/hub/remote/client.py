@@ -20,7 +20,7 @@ from mixhub.errors import (
     UsageError,
     nearest,
 )
-from mixhub.hub.publish.plan import RemoteFile
+from mixhub.hub.remote.files import RemoteFile
 from mixhub.hub.remote.tokens import guarded
 
 if TYPE_CHECKING:

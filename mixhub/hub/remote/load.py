@@ -15,9 +15,9 @@ from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint, checked_token, choose_hub
 from mixhub.errors import ExportError, HubError, HubUnreachableError, UsageError
 from mixhub.files import read_json, write_text
-from mixhub.hub.publish.plan import RemoteFile, local_file, same_content
 from mixhub.hub.remote.client import client, revision_not_found, translated
 from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.files import RemoteFile, local_file, same_content
 from mixhub.hub.rules.export import is_fault_of_files
 from mixhub.spec import catalog
 from mixhub.spec.family import Family, Revisions, repo_id_problem

@@ -34,11 +34,9 @@ from mixhub.hub.check.check import (
     tokens_problem,
     training_of,
 )
-from mixhub.hub.publish.plan import KEPT_ON_HUB, RemoteFile
-from mixhub.hub.publish.receipts import MAIN
-from mixhub.hub.publish.release import CARD, METRICS, RESULTS, is_model_file, is_result_file
 from mixhub.hub.remote.branches import Branch, fetch, read_branches, tensors_of
 from mixhub.hub.remote.client import branch_heads
+from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, RESULTS, RemoteFile, is_model_file, is_result_file
 from mixhub.hub.rules.export import (
     TOKENIZER_EXTRAS,
     dtype_findings,

@@ -14,9 +14,9 @@ from huggingface_hub import HfApi
 
 from mixhub.endpoint import Endpoint
 from mixhub.hub.check.check import check_run
-from mixhub.hub.publish.plan import same_content
 from mixhub.hub.publish.release import run_files
 from mixhub.hub.remote.client import branch_heads, remote_tree
+from mixhub.hub.remote.files import same_content
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.hub.wires import wire
 

@@ -12,8 +12,8 @@ from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import SpecError
 from mixhub.hub.publish.push import execute, plan_card, plan_run
-from mixhub.hub.publish.release import is_model_file
 from mixhub.hub.remote.client import file_content, remote_tree
+from mixhub.hub.remote.files import is_model_file
 from mixhub.hub.verify.verify import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import parse_yaml, to_yaml

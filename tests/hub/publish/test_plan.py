@@ -6,7 +6,8 @@ import pygit2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.hub.publish.plan import RemoteFile, changes, local_file, same_content
+from mixhub.hub.publish.plan import changes
+from mixhub.hub.remote.files import RemoteFile, local_file, same_content
 
 TREES = st.dictionaries(
     st.sampled_from(["a", "b/c", "README.md", ".gitattributes", "d.safetensors"]), st.binary(max_size=8)

@@ -18,13 +18,13 @@ from mixhub.errors import (
     UsageError,
 )
 from mixhub.hub.check.check import check_run
-from mixhub.hub.publish.plan import local_file, require_unchanged, same_content
 from mixhub.hub.publish.push import execute, plan_card, plan_run, remote_tree
 from mixhub.hub.publish.receipts import pushed_commits, read_receipts
 from mixhub.hub.publish.release import run_files
 from mixhub.hub.publish.withdraw import withdraw
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.files import local_file, require_unchanged, same_content
 from mixhub.hub.rules.finding import errors
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workflow.status import family_status

@@ -36,7 +36,7 @@ def say(line: str) -> None:
 
 def show_error(error: MixhubError) -> None:
     """Prints message and hint of a user's mistake."""
-    for line in error.message.splitlines():
+    for line in error.lines():
         print(f"error: {line}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)

@@ -81,7 +81,7 @@ def chosen_runs(
         UsageError: both are given, or neither.
         RunError: there is no such export.
     """
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.errors import UsageError
 
     step = family.training.steps if step is None else step
@@ -109,7 +109,7 @@ def open_hub(option: str | None, workspace: Workspace) -> AbstractContextManager
 @contextmanager
 def open_any_hub(option: str | None, workspace: Workspace | None, *, quiet: bool = False) -> Iterator[Endpoint]:
     """The endpoint that `--hub` means, for the block, with a workspace or without; says which it is, unless `quiet`."""
-    from mixhub.cli.console import say
+    from mixhub.cli.common.console import say
     from mixhub.endpoint import choose_hub
     from mixhub.hub.remote.connect import opened
 

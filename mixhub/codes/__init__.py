@@ -1,0 +1,78 @@
+"""The codes of errors and findings: what each means, and what to do about it.
+
+A code is a promise: programs and tests rely on it, so it is never renamed or reused. Each wing has a YAML file here;
+`python -m mixhub.codes` prints `docs/errors.md` from them, and a test holds that they are the codes of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of error or finding."""
+
+    name: str
+    """As errors, findings and `--json` carry it."""
+    wing: str
+    """The part of mixhub that reports it."""
+    meaning: str
+    """What is wrong, a sentence or two."""
+    remedy: str
+    """What to do about it."""
+
+
+TITLES = {
+    "core": "Names, options, files and mixhub.yaml",
+    "data": "Data",
+    "training": "Training and exports",
+    "evaluation": "Evaluation",
+    "analysis": "Results and tables",
+    "audit": "What an audit finds",
+    "card": "Cards",
+    "check": "What a check of a run or a repo finds",
+    "hub": "The hub",
+    "hubserver": "The embedded hub",
+    "workflow": "Commands",
+}
+"""By file, the heading of its codes, in the order of the page."""
+
+
+def all_codes() -> dict[str, Code]:
+    """Every code by name, in the order of the page."""
+    return {code.name: code for wing in TITLES for code in _of_wing(wing)}
+
+
+def page() -> str:
+    """The Markdown of `docs/errors.md`."""
+    lines = [
+        "# Errors and findings",
+        "",
+        "Every error and every finding has a stable code. Commands print it in brackets behind the message, `--json`",
+        "has it under `code`, and in Python it is `error.code` or `finding.code`. An error ends a command with status",
+        "2; a finding is what `check`, `verify`, `card check` and `audit` report.",
+        "",
+        "This page is generated: `python -m mixhub.codes > docs/errors.md`.",
+    ]
+    for wing, title in TITLES.items():
+        codes = sorted(_of_wing(wing), key=lambda code: code.name)
+        if codes:
+            lines += ["", f"## {title}", "", "| code | meaning | what to do |", "|---|---|---|"]
+            lines += [f"| `{code.name}` | {_cell(code.meaning)} | {_cell(code.remedy)} |" for code in codes]
+    return "\n".join(lines) + "\n"
+
+
+def _of_wing(wing: str) -> Iterator[Code]:
+    from mixhub.spec.base import parse_yaml
+
+    file = resources.files(__name__).joinpath(f"{wing}.yaml")
+    entries = parse_yaml(file.read_text(encoding="utf-8"), file.name) or {}
+    for name, entry in entries.items():
+        yield Code(name, wing, entry["meaning"], entry["remedy"])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

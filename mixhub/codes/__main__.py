@@ -1,0 +1,5 @@
+"""Prints `docs/errors.md`."""
+
+from mixhub.codes import page
+
+print(page(), end="")

@@ -1,0 +1,65 @@
+"""What a check finds: one class for every check of runs, exports, repos, cards and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Level = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or that whoever publishes or loads a model should know."""
+
+    code: str
+    """Stable name of the kind of fault, as `weights-repeated`; `docs/errors.md` lists them."""
+    where: str
+    """What it was found in: a revision, `main`, a card as the user names it, a row of a table."""
+    message: str
+    """One line: what, the value, and the rule that it breaks."""
+    hint: str = ""
+    """The next step."""
+    level: Level = "error"
+    """A warning stops nothing."""
+    line: int = 0
+    """Line of the file, from 1; 0 if it is about the file as a whole, or not about a file."""
+    about: str = ""
+    """The part of `where` that it is about: a key of the metadata, an address, a cell, a column."""
+    assumptions: tuple[str, ...] = ()
+    """What it takes for granted, a sentence each."""
+
+    def __str__(self) -> str:
+        """`seed-2: what is wrong`, or `README.md:12: what is wrong`."""
+        place = f"{self.where}:{self.line}" if self.line else self.where
+        return f"{'warning: ' if self.level == 'warning' else ''}{place}: {self.message}"
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for `--json`; fields without a value are omitted."""
+        data = {
+            "code": self.code,
+            "level": self.level,
+            "where": self.where,
+            "line": self.line,
+            "about": self.about,
+            "message": self.message,
+            "hint": self.hint,
+            "assumptions": list(self.assumptions),
+        }
+        return {key: value for key, value in data.items() if value}
+
+
+def errors(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that are errors."""
+    return [finding for finding in findings if finding.level == "error"]
+
+
+def hints(findings: Sequence[Finding]) -> list[str]:
+    """What to do next, each once."""
+    return list(dict.fromkeys(finding.hint for finding in findings if finding.hint))
+
+
+def with_codes(findings: Iterable[Finding]) -> Iterator[str]:
+    """A line for each finding, its code behind it, as commands print them."""
+    return (f"{finding}  [{finding.code}]" for finding in findings)

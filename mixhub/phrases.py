@@ -1,0 +1,63 @@
+"""How messages and cards put values into words: lists, plurals, ranges, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def listed(names: Sequence[object], *, most: int | None = None, last: str = ",") -> str:
+    """`a, b, c`; past `most` names, `a, b and 3 more`.
+
+    Args:
+        names: what is listed, in this order.
+        most: names that are written out; None: all.
+        last: what stands before the last name, as `and`; by default a comma as before the others.
+    """
+    texts = [str(name) for name in names]
+    if most is not None and len(texts) > most:
+        return f"{', '.join(texts[:most])} and {len(texts) - most:,} more"
+    if last == "," or len(texts) < 2:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:-1])} {last} {texts[-1]}"
+
+
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """`1 file`, `2 files`, `1,200 indices`; `nouns` where the plural is not the noun and an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """`1-5` for 1, 2, 3, 4, 5; `1, 2, 4-6` for 1, 2, 4, 5, 6. The numbers ascend; runs of two are written out."""
+    parts: list[str] = []
+    start = 0
+    for position in range(1, len(numbers) + 1):
+        if position < len(numbers) and numbers[position] == numbers[position - 1] + 1:
+            continue
+        run = numbers[start:position]
+        parts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(number) for number in run]
+        start = position
+    return ", ".join(parts)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as a message shows it: text in quotes, and no more than `most` characters."""
+    text = repr(value) if isinstance(value, (str, bytes)) else str(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def size(count: float) -> str:
+    """`1.5 MB` for 1,500,000 bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def magnitude(count: float) -> str:
+    """`26.2B` for 26,214,400,000."""
+    for unit in ("", "k", "M", "B"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g}T"
