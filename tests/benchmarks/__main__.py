@@ -16,6 +16,7 @@ NAMES = (
     "killed",
     "coverage",
     "agreement",
+    "mutation",
 )
 
 

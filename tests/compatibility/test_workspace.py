@@ -1,0 +1,88 @@
+"""A workspace that mixhub made before its rooms were moved (November 2026): everything in it still works.
+
+Its two seeds were trained, evaluated, checked, pushed and verified, and seed 2 was withdrawn; seed 3 was stopped after
+the checkpoint of step 10 of 12. Nothing of it is made by the code that is tested.
+"""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import mixhub as library
+from mixhub.workspace.lineage import read_lineage
+from mixhub.workspace.paths import Workspace
+
+ARCHIVE = Path(__file__).with_name("workspace-2026-11.tar.xz")
+WEIGHTS = "29876f971f37"
+"""How the `weights_sha256` of seed 1 begins."""
+COMMIT = "a2c8884c5afe"
+"""How the commit of seed 1 on its own hub begins."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path / "ws", filter="data")
+    return Workspace.open(tmp_path / "ws")
+
+
+def test_status_knows_what_was_done(mixhub_here, workspace):
+    result = mixhub_here("status", "--json", cwd=workspace.root)
+    assert result.returncode == 0, result.stderr
+    first, second, third = json.loads(result.stdout)["runs"]
+    assert (first["step"], first["weights_sha256"][:12], first["cells"], first["card"]) == (12, WEIGHTS, 1, "fresh")
+    assert [commit[:12] for commit in first["pushed"].values()] == [COMMIT]
+    assert list(first["verified"].values()) == ["2026-11-30T01:40Z"]
+    assert second["withdrawn"] == "trained with the wrong tokenizer"
+    assert (third["step"], third["weights_sha256"], third["pushed"]) == (10, None, {})
+
+
+def test_a_push_of_the_same_sends_nothing(mixhub_here, workspace):
+    result = mixhub_here("push", "--seed", "1", cwd=workspace.root)
+    assert result.returncode == 0, result.stderr
+    assert f"nothing to send: tester/tiny@seed-1 = {COMMIT}" in result.stdout
+    assert "pushed and verified" not in result.stdout
+
+
+@pytest.mark.parametrize("command", [("check", "--seed", "1"), ("results",)], ids=" ".join)
+def test_commands_find_nothing_wrong(mixhub_here, workspace, command):
+    result = mixhub_here(*command, cwd=workspace.root)
+    assert result.returncode == 0, (result.stdout, result.stderr)
+
+
+def test_nothing_is_wrong_on_the_hub_but_the_seed_that_was_never_pushed(mixhub_here, workspace):
+    result = mixhub_here("verify", "--json", cwd=workspace.root)
+    assert result.returncode == 1, result.stderr
+    found = json.loads(result.stdout)["findings"]
+    assert {finding["where"] for finding in found if finding["level"] == "error"} == {"seed-3"}
+
+
+def test_the_card_is_rendered_as_it_was(mixhub_here, workspace):
+    before = {path: path.read_bytes() for path in workspace.path("cards").rglob("README.md")}
+    assert mixhub_here("card", "render", cwd=workspace.root).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert mixhub_here("card", "check", cwd=workspace.root).returncode == 0
+
+
+def test_what_was_measured_is_not_measured_again(mixhub_here, workspace):
+    before = {path: path.stat().st_mtime_ns for path in workspace.path("results").rglob("*.json")}
+    assert mixhub_here("evaluate", "--seed", "1", "--device", "cpu", cwd=workspace.root).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in workspace.path("results").rglob("*.json")} == before
+
+
+def test_a_published_seed_is_loaded(workspace):
+    loaded = library.load("tiny", seed=1, workspace=workspace.root, verify=True)
+    assert loaded.commit.startswith(COMMIT)
+
+
+def test_a_run_goes_on_from_its_checkpoint(mixhub_here, workspace):
+    run = workspace.family().run(seed=3)
+    lines = workspace.run_folder(run).metrics.read_text().splitlines()
+    until_10 = [line for line in lines if json.loads(line)["step"] <= 10]
+    result = mixhub_here("train", "--seed", "3", cwd=workspace.root)
+    assert result.returncode == 0, result.stderr
+    lineage = read_lineage(workspace.export(run, 12))
+    assert (lineage.step, lineage.init_seed, lineage.revision) == (12, 3, "seed-3")
+    assert workspace.run_folder(run).metrics.read_text().splitlines()[: len(until_10)] == until_10
