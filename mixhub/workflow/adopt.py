@@ -11,9 +11,9 @@ from typing import Any
 
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
+from mixhub.findings import Finding, errors, hints
 from mixhub.hub.check.check import branch_of, description, identity_findings, tokenizer_findings
 from mixhub.hub.rules.export import TOKENIZER_EXTRAS, ExportCheck, check_export, is_pickle
-from mixhub.hub.rules.finding import Finding, errors, hints
 from mixhub.hub.rules.model_config import architecture_findings
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml, validated
@@ -28,6 +28,18 @@ _TRAIN_CONFIG = "train_config.yaml"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
 _HINTS = 6
 """So many next steps are told at once."""
+_DESCRIBABLE = {
+    "architecture-differs",
+    "architecture-unsupported",
+    "recipe-differs",
+    "token-id-differs",
+    "token-missing",
+    "tokenizer-differs",
+    "tokenizer-unusable",
+    "vocabulary-differs",
+    "vocabulary-exceeded",
+}
+"""Codes of findings that another description of the family may answer."""
 _TRAINER_STATE = "trainer_state.json"
 """What the Trainer of Transformers leaves in its checkpoints."""
 
@@ -144,11 +156,11 @@ def _require_sound(
     found += tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
     changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
     hint = "take the mixture that it was trained on, or mend the family in mixhub.yaml"
-    found += [Finding("recipe", where, line, hint) for line in changed]
+    found += [Finding("recipe-differs", where, line, hint) for line in changed]
     if lineage.train_config_sha256 not in (UNKNOWN, data_sha256(read_yaml(building / _TRAIN_CONFIG, ExportError))):
         message = f"{LINEAGE_FILE} names a {_TRAIN_CONFIG} that is not the one beside it"
         hint = f"take the whole folder that mixhub exported, with its {_TRAIN_CONFIG}"
-        found.append(Finding("lineage", where, message, hint))
+        found.append(Finding("train-config-differs", where, message, hint))
     if wrong := errors(found):
         lines = [finding.message for finding in wrong]
         for made, path in told.items():
@@ -165,7 +177,7 @@ def _require_sound(
 
 def _hint(family: Family, content: ExportCheck, wrong: Sequence[Finding]) -> str:
     """The next step: where the folder is of another model than the family's, what the family would have to say."""
-    if {finding.kind for finding in wrong} <= {"recipe", "tokenizer"} and (lines := description(family, content)):
+    if {finding.code for finding in wrong} <= _DESCRIBABLE and (lines := description(family, content)):
         more = "".join(f"\nand {hint}" for hint in hints(wrong) if hint.startswith("set "))
         return (
             "take another folder; or, if the family is described wrongly, add this to its parts in mixhub.yaml:\n"

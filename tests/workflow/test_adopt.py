@@ -262,7 +262,7 @@ def test_two_families_may_share_a_run_that_was_adopted(tmp_path):
     for name in ("tiny", "other"):
         family = workspace.family(name)
         found = check_run(workspace, family, family.run(seed=1)).findings
-        assert [(finding.kind, finding.level) for finding in found] == [("repeated", "warning")]
+        assert [(finding.code, finding.level) for finding in found] == [("weights-repeated", "warning")]
 
 
 def test_the_tokenizer_may_lie_elsewhere(place, source, tmp_path):
@@ -298,7 +298,7 @@ def test_the_same_folder_as_two_seeds_is_found(place, source):
     take(place, source, 1)
     take(place, source, 2)
     found = check_run(place, place.family(), place.family().run(seed=2)).findings
-    assert [finding.kind for finding in found] == ["repeated"]
+    assert [finding.code for finding in found] == ["weights-repeated"]
 
 
 def test_an_export_of_mixhub_keeps_its_lineage(workspace, place):

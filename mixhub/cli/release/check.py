@@ -19,8 +19,8 @@ from mixhub.cli.common.options import (
 )
 
 if TYPE_CHECKING:
+    from mixhub.findings import Finding
     from mixhub.hub.check.check import RunCheck
-    from mixhub.hub.rules.finding import Finding
 
 
 def check(
@@ -39,8 +39,8 @@ def check(
     hash, so that neither this command nor push reads it again.
     """
     from mixhub.cli.common.console import hide_client_bars, progress
+    from mixhub.findings import errors
     from mixhub.hub.check.check import check_run
-    from mixhub.hub.rules.finding import errors
 
     hide_client_bars()
     place = open_workspace(workspace)
@@ -75,7 +75,7 @@ def show_check(checked: RunCheck) -> None:
 def show_hints(findings: Sequence[Finding]) -> None:
     """Prints the next steps, each once."""
     from mixhub.cli.common.console import say
-    from mixhub.hub.rules.finding import hints
+    from mixhub.findings import hints
 
     for hint in hints(findings):
         say(f"hint: {hint}")

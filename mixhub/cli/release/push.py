@@ -77,9 +77,9 @@ def push(
     need, it sends nothing.
     """
     from mixhub.cli.common.console import hide_client_bars, progress, say
+    from mixhub.findings import errors
     from mixhub.hub.check.check import require_sound
     from mixhub.hub.publish.push import execute
-    from mixhub.hub.rules.finding import errors
     from mixhub.workflow.steps import note_withdrawals, push_card, require_publishable
 
     hide_client_bars()
@@ -162,6 +162,7 @@ def _promote(
     from mixhub.cli.common.console import progress, say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import UsageError
+    from mixhub.findings import errors
     from mixhub.hub.check.check import require_sound
     from mixhub.hub.publish.promote import (
         fetched,
@@ -174,7 +175,6 @@ def _promote(
     from mixhub.hub.publish.push import compared, execute
     from mixhub.hub.publish.withdraw import withdrawals_on
     from mixhub.hub.remote.connect import opened
-    from mixhub.hub.rules.finding import errors
     from mixhub.hub.verify.verify import verify
 
     for option, given in refused.items():
@@ -220,7 +220,7 @@ def _promote(
 def show_plan(plan: Plan) -> None:
     """Prints what a push would do, and what is wrong."""
     from mixhub.cli.common.console import bytes_shown, say
-    from mixhub.hub.rules.finding import errors
+    from mixhub.findings import errors
 
     for finding in plan.findings:
         if finding.level == "warning":  # errors are said when they stop the push

@@ -31,9 +31,9 @@ def verify(
     from mixhub.cli.common.console import counted, hide_client_bars, progress, say
     from mixhub.cli.release.check import show_hints
     from mixhub.errors import UsageError
+    from mixhub.findings import errors
     from mixhub.hub.publish.receipts import hub_key, local_weights
     from mixhub.hub.remote.load import family_of
-    from mixhub.hub.rules.finding import errors
     from mixhub.hub.verify.receipts import note_verification
     from mixhub.hub.verify.verify import verify
 
@@ -62,7 +62,7 @@ def verify(
 def show_verification(found: Verification) -> None:
     """Prints a table of the branches, then a line for each finding."""
     from mixhub.cli.common.console import bytes_shown, say, show_table
-    from mixhub.hub.rules.finding import errors
+    from mixhub.findings import errors
 
     wrong = {finding.where for finding in errors(found.findings)}
     rows = [

@@ -20,9 +20,9 @@ from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.card.page.receipts import is_as_rendered, noted_cards
 from mixhub.card.page.write import revision_card
 from mixhub.errors import ExportError, MixhubError
+from mixhub.findings import Finding, Level, errors
 from mixhub.hub.check.receipts import FileState, file_states, known_check, read_receipt, write_receipt
 from mixhub.hub.rules.export import ExportCheck, check_export, listed
-from mixhub.hub.rules.finding import Finding, Level, errors
 from mixhub.hub.rules.model_config import architecture_findings, unlike_architecture
 from mixhub.hub.rules.weights import Fingerprint, are_same_tensors, fingerprints, shared_tensors
 from mixhub.progress import SILENT, Progress
@@ -95,7 +95,12 @@ def check_run(
     if content is None:
         content = check_export(export, branch, progress)
     if moved := sorted(set(states) ^ set(file_states(export))):
-        raise ExportError(f"{export / moved[0]}: came or went while it was checked", hint="check again", path=export)
+        raise ExportError(
+            f"{export / moved[0]}: came or went while it was checked",
+            code="export-changed",
+            hint="check again",
+            path=export,
+        )
     receipt = read_receipt(workspace, content.weights_sha256) if was_known and content.weights_sha256 else None
     loaded, fault = (receipt.loaded, receipt.fault) if receipt is not None else (False, None)
     found = [*content.findings]
@@ -103,7 +108,7 @@ def check_run(
         wrong = next(loading_findings(branch, export), None)
         loaded, fault = wrong is None, wrong.message if wrong else None
     if fault is not None:  # also where it was loaded before, and is as it was then
-        found.append(Finding("loading", branch, fault, _LOADING_HINT))
+        found.append(Finding("load-failed", branch, fault, _LOADING_HINT))
     if lineage is not None:
         found += _lineage_findings(family, run, step, branch, lineage, export)
         found += _other_findings(workspace, family, run, step, branch, lineage, content)
@@ -122,7 +127,7 @@ def check_run(
                 message = (
                     f"the receipt of this check cannot be written ({error.filename}), so a push will read it again"
                 )
-                found.append(Finding("files", branch, message, level="warning"))
+                found.append(Finding("receipt-unwritable", branch, message, level="warning"))
     return RunCheck(run, step, branch, export, content, states, tuple(found), was_known, loaded)
 
 
@@ -167,7 +172,7 @@ def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str)
     if shared:
         message = f"{len(shared)} of its {tensors} tensors are those of {other}: {listed(shared)}"
         hint = "they were copied from the one to the other, or the two did not begin as their lineage says"
-        yield Finding("repeated", where, message, hint)
+        yield Finding("tensors-shared", where, message, hint)
 
 
 def tokens_problem(family: Family, lineage: Lineage) -> str | None:
@@ -195,15 +200,17 @@ def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
             options = {"max_new_tokens": _NEW_TOKENS, "min_new_tokens": _NEW_TOKENS, "do_sample": False}
             written: torch.Tensor = cast("Any", model).generate(ids, **options)  # (1, T + new)
     except MixhubError as error:
-        yield Finding("loading", where, error.message, error.hint or hint)
+        yield Finding("load-failed", where, error.message, error.hint or hint)
     except Exception as error:  # whatever the model's own code raises
         said = (str(error).strip().splitlines() or [""])[0]
-        yield Finding("loading", where, f"cannot write text: {type(error).__name__}: {said}", hint)
+        yield Finding("load-failed", where, f"cannot write text: {type(error).__name__}: {said}", hint)
     else:
         if not finite:
-            yield Finding("loading", where, "gives logits that are NaN or infinite", "do not publish it")
+            yield Finding("logits-not-finite", where, "gives logits that are NaN or infinite", "do not publish it")
         elif written.shape[1] != ids.shape[1] + _NEW_TOKENS:
-            yield Finding("loading", where, f"wrote {written.shape[1] - ids.shape[1]} tokens of {_NEW_TOKENS}", hint)
+            yield Finding(
+                "load-failed", where, f"wrote {written.shape[1] - ids.shape[1]} tokens of {_NEW_TOKENS}", hint
+            )
 
 
 def seeds_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
@@ -212,7 +219,7 @@ def seeds_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
         trained = getattr(lineage, key)
         if asked is not None and trained not in (UNKNOWN, asked):
             message = f"was trained with {key} = {trained}, and {run.family} says {asked} for {run.revision}"
-            yield Finding("lineage", where, message, "these are the weights of another run")
+            yield Finding("seed-wrong", where, message, "these are the weights of another run")
 
 
 def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
@@ -223,7 +230,7 @@ def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Findin
             f"{LINEAGE_FILE} says that it is {lineage.kind} {lineage.number} of {lineage.family} ({lineage.revision}), "
             f"not {run.kind} {run.number} of {run.family} ({run.revision})"
         )
-        yield Finding("lineage", where, message, "these are the weights of another run: put them where they belong")
+        yield Finding("run-wrong", where, message, "these are the weights of another run: put them where they belong")
 
 
 def description(family: Family, content: ExportCheck) -> str:
@@ -258,10 +265,10 @@ def tokenizer_findings(where: str, tokenizer: Tokenizer, size: int | None, eos_t
     hint = "take the tokenizer that it was trained with, or describe it in the family: tokenizer: "
     if size is not None and size != tokenizer.vocab_size:
         message = f"tokenizer.json has {size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
-        yield Finding("tokenizer", where, message, f"{hint}{{vocab_size: {size}}}")
+        yield Finding("vocabulary-differs", where, message, f"{hint}{{vocab_size: {size}}}")
     if eos_token is not None and eos_token != tokenizer.eos_token:
         message = f"its tokenizer's eos_token is {eos_token!r}, and the family says {tokenizer.eos_token!r}"
-        yield Finding("tokenizer", where, message, f"{hint}{{eos_token: {json.dumps(eos_token)}}}")
+        yield Finding("vocabulary-differs", where, message, f"{hint}{{eos_token: {json.dumps(eos_token)}}}")
 
 
 def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
@@ -282,10 +289,12 @@ def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) ->
                 f"began with the same weights as {revision} ({own.initial_weights_sha256[:12]}), though init_seed is "
                 f"{own.init_seed} here and {other.init_seed} there"
             )
-            yield Finding("initial weights", where, message, "one of the two was trained with the wrong seed")
+            yield Finding("initial-weights-repeated", where, message, "one of the two was trained with the wrong seed")
         elif not alike and own.init_seed == other.init_seed:
             message = f"began with other weights than {revision}, though init_seed is {own.init_seed} in both"
-            yield Finding("initial weights", where, message, "one of the two was not initialised as its lineage says")
+            yield Finding(
+                "initial-weights-differ", where, message, "one of the two was not initialised as its lineage says"
+            )
 
 
 def _lineage(export: Path) -> Lineage | None:
@@ -304,9 +313,9 @@ def _lineage_findings(
     for key, asked in (("step", step), ("steps", family.training.steps)):
         if getattr(lineage, key) not in (UNKNOWN, asked):
             message = f"{LINEAGE_FILE} says {key} = {getattr(lineage, key)}, and it lies at {asked}"
-            yield Finding("lineage", where, message, hint)
+            yield Finding("lineage-differs", where, message, hint)
     if (said := tokens_problem(family, lineage)) is not None:
-        yield Finding("lineage", where, said, hint)
+        yield Finding("lineage-differs", where, said, hint)
     if lineage.train_config_sha256 != UNKNOWN and (export / "train_config.yaml").is_file():
         try:
             actual = data_sha256(read_yaml(export / "train_config.yaml", ExportError))
@@ -314,7 +323,7 @@ def _lineage_findings(
             return
         if actual != lineage.train_config_sha256:
             message = f"train_config.yaml was changed since the export: {LINEAGE_FILE} names another hash"
-            yield Finding("lineage", where, message, "make the export again")
+            yield Finding("train-config-differs", where, message, "make the export again")
 
 
 def _metrics_findings(
@@ -328,16 +337,16 @@ def _metrics_findings(
     try:
         last = max((line["step"] for line in read_metrics(path)), default=0)
     except MixhubError as error:
-        yield Finding("files", where, error.message, error.hint or "")
+        yield Finding("metrics-malformed", where, error.message, error.hint or "")
         return
     if last != step:
         message = f"{path.name} ends at step {last}, and the run at {step}"
-        yield Finding("lineage", where, message, "restore it from where the run was trained")
+        yield Finding("metrics-differ", where, message, "restore it from where the run was trained")
     for other in family.runs():
         beside = workspace.run_folder(other).metrics
         if other.revision != run.revision and beside.is_file() and filecmp.cmp(path, beside, shallow=False):
             message = f"{path.name} is that of {other.revision}, to the byte"
-            yield Finding("repeated", where, message, "one was copied over the other: restore it")
+            yield Finding("metrics-repeated", where, message, "one was copied over the other: restore it")
 
 
 def _recipe_findings(family: Family, run: Run, where: str, export: Path, content: ExportCheck) -> Iterator[Finding]:
@@ -347,12 +356,14 @@ def _recipe_findings(family: Family, run: Run, where: str, export: Path, content
         try:
             changed = list(recipe_changes(family, run, trained_with).values())
         except MixhubError as error:
-            yield Finding("recipe", where, error.message, error.hint or "")
+            yield Finding("train-config-malformed", where, error.message, error.hint or "")
             changed = []
         for line in changed[:_SHOWN]:
-            yield Finding("recipe", where, line.removeprefix(f"{export}/"), hint)
+            yield Finding("recipe-differs", where, line.removeprefix(f"{export}/"), hint)
         if len(changed) > _SHOWN:
-            yield Finding("recipe", where, f"and {len(changed) - _SHOWN} more keys of train_config.yaml differ", hint)
+            yield Finding(
+                "recipe-differs", where, f"and {len(changed) - _SHOWN} more keys of train_config.yaml differ", hint
+            )
     yield from architecture_findings(where, family.architecture, content.config)
     yield from tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
 
@@ -381,7 +392,7 @@ def _other_findings(
         elif not (_is_same_training(lineage, other) or is_meant):
             hint = "one of the two was copied over the other: find out which, and export or adopt it again"
             level: Level = "warning" if _may_be_same_training(lineage, other) else "error"
-            yield Finding("repeated", where, f"has the same weights as {there}", hint, level)
+            yield Finding("weights-repeated", where, f"has the same weights as {there}", hint, level)
     yield from initial_findings(where, lineage, {name: other for name, other in others.items() if name != run.revision})
 
 
@@ -428,7 +439,7 @@ def _result_findings(
     try:
         cells = read_cells(workspace.results(run))
     except MixhubError as error:
-        yield Finding("results", where, error.message, error.hint or "")
+        yield Finding("results-malformed", where, error.message, error.hint or "")
         return
     foreign = [cell for cell in cells if lineage is None or cell.weights_sha256 != lineage.weights_sha256]
     if foreign:
@@ -438,11 +449,11 @@ def _result_findings(
             f"{cell.path.name} was evaluated with weights {cell.weights_sha256[:12]}{more}, and the export has "
             f"{lineage.weights_sha256[:12] if lineage else 'none that are known'}"
         )
-        yield Finding("results", where, message, f"evaluate it: mixhub evaluate --{run.kind} {run.number}")
+        yield Finding("results-foreign", where, message, f"evaluate it: mixhub evaluate --{run.kind} {run.number}")
     for cell in cells:
         if cell not in foreign and (said := cell_problem(cell, run, lineage)) is not None:
             hint = f"delete it, and evaluate it: mixhub evaluate --{run.kind} {run.number}"
-            yield Finding("results", where, f"{cell.path.name} {said}", hint)
+            yield Finding("results-foreign", where, f"{cell.path.name} {said}", hint)
             return
 
 
@@ -467,10 +478,10 @@ def _card_findings(workspace: Workspace, family: Family, run: Run, step: int, wh
         workspace.license(family)
         card = revision_card(workspace, family, gather_step(workspace, family, run, step))
     except MixhubError as error:
-        yield Finding("card", where, error.message, error.hint or "")
+        yield Finding(error.code, where, error.message, error.hint or "")
         return
     for finding in check_card(card, source=f"the card of {where}"):
-        yield Finding("card", where, str(finding), finding.hint)
+        yield Finding(finding.kind, where, str(finding), finding.hint)
     if step == family.training.steps:
         yield from _rendered_findings(workspace, workspace.revision_card(run), card, where)
 
@@ -483,20 +494,22 @@ def _rendered_findings(workspace: Workspace, path: Path, card: str, where: str) 
     try:
         is_edited = not is_as_rendered(workspace, path, noted_cards(workspace))
     except MixhubError as error:
-        yield Finding("card", where, error.message, error.hint or "")
+        yield Finding(error.code, where, error.message, error.hint or "")
         return
     if is_edited:
         message = f"{shown} was edited by hand since it was rendered, and does not say what would be published"
-        yield Finding("card", where, message, "see what would go: mixhub card diff; then mixhub card render --force")
+        yield Finding(
+            "card-edited", where, message, "see what would go: mixhub card diff; then mixhub card render --force"
+        )
         return
     message = f"{shown} is not fresh; what is pushed is rendered anew"
-    yield Finding("card", where, message, "see what changes: mixhub card diff", "warning")
+    yield Finding("card-stale", where, message, "see what changes: mixhub card diff", "warning")
 
 
 def _withdrawn_findings(workspace: Workspace, family: Family, where: str, content: ExportCheck) -> Iterator[Finding]:
     for mark in withdrawals(workspace, family):
         if (mark.revision, mark.weights_sha256) == (where, content.weights_sha256):
-            yield Finding("weights", where, f"was withdrawn: {mark.why}", level="warning")
+            yield Finding("weights-withdrawn", where, f"was withdrawn: {mark.why}", level="warning")
 
 
 def require_sound(findings: Sequence[Finding], what: str, so: str = "nothing was sent") -> None:
@@ -512,6 +525,7 @@ def require_sound(findings: Sequence[Finding], what: str, so: str = "nothing was
         summary = f"{what}: not fit to be published, {len(wrong)} found; {so}"
         raise ExportError(
             "\n".join([*lines, summary]) if len(lines) > 1 else f"{lines[0]}; {so}",
+            code="release-unsound",
             hint=next((finding.hint for finding in wrong if finding.hint), None),
             findings=tuple(wrong),
         )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mixhub.findings import Finding
 from mixhub.hub.remote.files import KEPT_ON_HUB, LocalFile, RemoteFile, same_content
-from mixhub.hub.rules.finding import Finding
 
 Action = Literal["add", "replace", "delete", "keep"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mixhub.card.facts.withdrawal import Withdrawal, add_erratum, is_marked, mark_withdrawn
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError
+from mixhub.findings import Finding, errors
 from mixhub.hub.check.check import step_of
 from mixhub.hub.publish.plan import Plan
 from mixhub.hub.publish.push import held_by_main, plan_files, withdrawn_on_main
@@ -27,7 +28,6 @@ from mixhub.hub.remote.files import (
     weights_in,
 )
 from mixhub.hub.rules.export import listed
-from mixhub.hub.rules.finding import Finding, errors
 from mixhub.hub.rules.weights import scan
 from mixhub.hub.verify.verify import Verification
 from mixhub.spec.family import Family

@@ -18,6 +18,7 @@ from mixhub.card.plots.plots import drawn_sha256
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, MixhubError, PushConflictError
 from mixhub.files import read_json
+from mixhub.findings import Finding, errors
 from mixhub.hub.check.check import check_run, initial_findings, require_sound, training_of
 from mixhub.hub.publish.plan import Plan, changes
 from mixhub.hub.publish.receipts import Receipt, hub_key, local_weights, pushed_commits, read_receipts, write_receipt
@@ -46,7 +47,6 @@ from mixhub.hub.remote.files import (
     weights_in,
 )
 from mixhub.hub.rules.export import listed
-from mixhub.hub.rules.finding import Finding, errors
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, combined_sha256
@@ -226,7 +226,9 @@ def withdrawn_on_main(model: Mapping[str, LocalFile], marks: Sequence[Withdrawal
     for mark in marks if weights else ():
         if mark.weights_sha256 == combined_sha256(weights):
             message = f"would hold the model of {mark.revision}, which was withdrawn"
-            yield Finding("weights", MAIN, message, "name another in revisions.main of mixhub.yaml, or none; then push")
+            yield Finding(
+                "weights-withdrawn", MAIN, message, "name another in revisions.main of mixhub.yaml, or none; then push"
+            )
 
 
 def _foreign_model(plan: Plan, tree: Mapping[str, object]) -> Iterator[Finding]:
@@ -235,7 +237,7 @@ def _foreign_model(plan: Plan, tree: Mapping[str, object]) -> Iterator[Finding]:
     if gone and LINEAGE_FILE not in tree:
         message = f"holds {', '.join(gone)}, which no push put there, and another model is to take their place"
         hint = "keep them elsewhere, then push with --force; or leave revisions.main out"
-        yield Finding("files", MAIN, message, hint)
+        yield Finding("main-model-foreign", MAIN, message, hint)
 
 
 def _own_commits(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> dict[str, str]:
@@ -362,7 +364,7 @@ def _repeated(plan: Plan, family: Family, held: Mapping[str, str | None], endpoi
         if weights is not None and weights == plan.weights_sha256 and is_other:
             message = f"has the same weights as {name} has on {endpoint}"
             hint = f"find out which of the two is right; if {name} is wrong there, push that first, or both with --all"
-            yield Finding("repeated", plan.branch, message, hint)
+            yield Finding("weights-repeated", plan.branch, message, hint)
 
 
 def execute(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Progress = SILENT) -> Pushed:
@@ -471,7 +473,9 @@ def _changed_cards(plan: Plan, endpoint: Endpoint) -> Iterator[Finding]:
         if written and (before is None or written != _card_text(endpoint, plan.repo_id, before.commit_id)):
             message = f"{CARD} was written on the hub since the last push ({commit.title!r}), and would be replaced"
             words = "card.md" if plan.branch == MAIN else "revision.md"
-            yield Finding("card", plan.branch, message, f"put those words into {words}; then push with --force")
+            yield Finding(
+                "card-written-on-hub", plan.branch, message, f"put those words into {words}; then push with --force"
+            )
             return
 
 
@@ -483,7 +487,7 @@ def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
     if lost and is_same and plan.files:
         message = f"has {listed(lost)}, of the same weights, and the workspace has not: a push would delete them"
         hint = f"evaluate it again: mixhub evaluate --{run.kind} {run.number}; or let them go: push with --force"
-        yield Finding("results", plan.branch, message, hint)
+        yield Finding("results-lost", plan.branch, message, hint)
 
 
 def _card_text(endpoint: Endpoint, repo_id: str, commit: str) -> str:
@@ -508,7 +512,7 @@ def _tagged(plan: Plan, endpoint: Endpoint, tag: str | None, *, moved: bool = Fa
     wrong: tuple[Finding, ...] = ()
     if tag in known and (moved or plan.changed or known[tag] != plan.parent):
         message = f"the tag {tag} is there, at {known[tag][:12]}, and tags do not move"
-        wrong = (Finding("branch", plan.branch, message, "choose another: --tag NAME"),)
+        wrong = (Finding("tag-taken", plan.branch, message, "choose another: --tag NAME"),)
     return replace(plan, tag=tag, findings=(*plan.findings, *wrong))
 
 

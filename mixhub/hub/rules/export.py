@@ -13,7 +13,7 @@ from typing import Any
 
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
-from mixhub.hub.rules.finding import Finding, Kind
+from mixhub.findings import Finding
 from mixhub.hub.rules.model_config import CONFIG, code_findings, known_config, no_model, read_config
 from mixhub.hub.rules.weights import FLOATS, WIDTHS, Scanned, Tensor, scan
 from mixhub.progress import SILENT, Bar, Progress
@@ -111,10 +111,10 @@ def index_findings(
         ("goes with shards of which several hold", sorted(name for name, files in held.items() if len(files) > 1)),
     ):
         if names:
-            yield Finding("index", where, f"{WEIGHTS_INDEX_FILE} {said}: {listed(names)}", hint)
+            yield Finding("index-differs", where, f"{WEIGHTS_INDEX_FILE} {said}: {listed(names)}", hint)
     if isinstance(total, int) and total != size:
         message = f"{WEIGHTS_INDEX_FILE} says {total:,} bytes of tensors, and the shards hold {size:,}"
-        yield Finding("index", where, message, hint)
+        yield Finding("index-differs", where, message, hint)
 
 
 def dtype_findings(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def dtype_findings(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Findin
     odd = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype not in FLOATS]
     if odd:
         message = f"{len(odd)} tensors are no plain floats ({', '.join(FLOATS)}): {listed(odd)}"
-        yield Finding("weights", where, message, "save the weights in the dtype that they are computed in")
+        yield Finding("weights-wrong-dtype", where, message, "save the weights in the dtype that they are computed in")
 
 
 def stored_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
@@ -132,7 +132,7 @@ def stored_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> 
     if isinstance(named, str) and stored and named not in stored:
         message = f"dtype = {named} in {CONFIG}, and the weights are {' and '.join(sorted(stored))}"
         yield Finding(
-            "weights", where, message, f"set dtype in {CONFIG} to {sorted(stored)[0]}, or save the weights anew"
+            "dtype-differs", where, message, f"set dtype in {CONFIG} to {sorted(stored)[0]}, or save the weights anew"
         )
 
 
@@ -152,16 +152,24 @@ def shape_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], *, s
     hint = "config.json and weights are not of the same model: take both from where it was trained"
     found = []
     if strict:
-        for said, names in (
-            ("the weights lack tensors that config.json asks for", set(expected) - set(tensors) - optional),
-            ("the weights hold tensors that config.json does not ask for", set(tensors) - set(expected)),
+        for code, said, names in (
+            (
+                "tensor-missing",
+                "the weights lack tensors that config.json asks for",
+                set(expected) - set(tensors) - optional,
+            ),
+            (
+                "tensor-foreign",
+                "the weights hold tensors that config.json does not ask for",
+                set(tensors) - set(expected),
+            ),
         ):
             if names:
-                found.append(Finding("shapes", where, f"{said}: {listed(sorted(names))}", hint))
+                found.append(Finding(code, where, f"{said}: {listed(sorted(names))}", hint))
     for name in sorted(set(expected) & set(tensors)):
         if tensors[name].shape != expected[name]:
             message = f"{name} has shape {list(tensors[name].shape)}, and config.json asks for {list(expected[name])}"
-            found.append(Finding("shapes", where, message, hint))
+            found.append(Finding("shape-differs", where, message, hint))
     return [*found[:_SHOWN], *_more(found, where)]
 
 
@@ -174,23 +182,23 @@ def token_findings(where: str, folder: Path) -> list[Finding]:
         tokenizer = TokenizerFacts.read(folder)
         configs = {name: _object(folder / name) for name in ("config.json", "generation_config.json")}
     except MixhubError as error:
-        return [Finding("tokenizer", where, error.message, error.hint or "")]
+        return [Finding(error.code, where, error.message, error.hint or "")]
     found = []
     if tokenizer.absent:
         message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {listed(tokenizer.absent)}"
         hint = "Transformers would give them new ids, which were never trained: save the tokenizer again, or mend it"
-        found.append(Finding("tokenizer", where, message, hint))
+        found.append(Finding("token-missing", where, message, hint))
     rows = configs["config.json"].get("vocab_size")
     if isinstance(rows, int) and tokenizer.largest >= rows:
         message = f"the tokenizer has ids up to {tokenizer.largest}, and vocab_size of config.json is {rows}"
-        found.append(Finding("tokenizer", where, message, "this is the tokenizer of another model"))
+        found.append(Finding("vocabulary-exceeded", where, message, "this is the tokenizer of another model"))
     for name, config in configs.items():
         for key, token in tokenizer.special.items():
             given = config.get(f"{key}_id")
             ids = given if isinstance(given, list) else [given]
             if given is not None and token is not None and token not in ids:
                 message = f"{key}_id = {given} in {name}, and the tokenizer's is {token}"
-                found.append(Finding("tokenizer", where, message, f"set {key}_id to {token} in {name}"))
+                found.append(Finding("token-id-differs", where, message, f"set {key}_id to {token} in {name}"))
     return found
 
 
@@ -250,7 +258,9 @@ class TokenizerFacts:
             if not is_fault_of_files(error):
                 raise
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"{path.name}: no tokenizer that can be opened: {said}", path=path) from None
+            raise ExportError(
+                f"{path.name}: no tokenizer that can be opened: {said}", code="tokenizer-unusable", path=path
+            ) from None
         named = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
         named |= {f"added token {key}": _text(value) for key, value in _added(settings).items()}
         ids_of = {key: tokenizer.token_to_id(text) for key, text in named.items() if text is not None}
@@ -290,24 +300,28 @@ class _Look:
         self.export, self.where = export, where
         self.found: list[Finding] = []
 
-    def add(self, kind: Kind, message: str, hint: str = "") -> None:
-        self.found.append(Finding(kind, self.where, message, hint))
+    def add(self, code: str, message: str, hint: str = "") -> None:
+        self.found.append(Finding(code, self.where, message, hint))
 
     def presence(self, present: Sequence[str]) -> None:
         again = "make the export again, or adopt the folder anew"
         if missing := [name for name in EXPORT_FILES if name not in present]:
-            self.add("files", f"lacks {', '.join(missing)}", again)
+            self.add("file-missing", f"lacks {', '.join(missing)}", again)
         known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
         for name in present:
             if is_pickle(name):
                 hint = "take it out of the folder; weights are published as safetensors"
-                self.add("pickle", f"{name}: a pickle, which runs code when it is opened", hint)
+                self.add("pickle-found", f"{name}: a pickle, which runs code when it is opened", hint)
             elif name not in known and not (name.endswith(".safetensors") and "/" not in name):
-                self.add("files", f"{name}: not part of an export, so it is not published", "move it out of the folder")
+                self.add(
+                    "file-foreign",
+                    f"{name}: not part of an export, so it is not published",
+                    "move it out of the folder",
+                )
         try:
             weight_files(self.export)
         except ExportError as error:
-            self.add("index", error.message.removeprefix(f"{self.export}: "), again)
+            self.add(error.code, error.message.removeprefix(f"{self.export}: "), again)
 
     def scan_all(self, names: Sequence[str], bar: Bar) -> dict[str, Scanned]:
         def one(name: str) -> Scanned | ExportError:
@@ -321,7 +335,7 @@ class _Look:
             for name, result in zip(names, pool.map(one, names), strict=True):
                 bar.advance()
                 if isinstance(result, ExportError):
-                    self.add("weights", result.message.replace(f"{self.export}/", ""), result.hint or "")
+                    self.add(result.code, result.message.replace(f"{self.export}/", ""), result.hint or "")
                 else:
                     scanned[name] = result
         return scanned
@@ -330,7 +344,7 @@ class _Look:
         try:
             return file_sha256(self.export / name)
         except OSError as error:
-            self.add("files", f"{name}: cannot be read: {error.strerror}")
+            self.add("file-unreadable", f"{name}: cannot be read: {error.strerror}")
             return None
 
     def numbers(self, scanned: Mapping[str, Scanned]) -> None:
@@ -338,7 +352,7 @@ class _Look:
         if bad:
             shown = [f"{name} ({count:,})" for name, count in bad.items()]
             message = f"NaN or infinite numbers in {len(bad)} tensors: {listed(shown)}"
-            self.add("weights", message, "the run has diverged, or the file is damaged: do not publish it")
+            self.add("weights-not-finite", message, "the run has diverged, or the file is damaged: do not publish it")
         self.found += dtype_findings(self.where, {k: v for one in scanned.values() for k, v in one.tensors.items()})
 
     def index(self, scanned: Mapping[str, Scanned]) -> None:
@@ -348,7 +362,7 @@ class _Look:
         try:
             data = _object(path)
         except MixhubError as error:
-            self.add("index", error.message)
+            self.add("index-malformed", error.message)
             return
         weight_map = data.get("weight_map")
         if not isinstance(weight_map, Mapping):  # said by `weight_files` already
@@ -375,14 +389,18 @@ class _Look:
         try:
             known = read_lineage(self.export)
         except MixhubError as error:
-            self.add("lineage", error.message)
+            self.add("lineage-malformed", error.message)
             return
         if weights is not None and known.weights_sha256 != weights:
             message = f"its weights are {weights}, but {LINEAGE_FILE} says {known.weights_sha256}"
-            self.add("lineage", message, "these are not the weights that were exported: make the export again")
+            self.add("weights-differ", message, "these are not the weights that were exported: make the export again")
         if tokenizer is not None and known.tokenizer_sha256 not in ("unknown", tokenizer):
             message = f"tokenizer.json is {tokenizer}, but {LINEAGE_FILE} says {known.tokenizer_sha256}"
-            self.add("tokenizer", message, "this is not the tokenizer that it was trained with: make the export again")
+            self.add(
+                "tokenizer-differs",
+                message,
+                "this is not the tokenizer that it was trained with: make the export again",
+            )
 
 
 def tensor_bytes(tensor: Tensor) -> int:
@@ -403,25 +421,25 @@ def _expected(where: str, folder: Path, tensors: int) -> tuple[dict[str, tuple[i
         layers = getattr(config, "num_hidden_layers", None)
         if isinstance(layers, int) and layers > tensors:
             message = f"num_hidden_layers = {layers} in {CONFIG}, and the weights have {tensors} tensors"
-            return Finding("shapes", where, message, f"take {CONFIG} from where it was trained"), set()
+            return Finding("shape-differs", where, message, f"take {CONFIG} from where it was trained"), set()
         try:
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
         except Exception as error:  # each class of models raises its own
             raise no_model(folder, error) from None
     except ExportError as error:
-        return Finding("shapes", where, error.message, error.hint or ""), set()
+        return Finding(error.code, where, error.message, error.hint or ""), set()
     shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     return shapes, set(model.all_tied_weights_keys)
 
 
 def _more(found: Sequence[Finding], where: str) -> Iterator[Finding]:
     if len(found) > _SHOWN:
-        yield Finding("shapes", where, f"and {len(found) - _SHOWN} tensors more that do not fit config.json")
+        yield Finding("shape-differs", where, f"and {len(found) - _SHOWN} tensors more that do not fit config.json")
 
 
 def _object(path: Path) -> Mapping[str, Any]:
     data = read_json(path, ExportError)
     if not isinstance(data, Mapping):
-        raise ExportError(f"{path}: must be a JSON object", path=path)
+        raise ExportError(f"{path}: must be a JSON object", code="file-malformed", path=path)
     return data

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
-from mixhub.hub.rules.finding import Finding
+from mixhub.findings import Finding
 from mixhub.spec.family import Architecture
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def no_model(folder: Path, error: Exception) -> ExportError:
     said = (str(error).strip().splitlines() or [""])[0]
     return ExportError(
         f"{CONFIG} describes no model that Transformers can make: {type(error).__name__}: {said}",
+        code="config-unusable",
         hint=f"take {CONFIG} from where it was trained",
         path=folder / CONFIG,
     )
@@ -118,7 +119,9 @@ def architecture_findings(where: str, architecture: Architecture, config: Mappin
     asked = architecture.config
     for key in sorted(key for key in asked if given.get(key) is not None and given[key] != asked[key]):
         message = f"{key} = {given[key]} in {CONFIG}, and the family says {asked[key]}"
-        yield Finding("recipe", where, message, "this is another model; or mend the family's architecture")
+        yield Finding(
+            "architecture-differs", where, message, "this is another model; or mend the family's architecture"
+        )
     rope = config.get("rope_parameters")
     rope = {key: value for key, value in rope.items() if key != "rope_theta"} if isinstance(rope, Mapping) else {}
     other = {key: config[key] for key, only in _FIXED.items() if config.get(key) not in (only, None)}
@@ -129,7 +132,9 @@ def architecture_findings(where: str, architecture: Architecture, config: Mappin
     only_values = {**_FIXED, **_FIXED_ROPE, "architectures": [_ARCHITECTURE]}
     for key, value in other.items():
         message = f"{key} = {value!r} in {CONFIG}, and a family's architecture has {only_values.get(key)!r}"
-        yield Finding("recipe", where, message, "a model of another kind cannot be described by a family yet")
+        yield Finding(
+            "architecture-unsupported", where, message, "a model of another kind cannot be described by a family yet"
+        )
 
 
 def code_findings(where: str, folder: Path) -> Iterator[Finding]:
@@ -142,7 +147,9 @@ def code_findings(where: str, folder: Path) -> Iterator[Finding]:
         asked = data.get("auto_map") if isinstance(data, Mapping) else None
         if asked:
             message = f"auto_map in {name} names code that would run when it is loaded: {json.dumps(asked)[:120]}"
-            yield Finding("files", where, message, f"delete auto_map from {name}: Transformers has the classes itself")
+            yield Finding(
+                "code-required", where, message, f"delete auto_map from {name}: Transformers has the classes itself"
+            )
 
 
 def unlike_architecture(architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:

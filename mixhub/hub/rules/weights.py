@@ -82,7 +82,7 @@ def scan(path: Path) -> Scanned:
             not_finite = {name: count for name, count in counts.items() if count}
             return Scanned(digest.hexdigest(), size, tensors, not_finite)
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}", path=path) from None
+        raise ExportError(f"{path}: cannot be read: {error.strerror}", code="file-unreadable", path=path) from None
 
 
 def header_end(start: bytes) -> int:
@@ -261,4 +261,5 @@ def _count_not_finite(dtype: str, view: memoryview) -> int:
 
 
 def _broken(path: Path, what: str) -> ExportError:
-    return ExportError(f"{path}: {what}", hint="copy it again from where it was made, or make it again", path=path)
+    hint = "copy it again from where it was made, or make it again"
+    return ExportError(f"{path}: {what}", code="weights-malformed", hint=hint, path=path)

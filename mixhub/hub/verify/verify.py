@@ -22,6 +22,7 @@ from mixhub.card.page.context import family_context, revision_context
 from mixhub.card.page.metadata import family_metadata, revision_metadata
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, MixhubError
+from mixhub.findings import Finding, Level
 from mixhub.hub.check.check import (
     began_apart,
     identity_findings,
@@ -49,7 +50,6 @@ from mixhub.hub.rules.export import (
     tensor_bytes,
     token_findings,
 )
-from mixhub.hub.rules.finding import Finding, Kind, Level
 from mixhub.hub.rules.model_config import architecture_findings, code_findings, comparable_config, known_config
 from mixhub.hub.rules.weights import Fingerprint, Tensor, are_same_tensors, fingerprints, scan, shared_tensors
 from mixhub.progress import SILENT, Progress
@@ -156,8 +156,8 @@ class _Look:
         self._pushed = [name for name in runs if name in branches]
         self.models = [branch for branch in branches.values() if branch.is_model]
 
-    def add(self, kind: Kind, where: str, message: str, hint: str = "", level: Level = "error") -> None:
-        self.found.append(Finding(kind, where, message, hint, level))
+    def add(self, code: str, where: str, message: str, hint: str = "", level: Level = "error") -> None:
+        self.found.append(Finding(code, where, message, hint, level))
 
     def told(self) -> Iterator[Finding]:
         """What was found, without the places where it was downloaded to."""
@@ -183,15 +183,15 @@ class _Look:
         for name in expected:
             if name not in self.all:
                 hint = "push it: mixhub push --all; or, if it will never be, leave it out of revisions in mixhub.yaml"
-                self.add("branch", name, f"{self.repo_id} has no such branch", hint)
+                self.add("branch-missing", name, f"{self.repo_id} has no such branch", hint)
             elif not self.all[name].is_model:
-                self.add("files", name, "holds no model", "push it again: mixhub push --all")
+                self.add("model-missing", name, "holds no model", "push it again: mixhub push --all")
         if self.family is None:
             return
         for branch in self.models:
             if branch.name != MAIN and branch.name not in self.runs and self._step(branch.name) is None:
                 message = f"is no revision of {self.family.name}"
-                self.add("branch", branch.name, message, "rename it, or add it to the family", "warning")
+                self.add("branch-unknown", branch.name, message, "rename it, or add it to the family", "warning")
 
     def stale(self, local: Mapping[str, str]) -> None:
         """Branches that hold other weights than the workspace has now."""
@@ -199,7 +199,7 @@ class _Look:
             held = self.all[name].weights_sha256 if name in self.all else None
             if held is not None and held != weights:
                 message = f"is stale: it holds weights {held[:12]}, and the workspace has {weights[:12]}"
-                self.add("branch", name, message, "push it: mixhub push --all", "warning")
+                self.add("branch-stale", name, message, "push it: mixhub push --all", "warning")
 
     def main(self) -> None:
         """Whether `main` holds the model that the family says, and no other."""
@@ -207,30 +207,34 @@ class _Look:
             return
         main, run = self.all[MAIN], self.family.main_run
         if self._any_ours() and (missing := [name for name in self._licenses() if name not in main.tree]):
-            self.add("files", MAIN, f"lacks {', '.join(missing)}", "push it again: mixhub push --all")
+            self.add("file-missing", MAIN, f"lacks {', '.join(missing)}", "push it again: mixhub push --all")
         if run is None:
             if main.is_model and self._any_ours():
                 hint = "push again: mixhub push --all" if LINEAGE_FILE in main.tree else "delete its files there"
                 message = f"holds a model, and {self.family.name} does not say whose"
-                self.add("files", MAIN, message, f"name it: revisions.main in mixhub.yaml; or {hint}", "warning")
+                self.add(
+                    "main-model-unknown", MAIN, message, f"name it: revisions.main in mixhub.yaml; or {hint}", "warning"
+                )
             return
         branch = self.all.get(run.revision)
         if branch is None or not branch.is_model:
             if main.is_model:
                 message = f"holds a model, and {run.revision}, whose it should be, is not there"
-                self.add("files", MAIN, message, "push it: mixhub push --all")
+                self.add("main-model-unknown", MAIN, message, "push it: mixhub push --all")
             return
         held, meant = ({path: file for path, file in one.tree.items() if is_model_file(path)} for one in (main, branch))
         odd = [path for path in sorted({*held, *meant}) if not _same_file(held.get(path), meant.get(path))]
         why = withdrawal_of(branch.text(CARD) or "")
         if why is not None and main.weights == branch.weights:
             message = f"holds the model of {run.revision}, which was withdrawn: {why}"
-            self.add("weights", MAIN, message, "name another in revisions.main of mixhub.yaml, or none; then push")
+            self.add(
+                "weights-withdrawn", MAIN, message, "name another in revisions.main of mixhub.yaml, or none; then push"
+            )
         elif odd:
             message = f"{listed(odd)}: not as on {run.revision}, whose model it holds by the family"
             if not held:
                 message = f"holds no model, and by the family that of {run.revision}"
-            self.add("files", MAIN, message, "push the card again, or promote all: mixhub push")
+            self.add("main-differs", MAIN, message, "push the card again, or promote all: mixhub push")
 
     def branch(self, branch: Branch) -> None:
         """What is wrong with one branch by itself, and beside its run."""
@@ -238,7 +242,7 @@ class _Look:
         try:
             lineage = branch.lineage()
         except MixhubError as error:
-            self.add("lineage", branch.name, error.message)
+            self.add("lineage-malformed", branch.name, error.message)
             lineage = None
         if lineage is not None:
             self.lineages[branch.name] = lineage
@@ -247,7 +251,7 @@ class _Look:
             try:
                 read_metrics(branch.folder / METRICS)
             except MixhubError as error:
-                self.add("files", branch.name, error.message, "push it again from where it was trained")
+                self.add("metrics-malformed", branch.name, error.message, "push it again from where it was trained")
         self._weights(branch)
         found = [*code_findings(branch.name, branch.folder)]
         if all(name in branch.tree for name in _ALIKE):
@@ -276,10 +280,10 @@ class _Look:
                 other = next((one for one in others if self._meant(one) is not None), others[0])
                 if self.family is not None and self._meant(name) is None:
                     message = f"is no revision of {self.family.name}, and holds the weights of {other}"
-                    self.add("repeated", name, message, "delete it if it is not meant", "warning")
+                    self.add("weights-repeated", name, message, "delete it if it is not meant", "warning")
                 elif self.family is None or self._meant(other) is not None:
                     hint = "find out which of the two is right, and push the other again from its export"
-                    self.add("repeated", name, f"has the same weights as {other}", hint)
+                    self.add("weights-repeated", name, f"has the same weights as {other}", hint)
 
     def _meant(self, name: str) -> object:
         """What fixes the weights that a branch's name means (see `training_of`). Without a family, the name."""
@@ -307,9 +311,9 @@ class _Look:
                 message = f"{path} is not that of {like}{said if name == odd[0] else ''}"
                 if path not in self.all[name].tree or path not in self.all[like].tree:
                     message = f"{'lacks' if path in self.all[like].tree else 'has'} {path}, unlike {like}"
-                self.add("alike", name, message, "seeds of a family differ in their weights alone", level)
+                self.add("file-differs", name, message, "seeds of a family differ in their weights alone", level)
             if len(odd) > _SHOWN:
-                self.add("alike", odd[_SHOWN], f"{path}: nor is that of {listed(odd[_SHOWN:])}", "", level)
+                self.add("file-differs", odd[_SHOWN], f"{path}: nor is that of {listed(odd[_SHOWN:])}", "", level)
 
     def initial_weights(self) -> None:
         """Step-0 weights beside their seeds; a pair is told once."""
@@ -324,14 +328,14 @@ class _Look:
             text = branch.text(CARD)
             if text is None:
                 if self._is_ours(branch) or (self.family is not None and branch.name == MAIN):
-                    self.add("card", branch.name, "has no card", "push it again")
+                    self.add("card-missing", branch.name, "has no card", "push it again")
                 continue
             if self._is_ours(branch) or self._has_ours():
                 for finding in check_card(text, folder=None, source=CARD):
-                    self.add("card", branch.name, str(finding), finding.hint)
+                    self.add(finding.kind, branch.name, str(finding), finding.hint)
                 self._card_figures(branch, text)
             if (why := withdrawal_of(text)) is not None:
-                self.add("card", branch.name, f"was withdrawn: {why}", "", "warning")
+                self.add("weights-withdrawn", branch.name, f"was withdrawn: {why}", "", "warning")
         self._commits_on_main()
 
     def deep(self, progress: Progress) -> None:
@@ -350,7 +354,7 @@ class _Look:
                 alike = (name for name, other in prints.items() if are_same_tensors(own, other))
                 same[branch.name] = next(alike, branch.name)
                 bar.advance(note=branch.name)
-        told = {finding.where for finding in self.found if finding.kind == "repeated"}
+        told = {finding.where for finding in self.found if finding.code == "weights-repeated"}
         self._tell_repeated({name: known for name, known in same.items() if name not in told})
         self._partly_repeated(
             prints, {name for name in prints if name in told or list(same.values()).count(same[name]) > 1}
@@ -371,47 +375,47 @@ class _Look:
             try:
                 scanned = scan(folder / path)
             except MixhubError as error:
-                yield Finding("weights", branch.name, error.message.replace(f"{folder}/", ""), hint)
+                yield Finding(error.code, branch.name, error.message.replace(f"{folder}/", ""), hint)
                 continue
             told = branch.tree[path].sha256
             if told is not None and scanned.sha256 != told:
                 message = f"{path} came down as {scanned.sha256}, and the hub says {told}"
-                yield Finding("weights", branch.name, message, "download it again; if it stays, push it again")
+                yield Finding("download-differs", branch.name, message, "download it again; if it stays, push it again")
             if scanned.not_finite:
                 shown = [f"{name} ({count:,})" for name, count in scanned.not_finite.items()]
                 message = f"NaN or infinite numbers in {len(shown)} tensors: {listed(shown)}"
-                yield Finding("weights", branch.name, message, "withdraw it: mixhub withdraw")
+                yield Finding("weights-not-finite", branch.name, message, "withdraw it: mixhub withdraw")
             hashes[path] = scanned.sha256
         lineage = self.lineages.get(branch.name)
         own = combined_sha256(hashes.items()) if set(hashes) == set(branch.safetensors) else None
         if lineage and own and branch.weights_sha256 is None and own != lineage.weights_sha256:
             message = f"its weights are {own}, but its lineage says {lineage.weights_sha256}"
-            yield Finding("lineage", branch.name, message, hint)
+            yield Finding("weights-differ", branch.name, message, hint)
 
     def _files(self, branch: Branch) -> None:
         ours = self._is_ours(branch)
         again = "push it again from its export" if ours else "tell who published it"
         if ours:
             if missing := [name for name in (*EXPORT_FILES, CARD, *self._licenses()) if name not in branch.tree]:
-                self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
+                self.add("file-missing", branch.name, f"lacks {', '.join(missing)}", again)
         else:
             if missing := [name for name in ("config.json",) if name not in branch.tree]:
-                self.add("files", branch.name, f"lacks {', '.join(missing)}", again)
+                self.add("file-missing", branch.name, f"lacks {', '.join(missing)}", again)
             if not any(path.startswith(("tokenizer", "vocab")) for path in branch.tree):
-                self.add("files", branch.name, "lacks a tokenizer", again, "warning")
+                self.add("file-missing", branch.name, "lacks a tokenizer", again, "warning")
         if ours and branch.name != MAIN:
             self._extra_files(branch)
         elif ours:  # others may keep files there
             for path in (path for path in branch.tree if is_pickle(path) and "/" in path):
                 message = f"{path}: a pickle, which runs code when it is opened"
-                self.add("pickle", MAIN, message, "delete it, if it is of this model", "warning")
+                self.add("pickle-found", MAIN, message, "delete it, if it is of this model", "warning")
         if branch.pickles:
             only = "" if branch.safetensors else ", and holds no safetensors"
             message = f"{listed(branch.pickles)}: a pickle, which runs code when it is opened{only}"
             level: Level = "error" if ours or not branch.safetensors else "warning"
-            self.add("pickle", branch.name, message, "publish safetensors alone", level)
+            self.add("pickle-found", branch.name, message, "publish safetensors alone", level)
         if not (branch.safetensors or branch.pickles):
-            self.add("files", branch.name, "holds no weights", again)
+            self.add("weights-missing", branch.name, "holds no weights", again)
 
     def _extra_files(self, branch: Branch) -> None:
         """Files that no push sends: a pickle in a folder, or what somebody put there by hand."""
@@ -423,10 +427,14 @@ class _Look:
                 continue
             if is_pickle(path):
                 message = f"{path}: a pickle, which runs code when it is opened"
-                self.add("pickle", branch.name, message, "delete it; weights are published as safetensors")
+                self.add("pickle-found", branch.name, message, "delete it; weights are published as safetensors")
             elif path not in shown:  # what the card shows or links to was sent with it
                 self.add(
-                    "files", branch.name, f"{path}: is no part of a release", "the next push deletes it", "warning"
+                    "file-foreign",
+                    branch.name,
+                    f"{path}: is no part of a release",
+                    "the next push deletes it",
+                    "warning",
                 )
 
     def _shown_by_card(self, branch: Branch) -> set[str]:
@@ -445,21 +453,24 @@ class _Look:
         try:
             named = branch.named_weights
         except MixhubError as error:
-            self.add("index", branch.name, error.message, again)
+            self.add(error.code, branch.name, error.message, again)
             return
         missing = [path for path in named if path not in branch.tree]
         extra = [path for path in branch.safetensors if path not in named]
-        for said, paths in (("lacks", missing), ("has, beside its weights,", extra)):
+        for code, said, paths in (
+            ("shard-missing", "lacks", missing),
+            ("shard-foreign", "has, beside its weights,", extra),
+        ):
             if paths:
-                self.add("index", branch.name, f"{said} {listed(paths)}", again)
+                self.add(code, branch.name, f"{said} {listed(paths)}", again)
         shards: dict[str, dict[str, Tensor]] = {}
         for path in (path for path in named if path in branch.tree):
             try:
                 shards[path] = tensors_of(self.endpoint, self.repo_id, branch, path)
             except HubError as error:
-                self.add("weights", branch.name, f"{path} cannot be read: {error.message}", again)
+                self.add(error.code, branch.name, f"{path} cannot be read: {error.message}", again)
             except MixhubError as error:
-                self.add("weights", branch.name, error.message, again)
+                self.add(error.code, branch.name, error.message, again)
         if missing or extra or set(shards) != set(named):
             return
         if WEIGHTS_INDEX_FILE in branch.tree:
@@ -474,7 +485,7 @@ class _Look:
             self.found += stored_findings(branch.name, branch.folder, tensors)
             if branch.weights_sha256 is None:
                 message = "its weights are no large files, so that the hub tells no hash of them"
-                self.add("weights", branch.name, message, "push it again from its export")
+                self.add("weights-hash-missing", branch.name, message, "push it again from its export")
         if "config.json" in branch.tree:
             self.found += shape_findings(branch.name, branch.folder, tensors, strict=self._is_ours(branch))
 
@@ -482,20 +493,20 @@ class _Look:
         actual = branch.weights_sha256
         if actual is not None and actual != lineage.weights_sha256:
             message = f"its weights are {actual}, but its lineage says {lineage.weights_sha256}"
-            self.add("lineage", branch.name, message, "push it again from its export")
+            self.add("weights-differ", branch.name, message, "push it again from its export")
         tokenizer = branch.folder / "tokenizer.json"
         if tokenizer.is_file() and lineage.tokenizer_sha256 not in (UNKNOWN, file_sha256(tokenizer)):
-            self.add("tokenizer", branch.name, "tokenizer.json is not the tokenizer that its lineage names")
+            self.add("tokenizer-differs", branch.name, "tokenizer.json is not the tokenizer that its lineage names")
         run = self._run(branch.name)
         config = branch.folder / "train_config.yaml"
         if config.is_file() and lineage.train_config_sha256 != UNKNOWN:
             try:
                 same = data_sha256(read_yaml(config)) == lineage.train_config_sha256
             except MixhubError as error:
-                self.add("recipe", branch.name, error.message)
+                self.add("train-config-malformed", branch.name, error.message)
                 return
             if not same:
-                self.add("lineage", branch.name, "train_config.yaml is not the one that its lineage names")
+                self.add("train-config-differs", branch.name, "train_config.yaml is not the one that its lineage names")
         if run is None or self.family is None:
             return
         self.found += identity_findings(branch.name, run, lineage)
@@ -503,19 +514,21 @@ class _Look:
         step = self._step(branch.name)
         asked = step[1] if step else self.family.training.steps
         if lineage.step not in (UNKNOWN, asked):
-            self.add("lineage", branch.name, f"its lineage says step {lineage.step}, and {asked} is expected here")
+            self.add(
+                "lineage-differs", branch.name, f"its lineage says step {lineage.step}, and {asked} is expected here"
+            )
         if config.is_file():
             try:
                 changed = list(recipe_changes(self.family, run, config, HubError).values())
             except MixhubError as error:
                 changed = error.message.splitlines()
             for line in changed[:_SHOWN]:
-                self.add("recipe", branch.name, line, "was the family changed since?")
+                self.add("recipe-differs", branch.name, line, "was the family changed since?")
         if (said := tokens_problem(self.family, lineage)) is not None:
-            self.add("lineage", branch.name, said)
+            self.add("lineage-differs", branch.name, said)
         if lineage.steps not in (UNKNOWN, self.family.training.steps):
             message = f"its lineage says steps = {lineage.steps}, and the family has {self.family.training.steps}"
-            self.add("lineage", branch.name, message)
+            self.add("lineage-differs", branch.name, message)
         self.found += architecture_findings(branch.name, self.family.architecture, known_config(branch.folder))
         if (known := read_tokenizer(branch.folder)) is not None:
             self.found += tokenizer_findings(branch.name, self.family.tokenizer, known.size, known.eos_token)
@@ -538,19 +551,26 @@ class _Look:
                     return
                 data = revision_metadata(revision_context(self.family, own))
         except MixhubError as error:
-            self.add("results", branch.name, error.message)
+            self.add(error.code, branch.name, error.message)
             return
         asked = _figures(data.to_dict())  # type: ignore[no-untyped-call]
         told = _figures(_metadata(text))
         for what, value in asked.items():
             if what not in told:
-                self.add("card", branch.name, f"its card does not say {what}: {value}", "mixhub card render, and push")
+                self.add(
+                    "card-score-missing",
+                    branch.name,
+                    f"its card does not say {what}: {value}",
+                    "mixhub card render, and push",
+                )
             elif told[what] != value:
                 message = f"{what}: the card says {told[what]}, the results give {value}"
-                self.add("card", branch.name, message, "mixhub card render, and push")
+                self.add("card-score-differs", branch.name, message, "mixhub card render, and push")
         if untold := [what for what in told if what not in asked]:
             message = f"its card has figures of which no results lie on the branches: {listed(untold)}"
-            self.add("card", branch.name, message, "push it again from where it was evaluated", "warning")
+            self.add(
+                "card-score-unsupported", branch.name, message, "push it again from where it was evaluated", "warning"
+            )
 
     def _commits_on_main(self) -> None:
         """Commits that the family's card names, which are those of the branches."""
@@ -567,7 +587,7 @@ class _Look:
                 message = f"its card names commit {told[:12]} for {name}, which is at {commit[:12]}"
             else:
                 continue
-            self.add("card", MAIN, message, "push the card again: mixhub push --all")
+            self.add("card-commit-differs", MAIN, message, "push the card again: mixhub push --all")
 
     def _facts(self, name: str) -> RunFacts | None:
         """What a branch tells of its run: lineage and cells; None where it is no run's, or of other weights."""
@@ -577,13 +597,16 @@ class _Look:
             try:
                 cells = tuple(read_cells(self.all[name].folder / RESULTS))
             except MixhubError as error:
-                self.add("results", name, error.message, "evaluate it, and push")
+                self.add("results-malformed", name, error.message, "evaluate it, and push")
                 cells = ()
             lineage = self.lineages[name]
             if foreign := [cell for cell in cells if cell.weights_sha256 != lineage.weights_sha256]:
                 message = f"{foreign[0].path.name} was evaluated with weights {foreign[0].weights_sha256[:12]}"
                 self.add(
-                    "results", name, f"{message}, and it has {lineage.weights_sha256[:12]}", "evaluate it, and push"
+                    "results-foreign",
+                    name,
+                    f"{message}, and it has {lineage.weights_sha256[:12]}",
+                    "evaluate it, and push",
                 )
                 cells = ()
             self.facts[name] = RunFacts(self.runs[name], lineage, cells=cells)

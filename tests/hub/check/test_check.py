@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from mixhub.card.facts.withdrawal import Withdrawal, note_withdrawal
 from mixhub.card.page.write import write_cards
 from mixhub.errors import RunError
+from mixhub.findings import errors
 from mixhub.hub.check import check
 from mixhub.hub.check.check import check_run
 from mixhub.hub.rules import export as export_check
-from mixhub.hub.rules.finding import errors
 from mixhub.hub.rules.weights import scan
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml
 from mixhub.spec.family import Family

@@ -21,11 +21,11 @@ from mixhub.card.page.receipts import note_cards
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, PushConflictError, ResultsError, RunError, UsageError
 from mixhub.files import write_all, write_bytes
+from mixhub.findings import errors
 from mixhub.hub.publish.promote import fetched, not_yet_promoted, plan_promotion
 from mixhub.hub.publish.push import execute, plan_card, plan_run, plan_state
 from mixhub.hub.publish.withdraw import withdraw
 from mixhub.hub.remote.client import branch_heads, file_content, remote_tree, tags
-from mixhub.hub.rules.finding import errors
 from mixhub.hub.verify.verify import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import parse_yaml, to_yaml
@@ -144,7 +144,7 @@ def test_a_private_repo_stays_private_and_a_public_one_public(workspace, family,
 def test_a_plan_tells_what_is_wrong_and_is_not_carried_out(workspace, family, endpoint, api, mixhub_here):
     (workspace.export(family.run(seed=2), 12) / "optimizer.pt").write_bytes(b"x")
     plan = plan_run(workspace, family, family.run(seed=2), endpoint)
-    assert [finding.kind for finding in plan.findings] == ["pickle"]
+    assert [finding.code for finding in plan.findings] == ["pickle-found"]
     with pytest.raises(ExportError, match="a pickle"):
         execute(plan, workspace, endpoint)
     done = mixhub_here("push", "--all", cwd=workspace.root)
@@ -450,7 +450,7 @@ def test_a_licence_of_ones_own_lies_on_every_branch(workspace, endpoint, mixhub_
     assert "LICENCE.txt" in plan_state(workspace, family, family.run(seed=1), endpoint).files
     workspace.path("LICENCE.txt").write_text("You may not.\n")
     assert mixhub_here("push", "--seed", 1, cwd=workspace.root).returncode == 0
-    found = [one.message for one in verify(endpoint, family.repo_id, family).findings if one.kind == "alike"]
+    found = [one.message for one in verify(endpoint, family.repo_id, family).findings if one.code == "file-differs"]
     assert len(found) == 1
     assert found[0].startswith("LICENCE.txt is not that of ")
     for branch in ("main", "seed-1"):

@@ -17,6 +17,7 @@ from mixhub.errors import (
     RunError,
     UsageError,
 )
+from mixhub.findings import errors
 from mixhub.hub.check.check import check_run
 from mixhub.hub.publish.push import execute, plan_card, plan_run, remote_tree
 from mixhub.hub.publish.receipts import pushed_commits, read_receipts
@@ -25,7 +26,6 @@ from mixhub.hub.publish.withdraw import withdraw
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import opened
 from mixhub.hub.remote.files import local_file, require_unchanged, same_content
-from mixhub.hub.rules.finding import errors
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workflow.status import family_status
 from mixhub.workflow.steps import push_card, push_run

@@ -93,8 +93,8 @@ def test_runs_that_share_an_init_seed_are_no_fault(workspace):
     from mixhub.hub.check.check import check_run
 
     found = check_run(workspace, family, family.run(seed=2)).findings
-    assert {finding.kind for finding in found} <= {"lineage", "recipe", "results"}
-    assert not any(finding.kind == "initial weights" for finding in found)
+    assert {finding.code for finding in found} <= {"seed-wrong", "recipe-differs", "train-config-differs"}
+    assert not any(finding.code.startswith("initial-weights") for finding in found)
 
 
 def test_a_hub_without_network_is_verified_by_its_family(tmp_path):

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, RepoNotFoundError
+from mixhub.findings import errors
 from mixhub.hub.remote.connect import opened
-from mixhub.hub.rules.finding import errors
 from mixhub.hub.verify.receipts import note_verification, read_verified
 from mixhub.hub.verify.verify import verify
 from mixhub.spec.family import Family
