@@ -8,7 +8,7 @@ import pytest
 
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.evaluation.sweep import Options
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.connect import open_hub
 from mixhub.progress import SILENT
 from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, train_run
 from mixhub.workspace.paths import Workspace
@@ -63,7 +63,7 @@ def workspace(made: Path, tmp_path: Path) -> Workspace:
 @pytest.fixture
 def endpoint(workspace: Workspace) -> Iterator[Endpoint]:
     """The embedded hub of the workspace, running."""
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         yield endpoint
 
 

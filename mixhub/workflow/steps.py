@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
     from mixhub.evaluation.datasets import Datasets
     from mixhub.evaluation.sweep import Options, Place
-    from mixhub.hub.publish.plan import Plan
+    from mixhub.hub.publish.plan import Plan, PushOptions
     from mixhub.hub.publish.push import Pushed
     from mixhub.progress import Progress
     from mixhub.spec.family import Family, Run
@@ -167,14 +167,16 @@ def push_run(
 ) -> Pushed:
     """Plans, shows the plan, and publishes the branch of a run."""
     from mixhub.hub.check.check import require_sound
-    from mixhub.hub.publish.push import compared, execute, plan_run
+    from mixhub.hub.publish.compare import compare_with_hub
+    from mixhub.hub.publish.plan_run import plan_run
+    from mixhub.hub.publish.push import push_plan
 
     note_withdrawals(workspace, family, endpoint)
-    [plan] = compared([plan_run(workspace, family, run, endpoint)], workspace, family, endpoint)
+    [plan] = compare_with_hub([plan_run(workspace, family, run, endpoint)], workspace, family, endpoint)
     show(plan)
     require_sound(plan.findings, plan.branch)
     require_publishable(workspace, family, endpoint)
-    return execute(plan, workspace, endpoint)
+    return push_plan(plan, workspace, endpoint)
 
 
 def note_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) -> None:
@@ -190,19 +192,19 @@ def require_publishable(
     workspace: Workspace,
     family: Family,
     endpoint: Endpoint,
+    options: PushOptions | None = None,
     *,
-    tag: str | None = None,
-    force: bool = False,
     before: Sequence[Plan] = (),
 ) -> Plan:
     """Refuses what would stop the card after the branches were pushed, and cards that were edited by hand, whose edits
     would not be published; the plan of the card as it is before that, with the options of `plan_card`."""
     from mixhub.card.page.write import require_unedited
     from mixhub.hub.check.check import require_sound
-    from mixhub.hub.publish.push import plan_card
+    from mixhub.hub.publish.plan import DEFAULTS
+    from mixhub.hub.publish.plan_card import plan_card
 
     require_unedited(workspace, family)
-    plan = plan_card(workspace, family, endpoint, tag=tag, force=force, before=before)
+    plan = plan_card(workspace, family, endpoint, options or DEFAULTS, before=before)
     require_sound(plan.findings, plan.branch)
     return plan
 
@@ -228,21 +230,20 @@ def push_card(
     workspace: Workspace,
     family: Family,
     endpoint: Endpoint,
-    *,
-    tag: str | None = None,
-    private: bool = False,
-    force: bool = False,
+    options: PushOptions | None = None,
 ) -> Pushed:
     """Renders the family's card and publishes it on `main`; when another push came between, it is rendered anew."""
     from mixhub.errors import PushConflictError
     from mixhub.files import locked
-    from mixhub.hub.publish.push import execute, plan_card
+    from mixhub.hub.publish.plan import DEFAULTS
+    from mixhub.hub.publish.plan_card import plan_card
+    from mixhub.hub.publish.push import push_plan
 
     for last_try in (False, False, True):
         try:
             with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
-                plan = plan_card(workspace, family, endpoint, tag=tag, private=private, force=force)
-                pushed = execute(plan, workspace, endpoint)
+                plan = plan_card(workspace, family, endpoint, options or DEFAULTS)
+                pushed = push_plan(plan, workspace, endpoint)
             break
         except PushConflictError:
             if last_try:
@@ -256,13 +257,13 @@ def _fetched_tokenizer(repo_id: str) -> Path:
     from mixhub.cli.common.console import say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import HubError
-    from mixhub.hub.remote.connect import opened
+    from mixhub.hub.remote.connect import open_hub
     from mixhub.hub.remote.fetch import fetch_tokenizer
 
     choice = choose_hub(None, {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}, None)
     say(f"tokenizer: {repo_id} from {choice}")
     try:
-        with opened(choice, None) as endpoint:
+        with open_hub(choice, None) as endpoint:
             return fetch_tokenizer(endpoint, repo_id)
     except HubError as error:
         raise HubError(

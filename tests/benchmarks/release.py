@@ -41,17 +41,18 @@ import json, sys, time
 from pathlib import Path
 import torch, transformers, huggingface_hub, hf_xet
 from mixhub.endpoint import HubChoice
-from mixhub.hub.remote.connect import opened
-from mixhub.hub.publish.push import execute, plan_run
+from mixhub.hub.remote.connect import open_hub
+from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.push import push_plan
 from mixhub.workspace.paths import Workspace
 root, hub, token, seed = sys.argv[1:]
 place = Workspace.open(Path(root))
 family = place.family()
-with opened(HubChoice(hub, "the benchmark", token), place) as endpoint:
+with open_hub(HubChoice(hub, "the benchmark", token), place) as endpoint:
     start = time.perf_counter()
     plan = plan_run(place, family, family.run(seed=int(seed)), endpoint)
     planned = time.perf_counter()
-    pushed = execute(plan, place, endpoint)
+    pushed = push_plan(plan, place, endpoint)
     end = time.perf_counter()
 sent = sum(plan.files[path].size for path in pushed.uploaded)
 print(json.dumps({"plan": planned - start, "execute": end - planned, "sent": sent}))

@@ -338,9 +338,9 @@ def test_a_revision_of_a_repo_is_measured(workspace, endpoint):
 
 def test_a_revision_from_the_local_hub(workspace):
     from mixhub.endpoint import HubChoice
-    from mixhub.hub.remote.connect import opened
+    from mixhub.hub.remote.connect import open_hub
 
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
     answer = start(workspace.root, "tester/tiny@seed-2", "--output", "out", "--hub", "local")
     assert answer.status == 0, answer

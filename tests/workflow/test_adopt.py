@@ -14,7 +14,7 @@ from mixhub.card.page.write import family_card
 from mixhub.endpoint import HubChoice
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.hub.check.check import check_run
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.verify import verify
 from mixhub.spec.base import parse_yaml, read_yaml, to_yaml
 from mixhub.workflow.adopt import adopt
@@ -66,7 +66,7 @@ def test_what_is_not_known_is_said_to_be_unknown(place, source):
 def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
     workspace = adopted_workspace(tmp_path, seeds=[1, 2])
     family = workspace.family()
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         for run in family.runs():
             push_run(workspace, family, run, endpoint, lambda plan: None)
         push_card(workspace, family, endpoint)

@@ -111,10 +111,10 @@ def open_any_hub(option: str | None, workspace: Workspace | None, *, quiet: bool
     """The endpoint that `--hub` means, for the block, with a workspace or without; says which it is, unless `quiet`."""
     from mixhub.cli.common.console import say
     from mixhub.endpoint import choose_hub
-    from mixhub.hub.remote.connect import opened
+    from mixhub.hub.remote.connect import open_hub
 
     choice = choose_hub(option, os.environ, workspace.config.hub if workspace else None)
-    with opened(choice, workspace) as endpoint:
+    with open_hub(choice, workspace) as endpoint:
         if not quiet:
             say(f"hub: {endpoint} (from {choice.source})")
         yield endpoint

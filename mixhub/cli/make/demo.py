@@ -78,7 +78,7 @@ def demo(
     from mixhub.demo.tasks import write_tasks
     from mixhub.endpoint import HubChoice
     from mixhub.evaluation.sweep import Options
-    from mixhub.hub.remote.connect import opened
+    from mixhub.hub.remote.connect import open_hub
     from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, render_cards, train_run
 
     steps = _Steps(total=9)
@@ -111,7 +111,7 @@ def demo(
         plots = {path.stem for path in written if path not in cards}
         notes.append(f"{len(cards)} rendered, with {len(plots)} plots")
     hide_client_bars()
-    with opened(HubChoice("local", "the demo"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the demo"), workspace) as endpoint:
         with steps.step("push") as notes:
             pushed = [push_run(workspace, family, run, endpoint, lambda plan: None) for run in runs]
             pushed.append(push_card(workspace, family, endpoint))

@@ -326,8 +326,8 @@ def _model_folder(model: str, hub: str | None, place: Workspace | None) -> tuple
     from mixhub.cli.common.console import say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import UsageError
-    from mixhub.hub.remote.connect import opened
-    from mixhub.hub.remote.load import download
+    from mixhub.hub.remote.connect import open_hub
+    from mixhub.hub.remote.download import download
     from mixhub.spec.family import repo_id_problem
 
     folder = Path(model)
@@ -340,7 +340,7 @@ def _model_folder(model: str, hub: str | None, place: Workspace | None) -> tuple
             hint="for example: ./export/step-025000, or sail/data-mixture-human-1b@seed-1",
         )
     choice = choose_hub(hub, os.environ, place.config.hub if place else None)
-    with opened(choice, place) as endpoint:
+    with open_hub(choice, place) as endpoint:
         say(f"hub: {endpoint} (from {choice.source})")
         commit, path = download(endpoint, repo_id, revision or "main")
     say(f"{repo_id}@{revision or 'main'}: commit {commit}")

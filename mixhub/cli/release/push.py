@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +24,7 @@ from mixhub.cli.common.options import (
 
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
-    from mixhub.hub.publish.plan import Plan
+    from mixhub.hub.publish.plan import Plan, PushOptions
     from mixhub.hub.publish.push import Pushed
     from mixhub.spec.family import Family, Run
     from mixhub.workspace.paths import Workspace
@@ -79,7 +80,8 @@ def push(
     from mixhub.cli.common.console import hide_client_bars, progress, say
     from mixhub.findings import errors
     from mixhub.hub.check.check import require_sound
-    from mixhub.hub.publish.push import execute
+    from mixhub.hub.publish.plan import PushOptions
+    from mixhub.hub.publish.push import push_plan
     from mixhub.workflow.steps import note_withdrawals, push_card, require_publishable
 
     hide_client_bars()
@@ -106,7 +108,8 @@ def push(
     if step is not None:
         _export_step(place, chosen, seed, index, step)
     runs = chosen_runs(place, chosen, seed, index, everything=everything, step=step)  # before a hub is opened
-    tag_of_main = tag if everything else None
+    options = PushOptions(samples=samples, tag=tag, private=private, force=force)
+    main_options = options if everything else replace(options, tag=None)
     with open_hub(hub, place) as endpoint:
         note_withdrawals(place, chosen, endpoint)
         plans = _plans(
@@ -114,19 +117,16 @@ def push(
             chosen,
             runs,
             endpoint,
+            options,
             step=step,
             checkpoints=checkpoints,
             with_optimizer=with_optimizer,
-            samples=samples,
-            tag=tag,
-            private=private,
-            force=force,
         )
         for plan in plans:
             show_plan(plan)
         wrong = [finding for plan in plans for finding in errors(plan.findings)]
         require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
-        card = require_publishable(place, chosen, endpoint, tag=tag_of_main, force=force, before=plans)
+        card = require_publishable(place, chosen, endpoint, main_options, before=plans)
         if card.changed or not any(plan.changed for plan in plans):
             show_plan(card)
         if any(plan.changed for plan in plans):
@@ -134,9 +134,9 @@ def push(
         if dry_run:
             return
         for plan in plans:
-            show_pushed(execute(plan, place, endpoint, progress()), endpoint)
-        show_pushed(push_card(place, chosen, endpoint, tag=tag_of_main, private=private, force=force), endpoint)
-        if named := [name for name in (*(plan.tag for plan in plans), tag_of_main) if name]:
+            show_pushed(push_plan(plan, place, endpoint, progress()), endpoint)
+        show_pushed(push_card(place, chosen, endpoint, main_options), endpoint)
+        if named := [name for name in (*(plan.tag for plan in plans), main_options.tag) if name]:
             say(f"tagged: {', '.join(named)}")
 
 
@@ -162,59 +162,33 @@ def _promote(
     from mixhub.cli.common.console import progress, say
     from mixhub.endpoint import choose_hub
     from mixhub.errors import UsageError
-    from mixhub.findings import errors
-    from mixhub.hub.check.check import require_sound
-    from mixhub.hub.publish.promote import (
-        fetched,
-        not_yet_promoted,
-        plan_main,
-        plan_model_on_main,
-        plan_promotion,
-        promoted_branches,
-    )
-    from mixhub.hub.publish.push import compared, execute
-    from mixhub.hub.publish.withdraw import withdrawals_on
-    from mixhub.hub.remote.connect import opened
-    from mixhub.hub.verify.verify import verify
+    from mixhub.hub.publish.plan import PushOptions
+    from mixhub.hub.publish.promote import plan_promotions, promote, require_promotable
+    from mixhub.hub.remote import connect
 
     for option, given in refused.items():
         if given:
             raise UsageError(f"{option} does not go with --from: branches are promoted as they are")
     if everything and (seed is not None or index is not None):
         raise UsageError("give either --all, or one run")
-    runs = family.runs() if everything else [family.run(seed=seed, index=index)]
+    runs = None if everything else [family.run(seed=seed, index=index)]
+    options = PushOptions(tag=tag, private=private, force=force)
     choice = choose_hub(source, os.environ, None, asked_by="--from")
-    with opened(choice, place) as origin, open_hub(hub, place) as endpoint:
-        if (origin.store_id or origin.url) == (endpoint.store_id or endpoint.url):
-            raise UsageError(f"--from {source}: is the hub that is pushed to", hint="name the other: --hub HUB")
+    with connect.open_hub(choice, place) as origin, open_hub(hub, place) as endpoint:
         say(f"from: {origin}")
-        verified = verify(origin, family.repo_id, family, progress=progress())
-        revisions = [run.revision for run in runs]
-        names = promoted_branches(family, origin, verified, revisions, checkpoints=checkpoints)
-        marks = withdrawals_on(endpoint, family)
-        plans = plan_promotion(family, origin, endpoint, verified, marks, names, tag=tag, private=private, force=force)
-        plans = compared(plans, place, family, endpoint)
-        for plan in plans:
-            show_plan(plan)
-        wrong = [finding for plan in plans for finding in errors(plan.findings)]
-        later = not_yet_promoted(family, origin, endpoint, verified, marks, names)
-        options: dict[str, Any] = {"tag": tag if everything else None, "private": private, "force": force}
-        if not later:  # `main` follows at once
-            wrong += errors(plan_main(family, origin, endpoint, verified, marks, before=plans, **options).findings)
-        require_sound(wrong, ", ".join(dict.fromkeys(finding.where for finding in wrong)))
+        plan = plan_promotions(
+            place, family, origin, endpoint, options, runs=runs, checkpoints=checkpoints, progress=progress()
+        )
+        for one in plan.branches:
+            show_plan(one)
+        require_promotable(plan)
         if dry_run:
-            say("main: stays as it is" if later else "main: its card follows, with the commits of the branches here")
+            later = "main: stays as it is"
+            say(later if plan.waiting else "main: its card follows, with the commits of the branches here")
             return
-        plans = [fetched(plan, origin, verified) for plan in plans]  # all are looked at before the first is sent
-        for plan in plans:
-            show_pushed(execute(plan, place, endpoint, progress()), endpoint)
-        if later:
-            if (model := plan_model_on_main(family, endpoint, marks)) is not None:
-                show_pushed(execute(model, place, endpoint), endpoint)
-            say(f"the card on main stays as it is, until these are as on {origin}: {', '.join(later)}")
-            return
-        main = plan_main(family, origin, endpoint, verified, marks, **options)
-        show_pushed(execute(main, place, endpoint, progress()), endpoint)
+        promote(plan, place, show=lambda pushed: show_pushed(pushed, endpoint), progress=progress())
+        if plan.waiting:
+            say(f"the card on main stays as it is, until these are as on {origin}: {', '.join(plan.waiting)}")
 
 
 def show_plan(plan: Plan) -> None:
@@ -256,18 +230,16 @@ def _plans(
     family: Family,
     runs: Sequence[Run],
     endpoint: Endpoint,
+    options: PushOptions,
     *,
     step: int | None,
     checkpoints: bool,
     with_optimizer: bool,
-    samples: bool,
-    tag: str | None,
-    private: bool,
-    force: bool,
 ) -> list[Plan]:
     """The plans of all branches but `main`."""
     from mixhub.cli.common.console import progress, say
-    from mixhub.hub.publish.push import compared, plan_run, plan_state
+    from mixhub.hub.publish.compare import compare_with_hub
+    from mixhub.hub.publish.plan_run import plan_run, plan_state
     from mixhub.workflow.steps import earlier_steps, export_step
 
     plans: list[Plan] = []
@@ -282,23 +254,10 @@ def _plans(
                     say(f"{run.revision}: made the export of step {one} from its checkpoint")
             steps = [*earlier, step] if step not in earlier else [*earlier]
         for one_step in steps:
-            plans.append(
-                plan_run(
-                    place,
-                    family,
-                    run,
-                    endpoint,
-                    step=one_step,
-                    samples=samples,
-                    tag=tag,
-                    private=private,
-                    force=force,
-                    progress=progress(),
-                )
-            )
+            plans.append(plan_run(place, family, run, endpoint, options, step=one_step, progress=progress()))
         if with_optimizer:
-            plans.append(plan_state(place, family, run, endpoint, private=private))
-    return compared(plans, place, family, endpoint)
+            plans.append(plan_state(place, family, run, endpoint, private=options.private))
+    return compare_with_hub(plans, place, family, endpoint)
 
 
 def _export_step(place: Workspace, family: Family, seed: int | None, index: int | None, step: int) -> None:

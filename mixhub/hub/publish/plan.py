@@ -7,9 +7,31 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mixhub.findings import Finding
-from mixhub.hub.remote.files import KEPT_ON_HUB, LocalFile, RemoteFile, same_content
+from mixhub.hub.remote.files import KEPT_ON_HUB, MAIN, LocalFile, RemoteFile, same_content
 
 Action = Literal["add", "replace", "delete", "keep"]
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """What a push may be asked for beside which runs."""
+
+    samples: bool = False
+    """The samples of the results too, as parquet."""
+    tag: str | None = None
+    """A tag for the commits: `<branch>-<tag>` on the branch of a run, the tag itself on `main`."""
+    private: bool = False
+    """Make the repo private, where it is new."""
+    force: bool = False
+    """Replace a card that somebody changed on the hub and a model that somebody else put on `main`, and delete results
+    that only the branch has."""
+
+    def tag_of(self, branch: str) -> str | None:
+        """The tag of a branch's commit."""
+        return self.tag if self.tag is None or branch == MAIN else f"{branch}-{self.tag}"
+
+
+DEFAULTS = PushOptions()
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ from mixhub.hub.remote.client import (
     client,
     file_content,
     heads_if_any,
+    hub_errors,
     remote_tree,
     revision_not_found,
     tags,
-    translated,
 )
 from mixhub.hub.remote.files import CARD, MAIN, weights_in
 from mixhub.spec.family import Family
@@ -183,7 +183,7 @@ def _put_card(endpoint: Endpoint, repo_id: str, branch: str, parent: str, card: 
 
     if card.encode() == _card(endpoint, repo_id, branch, parent):
         return parent
-    with translated(endpoint, repo_id, branch):
+    with hub_errors(endpoint, repo_id, branch):
         made = client(endpoint).create_commit(
             repo_id,
             [CommitOperationAdd(CARD, card.encode())],
@@ -210,6 +210,6 @@ def _tag(endpoint: Endpoint, repo_id: str, branch: Branch) -> str:
     while known.get(name, branch.commit) != branch.commit:
         number += 1
         name = f"{branch.name}-withdrawn-{number}"
-    with translated(endpoint, repo_id, branch.commit):
+    with hub_errors(endpoint, repo_id, branch.commit):
         client(endpoint).create_tag(repo_id, tag=name, revision=branch.commit, exist_ok=True)
     return name

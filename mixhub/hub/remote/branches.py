@@ -12,7 +12,7 @@ from typing import Any
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.files import read_json
-from mixhub.hub.remote.client import ASKED_AT_ONCE, first_bytes, remote_tree, translated
+from mixhub.hub.remote.client import ASKED_AT_ONCE, first_bytes, hub_errors, remote_tree
 from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MOST_HEADER, Tensor, header_end, header_tensors
@@ -135,7 +135,7 @@ def fetch(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str]) -
     """The folder that holds some files of a commit, downloaded where they are not in the cache."""
     from huggingface_hub import snapshot_download
 
-    with translated(endpoint, repo_id, commit):
+    with hub_errors(endpoint, repo_id, commit):
         folder = snapshot_download(
             repo_id,
             revision=commit,

@@ -20,8 +20,8 @@ from mixhub.errors import (
     UsageError,
     nearest,
 )
-from mixhub.hub.remote.files import RemoteFile
-from mixhub.hub.remote.tokens import guarded
+from mixhub.hub.remote.files import MAIN, RemoteFile
+from mixhub.hub.remote.tokens import token_guard
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -55,7 +55,7 @@ def bypass_proxy_on_loopback() -> None:
 
 
 @contextmanager
-def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) -> Iterator[None]:
+def hub_errors(endpoint: Endpoint, repo_id: str, revision: str | None = None) -> Iterator[None]:
     """Turns what huggingface_hub raises inside the block into our errors, which name repo, revision and endpoint; and
     sends the endpoint's token nowhere else."""
     from huggingface_hub import errors
@@ -63,7 +63,7 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
     fields: dict[str, Any] = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
     at = f" at {revision}" if revision else ""
     try:
-        with guarded(endpoint):
+        with token_guard(endpoint):
             yield
     except errors.OfflineModeIsEnabled:
         raise HubUnreachableError(
@@ -98,7 +98,7 @@ def translated(endpoint: Endpoint, repo_id: str, revision: str | None = None) ->
     except RuntimeError as error:
         if not isinstance(error.__cause__, Exception):  # of an upload the client says only that it failed
             raise
-        with translated(endpoint, repo_id, revision):
+        with hub_errors(endpoint, repo_id, revision):
             raise error.__cause__ from None
     except Exception as error:
         if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
@@ -154,7 +154,7 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
 
 def branches(endpoint: Endpoint, repo_id: str) -> list[str]:
     """Names of a repo's branches and tags, in natural order."""
-    with translated(endpoint, repo_id):
+    with hub_errors(endpoint, repo_id):
         refs = client(endpoint).list_repo_refs(repo_id)
     names = [ref.name for ref in (*refs.branches, *refs.tags)]
     return sorted(names, key=natural)
@@ -168,7 +168,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 def branch_heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
     """The commit of each branch of a repo, in natural order."""
-    with translated(endpoint, repo_id):
+    with hub_errors(endpoint, repo_id):
         heads = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).branches}
     return {name: heads[name] for name in sorted(heads, key=natural)}
 
@@ -181,9 +181,15 @@ def heads_if_any(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
         return {}
 
 
+def first_commit(endpoint: Endpoint, repo_id: str) -> str:
+    """The commit that a repo began with, on which new branches are built."""
+    with hub_errors(endpoint, repo_id, MAIN):
+        return str(client(endpoint).list_repo_commits(repo_id, revision=MAIN)[-1].commit_id)
+
+
 def tags(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
     """The commit of each tag of a repo, in natural order."""
-    with translated(endpoint, repo_id):
+    with hub_errors(endpoint, repo_id):
         known = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).tags}
     return {name: known[name] for name in sorted(known, key=natural)}
 
@@ -192,7 +198,7 @@ def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, Re
     """The files of a revision, by path."""
     from huggingface_hub.hf_api import RepoFile
 
-    with translated(endpoint, repo_id, revision):
+    with hub_errors(endpoint, repo_id, revision):
         entries = list(client(endpoint).list_repo_tree(repo_id, recursive=True, revision=revision))
     return {
         entry.path: RemoteFile(entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None)
@@ -205,7 +211,7 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
     """The content of a small file of a commit, from the cache where it is there."""
     from huggingface_hub import hf_hub_download
 
-    with translated(endpoint, repo_id, commit):
+    with hub_errors(endpoint, repo_id, commit):
         found = hf_hub_download(
             repo_id,
             path,
@@ -224,7 +230,7 @@ def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count:
 
     url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint.url)
     headers = build_hf_headers(token=endpoint.token, library_name="mixhub")
-    with translated(endpoint, repo_id, commit):
+    with hub_errors(endpoint, repo_id, commit):
         answer = get_session().get(url, headers={**headers, "range": f"bytes=0-{count - 1}"}, timeout=_PATIENCE)
         hf_raise_for_status(answer)
     return bytes(answer.content[:count])

@@ -18,7 +18,7 @@ _STORE = "store_id"
 
 
 @contextmanager
-def opened(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]:
+def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]:
     """The endpoint of a choice, for the block.
 
     `local` starts the embedded hub over the workspace's `hub/`. Another hub than huggingface.co is asked who it is:

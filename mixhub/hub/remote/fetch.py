@@ -16,8 +16,8 @@ import yaml
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError
 from mixhub.files import write_text
-from mixhub.hub.remote.client import client, translated
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.client import client, hub_errors
+from mixhub.hub.remote.connect import open_hub
 from mixhub.spec.base import to_yaml
 from mixhub.workspace.paths import Workspace
 
@@ -36,7 +36,7 @@ def fetch_tokenizer(endpoint: Endpoint, repo_id: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    with translated(endpoint, repo_id):
+    with hub_errors(endpoint, repo_id):
         folder = snapshot_download(
             repo_id,
             endpoint=endpoint.url,
@@ -63,7 +63,7 @@ class DatasetFetch:
 
     def __call__(self, repo_id: str, config: str | None, revision: str | None, into: Path) -> str:
         """As `fetch_dataset`."""
-        with opened(self.choice, self.workspace) as endpoint:
+        with open_hub(self.choice, self.workspace) as endpoint:
             return fetch_dataset(endpoint, repo_id, config, revision, into)
 
 
@@ -131,10 +131,10 @@ def _fetch_converted(endpoint: Endpoint, repo_id: str, config: str | None, into:
 def _listed(endpoint: Endpoint, repo_id: str, revision: str | None) -> tuple[str, list[str]]:
     from huggingface_hub import errors
 
-    with translated(endpoint, repo_id, revision):
+    with hub_errors(endpoint, repo_id, revision):
         try:
             info = client(endpoint).dataset_info(repo_id, revision=revision)
-        except errors.RevisionNotFoundError:  # `translated` would list the branches of a model
+        except errors.RevisionNotFoundError:  # `hub_errors` would list the branches of a model
             raise HubError(
                 f"{endpoint}: dataset {repo_id} has no revision {revision or 'main'}",
                 hint="name another in dataset_kwargs.revision of the task, or mirror the dataset as parquet",
@@ -145,7 +145,7 @@ def _listed(endpoint: Endpoint, repo_id: str, revision: str | None) -> tuple[str
 def _downloaded(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str], into: Path) -> None:
     from huggingface_hub import snapshot_download
 
-    with translated(endpoint, repo_id, commit):
+    with hub_errors(endpoint, repo_id, commit):
         snapshot_download(
             repo_id,
             repo_type="dataset",

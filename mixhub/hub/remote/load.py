@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint, checked_token, choose_hub
-from mixhub.errors import ExportError, HubError, HubUnreachableError, UsageError
-from mixhub.files import read_json, write_text
-from mixhub.hub.remote.client import client, revision_not_found, translated
-from mixhub.hub.remote.connect import opened
-from mixhub.hub.remote.files import RemoteFile, local_file, same_content
+from mixhub.errors import ExportError, UsageError
+from mixhub.files import read_json
+from mixhub.hub.remote.connect import open_hub
+from mixhub.hub.remote.download import COMMIT, download, require_as_published
 from mixhub.hub.rules.export import is_fault_of_files
 from mixhub.spec import catalog
 from mixhub.spec.family import Family, Revisions, repo_id_problem
-from mixhub.workspace.export import WEIGHTS_INDEX_FILE, weight_files
-from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, file_sha256, read_lineage, weights_sha256
+from mixhub.workspace.export import weight_files
+from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ckpt"]
-_NOT_FOR_LOADING = ["results/*", "metrics.jsonl", "*.svg", "*.png"]
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,30 @@ class Loaded:
         yield self.tokenizer
 
 
+class LoadOptions(TypedDict, total=False):
+    """Keyword arguments of `load` and `load_all` that do not say which revision.
+
+    Those from `dtype` on go to `AutoModelForCausalLM.from_pretrained`, as does any other that it takes.
+    """
+
+    token: str | None
+    """Sent to the hub only; absent: for huggingface.co the one that huggingface_hub has, else none."""
+    verify: bool
+    """Hash what was downloaded, and compare it with what the hub and the revision's lineage say."""
+    dtype: Any
+    """Of the weights in memory, as `torch.bfloat16`; absent: the one that the config names."""
+    device_map: Any
+    """Where the weights go, as `"auto"` or `"cuda"`."""
+    max_memory: Any
+    """Bytes for each device, where `device_map` is `"auto"`."""
+    attn_implementation: str
+    """As `"sdpa"` or `"eager"`."""
+    quantization_config: Any
+    """A configuration of Transformers for quantized weights."""
+    trust_remote_code: bool
+    """Run code that lies in the repo; absent: it is not run."""
+
+
 def load(
     family: str,
     *,
@@ -64,9 +85,7 @@ def load(
     commit: str | None = None,
     hub: str | None = None,
     workspace: str | os.PathLike[str] | None = None,
-    token: str | None = None,
-    verify: bool = False,
-    **model_options: Any,
+    **options: Unpack[LoadOptions],
 ) -> Loaded:
     """Loads model and tokenizer of one revision of a family.
 
@@ -83,15 +102,16 @@ def load(
         commit: 40 hexadecimal digits, instead of a revision that may move.
         hub: address of a hub, or `local` for the embedded one of `workspace`.
         workspace: folder of a workspace: its families, its namespace and its hub are used.
-        token: sent to this hub only; absent: for huggingface.co the one that huggingface_hub has, else none.
-        verify: hash what was downloaded, and compare it with what the hub and the revision's lineage say.
-        **model_options: go to `AutoModelForCausalLM.from_pretrained`, as `dtype` and `device_map`. Code that lies in
-            the repo is not run unless `trust_remote_code=True` is among them.
+        **options: see `LoadOptions`. `token` is sent to this hub only; absent: for huggingface.co the one that
+            huggingface_hub has, else none. `verify=True` hashes what was downloaded, and compares it with what the hub
+            and the revision's lineage say. All others go to `AutoModelForCausalLM.from_pretrained`, as `dtype` and
+            `device_map`. Code that lies in the repo is not run unless `trust_remote_code=True` is among them.
 
     Returns:
         Loaded; `model, tokenizer = mixhub.load(...)` unpacks it.
 
     Raises:
+        TypeError: neither mixhub nor Transformers knows an option.
         UnknownNameError: no such family, seed or index; names the nearest.
         UsageError: seed, index, revision and commit do not go together.
         RepoNotFoundError, RevisionNotFoundError: the hub has none; the second names those that it has.
@@ -102,14 +122,15 @@ def load(
         UserWarning: the cache was used, since the hub cannot be reached; the revision was withdrawn; or its configs
             name other bos and eos tokens than its tokenizer, which are corrected on the model.
     """
+    model_options = _model_options(options)
     place = Workspace.open(Path(workspace)) if workspace is not None else None
     repo_id, wanted = _target(family, place, seed=seed, index=index, step=step, revision=revision, commit=commit)
     environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
     choice = choose_hub(hub, environ, place.config.hub if place else None, asked_by="hub=")
-    with opened(choice, place) as endpoint:
-        if token is not None:
+    with open_hub(choice, place) as endpoint:
+        if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
-        return _load(endpoint, repo_id, wanted, verify, model_options)
+        return _load(endpoint, repo_id, wanted, options.get("verify", False), model_options)
 
 
 def load_all(
@@ -118,9 +139,7 @@ def load_all(
     step: int | None = None,
     hub: str | None = None,
     workspace: str | os.PathLike[str] | None = None,
-    token: str | None = None,
-    verify: bool = False,
-    **model_options: Any,
+    **options: Unpack[LoadOptions],
 ) -> Iterator[Loaded]:
     """Loads the revisions of a family one after the other, in the order of its seeds or indices.
 
@@ -133,7 +152,7 @@ def load_all(
     Args:
         family: name or repo_id of a family.
         step: an earlier step of each run.
-        hub, workspace, token, verify, **model_options: as `load` takes them.
+        hub, workspace, **options: as `load` takes them.
 
     Yields:
         Loaded; its `revision` says which it is.
@@ -157,10 +176,21 @@ def load_all(
             step=step,
             hub=hub,
             workspace=workspace,
-            token=token,
-            verify=verify,
-            **model_options,
+            **options,
         )
+
+
+def _model_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that go to Transformers; raises TypeError for one of ours that is misspelt.
+
+    Transformers itself refuses what it does not know only after the download.
+    """
+    own = [*(load.__kwdefaults__ or ()), "token", "verify"]
+    for name in options:
+        meant = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
+        if meant and name not in LoadOptions.__annotations__:
+            raise TypeError(f"load() got an unexpected keyword argument {name!r}; did you mean {meant[0]!r}?")
+    return {name: value for name, value in options.items() if name not in ("token", "verify")}
 
 
 def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_options: Mapping[str, Any]) -> Loaded:
@@ -175,52 +205,6 @@ def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_opt
     _require_rows(model, tokenizer, f"{repo_id}@{wanted}", is_ours=(path / LINEAGE_FILE).is_file())
     _correct_tokens(model, tokenizer, f"{repo_id}@{wanted}")
     return Loaded(model, tokenizer, repo_id, wanted, commit, endpoint.url, path)
-
-
-def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path]:
-    """The commit that a revision names, and its snapshot, without results, plots and duplicate weights.
-
-    Where the hub cannot be reached, what it gave last is taken from the cache, with a warning that names the commit.
-
-    Raises:
-        RepoNotFoundError, RevisionNotFoundError: the hub has none; the second names those that it has.
-        HubUnreachableError: nothing answers, and the cache does not hold the revision whole.
-    """
-    from huggingface_hub import errors
-
-    try:
-        with translated(endpoint, repo_id, revision):
-            try:
-                info = client(endpoint).model_info(repo_id, revision=revision)
-                paths = [sibling.rfilename for sibling in info.siblings or ()]
-                found: str | None = str(info.sha)
-            except errors.RevisionNotFoundError:
-                found = None
-        if found is None:
-            raise revision_not_found(endpoint, repo_id, revision)
-        if _COMMIT.fullmatch(revision) and found != revision:
-            raise HubError(
-                f"{endpoint}: was asked for commit {revision} of {repo_id}, and answers with {found}",
-                hint="this hub, or a mirror before it, does not give what is asked for: load it from another",
-                repo_id=repo_id,
-                revision=revision,
-            )
-        commit, path = _snapshot(endpoint, repo_id, found, paths, local_files_only=False)
-        if revision != commit:  # where the cache keeps what a name meant, for when the hub cannot be asked
-            with suppress(OSError):  # a cache that others filled may be read-only
-                write_text(path.parent.parent / "refs" / revision, commit)
-        return commit, path
-    except HubUnreachableError as error:
-        try:
-            commit, path = _snapshot(endpoint, repo_id, revision, [], local_files_only=True)
-        except HubUnreachableError:
-            raise error from None
-        if not _is_whole(path):
-            raise error from None
-        warnings.warn(
-            f"{endpoint} cannot be reached; loading {repo_id}@{revision} from the cache, commit {commit}", stacklevel=3
-        )
-        return commit, path
 
 
 def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -246,6 +230,8 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
     except BaseException as error:  # each class of configs, tokenizers and models raises its own
         if not is_fault_of_files(error):
             raise
+        if isinstance(error, TypeError) and (name := _UNEXPECTED.search(str(error))) and name[1] in model_options:
+            raise TypeError(f"load() got an unexpected keyword argument {name[1]!r}: Transformers: {error}") from error
         said = (str(error).strip().splitlines() or [""])[0]
         given = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
         raise ExportError(
@@ -267,44 +253,6 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
             path=path,
         )
     return model, tokenizer
-
-
-def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Path) -> None:
-    """Hashes a snapshot, and compares it with what the hub and its lineage say.
-
-    Raises:
-        ExportError: a file is another than was published; or neither the hub nor a lineage tells what was.
-    """
-    hint = f"delete {path.parent.parent} and load again; if it stays, tell who published it"
-    lineage = read_lineage(path) if (path / LINEAGE_FILE).is_file() else None
-    try:
-        tree = _told_files(endpoint, repo_id, commit)
-    except HubUnreachableError:
-        tree = {}
-    if not tree and lineage is None:
-        raise ExportError(
-            f"{repo_id}@{commit}: cannot be verified: the hub cannot be reached, and it has no {LINEAGE_FILE}",
-            hint="load it with verify=False, or where the hub can be reached",
-        )
-    present = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    if beside := [name for name in present if tree and name not in tree]:
-        raise ExportError(f"{path / beside[0]}: is not among the files that {endpoint} has at {commit}", hint=hint)
-    for name, file in tree.items():
-        if (path / name).is_file() and not same_content(local_file(path / name), file):
-            raise ExportError(f"{path / name}: is not the file that {endpoint} has at {commit}", hint=hint)
-    if lineage is None:
-        return
-    tokenizer = path / "tokenizer.json"
-    for what, told, actual in (
-        ("weights", lineage.weights_sha256, weights_sha256(path)),
-        ("tokenizer", lineage.tokenizer_sha256, file_sha256(tokenizer) if tokenizer.is_file() else "absent"),
-    ):
-        if told not in (UNKNOWN, actual):
-            raise ExportError(
-                f"{repo_id}@{commit}: its {what} are {actual}, but {LINEAGE_FILE} says {told}",
-                hint="this revision was published wrongly; tell who did, or load another",
-                path=path,
-            )
 
 
 def _require_of_a_piece(path: Path, what: str) -> None:
@@ -334,16 +282,6 @@ def _require_own_run(path: Path, repo_id: str, wanted: str) -> None:
             hint="this revision was published wrongly; tell who did, or load another",
             path=path,
         )
-
-
-def _told_files(endpoint: Endpoint, repo_id: str, commit: str) -> dict[str, RemoteFile]:
-    """The files of a commit, asked for once: a listing would be asked for again and again where nothing answers."""
-    with translated(endpoint, repo_id, commit):
-        info = client(endpoint).model_info(repo_id, revision=commit, files_metadata=True)
-    return {
-        file.rfilename: RemoteFile(file.size or 0, file.blob_id or "", file.lfs.sha256 if file.lfs else None)
-        for file in info.siblings or ()
-    }
 
 
 def _warn_if_withdrawn(path: Path, what: str) -> None:
@@ -386,38 +324,6 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _snapshot(
-    endpoint: Endpoint, repo_id: str, revision: str, paths: Iterable[str], *, local_files_only: bool
-) -> tuple[str, Path]:
-    from huggingface_hub import snapshot_download
-
-    ignored = list(_NOT_FOR_LOADING)
-    if any(path.endswith(".safetensors") for path in paths):
-        ignored += _OTHER_WEIGHTS
-    with translated(endpoint, repo_id, revision):
-        folder = snapshot_download(
-            repo_id,
-            revision=revision,
-            endpoint=endpoint.url,
-            token=endpoint.token,
-            cache_dir=endpoint.cache_dir,
-            ignore_patterns=ignored,
-            local_files_only=local_files_only,
-        )
-    path = Path(str(folder))
-    return path.name, path  # the cache names a snapshot's folder by its commit
-
-
-def _is_whole(snapshot: Path) -> bool:
-    """Whether an earlier download of a model came to its end."""
-    if not all((snapshot / name).exists() for name in ("config.json", "tokenizer_config.json")):
-        return False
-    index = snapshot / WEIGHTS_INDEX_FILE
-    if index.exists():
-        return all((snapshot / name).exists() for name in weight_files(snapshot))
-    return any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin"))
-
-
 def _target(
     family: str,
     workspace: Workspace | None,
@@ -433,7 +339,7 @@ def _target(
     numbered = seed is not None or index is not None
     if commit is not None:
         commit = commit.lower()
-        if not _COMMIT.fullmatch(commit):
+        if not COMMIT.fullmatch(commit):
             raise UsageError(f"commit = {commit!r}: must be 40 hexadecimal digits", hint="a branch goes to revision=")
         if numbered or revision is not None or step is not None:
             raise UsageError("commit says all: give it without seed, index, step and revision")

@@ -25,7 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @contextmanager
-def guarded(endpoint: Endpoint) -> Iterator[None]:
+def token_guard(endpoint: Endpoint) -> Iterator[None]:
     """Refuses, for the block, requests of huggingface_hub that carry the endpoint's token to another host.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, HubUnreachableError
-from mixhub.hub.remote.client import translated
+from mixhub.hub.remote.client import hub_errors
 
 _PATH = "/api/validate-yaml"
 _SECONDS = 30
@@ -43,7 +43,7 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
 
     headers = build_hf_headers(token=endpoint.token, library_name="mixhub")
     body = {"repoType": "model", "content": card}
-    with translated(endpoint, "the card"):
+    with hub_errors(endpoint, "the card"):
         try:
             response = get_session().post(f"{endpoint.url}{_PATH}", json=body, headers=headers, timeout=_SECONDS)
         except errors.OfflineModeIsEnabled:

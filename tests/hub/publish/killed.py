@@ -15,7 +15,7 @@ from typing import Any
 
 from mixhub.endpoint import HubChoice
 from mixhub.hub.publish import push
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.connect import open_hub
 from mixhub.hubserver import LOCAL_TOKEN
 from mixhub.workflow.steps import push_card, push_run
 from mixhub.workspace.paths import Workspace
@@ -64,7 +64,7 @@ def main(root: str, hub: str, stage: str | None = None) -> None:
     killing(stage)
     workspace = Workspace.open(Path(root))
     family = workspace.family()
-    with opened(HubChoice(hub, "the test", LOCAL_TOKEN), workspace) as endpoint:
+    with open_hub(HubChoice(hub, "the test", LOCAL_TOKEN), workspace) as endpoint:
         print("ready", flush=True)
         pushed = push_run(workspace, family, family.run(seed=1), endpoint, lambda plan: None)
         push_card(workspace, family, endpoint)

@@ -12,7 +12,10 @@ import mixhub
 from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, PushConflictError
-from mixhub.hub.publish.push import execute, plan_card, plan_run
+from mixhub.hub.publish.plan import PushOptions
+from mixhub.hub.publish.plan_card import plan_card
+from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import local_weights
 from mixhub.hub.remote.client import branch_heads, file_content, tags
 from mixhub.hub.verify.verify import verify
@@ -166,14 +169,14 @@ def test_a_branch_that_moves_while_nothing_is_to_be_sent(workspace, family, endp
     assert not plan.changed
     api.upload_file(path_or_fileobj=b"x", path_in_repo="config.json", repo_id=family.repo_id, revision="seed-1")
     with pytest.raises(PushConflictError, match="meanwhile"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
 
 
 def test_a_repo_that_another_makes_public_meanwhile(workspace, family, endpoint, api):
-    plan = plan_run(workspace, family, family.run(seed=1), endpoint, private=True)
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint, PushOptions(private=True))
     api.create_repo(family.repo_id)
     with pytest.raises(HubError, match="is public already"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
     assert list(branch_heads(endpoint, family.repo_id)) == ["main"]
 
 
@@ -181,7 +184,7 @@ def test_an_export_that_is_gone_when_it_is_sent(workspace, family, endpoint):
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     shutil.rmtree(workspace.export(family.run(seed=1), 12))
     with pytest.raises(ExportError, match="cannot be read"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
 
 
 def test_the_card_names_commits_that_the_hub_has(workspace, family, endpoint, api, mixhub_here):

@@ -11,7 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import SpecError
-from mixhub.hub.publish.push import execute, plan_card, plan_run
+from mixhub.hub.publish.plan_card import plan_card
+from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.client import file_content, remote_tree
 from mixhub.hub.remote.files import is_model_file
 from mixhub.hub.verify.verify import verify
@@ -109,12 +111,12 @@ def test_main_loads_without_a_revision_as_the_seed_that_it_holds(workspace, hub,
 def test_what_main_holds_is_copied_and_not_sent(workspace, hub):
     family = workspace.family()
     run = family.run(seed=2)
-    branch = execute(plan_run(workspace, family, run, hub), workspace, hub)
+    branch = push_plan(plan_run(workspace, family, run, hub), workspace, hub)
     plan = plan_card(workspace, family, hub)
     model = models(workspace, hub, "seed-2")
     assert plan.copied == dict.fromkeys(model, branch.commit)
     assert plan.bytes_to_send == sum(file.size for path, file in plan.files.items() if path not in model)
-    assert execute(plan, workspace, hub).uploaded == ()
+    assert push_plan(plan, workspace, hub).uploaded == ()
     assert models(workspace, hub, "main") == model
 
 

@@ -22,8 +22,11 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, PushConflictError, ResultsError, RunError, UsageError
 from mixhub.files import write_all, write_bytes
 from mixhub.findings import errors
-from mixhub.hub.publish.promote import fetched, not_yet_promoted, plan_promotion
-from mixhub.hub.publish.push import execute, plan_card, plan_run, plan_state
+from mixhub.hub.publish.plan import PushOptions
+from mixhub.hub.publish.plan_card import plan_card
+from mixhub.hub.publish.plan_run import plan_run, plan_state
+from mixhub.hub.publish.promote import Promotion, download_plan_files, not_yet_promoted, plan_branches
+from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.withdraw import withdraw
 from mixhub.hub.remote.client import branch_heads, file_content, remote_tree, tags
 from mixhub.hub.verify.verify import verify
@@ -100,8 +103,8 @@ def test_an_optimizer_state_that_is_not_there(workspace, family, endpoint):
 
 
 def test_samples_as_parquet(workspace, family, endpoint):
-    plan = plan_run(workspace, family, family.run(seed=1), endpoint, samples=True)
-    execute(plan, workspace, endpoint)
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint, PushOptions(samples=True))
+    push_plan(plan, workspace, endpoint)
     data = content(endpoint, workspace, family, "seed-1", "results/tiny_choice.0shot.samples.parquet")
     frame = pd.read_parquet(io.BytesIO(data))
     lines = (workspace.results(family.run(seed=1)) / "tiny_choice.0shot.samples.jsonl").read_text().splitlines()
@@ -109,7 +112,7 @@ def test_samples_as_parquet(workspace, family, endpoint):
     for row, line in zip(frame.to_dict("records"), map(json.loads, lines), strict=True):
         assert row["doc_id"] == line["doc_id"]
         assert json.loads(row["doc"]) == line["doc"]
-    assert not plan_run(workspace, family, family.run(seed=1), endpoint, samples=True).changed
+    assert not plan_run(workspace, family, family.run(seed=1), endpoint, PushOptions(samples=True)).changed
 
 
 def test_tags_name_what_was_pushed_and_do_not_move(workspace, family, endpoint, api, mixhub_here):
@@ -131,14 +134,14 @@ def test_tags_name_what_was_pushed_and_do_not_move(workspace, family, endpoint, 
 
 def test_a_private_repo_stays_private_and_a_public_one_public(workspace, family, endpoint, api):
     run = family.run(seed=1)
-    execute(plan_run(workspace, family, run, endpoint, private=True), workspace, endpoint)
+    push_plan(plan_run(workspace, family, run, endpoint, PushOptions(private=True)), workspace, endpoint)
     assert api.model_info(family.repo_id).private
-    execute(plan_run(workspace, family, run, endpoint), workspace, endpoint)
+    push_plan(plan_run(workspace, family, run, endpoint), workspace, endpoint)
     assert api.model_info(family.repo_id).private
     api.delete_repo(family.repo_id)
-    execute(plan_run(workspace, family, run, endpoint), workspace, endpoint)
+    push_plan(plan_run(workspace, family, run, endpoint), workspace, endpoint)
     with pytest.raises(HubError, match="is public already"):
-        execute(plan_run(workspace, family, run, endpoint, private=True), workspace, endpoint)
+        push_plan(plan_run(workspace, family, run, endpoint, PushOptions(private=True)), workspace, endpoint)
 
 
 def test_a_plan_tells_what_is_wrong_and_is_not_carried_out(workspace, family, endpoint, api, mixhub_here):
@@ -146,7 +149,7 @@ def test_a_plan_tells_what_is_wrong_and_is_not_carried_out(workspace, family, en
     plan = plan_run(workspace, family, family.run(seed=2), endpoint)
     assert [finding.code for finding in plan.findings] == ["pickle-found"]
     with pytest.raises(ExportError, match="a pickle"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
     done = mixhub_here("push", "--all", cwd=workspace.root)
     assert done.returncode == 2
     assert "seed-2: optimizer.pt: a pickle" in done.stderr
@@ -283,7 +286,7 @@ def test_samples_and_states_of_another_run_are_not_sent(workspace, family, endpo
     write_bytes(samples_path(cell), samples_path(cell).read_bytes().replace(b": ", b":  ", 1))
     assert not errors(plan_run(workspace, family, one, endpoint).findings)
     with pytest.raises(ResultsError, match="are not the samples of"):
-        plan_run(workspace, family, one, endpoint, samples=True)
+        plan_run(workspace, family, one, endpoint, PushOptions(samples=True))
     plan_state(workspace, family, one, endpoint)
     folder = workspace.run_folder(one)
     step = folder.checkpoint_steps()[-1]
@@ -332,12 +335,13 @@ def test_a_branch_that_moves_is_promoted_as_it_was_verified(workspace, family, e
     was = remote_tree(endpoint, family.repo_id, "seed-1")
     with serve(tmp_path / "public") as public:
         target = Endpoint(public.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")
-        [plan] = plan_promotion(family, endpoint, target, verified, (), ["seed-1"])
+        promotion = Promotion(family, endpoint, target, verified)
+        [plan] = plan_branches(promotion, ["seed-1"])
         api.upload_file(path_or_fileobj=b"x", path_in_repo="metrics.jsonl", repo_id=family.repo_id, revision="seed-1")
         api.upload_file(path_or_fileobj=b"x", path_in_repo="model.bin", repo_id=family.repo_id, revision="seed-1")
-        execute(fetched(plan, endpoint, verified), workspace, target)
+        push_plan(download_plan_files(plan, promotion), workspace, target)
         assert remote_tree(target, family.repo_id, "seed-1") == was
-        assert not_yet_promoted(family, endpoint, target, verified, (), ()) == ["seed-2"]
+        assert not_yet_promoted(promotion, ()) == ["seed-2"]
 
 
 def test_a_wrong_card_of_main_is_not_promoted(workspace, family, endpoint, api, tmp_path, mixhub_here):

@@ -19,12 +19,15 @@ from mixhub.errors import (
 )
 from mixhub.findings import errors
 from mixhub.hub.check.check import check_run
-from mixhub.hub.publish.push import execute, plan_card, plan_run, remote_tree
+from mixhub.hub.publish.plan import PushOptions
+from mixhub.hub.publish.plan_card import plan_card
+from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import pushed_commits, read_receipts
 from mixhub.hub.publish.release import run_files
 from mixhub.hub.publish.withdraw import withdraw
-from mixhub.hub.remote.client import branch_heads
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.client import branch_heads, remote_tree
+from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.files import local_file, require_unchanged, same_content
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workflow.status import family_status
@@ -86,7 +89,7 @@ def test_a_push_sets_the_whole_tree_and_sends_only_what_changed(workspace, famil
         ("metrics.jsonl", "replace"),
     }
     assert all(change.action == "keep" for change in plan.changes if change.path.endswith(".safetensors"))
-    execute(plan, workspace, endpoint)
+    push_plan(plan, workspace, endpoint)
     assert "left/over.bin" not in remote_tree(endpoint, family.repo_id, "seed-1")
 
 
@@ -97,7 +100,7 @@ def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspac
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     theirs = api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=family.repo_id, revision="seed-1").oid
     with pytest.raises(PushConflictError, match=r"tester/tiny of branch seed-1 meanwhile"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
     assert api.repo_info(family.repo_id, revision="seed-1").sha == theirs
 
 
@@ -106,13 +109,13 @@ def test_a_file_that_changes_while_it_is_pushed_stops_the_push(workspace, family
     weights = workspace.export(family.run(seed=1), 12) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(ExportError, match=r"model\.safetensors: changed while it was pushed"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
     assert not api.repo_exists(family.repo_id)
     config = workspace.export(family.run(seed=2), 12) / "config.json"
     plan = plan_run(workspace, family, family.run(seed=2), endpoint)
     config.write_text(config.read_text().replace("320", "321"))
     with pytest.raises(ExportError, match=r"config\.json: changed while it was pushed"):
-        execute(plan, workspace, endpoint)
+        push_plan(plan, workspace, endpoint)
 
 
 def test_a_card_that_was_changed_on_the_hub_is_not_replaced(workspace, family, endpoint, api, mixhub_here):
@@ -157,7 +160,7 @@ def test_results_that_only_the_branch_has_do_not_go_unasked(workspace, family, e
     (found,) = errors(plan_run(workspace, family, run, endpoint).findings)
     assert found.message.startswith(f"has results/{lost.name}, of the same weights")
     assert "mixhub evaluate --seed 1" in found.hint
-    plan = plan_run(workspace, family, run, endpoint, force=True)
+    plan = plan_run(workspace, family, run, endpoint, PushOptions(force=True))
     assert not errors(plan.findings)
     assert ("delete", f"results/{lost.name}") in [(one.action, one.path) for one in plan.changed]
 
@@ -207,7 +210,7 @@ def test_a_push_between_is_not_lost_from_the_card_of_main(workspace, family, end
     second = push(workspace, family, endpoint, 2)
     push_card(workspace, family, endpoint)
     with pytest.raises(PushConflictError):
-        execute(stale, workspace, endpoint)
+        push_plan(stale, workspace, endpoint)
     push_card(workspace, family, endpoint)
     main = hf_hub_download(family.repo_id, "README.md", endpoint=endpoint.url, cache_dir=workspace.cache)
     assert all(pushed.commit in Path(main).read_text() for pushed in (first, second))
@@ -228,7 +231,7 @@ def test_a_broken_result_of_another_seed_stops_a_push_before_it_sends(workspace,
 
 
 def test_receipts_of_a_local_hub_that_is_gone_do_not_count(workspace, family):
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         commit = push(workspace, family, endpoint, 1).commit
     assert dict(family_status(workspace, family)[0].pushed) == {"local": commit}
     shutil.rmtree(workspace.hub)

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from mixhub.endpoint import HubChoice
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.verify import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workspace.lineage import read_lineage
@@ -99,7 +99,7 @@ def test_runs_that_share_an_init_seed_are_no_fault(workspace):
 
 def test_a_hub_without_network_is_verified_by_its_family(tmp_path):
     workspace = adopted_workspace(tmp_path, seeds=[1])
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         HfApi(endpoint=endpoint.url, token=endpoint.token).create_repo("tester/tiny")
         found = verify(endpoint, "tester/tiny", workspace.family())
     assert [str(finding) for finding in found.findings] == [

@@ -1,8 +1,11 @@
 """`mixhub.load`: what is asked for is what is loaded, bit for bit, and mistakes say what there is."""
 
+import ast
+import inspect
 import json
 import os
 import re
+import textwrap
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,8 +25,9 @@ from mixhub.errors import (
     UnknownNameError,
     UsageError,
 )
-from mixhub.hub.remote.connect import opened
-from mixhub.hub.remote.load import download, open_folder, require_as_published
+from mixhub.hub.remote.connect import open_hub
+from mixhub.hub.remote.download import download, require_as_published
+from mixhub.hub.remote.load import LoadOptions, open_folder
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.made import copied, publish
 
@@ -32,7 +36,7 @@ from tests.made import copied, publish
 def published(made, tmp_path_factory):
     """A workspace whose first two seeds are on its hub, the hub running, and their commits by branch."""
     workspace = copied(made, tmp_path_factory.mktemp("published"))
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         yield workspace, endpoint, publish(workspace, endpoint)
 
 
@@ -86,7 +90,7 @@ def test_the_ways_to_name_a_revision_agree(workspace, endpoint, commits):
 
 def test_a_pinned_commit_does_not_follow_the_branch(made, tmp_path):
     workspace = copied(made, tmp_path)
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         commits = publish(workspace, endpoint)
         api = HfApi(endpoint=endpoint.url, token=endpoint.token)
         api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="tester/tiny", revision="seed-1")
@@ -98,6 +102,32 @@ def test_options_go_to_transformers(workspace, endpoint, commits):
     model, _ = mixhub.load("tiny", seed=1, workspace=workspace.root, dtype=torch.bfloat16, attn_implementation="eager")
     assert model.dtype == torch.bfloat16
     assert model.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sead": 1}, "'sead'; did you mean 'seed'?"),
+        ({"seed": 1, "verfy": True}, "'verfy'; did you mean 'verify'?"),
+        ({"seed": 1, "worksapce": "."}, "'worksapce'; did you mean 'workspace'?"),
+        ({"seed": 1, "atention": "eager"}, "'atention': Transformers: LlamaForCausalLM"),
+    ],
+)
+def test_an_option_that_nobody_knows_is_a_type_error(workspace, endpoint, commits, options, said):
+    with pytest.raises(TypeError, match=re.escape(f"load() got an unexpected keyword argument {said}")):
+        mixhub.load("tiny", **{"workspace": workspace.root, **options})
+
+
+def test_its_options_are_in_its_signature_and_each_is_documented():
+    shown = inspect.signature(mixhub.load).parameters
+    assert list(shown) == [
+        "family", "seed", "index", "step", "revision", "commit", "hub", "workspace", "options",
+    ]  # fmt: skip
+    assert shown["options"].annotation == "Unpack[LoadOptions]"
+    source = ast.parse(textwrap.dedent(inspect.getsource(LoadOptions))).body[0].body[1:]
+    for field, text in zip(source[::2], source[1::2], strict=True):
+        assert isinstance(field, ast.AnnAssign)
+        assert isinstance(text, ast.Expr)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +207,7 @@ def test_the_cache_serves_when_the_hub_does_not(made, tmp_path, monkeypatch):
 def test_the_cache_serves_when_an_embedded_hub_by_address_does_not(made, tmp_path, monkeypatch):
     workspace = copied(made, tmp_path)
     with serve(workspace.hub) as hub:
-        with opened(HubChoice(hub.url, "the test"), workspace) as endpoint:
+        with open_hub(HubChoice(hub.url, "the test"), workspace) as endpoint:
             commits = publish(workspace, endpoint)
         there = mixhub.load("tiny", seed=1, workspace=workspace.root, hub=hub.url)
     for offline in (False, True):
@@ -333,7 +363,7 @@ def test_all_seeds_one_after_the_other(workspace, endpoint, commits):
 
 def test_what_is_verified_is_what_was_published(made, tmp_path):
     workspace = copied(made, tmp_path)
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
         path = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True).path
         weights = (path / "model.safetensors").resolve()
@@ -373,7 +403,7 @@ def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
 )
 def test_what_transformers_would_pass_over_is_refused(made, tmp_path, files, said):
     workspace = copied(made, tmp_path)
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
         operations = [
             CommitOperationDelete(path) if content is None else CommitOperationAdd(path, content)
@@ -389,7 +419,7 @@ def test_what_transformers_would_pass_over_is_refused(made, tmp_path, files, sai
 def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):
     """As in the published configs of the first family: bos 1 and eos 2, where the tokenizer has 0."""
     workspace = copied(made, tmp_path)
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
         api = HfApi(endpoint=endpoint.url, token=endpoint.token)
         for name in ("config.json", "generation_config.json"):
@@ -411,7 +441,7 @@ def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):
 def test_a_tokenizer_with_ids_for_which_there_is_no_row(made, tmp_path, is_ours):
     """Transformers would raise an IndexError when it meets one. Of repos of others, it is said."""
     workspace = copied(made, tmp_path)
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
         api = HfApi(endpoint=endpoint.url, token=endpoint.token)
         path = workspace.export(workspace.family().run(seed=1), 12) / "tokenizer.json"

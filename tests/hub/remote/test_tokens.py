@@ -12,9 +12,10 @@ from huggingface_hub import get_session
 
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError
-from mixhub.hub.publish.push import execute, plan_run
-from mixhub.hub.remote.connect import opened
-from mixhub.hub.remote.tokens import guarded
+from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.push import push_plan
+from mixhub.hub.remote.connect import open_hub
+from mixhub.hub.remote.tokens import token_guard
 from mixhub.hub.verify.verify import verify
 from mixhub.hubserver import serve
 from tests.adopted import adopted_workspace
@@ -124,13 +125,13 @@ def test_a_token_does_not_follow_an_answer_to_another_host(tmp_path, listing):
         def pass_on(path: str, headers: dict[str, str], body: bytes) -> bytes:
             return body
 
-        with mirror(hub.url, pass_on) as url, opened(HubChoice(url, "the test", GIVEN), workspace) as endpoint:
-            execute(plan_run(workspace, family, run, endpoint), workspace, endpoint)
+        with mirror(hub.url, pass_on) as url, open_hub(HubChoice(url, "the test", GIVEN), workspace) as endpoint:
+            push_plan(plan_run(workspace, family, run, endpoint), workspace, endpoint)
             assert not verify(endpoint, family.repo_id, only=["seed-1"]).findings
         workspace.path("revision.md").write_text("## More\n\nwords\n")
         with (
             mirror(hub.url, lead_away) as url,
-            opened(HubChoice(url, "the test", GIVEN), workspace) as endpoint,
+            open_hub(HubChoice(url, "the test", GIVEN), workspace) as endpoint,
             pytest.raises(HubError, match="for which the token was not given") as caught,
         ):
             plan_run(workspace, family, run, endpoint)
@@ -143,7 +144,7 @@ def test_a_token_is_refused_to_another_host_whatever_is_asked(tmp_path):
     """As where an upload is to be confirmed; without a token, or with another, anything may be asked."""
     heard_there = bytearray()
     with serve(tmp_path / "hub") as hub, wire(hub.url, heard(heard_there)) as elsewhere:
-        with guarded(Endpoint(hub.url, GIVEN)):
+        with token_guard(Endpoint(hub.url, GIVEN)):
             ask = get_session().post
             with pytest.raises(HubError, match="for which the token was not given"):
                 ask(f"{elsewhere}/verify", headers={"authorization": f"Bearer {GIVEN}"})

@@ -16,7 +16,7 @@ import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, RepoNotFoundError
 from mixhub.findings import errors
-from mixhub.hub.remote.connect import opened
+from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.receipts import note_verification, read_verified
 from mixhub.hub.verify.verify import verify
 from mixhub.spec.family import Family
@@ -114,7 +114,7 @@ def released(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(config.read_text().replace("seeds: 1-3", "seeds: 1-2"))
     workspace = Workspace.open(workspace.root)
     assert len(workspace.family().runs()) == 2
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
     return workspace.root
 
@@ -122,7 +122,7 @@ def released(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def release(released: Path, tmp_path: Path):
     workspace = copied(released, tmp_path)
-    with opened(HubChoice("local", "the test"), workspace) as endpoint:
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         yield Release(workspace, workspace.family(), endpoint, tmp_path)
 
 
