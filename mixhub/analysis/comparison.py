@@ -17,7 +17,7 @@ from mixhub.analysis.scores import Column, score_row
 from mixhub.analysis.statistics import (
     Agreement,
     Interval,
-    Paired,
+    PairedScores,
     Permutation,
     SeedNoise,
     Spread,
@@ -463,9 +463,9 @@ def _other_tasks(tables: Sequence[ScoreTable]) -> str:
     return "" if len(tasks) == 1 else "the averages are of different tasks"
 
 
-def _paired(a: ScoreTable, b: ScoreTable, task: str) -> Paired | None:
+def _paired(a: ScoreTable, b: ScoreTable, task: str) -> PairedScores | None:
     values = _aligned([a, b], task)
-    return Paired(values[0], values[1], a.documents.clusters.get((a.rows[0].revision, task))) if values else None
+    return PairedScores(values[0], values[1], a.documents.clusters.get((a.rows[0].revision, task))) if values else None
 
 
 def _aligned(tables: Sequence[ScoreTable], task: str) -> list[numpy.ndarray] | None:

@@ -15,7 +15,7 @@ from mixhub.analysis.comparison import compare, survey
 from mixhub.analysis.evidence import Evidence, family_evidence, find_evidence, path_evidence
 from mixhub.analysis.published import Column, Figure, PublishedRow, PublishedTable
 from mixhub.analysis.scores import measure_named
-from mixhub.analysis.statistics import Paired, documents_only, two_level
+from mixhub.analysis.statistics import PairedScores, documents_only, two_level
 from mixhub.analysis.tables import AVERAGE, ScoreTable, Wanted, measured_tables, published_scores
 from mixhub.errors import ResultsError, UsageError
 from mixhub.spec import catalog
@@ -85,7 +85,7 @@ def test_documents_enter_paired_and_in_the_order_of_the_seeds(two):
             np.stack([table.documents.values[row.revision, column.task].values for row in table.rows])
             for table in (a, b)
         ]
-        arrays.append(Paired(*sides))
+        arrays.append(PairedScores(*sides))
     assert found.primary.two_level == two_level(arrays)
     assert found.primary.these_checkpoints == documents_only(arrays)
     assert found.tasks[0].two_level == two_level(arrays[:1])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mixhub.analysis.statistics import (
-    FEWEST_MIXTURES,
+    MIN_MIXTURES,
     Interval,
-    Paired,
+    PairedScores,
     SeedNoise,
     clustered_stderr,
     decision_accuracy,
@@ -51,7 +51,7 @@ def made(seed=0, shape=((5, 4), (30, 50)), clusters=False):
     draw = np.random.default_rng(seed)
     (a, b), sizes = shape
     return [
-        Paired(
+        PairedScores(
             answers(draw, a, size, 0.3, common=(difficulty := draw.normal(0, 2, size)) + draw.normal(0, 1, size)),
             answers(draw, b, size, 0.3, common=difficulty),
             np.arange(size) // 3 if clusters else None,
@@ -407,7 +407,7 @@ def test_two_level_is_welchs_where_documents_add_nothing():
     draw = np.random.default_rng(0)
     difficulty = draw.normal(size=40)
     a, b = difficulty + draw.normal(0, 1, (5, 1)), difficulty + draw.normal(1, 2, (4, 1))
-    found, plain = two_level([Paired(a, b)]), welch(a.mean(axis=1).tolist(), b.mean(axis=1).tolist())
+    found, plain = two_level([PairedScores(a, b)]), welch(a.mean(axis=1).tolist(), b.mean(axis=1).tolist())
     assert found.document_stderr == 0
     for name in ("difference", "stderr", "df", "low", "high", "p"):
         assert close(getattr(found, name), getattr(plain, name))
@@ -417,7 +417,7 @@ def test_two_level_a_family_that_differs_by_document_has_documents_in_its_error(
     draw = np.random.default_rng(0)
     taste = draw.normal(0, 1, 50)
     a, b = taste + np.zeros((5, 1)), np.zeros((5, 50))
-    found = two_level([Paired(a, b)])
+    found = two_level([PairedScores(a, b)])
     assert found.seed_stderr == 0
     assert close(found.stderr, clustered_stderr(taste))
 
@@ -425,13 +425,13 @@ def test_two_level_a_family_that_differs_by_document_has_documents_in_its_error(
 def test_two_level_noise_is_not_counted_twice():
     """With noise alone the variance of the difference is known; the mean of its estimates is near it."""
     draw = np.random.default_rng(0)
-    found = [two_level([Paired(*(answers(draw, 4, 50) for _ in "ab"))]).stderr ** 2 for _ in range(300)]
+    found = [two_level([PairedScores(*(answers(draw, 4, 50) for _ in "ab"))]).stderr ** 2 for _ in range(300)]
     assert np.mean(found) == pytest.approx(2 / (4 * 50), rel=0.15)
 
 
 def test_two_level_seeds_that_score_alike_by_chance_leave_the_error_of_documents():
     a, b = [[0, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1]], [[1, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1]]
-    found, documents = two_level([Paired(a, b)]), documents_only([Paired(a, b)])
+    found, documents = two_level([PairedScores(a, b)]), documents_only([PairedScores(a, b)])
     assert (found.seed_stderr, found.document_stderr) == (0, 0)
     assert Interval(found.low, found.high) == documents
     assert found.low < 0 < found.high
@@ -440,24 +440,24 @@ def test_two_level_seeds_that_score_alike_by_chance_leave_the_error_of_documents
 def test_two_level_has_no_fewer_degrees_of_freedom_than_its_smaller_family():
     """Document and noise variances that cancel would leave a half."""
     a, b = [[1, 0, 0, 1, 0, 1], [1, 1, 1, 0, 1, 1]], [[0, 1, 1, 0, 1, 0], [1, 0, 1, 1, 0, 0]]
-    assert two_level([Paired(a, b)]).df == 1
+    assert two_level([PairedScores(a, b)]).df == 1
 
 
 def test_two_level_a_family_against_itself_has_no_difference():
     values = made()[0].a
-    found = two_level([Paired(values, values[::-1])])
+    found = two_level([PairedScores(values, values[::-1])])
     assert (found.difference, found.p) == (0, 1)
 
 
 def test_two_level_equal_answers_everywhere():
-    found = two_level([Paired(np.full((3, 4), 0.1), np.full((5, 4), 0.1))])
+    found = two_level([PairedScores(np.full((3, 4), 0.1), np.full((5, 4), 0.1))])
     assert (found.difference, found.stderr, found.low, found.high, found.p) == (0, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize("clusters", [False, True])
 def test_two_level_swapped_families_have_the_opposite_difference(clusters):
     tasks = made(clusters=clusters)
-    one, other = two_level(tasks), two_level([Paired(task.b, task.a, task.clusters) for task in tasks])
+    one, other = two_level(tasks), two_level([PairedScores(task.b, task.a, task.clusters) for task in tasks])
     assert close(one.difference, -other.difference)
     assert close(one.low, -other.high)
     assert close(one.p, other.p)
@@ -471,7 +471,7 @@ def test_two_level_the_order_of_tasks_seeds_and_documents_does_not_matter(cluste
     for task in reversed(tasks):
         order = draw.permutation(task.a.shape[1])
         names = None if task.clusters is None else 100 - task.clusters[order]
-        shuffled.append(Paired(task.a[seeds_a][:, order], task.b[seeds_b][:, order], names))
+        shuffled.append(PairedScores(task.a[seeds_a][:, order], task.b[seeds_b][:, order], names))
     one, other = two_level(tasks), two_level(shuffled)
     assert close(one.low, other.low)
     assert close(one.high, other.high)
@@ -482,7 +482,7 @@ def test_two_level_the_order_of_tasks_seeds_and_documents_does_not_matter(cluste
 def test_two_level_unit_and_zero_do_not_matter(shift, scale):
     tasks = made()
     one = two_level(tasks)
-    other = two_level([Paired(shift + scale * task.a, shift + scale * task.b) for task in tasks])
+    other = two_level([PairedScores(shift + scale * task.a, shift + scale * task.b) for task in tasks])
     assert close(one.low * scale, other.low, 1e-6)
     assert close(one.document_stderr * scale, other.document_stderr, 1e-6)
     assert close(one.p, other.p, 1e-6)
@@ -492,7 +492,9 @@ def test_two_level_covers_new_seeds_and_new_documents():
     """Families that differ by document as much as seeds do: seeds alone are too sure."""
     draw, held, only = np.random.default_rng(0), 0, 0
     for _ in range(300):
-        tasks = [Paired(*(answers(draw, 4, 40, 0.1, common=draw.normal(0, 1, 40)) for _ in range(2))) for _ in range(2)]
+        tasks = [
+            PairedScores(*(answers(draw, 4, 40, 0.1, common=draw.normal(0, 1, 40)) for _ in range(2))) for _ in range(2)
+        ]
         found, seeds = two_level(tasks), welch(*(side.tolist() for side in averages(tasks)))
         held += found.low <= 0 <= found.high
         only += seeds.low <= 0 <= seeds.high
@@ -502,10 +504,10 @@ def test_two_level_covers_new_seeds_and_new_documents():
 
 def test_two_level_needs_two_seeds_documents_and_clusters():
     values = np.arange(6.0).reshape(2, 3)
-    assert two_level([Paired(values[:1], values)]) is None
-    assert two_level([Paired(values, values[:1])]) is None
-    assert two_level([Paired(values[:, :1], values[:, :1])]) is None
-    assert two_level([Paired(values, values, [4, 4, 4])]) is None
+    assert two_level([PairedScores(values[:1], values)]) is None
+    assert two_level([PairedScores(values, values[:1])]) is None
+    assert two_level([PairedScores(values[:, :1], values[:, :1])]) is None
+    assert two_level([PairedScores(values, values, [4, 4, 4])]) is None
 
 
 def test_two_level_refuses_no_tasks_and_other_seeds():
@@ -513,12 +515,12 @@ def test_two_level_refuses_no_tasks_and_other_seeds():
     with pytest.raises(ValueError, match="same seeds"):
         two_level([])
     with pytest.raises(ValueError, match="same seeds"):
-        two_level([Paired(values, values), Paired(values[:3], values)])
+        two_level([PairedScores(values, values), PairedScores(values[:3], values)])
 
 
 def test_two_level_takes_a_whole_suite_in_seconds():
     draw = np.random.default_rng(0)
-    tasks = [Paired(draw.random((5, 5600)), draw.random((5, 5600)), np.arange(5600) // 6) for _ in range(13)]
+    tasks = [PairedScores(draw.random((5, 5600)), draw.random((5, 5600)), np.arange(5600) // 6) for _ in range(13)]
     before = time.process_time()
     assert two_level(tasks).p > 0
     assert time.process_time() - before < 2
@@ -536,7 +538,7 @@ def test_two_level_takes_a_whole_suite_in_seconds():
 )
 def test_paired_refuses_what_does_not_fit(a, b, clusters, problem):
     with pytest.raises(ValueError, match=problem):
-        Paired(a, b, clusters)
+        PairedScores(a, b, clusters)
 
 
 def test_documents_only_of_one_task_is_the_paired_t_interval():
@@ -566,7 +568,7 @@ def test_documents_only_tasks_are_averaged():
 def test_documents_only_cries_wolf_where_seeds_differ():
     draw, alarms, held = np.random.default_rng(0), 0, 0
     for _ in range(200):
-        task = Paired(*(answers(draw, 5, 400, seed_sd=0.2) for _ in "ab"))
+        task = PairedScores(*(answers(draw, 5, 400, seed_sd=0.2) for _ in "ab"))
         documents, both = documents_only([task]), two_level([task])
         alarms += not documents.low <= 0 <= documents.high
         held += both.low <= 0 <= both.high
@@ -578,12 +580,12 @@ def test_documents_only_rounding_is_no_difference():
     a = np.full((5, 6), 0.3)
     b = a.copy()
     b[:, :2] = 0.1 + 0.2
-    assert documents_only([Paired(a, b)]) == Interval(0, 0)
+    assert documents_only([PairedScores(a, b)]) == Interval(0, 0)
 
 
 def test_documents_only_refuses_one_document():
     with pytest.raises(ValueError, match="two documents"):
-        documents_only([Paired([[1.0]], [[2.0]])])
+        documents_only([PairedScores([[1.0]], [[2.0]])])
     with pytest.raises(ValueError, match="no tasks"):
         documents_only([])
 
@@ -715,7 +717,7 @@ def test_decision_accuracy_a_constant_measurement_decides_nothing():
     assert (found.accuracy, found.spearman) == (0.5, None)
 
 
-@given(st.integers(0, 100), st.integers(FEWEST_MIXTURES, 30), st.randoms())
+@given(st.integers(0, 100), st.integers(MIN_MIXTURES, 30), st.randoms())
 def test_decision_accuracy_properties(seed, count, random):
     a, b = np.random.default_rng(seed).normal(size=(2, count)).tolist()
     found = decision_accuracy(a, b)
@@ -738,7 +740,7 @@ def test_decision_accuracy_is_the_jackknife_over_mixtures():
 
 
 def test_decision_accuracy_where_all_pairs_agree_the_interval_is_no_point():
-    values = [float(value) for value in range(FEWEST_MIXTURES)]
+    values = [float(value) for value in range(MIN_MIXTURES)]
     found = decision_accuracy(values, values)
     theirs = stats.binomtest(found.pairs, found.pairs).proportion_ci(method="wilson")
     assert (found.accuracy, found.high) == (1, 1)
@@ -746,7 +748,7 @@ def test_decision_accuracy_where_all_pairs_agree_the_interval_is_no_point():
 
 
 def test_decision_accuracy_few_mixtures_have_no_interval():
-    values = [float(value) for value in range(FEWEST_MIXTURES - 1)]
+    values = [float(value) for value in range(MIN_MIXTURES - 1)]
     found = decision_accuracy(values, values)
     assert (found.accuracy, found.low, found.high) == (1, None, None)
 

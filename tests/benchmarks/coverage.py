@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from mixhub.analysis.statistics import (
-    FEWEST_MIXTURES,
-    Paired,
+    MIN_MIXTURES,
+    PairedScores,
     decision_accuracy,
     detectable_difference,
     documents_only,
@@ -109,7 +109,7 @@ def _families(scenario: Scenario, draw: np.random.Generator) -> str:
     return f"  {scenario.name}: {', '.join(said)}"
 
 
-def _answers(scenario: Scenario, draw: np.random.Generator) -> tuple[list[Paired], float, float]:
+def _answers(scenario: Scenario, draw: np.random.Generator) -> tuple[list[PairedScores], float, float]:
     """The tasks, and each family's expected average over new seeds on these documents."""
     common = [draw.normal(0, scenario.seed_sd * 0.5**0.5, (seeds, 1)) for seeds in scenario.seeds]
     tasks, expected = [], []
@@ -125,7 +125,7 @@ def _answers(scenario: Scenario, draw: np.random.Generator) -> tuple[list[Paired
             seed = common[family] + draw.normal(0, scenario.seed_sd * 0.5**0.5, (seeds, 1))
             chance = expit(logit + seed + draw.normal(0, scenario.noise_sd, (seeds, units)))[:, clusters]
             sides.append((draw.random((seeds, documents)) < chance).astype(float))
-        tasks.append(Paired(sides[0], sides[1], clusters if scenario.cluster > 1 else None))
+        tasks.append(PairedScores(sides[0], sides[1], clusters if scenario.cluster > 1 else None))
     return tasks, float(np.mean(expected[::2])), float(np.mean(expected[1::2]))
 
 
@@ -135,7 +135,7 @@ def _expected(logit: Array, *sds: float) -> Array:
     return chances
 
 
-def _sides(tasks: list[Paired]) -> tuple[list[Array], list[Array]]:
+def _sides(tasks: list[PairedScores]) -> tuple[list[Array], list[Array]]:
     return [task.a for task in tasks], [task.b for task in tasks]
 
 
@@ -197,7 +197,7 @@ def _accuracies() -> Iterator[str]:
         "two clusters": _clustered,
     }
     for kind, make in mixtures.items():
-        for count in (FEWEST_MIXTURES, 32, 64):
+        for count in (MIN_MIXTURES, 32, 64):
             said = []
             for correlation in (0.0, 0.7, 0.9, 0.98):
                 draw = np.random.default_rng([count, int(100 * correlation)])
@@ -280,7 +280,7 @@ def _alarms(task: Published, seeds: int, shots: int, draw: Any) -> float:
             threshold = (chance * 65536).astype(np.uint16)[:, None, :, None]
             right = draw.integers(0, 65536, (seeds, shots, bins, each), dtype=np.uint16) < threshold
             sides.append(right.mean(axis=1).reshape(seeds, -1))
-        found = documents_only([Paired(*sides)])
+        found = documents_only([PairedScores(*sides)])
         alarms += not found.low <= 0 <= found.high
     return alarms / SIMULATIONS
 
