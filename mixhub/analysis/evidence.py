@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
-from mixhub.analysis.published import PublishedTable, published_table, read_published, table_file
+from mixhub.analysis.printed_tables import read_published, table_file
+from mixhub.analysis.published import PublishedTable, published_table
 from mixhub.analysis.scores import Column, columns_of
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
 from mixhub.progress import SILENT, Progress

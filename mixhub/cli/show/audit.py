@@ -129,7 +129,8 @@ def _audited(
 
 def _found(source: str | None, suite_name: str | None, place: Workspace | None) -> tuple[Family, PublishedTable | Path]:
     """The suite, and the printed table or the place of measured cells that SOURCE means."""
-    from mixhub.analysis.published import read_published, require_columns, table_file
+    from mixhub.analysis.printed_tables import read_published, table_file
+    from mixhub.analysis.published import require_columns
     from mixhub.errors import UsageError
     from mixhub.spec import catalog
 
