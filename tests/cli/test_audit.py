@@ -6,8 +6,8 @@ import pytest
 
 from mixhub.analysis.published import published_table
 from mixhub.spec import catalog
-from tests.analysis.test_audit import POSSIBLE
-from tests.analysis.test_audit import made as true_means
+from tests.analysis.audit.test_tables import POSSIBLE
+from tests.analysis.audit.test_tables import made as true_means
 from tests.analysis.written import write_results
 from tests.made import copied
 
@@ -99,7 +99,9 @@ def test_json_is_one_document(mixhub):
     data = json.loads(result.stdout)
     assert (data["fits"], data["suite"], data["standing"], data["testable"]) == (False, "human-1b", "published", 30)
     assert [row["counts"] for row in data["rows"]] == [[6], [5], [5], [5], [5]]
-    assert {finding["kind"] for finding in data["findings"]} == {"runs"}
+    assert [(finding["code"], finding["where"]) for finding in data["findings"]] == [
+        ("runs-unfit", f"seed-{number}") for number in (2, 3, 4, 5)
+    ]
     assert {"row": "seed-3", "column": "COPA", "possible": [5], "fits": False}.items() <= next(
         counted for counted in data["counts"] if (counted["row"], counted["column"]) == ("seed-3", "COPA")
     ).items()

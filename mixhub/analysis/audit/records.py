@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Literal
+from typing import TypeAlias
 
-from mixhub.analysis.audit.tables import (
-    BINOMIAL,
-    INDEPENDENT,
-    LEVEL,
-    RELATIVE,
-    Audit,
-    Finding,
-    Kind,
-    accuracy_stderr,
-    listed,
-)
+from mixhub.analysis.audit.cells import PLAIN, AuditCell, is_whole_number
+from mixhub.analysis.audit.report import Audit
+from mixhub.analysis.audit.stderrs import accuracy_stderr
+from mixhub.analysis.audit.view import LEVEL
+from mixhub.analysis.audit.wording import BINOMIAL, INDEPENDENT, listed
 from mixhub.analysis.samples import ROUNDING, read_documents
 from mixhub.errors import ResultsError
+from mixhub.findings import Finding
+from mixhub.phrases import plural
 from mixhub.spec.family import Task
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 
 SHARES = "an accuracy is a whole number of right documents out of those that were evaluated"
 
-_PLAIN = ("acc", "acc_norm")
-"""Metrics that are a share of right documents."""
 _CONTINUOUS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 """Figures that are never equal to the last digit by chance."""
 _NEVER = 1e-6
 """What stands for the chance that they are."""
-_FULL_DIGITS = 8
-"""A cell whose figures all have fewer digits than these was rounded when it was written."""
 
 
 def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
@@ -49,20 +40,13 @@ def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
             the file.
     """
     by_name = {task.name: task for task in tasks}
-    cells = [_Cell.of(record, by_name.get(record.task)) for record in records]
-    findings = (
-        *(finding for cell in cells for finding in _cell_findings(cell)),
-        *_split_findings(cells),
-        *_weights_findings(records),
-        *_repeated_cells(cells),
-        *(finding for cell in cells for finding in _samples_findings(cell)),
-    )
+    cells = [AuditCell.of(record, by_name.get(record.task)) for record in records]
     revisions = {(record.model, record.revision) for record in records}
     return Audit(
-        source=f"{_number(len(records), 'cell')} of {_number(len(revisions), 'revision')}",
+        source=f"{plural(len(records), 'cell')} of {plural(len(revisions), 'revision')}",
         assumptions=(SHARES, BINOMIAL, INDEPENDENT),
-        findings=findings,
-        notes=tuple(_record_notes(cells)),
+        findings=tuple(finding for rule in RULES for finding in rule(cells)),
+        notes=tuple(_notes(cells)),
         figures=sum(len(cell.figures) for cell in cells),
         testable=sum(len(cell.figures) for cell in cells if cell.is_testable),
         runs=1,
@@ -70,166 +54,73 @@ def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
     )
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A record with what is known of its documents."""
-
-    record: Record
-    task: Task | None
-    figures: Mapping[str, float]
-    """`acc` and `acc_norm`, fractions."""
-    leeway: float
-    """Half a unit of the last digit where the file holds rounded figures, else 0."""
-    documents: int | None
-    """That were evaluated, where it is known."""
-    origin: Literal["file", "suite", "stderr", "unknown"]
-    """What tells the number of documents."""
-
-    @classmethod
-    def of(cls, record: Record, task: Task | None) -> _Cell:
-        figures = {name: value for name, value in record.metrics.items() if name.partition(",")[0] in _PLAIN}
-        leeway = _leeway((*record.metrics.values(), *record.stderrs.values()))
-        if isinstance(record.documents, int):
-            return cls(record, task, figures, leeway, record.documents, "file")
-        if record.limit is None and task is not None and task.documents is not None:
-            return cls(record, task, figures, leeway, task.documents, "suite")
-        implied = {round(n) for n in _implied(record, figures, leeway).values() if abs(n - round(n)) < _WHOLE * n}
-        if len(implied) == 1:
-            return cls(record, task, figures, leeway, implied.pop(), "stderr")
-        return cls(record, task, figures, leeway, None, "unknown")
-
-    @property
-    def name(self) -> str:
-        """As `piqa 5-shot of seed-1`, with the model where the revision is not known."""
-        revision = self.record.model if self.record.revision == UNKNOWN else self.record.revision
-        return f"{self.place} of {revision}"
-
-    @property
-    def place(self) -> str:
-        """As `piqa 5-shot`."""
-        return f"{self.record.task} {self.record.num_fewshot}-shot"
-
-    @property
-    def is_testable(self) -> bool:
-        """Whether its number of documents is known, and its accuracies are shares of them."""
-        if self.documents is None:
-            return False
-        return self.task is not None or any(self.stderr_fits(metric) for metric in self.figures)
-
-    def is_whole(self, metric: str) -> bool:
-        """Whether a metric is a whole number of documents."""
-        assert self.documents is not None
-        right = self.figures[metric] * self.documents
-        return abs(right - round(right)) <= self.leeway * self.documents + RELATIVE
-
-    def stderr_fits(self, metric: str) -> bool:
-        """Whether a metric has a standard error, and the one that follows from its value."""
-        stderr = self.record.stderrs.get(metric)
-        if stderr is None or self.documents is None or self.documents < 2:
-            return False
-        low, high = (min(1.0, max(0.0, self.figures[metric] + sign * self.leeway)) for sign in (-1, 1))
-        ends = [accuracy_stderr(100 * end, self.documents) / 100 for end in (low, high)]
-        most = accuracy_stderr(50.0, self.documents) / 100 if low < 0.5 < high else max(ends)
-        slack = self.leeway + RELATIVE * most
-        return min(ends) - slack <= stderr <= most + slack
-
-    def finding(self, kind: Kind, what: str, *assumptions: str) -> Finding:
-        """That `what` does not fit."""
-        if self.origin == "suite":
-            assumptions = (*assumptions, f"{self.record.task} has {self.documents:,} documents, as the suite says")
-        return Finding(kind, self.record.revision, self.place, f"{self.name}: {what}", assumptions)
+def figures_unfit(cells: Sequence[AuditCell]) -> Iterator[Finding]:
+    """Accuracies that are no share of the cell's documents, and standard errors that do not go with them."""
+    for cell in cells:
+        implied = cell.implied
+        if (
+            cell.origin == "unknown"
+            and len({round(n) for n in implied.values()}) > 1
+            and any(map(is_whole_number, implied.values()))
+        ):
+            shown = listed([f"{metric} over {n:,.0f}" for metric, n in implied.items()])
+            what = f"the standard errors are those of {shown} documents"
+            yield _finding(cell, what, BINOMIAL, code="documents-differ")
+        for metric, value in cell.figures.items():
+            if not 0 <= value <= 1:
+                what = f"{metric} = {value:g} is no share: it is outside 0 to 1"
+                yield _finding(cell, what, code="figure-out-of-range")
+            elif cell.is_testable:
+                yield from _metric_unfit(cell, metric)
 
 
-_WHOLE = 1e-7
-"""How near to a whole number, relatively, a number of documents must be that a standard error implies."""
-
-
-def _leeway(figures: Iterable[float]) -> float:
-    """Half a unit of the last digit; 0 where some figure is written in full."""
-    digits = max((len(repr(value).partition(".")[2]) for value in figures if "e" not in repr(value)), default=0)
-    return 0.0 if digits > _FULL_DIGITS else 0.5 * 10**-digits
-
-
-def _implied(record: Record, figures: Mapping[str, float], leeway: float) -> dict[str, float]:
-    """The numbers of documents that follow from standard errors, where they are written in full."""
-    if leeway:
-        return {}
-    stderrs = {metric: record.stderrs.get(metric) for metric in figures}
-    return {
-        metric: value * (1 - value) / stderr**2 + 1
-        for metric, value in figures.items()
-        if 0 < value < 1 and (stderr := stderrs[metric])
-    }
-
-
-def _cell_findings(cell: _Cell) -> Iterator[Finding]:
-    """What does not fit inside one cell."""
-    implied = _implied(cell.record, cell.figures, cell.leeway)
-    if cell.origin == "unknown" and len({round(n) for n in implied.values()}) > 1 and _any_whole(implied):
-        shown = listed([f"{metric} over {n:,.0f}" for metric, n in implied.items()])
-        yield cell.finding("documents", f"the standard errors are those of {shown} documents", BINOMIAL)
-    for metric, value in cell.figures.items():
-        if not 0 <= value <= 1:
-            yield cell.finding("range", f"{metric} = {value:g} is no share: it is outside 0 to 1")
-        elif cell.is_testable:
-            yield from _metric_findings(cell, metric, implied.get(metric))
-
-
-def _any_whole(numbers: Mapping[str, float]) -> bool:
-    return any(abs(n - round(n)) < _WHOLE * n for n in numbers.values())
-
-
-def _metric_findings(cell: _Cell, metric: str, implied: float | None) -> Iterator[Finding]:
+def _metric_unfit(cell: AuditCell, metric: str) -> Iterator[Finding]:
     value, documents = cell.figures[metric], cell.documents
     assert documents is not None
     if not cell.is_whole(metric):
         right = value * documents
-        yield cell.finding(
-            "count", f"{metric} = {value:.6g} is {right:,.3f} right answers of {documents:,}, no whole number", SHARES
-        )
+        what = f"{metric} = {value:.6g} is {right:,.3f} right answers of {documents:,}, no whole number"
+        yield _finding(cell, what, SHARES, code="figure-impossible")
     stderr = cell.record.stderrs.get(metric)
     if stderr is not None and documents > 1 and not cell.stderr_fits(metric):
         near = accuracy_stderr(100 * value, documents) / 100
-        hint = "" if implied is None else f"; it is that of {implied:,.1f} documents"
+        hint = f"; it is that of {cell.implied[metric]:,.1f} documents" if metric in cell.implied else ""
         what = (
             f"{metric} = {value:.6g} over {documents:,} documents has the standard error {near:.6g}, not {stderr:.6g}"
         )
-        yield cell.finding("stderr", what + hint, BINOMIAL)
+        yield _finding(cell, what + hint, BINOMIAL, code="stderr-unfit")
 
 
-def _split_findings(cells: Sequence[_Cell]) -> Iterator[Finding]:
-    """Numbers of documents against the suite's and against each other."""
+def documents_differ(cells: Sequence[AuditCell]) -> Iterator[Finding]:
+    """Numbers of documents that contradict the suite's, or each other."""
     for cell in cells:
         record, in_split = cell.record, cell.record.documents_in_split
         if isinstance(in_split, int) and isinstance(record.documents, int) and record.documents > in_split:
-            yield cell.finding("documents", f"{record.documents:,} documents were evaluated, of {in_split:,}")
+            what = f"{record.documents:,} documents were evaluated, of {in_split:,}"
+            yield _finding(cell, what, code="documents-differ")
         elif isinstance(in_split, int) and cell.task and cell.task.documents not in (None, in_split):
             what = f"its split has {in_split:,} documents, and the suite's has {cell.task.documents:,}"
-            yield cell.finding("documents", what, "the task is the suite's")
+            yield _finding(cell, what, "the task is the suite's", code="documents-differ")
 
 
-def _weights_findings(records: Sequence[Record]) -> Iterator[Finding]:
+def weights_repeated(cells: Sequence[AuditCell]) -> Iterator[Finding]:
     """Different revisions that were measured with the same weights."""
     revisions: dict[str, dict[tuple[str, str], None]] = {}
-    for record in records:
+    for record in (cell.record for cell in cells):
         if record.weights_sha256 != UNKNOWN:
             revisions.setdefault(record.weights_sha256, {})[record.model, record.revision] = None
     for sha256, found in revisions.items():
         if len(found) > 1:
             names = listed([_revision_name(key) for key in found])
             message = f"{names} were measured with the same weights ({sha256[:12]})"
-            yield Finding("weights", next(reversed(found))[1], "", message, ("revisions differ in their weights",))
+            assumed = ("revisions differ in their weights",)
+            yield Finding("weights-measured-twice", next(reversed(found))[1], message, assumptions=assumed)
 
 
-def _revision_name(key: tuple[str, ...]) -> str:
-    model, revision = key[:2]
-    return model if revision == UNKNOWN else f"{model} {revision}"
-
-
-def _repeated_cells(cells: Sequence[_Cell]) -> Iterator[Finding]:
+def cells_repeated(cells: Sequence[AuditCell]) -> Iterator[Finding]:
     """Revisions, or shot counts of one revision, with the same figures to the last digit, beyond chance."""
-    runs: dict[_Line, dict[_Key, _Cell]] = {}
-    shots: dict[_Line, dict[_Line, dict[_Key, _Cell]]] = {}
+    runs: dict[_Line, dict[_Key, AuditCell]] = {}
+    shots: dict[_Line, dict[_Line, dict[_Key, AuditCell]]] = {}
     for cell in cells:
         record = cell.record
         run = (record.model, record.revision)
@@ -240,17 +131,27 @@ def _repeated_cells(cells: Sequence[_Cell]) -> Iterator[Finding]:
         message = (
             f"{_revision_name(second)} repeats {_revision_name(first)}: the figures of all {number} cells are equal"
         )
-        yield Finding("repeat", second[1], "", message, (INDEPENDENT,))
+        yield Finding("figures-repeated", second[1], message, assumptions=(INDEPENDENT,))
     for (one, other), number in _equal_lines(list(shots.values())):
         message = f"{_revision_name(other)}: {other[2]}-shot repeats {one[2]}-shot: all {number} tasks are equal"
-        yield Finding("repeat", other[1], "", message, ("shots change what a model answers",))
+        assumed = ("shots change what a model answers",)
+        yield Finding("shots-repeated", other[1], message, assumptions=assumed)
 
 
-_Line = tuple[str, ...]
-_Key = tuple[object, ...]
+_Line: TypeAlias = tuple[str, ...]
+"""Model and revision, and perhaps the shots."""
+_Key: TypeAlias = tuple[object, ...]
+"""What names a cell within its line."""
 
 
-def _equal_lines(groups: Sequence[Mapping[_Line, Mapping[_Key, _Cell]]]) -> Iterator[tuple[tuple[_Line, _Line], int]]:
+def _revision_name(line: _Line) -> str:
+    model, revision = line[:2]
+    return model if revision == UNKNOWN else f"{model} {revision}"
+
+
+def _equal_lines(
+    groups: Sequence[Mapping[_Line, Mapping[_Key, AuditCell]]],
+) -> Iterator[tuple[tuple[_Line, _Line], int]]:
     """Pairs of lines of one group whose shared cells are all equal, at least two tasks of them, and their number."""
     tried = sum(len(lines) * (len(lines) - 1) // 2 for lines in groups)
     for lines in groups:
@@ -264,7 +165,7 @@ def _equal_lines(groups: Sequence[Mapping[_Line, Mapping[_Key, _Cell]]]) -> Iter
                 yield (one, other), len(shared)
 
 
-def _shared_if_equal(one: Mapping[_Key, _Cell], other: Mapping[_Key, _Cell]) -> list[_Cell]:
+def _shared_if_equal(one: Mapping[_Key, AuditCell], other: Mapping[_Key, AuditCell]) -> list[AuditCell]:
     """The cells that both have, where all are equal; else none, as most pairs tell at their first cell."""
     shared = []
     for key, cell in other.items():
@@ -275,11 +176,11 @@ def _shared_if_equal(one: Mapping[_Key, _Cell], other: Mapping[_Key, _Cell]) -> 
     return shared
 
 
-def _figures(cell: _Cell) -> tuple[Mapping[str, float], ...]:
+def _figures(cell: AuditCell) -> tuple[Mapping[str, float], ...]:
     return cell.record.metrics, cell.record.stderrs, cell.record.measures
 
 
-def _chance_of_equal_cell(cell: _Cell) -> float:
+def _chance_of_equal_cell(cell: AuditCell) -> float:
     """How likely an independent model has the same figures: as likely as the one that tells most, since they go
     together."""
     record = cell.record
@@ -291,44 +192,63 @@ def _chance_of_equal_cell(cell: _Cell) -> float:
     return min((1 / (2 * error * math.sqrt(math.pi)) for error in errors), default=1.0)
 
 
-def _samples_findings(cell: _Cell) -> Iterator[Finding]:
-    """Samples against the figures that are made of them."""
+def samples_differ(cells: Sequence[AuditCell]) -> Iterator[Finding]:
+    """Samples that the figures beside them were not made of, or that cannot be read."""
+    for cell in cells:
+        if cell.record.samples is not None and cell.record.samples.is_file():
+            yield from _cell_samples_differ(cell)
+
+
+def _cell_samples_differ(cell: AuditCell) -> Iterator[Finding]:
     record = cell.record
-    if record.samples is None or not record.samples.is_file():
-        return
-    for metric in _PLAIN:
+    for metric in PLAIN:
         if metric not in record.metrics:
             continue
         try:
             documents = read_documents(record, metric)
         except ResultsError as problem:
-            yield cell.finding("samples", problem.message)
+            yield _finding(cell, problem.message, code=problem.code)
             return
         found = len(documents.ids)
         if isinstance(record.documents, int) and found != record.documents:
-            yield cell.finding("samples", f"{record.samples}: holds {found:,} documents, of {record.documents:,}")
+            what = f"{record.samples}: holds {found:,} documents, of {record.documents:,}"
+            yield _finding(cell, what, code="samples-differ")
             return
         mean = math.fsum(documents.values) / 100 / found
         if abs(mean - record.metrics[metric]) > ROUNDING + cell.leeway:
             says = f"the result says {record.metrics[metric]:.9g}"
-            yield cell.finding("samples", f"{record.samples}: the mean of {metric} is {mean:.9g}, and {says}")
+            what = f"{record.samples}: the mean of {metric} is {mean:.9g}, and {says}"
+            yield _finding(cell, what, code="samples-differ")
 
 
-def _record_notes(cells: Sequence[_Cell]) -> Iterator[str]:
+RULES: tuple[Callable[[Sequence[AuditCell]], Iterator[Finding]], ...] = (
+    figures_unfit,
+    documents_differ,
+    weights_repeated,
+    cells_repeated,
+    samples_differ,
+)
+"""In the order of their findings."""
+
+
+def _finding(cell: AuditCell, what: str, *assumptions: str, code: str) -> Finding:
+    """That `what` does not fit in a cell."""
+    if cell.origin == "suite":
+        assumptions = (*assumptions, f"{cell.record.task} has {cell.documents:,} documents, as the suite says")
+    return Finding(code, cell.record.revision, f"{cell.name}: {what}", about=cell.place, assumptions=assumptions)
+
+
+def _notes(cells: Sequence[AuditCell]) -> Iterator[str]:
     origins: dict[str, int] = {}
     for cell in cells:
         origins[cell.origin] = origins.get(cell.origin, 0) + 1
     if number := origins.get("suite"):
-        yield f"{_number(number, 'cell')} without a number of documents: that of the suite's task is assumed"
+        yield f"{plural(number, 'cell')} without a number of documents: that of the suite's task is assumed"
     if number := origins.get("stderr"):
-        yield f"{_number(number, 'cell')} without a number of documents: it follows from the standard error"
+        yield f"{plural(number, 'cell')} without a number of documents: it follows from the standard error"
     if untested := sorted({cell.record.task for cell in cells if cell.figures and not cell.is_testable}):
         yield f"not tested, since their documents are not known, or count in parts: {listed(untested)}"
     if others := sorted({cell.record.task for cell in cells if not cell.figures}):
         yield f"not tested, since they have neither acc nor acc_norm: {listed(others)}"
     with_samples = sum(cell.record.samples is not None and cell.record.samples.is_file() for cell in cells)
-    yield f"samples: {with_samples:,} of {_number(len(cells), 'cell')} have them"
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    yield f"samples: {with_samples:,} of {plural(len(cells), 'cell')} have them"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixhub.analysis.audit.records import audit_records
-from mixhub.analysis.audit.tables import Audit, audit
+from mixhub.analysis.audit.report import Audit
+from mixhub.analysis.audit.tables import audit
 from mixhub.analysis.published import published_table
 from mixhub.card.facts.scores import Scores
 from mixhub.card.markdown.text import listed

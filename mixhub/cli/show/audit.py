@@ -13,7 +13,7 @@ import typer
 from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
-    from mixhub.analysis.audit.tables import Audit
+    from mixhub.analysis.audit.report import Audit
     from mixhub.analysis.published import PublishedTable
     from mixhub.spec.family import Family
     from mixhub.workspace.paths import Workspace
@@ -210,13 +210,13 @@ def _show(found: _Audited) -> None:
     if audit.notes:
         say("")
     for finding in audit.findings:
-        say(str(finding))
+        say(f"does not fit: {finding.message}  [{finding.code}]")
     say(_summary(audit))
 
 
 def _show_counts(audit: Audit, table: PublishedTable) -> None:
     """The numbers of runs that are possible for each figure."""
-    from mixhub.analysis.audit.tables import counts_shown
+    from mixhub.analysis.audit.report import counts_shown
     from mixhub.cli.common.console import show_figures
 
     columns = {counted.column: f"{counted.column} ({counted.documents:,})" for counted in audit.counts}
@@ -237,7 +237,7 @@ def _show_counts(audit: Audit, table: PublishedTable) -> None:
 
 def _show_rows(audit: Audit, table: PublishedTable) -> None:
     """What fits a row as a whole, and its average."""
-    from mixhub.analysis.audit.tables import counts_shown
+    from mixhub.analysis.audit.report import counts_shown
     from mixhub.cli.common.console import show_table
 
     averages = {average.row: average for average in audit.averages}
@@ -265,7 +265,7 @@ def _summary(audit: Audit) -> str:
         said.append(f"rows fit {_fitting(audit)} runs")
     elif audit.counts:
         said.append(f"{audit.figures:,} figures, {audit.testable:,} testable")
-    others = sum(finding.kind not in ("count", "runs") for finding in audit.findings)
+    others = sum(finding.code not in ("figure-impossible", "runs-unfit") for finding in audit.findings)
     if others:
         said.append(counted(others, "other finding" if audit.misfits else "finding"))
     return "; ".join(said)
@@ -287,4 +287,5 @@ def _data(found: _Audited) -> dict[str, Any]:
     """The audit as plain data."""
     audit = found.audit
     head = {"fits": audit.fits, "summary": _summary(audit), "suite": found.suite.name}
-    return head | {"standing": "measured" if found.table is None else "published"} | asdict(audit)
+    head |= {"standing": "measured" if found.table is None else "published"}
+    return head | asdict(audit) | {"findings": [finding.to_data() for finding in audit.findings]}
