@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mixhub._version import __version__
 
 if TYPE_CHECKING:
-    from mixhub.analysis.tables import results
+    from mixhub.analysis.results import results
     from mixhub.hub.remote.load import load, load_all
     from mixhub.spec.family import Family
 
@@ -22,7 +22,7 @@ _HOMES = {
     "Family": "mixhub.spec.family",
     "load": "mixhub.hub.remote.load",
     "load_all": "mixhub.hub.remote.load",
-    "results": "mixhub.analysis.tables",
+    "results": "mixhub.analysis.results",
 }
 
 

@@ -132,6 +132,7 @@ class UnknownNameError(MixhubError):
         near: str | None = None,
         where: str = "",
         hint: str | None = None,
+        code: str | None = None,
     ) -> None:
         choices = [str(choice) for choice in known]
         near = near or (None if isinstance(name, int) else nearest(str(name), choices))
@@ -141,7 +142,7 @@ class UnknownNameError(MixhubError):
         super().__init__(
             f"unknown {kind} {shown(name)}{place}{meant}",
             hint=hint or (f"known: {listed(choices, most=12)}" if choices else f"there is no {kind} yet"),
-            code=f"unknown-{kind.replace(' ', '-')}",
+            code=code or f"unknown-{kind.replace(' ', '-')}",
             kind=kind,
             name=name,
             known=self.known,

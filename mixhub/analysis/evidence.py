@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
-from mixhub.analysis.printed_tables import read_published, table_file
-from mixhub.analysis.published import PublishedTable, published_table
+from mixhub.analysis.published.reading import read_published, table_file
+from mixhub.analysis.published.table import PublishedTable, published_table
 from mixhub.analysis.scores import Column, columns_of
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import catalog
 from mixhub.spec.family import Evaluation, Family, Run, Task
@@ -68,7 +69,7 @@ def find_evidence(source: str, workspace: Workspace | None = None, progress: Pro
     if path.exists():
         return path_evidence([path], known_tasks(workspace), progress)
     hint = f"families: {', '.join(known)}; or give a folder of results, or a table (.md, .csv, .tsv)"
-    raise UnknownNameError("family, file or folder", source, known, hint=hint)
+    raise UnknownNameError("family, file or folder", source, known, hint=hint, code="unknown-source")
 
 
 def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
@@ -87,6 +88,7 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
             if (cell.model, cell.revision) != (run.family, run.revision):
                 raise ResultsError(
                     f"{cell.path}: is a cell of {cell.model} {cell.revision}, in the folder of {run.revision}",
+                    code="cell-misplaced",
                     hint="put it where it belongs, or delete it",
                     path=cell.path,
                 )
@@ -95,8 +97,7 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
             notes += _weights_note(workspace, family, run, cells[0].weights_sha256)
     without = [run.revision for run in family.runs() if run.revision not in records]
     if records and without:
-        more = f" and {len(without) - 5} more" if len(without) > 5 else ""
-        notes.append(f"not evaluated yet: {', '.join(without[:5])}{more}")
+        notes.append(f"not evaluated yet: {listed(without, most=5)}")
     return Evidence(
         name=family.name,
         kind=family.revisions.kind,
@@ -119,6 +120,7 @@ def path_evidence(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: P
         if record.model != first.model:
             raise ResultsError(
                 f"two models in one folder: {first.path} is of {first.model}, {record.path} of {record.model}",
+                code="models-mixed",
                 hint="give the results of one model, or each model's folder apart",
                 paths=(first.path, record.path),
             )
@@ -232,8 +234,7 @@ def _without_others(evidence: Evidence, kept: Mapping[str, tuple[Record, ...]]) 
 
 
 def _names(records: Iterable[Record]) -> str:
-    names = list(dict.fromkeys(f"{record.task} {record.num_fewshot}-shot" for record in records))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return listed(list(dict.fromkeys(f"{record.task} {record.num_fewshot}-shot" for record in records)), most=3)
 
 
 def _weights_note(workspace: Workspace, family: Family, run: Run, weights: str) -> list[str]:

@@ -76,7 +76,9 @@ def read_outputs(paths: Sequence[Path], progress: Progress = SILENT) -> Outputs:
     if not records:
         raise ResultsError(
             f"{', '.join(map(str, paths))}: no results of lm-eval",
+            code="results-missing",
             hint="give lm-eval's --output_path, or a file that it wrote there",
+            paths=tuple(paths),
         )
     used, superseded = _newest(records)
     return Outputs(tuple(used), tuple(superseded), tuple(skipped))
@@ -115,7 +117,12 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
                 yield file, False
     else:
-        raise UsageError(f"{path}: no such file or folder", hint="give a folder of results, or a file of lm-eval's")
+        raise UsageError(
+            f"{path}: no such file or folder",
+            code="file-missing",
+            hint="give a folder of results, or a file of lm-eval's",
+            path=path,
+        )
 
 
 def _records(path: Path, data: Mapping[str, Any]) -> Iterator[Record]:
@@ -334,6 +341,7 @@ def _by_date(one: Record, other: Record) -> tuple[Record, Record]:
         return one, other
     raise ResultsError(
         f"{one.path} and {other.path} both hold {one.name}, with different figures, and nothing says which is newer",
+        code="results-ambiguous",
         hint="keep one of them in the folder, or give the files one by one",
         paths=(one.path, other.path),
     )
@@ -353,10 +361,18 @@ def _whole(value: object) -> int | Unknown:
 
 
 def _foreign(path: Path, what: str) -> ResultsError:
-    return ResultsError(f"{path}: not a results file of lm-eval: {what}", hint="give lm-eval's own files", path=path)
+    return ResultsError(
+        f"{path}: not a results file of lm-eval: {what}",
+        code="lm-eval-file-foreign",
+        hint="give lm-eval's own files",
+        path=path,
+    )
 
 
 def _malformed(path: Path, what: str) -> ResultsError:
     return ResultsError(
-        f"{path}: not a whole results file of lm-eval: {what}", hint="measure it anew, or leave the file out", path=path
+        f"{path}: not a whole results file of lm-eval: {what}",
+        code="lm-eval-file-malformed",
+        hint="measure it anew, or leave the file out",
+        path=path,
     )

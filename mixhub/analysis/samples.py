@@ -143,13 +143,17 @@ def read_documents(record: Record, metric: str, measure: Measure = SCORE) -> Doc
     if not values:
         raise ResultsError(
             f"{path}: no sample has {metric}, which {record.path.name} reports",
+            code="metric-missing",
             hint="measure it anew, or delete the samples: scores do without them",
             path=path,
+            metric=metric,
         )
     ids = np.array(numbers, np.int64)
     order = np.argsort(ids, kind="stable")
     if len(np.unique(ids)) != len(ids):
-        raise ResultsError(f"{path}: holds a document twice", hint="measure the cell anew", path=path)
+        raise ResultsError(
+            f"{path}: holds a document twice", code="document-repeated", hint="measure the cell anew", path=path
+        )
     in_order = hashes if (np.diff(ids) > 0).all() else [hashes[number] for number in order]
     content = hashlib.sha256("".join(in_order).encode()).hexdigest() if any(hashes) else ""
     return Documents(ids[order], measure.scale * np.array(values, np.float64)[order], content)
@@ -226,16 +230,22 @@ def _require_same(cell: Record, metric: str, found: Documents, measure: Measure)
     """Raises ResultsError when the samples beside a result are not those that it was made of."""
     says, mean = measure.scale * measure.figures(cell)[metric], float(found.values.mean())
     number = cell.documents if measure is SCORE else cell.measures.get(f"{metric}_documents", UNKNOWN)
+    fields: dict[str, float]
     if abs(mean - says) > ROUNDING * measure.scale:
         what = f"the mean of its {metric} is {mean:.4f}, and {cell.path.name} says {says:.4f}"
+        fields = {"mean": mean, "reported_mean": says}
     elif number not in (UNKNOWN, len(found.ids)):
         what = f"holds {metric} of {len(found.ids):,} documents, and {cell.path.name} says {number:,}"
+        fields = {"documents": len(found.ids), "reported_documents": number}
     else:
         return
     raise ResultsError(
         f"{cell.samples}: {what}",
+        code="samples-differ",
         hint="they do not belong together: measure the cell anew, or delete the samples: scores do without them",
         paths=(cell.samples, cell.path),
+        metric=metric,
+        **fields,
     )
 
 
@@ -349,8 +359,10 @@ def _lines(path: Path, kind: type[AnyLine]) -> Iterator[AnyLine]:
         place = f"{path}:{number}" if number else str(path)
         raise ResultsError(
             f"{place}: not a sample of lm-eval: {problem}",
+            code="samples-malformed",
             hint="measure the cell anew, or delete the samples: scores do without them",
             path=path,
+            line=number,
         ) from None
 
 
@@ -358,6 +370,7 @@ def _path(record: Record) -> Path:
     if record.samples is None or not record.samples.is_file():
         raise ResultsError(
             f"{record.path}: has no samples beside it",
+            code="samples-missing",
             hint="lm-eval writes them with --log_samples, mixhub evaluate always",
             path=record.path,
         )

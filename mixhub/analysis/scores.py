@@ -219,8 +219,10 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
                 said = " and ".join(f"{name} {getattr(other, name)} and {getattr(record, name)}" for name in differ)
                 raise ResultsError(
                     f"{other.path} and {record.path} both hold {record.name}, with {said}: they do not mix",
+                    code="results-mixed",
                     hint="give the results of one kind, or put the others elsewhere",
                     paths=(other.path, record.path),
+                    differ=tuple(differ),
                 )
     return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
 
@@ -287,9 +289,22 @@ def require_same_weights(records: Sequence[Record]) -> None:
             raise ResultsError(
                 f"{known[0].path} and {record.path} were made with different weights of {record.revision}: "
                 f"{known[0].weights_sha256[:12]} and {record.weights_sha256[:12]}",
+                code="weights-mixed",
                 hint="measure the older one anew, or put its file elsewhere",
                 paths=(known[0].path, record.path),
+                revision=record.revision,
             )
+
+
+def column_reason(records: Sequence[Record], measure: Measure) -> str:
+    """Why the cells of one task over several revisions make no mean; empty where they do."""
+    by_shots: dict[object, list[Record]] = {}
+    for record in records:
+        by_shots.setdefault(record.num_fewshot, []).append(record)
+    for values in ({record.dtype for record in records} - {UNKNOWN}, {measure.metric(record) for record in records}):
+        if len(values) > 1:
+            return f"{' and '.join(sorted(map(str, values)))} do not mix"
+    return next(filter(None, (disagreement(group) for group in by_shots.values())), "")
 
 
 def disagreement(records: Sequence[Record]) -> str:
@@ -335,7 +350,9 @@ def _required_metric(record: Record, measure: Measure) -> str:
     if metric is None:
         raise ResultsError(
             f"{record.path}: task {record.task} has no {measure.name}",
+            code="metric-missing",
             hint="mixhub evaluate measures it; other tools' results do not hold it",
             path=record.path,
+            metric=measure.name,
         )
     return metric

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mixhub.analysis.comparison import compare, survey
+from mixhub.analysis.building import measured_tables, published_scores
+from mixhub.analysis.comparison import compare
 from mixhub.analysis.evidence import Evidence, family_evidence, find_evidence, path_evidence
-from mixhub.analysis.published import Column, Figure, PublishedRow, PublishedTable
+from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable
 from mixhub.analysis.scores import measure_named
+from mixhub.analysis.selection import Selection
 from mixhub.analysis.statistics import PairedScores, documents_only, two_level
-from mixhub.analysis.tables import AVERAGE, ScoreTable, Wanted, measured_tables, published_scores
+from mixhub.analysis.survey import survey
+from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UsageError
 from mixhub.spec import catalog
 from mixhub.spec.family import Task
@@ -48,7 +51,9 @@ def write_family(
 
 
 def tables(*folders: Path, **wanted) -> list[ScoreTable]:
-    return measured_tables([path_evidence([folder]) for folder in folders], Wanted(**{"only_common": True, **wanted}))
+    return measured_tables(
+        [path_evidence([folder]) for folder in folders], Selection(**{"only_common": True, **wanted})
+    )
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from mixhub.analysis.printed_tables import read_published, table_file
-from mixhub.analysis.published import Figure, published_table, require_columns
+from mixhub.analysis.published.reading import read_published, table_file
+from mixhub.analysis.published.table import Figure, published_table, require_columns
 from mixhub.card.page.render import render_catalog
 from mixhub.errors import ResultsError
 from mixhub.spec import catalog

@@ -13,10 +13,12 @@ import pytest
 from scipy import stats
 
 import mixhub
+from mixhub.analysis.building import measured_tables, published_scores
 from mixhub.analysis.evidence import family_evidence, find_evidence, path_evidence
 from mixhub.analysis.scores import measure_named
+from mixhub.analysis.selection import Selection
 from mixhub.analysis.statistics import clustered_stderr
-from mixhub.analysis.tables import AVERAGE, ScoreTable, Wanted, measured_tables, published_scores
+from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.spec import catalog
 from tests.analysis.written import DATE, write_results
@@ -31,7 +33,7 @@ PUBLISHED_MEANS = {
 
 
 def table(*paths: Path, **wanted) -> ScoreTable:
-    (found,) = measured_tables([path_evidence(list(paths))], Wanted(**wanted))
+    (found,) = measured_tables([path_evidence(list(paths))], Selection(**wanted))
     return found
 
 
@@ -342,7 +344,7 @@ def test_the_frames_of_a_folder(tmp_path: Path):
 def test_published_scores_are_scores_and_nothing_else():
     with pytest.raises(UsageError, match="its published scores say nothing of bits_per_byte"):
         mixhub.results("human-1b", measure="bits_per_byte")
-    found = published_scores(family_evidence(catalog.get("human-1b"), None), Wanted(tasks=("piqa", "copa")))
+    found = published_scores(family_evidence(catalog.get("human-1b"), None), Selection(tasks=("piqa", "copa")))
     assert found is not None
     assert [column.task for column in found.columns] == ["piqa", "copa"]
     assert found.rows[0].average.value is None, "what is printed is the average of thirteen"

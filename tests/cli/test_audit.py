@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mixhub.analysis.published import published_table
+from mixhub.analysis.published.table import published_table
 from mixhub.spec import catalog
 from tests.analysis.audit.test_tables import POSSIBLE
 from tests.analysis.audit.test_tables import made as true_means

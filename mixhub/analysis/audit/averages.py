@@ -9,7 +9,7 @@ from mixhub.analysis.audit.counts import SLACK, exact, unit
 from mixhub.analysis.audit.report import Average, Verdict
 from mixhub.analysis.audit.view import TableView
 from mixhub.analysis.audit.wording import PLAIN_AVERAGE, ROUNDED, listed
-from mixhub.analysis.published import Figure
+from mixhub.analysis.published.table import Figure
 from mixhub.findings import Finding
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from mixhub.analysis.audit.counts import interval, is_mean, unit
 from mixhub.analysis.audit.view import LEVEL, AuditOptions, TableView, documents_of
-from mixhub.analysis.published import Column, Figure
+from mixhub.analysis.published.table import Column, Figure
 from mixhub.findings import Finding
 from mixhub.spec.family import Task
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 
-from mixhub.analysis.published import Figure
+from mixhub.analysis.published.table import Figure
 
 DEFAULT_MOST_RUNS = 6
 """Larger numbers of runs are not considered unless they are asked for: enough of them fit any figure."""

@@ -10,7 +10,7 @@ from mixhub.analysis.audit.counts import exact, possible_counts
 from mixhub.analysis.audit.report import FigureCounts, RowCounts
 from mixhub.analysis.audit.view import AuditOptions, TableView, is_percentage
 from mixhub.analysis.audit.wording import listed
-from mixhub.analysis.published import Figure
+from mixhub.analysis.published.table import Figure
 from mixhub.findings import Finding
 from mixhub.phrases import plural
 

@@ -10,7 +10,7 @@ from statistics import median, stdev
 from mixhub.analysis.audit.counts import unit
 from mixhub.analysis.audit.view import LEVEL, TableView, documents_of
 from mixhub.analysis.audit.wording import INDEPENDENT
-from mixhub.analysis.published import PublishedRow
+from mixhub.analysis.published.table import PublishedRow
 from mixhub.findings import Finding
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mixhub.analysis.audit.counts import SLACK, interval, unit
 from mixhub.analysis.audit.view import TableView, is_percentage
 from mixhub.analysis.audit.wording import BINOMIAL, ROUNDED
-from mixhub.analysis.published import Figure
+from mixhub.analysis.published.table import Figure
 from mixhub.findings import Finding
 
 

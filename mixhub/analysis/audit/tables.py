@@ -13,7 +13,7 @@ from mixhub.analysis.audit.report import Audit, Average
 from mixhub.analysis.audit.stderrs import stderrs_unfit
 from mixhub.analysis.audit.view import AuditOptions, TableView
 from mixhub.analysis.audit.wording import BINOMIAL, INDEPENDENT, PLAIN_AVERAGE, listed
-from mixhub.analysis.published import PublishedRow, PublishedTable
+from mixhub.analysis.published.table import PublishedRow, PublishedTable
 from mixhub.findings import Finding
 from mixhub.spec.family import Task
 

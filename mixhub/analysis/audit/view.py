@@ -11,7 +11,7 @@ from functools import cached_property
 from mixhub.analysis.audit.counts import possible_counts, unit
 from mixhub.analysis.audit.report import FigureCounts, RowCounts
 from mixhub.analysis.audit.wording import MEANS, ROUNDED
-from mixhub.analysis.published import Column, Figure, PublishedRow, PublishedTable
+from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable
 from mixhub.errors import UsageError
 from mixhub.phrases import plural
 from mixhub.spec.family import Task

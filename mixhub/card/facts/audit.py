@@ -8,7 +8,7 @@ from pathlib import Path
 from mixhub.analysis.audit.records import audit_records
 from mixhub.analysis.audit.report import Audit
 from mixhub.analysis.audit.tables import audit
-from mixhub.analysis.published import published_table
+from mixhub.analysis.published.table import published_table
 from mixhub.card.facts.scores import Scores
 from mixhub.card.markdown.text import listed
 from mixhub.spec.family import Family

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from mixhub.analysis.building import measured_table, published_scores
 from mixhub.analysis.comparison import Comparison, compare
 from mixhub.analysis.evidence import Evidence, family_columns
-from mixhub.analysis.published import published_table
+from mixhub.analysis.published.table import published_table
 from mixhub.analysis.samples import NO_SAMPLES, SampleSummary
 from mixhub.analysis.scores import SCORE, Score
-from mixhub.analysis.tables import AVERAGE, ScoreTable, Standing, measured_table, published_scores
+from mixhub.analysis.tables import AVERAGE, ScoreTable, Standing
 from mixhub.card.facts.facts import RunFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, code, listed, without_empty_columns

@@ -14,7 +14,7 @@ from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.analysis.audit.report import Audit
-    from mixhub.analysis.published import PublishedTable
+    from mixhub.analysis.published.table import PublishedTable
     from mixhub.spec.family import Family
     from mixhub.workspace.paths import Workspace
 
@@ -129,8 +129,8 @@ def _audited(
 
 def _found(source: str | None, suite_name: str | None, place: Workspace | None) -> tuple[Family, PublishedTable | Path]:
     """The suite, and the printed table or the place of measured cells that SOURCE means."""
-    from mixhub.analysis.printed_tables import read_published, table_file
-    from mixhub.analysis.published import require_columns
+    from mixhub.analysis.published.reading import read_published, table_file
+    from mixhub.analysis.published.table import require_columns
     from mixhub.errors import UsageError
     from mixhub.spec import catalog
 
@@ -154,7 +154,7 @@ def _of_family(
     name: str | None, suite_name: str | None, place: Workspace | None
 ) -> tuple[Family, PublishedTable | Path]:
     """A family's published scores; where it has none, its results in the workspace."""
-    from mixhub.analysis.published import published_table
+    from mixhub.analysis.published.table import published_table
     from mixhub.errors import ResultsError, UsageError
     from mixhub.spec import catalog
 

@@ -14,7 +14,8 @@ from mixhub.cli.common.options import WorkspaceOption, names, open_workspace, wo
 
 if TYPE_CHECKING:
     from mixhub.analysis.evidence import Evidence
-    from mixhub.analysis.tables import ScoreTable, Wanted
+    from mixhub.analysis.selection import Selection
+    from mixhub.analysis.tables import ScoreTable
     from mixhub.card.plots.plots import Plot
     from mixhub.workspace.paths import Workspace
 
@@ -164,16 +165,18 @@ def losses(
     _save(losses_plot(curves, own.data.valid_prefix), own.name, output, why)
 
 
-def _wanted(tasks: str | None, samples: bool) -> Wanted:
-    from mixhub.analysis.tables import Wanted
+def _wanted(tasks: str | None, samples: bool) -> Selection:
+    from mixhub.analysis.selection import Selection
 
-    return Wanted(tasks=tuple(names("--tasks", tasks)) if tasks is not None else None, samples=samples)
+    return Selection(tasks=tuple(names("--tasks", tasks)) if tasks is not None else None, samples=samples)
 
 
-def _table(source: str | None, place: Workspace | None, wanted: Wanted, published: bool) -> tuple[Evidence, ScoreTable]:
+def _table(
+    source: str | None, place: Workspace | None, wanted: Selection, published: bool
+) -> tuple[Evidence, ScoreTable]:
     """What SOURCE means, and its scores: measured ones where there are any."""
+    from mixhub.analysis.building import measured_tables
     from mixhub.analysis.evidence import find_evidence
-    from mixhub.analysis.tables import measured_tables
     from mixhub.cli.common.console import progress
 
     evidence = find_evidence(source or _own_family(place, "mixhub plot scores human-1b"), place, progress())
@@ -182,10 +185,10 @@ def _table(source: str | None, place: Workspace | None, wanted: Wanted, publishe
     return evidence, _published(evidence, wanted, asked=published)
 
 
-def _pair(sources: Sequence[str], place: Workspace | None, wanted: Wanted, published: bool) -> list[ScoreTable]:
+def _pair(sources: Sequence[str], place: Workspace | None, wanted: Selection, published: bool) -> list[ScoreTable]:
     """The scores of both, measured or published: the two are never compared with each other."""
+    from mixhub.analysis.building import measured_tables
     from mixhub.analysis.evidence import find_evidence
-    from mixhub.analysis.tables import measured_tables
     from mixhub.cli.common.console import progress
     from mixhub.errors import UsageError
 
@@ -202,8 +205,9 @@ def _pair(sources: Sequence[str], place: Workspace | None, wanted: Wanted, publi
     return measured_tables(found, wanted, progress())
 
 
-def _published(evidence: Evidence, wanted: Wanted, *, asked: bool) -> ScoreTable:
-    from mixhub.analysis.tables import nothing_there, published_scores
+def _published(evidence: Evidence, wanted: Selection, *, asked: bool) -> ScoreTable:
+    from mixhub.analysis.building import published_scores
+    from mixhub.analysis.results import nothing_there
 
     table = published_scores(evidence, wanted)
     if table is None:

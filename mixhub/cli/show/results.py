@@ -15,11 +15,13 @@ from mixhub.cli.common.options import WorkspaceOption, counts, names, workspace_
 if TYPE_CHECKING:
     import pandas
 
-    from mixhub.analysis.comparison import Comparison, Contrast, Survey
+    from mixhub.analysis.comparison import Comparison, Contrast
     from mixhub.analysis.evidence import Evidence
     from mixhub.analysis.scores import Score
+    from mixhub.analysis.selection import Selection
     from mixhub.analysis.statistics import Interval, Spread
-    from mixhub.analysis.tables import ScoreTable, Wanted
+    from mixhub.analysis.survey import Survey
+    from mixhub.analysis.tables import ScoreTable
     from mixhub.workspace.paths import Workspace
 
 
@@ -86,13 +88,13 @@ def results(
     """
     from mixhub.analysis.evidence import find_evidence
     from mixhub.analysis.scores import measure_named
-    from mixhub.analysis.tables import Wanted
+    from mixhub.analysis.selection import Selection
     from mixhub.cli.common.console import progress
     from mixhub.errors import UsageError
     from mixhub.spec import catalog
 
     place = workspace_if_any(workspace)
-    wanted = Wanted(
+    wanted = Selection(
         suite=(place.family(suite) if place else catalog.get(suite)).evaluation if suite else None,
         tasks=tuple(names("--tasks", tasks)) if tasks is not None else None,
         num_fewshot=tuple(counts(num_fewshot)) if num_fewshot else None,
@@ -141,9 +143,10 @@ def _told_apart(evidence: Sequence[Evidence], sources: Sequence[str]) -> list[Ev
     ]
 
 
-def _tables(evidence: Sequence[Evidence], wanted: Wanted, published: bool) -> list[ScoreTable]:
+def _tables(evidence: Sequence[Evidence], wanted: Selection, published: bool) -> list[ScoreTable]:
     """What was measured and what was published, as tables of their own."""
-    from mixhub.analysis.tables import measured_tables, nothing_there, published_scores
+    from mixhub.analysis.building import measured_tables, published_scores
+    from mixhub.analysis.results import nothing_there
     from mixhub.cli.common.console import progress
 
     measured = [one for one in evidence if one.measured and not published]
@@ -161,10 +164,11 @@ def _tables(evidence: Sequence[Evidence], wanted: Wanted, published: bool) -> li
 
 
 def _compare(
-    evidence: Sequence[Evidence], others: Sequence[Evidence], wanted: Wanted, published: bool, form: Format
+    evidence: Sequence[Evidence], others: Sequence[Evidence], wanted: Selection, published: bool, form: Format
 ) -> None:
-    from mixhub.analysis.comparison import compare, survey
-    from mixhub.analysis.tables import measured_tables
+    from mixhub.analysis.building import measured_tables
+    from mixhub.analysis.comparison import compare
+    from mixhub.analysis.survey import survey
     from mixhub.cli.common.console import progress
     from mixhub.errors import UsageError
 
@@ -188,8 +192,9 @@ def _compare(
         _show_survey(survey(own, against), form)
 
 
-def _printed(evidence: Evidence, wanted: Wanted, published: bool) -> ScoreTable:
-    from mixhub.analysis.tables import nothing_there, published_scores
+def _printed(evidence: Evidence, wanted: Selection, published: bool) -> ScoreTable:
+    from mixhub.analysis.building import published_scores
+    from mixhub.analysis.results import nothing_there
 
     table = published_scores(evidence, wanted)
     if table is None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mixhub.analysis.audit.counts import possible_counts
 from mixhub.analysis.audit.report import counts_shown
 from mixhub.analysis.audit.tables import audit
-from mixhub.analysis.published import Column, Figure, PublishedRow, PublishedTable, published_table
+from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, published_table
 from mixhub.errors import UsageError
 from mixhub.spec import catalog
 from mixhub.spec.family import Task

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mixhub.analysis.building import published_scores
 from mixhub.analysis.comparison import compare
 from mixhub.analysis.evidence import find_evidence
 from mixhub.analysis.samples import Baseline
 from mixhub.analysis.scores import Score, ScoreRow
-from mixhub.analysis.tables import AVERAGE, ScoreTable, published_scores
+from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.plots.plots import (
     Plot,
     difference_plot,

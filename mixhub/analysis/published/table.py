@@ -1,8 +1,4 @@
-"""Scores that somebody printed: in a family's specification, in a model card, or in a CSV file.
-
-A printed figure is its own kind and never mixed with measured cells: nobody knows how many of those went into it.
-`printed_tables` reads them from files.
-"""
+"""A table of scores as it was printed."""
 
 from __future__ import annotations
 

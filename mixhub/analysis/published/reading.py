@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mixhub.analysis.published import Column, Figure, PublishedRow, PublishedTable, count_decimals
-from mixhub.analysis.table_grids import DELIMITERS, MARKDOWN_SUFFIXES, Grid, TableCell, read_grids
+from mixhub.analysis.published.grids import DELIMITERS, MARKDOWN_SUFFIXES, Grid, TableCell, read_grids
+from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, count_decimals
 from mixhub.errors import ResultsError
 from mixhub.phrases import listed
 from mixhub.spec.family import Task
@@ -258,7 +258,7 @@ class _Reader:
             key = task.name if task is not None else "average" if is_average else _key(title.text)
             if key in seen:
                 what = f"the column {title.text!r} stands twice ({seen[key].text!r} before)"
-                raise self._error(title, what, code="column-repeated")
+                raise _cell_error(self.path, title, what, code="column-repeated")
             seen[key] = title
             if is_average:
                 average.append(position)
@@ -279,7 +279,7 @@ class _Reader:
         for row in grid.body:
             label = row[0].text or f"line {row[0].line}"
             if label in labels:
-                raise self._error(row[0], f"the row {label!r} stands twice", code="row-repeated")
+                raise _cell_error(self.path, row[0], f"the row {label!r} stands twice", code="row-repeated")
             labels.append(label)
         if all(map(_is_summary, labels)):
             raise ResultsError(
@@ -296,8 +296,13 @@ class _Reader:
             parsed = _parsed(cell.text)
         except ValueError as problem:
             title = grid.head[column].text
-            raise self._error(
-                cell, f"{title} = {cell.text!r}: {problem}", code="figure-malformed", column=title, value=cell.text
+            raise _cell_error(
+                self.path,
+                cell,
+                f"{title} = {cell.text!r}: {problem}",
+                code="figure-malformed",
+                column=title,
+                value=cell.text,
             ) from None
         return None if parsed is None else _Entry(*parsed)
 
@@ -306,12 +311,13 @@ class _Reader:
         found = [row[column] for row in entries for column in scored if column in row]
         return bool(found) and all(entry.is_share for entry in found)
 
-    def _error(self, cell: TableCell, what: str, code: str, **fields: object) -> ResultsError:
-        return ResultsError(
-            f"{self.path}:{cell.line}: {what}",
-            code=code,
-            hint="mend the table; where there is no figure, leave the cell empty",
-            path=self.path,
-            line=cell.line,
-            **fields,
-        )
+
+def _cell_error(path: Path, cell: TableCell, what: str, *, code: str, **fields: object) -> ResultsError:
+    return ResultsError(
+        f"{path}:{cell.line}: {what}",
+        code=code,
+        hint="mend the table; where there is no figure, leave the cell empty",
+        path=path,
+        line=cell.line,
+        **fields,
+    )
