@@ -258,7 +258,7 @@ class _Reader:
             key = task.name if task is not None else "average" if is_average else _key(title.text)
             if key in seen:
                 what = f"the column {title.text!r} stands twice ({seen[key].text!r} before)"
-                raise _cell_error(self.path, title, what, code="column-repeated")
+                raise _cell_error(self.path, title, what, code="label-repeated", column=title.text)
             seen[key] = title
             if is_average:
                 average.append(position)
@@ -279,7 +279,9 @@ class _Reader:
         for row in grid.body:
             label = row[0].text or f"line {row[0].line}"
             if label in labels:
-                raise _cell_error(self.path, row[0], f"the row {label!r} stands twice", code="row-repeated")
+                raise _cell_error(
+                    self.path, row[0], f"the row {label!r} stands twice", code="label-repeated", row=label
+                )
             labels.append(label)
         if all(map(_is_summary, labels)):
             raise ResultsError(
