@@ -289,7 +289,7 @@ def require_same_weights(records: Sequence[Record]) -> None:
             raise ResultsError(
                 f"{known[0].path} and {record.path} were made with different weights of {record.revision}: "
                 f"{known[0].weights_sha256[:12]} and {record.weights_sha256[:12]}",
-                code="weights-mixed",
+                code="results-weights-differ",
                 hint="measure the older one anew, or put its file elsewhere",
                 paths=(known[0].path, record.path),
                 revision=record.revision,

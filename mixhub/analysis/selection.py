@@ -96,7 +96,7 @@ def require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure)
     raise ResultsError(
         f"{cells[0].path}: {evidence.name} has no {measure.name}: of {len(cells)} cells "
         f"{reasons or 'none is of the suite'}",
-        code="score-missing",
+        code="cells-unusable",
         hint="evaluate whole tasks of the suite; measures other than the score take cells of mixhub evaluate",
         path=cells[0].path,
         measure=measure.name,

@@ -24,6 +24,7 @@ from mixhub.errors import ResultsError, UsageError
 from mixhub.spec import catalog
 from mixhub.spec.family import Task
 from tests.analysis.written import write_results
+from tests.refusals import refused
 
 DOCUMENTS = 300
 
@@ -146,7 +147,7 @@ def test_only_common_tasks_and_shots_are_compared(tmp_path: Path):
     assert [(column.task, column.num_fewshot) for column in a.columns] == [("piqa", (0,))]
     assert compare(a, b).primary.difference is not None
     nothing = write_family(tmp_path / "c", accuracy=0.5, tasks=("sciq",), shots=(3,))
-    with pytest.raises(ResultsError, match="org/a, org/c have no task at the same shot count in common"):
+    with refused("tasks-disjoint", ResultsError, names=("org/a", "org/c")):
         compare(*tables(one, nothing))
 
 
@@ -168,7 +169,7 @@ def test_published_scores_are_compared_over_seeds_and_with_published_only(tmp_pa
     expected = stats.ttest_ind(human.values("piqa"), other.values("piqa"), equal_var=False)
     assert found.tasks[0].welch.p == pytest.approx(expected.pvalue)
     assert found.tasks[0].two_level is None
-    with pytest.raises(UsageError, match="published and measured scores are not compared"):
+    with refused("scores-mixed", UsageError, names=("human-1b", "org/better")):
         compare(human, two[0])
 
 
@@ -176,7 +177,7 @@ def test_rows_that_are_no_seeds_are_not_compared(tmp_path: Path):
     for step in (1, 2):
         write_results(tmp_path / "a", {"piqa": [0, 1]}, revision=f"step{step}")
         write_results(tmp_path / "b", {"piqa": [0, 1]}, revision=f"step{step}", model="org/b")
-    with pytest.raises(UsageError, match="its rows are no seeds"):
+    with refused("seeds-unknown", UsageError, name="org/model"):
         compare(*tables(tmp_path / "a", tmp_path / "b"))
     assert compare(*tables(tmp_path / "a", tmp_path / "b", rows_are_seeds=True)).primary.welch is not None
 
@@ -218,7 +219,7 @@ def test_sizes_agree_by_position(several):
     assert found.agreements[-1].what == "(org/low, org/middle) and (org/high, org/top)"
     assert found.agreements[-1].agreement.accuracy == 1
     assert survey(all_tables[:2], against=all_tables[:1:-1]).agreements[-1].agreement.accuracy == 0
-    with pytest.raises(UsageError, match="--against names 1 families for 2"):
+    with refused("option-value", UsageError, option="--against", value=["org/high"]):
         survey(all_tables[:2], against=all_tables[2:3])
 
 
@@ -259,7 +260,7 @@ def test_lower_is_better_turns_the_ranks():
 def test_what_is_not_whole_is_not_ranked(several, tmp_path: Path):
     write_results(tmp_path / "x", {"piqa": [0, 1] * 150}, model="org/x")
     write_results(tmp_path / "x", {"copa": [0, 1] * 150}, model="org/x", revision="seed-2")
-    with pytest.raises(ResultsError, match=r"org/x seed-1: its average is not whole"):
+    with refused("score-incomplete", ResultsError, name="org/x", revision="seed-1", column=AVERAGE):
         survey(tables(*several[:2], tmp_path / "x"))
 
 
@@ -267,13 +268,13 @@ def test_what_was_measured_differently_is_not_ranked(several, tmp_path: Path):
     shutil.copytree(several[0], tmp_path / "low")
     for path in (tmp_path / "low").rglob("results_*.json"):
         path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
-    with pytest.raises(ResultsError, match="are not ranked together: PIQA: bfloat16 and float32 do not mix"):
+    with refused("measurements-differ", ResultsError, reason="PIQA: bfloat16 and float32 do not mix"):
         survey(tables(tmp_path / "low", *several[1:]))
     one, other = (
         published(f"seed,PIQA,{task},Average\n1,60,50,55\n2,61,52,56.5\n", tmp_path / f"{task}.csv")
         for task in ("COPA", "SciQ")
     )
-    with pytest.raises(ResultsError, match="the averages are of different tasks"):
+    with refused("measurements-differ", ResultsError, reason="the averages are of different tasks"):
         survey([one, one, other])
 
 
@@ -335,7 +336,7 @@ def test_seeds_without_spread_detect_nothing(tmp_path: Path):
 
 
 def test_one_mixture_is_no_survey(several):
-    with pytest.raises(UsageError, match="one mixture"):
+    with refused("mixtures-too-few", UsageError, option=None):
         survey(tables(several[0]))
 
 

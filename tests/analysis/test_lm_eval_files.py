@@ -14,6 +14,7 @@ from mixhub.errors import ResultsError, UsageError
 from mixhub.workspace.cells import read_cells
 from tests.analysis.written import DATE, write_results
 from tests.evaluation.making import Place
+from tests.refusals import refused
 
 REAL = Path(__file__).parent / "lm_eval_outputs"
 FILES = sorted(path for path in REAL.rglob("*.json") if "broken" not in str(path))
@@ -81,9 +82,9 @@ def test_samples_of_every_version_give_back_the_accuracy(path: Path):
 
 @pytest.mark.parametrize("path", BROKEN, ids=named)
 def test_a_figure_that_is_no_number_is_refused_by_name(path: Path):
-    with pytest.raises(ResultsError, match=r"perplexity,none = nan: must be a finite number") as caught:
+    with refused("lm-eval-file-malformed", ResultsError, path=path) as caught:
         read_outputs([path])
-    assert str(path) in caught.value.message
+    assert "perplexity,none = nan" in caught.value.message
 
 
 def test_cells_of_ours_are_read_as_what_they_are(measured: Place):
@@ -124,10 +125,8 @@ def test_two_results_of_which_none_is_newer_are_refused(tmp_path: Path):
     assert len(read_outputs([tmp_path]).records) == 2, "the same figures do no harm"
     data["results"]["mini_choice"]["acc"] = 0.25
     (tmp_path / "two.json").write_text(json.dumps(data))
-    with pytest.raises(ResultsError, match="nothing says which is newer") as caught:
+    with refused("results-ambiguous", ResultsError, paths=(tmp_path / "one.json", tmp_path / "two.json")):
         read_outputs([tmp_path])
-    assert "one.json" in caught.value.message
-    assert "two.json" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -155,29 +154,34 @@ def test_a_seed_in_the_name_of_a_model_is_its_revision(tmp_path: Path, model, re
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "place"),
     [
-        ('{"results": {"pi', "not JSON"),
-        ("", "not JSON"),
-        ('{"results": {"piqa": {"acc,none": 0.5}}}', "not a results file of lm-eval"),
-        ('{"results": {"all": {"em": 1}}, "config_general": {}, "versions": {}}', "not a results file of lm-eval"),
-        ('{"results": [1], "config": {}, "versions": {}}', "not a results file of lm-eval"),
-        ('{"results": {"piqa": 3}, "config": {}, "versions": {}}', "by task"),
-        ('{"results": {"piqa": {"acc,none": "0.5"}}, "config": {}, "versions": {}}', r"piqa\.acc,none = 0\.5"),
-        ('{"results": {"piqa": {"acc,none": NaN}}, "config": {}, "versions": {}}', "must be a finite number"),
-        ('{"results": {"piqa": {"acc": Infinity}}, "config": {}, "versions": {}}', "must be a finite number"),
-        ('{"results": {"piqa": {"acc": 1' + "0" * 400 + '}}, "config": {}, "versions": {}}', "must be a finite number"),
-        ("[" * 100_000, "not JSON: nested too deeply"),
-        ('{"results": {"piqa": {"alias": "x"}}, "config": {}, "versions": {}}', "has no metric"),
+        ('{"results": {"pi', "file-malformed", ""),
+        ("", "file-malformed", ""),
+        ("[" * 100_000, "file-malformed", ""),
+        ('{"results": {"piqa": {"acc,none": 0.5}}}', "lm-eval-file-foreign", "versions"),
+        ('{"results": {"all": {"em": 1}}, "config_general": {}, "versions": {}}', "lm-eval-file-foreign", "config"),
+        ('{"results": [1], "config": {}, "versions": {}}', "lm-eval-file-foreign", "results"),
+        ('{"results": {"piqa": 3}, "config": {}, "versions": {}}', "lm-eval-file-foreign", "by task"),
+        *(
+            (f'{{"results": {{"piqa": {figures}}}, "config": {{}}, "versions": {{}}}}', "lm-eval-file-malformed", place)
+            for figures, place in (
+                ('{"acc,none": "0.5"}', "piqa.acc,none = 0.5"),
+                ('{"acc,none": NaN}', "piqa.acc,none = nan"),
+                ('{"acc": Infinity}', "piqa.acc = inf"),
+                (f'{{"acc": 1{"0" * 400}}}', "piqa.acc = 1000"),
+                ('{"alias": "x"}', "results.piqa: "),
+            )
+        ),
     ],
 )
-def test_what_is_no_whole_results_file_is_refused_by_name(tmp_path: Path, text: str, message: str):
+def test_what_is_no_whole_results_file_is_refused_by_name(tmp_path: Path, text: str, code: str, place: str):
     path = tmp_path / "results_x.json"
     path.write_text(text)
     for given in (path, tmp_path):
-        with pytest.raises(ResultsError, match=message) as caught:
+        with refused(code, ResultsError, path=path) as caught:
             read_outputs([given])
-        assert "results_x.json" in caught.value.message
+        assert place in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -209,10 +213,10 @@ def test_quantised_weights_are_another_dtype(tmp_path: Path):
 
 
 def test_nothing_to_read(tmp_path: Path):
-    with pytest.raises(ResultsError, match="no results of lm-eval"):
+    with refused("results-missing", ResultsError, paths=(tmp_path,)):
         read_outputs([tmp_path])
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with refused("file-missing", UsageError, path=tmp_path / "nowhere"):
         read_outputs([tmp_path / "nowhere"])
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ResultsError, match=r"config\.json: not a results file of lm-eval: it has no results"):
+    with refused("lm-eval-file-foreign", ResultsError, path=tmp_path / "config.json"):
         read_outputs([tmp_path / "config.json"])

@@ -16,6 +16,7 @@ from mixhub.workspace.cells import read_cells
 from mixhub.workspace.records import Record
 from tests.analysis.written import write_results
 from tests.evaluation.making import Place
+from tests.refusals import refused
 
 
 def record(folder: Path, values: list[float], **options) -> Record:
@@ -50,27 +51,28 @@ def test_other_filters_repeat_documents_and_do_not_count(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "code", "fields"),
     [
-        (lambda lines: [*lines[:2], lines[2][:40]], r"jsonl:3: not a sample of lm-eval"),
-        (lambda lines: [*lines, lines[0]], "holds a document twice"),
-        (lambda lines: [line.replace('"acc":', '"accuracy":') for line in lines], "no sample has acc"),
-        (lambda lines: [line.replace('"acc": 1.0', '"acc": "yes"') for line in lines], "not a sample of lm-eval"),
-        (lambda lines: [], "no sample has acc"),
-        (lambda lines: [lines[0].replace('"doc_id": 0', '"doc_id": 9223372036854775808')], "not a sample of lm-eval"),
+        (lambda lines: [*lines[:2], lines[2][:40]], "samples-malformed", {"line": 3}),
+        (lambda lines: [*lines, lines[0]], "document-repeated", {}),
+        (lambda lines: [line.replace('"acc":', '"accuracy":') for line in lines], "metric-missing", {"metric": "acc"}),
+        (lambda lines: [lines[0].replace('"acc": 1.0', '"acc": "yes"')], "samples-malformed", {"line": 1}),
+        (lambda lines: [], "metric-missing", {"metric": "acc"}),
+        (lambda lines: [lines[0].replace('"doc_id": 0', f'"doc_id": {2**63}')], "samples-malformed", {"line": 1}),
+        (lambda lines: ["[{]"], "samples-malformed", {"line": 0}),
     ],
 )
-def test_samples_that_are_not_whole_are_refused_by_name(tmp_path: Path, change, message):
+def test_samples_that_are_not_whole_are_refused_by_name(tmp_path: Path, change, code, fields):
     found = rewritten(record(tmp_path, [1, 0, 1]), change)
-    with pytest.raises(ResultsError, match=message) as caught:
+    with refused(code, ResultsError, path=found.samples, **fields) as caught:
         read_documents(found, "acc")
-    assert str(found.samples) in caught.value.message
-    assert "--no-samples" in str(caught.value.hint) or "measure" in str(caught.value.hint)
+    assert caught.value.hint
 
 
 def test_a_record_without_samples_says_so(tmp_path: Path):
-    with pytest.raises(ResultsError, match="has no samples beside it"):
-        read_documents(record(tmp_path, [1, 0], samples=False), "acc")
+    found = record(tmp_path, [1, 0], samples=False)
+    with refused("samples-missing", ResultsError, path=found.path):
+        read_documents(found, "acc")
 
 
 def test_documents_that_share_a_passage_are_clustered(tmp_path: Path):
@@ -157,13 +159,13 @@ def test_samples_of_another_result_are_refused_by_name(tmp_path: Path):
     found = record(tmp_path, [1, 0, 1, 1])
     assert read_scores({"seed-1": [found]}, [column]).values
     rewritten(found, lambda lines: [line.replace('"acc": 1.0', '"acc": 0.0') for line in lines[:1]] + lines[1:])
-    with pytest.raises(ResultsError, match=r"the mean of its acc is 50\.0000, and results_.*json says 75\.0000"):
+    with refused("samples-differ", ResultsError, paths=(found.samples, found.path), mean=50, reported_mean=75):
         read_scores({"seed-1": [found]}, [column])
 
 
 def test_samples_that_were_cut_short_are_refused_though_their_mean_is_right(tmp_path: Path):
     found = rewritten(record(tmp_path, [1, 0] * 10), lambda lines: lines[:4])
-    with pytest.raises(ResultsError, match=r"holds acc of 4 documents, and results_.*json says 20"):
+    with refused("samples-differ", ResultsError, documents=4, reported_documents=20):
         read_scores({"seed-1": [found]}, [Column("qqp", "QQP", (0,))])
 
 

@@ -13,6 +13,7 @@ from mixhub.errors import ResultsError
 from mixhub.workspace.cells import Cell, read_cells
 from mixhub.workspace.lineage import weights_sha256
 from tests.evaluation.making import Place
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def test_what_does_not_mix_is_not_averaged(cells: list[Cell]):
     assert (mixed.value, mixed.reason) == (None, "bfloat16 and float32 do not mix")
     metrics = score([first, _with(second, {"acc": 0.5})], "demo_continuation", [0, 2])
     assert (metrics.value, metrics.reason) == (None, "acc and acc_norm do not mix")
-    with pytest.raises(ResultsError, match="different weights"):
+    with refused("results-weights-differ", ResultsError, paths=(first.path, second.path)):
         score([first, _with(second, weights_sha256="0" * 64)], "demo_continuation", [0, 2])
-    with pytest.raises(ResultsError, match="neither acc_norm nor acc"):
+    with refused("score-missing", ResultsError, path=first.path):
         score([_with(first, {"perplexity": 3.0}), second], "demo_continuation", [0, 2])
 
 

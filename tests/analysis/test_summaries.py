@@ -15,6 +15,7 @@ from mixhub.analysis.summaries import read_summary
 from mixhub.errors import ResultsError
 from mixhub.workspace.records import Record
 from tests.analysis.written import write_results
+from tests.refusals import refused
 
 COLUMNS = (Column("sums", "Sums", (0, 1)), Column("multirc", "MultiRC", (0, 1)))
 PASSAGES = [{"paragraph": f"passage {number // 2}"} for number in range(8)]
@@ -59,7 +60,7 @@ def test_samples_of_the_same_size_and_date_are_read_anew(
     status = path.stat()
     path.write_bytes(b"x" * status.st_size)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    with pytest.raises(ResultsError, match="not a sample of lm-eval"):
+    with refused("samples-malformed", ResultsError, path=path):
         summary(records, tmp_path)
 
 

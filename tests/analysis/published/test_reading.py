@@ -1,7 +1,5 @@
 """Tables that somebody printed: what is read of them, and what is refused, with its place."""
 
-import re
-
 import pytest
 
 from mixhub.analysis.published.reading import read_published, table_file
@@ -10,6 +8,7 @@ from mixhub.card.page.render import render_catalog
 from mixhub.errors import ResultsError
 from mixhub.spec import catalog
 from mixhub.spec.family import Task
+from tests.refusals import refused
 
 TASKS = (
     Task(name="piqa", title="PIQA", documents=1838),
@@ -120,12 +119,12 @@ def test_delimited_files(read, text, name):
     assert plain(read(text, name)) == EXPECTED
 
 
-def test_code_comments_and_metadata_are_no_tables(read):
+def test_code_comments_and_metadata_are_no_tables(read, tmp_path):
     hidden = f"```\n{TABLE}\n```\n\n~~~text\n{TABLE}\n```\n~~~\n\n<!-- {TABLE} -->\n\n<!--\n{TABLE}\n-->\n\n"
     table = read(hidden + CARD.removeprefix("---\nlicense: mit\n---\n"))
     assert plain(table) == EXPECTED
     metadata = f"---\ntext: |\n  {TABLE.replace(chr(10), chr(10) + '  ')}\n---\n"
-    with pytest.raises(ResultsError, match="no table of scores"):
+    with refused("table-missing", ResultsError, path=tmp_path / "card.md"):
         read(metadata)
 
 
@@ -138,17 +137,17 @@ def test_of_several_tables_the_one_of_seeds_is_read(read):
     )
     assert plain(read(f"{means}{TABLE}\n{sizes}")) == EXPECTED
     assert plain(read(means))["Human"] == [65.5, 50.0, None]
-    with pytest.raises(ResultsError, match="no table of scores"):
+    with refused("table-missing", ResultsError):
         read(sizes)
 
 
 def test_one_of_several_tables_can_be_named_by_its_line(read, tmp_path):
-    with pytest.raises(ResultsError, match="in lines 1 and 6") as caught:
+    with refused("table-ambiguous", ResultsError, lines=(1, 6)) as caught:
         read(TABLE + "\n" + TABLE.replace("65.03", "66.03"))
-    assert caught.value.hint == f"name the one that is meant: {tmp_path / 'card.md'}:1"
+    assert f"{tmp_path / 'card.md'}:1" in caught.value.hint
     assert table_file(f"{tmp_path / 'card.md'}:6") == (tmp_path / "card.md", 6)
     assert plain(read_published(tmp_path / "card.md", TASKS, 6))["2"][0] == 66.03
-    with pytest.raises(ResultsError, match="no table of scores"):
+    with refused("table-missing", ResultsError):
         read_published(tmp_path / "card.md", TASKS, 7)
     assert table_file("results/") is None
 
@@ -242,59 +241,65 @@ def test_a_suite_of_one_task(read):
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "said"),
+    ("text", "name", "code", "fields"),
     [
-        ("# Nothing here\n", "card.md", "card.md: no table of scores"),
-        ("", "t.csv", "t.csv: no table of scores"),
-        (TABLE + "\n" + TABLE, "card.md", "card.md: holds 2 tables of scores, in lines 1 and 6"),
-        (TABLE.replace("| 49.34 |", "|"), "card.md", "card.md:3: has 4 cells, but its table has 5 columns"),
-        (TABLE.replace("| 50.03 |", "| 50.03 | 1 |"), "card.md", "card.md:4: has 6 cells, but its table has 5 columns"),
-        (TABLE.replace("|-----:|", "|", 1), "card.md", "card.md:1: has 5 cells, but its table has 4 columns"),
-        ("seed,PIQA,ARC Easy\n1,65.0\n", "t.csv", "t.csv:2: has 2 cells, but its table has 3 columns"),
-        (TABLE.replace("33.69", "33,69"), "card.md", "card.md:4: SocialIQA = '33,69': must be a figure, as 65.00"),
-        (TABLE.replace("33.69", "33.69 (1.1)"), "card.md", "card.md:4: SocialIQA = '33.69 (1.1)': must be a figure"),
-        (TABLE.replace("33.69", "33.69 ± x"), "card.md", "card.md:4: SocialIQA = '33.69 ± x': must be a figure"),
-        (TABLE.replace("33.69", "3_3"), "card.md", "card.md:4: SocialIQA = '3_3': must be a figure"),
-        (TABLE.replace("49.34", "nan"), "card.md", "card.md:3: Average = 'nan': must be a finite number"),
-        ("seed,PIQA,ARC Easy\n1,65.0,inf\n", "t.csv", "t.csv:2: ARC Easy = 'inf': must be a finite number"),
-        (TABLE.replace("ARC Easy", "piqa"), "card.md", "card.md:1: the column 'piqa' stands twice ('PIQA' before)"),
-        (TABLE.replace("| 2 |", "| 1 |"), "card.md", "card.md:4: the row '1' stands twice"),
-        (
-            TABLE.replace("| 1 |", "| mean |").replace("| 2 |", "| sd |"),
-            "card.md",
-            "card.md:1: a table of scores without rows",
+        ("# Nothing here\n", "card.md", "table-missing", {}),
+        ("", "t.csv", "table-missing", {}),
+        (TABLE + "\n" + TABLE, "card.md", "table-ambiguous", {"lines": (1, 6)}),
+        (TABLE.replace("| 49.34 |", "|"), "card.md", "table-ragged", {"line": 3}),
+        (TABLE.replace("| 50.03 |", "| 50.03 | 1 |"), "card.md", "table-ragged", {"line": 4}),
+        (TABLE.replace("|-----:|", "|", 1), "card.md", "table-ragged", {"line": 1}),
+        ("seed,PIQA,ARC Easy\n1,65.0\n", "t.csv", "table-ragged", {"line": 2}),
+        *(
+            (
+                TABLE.replace("33.69", text),
+                "card.md",
+                "figure-malformed",
+                {"line": 4, "column": "SocialIQA", "value": text},
+            )
+            for text in ("33,69", "33.69 (1.1)", "33.69 ± x", "3_3", "33.69 ± nan")
         ),
-        ("| Seed | PIQA | ARC Easy |\n|-|-|-|\n", "card.md", "card.md:1: a table of scores without rows"),
-        ('seed,PIQA,ARC Easy\n1,"65.0,4\n', "t.csv", "t.csv:2: not a table of cells: unexpected end of data"),
-        (TABLE, "card.txt", "card.txt: must end in one of .md, .markdown, .csv, .tsv"),
+        (
+            TABLE.replace("49.34", "nan"),
+            "card.md",
+            "figure-malformed",
+            {"line": 3, "column": "Average", "value": "nan"},
+        ),
+        ("seed,PIQA,ARC Easy\n1,65.0,inf\n", "t.csv", "figure-malformed", {"line": 2, "column": "ARC Easy"}),
+        (TABLE.replace("ARC Easy", "piqa"), "card.md", "label-repeated", {"line": 1, "column": "piqa"}),
+        (TABLE.replace("| 2 |", "| 1 |"), "card.md", "label-repeated", {"line": 4, "row": "1"}),
+        (TABLE.replace("| 1 |", "| mean |").replace("| 2 |", "| sd |"), "card.md", "table-empty", {"line": 1}),
+        ("| Seed | PIQA | ARC Easy |\n|-|-|-|\n", "card.md", "table-empty", {"line": 1}),
+        ('seed,PIQA,ARC Easy\n1,"65.0,4\n', "t.csv", "table-malformed", {"line": 2}),
+        (TABLE, "card.txt", "table-format-unknown", {}),
     ],
 )
-def test_what_is_refused_is_named_with_its_place(read, tmp_path, text, name, said):
-    with pytest.raises(ResultsError) as caught:
+def test_what_is_refused_is_named_with_its_place(read, tmp_path, text, name, code, fields):
+    with refused(code, ResultsError, path=tmp_path / name, **fields) as caught:
         read(text, name)
-    assert caught.value.message.startswith(f"{tmp_path}/{said}")
+    place = f"{tmp_path / name}:{fields['line']}: " if "line" in fields else f"{tmp_path / name}: "
+    assert caught.value.message.startswith(place)
     assert caught.value.hint
 
 
 def test_a_cell_of_a_turned_table_has_its_own_line(read):
-    with pytest.raises(ResultsError, match=re.escape("card.md:4: ARC Easy = 'x': must be a figure")):
+    with refused("figure-malformed", ResultsError, line=4, column="ARC Easy", value="x"):
         read("| | 1 | 2 |\n|-|-|-|\n| PIQA | 65.0 | 66.0 |\n| ARC Easy | 50.0 | x |\n")
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(ResultsError, match=r"none\.md: no such file"):
+    with refused("file-missing", ResultsError, path=tmp_path / "none.md"):
         read_published(tmp_path / "none.md", TASKS)
     (tmp_path / "latin.md").write_bytes("| Prüfung |".encode("latin-1"))
-    with pytest.raises(ResultsError, match=r"latin\.md: not UTF-8: .* at byte 4"):
+    with refused("file-malformed", ResultsError, path=tmp_path / "latin.md") as caught:
         read_published(tmp_path / "latin.md", TASKS)
+    assert "byte 4" in caught.value.message
 
 
 def test_columns_that_are_required(read):
     require_columns(read(TABLE), TASKS)
     table = read("| Seed | PIQA | ARC Easy | MMLU |\n|-|-|-|-|\n| 1 | 65.0 | 49.4 | 26.0 |")
-    with pytest.raises(
-        ResultsError, match=r"card\.md:1: lacks the columns SocialIQA; not known as tasks: MMLU"
-    ) as caught:
+    with refused("column-missing", ResultsError, source=table.source, missing=("SocialIQA",)) as caught:
         require_columns(table, TASKS)
-    assert caught.value.fields["missing"] == ("SocialIQA",)
+    assert "MMLU" in caught.value.message
     assert "mixhub families" in caught.value.hint
