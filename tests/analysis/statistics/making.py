@@ -5,8 +5,6 @@ import math
 from hypothesis import strategies as st
 
 scores = st.integers(0, 1000).map(lambda value: value / 10)
-
-
 seeds = st.lists(scores, min_size=2, max_size=6)
 
 
