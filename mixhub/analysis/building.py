@@ -23,7 +23,21 @@ from mixhub.workspace.records import Record
 def measured_tables(
     evidence: Sequence[Evidence], selection: Selection, progress: Progress = SILENT
 ) -> list[ScoreTable]:
-    """The tables of what was measured, one for each; raises ResultsError as `measured_table` and `read_scores` do."""
+    """The tables of what was measured.
+
+    Args:
+        evidence: the families or models.
+        selection: tasks, shot counts and measure.
+        progress: shows the files of samples that are read.
+
+    Returns:
+        A table for each, in their order.
+
+    Raises:
+        ResultsError: as `select`, `require_any`, `measured_table` and `read_scores` do.
+        UnknownNameError: none has a task that was asked for.
+        UsageError: a task has none of the shot counts that were asked for.
+    """
     tables = []
     for given, (one, columns) in zip(evidence, select(evidence, selection), strict=True):
         asked = select_columns(columns, selection)
@@ -99,12 +113,16 @@ def measured_table(
 
 
 def published_scores(evidence: Evidence, selection: Selection | None = None) -> ScoreTable | None:
-    """The table of what was published; None where nothing was.
+    """The table of what was published; None if nothing was.
+
+    Args:
+        evidence: a family, or a file of printed scores.
+        selection: the suite or the tasks that are asked for; by default all that was printed.
 
     Raises:
-        ResultsError: a suite is selection, and the table lacks columns of it; names file and columns.
-        UsageError: another measure than the score is selection, or single shot counts.
-        UnknownNameError: a task is selected that it does not have.
+        ResultsError: a suite is asked for, and the table lacks columns of it; names file and columns.
+        UsageError: another measure than the score is asked for, or single shot counts.
+        UnknownNameError: a task is asked for that it does not have.
     """
     printed = evidence.published
     if printed is None:

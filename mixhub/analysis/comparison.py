@@ -49,7 +49,7 @@ class Contrast:
     title: str
     """Heading."""
     a: Spread | None
-    """Over A's seeds; None where there is no saying."""
+    """Over A's seeds; None if undefined."""
     b: Spread | None
     """Over B's seeds."""
     reason: str = ""
@@ -100,12 +100,20 @@ class Comparison:
 def compare(a: ScoreTable, b: ScoreTable) -> Comparison:
     """Two families by their seeds, and by their documents where samples were read.
 
+    Args:
+        a: scores of the one family, a row per seed.
+        b: scores of the other, in the same measure.
+
+    Returns:
+        The difference of the averages, and of each task that both have, with Holm's p-values over the tasks.
+
     Raises:
-        UsageError: rows are no seeds, or one is measured and the other published.
+        UsageError: the rows are not known to be seeds, or one is measured and the other published.
         ResultsError: they have no task in common.
+        ValueError: they are of different measures.
     """
     require_comparable([a, b])
-    in_both = [column for column in a.columns if column.task in b.headings]
+    in_both = shared_columns(a, b)
     if not in_both:
         raise ResultsError(
             f"{a.name} and {b.name} have no task in common",
@@ -122,6 +130,18 @@ def compare(a: ScoreTable, b: ScoreTable) -> Comparison:
 
 
 def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Sequence[Column]) -> Contrast:
+    """One figure of A less that of B.
+
+    Args:
+        a: scores of the one family.
+        b: scores of the other.
+        column: the task, or `average`.
+        title: its heading.
+        columns: the tasks that the figure is made of.
+
+    Returns:
+        The difference with its tests; if the two were measured differently, only the spreads and the reason.
+    """
     own, other = a.over_seeds[column], b.over_seeds[column]
     x, y = a.values(column), b.values(column)
     whole = len(x) == len(a.rows) > 0 and len(y) == len(b.rows) > 0
@@ -146,6 +166,12 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
 
 
 def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True) -> None:
+    """Checks that tables may be compared: all measured or all published, over seeds, or over indices.
+
+    Raises:
+        UsageError: they may not; names the families.
+        ValueError: they are of different measures.
+    """
     if len({table.standing for table in tables}) > 1:
         said = ", ".join(f"{table.name} is {table.standing}" for table in tables)
         raise UsageError(
@@ -167,7 +193,8 @@ def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True)
         raise ValueError("tables of different measures")
 
 
-def common_columns(a: ScoreTable, b: ScoreTable) -> list[Column]:
+def shared_columns(a: ScoreTable, b: ScoreTable) -> list[Column]:
+    """The columns of A whose tasks B has too."""
     return [column for column in a.columns if column.task in b.headings]
 
 
@@ -197,6 +224,7 @@ def difference_in_measuring(tables: Sequence[ScoreTable], columns: Sequence[Colu
 
 
 def other_tasks(tables: Sequence[ScoreTable]) -> str:
+    """Why the averages of several families are not compared; empty where they are."""
     tasks = {frozenset(column.task for column in table.columns) for table in tables}
     return "" if len(tasks) == 1 else "the averages are of different tasks"
 
@@ -213,7 +241,7 @@ def _paired(a: ScoreTable, b: ScoreTable, task: str) -> PairedScores | None:
 
 
 def aligned_documents(tables: Sequence[ScoreTable], task: str) -> list[numpy.ndarray] | None:
-    """For each table (S, D) values of the same documents; None where samples lack, or saw other documents."""
+    """For each table (S, D) values of the same documents; None if samples are missing or saw other documents."""
     import numpy as np
 
     found = [_documents(table, task) for table in tables]
@@ -240,4 +268,5 @@ def _line(contrast: Contrast) -> dict[str, Any]:
 
 
 def prefixed(prefix: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as columns of a frame, as `welch_p`."""
     return {f"{prefix}_{name}": value for name, value in fields.items()}

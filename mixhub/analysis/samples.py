@@ -171,7 +171,7 @@ def read_scores(
         records: cells, by revision.
         columns: the tasks, and the shot counts that a score is the mean over.
         measure: what the table is of.
-        progress: is told of each file.
+        progress: shows the files that are read.
 
     Raises:
         ResultsError: samples are malformed, or lack a value.
@@ -269,7 +269,7 @@ def read_clusters(record: Record, ids: numpy.ndarray) -> numpy.ndarray | None:
 def read_baseline(record: Record) -> Baseline:
     """What knowing nothing scores on the documents of a cell, as far as its samples tell.
 
-    The right answer of a document is told by the metric where the model chose it or had two choices, else by the
+    The right answer of a document follows from the metric if the model chose it or had two choices, else from the
     target. A constant answer means something only where the choices are labels, the same in each document, as
     yes and no; what the choices of a document begin with in common does not matter.
     """

@@ -312,7 +312,7 @@ def disagreement(records: Sequence[Record]) -> str:
 
     What is unknown agrees with everything. Where two cells at the same shot count have the same hash of all documents,
     prompts and targets, versions and names of data make no difference between them; where the hashes differ, nothing
-    else can mend it. Different tasks may have been measured with different versions: they are never compared.
+    else can make up for it. Different tasks may have been measured with different versions: they are never compared.
     """
     found = _differ("dtype", records)
     if found:

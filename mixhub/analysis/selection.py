@@ -39,6 +39,13 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
     """For each the cells that count, and the columns: those of the suite, else those that are there.
 
     What belongs to no suite is compared with a family by the family's.
+
+    Args:
+        evidence: one or several families or models.
+        selection: what tables are asked for.
+
+    Raises:
+        ResultsError: only common columns are asked for, and there are none; names the models.
     """
     suites = [selection.suite or (one.family.evaluation if one.family is not None else None) for one in evidence]
     if selection.only_common and None in suites:
@@ -75,7 +82,16 @@ def select_cells(evidence: Evidence, columns: Sequence[Column]) -> Evidence:
 
 
 def require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
-    """Raises ResultsError, naming a file and the reasons, when no cell can make a score."""
+    """Checks that some cell can make a score.
+
+    Args:
+        evidence: the cells.
+        columns: the tasks that scores are asked of.
+        measure: what the scores are.
+
+    Raises:
+        ResultsError: none can; names a file, and says of how many cells why.
+    """
     cells = [record for own in evidence.records.values() for record in own]
     tasks = {column.task for column in columns}
     if any(measure.metric(cell) for cell in cells if cell.task in tasks):
@@ -105,7 +121,12 @@ def require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure)
 
 
 def select_columns(columns: Sequence[Column], selection: Selection) -> list[Column]:
-    """The columns that were asked for; raises UnknownNameError for a task, and UsageError for shots, that none has."""
+    """The columns that were asked for.
+
+    Raises:
+        UnknownNameError: no column has a task that was asked for.
+        UsageError: a column has none of the shot counts that were asked for.
+    """
     known = [column.task for column in columns]
     for task in selection.tasks or ():
         if task not in known:

@@ -30,7 +30,7 @@ from mixhub.workspace.records import Record
 _FORMAT = 1
 """Changes when a summary of the same samples comes out otherwise."""
 _MOST_KEPT = 20_000
-"""Scores; those of runs that are gone or were measured anew go first."""
+"""Scores; those of runs that are gone or were measured again go first."""
 
 
 def read_summary(
@@ -41,9 +41,9 @@ def read_summary(
     Args:
         records: cells, by revision.
         columns: the tasks, and the shot counts that a score is the mean over.
-        kept: a file of summaries from before, by name, size and date of the samples; it is written anew, and may be
+        kept: a file of summaries from before, by name, size and date of the samples; it is written again, and may be
             deleted at any time.
-        progress: is told of each file that is read.
+        progress: shows the files that are read.
 
     Raises:
         ResultsError: samples are malformed, lack a value, or are not those of their result.

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from mixhub.analysis.comparison import (
     Contrast,
     aligned_documents,
-    common_columns,
     contrast,
     difference_in_measuring,
     other_tasks,
     prefixed,
     require_comparable,
+    shared_columns,
 )
 from mixhub.analysis.scores import score_row
 from mixhub.analysis.statistics import (
@@ -299,7 +299,7 @@ def _pairs(tables: Sequence[ScoreTable]) -> tuple[Contrast, ...]:
     if any(table.kind != "seed" for table in tables):
         return ()
     found = [
-        contrast(a, b, AVERAGE, f"{a.name} and {b.name}", common_columns(a, b)) for a, b in combinations(tables, 2)
+        contrast(a, b, AVERAGE, f"{a.name} and {b.name}", shared_columns(a, b)) for a, b in combinations(tables, 2)
     ]
     adjusted = iter(holm([one.welch.p for one in found if one.welch]))
     return tuple(replace(one, p_holm=next(adjusted)) if one.welch else one for one in found)

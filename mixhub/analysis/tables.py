@@ -32,7 +32,7 @@ class OverSeeds:
     """One column over its seeds."""
 
     spread: Spread | None
-    """Mean and sd; None where there is no saying."""
+    """Mean and sd; None if undefined."""
     interval: Interval | None
     """95 % for the mean over seeds, by Student's t."""
     reason: str = ""
