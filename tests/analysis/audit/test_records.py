@@ -125,6 +125,27 @@ def test_a_single_task_may_be_equal():
     assert audit_records([*cells_of("seed-1", TASKS[:1]), *cells_of("seed-2", TASKS[:1])], TASKS).fits
 
 
+@pytest.mark.parametrize(("documents", "fits"), [(30, True), (40, False)])
+def test_two_tasks_of_few_documents_may_be_equal_by_chance(documents, fits):
+    """With half of the answers right, two accuracies are equal with probability 1/sqrt(pi n); here twice."""
+    cells = [
+        record(task, documents // 2, documents, revision=revision)
+        for revision in ("seed-1", "seed-2")
+        for task in ("one", "other")
+    ]
+    assert codes(audit_records(cells, TASKS).findings) == ([] if fits else ["figures-repeated"])
+
+
+@pytest.mark.parametrize(("metric", "fits"), [("perplexity", False), ("f1", True)])
+def test_perplexities_are_never_equal_by_chance(metric, fits):
+    cells = [
+        record(task, metrics={metric: 12.3456789}, stderrs={}, documents=UNKNOWN, revision=revision)
+        for revision in ("seed-1", "seed-2")
+        for task in ("one", "other")
+    ]
+    assert codes(audit_records(cells, TASKS).findings) == ([] if fits else ["figures-repeated"])
+
+
 def test_shots_that_repeat():
     found = audit_records(cells_of("seed-1", shots=(0, 5)), TASKS)
     (finding,) = found.findings

@@ -215,6 +215,14 @@ def test_a_figure_that_no_number_of_runs_fits():
     assert says(finding, "65.03", "65.00", "65.17", "1 to 6", "100 documents")
 
 
+def test_a_figure_that_is_no_share():
+    figures = made(1)
+    figures[2][0] = "65.03"
+    (finding,) = [one for one in audit(table_of(figures), most_runs=1).findings if one.code == "figure-impossible"]
+    assert (finding.where, finding.about) == ("seed-3", "COPA")
+    assert says(finding, "65.00", "66.00", "100 documents")
+
+
 def test_figures_of_floating_point_numbers():
     value = 100 * (0.63 + 0.64 + 0.66) / 3
     assert possible_counts(parsed(repr(value)), 100) == (3, 6)
@@ -250,8 +258,15 @@ def test_an_average_over_the_known_columns_only_fits_too():
     row = replace(table.rows[0], figures={**table.rows[0].figures, "Loss": parsed("2.31")})
     found = audit(replace(table, columns=(*table.columns, Column("Loss", None)), rows=(row,)))
     assert found.fits
-    assert found.averages[0].verdict == "equal to the last digit"
+    assert (found.averages[0].verdict, found.averages[0].computed) == ("equal to the last digit", 50.0)
     assert "not tested, since the suite has no such task: Loss" in found.notes
+
+
+def test_an_average_that_no_columns_fit_is_compared_with_all_of_them():
+    table = table_of([["49.00", "51.00"]], tasks=TASKS[:2], averages=["12.00"])
+    row = replace(table.rows[0], figures={**table.rows[0].figures, "Loss": parsed("2.00")})
+    found = audit(replace(table, columns=(*table.columns, Column("Loss", None)), rows=(row,)))
+    assert (found.averages[0].verdict, found.averages[0].computed) == ("does not fit", 34.0)
 
 
 def test_the_row_of_means():
@@ -359,13 +374,14 @@ def test_an_exchange_that_figures_cannot_tell_is_not_claimed(one, other):
     assert "column-moved" not in codes_of(audit(exchanged(human(), one, other)))
 
 
-def test_a_column_of_another_task():
+@pytest.mark.parametrize("most_runs", [None, 1])
+def test_a_column_of_another_task(most_runs):
     other = Task(name="other", title="Other", documents=270)
     figures = made(1, seeds=8)
-    assert audit(table_of(figures), tasks=(*TASKS, other)).fits
+    assert audit(table_of(figures), tasks=(*TASKS, other), most_runs=most_runs).fits
     for row, (value,) in zip(figures, made(1, seeds=8, tasks=(other,)), strict=True):
         row[0] = value
-    found = audit(table_of(figures), tasks=(*TASKS, other))
+    found = audit(table_of(figures), tasks=(*TASKS, other), most_runs=most_runs)
     columns = [finding for finding in found.findings if finding.code == "column-moved"]
     assert [finding.about for finding in columns] == ["COPA"]
     assert says(columns[0], "270 documents", "Other", "100")
