@@ -11,6 +11,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,28 @@ def _sync(path: Path) -> None:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What shows that a file has changed, without reading it."""
+
+    size: int
+    """Bytes."""
+    modified_ns: int
+    """When its content changed last, nanoseconds."""
+    changed_ns: int
+    """When its inode changed last, nanoseconds; no write leaves it as it was."""
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        """The state now; raises OSError if the file cannot be reached."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def file_states(folder: Path) -> dict[str, FileState]:
+    """The state of each file below a folder, by path; taken before the files are read, it shows later whether they
+    changed meanwhile."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): FileState.of(path) for path in paths}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mixhub.errors import MixhubError
+
 Level = Literal["error", "warning"]
 
 
@@ -48,6 +50,19 @@ class Finding:
             "assumptions": list(self.assumptions),
         }
         return {key: value for key, value in data.items() if value}
+
+
+def from_error(error: MixhubError, where: str, *, code: str = "", hint: str = "", about: str = "") -> Finding:
+    """The finding that says the same as an error.
+
+    Args:
+        error: what was raised.
+        where: what it was found in.
+        code: another code than the error's.
+        hint: another hint than the error's.
+        about: the part of `where` that it is about.
+    """
+    return Finding(code or error.code, where, error.message, hint or error.hint or "", about=about)
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:

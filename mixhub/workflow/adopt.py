@@ -12,14 +12,15 @@ from typing import Any
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.findings import Finding, errors, hints
-from mixhub.hub.check.check import branch_of, description, identity_findings, tokenizer_findings
-from mixhub.hub.rules.export import TOKENIZER_EXTRAS, ExportCheck, check_export, is_pickle
-from mixhub.hub.rules.model_config import architecture_findings
+from mixhub.hub.rules.export import ExportCheck, check_export, is_pickle
+from mixhub.hub.rules.family import architecture_findings, description, tokenizer_findings
+from mixhub.hub.rules.lineage import identity_findings
+from mixhub.hub.rules.revisions import branch_of
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml, validated
 from mixhub.spec.family import Family, Run
 from mixhub.spec.mixture import Mixture
-from mixhub.workspace.export import WEIGHTS_INDEX_FILE
+from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.paths import RunFolder, Workspace
 from mixhub.workspace.recipe_diff import recipe_changes

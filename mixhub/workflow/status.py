@@ -11,7 +11,7 @@ from mixhub.card.facts.facts import gather_run
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.card.page.write import revision_card
 from mixhub.errors import MixhubError
-from mixhub.hub.check.receipts import known_check, read_receipt
+from mixhub.hub.check.receipts import valid_receipt
 from mixhub.hub.publish.receipts import all_commits
 from mixhub.hub.verify.receipts import verified_at
 from mixhub.spec.family import Family, Run
@@ -69,8 +69,8 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
             lineage = read_lineage(export)
             weights, is_step_known = lineage.weights_sha256, lineage.step != UNKNOWN
             require_complete(export)
-            receipt = read_receipt(workspace, weights)
-            checked = known_check(workspace, export, weights) is not None and not (receipt and receipt.errors)
+            receipt = valid_receipt(workspace, export, weights)
+            checked = receipt is not None and not receipt.errors
             problem = next(iter(recipe_changes(family, run, export / folder.train_config.name).values()), None)
         cells = cells_in(workspace.results(run))
         if weights is not None and problem is None:

@@ -166,7 +166,7 @@ def push_run(
     workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, show: Callable[[Plan], None]
 ) -> Pushed:
     """Plans, shows the plan, and publishes the branch of a run."""
-    from mixhub.hub.check.check import require_sound
+    from mixhub.hub.check.run import require_sound
     from mixhub.hub.publish.compare import compare_with_hub
     from mixhub.hub.publish.plan_run import plan_run
     from mixhub.hub.publish.push import push_plan
@@ -199,7 +199,7 @@ def require_publishable(
     """Refuses what would stop the card after the branches were pushed, and cards that were edited by hand, whose edits
     would not be published; the plan of the card as it is before that, with the options of `plan_card`."""
     from mixhub.card.page.write import require_unedited
-    from mixhub.hub.check.check import require_sound
+    from mixhub.hub.check.run import require_sound
     from mixhub.hub.publish.plan import DEFAULTS
     from mixhub.hub.publish.plan_card import plan_card
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mixhub.hub.check.check import check_run
+from mixhub.hub.check.run import check_run
 from mixhub.hub.rules.export import check_export
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workspace.lineage import file_sha256

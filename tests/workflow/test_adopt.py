@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerFast
 from mixhub.card.page.write import family_card
 from mixhub.endpoint import HubChoice
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
-from mixhub.hub.check.check import check_run
+from mixhub.hub.check.run import check_run
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.spec.base import parse_yaml, read_yaml, to_yaml
 from mixhub.workflow.adopt import adopt
 from mixhub.workflow.steps import push_card, push_run

@@ -20,7 +20,7 @@ from mixhub.cli.common.options import (
 
 if TYPE_CHECKING:
     from mixhub.findings import Finding
-    from mixhub.hub.check.check import RunCheck
+    from mixhub.hub.check.run import RunCheck
 
 
 def check(
@@ -40,7 +40,7 @@ def check(
     """
     from mixhub.cli.common.console import hide_client_bars, progress
     from mixhub.findings import errors
-    from mixhub.hub.check.check import check_run
+    from mixhub.hub.check.run import check_run
 
     hide_client_bars()
     place = open_workspace(workspace)

@@ -79,7 +79,7 @@ def push(
     """
     from mixhub.cli.common.console import hide_client_bars, progress, say
     from mixhub.findings import errors
-    from mixhub.hub.check.check import require_sound
+    from mixhub.hub.check.run import require_sound
     from mixhub.hub.publish.plan import PushOptions
     from mixhub.hub.publish.push import push_plan
     from mixhub.workflow.steps import note_withdrawals, push_card, require_publishable

@@ -9,7 +9,7 @@ import typer
 from mixhub.cli.common.options import HubOption, WorkspaceOption, open_any_hub, workspace_if_any
 
 if TYPE_CHECKING:
-    from mixhub.hub.verify.verify import Verification
+    from mixhub.hub.verify.repo import Verification
 
 
 def verify(
@@ -35,7 +35,7 @@ def verify(
     from mixhub.hub.publish.receipts import hub_key, local_weights
     from mixhub.hub.remote.load import family_of
     from mixhub.hub.verify.receipts import note_verification
-    from mixhub.hub.verify.verify import verify
+    from mixhub.hub.verify.repo import verify
 
     hide_client_bars()
     place = workspace_if_any(workspace)

@@ -8,17 +8,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mixhub.files import locked, read_json, write_json
+from mixhub.files import FileState, file_states
 from mixhub.hub.rules.export import ExportCheck
+from mixhub.receipts import Store
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.workspace.lineage import Sha256, combined_sha256, file_sha256
 from mixhub.workspace.paths import Workspace
 
 CHECKS = 2
 """Changes when an export that passed before may fail."""
-
-FileState = tuple[int, int, int]
-"""Bytes of a file, and when its content and its inode changed last, nanoseconds."""
 
 
 class CheckedFile(Spec):
@@ -32,6 +30,11 @@ class CheckedFile(Spec):
     """When its inode changed last, nanoseconds: no write leaves that as it was."""
     digest: Sha256
     """sha256 of its content."""
+
+    @property
+    def state(self) -> FileState:
+        """What shows whether it has changed since."""
+        return FileState(self.size, self.modified_ns, self.changed_ns)
 
 
 class CheckReceipt(Spec):
@@ -54,6 +57,59 @@ class CheckReceipt(Spec):
     errors: int = 0
     """How many errors were found around it: beside other runs, in its recipe, its results, its card."""
 
+    @classmethod
+    def of(
+        cls, content: ExportCheck, states: Mapping[str, FileState], *, loaded: bool, fault: str | None, errors: int
+    ) -> CheckReceipt:
+        """The receipt of a check.
+
+        Args:
+            content: the check of the folder, which found nothing.
+            states: `file_states` from before it was read.
+            loaded: whether it was loaded, too.
+            fault: what was wrong then.
+            errors: how many were found around it.
+        """
+        assert not content.findings
+        files = {
+            name: CheckedFile(
+                size=state.size,
+                modified_ns=state.modified_ns,
+                changed_ns=state.changed_ns,
+                digest=content.hashes[name],
+            )
+            for name, state in states.items()
+        }
+        return cls(
+            checks=CHECKS,
+            files=files,
+            config=content.config,
+            vocab_size=content.vocab_size,
+            eos_token=content.eos_token,
+            loaded=loaded,
+            fault=fault,
+            errors=errors,
+        )
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights (see `mixhub.workspace.lineage`)."""
+        return combined_sha256(
+            (name, file.digest) for name, file in self.files.items() if name.endswith(".safetensors")
+        )
+
+    def content(self) -> ExportCheck:
+        """What the check of the folder gave."""
+        hashes = {name: file.digest for name, file in self.files.items()}
+        return ExportCheck((), hashes, self.weights_sha256, self.config, self.vocab_size, self.eos_token)
+
+    def holds_for(self, export: Path) -> bool:
+        """Whether a folder is as it was when it was checked, file by file; what is no weights is read again."""
+        if self.checks != CHECKS or file_states(export) != {name: file.state for name, file in self.files.items()}:
+            return False
+        others = {name: file.digest for name, file in self.files.items() if not name.endswith(".safetensors")}
+        return all(file_sha256(export / name) == digest for name, digest in others.items())
+
 
 class CheckReceipts(Spec):
     """The content of `receipts/check.json`: by `weights_sha256`."""
@@ -63,81 +119,25 @@ class CheckReceipts(Spec):
     exports: FrozenMap[Sha256, CheckReceipt] = Field(default_factory=dict, validate_default=True)
 
 
-def read_receipt(workspace: Workspace, weights_sha256: str) -> CheckReceipt | None:
-    """The receipt of some weights, whatever became of their folder since; None where there is none."""
-    return _read(workspace).exports.get(weights_sha256)
-
-
-def known_check(workspace: Workspace, export: Path, weights_sha256: str) -> ExportCheck | None:
-    """What a check found, where the folder is as it was then, file by file; None where it must be read."""
-    receipt = read_receipt(workspace, weights_sha256)
-    if receipt is None or receipt.checks != CHECKS or file_states(export) != _known_states(receipt):
+def valid_receipt(workspace: Workspace, export: Path, weights_sha256: str) -> CheckReceipt | None:
+    """The receipt of a folder with these weights, if the folder is as it was then; None if it must be read."""
+    receipt = _store(workspace).read().exports.get(weights_sha256)
+    if receipt is None or not receipt.holds_for(export):
         return None
-    hashes = {name: file.digest for name, file in receipt.files.items()}
-    weights = {name: digest for name, digest in hashes.items() if name.endswith(".safetensors")}
-    if combined_sha256(weights.items()) != weights_sha256 or any(
-        file_sha256(export / name) != digest for name, digest in hashes.items() if name not in weights
-    ):  # somebody wrote into the receipt
-        return None
-    return ExportCheck((), hashes, weights_sha256, receipt.config, receipt.vocab_size, receipt.eos_token)
+    return receipt if receipt.weights_sha256 == weights_sha256 else None  # somebody may have written into it
 
 
-def file_states(export: Path) -> dict[str, FileState]:
-    """Size and dates of each file of a folder, by name; taken before it is read, so that a receipt does not hold for a
-    file that changed meanwhile."""
-    found = {}
-    for path in sorted(export.rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            found[path.relative_to(export).as_posix()] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return found
+def write_receipt(workspace: Workspace, receipt: CheckReceipt) -> None:
+    """Notes an export whose files are without fault, unless the same is noted; several processes may do so at once.
 
-
-def write_receipt(
-    workspace: Workspace,
-    check: ExportCheck,
-    states: Mapping[str, FileState],
-    *,
-    loaded: bool,
-    fault: str | None = None,
-    errors: int = 0,
-) -> None:
-    """Notes an export whose files are without fault; several processes may do so at once.
-
-    Args:
-        workspace: where it lies.
-        check: what the check came to; it has found nothing.
-        states: `file_states` from before the check.
-        loaded: whether it was loaded, too.
-        fault: what was wrong then.
-        errors: how many were found around it.
+    Raises:
+        PermissionError: the receipts cannot be written.
     """
-    assert not check.findings
-    assert check.weights_sha256
-    files = {
-        name: CheckedFile(size=size, modified_ns=modified, changed_ns=changed, digest=check.hashes[name])
-        for name, (size, modified, changed) in states.items()
-    }
-    receipt = CheckReceipt(
-        checks=CHECKS,
-        files=files,
-        config=check.config,
-        vocab_size=check.vocab_size,
-        eos_token=check.eos_token,
-        loaded=loaded,
-        fault=fault,
-        errors=errors,
-    )
-    with locked(workspace.lock("check-receipts"), f"{workspace.check_receipts} is being written", timeout=30):
-        data = _read(workspace).to_data()
-        data["exports"][check.weights_sha256] = receipt.to_data()
-        write_json(workspace.check_receipts, data)
+    store, weights = _store(workspace), receipt.weights_sha256
+    if store.read().exports.get(weights) != receipt:
+        with store.update() as data:
+            data["exports"][weights] = receipt.to_data()
 
 
-def _known_states(receipt: CheckReceipt) -> dict[str, FileState]:
-    return {name: (file.size, file.modified_ns, file.changed_ns) for name, file in receipt.files.items()}
-
-
-def _read(workspace: Workspace) -> CheckReceipts:
-    path = workspace.check_receipts
-    return CheckReceipts.from_data(read_json(path), str(path)) if path.is_file() else CheckReceipts()
+def _store(workspace: Workspace) -> Store[CheckReceipts]:
+    return Store(workspace.check_receipts, CheckReceipts, workspace.lock("check-receipts"))

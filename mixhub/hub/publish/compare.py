@@ -12,11 +12,12 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.files import read_json
 from mixhub.findings import Finding
-from mixhub.hub.check.check import initial_findings, training_of
 from mixhub.hub.publish.plan import Plan
 from mixhub.hub.publish.receipts import hub_key, read_receipts
 from mixhub.hub.remote.client import ASKED_AT_ONCE, branch_heads, file_content, remote_tree
 from mixhub.hub.remote.files import weights_in
+from mixhub.hub.rules.lineage import initial_findings
+from mixhub.hub.rules.revisions import training_of
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage
 from mixhub.workspace.paths import Workspace

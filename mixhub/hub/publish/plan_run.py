@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding, errors
-from mixhub.hub.check.check import check_run
+from mixhub.hub.check.run import check_run
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
 from mixhub.hub.publish.plan_files import Parent, changed_cards, compare_files, with_options
 from mixhub.hub.publish.release import run_files, state_files
 from mixhub.hub.remote.files import is_result_file
-from mixhub.hub.rules.export import listed
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.paths import Workspace
@@ -71,6 +71,7 @@ def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
     gone = [one.path for one in plan.changed if one.action == "delete" and is_result_file(one.path)]
     lost = [path for path in gone if path.endswith(".json")]  # samples are sent only where that is asked for
     if lost and is_same and plan.files:
-        message = f"has {listed(lost)}, of the same weights, and the workspace has not: a push would delete them"
+        names = listed(lost, most=3)
+        message = f"has {names}, of the same weights, and the workspace has not: a push would delete them"
         hint = f"evaluate it again: mixhub evaluate --{run.kind} {run.number}; or let them go: push with --force"
         yield Finding("results-lost", plan.branch, message, hint)

@@ -10,7 +10,7 @@ from mixhub.card.facts.withdrawal import Withdrawal, add_erratum, is_marked, mar
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError, UsageError
 from mixhub.findings import Finding, errors
-from mixhub.hub.check.check import require_sound, step_of
+from mixhub.hub.check.run import require_sound
 from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
 from mixhub.hub.publish.plan_card import held_by_main, withdrawn_on_main
@@ -32,9 +32,10 @@ from mixhub.hub.remote.files import (
     same_content,
     weights_in,
 )
-from mixhub.hub.rules.export import listed
+from mixhub.hub.rules.revisions import step_of
 from mixhub.hub.rules.weights import scan
-from mixhub.hub.verify.verify import Verification, verify
+from mixhub.hub.verify.repo import Verification, verify
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.lineage import LINEAGE_FILE
@@ -218,8 +219,9 @@ def download_plan_files(plan: Plan, promotion: Promotion) -> Plan:
                 path=path,
             )
         if path.endswith(".safetensors") and (bad := scan(folder / path).not_finite):
+            names = listed(sorted(bad), most=3)
             raise ExportError(
-                f"{source}: {plan.repo_id}@{plan.branch}: {path} has NaN or infinite numbers in {listed(sorted(bad))}",
+                f"{source}: {plan.repo_id}@{plan.branch}: {path} has NaN or infinite numbers in {names}",
                 hint=f"nothing was promoted; on {source}: mixhub withdraw",
                 path=folder / path,
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, PushConflictError
-from mixhub.hub.check.check import require_sound
+from mixhub.hub.check.run import require_sound
 from mixhub.hub.publish.plan import Plan
 from mixhub.hub.publish.receipts import Receipt, hub_key, write_receipt
 from mixhub.hub.remote.client import branch_heads, client, first_commit, hub_errors, remote_tree, tags

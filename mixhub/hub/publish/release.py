@@ -14,7 +14,7 @@ from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.write import family_card, intact, revision_card
 from mixhub.errors import ExportError, MixhubError, ResultsError, RunError
 from mixhub.files import read_json
-from mixhub.hub.check.check import RunCheck
+from mixhub.hub.check.run import RunCheck
 from mixhub.hub.remote.files import CARD, METRICS, RESULTS, TRAIN_CONFIG, LocalFile, is_model_file, local_file
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, samples_path
@@ -40,7 +40,7 @@ def run_files(
     """
     content = checked.content
     files = {
-        name: LocalFile(checked.export / name, checked.states[name][0], sha256, state=checked.states[name])
+        name: LocalFile(checked.export / name, checked.states[name].size, sha256, state=checked.states[name])
         for name, sha256 in sorted(content.hashes.items())
     }
     facts = gather_step(workspace, family, checked.run, checked.step)

@@ -20,7 +20,6 @@ from mixhub.card.facts.withdrawal import (
 from mixhub.card.markdown.text import plain
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, UsageError
-from mixhub.hub.check.check import step_of
 from mixhub.hub.publish.receipts import hub_key, read_receipts, write_receipt
 from mixhub.hub.remote.branches import Branch, read_branch
 from mixhub.hub.remote.client import (
@@ -35,6 +34,7 @@ from mixhub.hub.remote.client import (
     tags,
 )
 from mixhub.hub.remote.files import CARD, MAIN, weights_in
+from mixhub.hub.rules.revisions import step_of
 from mixhub.spec.family import Family
 from mixhub.workspace.paths import Workspace
 

@@ -17,7 +17,7 @@ from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MOST_HEADER, Tensor, header_end, header_tensors
 from mixhub.progress import Bar
-from mixhub.workspace.export import WEIGHTS_FILE, WEIGHTS_INDEX_FILE
+from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, combined_sha256, read_lineage
 
 _SMALL = 30_000_000
@@ -69,24 +69,9 @@ class Branch:
         """As `mixhub.workspace.lineage.weights_sha256`, from what the hub tells; None where it does not."""
         return weights_in(self.tree)
 
-    @property
-    def named_weights(self) -> list[str]:
-        """The files that the weights consist of: those that the index names, else the single one.
-
-        Raises:
-            MixhubError: the index cannot be read.
-        """
-        if WEIGHTS_INDEX_FILE not in self.tree:
-            return [WEIGHTS_FILE]
-        return sorted(set(self.index().values()))
-
-    def index(self) -> dict[str, str]:
-        """The file of each tensor, as the index says; raises MixhubError when it is no index."""
-        data = read_json(self.folder / WEIGHTS_INDEX_FILE, MixhubError)
-        names = data.get("weight_map") if isinstance(data, Mapping) else None
-        if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
-            raise MixhubError(f"{WEIGHTS_INDEX_FILE}: weight_map must map each tensor to its file")
-        return {str(tensor): str(file) for tensor, file in names.items()}
+    def index(self) -> WeightsIndex | None:
+        """The index of its shards, if it has one; raises ExportError when that is malformed."""
+        return WeightsIndex.read(self.folder) if WEIGHTS_INDEX_FILE in self.tree else None
 
     def lineage(self) -> Lineage | None:
         """Its lineage, where it has one; raises MixhubError when that is malformed."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.errors import ExportError
-from mixhub.hub.rules.export import TOKENIZER_EXTRAS
-from mixhub.workspace.export import EXPORT_FILES, WEIGHTS_INDEX_FILE
+from mixhub.files import FileState
+from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import combined_sha256, file_sha256
 
 MAIN = "main"
@@ -57,8 +57,8 @@ class LocalFile:
     """None where only git's name of it is known."""
     oid: str | None = None
     """sha1 that git gives the content, where it is known already."""
-    state: tuple[int, int, int] | None = None
-    """Of a file on disk: bytes, and when content and inode changed last, nanoseconds, when it was hashed."""
+    state: FileState | None = None
+    """Of a file on disk, when it was hashed."""
 
     def git_oid(self) -> str | None:
         """sha1 that git gives the content, by which a hub names a file that is not large."""
@@ -90,8 +90,8 @@ def local_file(source: Path | bytes) -> LocalFile:
     if isinstance(source, bytes):
         return LocalFile(source, len(source), hashlib.sha256(source).hexdigest())
     with _read(source):
-        state = _state(source)
-        return LocalFile(source, state[0], file_sha256(source), state=state)
+        state = FileState.of(source)
+        return LocalFile(source, state.size, file_sha256(source), state=state)
 
 
 def require_unchanged(files: Mapping[str, LocalFile]) -> None:
@@ -99,17 +99,12 @@ def require_unchanged(files: Mapping[str, LocalFile]) -> None:
     for file in files.values():
         if isinstance(file.source, Path):
             with _read(file.source):
-                if file.state is not None and _state(file.source) != file.state:
+                if file.state is not None and FileState.of(file.source) != file.state:
                     raise ExportError(
                         f"{file.source}: changed while it was pushed; nothing of this push is on the branch",
                         hint="wait until nothing writes there, then push again",
                         path=file.source,
                     )
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def remote_file(file: RemoteFile) -> LocalFile:

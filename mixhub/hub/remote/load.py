@@ -17,7 +17,7 @@ from mixhub.errors import ExportError, UsageError
 from mixhub.files import read_json
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.download import COMMIT, download, require_as_published
-from mixhub.hub.rules.export import is_fault_of_files
+from mixhub.hub.rules.tokenizer import is_fault_of_files
 from mixhub.spec import catalog
 from mixhub.spec.family import Family, Revisions, repo_id_problem
 from mixhub.workspace.export import weight_files

@@ -198,23 +198,23 @@ def _places(path: Path, size: int, head: bytes, raw: bytes) -> dict[str, tuple[T
     """Tensors with their bytes, in the order of the file; refuses holes, overlaps and a file of another size."""
     length = int.from_bytes(head, "little")
     if len(head) < 8 or len(raw) < length or not raw.startswith(b"{"):
-        raise _broken(path, f"no safetensors file, or cut short ({size} bytes)")
+        raise _broken(path, "length", f"no safetensors file, or cut short ({size} bytes)")
     try:
         header = json.loads(raw)
         found = sorted(_offsets(header), key=lambda place: place[2:])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _broken(path, f"its header cannot be read ({type(error).__name__}: {error})") from None
+        raise _broken(path, "header", f"its header cannot be read ({type(error).__name__}: {error})") from None
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise _broken(path, "__metadata__ of its header must map names to texts")
+        raise _broken(path, "metadata", "__metadata__ of its header must map names to texts")
     end = 0
     for name, tensor, start, stop in found:
         width = WIDTHS.get(tensor.dtype)
         if start != end or stop < start or (width and stop - start != width * math.prod(tensor.shape)):
-            raise _broken(path, f"tensor {name} does not lie where its header says")
+            raise _broken(path, "offsets", f"tensor {name} does not lie where its header says")
         end = stop
     if 8 + length + end != size:
-        raise _broken(path, f"has {size} bytes, and its header says {8 + length + end}")
+        raise _broken(path, "size", f"has {size} bytes, and its header says {8 + length + end}")
     return {name: (tensor, stop - start) for name, tensor, start, stop in found}
 
 
@@ -260,6 +260,6 @@ def _count_not_finite(dtype: str, view: memoryview) -> int:
     return int(np.count_nonzero(bits == exponent)) if bits.max(initial=0) == exponent else 0
 
 
-def _broken(path: Path, what: str) -> ExportError:
+def _broken(path: Path, fault: str, what: str) -> ExportError:
     hint = "copy it again from where it was made, or make it again"
-    return ExportError(f"{path}: {what}", code="weights-malformed", hint=hint, path=path)
+    return ExportError(f"{path}: {what}", code="weights-malformed", hint=hint, path=path, fault=fault)

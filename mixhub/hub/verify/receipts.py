@@ -8,8 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from mixhub.files import locked, read_json, write_json
-from mixhub.hub.verify.verify import Verification
+from mixhub.findings import errors
+from mixhub.hub.verify.repo import Verification
+from mixhub.receipts import Store
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.workspace.paths import Workspace
 
@@ -37,30 +38,27 @@ class VerifyReceipts(Spec):
 
 def read_verified(workspace: Workspace, hub: str, repo_id: str) -> Mapping[str, VerifyReceipt]:
     """What was verified of a repo on a hub, by branch."""
-    return _read(workspace).branches.get(hub, {}).get(repo_id, {})
+    return _store(workspace).read().branches.get(hub, {}).get(repo_id, {})
 
 
 def verified_at(workspace: Workspace, repo_id: str, branch: str, commit: str) -> str | None:
     """When a commit of a branch was verified last, on whichever hub: a commit names its content."""
-    repos = (repos.get(repo_id, {}) for repos in _read(workspace).branches.values())
+    repos = (repos.get(repo_id, {}) for repos in _store(workspace).read().branches.values())
     found = (known[branch] for known in repos if branch in known)
     return max((receipt.at for receipt in found if receipt.commit == commit), default=None)
 
 
 def note_verification(workspace: Workspace, hub: str, verification: Verification, *, deep: bool) -> None:
     """Notes the branches in which nothing wrong was found, and forgets those in which something was."""
-    wrong = {finding.where for finding in verification.findings if finding.level == "error"}
+    wrong = {finding.where for finding in errors(verification.findings)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
-    with locked(workspace.lock("verify-receipts"), f"{workspace.verify_receipts} is being written", timeout=30):
-        data = _read(workspace).to_data()
+    with _store(workspace).update() as data:
         known = data["branches"].setdefault(hub, {}).setdefault(verification.repo_id, {})
         for branch in verification.branches:
             known.pop(branch.name, None)
             if branch.commit is not None and branch.name not in wrong:
                 known[branch.name] = {"commit": branch.commit, "at": now, "deep": deep}
-        write_json(workspace.verify_receipts, data)
 
 
-def _read(workspace: Workspace) -> VerifyReceipts:
-    path = workspace.verify_receipts
-    return VerifyReceipts.from_data(read_json(path), str(path)) if path.is_file() else VerifyReceipts()
+def _store(workspace: Workspace) -> Store[VerifyReceipts]:
+    return Store(workspace.verify_receipts, VerifyReceipts, workspace.lock("verify-receipts"))

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from mixhub.endpoint import Endpoint
-from mixhub.hub.check.check import check_run
+from mixhub.hub.check.run import check_run
 from mixhub.hub.publish.release import run_files
 from mixhub.hub.remote.client import branch_heads, remote_tree
 from mixhub.hub.remote.files import same_content

@@ -18,7 +18,7 @@ from mixhub.hub.publish.plan_run import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import local_weights
 from mixhub.hub.remote.client import branch_heads, file_content, tags
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace

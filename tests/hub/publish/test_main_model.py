@@ -16,7 +16,7 @@ from mixhub.hub.publish.plan_run import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.client import file_content, remote_tree
 from mixhub.hub.remote.files import is_model_file
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workflow.adopt import adopt

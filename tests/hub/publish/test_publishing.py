@@ -29,7 +29,7 @@ from mixhub.hub.publish.promote import Promotion, download_plan_files, not_yet_p
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.withdraw import withdraw
 from mixhub.hub.remote.client import branch_heads, file_content, remote_tree, tags
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workflow.status import family_status

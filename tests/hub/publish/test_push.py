@@ -18,7 +18,7 @@ from mixhub.errors import (
     UsageError,
 )
 from mixhub.findings import errors
-from mixhub.hub.check.check import check_run
+from mixhub.hub.check.run import check_run
 from mixhub.hub.publish.plan import PushOptions
 from mixhub.hub.publish.plan_card import plan_card
 from mixhub.hub.publish.plan_run import plan_run

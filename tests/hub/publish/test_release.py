@@ -10,7 +10,7 @@ from huggingface_hub import HfApi
 
 from mixhub.endpoint import HubChoice
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workspace.lineage import read_lineage
 from tests.adopted import adopted_workspace
@@ -90,7 +90,7 @@ def test_runs_that_share_an_init_seed_are_no_fault(workspace):
         path.write_text(json.dumps(data))
         config = workspace.export(run, 12) / "train_config.yaml"
         config.write_text(config.read_text().replace("init_seed: 2", "init_seed: 1", 1))
-    from mixhub.hub.check.check import check_run
+    from mixhub.hub.check.run import check_run
 
     found = check_run(workspace, family, family.run(seed=2)).findings
     assert {finding.code for finding in found} <= {"seed-wrong", "recipe-differs", "train-config-differs"}

@@ -18,11 +18,13 @@ from mixhub.errors import ExportError, RepoNotFoundError
 from mixhub.findings import errors
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.receipts import note_verification, read_verified
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import combined_sha256, file_sha256
 from mixhub.workspace.paths import Workspace
+from tests.hub.seen import seen
 from tests.made import copied, publish
+from tests.refusals import codes
 
 MODEL, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -43,13 +45,13 @@ class Release:
     def verify(self, **options):
         return verify(self.endpoint, self.family.repo_id, self.family, **options)
 
-    def said(self, branch: str, **options) -> dict[str, str]:
-        """What is found of a branch, by kind."""
-        found: dict[str, str] = {}
-        for finding in self.verify(**options).findings:
-            if finding.where == branch:
-                found[finding.kind] = f"{found.get(finding.kind, '')}{finding.message}\n"
-        return found
+    def seen(self, branch: str, **options) -> list[str]:
+        """What is found of a branch, as `tests.hub.seen` gives it."""
+        return seen(self.verify(**options).findings, branch)
+
+    def codes(self, branch: str, **options) -> list[str]:
+        """The codes of what is found of a branch."""
+        return codes(finding for finding in self.verify(**options).findings if finding.where == branch)
 
     def put(self, branch: str, files: dict[str, bytes | Path | None], repo_id: str | None = None) -> str:
         operations = [
@@ -322,77 +324,100 @@ def other_results(release):
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "said"),
+    ("fault", "found"),
     [
-        (no_branch, "branch", "tester/tiny has no such branch"),
-        (no_config, "files", "lacks config.json"),
-        (no_weights, "files", "holds no weights"),
-        (no_shard, "index", "lacks model-00002-of-00002.safetensors"),
-        (another_shard, "index", "has, beside its weights, model-00003.safetensors"),
-        (wrong_index, "index", "does not name tensors of the shards: model.norm.weight"),
-        (pickled, "pickle", "pytorch_model.bin: a pickle, which runs code when it is opened"),
-        (cut_short, "weights", "model.safetensors"),
-        (end_cut_off, "weights", "and its header says"),
-        (looks_like_a_state, "files", "lacks config.json"),
-        (looks_like_a_state, "pickle", "step-12/optimizer.pt: a pickle"),
-        (pickled_results, "pickle", "results/evil.pkl: a pickle"),
-        (pickled_results, "pickle", "weights.PT: a pickle"),
-        (code_among_results, "files", "results/run.py: is no part of a release"),
-        (own_code, "files", "auto_map in config.json names code that would run when it is loaded"),
-        (old_rope, "recipe", "rope_type = 'linear' in config.json, and a family's architecture has 'default'"),
-        (other_steps, "lineage", "its lineage says steps = 99999, and the family has 12"),
-        (tokens_beside, "tokenizer", "its tokenizer's eos_token is 'a', and the family says '<|endoftext|>'"),
-        (tokens_beside, "alike", "has special_tokens_map.json, unlike seed-1"),
-        (endless_number, "shapes", "describes no model that Transformers can make"),
-        (panicking_tokenizer, "tokenizer", "no tokenizer that can be opened"),
-        (many_layers, "shapes", "num_hidden_layers = 300000 in config.json, and the weights have 21 tensors"),
-        (whole_numbers, "weights", "1 tensors are no plain floats"),
-        (tensor_in_two_shards, "index", "goes with shards of which several hold: "),
-        (other_weights, "repeated", "has the same weights as seed-1"),
-        (other_weights, "lineage", "but its lineage says"),
-        (other_vocabulary, "shapes", "has shape [320, 16], and config.json asks for [310, 16]"),
-        (other_vocabulary, "alike", "config.json is not that of seed-1: vocab_size = 310 instead of 320"),
-        (other_rope, "recipe", "rms_norm_eps = 0.5 in config.json, and the family says 1e-05"),
-        (other_generation, "alike", "generation_config.json is not that of seed-1: temperature = 0.5"),
-        (other_tokens, "tokenizer", "eos_token_id = 5 in config.json, and the tokenizer's is 0"),
-        (other_tokenizer, "tokenizer", "is not the tokenizer that its lineage names"),
-        (other_tokenizer, "alike", "tokenizer.json is not that of seed-1"),
-        (more_tokens, "tokenizer", "has 301 ids, and the family says tokenizer.vocab_size = 300"),
-        (other_run, "lineage", "says that it is seed 1 of tiny (seed-1), not seed 2 of tiny (seed-2)"),
-        (other_run, "lineage", "was trained with init_seed = 1, and tiny says 2 for seed-2"),
-        (other_step, "lineage", "its lineage says step 11, and 12 is expected here"),
-        (other_recipe, "recipe", "train.train_prose = 0.4, but tiny now says 0.5"),
-        (other_recipe, "lineage", "train_config.yaml is not the one that its lineage names"),
-        (same_start, "initial weights", "began with the same weights as seed-1"),
-        (no_card, "card", "has no card"),
-        (broken_card, "card", "nonsense"),
-        (false_card, "card", "the card says 99.0, the results give"),
-        (other_results, "results", "tiny_choice.0shot.json was evaluated with weights 000000000000"),
+        (no_branch, ["branch-missing"]),
+        (no_config, ["file-missing config.json"]),
+        (no_weights, ["weights-missing"]),
+        (no_shard, ["weights-differ", "shard-missing model-00002-of-00002.safetensors"]),
+        (another_shard, ["weights-differ", "shard-foreign model-00003.safetensors"]),
+        (wrong_index, ["index-differs model.norm.weight"]),
+        (pickled, ["pickle-found pytorch_model.bin"]),
+        (cut_short, ["weights-differ", "weights-malformed model.safetensors"]),
+        (end_cut_off, ["weights-malformed model.safetensors"]),
+        (looks_like_a_state, ["file-missing config.json", "pickle-found step-12/optimizer.pt"]),
+        (pickled_results, ["pickle-found results/evil.pkl", "pickle-found weights.PT"]),
+        (code_among_results, ["warning: file-foreign results/run.py"]),
+        (own_code, ["code-required config.json", "file-differs config.json"]),
+        (
+            old_rope,
+            ["architecture-unsupported rope_type", "architecture-unsupported factor", "file-differs config.json"],
+        ),
+        (other_steps, ["lineage-differs steps"]),
+        (
+            tokens_beside,
+            [
+                "vocabulary-differs eos_token",
+                "token-id-differs config.json:eos_token_id",
+                "token-id-differs generation_config.json:eos_token_id",
+                "warning: file-differs special_tokens_map.json",
+            ],
+        ),
+        (endless_number, ["config-unusable config.json", "file-differs config.json"]),
+        (panicking_tokenizer, ["tokenizer-differs", "tokenizer-unusable", "file-differs tokenizer.json"]),
+        (
+            many_layers,
+            ["architecture-differs num_hidden_layers", "shape-differs config.json", "file-differs config.json"],
+        ),
+        (whole_numbers, ["weights-wrong-dtype model.norm.weight"]),
+        (
+            tensor_in_two_shards,
+            ["weights-differ", "index-differs model.layers.0.self_attn.q_proj.weight", "index-differs total_size"],
+        ),
+        (other_weights, ["weights-differ", "weights-repeated seed-1"]),
+        (
+            other_vocabulary,
+            [
+                "architecture-differs vocab_size",
+                "shape-differs lm_head.weight",
+                "shape-differs model.embed_tokens.weight",
+                "file-differs config.json",
+            ],
+        ),
+        (other_rope, ["architecture-differs rms_norm_eps", "file-differs config.json"]),
+        (other_generation, ["file-differs generation_config.json"]),
+        (other_tokens, ["token-id-differs config.json:eos_token_id", "file-differs config.json"]),
+        (other_tokenizer, ["tokenizer-differs", "file-differs tokenizer.json"]),
+        (more_tokens, ["tokenizer-differs", "vocabulary-differs vocab_size", "file-differs tokenizer.json"]),
+        (other_run, ["run-wrong", "seed-wrong init_seed", "initial-weights-differ seed-1"]),
+        (other_step, ["lineage-differs step", "lineage-differs tokens"]),
+        (other_recipe, ["train-config-differs", "recipe-differs train.train_prose"]),
+        (same_start, ["initial-weights-repeated seed-1"]),
+        (no_card, ["file-missing README.md", "card-missing"]),
+        (broken_card, ["metadata"]),
+        (
+            false_card,
+            [
+                "figures",
+                "figures",
+                "card-score-differs Choice acc (seed 2)",
+                "card-score-differs Average of 1 task accuracy (seed 2)",
+            ],
+        ),
+        (other_results, ["results-foreign weights", "warning: card-score-unsupported Choice acc (seed 2)"]),
     ],
 )
-def test_a_fault_is_found(release, fault, kind, said):
+def test_a_fault_is_found(release, fault, found):
     fault(release)
-    assert said in release.said("seed-2")[kind]
+    assert release.seen("seed-2") == found
 
 
 def test_a_fault_of_one_seed_is_not_one_of_the_other(release):
     for fault in (other_run, pickled, cut_short, other_recipe, broken_card):
         fault(release)
-    assert release.said("seed-1") == {}
+    assert release.seen("seed-1") == []
 
 
 def test_a_branch_of_no_run_is_a_warning(release):
     commit = release.api.list_repo_refs(release.family.repo_id).branches[-1].target_commit
     release.api.create_branch(release.family.repo_id, branch="sed-2", revision=commit)
-    found = [finding for finding in release.verify().findings if finding.where == "sed-2"]
-    assert {(finding.kind, finding.level) for finding in found} >= {("branch", "warning")}
+    assert release.seen("sed-2")[0] == "warning: branch-unknown"
 
 
 def test_a_branch_with_other_weights_than_the_workspace_is_stale(release):
     weights = {"seed-1": "0" * 64, "seed-3": "0" * 64}
-    (found,) = release.verify(local=weights).findings
-    assert (found.where, found.level) == ("seed-1", "warning")
-    assert re.fullmatch(r"is stale: it holds weights [0-9a-f]{12}, and the workspace has 000000000000", found.message)
+    found = release.verify(local=weights).findings
+    assert (len(found), seen(found, "seed-1")) == (1, ["warning: branch-stale"])
 
 
 def test_what_main_holds_may_be_one_of_the_seeds(release):
@@ -403,28 +428,25 @@ def test_what_main_holds_may_be_one_of_the_seeds(release):
 
 def test_a_card_of_main_that_names_another_commit(release):
     moved = release.put("seed-1", {"metrics.jsonl": b'{"step": 1, "loss": 1.0}\n'})
-    assert re.search(
-        rf"its card names commit [0-9a-f]{{12}} for seed-1, which is at {moved[:12]}", release.said("main")["card"]
-    )
+    [found] = [finding for finding in release.verify().findings if finding.where == "main"]
+    assert (found.code, found.about, moved[:12] in found.message) == ("card-commit-differs", "seed-1", True)
 
 
 def test_a_card_of_main_that_tells_other_figures(release):
     text = release.get("main", "README.md").read_text()
     release.put("main", {"README.md": re.sub(r"value: \d+\.\d+", "value: 99.0", text, count=1).encode()})
-    assert "the card says 99.0, the results give" in release.said("main")["card"]
+    assert "card-score-differs" in release.codes("main")
 
 
 def test_numbers_that_are_none_are_found_where_weights_are_read(release):
     release.weights("seed-2", lambda tensors: tensors["model.norm.weight"].fill_(float("nan")))
-    assert "weights" not in release.said("seed-2")
-    assert (
-        "NaN or infinite numbers in 1 tensors: model.norm.weight (16)" in release.said("seed-2", deep=True)["weights"]
-    )
+    assert release.seen("seed-2") == []
+    assert release.seen("seed-2", deep=True) == ["weights-not-finite model.norm.weight"]
 
 
 def test_a_model_that_does_not_load(release):
     release.edit("seed-2", "config.json", lambda config: config.update(hidden_act="no_such_function"))
-    assert "no_such_function" in release.said("seed-2")["shapes"]
+    assert "config-unusable config.json" in release.seen("seed-2")
 
 
 def test_a_repo_of_somebody_else(release):
@@ -444,51 +466,51 @@ def test_a_repo_of_somebody_else(release):
         repo,
     )
     found = verify(release.endpoint, repo, deep=True)
-    assert [str(finding) for finding in found.findings] == []
+    assert found.findings == ()
     assert [branch.name for branch in found.branches] == ["main", "step1", "step10", "step100"]
     release.put("step10", {MODEL: release.folder / "100.safetensors", "pytorch_model.bin": b"x"}, repo)
-    assert [str(finding) for finding in verify(release.endpoint, repo).findings] == [
-        "warning: step10: pytorch_model.bin: a pickle, which runs code when it is opened",
-        "step10: has the same weights as step100",
-        "step100: has the same weights as step10",
-    ]
+    found = verify(release.endpoint, repo).findings
+    assert seen(found, "step10") == ["warning: pickle-found pytorch_model.bin", "weights-repeated step100"]
+    assert seen(found, "step100") == ["weights-repeated step10"]
+    assert len(found) == 3
 
 
 def test_a_branch_that_lacks_its_lineage_is_still_one_of_ours(release):
     names = ("lineage.json", "train_config.yaml", "generation_config.json")
     release.put("seed-2", dict.fromkeys(names))
-    assert "lacks generation_config.json, train_config.yaml, lineage.json" in release.said("seed-2")["files"]
+    [found] = [one for one in release.verify().findings if one.code == "file-missing"]
+    assert (found.where, found.about) == ("seed-2", "generation_config.json")
+    assert "generation_config.json, train_config.yaml, lineage.json" in found.message
 
 
 def test_files_that_no_push_sends(release):
     release.put("seed-2", {"secrets.env": b"x", "deep/evil.pkl": b"x", "figure.png": b"x"})
     text = release.get("seed-2", "README.md").read_text()
     release.put("seed-2", {"README.md": f"{text}\n![a figure](figure.png)\n".encode()})
-    said = release.said("seed-2")
-    assert said["files"] == "secrets.env: is no part of a release\n"
-    assert said["pickle"] == "deep/evil.pkl: a pickle, which runs code when it is opened\n"
+    assert release.seen("seed-2") == ["pickle-found deep/evil.pkl", "warning: file-foreign secrets.env"]
 
 
 def test_metadata_without_tags(release):
     text = release.get("seed-2", "README.md").read_text()
     release.put("seed-2", {"README.md": re.sub(r"^tags:\n(- .*\n)+", "tags:\n", text, flags=re.MULTILINE).encode()})
-    release.said("seed-2")
+    assert release.seen("seed-2") == []
 
 
 def test_a_train_config_that_cannot_be_read_of_an_adopted_run(release):
     release.edit("seed-2", "lineage.json", lambda lineage: lineage.update(train_config_sha256="unknown"))
     release.put("seed-2", {"train_config.yaml": b"train: [\n"})
-    assert "train_config.yaml" in release.said("seed-2")["recipe"]
-    assert set(release.said("seed-1")) == set()
+    assert release.seen("seed-2") == ["train-config-malformed"]
+    assert release.seen("seed-1") == []
 
 
 def test_weights_of_another_seed_in_other_shards(release):
     first = load_file(release.get("seed-1", MODEL))
     release.weights("seed-2", lambda tensors: tensors.update(first))
     release.shard("seed-2")
-    assert "repeated" not in release.said("seed-2")
-    assert release.said("seed-2", deep=True)["repeated"] == "has the same weights as seed-1\n"
-    assert release.said("seed-1", deep=True)["repeated"] == "has the same weights as seed-2\n"
+    assert "weights-repeated" not in release.codes("seed-2")
+    deep = release.verify(deep=True).findings
+    assert "weights-repeated seed-1" in seen(deep, "seed-2")
+    assert "weights-repeated seed-2" in seen(deep, "seed-1")
 
 
 def test_other_names_of_a_revision(release):
@@ -500,9 +522,8 @@ def test_other_names_of_a_revision(release):
     assert release.verify().findings == ()
     release.api.create_branch(release.family.repo_id, branch="final", revision=commit)
     found = release.verify().findings
-    assert {(finding.where, finding.level) for finding in found} >= {("final", "warning")}
-    assert "holds the weights of seed-2" in " ".join(finding.message for finding in found if finding.where == "final")
-    assert not [finding for finding in found if finding.where != "final"]
+    assert seen(found, "final") == ["warning: branch-unknown", "warning: weights-repeated seed-2"]
+    assert {finding.where for finding in found} == {"final"}
 
 
 def test_two_seeds_with_the_same_weights_are_both_in_doubt(release):
@@ -511,32 +532,33 @@ def test_two_seeds_with_the_same_weights_are_both_in_doubt(release):
         b.target_commit for b in release.api.list_repo_refs(release.family.repo_id).branches if b.name == "seed-2"
     )
     release.api.create_branch(release.family.repo_id, branch="alias", revision=commit)
-    assert release.said("seed-2")["repeated"] == "has the same weights as seed-1\n"
-    assert "has the same weights as seed-2" in release.said("seed-1")["repeated"]
+    found = release.verify().findings
+    assert "weights-repeated seed-1" in seen(found, "seed-2")
+    assert "weights-repeated seed-2" in seen(found, "seed-1")
 
 
 def test_a_seed_that_the_card_of_main_does_not_name(release):
     text = release.get("main", "README.md").read_text()
     rows = [line for line in text.splitlines(keepends=True) if not re.match(r"\|\s*`seed-2`", line)]
     release.put("main", {"README.md": "".join(rows).encode()})
-    assert "its card does not name the commit of seed-2" in release.said("main")["card"]
+    assert "card-commit-differs seed-2" in release.seen("main")
 
 
 def test_figures_of_which_no_results_lie_there(release):
     release.put("seed-2", {"results/tiny_choice.0shot.json": None})
-    assert "its card has figures of which no results lie on the branches" in release.said("seed-2")["card"]
+    assert release.seen("seed-2") == ["warning: card-score-unsupported Choice acc (seed 2)"]
 
 
 def test_a_broken_cell_is_told_once_and_without_the_cache(release):
     release.put("seed-2", {"results/tiny_choice.0shot.json": b"{"})
     found = release.verify().findings
-    assert [finding.where for finding in found if finding.kind == "results"] == ["seed-2"]
+    assert [finding.where for finding in found if finding.code == "results-malformed"] == ["seed-2"]
     assert not any("snapshots" in finding.message for finding in found)
 
 
 def test_metrics_that_are_none(release):
     release.put("seed-2", {"metrics.jsonl": b"nonsense\n"})
-    assert "metrics.jsonl" in release.said("seed-2")["files"]
+    assert release.seen("seed-2") == ["metrics-malformed"]
 
 
 def test_what_is_noted_is_what_passed(release):
@@ -562,9 +584,9 @@ def test_the_command_says_it_all_and_exits_by_it(release, mixhub_here):
     pickled(release)
     badly = mixhub_here("verify", cwd=root)
     assert badly.returncode == 1
-    assert "seed-2: pytorch_model.bin: a pickle" in badly.stdout
+    assert "seed-2: pytorch_model.bin: " in badly.stdout
     told = json.loads(mixhub_here("verify", "--json", "tester/tiny", "--hub", release.endpoint.url, cwd=root).stdout)
-    assert [finding["kind"] for finding in told["findings"]] == ["pickle", "card"]
+    assert [finding["code"] for finding in told["findings"]] == ["pickle-found", "card-commit-differs"]
     shutil.rmtree(root / "results")  # what lies in the workspace is not asked
     again = mixhub_here("verify", cwd=root)
     assert again.stdout.splitlines()[1:] == badly.stdout.splitlines()[1:], "but for the address of the hub"
@@ -573,10 +595,9 @@ def test_the_command_says_it_all_and_exits_by_it(release, mixhub_here):
 def test_weights_of_another_dtype_are_no_fault(release):
     """Two revisions may be saved in different dtypes; who compares their scores is told elsewhere."""
     release.weights("seed-2", lambda tensors: tensors.update({k: v.to(torch.bfloat16) for k, v in tensors.items()}))
-    said = release.said("seed-2", deep=True)
-    assert said == {"weights": "dtype = float32 in config.json, and the weights are bfloat16\n"}, "it is loaded in that"
+    assert release.seen("seed-2", deep=True) == ["dtype-differs dtype"], "it is loaded in that"
     release.edit("seed-2", "config.json", lambda config: config.update(dtype="bfloat16"))
-    assert release.said("seed-2", deep=True) == {}
+    assert release.seen("seed-2", deep=True) == []
 
 
 def test_a_repo_without_any_lineage_is_still_ours_by_its_cards(release):
@@ -584,14 +605,14 @@ def test_a_repo_without_any_lineage_is_still_ours_by_its_cards(release):
     for name in ("seed-1", "seed-2"):
         release.put(name, {"lineage.json": None})
     for name in ("seed-1", "seed-2"):
-        assert "lacks lineage.json" in release.said(name)["files"]
+        assert "file-missing lineage.json" in release.seen(name)
 
 
 def test_pickles_in_folders_of_main_are_told(release):
     """Others may keep files there, so it stops nothing."""
     release.put("main", {"model.safetensors": release.get("seed-1", MODEL), "lineage.json": b"{}"})
     release.put("main", {"x/pytorch_model.bin": b"x"})
-    assert "x/pytorch_model.bin: a pickle, which runs code when it is opened\n" in release.said("main")["pickle"]
+    assert "warning: pickle-found x/pytorch_model.bin" in release.seen("main")
 
 
 def test_configs_that_say_the_same_in_old_and_new_words(release):
@@ -603,14 +624,14 @@ def test_configs_that_say_the_same_in_old_and_new_words(release):
         config.update(rope_theta=10000.0, rope_scaling=None, torch_dtype=config.pop("dtype"))
 
     release.edit("seed-2", "config.json", as_before)
-    assert release.said("seed-2", deep=True) == {}
+    assert release.seen("seed-2", deep=True) == []
 
 
 def test_weights_of_another_seed_that_were_cast(release):
     first = load_file(release.get("seed-1", MODEL))
     release.weights("seed-2", lambda tensors: tensors.update({k: v.to(torch.float64) for k, v in first.items()}))
-    assert "repeated" not in release.said("seed-2")
-    assert release.said("seed-2", deep=True)["repeated"] == "has the same weights as seed-1\n"
+    assert "weights-repeated" not in release.codes("seed-2")
+    assert "weights-repeated seed-1" in release.seen("seed-2", deep=True)
 
 
 def test_code_of_a_repo_is_not_run(release):
@@ -622,8 +643,8 @@ def test_code_of_a_repo_is_not_run(release):
     asked = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}
     release.edit("seed-2", "config.json", lambda config: config.update(auto_map=asked, model_type="own"))
     release.put("seed-2", {"own.py": module.encode()})
-    assert "describes no model that Transformers can make" in release.said("seed-2", deep=True)["shapes"]
-    with pytest.raises(ExportError, match="cannot be opened"):
+    assert "config-unusable config.json" in release.seen("seed-2", deep=True)
+    with pytest.raises(ExportError):
         mixhub.load("tiny", seed=2, workspace=release.workspace.root)
     assert not code.exists()
 
@@ -633,20 +654,19 @@ def test_a_card_on_main_makes_no_repo_ours(release):
     for name in ("seed-1", "seed-2"):
         release.put(name, {"lineage.json": None, "train_config.yaml": None, "README.md": None})
     assert "Rendered by mixhub" in release.get("main", "README.md").read_text()
-    assert not any("lineage.json" in finding.message for finding in release.verify().findings)
+    assert not any("lineage.json" in finding.about for finding in release.verify().findings)
 
 
 def test_a_train_config_that_is_no_plain_data(release):
     text = release.get("seed-2", "train_config.yaml").read_text()
     release.put("seed-2", {"train_config.yaml": text.replace("train_prose: 0.5", "train_prose: .nan").encode()})
-    assert "holds what is no plain data" in release.said("seed-2")["recipe"]
+    assert "train-config-malformed" in release.seen("seed-2")
 
 
 def test_files_beside_a_tokenizer_that_one_seed_lacks_are_a_warning(release):
     """Other versions of Transformers write them; what they change in the tokenizer is compared by itself."""
     release.put("seed-2", {"added_tokens.json": b"{}"})
-    [found] = [finding for finding in release.verify().findings if finding.where == "seed-2"]
-    assert (found.level, found.message) == ("warning", "has added_tokens.json, unlike seed-1")
+    assert release.seen("seed-2") == ["warning: file-differs added_tokens.json"]
 
 
 def test_tensors_of_another_seed_and_junk_that_the_card_only_mentions(release):
@@ -654,16 +674,15 @@ def test_tensors_of_another_seed_and_junk_that_the_card_only_mentions(release):
     release.weights(
         "seed-1", lambda tensors: tensors.update({n: t for n, t in theirs.items() if n != "lm_head.weight"})
     )
-    assert "tensors are those of seed-1" in release.said("seed-2", deep=True)["repeated"]
+    assert "tensors-shared seed-1" in release.seen("seed-2", deep=True)
     release.put("seed-2", {"tiny": b"x", "results/evil.json": b"{}"})
-    said = release.said("seed-2")["files"]
-    assert "tiny: is no part of a release" in said
-    assert "results/evil.json: is no part of a release" in said
+    found = release.seen("seed-2")
+    assert {"warning: file-foreign tiny", "warning: file-foreign results/evil.json"} <= set(found)
 
 
 def test_lineages_whose_tokens_are_not_those_of_the_steps(release):
     release.edit("seed-1", "lineage.json", lambda lineage: lineage.update(tokens=1))
-    assert "says 1 tokens, and 12 steps take 1,536" in release.said("seed-1")["lineage"]
+    assert release.seen("seed-1") == ["lineage-differs tokens"]
 
 
 def test_weights_of_which_the_hub_tells_no_hash(release):
@@ -671,5 +690,5 @@ def test_weights_of_which_the_hub_tells_no_hash(release):
     operation = CommitOperationAdd(MODEL, release.get("seed-2", MODEL).read_bytes())
     operation._upload_mode = "regular"
     release.api.create_commit(release.family.repo_id, [operation], commit_message="x", revision="seed-1")
-    assert "its weights are no large files" in release.said("seed-1").get("weights", "")
-    assert "but its lineage says" in release.said("seed-1", deep=True)["lineage"]
+    assert "weights-hash-missing" in release.seen("seed-1")
+    assert "weights-differ" in release.seen("seed-1", deep=True)

@@ -1,0 +1,117 @@
+"""A run as its rules see it: its export, and what lies around it in the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from mixhub.errors import MixhubError
+from mixhub.files import FileState, file_states
+from mixhub.hub.rules.export import ExportCheck
+from mixhub.hub.rules.revisions import branch_of
+from mixhub.hub.rules.weights import Fingerprint, are_same_tensors, fingerprints
+from mixhub.spec.family import Family, Run
+from mixhub.workspace.lineage import Lineage, read_lineage
+from mixhub.workspace.paths import Workspace
+
+
+@dataclass(frozen=True)
+class RunUnderCheck:
+    """A step of a run, whose export was checked by itself."""
+
+    workspace: Workspace
+    family: Family
+    run: Run
+    step: int
+    content: ExportCheck
+    """What the check of the export gave."""
+
+    @property
+    def where(self) -> str:
+        """The branch that it goes to."""
+        return branch_of(self.family, self.run, self.step)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it is the last step, which has results, metrics and a rendered card."""
+        return self.step == self.family.training.steps
+
+    @cached_property
+    def export(self) -> Path:
+        """The folder."""
+        return self.workspace.export(self.run, self.step)
+
+    @cached_property
+    def lineage(self) -> Lineage | None:
+        """Its lineage; None if that is missing or malformed, as the check of the export reports."""
+        return lineage_of(self.export)
+
+    @cached_property
+    def pairs(self) -> tuple[ExportPair, ...]:
+        """It and each other export of the workspace, of any family, that has a lineage; none if it has none itself."""
+        if self.lineage is None:
+            return ()
+        own = (self.family.name, self.run.revision, self.step)
+        return tuple(
+            ExportPair(self, self.lineage, name, revision, step, path, lineage)
+            for name, revision, step, path in self.workspace.exports()
+            if (name, revision, step) != own and (lineage := lineage_of(path)) is not None
+        )
+
+
+@dataclass(frozen=True)
+class ExportPair:
+    """The export of a run, and another one of the workspace."""
+
+    own: RunUnderCheck
+    lineage: Lineage
+    """Of the run."""
+    family: str
+    """Name of the other one's family."""
+    revision: str
+    step: int
+    path: Path
+    other: Lineage
+    """Of the other one."""
+
+    @property
+    def is_of_family(self) -> bool:
+        """Whether both are of one family."""
+        return self.family == self.own.family.name
+
+    @property
+    def shown(self) -> str:
+        """The other one, as findings name it."""
+        return f"{self.family} {self.revision} at step {self.step}"
+
+    @cached_property
+    def fingerprints(self) -> tuple[Mapping[str, Fingerprint], Mapping[str, Fingerprint]]:
+        """Of the tensors of both."""
+        return _fingerprints(self.own.export), _fingerprints(self.path)
+
+    @cached_property
+    def has_same_weights(self) -> bool:
+        """By hash, or by the tensors themselves, which may lie in other shards, or be cast."""
+        if self.other.weights_sha256 in (self.lineage.weights_sha256, self.own.content.weights_sha256):
+            return True
+        return are_same_tensors(*self.fingerprints)
+
+
+def lineage_of(export: Path) -> Lineage | None:
+    """The lineage of an export; None if it is missing or malformed."""
+    try:
+        return read_lineage(export)
+    except MixhubError:  # a rule of exports reports it
+        return None
+
+
+def _fingerprints(export: Path) -> Mapping[str, Fingerprint]:
+    """`fingerprints`, once for a folder as it is: of 64 runs each is compared with all others."""
+    return _cached_fingerprints(export, tuple(file_states(export).items()))
+
+
+@lru_cache(maxsize=4096)
+def _cached_fingerprints(export: Path, _states: tuple[tuple[str, FileState], ...]) -> Mapping[str, Fingerprint]:
+    return fingerprints(export)

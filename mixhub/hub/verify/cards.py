@@ -1,0 +1,153 @@
+"""The cards of a repo: whether they are sound, and say what the results and the branches say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mixhub.card.check.check import check_card
+from mixhub.card.facts.withdrawal import withdrawal_of
+from mixhub.card.markdown.parse import read_card
+from mixhub.card.page.context import family_context, revision_context
+from mixhub.card.page.metadata import family_metadata, revision_metadata
+from mixhub.errors import MixhubError
+from mixhub.findings import Finding, from_error
+from mixhub.hub.remote.files import CARD, MAIN
+from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
+from mixhub.phrases import listed
+
+_RENDER = "mixhub card render, and push"
+_SHOWN = 3
+"""Scores that a line shows."""
+
+
+def card_present(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Each branch of ours, and `main` of a family, has a card."""
+    is_needed = branch.is_ours or (branch.repo.family is not None and branch.name == MAIN)
+    if branch.branch.text(CARD) is None and is_needed:
+        yield Finding("card-missing", branch.name, "has no card", "push it again")
+
+
+def card_sound(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Nothing is wrong with a card of ours by itself."""
+    if (text := _own_card(branch)) is not None:
+        for finding in check_card(text, folder=None, source=CARD):
+            yield Finding(finding.kind, branch.name, str(finding), finding.hint)
+
+
+def results_of_branch(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """The results on the branch of a run were measured with its weights."""
+    lineage = branch.lineage
+    if branch.name not in branch.repo.runs or lineage is None:
+        return
+    if isinstance(branch.cells, MixhubError):
+        yield from_error(branch.cells, branch.name, code="results-malformed", hint="evaluate it, and push")
+        return
+    if foreign := [cell for cell in branch.cells if cell.weights_sha256 != lineage.weights_sha256]:
+        message = (
+            f"{foreign[0].path.name} was evaluated with weights {foreign[0].weights_sha256[:12]}, "
+            f"and it has {lineage.weights_sha256[:12]}"
+        )
+        yield Finding("results-foreign", branch.name, message, "evaluate it, and push", about="weights")
+
+
+def card_scores(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """The scores in the metadata of a card are those that the results on the branches give."""
+    text = _own_card(branch)
+    try:
+        metadata = _metadata_by_results(branch) if text is not None else None
+    except MixhubError as error:
+        yield Finding(error.code, branch.name, error.message)
+        return
+    if text is None or metadata is None:
+        return
+    given, stated = _scores(metadata), _scores(_metadata(text))
+    for what, value in given.items():
+        if what not in stated:
+            message = f"its card does not say {what}: {value}"
+            yield Finding("card-score-missing", branch.name, message, _RENDER, about=what)
+        elif stated[what] != value:
+            message = f"{what}: the card says {stated[what]}, the results give {value}"
+            yield Finding("card-score-differs", branch.name, message, _RENDER, about=what)
+    if unsupported := [what for what in stated if what not in given]:
+        shown = listed(unsupported, most=_SHOWN)
+        message = f"its card has figures of which no results lie on the branches: {shown}"
+        hint = "push it again from where it was evaluated"
+        yield Finding("card-score-unsupported", branch.name, message, hint, "warning", about=unsupported[0])
+
+
+def not_withdrawn(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Weights that were withdrawn are there all the same, with the reason on their card."""
+    if (why := withdrawal_of(branch.branch.text(CARD) or "")) is not None:
+        yield Finding("weights-withdrawn", branch.name, f"was withdrawn: {why}", level="warning")
+
+
+def commits_on_main(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """The card on `main` names the commits that the branches of runs are at."""
+    text = repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None
+    if text is None or repo.family is None or not repo.lineages:
+        return
+    rows = re.findall(r"^\|\s*`([^`]+)`\s*\|.*?`([0-9a-f]{40})`", text, re.MULTILINE)
+    named = {name: commit for name, commit in rows if name in repo.runs}
+    for branch in repo.pushed if named else ():
+        stated = named.get(branch.name)
+        if stated is None and branch.name in repo.lineages:
+            message = f"its card does not name the commit of {branch.name}, {branch.commit[:12]}"
+        elif stated not in (None, branch.commit):
+            message = f"its card names commit {stated[:12]} for {branch.name}, which is at {branch.commit[:12]}"
+        else:
+            continue
+        hint = "push the card again: mixhub push --all"
+        yield Finding("card-commit-differs", MAIN, message, hint, about=branch.name)
+
+
+def _own_card(branch: BranchUnderCheck) -> str | None:
+    """The text of a card that mixhub rendered, or that stands in a repo of its branches; None otherwise."""
+    return branch.branch.text(CARD) if branch.is_ours or branch.repo.lineages else None
+
+
+def _metadata_by_results(branch: BranchUnderCheck) -> Mapping[str, Any] | None:
+    """The metadata that a card would have by the results on the branches.
+
+    None if they do not say: the card is of no run, or not all runs on the branches have results.
+
+    Raises:
+        MixhubError: the results do not go together.
+    """
+    repo = branch.repo
+    if repo.family is None:
+        return None
+    if branch.name == MAIN:
+        facts = [repo.facts[name] for name in repo.runs if name in repo.facts]
+        if not facts or not all(one.cells for one in facts):
+            return None
+        data = family_metadata(family_context(repo.family, runs=facts))
+    elif branch.facts is not None:
+        data = revision_metadata(revision_context(repo.family, branch.facts))
+    else:
+        return None
+    metadata: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
+    return metadata
+
+
+def _metadata(text: str) -> Mapping[str, Any]:
+    try:
+        return read_card(text).metadata
+    except MixhubError:  # `card_sound` reports it
+        return {}
+
+
+def _scores(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of a model-index by what they are; nothing if it has another shape."""
+    found: dict[str, float] = {}
+    try:
+        for model in metadata.get("model-index") or ():
+            for result in model["results"]:
+                for metric in result["metrics"]:
+                    arguments = {k: v for k, v in (metric.get("args") or {}).items() if k in ("seed", "index", "seeds")}
+                    shown = ", ".join(f"{key} {value}" for key, value in arguments.items())
+                    found[f"{result['dataset']['name']} {metric['type']} ({shown})"] = metric["value"]
+    except (KeyError, TypeError, AttributeError):  # `card_sound` reports it
+        return {}
+    return found
