@@ -1,10 +1,10 @@
-"""The exception tree. Everything a user can mend is a `MixhubError`; the command line prints it and exits with 2.
+"""The exception tree. Errors that the user can fix are `MixhubError`s; the command line prints them and exits with 2.
 
 MixhubError
 ├── SpecError              a family, mixture or workspace file breaks its rules; carries every problem
 ├── UsageError             options that do not go together, or a value out of range
 ├── UnknownNameError       a name that nothing answers to: family, seed, index, task, revision
-├── WorkspaceError         the folder is no workspace, of a newer format, or in use by another process
+├── WorkspaceError         the folder is not a workspace, of a newer format, or in use by another process
 ├── CorpusError            text data is missing or malformed
 ├── RunError               a run cannot be started, resumed or exported
 ├── ExportError            an export is incomplete or contradicts itself
@@ -21,7 +21,6 @@ the values that the message names.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,7 @@ from mixhub.phrases import listed, shown
 
 
 class MixhubError(Exception):
-    """Something that the user can mend.
+    """An error that the user can fix.
 
     Args:
         message: one line: what, where, the value, and the rule that it breaks.
@@ -150,7 +149,7 @@ class UnknownNameError(MixhubError):
 
 
 class WorkspaceError(MixhubError):
-    """The folder is no workspace, has a newer format, or is in use."""
+    """The folder is not a workspace, has a newer format, or is in use."""
 
 
 class CorpusError(MixhubError):
@@ -199,6 +198,8 @@ class PushConflictError(HubError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when none is near."""
+    import difflib
+
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return matches[0] if matches else None
 

@@ -9,18 +9,24 @@ from contextlib import contextmanager
 
 import pytest
 
-from mixhub.errors import MixhubError
+from mixhub.errors import MixhubError, SpecError
 from mixhub.findings import Finding
 
 
 @contextmanager
-def refused(code: str, kind: type[MixhubError] = MixhubError, **fields: object) -> Iterator[pytest.ExceptionInfo]:
+def refused(code: str, kind: type[MixhubError] = MixhubError, /, **fields: object) -> Iterator[pytest.ExceptionInfo]:
     """Expects an error with this code, of this class, with at least these fields."""
     with pytest.raises(kind) as caught:
         yield caught
     error = caught.value
     assert error.code == code, error
     assert {name: error.fields.get(name) for name in fields} == fields
+
+
+def broken(error: MixhubError) -> dict[str, str]:
+    """Of an error about a file of ours, the code of the rule that each key breaks; "" for the file as a whole."""
+    assert isinstance(error, SpecError), error
+    return {problem.key: problem.code for problem in error.problems}
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:

@@ -15,8 +15,7 @@ from mixhub.analysis.scores import Column, columns_of
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
-from mixhub.spec import catalog
-from mixhub.spec.family import Evaluation, Family, Run, Task
+from mixhub.spec import Evaluation, Family, Run, Task, catalog
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace

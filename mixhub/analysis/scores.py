@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from mixhub.errors import ResultsError, UnknownNameError
-from mixhub.spec.family import Evaluation, Family, Run
+from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE, Record
 

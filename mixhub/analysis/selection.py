@@ -9,7 +9,7 @@ from types import MappingProxyType
 from mixhub.analysis.evidence import Evidence, common_columns, family_columns
 from mixhub.analysis.scores import SCORE, Column, Measure
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
-from mixhub.spec.family import Evaluation
+from mixhub.spec import Evaluation
 from mixhub.workspace.lineage import UNKNOWN
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mixhub.data.order import Order
 from mixhub.data.pack import check_shards
 from mixhub.errors import CorpusError, RunError
-from mixhub.spec.family import Training
+from mixhub.spec import Training
 from mixhub.workspace.manifest import Split, read_manifest
 
 Tokens = npt.NDArray[np.int64]

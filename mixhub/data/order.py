@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixhub.errors import RunError
-from mixhub.spec.family import Run, Training
+from mixhub.spec import Run, Training
 
 _DRAWS_AT_ONCE = 1 << 20
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from mixhub.errors import CorpusError
 from mixhub.files import write_text
+from mixhub.spec import Task
 from mixhub.spec.base import to_yaml
-from mixhub.spec.family import Task
 
 VERSION = 1.0
 """Version of the three tasks, in their metadata."""

@@ -18,8 +18,8 @@ import yaml
 
 from mixhub.errors import ABSENT, Problem, ResultsError, SpecError, UnknownNameError
 from mixhub.evaluation.datasets import Datasets
+from mixhub.spec import Task
 from mixhub.spec.base import data_sha256, to_yaml
-from mixhub.spec.family import Task
 from mixhub.workspace.lineage import UNKNOWN, combined_sha256, file_sha256
 
 _TASK_LINE = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)

@@ -35,7 +35,7 @@ from mixhub.evaluation.requests import Key, Prepared, RequestStore, prepare
 from mixhub.evaluation.suite import BuiltTask, SuiteTask, build, known_fingerprint, resolve
 from mixhub.files import clear_leftovers, locked, write_bytes, write_text
 from mixhub.progress import SILENT, Bar, Progress
-from mixhub.spec.family import Evaluation, Family, Run, Task
+from mixhub.spec import Evaluation, Family, Run, Task
 from mixhub.workspace.cells import (
     MEASURES_KEY,
     PROVENANCE_KEY,

@@ -6,7 +6,6 @@ Licences: https://huggingface.co/docs/hub/repositories-licenses. Tasks: https://
 
 from __future__ import annotations
 
-import difflib
 import re
 
 OTHER = "other"
@@ -50,6 +49,18 @@ _LIBRARIES = (
 _LANGUAGES = frozenset({"en", "code", "multilingual"})
 """The usual ones, which need no look into the registry of languages, and the Hub's own."""
 _MOST_CHARACTERS = 96
+
+
+def repo_id_problem(repo_id: str) -> str | None:
+    """What is wrong with a repo_id, by the rules of the Hub; None when nothing is."""
+    parts = repo_id.split("/")
+    if len(parts) != 2 or not all(re.fullmatch(r"[A-Za-z0-9._-]+", part) for part in parts):
+        return "must be <namespace>/<name>, each of letters, digits, '.', '_' and '-'"
+    if len(repo_id) > 96:
+        return "must have at most 96 characters"
+    if any(part[0] in ".-" or part[-1] in ".-" for part in parts) or "--" in repo_id or ".." in repo_id:
+        return "must not hold '--' or '..', nor begin or end a part with '.' or '-'"
+    return "must not end in .git" if repo_id.endswith(".git") else None
 
 
 def license_problem(text: str) -> str | None:
@@ -118,5 +129,7 @@ def arxiv_problem(text: str) -> str | None:
 
 
 def _meant(text: str, known: frozenset[str] | tuple[str, ...], cutoff: float = 0.6) -> str:
+    import difflib
+
     near = difflib.get_close_matches(text.casefold().replace("_", "-"), sorted(known), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import RootModel, model_validator
 
 from mixhub.errors import ABSENT, Problem
 from mixhub.spec.base import CONFIG, FrozenMap, problems_error
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from mixhub.spec.values import NonNegativeFloat
 
 _DOMAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-class Mixture(RootModel[FrozenMap[str, Weight]]):
+class Mixture(RootModel[FrozenMap[str, NonNegativeFloat]]):
     """Domain weights: the relative share of training tokens of each domain.
 
     Weights are normalised: 17 weights that sum to 0.7868 are fine. A weight of zero means that the domain is not
@@ -29,12 +27,13 @@ class Mixture(RootModel[FrozenMap[str, Weight]]):
     @model_validator(mode="after")
     def _check(self) -> Mixture:
         problems = [
-            Problem(key, weight, f"a domain key must match {_DOMAIN_KEY.pattern}")
+            Problem(key, weight, f"a domain key must match {_DOMAIN_KEY.pattern}", code="domain-malformed")
             for key, weight in self.root.items()
             if not _DOMAIN_KEY.fullmatch(key) or key.endswith(".")
         ]
         if not any(weight > 0 for weight in self.root.values()):
-            problems.append(Problem("", ABSENT, "at least one domain weight must be above 0"))
+            rule = "at least one domain weight must be above 0"
+            problems.append(Problem("", ABSENT, rule, code="mixture-empty"))
         if problems:
             raise problems_error(problems)
         return self

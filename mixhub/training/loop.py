@@ -20,8 +20,8 @@ from mixhub.data.order import order_of, seedless
 from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Bar, Progress
+from mixhub.spec import Family, Run, Training
 from mixhub.spec.base import data_sha256
-from mixhub.spec.family import Family, Run, Training
 from mixhub.spec.schedule import learning_rate, tokens_per_step
 from mixhub.training.checkpoints import State, load_checkpoint, read_state, save_checkpoint, state_of
 from mixhub.training.export import saved_weights_sha256, write_export

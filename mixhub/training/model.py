@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from mixhub.spec.family import Architecture, Training
+from mixhub.spec import Architecture, Training
 
 
 def build_model(architecture: Architecture, training: Training, *, init_seed: int, eos_id: int) -> LlamaForCausalLM:

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from mixhub.errors import CorpusError
 from mixhub.files import read_json
+from mixhub.spec import Family, Tokenizer
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
-from mixhub.spec.family import Family, Tokenizer
 from mixhub.workspace.lineage import Sha256
 
 MANIFEST_FILE = "manifest.json"

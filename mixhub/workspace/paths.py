@@ -17,7 +17,9 @@ from mixhub.errors import Problem, RunError, SpecError, UnknownNameError, UsageE
 from mixhub.files import write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, to_yaml
-from mixhub.spec.family import Family, Name, Run, extend, repo_id_problem
+from mixhub.spec.family import Family, Run, extend
+from mixhub.spec.identifiers import repo_id_problem
+from mixhub.spec.values import Name
 
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"

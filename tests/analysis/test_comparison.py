@@ -21,8 +21,7 @@ from mixhub.analysis.statistics import PairedScores, documents_only, two_level
 from mixhub.analysis.survey import survey
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UsageError
-from mixhub.spec import catalog
-from mixhub.spec.family import Task
+from mixhub.spec import Task, catalog
 from tests.analysis.written import write_results
 from tests.refusals import refused
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixhub.evaluation.sweep import Options, Place, evaluate_folder
-from mixhub.spec.family import Evaluation
+from mixhub.spec import Evaluation
 from mixhub.workspace.cells import Cell
 from tests.benchmarks.shapes import REAL_DOCUMENTS, documents, real_tasks, smol, smol_is_there
 

@@ -119,7 +119,7 @@ def _cells(lm: Any, extent: Extent, folder: Path) -> dict[tuple[str, int], tuple
     from mixhub.evaluation.encoding import Encoder
     from mixhub.evaluation.requests import prepare
     from mixhub.evaluation.suite import build, resolve
-    from mixhub.spec.family import Task
+    from mixhub.spec import Task
 
     encoder, datasets = Encoder.of(lm), documents(folder)
     cells = {}

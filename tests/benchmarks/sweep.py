@@ -60,7 +60,7 @@ def run() -> str:
 def _write_tasks(folder: Path, cache: Path) -> None:
     """Puts the documents where `mixhub evaluate` looks for them, and writes YAMLs by which lm-eval reads the same."""
     from mixhub.evaluation.suite import resolve
-    from mixhub.spec.family import Task
+    from mixhub.spec import Task
 
     folder.mkdir()
     datasets = documents(cache)

@@ -13,7 +13,7 @@ from mixhub.errors import HubError, HubUnreachableError, ResultsError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.evaluation.suite import build, resolve
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 from tests.evaluation.making import CopyFetch
 from tests.evaluation.suite_documents import write_dataset_repos
 

@@ -18,7 +18,7 @@ from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.evaluation.requests import Key, Prepared, RequestStore, prepare
 from mixhub.evaluation.suite import BuiltTask, build, resolve
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 from tests.evaluation.making import CopyFetch, Place, Recorder
 from tests.evaluation.suite_documents import TASKS, write_dataset_repos
 

@@ -12,8 +12,7 @@ from mixhub.errors import ResultsError, SpecError, UnknownNameError
 from mixhub.evaluation import suite
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.lm_eval_private import quiet
-from mixhub.spec import catalog
-from mixhub.spec.family import Task
+from mixhub.spec import Task, catalog
 from tests.evaluation.making import CopyFetch
 
 PUBLISHED = {

@@ -1,12 +1,16 @@
 """Families: runs, revisions, and what the catalog ships."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 
+from mixhub import spec
 from mixhub.errors import UnknownNameError, UsageError
 from mixhub.spec import catalog
 from mixhub.spec.base import parse_yaml, to_yaml
+from tests.refusals import refused
 
 PILE = 17
 
@@ -74,25 +78,55 @@ def test_revisions_follow_the_pattern():
 
 
 def test_an_unknown_seed_names_the_nearest_and_those_there_are():
-    with pytest.raises(UnknownNameError) as caught:
+    with refused("unknown-seed", UnknownNameError, kind="seed", name=6, known=("1", "2", "3", "4", "5")) as caught:
         catalog.get("human-1b").run(seed=6)
-    assert str(caught.value) == "unknown seed 6 in human-1b; did you mean 5?"
-    assert caught.value.hint == "human-1b has seeds 1-5"
+    assert caught.value.nearest == "5"
+    assert caught.value.hint is not None
+    assert "1-5" in caught.value.hint
+    with refused("unknown-index", UnknownNameError, name=65) as caught:
+        catalog.get("random-1b").run(index=65)
+    assert caught.value.nearest == "64"
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
-    [({}, "which seed of human-1b?"), ({"index": 1}, "human-1b has seeds, not indices")],
+    ("given", "code", "fields"),
+    [
+        ({}, "option-missing", {"option": "seed"}),
+        ({"index": 1}, "run-kind", {"kind": "seed"}),
+        ({"seed": 1, "index": 1}, "run-kind", {"kind": "seed"}),
+        ({"seed": "1"}, "option-value", {"option": "seed", "value": "1"}),
+        ({"seed": True}, "option-value", {"option": "seed", "value": True}),
+    ],
 )
-def test_a_run_needs_what_varies(given, said):
-    with pytest.raises(UsageError) as caught:
+def test_a_run_needs_what_varies(given, code, fields):
+    with refused(code, UsageError, **fields):
         catalog.get("human-1b").run(**given)
-    assert str(caught.value) == said
 
 
 def test_an_unknown_family_names_the_nearest():
-    with pytest.raises(UnknownNameError, match="did you mean human-1b"):
+    with refused("unknown-family", UnknownNameError, name="humn-1b") as caught:
         catalog.get("humn-1b")
+    assert caught.value.nearest == "human-1b"
+
+
+@pytest.mark.parametrize(
+    ("name", "unused"),
+    [
+        ("mixhub.spec", ["pydantic", "yaml", "difflib", "importlib.resources", "inspect"]),
+        ("mixhub.spec.family", ["yaml", "difflib", "mixhub.spec.fields", "mixhub.spec.strict_yaml"]),
+    ],
+)
+def test_an_import_takes_only_what_it_needs(name, unused):
+    code = f"import sys, {name}; print([name for name in {unused} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_room_offers_what_its_modules_hold():
+    for name in spec.__all__:
+        assert getattr(spec, name).__name__ == name
+    assert spec.Family is type(catalog.get("human-1b"))
+    assert not hasattr(spec, "Nothing")
 
 
 def test_train_config_keeps_the_keys_of_regmix():

@@ -7,9 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.spec.mixture import sequences_per_domain
-from mixhub.spec.schedule import learning_rate
+from mixhub.spec.schedule import learning_rate, tokens_per_step
 
 HUMAN = {"steps": 25000, "peak": 4e-4, "minimum": 1e-5, "warmup_steps": 1000, "schedule": "cosine"}
+
+
+def test_the_tokens_of_a_step_are_sequences_times_their_length():
+    assert tokens_per_step(512, 2048) == 1_048_576
+    assert tokens_per_step(8, 16) == 128
 
 
 @pytest.mark.parametrize("step", [0, 1, 999, 1000, 1001, 13000, 24999])

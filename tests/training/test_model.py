@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mixhub.spec.family import Architecture, Training
+from mixhub.spec import Architecture, Training
 from mixhub.training.model import build_model, next_token_loss
 from tests.tiny import tiny_family
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from mixhub.analysis.audit.stderrs import accuracy_stderr
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 

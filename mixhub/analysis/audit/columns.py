@@ -10,7 +10,7 @@ from mixhub.analysis.audit.counts import interval, is_mean, unit
 from mixhub.analysis.audit.view import LEVEL, AuditOptions, TableView, documents_of
 from mixhub.analysis.published.table import Column, Figure
 from mixhub.findings import Finding
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 
 _WINDOW = 200
 """So many printable figures on either side tell how dense a grid is."""

@@ -16,7 +16,7 @@ from mixhub.analysis.samples import ROUNDING, read_documents
 from mixhub.errors import ResultsError
 from mixhub.findings import Finding
 from mixhub.phrases import plural
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 

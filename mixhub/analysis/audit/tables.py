@@ -15,7 +15,7 @@ from mixhub.analysis.audit.view import AuditOptions, TableView
 from mixhub.analysis.audit.wording import BINOMIAL, INDEPENDENT, PLAIN_AVERAGE, listed
 from mixhub.analysis.published.table import PublishedRow, PublishedTable
 from mixhub.findings import Finding
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 
 RULES: tuple[Callable[[TableView], Iterator[Finding]], ...] = (
     figures_out_of_range,

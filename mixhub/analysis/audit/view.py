@@ -14,7 +14,7 @@ from mixhub.analysis.audit.wording import MEANS, ROUNDED
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable
 from mixhub.errors import UsageError
 from mixhub.phrases import plural
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 
 MAX_RUNS = 100
 """No printed figure of usual length tells larger numbers of runs apart."""

@@ -15,7 +15,7 @@ from mixhub.analysis.published.grids import DELIMITERS, MARKDOWN_SUFFIXES, Grid,
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, count_decimals
 from mixhub.errors import ResultsError
 from mixhub.phrases import listed
-from mixhub.spec.family import Task
+from mixhub.spec import Task
 
 _MIN_TASKS = 2
 """So many names of tasks make a table one of scores."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mixhub.errors import ResultsError
-from mixhub.spec.family import Family, Task
+from mixhub.spec import Family, Task
 
 _MIN_DECIMALS = 2
 """YAML drops the zeros at the end, so a specification's figures have at least these."""

@@ -10,7 +10,7 @@ from mixhub.card.check.finding import Finding
 from mixhub.card.markdown.parse import ReadCard, front_matter
 from mixhub.errors import nearest
 from mixhub.spec import identifiers
-from mixhub.spec.family import repo_id_problem
+from mixhub.spec.identifiers import repo_id_problem
 
 if TYPE_CHECKING:
     from yaml import Node

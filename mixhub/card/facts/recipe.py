@@ -11,8 +11,9 @@ from mixhub.card.markdown.text import Markdown, Table, block, code, link, withou
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec import catalog
 from mixhub.spec.base import to_yaml
-from mixhub.spec.family import Family, Origin, Run
+from mixhub.spec.family import Family, Run
 from mixhub.spec.mixture import Mixture, sequences_per_domain
+from mixhub.spec.values import Origin
 from mixhub.workspace.lineage import UNKNOWN
 
 _SEEDS = ("Seed of the weights", "Seed of the order")

@@ -54,8 +54,8 @@ def families(
 
 def _show_fields() -> None:
     from mixhub.cli.common.console import say, show_table
-    from mixhub.spec.base import described
     from mixhub.spec.family import Family
+    from mixhub.spec.fields import described
     from mixhub.workspace.paths import CONFIG_FILE, WorkspaceConfig
 
     columns = ["field", "default", "meaning"]

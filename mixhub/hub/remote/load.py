@@ -19,7 +19,9 @@ from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.download import COMMIT, download, require_as_published
 from mixhub.hub.rules.tokenizer import is_fault_of_files
 from mixhub.spec import catalog
-from mixhub.spec.family import Family, Revisions, repo_id_problem
+from mixhub.spec.family import Family
+from mixhub.spec.identifiers import repo_id_problem
+from mixhub.spec.parts import Revisions
 from mixhub.workspace.export import weight_files
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace

@@ -9,8 +9,8 @@ from typing import Any
 from mixhub.findings import Finding
 from mixhub.hub.rules.config import CONFIG
 from mixhub.hub.rules.export import ExportCheck
+from mixhub.spec import Architecture, Family, Tokenizer
 from mixhub.spec.base import to_yaml
-from mixhub.spec.family import Architecture, Family, Tokenizer
 
 _FIXED: dict[str, Any] = {
     "model_type": "llama",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from mixhub.errors import UnknownNameError
@@ -34,6 +33,8 @@ def data(name: str) -> dict[str, Any]:
 
 def source(name: str) -> str:
     """The text of a shipped family's YAML file."""
+    from importlib import resources
+
     return resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 

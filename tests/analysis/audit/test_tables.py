@@ -13,8 +13,7 @@ from mixhub.analysis.audit.report import counts_shown
 from mixhub.analysis.audit.tables import audit
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, published_table
 from mixhub.errors import UsageError
-from mixhub.spec import catalog
-from mixhub.spec.family import Task
+from mixhub.spec import Task, catalog
 from tests.refusals import codes, refused
 
 # The table of reference/cards.md, figure by figure; * where six runs are impossible.

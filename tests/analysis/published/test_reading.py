@@ -6,8 +6,7 @@ from mixhub.analysis.published.reading import read_published, table_file
 from mixhub.analysis.published.table import Figure, published_table, require_columns
 from mixhub.card.page.render import render_catalog
 from mixhub.errors import ResultsError
-from mixhub.spec import catalog
-from mixhub.spec.family import Task
+from mixhub.spec import Task, catalog
 from tests.refusals import refused
 
 TASKS = (
