@@ -81,7 +81,11 @@ def checked_token(value: str, source: str) -> str:
     """A token without white space around it; raises UsageError, which does not show it, where it can be none."""
     token = value.strip()
     if not token or not all("!" <= letter <= "~" for letter in token):
-        raise UsageError(f"{source}: is no token: it must be ASCII letters, digits and signs, without spaces")
+        raise UsageError(
+            f"{source}: is no token: it must be ASCII letters, digits and signs, without spaces",
+            code="token-malformed",
+            source=source,
+        )
     return token
 
 
@@ -97,10 +101,18 @@ def checked_hub(value: str, source: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(
             f"{source} = {value!r}: must be 'local' or the address of a hub",
+            code="hub-address",
             hint="for example: local, or http://127.0.0.1:8000",
+            source=source,
+            value=value,
         )
     if parts.username or parts.password:
-        raise UsageError(f"{source}: the address of a hub must not hold a password", hint="use MIXHUB_TOKEN")
+        raise UsageError(
+            f"{source}: the address of a hub must not hold a password",
+            code="hub-password",
+            hint="use MIXHUB_TOKEN",
+            source=source,
+        )
     host = f"{parts.hostname}" if ":" not in parts.hostname else f"[{parts.hostname}]"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 

@@ -78,22 +78,23 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
-    """Parses a JSON file; raises `error` with the file, line and column when it is not JSON or not there."""
+    """Parses a JSON file; raises `error` with the file, line and column when it is not JSON or not there.
+
+    Its code is `file-missing`, `file-unreadable` or `file-malformed`.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise error(f"{path}: no such file", path=path) from None
+        raise error(f"{path}: no such file", code="file-missing", path=path) from None
     except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror}", path=path) from None
-    except RecursionError:
+        raise error(f"{path}: cannot be read: {problem.strerror}", code="file-unreadable", path=path) from None
+    except (ValueError, RecursionError) as problem:  # no UTF-8, no JSON, or a number of more digits than Python reads
+        reason = "nested too deeply" if isinstance(problem, RecursionError) else problem
         raise error(
-            f"{path}: not JSON: nested too deeply",
+            f"{path}: not JSON: {reason}",
+            code="file-malformed",
             hint="mend the file, or restore it from where you keep copies",
             path=path,
-        ) from None
-    except ValueError as problem:  # no UTF-8, no JSON, or a number of more digits than Python reads
-        raise error(
-            f"{path}: not JSON: {problem}", hint="mend the file, or restore it from where you keep copies", path=path
         ) from None
 
 
@@ -166,7 +167,10 @@ def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
             yield
     except Timeout:
         raise WorkspaceError(
-            f"{busy} by another process", hint=f"wait for it, or stop it (lock: {path})", path=path
+            f"{busy} by another process",
+            code="lock-held",
+            hint=f"wait for it, or stop it (lock: {path})",
+            path=path,
         ) from None
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from mixhub.errors import ResultsError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
+from tests.refusals import refused
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -79,10 +80,11 @@ with locked(pathlib.Path({str(lock)!r}), "the run is being trained"):
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "held\n"
         with (
-            pytest.raises(WorkspaceError, match="the run is being trained by another process"),
+            refused("lock-held", WorkspaceError, path=lock) as caught,
             locked(lock, "the run is being trained"),
         ):
             pass
+        assert caught.value.message.startswith("the run is being trained")
         os.kill(child.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
     with locked(lock, "busy", timeout=deadline - time.monotonic()):
@@ -92,10 +94,21 @@ with locked(pathlib.Path({str(lock)!r}), "the run is being trained"):
 def test_json_that_is_none_names_the_file_and_the_place(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"a": ')
-    with pytest.raises(ResultsError, match=r"a\.json: not JSON: .*line 1 column 7"):
+    with refused("file-malformed", ResultsError, path=path) as caught:
         read_json(path, ResultsError)
-    with pytest.raises(ResultsError, match="no such file"):
+    assert "line 1 column 7" in caught.value.message
+    with refused("file-missing", ResultsError, path=tmp_path / "b.json"):
         read_json(tmp_path / "b.json", ResultsError)
+    with refused("file-unreadable", WorkspaceError, path=tmp_path):
+        read_json(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b'"\xff"', b"[" * 100_000, b"9" * 5000])
+def test_json_that_python_does_not_read_is_malformed(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with refused("file-malformed", ResultsError, path=path):
+        read_json(path, ResultsError)
 
 
 def test_a_folder_that_was_taken_away_and_not_replaced_comes_back(tmp_path):

@@ -1,0 +1,1 @@
+"""What lies on disk: paths, run folders, and the files in them as they are read back."""

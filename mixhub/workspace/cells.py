@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from mixhub.errors import MixhubError, ResultsError, SpecError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256
-from mixhub.workspace.lineage import UNKNOWN, Number, Sha256, Unknown
+from mixhub.spec.values import Count, PositiveInt
+from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record
 
 PROVENANCE_KEY = "mixhub"
@@ -51,9 +50,9 @@ class Provenance(Spec):
     """Branch of the run, or what was asked for of another repo."""
     kind: Literal["seed", "index"] | None = None
     """What varies over the family's runs."""
-    number: Number | None = None
+    number: Count | None = None
     """The seed or the index."""
-    step: Number | Unknown
+    step: Count | Unknown
     """Updates made."""
     weights_sha256: Sha256
     """Hash of the weights."""
@@ -63,11 +62,11 @@ class Provenance(Spec):
     """lm-eval's name of the task."""
     task_sha256: Sha256
     """Hash of the task's YAML, with what it includes."""
-    num_fewshot: Number
+    num_fewshot: Count
     """Shots in each prompt."""
-    fewshot_seed: Number
+    fewshot_seed: Count
     """Seed of the choice of shots."""
-    limit: Annotated[int, Field(gt=0)] | None = None
+    limit: PositiveInt | None = None
     """Only so many documents were evaluated; absent: all."""
     dtype: str
     """What the weights were computed in."""
@@ -75,13 +74,13 @@ class Provenance(Spec):
     """Kind of device, as `cpu` or `cuda`."""
     backend: Literal["mixhub", "stock"]
     """What scored: this package's backend, or lm-eval's own."""
-    scorer: Number | None = None
+    scorer: Count | None = None
     """Version of this package's backend."""
     layout: str | None = None
     """Whether inputs shared rows (see `scorer.Layout`)."""
-    batch_tokens: Annotated[int, Field(gt=0)] | None = None
+    batch_tokens: PositiveInt | None = None
     """Tokens per forward pass, of this package's backend."""
-    batch_size: Annotated[int, Field(gt=0)] | None = None
+    batch_size: PositiveInt | None = None
     """Requests per forward pass, of lm-eval's."""
     dataset: Dataset
     """The data."""
@@ -161,8 +160,10 @@ def read_cells(folder: Path) -> list[Cell]:
         if other.weights_sha256 != cell.weights_sha256:
             raise ResultsError(
                 f"{other.path} and {cell.path} were made with different weights of {cell.revision}",
+                code="results-weights-differ",
                 hint="measure the older one anew (mixhub evaluate), or delete it",
                 paths=(other.path, cell.path),
+                revision=cell.revision,
             )
     return cells
 
@@ -189,9 +190,10 @@ def read_cell(path: Path) -> Cell:
     try:
         provenance = Provenance.from_data(data[PROVENANCE_KEY], str(path))
     except SpecError as error:
-        raise ResultsError(error.message, hint=_HINT, path=path) from None
+        keys = ", ".join(f"{PROVENANCE_KEY}.{problem.key}" for problem in error.problems)
+        raise ResultsError(error.message, code="results-malformed", hint=_HINT, path=path, key=keys) from None
     if path.name != cell_path(path.parent, provenance.task, provenance.num_fewshot).name:
-        raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots")
+        raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots", PROVENANCE_KEY)
     part = Entries(path, data, provenance.task, _malformed)
     metrics, stderrs = part.figures()
     measures = part.mapping(MEASURES_KEY)
@@ -232,6 +234,7 @@ def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> Non
         raise ResultsError(
             f"{path}: was changed after it was measured: the sha256 of its figures is {actual[:12]}, and "
             f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
+            code="results-changed",
             hint=f"delete it, and evaluate again: mixhub evaluate{_option(provenance)}",
             path=path,
         )
@@ -242,5 +245,8 @@ def _option(provenance: Provenance) -> str:
     return f" --{provenance.kind} {provenance.number}" if provenance.kind in ("seed", "index") else ""
 
 
-def _malformed(path: Path, what: str) -> ResultsError:
-    return ResultsError(f"{path}: not a cell of ours: {what}", hint=_HINT, path=path)
+def _malformed(path: Path, what: str, key: str | None = None) -> ResultsError:
+    """The error of a file; `what` begins with the key that is wrong, unless `key` says it."""
+    key = key or what.partition(":")[0].partition(" = ")[0]
+    message = f"{path}: not a cell of ours: {what}"
+    return ResultsError(message, code="results-malformed", hint=_HINT, path=path, key=key)

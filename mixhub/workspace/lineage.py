@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,13 +13,13 @@ from mixhub._version import __version__
 from mixhub.errors import ExportError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec
+from mixhub.spec.values import Count, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
 """What is not known of a run that another trainer made."""
 
 Unknown = Literal["unknown"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Number = Annotated[int, Field(ge=0)]
 
 LINEAGE_FILE = "lineage.json"
 
@@ -36,17 +35,17 @@ class Lineage(Spec):
     """Branch of the run."""
     kind: Literal["seed", "index"]
     """What varies over the family's runs."""
-    number: Number
+    number: Count
     """The seed or the index."""
-    step: Number | Unknown
+    step: Count | Unknown
     """Updates made."""
-    steps: Number | Unknown
+    steps: Count | Unknown
     """Updates of the whole run."""
-    tokens: Number | Unknown
+    tokens: Count | Unknown
     """Training tokens seen."""
-    init_seed: Number | Unknown
+    init_seed: Count | Unknown
     """Seed of the initial weights."""
-    order_seed: Number | Unknown
+    order_seed: Count | Unknown
     """Seed of the order of samples."""
     train_config_sha256: Sha256 | Unknown
     """Hash of the content of `train_config.yaml`."""
@@ -60,7 +59,7 @@ class Lineage(Spec):
     """Hash of the weights (see `weights_sha256`)."""
     device: str
     """Kind of device that trained, as `cpu` or `cuda`."""
-    processes: Annotated[int, Field(gt=0)] | Unknown
+    processes: PositiveInt | Unknown
     """Processes that trained together."""
     versions: FrozenMap[str, str]
     """Versions of the packages that trained."""
@@ -83,7 +82,10 @@ def weights_sha256(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ExportError(
-            f"{folder}: no *.safetensors file", hint="an export is made by: mixhub train --seed N", path=folder
+            f"{folder}: no *.safetensors file",
+            code="weights-missing",
+            hint="an export is made by: mixhub train --seed N",
+            path=folder,
         )
     return combined_sha256((path.name, file_sha256(path)) for path in files)
 
@@ -102,6 +104,8 @@ def read_lineage(export: Path) -> Lineage:
 
 def versions(*packages: str) -> dict[str, str]:
     """Versions of mixhub and of installed packages, without importing them; `unknown` for what is not installed."""
+    from importlib import metadata
+
     found = {"mixhub": __version__}
     for package in packages:
         try:

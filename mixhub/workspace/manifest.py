@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from mixhub.errors import CorpusError
 from mixhub.files import read_json
 from mixhub.spec import Family, Tokenizer
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
+from mixhub.spec.values import Count
 from mixhub.workspace.lineage import Sha256
 
 MANIFEST_FILE = "manifest.json"
 
 Split = Literal["train", "valid"]
 SPLITS: tuple[Split, ...] = ("train", "valid")
-
-Count = Annotated[int, Field(ge=0)]
 
 
 class SourceFile(Spec):
@@ -95,6 +92,7 @@ class Manifest(Spec):
         if missing:
             raise CorpusError(
                 f"tokens of {self.corpus}: no {', '.join(missing)}, which {family.name} needs",
+                code="domains-not-packed",
                 hint=f"pack the corpus for {family.name}: mixhub data pack",
                 missing=tuple(missing),
             )
@@ -113,8 +111,11 @@ class Manifest(Spec):
             if packed != wanted:
                 raise CorpusError(
                     f"{place}: packed with {key} = {packed!r}, but {family.name} says {wanted!r}",
+                    code="tokens-differ",
                     hint="give the tokenizer another tokenizer.name in the family, or delete or rename the folder",
                     key=key,
+                    packed=packed,
+                    wanted=wanted,
                 )
 
 
@@ -122,7 +123,7 @@ def read_manifest(tokens: Path) -> Manifest:
     """The manifest of a folder of token shards; raises CorpusError when there is none, SpecError when it is wrong."""
     path = tokens / MANIFEST_FILE
     if not path.is_file():
-        raise CorpusError(f"no token shards at {tokens}", hint="mixhub data pack", path=tokens)
+        raise CorpusError(f"no token shards at {tokens}", code="tokens-missing", hint="mixhub data pack", path=tokens)
     return Manifest.from_data(read_json(path, CorpusError), str(path))
 
 

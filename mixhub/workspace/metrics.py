@@ -32,25 +32,27 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
         line = json.loads(text)
     except json.JSONDecodeError as error:
-        raise RunError(
-            f"{path}:{number}: not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
-            hint="delete the line",
-            path=path,
-        ) from None
+        rule = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        raise _malformed(path, number, rule) from None
     if not isinstance(line, dict) or not isinstance(line.get("step"), int):
-        raise RunError(f"{path}:{number}: no step", hint="delete the line", path=path)
+        raise _malformed(path, number, "no step")
     validation = line.get("validation", {})
     if not isinstance(validation, dict):
-        raise RunError(
-            f"{path}:{number}: validation = {validation!r}: must be domains and losses",
-            hint="delete the line",
-            path=path,
-        )
+        raise _malformed(path, number, f"validation = {validation!r}: must be domains and losses")
     for key, value in {**{key: line[key] for key in _NUMBERS if key in line}, **validation}.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise RunError(
                 f"{path}:{number}: {key} = {value}: must be a finite number",
+                code="metrics-not-finite",
                 hint="a run that has diverged is not published; a line that is no step's can be deleted",
                 path=path,
+                line=number,
+                key=key,
             )
     return line
+
+
+def _malformed(path: Path, number: int, rule: str) -> RunError:
+    return RunError(
+        f"{path}:{number}: {rule}", code="metrics-malformed", hint="delete the line", path=path, line=number
+    )

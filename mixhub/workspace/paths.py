@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from mixhub.endpoint import LOCAL, checked_hub
 from mixhub.errors import Problem, RunError, SpecError, UnknownNameError, UsageError, WorkspaceError
 from mixhub.files import write_text
 from mixhub.spec import catalog
-from mixhub.spec.base import FrozenMap, Spec, read_yaml, to_yaml
+from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend
 from mixhub.spec.identifiers import repo_id_problem
 from mixhub.spec.values import Name
@@ -30,8 +29,8 @@ _HINT = "what each field means: mixhub families --fields"
 def _checked_hub(value: str) -> str:
     try:
         return checked_hub(value, "hub")
-    except UsageError:
-        raise PydanticCustomError("hub", "{rule}", {"rule": "must be 'local' or the address of a hub"}) from None
+    except UsageError as error:
+        raise rule_error("must be 'local' or the address of a hub", code=error.code) from None
 
 
 class WorkspaceConfig(Spec):
@@ -111,6 +110,7 @@ class Workspace:
         if not path.is_file():
             raise WorkspaceError(
                 f"{root}: no workspace, since it has no {CONFIG_FILE}",
+                code="workspace-missing",
                 hint=f"make one: mixhub init {root}, or see one at work: mixhub demo",
                 path=root,
             )
@@ -118,7 +118,10 @@ class Workspace:
         if isinstance(data, Mapping) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
             raise WorkspaceError(
                 f"{path}: format = {data['format']}: newer than this mixhub knows ({FORMAT})",
+                code="workspace-newer",
                 hint="upgrade: pip install -U mixhub",
+                path=path,
+                format=data["format"],
             )
         workspace = cls(root.resolve(), WorkspaceConfig.from_data(data, str(path), hint=_HINT))
         for name in (workspace.config.family, *workspace.config.families):
@@ -136,6 +139,7 @@ class Workspace:
                 return cls.open(folder)
         raise WorkspaceError(
             f"{start}: no workspace here or above (no {CONFIG_FILE})",
+            code="workspace-missing",
             hint="make one: mixhub init, name one: --workspace DIR, or see one at work: mixhub demo",
             path=start,
         )
@@ -145,9 +149,14 @@ class Workspace:
         """Writes `mixhub.yaml` into `root`, which may exist; raises WorkspaceError when it is a workspace already."""
         path = root / CONFIG_FILE
         if root.is_file():
-            raise WorkspaceError(f"{root}: is a file", hint="choose a folder", path=root)
+            raise WorkspaceError(f"{root}: is a file", code="workspace-unwritable", hint="choose a folder", path=root)
         if path.exists():
-            raise WorkspaceError(f"{root}: already a workspace", hint=f"edit {path}, or choose another folder")
+            raise WorkspaceError(
+                f"{root}: already a workspace",
+                code="workspace-exists",
+                hint=f"edit {path}, or choose another folder",
+                path=root,
+            )
         text = to_yaml({"format": FORMAT, **config})
         candidate = cls(root.resolve(), WorkspaceConfig.from_data({"format": FORMAT, **config}, str(path), hint=_HINT))
         for name in (candidate.config.family, *candidate.config.families):
@@ -156,7 +165,10 @@ class Workspace:
             write_text(path, text)
         except OSError as error:
             raise WorkspaceError(
-                f"{root}: cannot be made a workspace: {error.strerror}", hint="choose another folder", path=root
+                f"{root}: cannot be made a workspace: {error.strerror}",
+                code="workspace-unwritable",
+                hint="choose another folder",
+                path=root,
             ) from None
         return cls.open(root)
 
@@ -179,13 +191,13 @@ class Workspace:
             return family
         repo_id = f"{self.config.namespace}/{family.repo_id.split('/')[1]}"
         if problem := repo_id_problem(repo_id):
-            raise SpecError(str(self.root / CONFIG_FILE), [Problem("namespace", self.config.namespace, problem)])
+            raise self._broken("namespace", self.config.namespace, problem, code="value-format")
         return family.model_copy(update={"repo_id": repo_id})
 
     def _family_data(self, name: str, extending: tuple[str, ...]) -> dict[str, Any]:
         if name in extending:
             chain = " > ".join((*extending, name))
-            raise SpecError(str(self.root / CONFIG_FILE), [Problem("families", chain, "extends itself")])
+            raise self._broken("families", chain, "extends itself", code="family-circular")
         if name not in self.config.families:
             if name not in catalog.names():
                 raise UnknownNameError("family", name, self.family_names(), where=str(self.root / CONFIG_FILE))
@@ -193,10 +205,13 @@ class Workspace:
         own = {"name": name, **self.config.families[name]}
         if own["name"] != name:
             rule = f"must be its key, {name}, or be left out"
-            raise SpecError(str(self.root / CONFIG_FILE), [Problem(f"families.{name}.name", own["name"], rule)])
+            raise self._broken(f"families.{name}.name", own["name"], rule, code="keys-conflict")
         if (base := own.pop("extends", None)) is None:
             return own
         return extend(self._family_data(str(base), (*extending, name)), own)
+
+    def _broken(self, key: str, value: object, rule: str, *, code: str) -> SpecError:
+        return SpecError(str(self.root / CONFIG_FILE), [Problem(key, value, rule, code=code)])
 
     def path(self, *parts: str) -> Path:
         """A path below the root."""
@@ -219,12 +234,16 @@ class Workspace:
         folder = self.run_folder(run)
         if step in folder.export_steps():
             return folder.export(step)
-        there = ", ".join(map(str, folder.export_steps())) or "none"
+        steps = tuple(folder.export_steps())
+        there = ", ".join(map(str, steps)) or "none"
         raise RunError(
             f"{folder.exports}: no export of step {step} (there: {there})",
+            code="export-missing",
             hint=f"train it: mixhub train --{run.kind} {run.number}; or take in what was trained elsewhere: "
             f"mixhub adopt DIR --{run.kind} {run.number}",
             path=folder.exports,
+            step=step,
+            steps=steps,
         )
 
     def exports(self) -> list[tuple[str, str, int, Path]]:
@@ -259,9 +278,10 @@ class Workspace:
         name = family.card.license_file
         if name is None or self.path(name).is_file():
             return self.path(name) if name else None
+        rule = f"must be a file beside {CONFIG_FILE}, and there is none"
         raise SpecError(
             f"{self.root / CONFIG_FILE} (family {family.name})",
-            [Problem("card.license_link", name, f"must be a file beside {CONFIG_FILE}, and there is none")],
+            [Problem("card.license_link", name, rule, code="file-missing")],
             hint="put the licence there, or name its address instead",
         )
 

@@ -88,6 +88,7 @@ def require_same_recipe(
         lines.append(f"{trained_with}: and {len(changed) - _SHOWN_CHANGES} more keys differ")
     raise RunError(
         "\n".join(lines),
+        code="recipe-differs",
         hint=f"restore the family, or delete or rename {folder} to train {run.revision} anew",
         path=trained_with,
         keys=tuple(changed),

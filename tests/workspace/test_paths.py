@@ -4,6 +4,7 @@ import pytest
 
 from mixhub.errors import RunError, SpecError, UnknownNameError, WorkspaceError
 from mixhub.workspace.paths import Workspace
+from tests.refusals import broken, refused
 
 
 def test_it_is_found_from_below_and_by_the_environment(tmp_path):
@@ -12,27 +13,35 @@ def test_it_is_found_from_below_and_by_the_environment(tmp_path):
     below.mkdir(parents=True)
     assert Workspace.find(below, {}).root == made.root
     assert Workspace.find(tmp_path, {"MIXHUB_WORKSPACE": str(tmp_path / "ws")}).root == made.root
-    with pytest.raises(WorkspaceError, match="no workspace here or above"):
+    with refused("workspace-missing", WorkspaceError, path=tmp_path.resolve()):
         Workspace.find(tmp_path, {})
 
 
 def test_a_folder_that_is_none(tmp_path):
-    with pytest.raises(WorkspaceError, match=r"no workspace, since it has no mixhub\.yaml") as caught:
+    with refused("workspace-missing", WorkspaceError, path=tmp_path) as caught:
         Workspace.open(tmp_path)
-    assert caught.value.hint.startswith(f"make one: mixhub init {tmp_path}")
+    assert f"mixhub init {tmp_path}" in caught.value.hint
 
 
 def test_nothing_is_written_for_an_unknown_family(tmp_path):
-    with pytest.raises(UnknownNameError, match="did you mean doremi-1b"):
+    with refused("unknown-family", UnknownNameError, name="doremi") as caught:
         Workspace.create(tmp_path / "ws", {"family": "doremi"})
+    assert caught.value.nearest == "doremi-1b"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_not_made_twice(tmp_path):
     Workspace.create(tmp_path, {"family": "human-1b"})
-    with pytest.raises(WorkspaceError, match="already a workspace"):
+    with refused("workspace-exists", WorkspaceError, path=tmp_path):
         Workspace.create(tmp_path, {"family": "doremi-1b"})
     assert Workspace.open(tmp_path).config.family == "human-1b"
+
+
+def test_it_is_not_made_where_a_file_lies(tmp_path):
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with refused("workspace-unwritable", WorkspaceError, path=root):
+            Workspace.create(root, {"family": "human-1b"})
 
 
 def test_the_namespace_replaces_the_owner(tmp_path):
@@ -55,32 +64,57 @@ def test_a_family_of_ones_own_extends_another(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "said"),
+    ("text", "problems"),
     [
-        ("family: human-1b\nformat: 2\n", WorkspaceError, "newer than this mixhub knows"),
-        ("family: human-1b\nhubb: local\n", SpecError, "unknown key; did you mean hub"),
-        ("families: {}\n", SpecError, "family: is required"),
-        ("family: human-1b\nhub: nonsense\n", SpecError, "hub = 'nonsense': must be 'local' or the address of a hub"),
-        ("family: human-1b\nnamespace: a..b--\n", SpecError, "namespace = "),
-        ("family: a\nfamilies: {a: {extends: human-1b, name: b}}\n", SpecError, "must be its key, a"),
-        ("family: a\nfamilies: {a: {extends: b}, b: {extends: a}}\n", SpecError, "extends itself"),
-        ("family: a\nfamilies: {a: {extends: human-1}}\n", UnknownNameError, "did you mean human-1b"),
-        ("family: a\nfamilies: {a: {extends: human-1b}}\n", SpecError, "repo_id: is required"),
+        ("family: human-1b\nhubb: local\n", {"hubb": "key-unknown"}),
+        ("families: {}\n", {"family": "key-missing"}),
+        ("family: human-1b\nhub: nonsense\n", {"hub": "hub-address"}),
+        ("family: human-1b\nhub: http://me:secret@x\n", {"hub": "hub-password"}),
+        ("family: human-1b\nnamespace: a..b--\n", {"namespace": "value-format"}),
+        ("family: a\nfamilies: {a: {extends: human-1b, name: b}}\n", {"families.a.name": "keys-conflict"}),
+        ("family: a\nfamilies: {a: {extends: b}, b: {extends: a}}\n", {"families": "family-circular"}),
+        ("family: a\nfamilies: {a: {extends: human-1b}}\n", {"repo_id": "key-missing", "mixture": None}),
     ],
 )
-def test_a_broken_file_names_what_breaks(tmp_path, text, error, said):
+def test_a_broken_file_names_what_breaks(tmp_path, text, problems):
     (tmp_path / "mixhub.yaml").write_text(text)
-    with pytest.raises(error, match=said):
+    with refused("spec-invalid", SpecError) as caught:
         Workspace.open(tmp_path)
+    found = broken(caught.value)
+    assert {key: found.get(key) for key in problems} == problems
+    assert str(tmp_path / "mixhub.yaml") in caught.value.file
+
+
+def test_a_file_of_a_newer_format_is_refused(tmp_path):
+    (tmp_path / "mixhub.yaml").write_text("family: human-1b\nformat: 2\n")
+    with refused("workspace-newer", WorkspaceError, path=tmp_path / "mixhub.yaml", format=2):
+        Workspace.open(tmp_path)
+
+
+def test_a_file_that_extends_an_unknown_family_names_the_nearest(tmp_path):
+    (tmp_path / "mixhub.yaml").write_text("family: a\nfamilies: {a: {extends: human-1}}\n")
+    with refused("unknown-family", UnknownNameError, name="human-1") as caught:
+        Workspace.open(tmp_path)
+    assert caught.value.nearest == "human-1b"
 
 
 def test_a_missing_export_says_which_there_are(tmp_path):
     workspace = Workspace.create(tmp_path, {"family": "human-1b"})
     run = workspace.family().run(seed=2)
-    (workspace.run_folder(run).exports / "step-000500").mkdir(parents=True)
-    with pytest.raises(RunError, match=r"no export of step 25000 \(there: 500\)") as caught:
+    exports = workspace.run_folder(run).exports
+    (exports / "step-000500").mkdir(parents=True)
+    with refused("export-missing", RunError, path=exports, step=25000, steps=(500,)) as caught:
         workspace.export(run, 25000)
-    assert (
-        caught.value.hint
-        == "train it: mixhub train --seed 2; or take in what was trained elsewhere: mixhub adopt DIR --seed 2"
-    )
+    assert "mixhub train --seed 2" in caught.value.hint
+    assert "mixhub adopt DIR --seed 2" in caught.value.hint
+
+
+def test_a_licence_file_that_is_not_there_is_refused(tmp_path):
+    card = {"title": "t", "summary": "s", "license": "other", "license_name": "x", "license_link": "LICENSE"}
+    own = {"extends": "regmix-1b", "repo_id": "me/mine", "mixture": {"train_the_pile_arxiv": 1}, "card": card}
+    workspace = Workspace.create(tmp_path, {"family": "mine", "families": {"mine": own}})
+    with refused("spec-invalid", SpecError) as caught:
+        workspace.license(workspace.family())
+    assert broken(caught.value) == {"card.license_link": "file-missing"}
+    (tmp_path / "LICENSE").write_text("Do as you like.")
+    assert workspace.license(workspace.family()) == workspace.root / "LICENSE"
