@@ -39,8 +39,11 @@ class TokenShards:
             raise CorpusError(
                 f"{self.folder / split / domain}: {tokens} tokens, too few for one sequence of "
                 f"{self.sequence_length} and its last target",
+                code="domain-too-small",
                 hint=f"add text to {split}/{domain}, give the domain a weight of 0, or lower training.sequence_length",
+                split=split,
                 domain=domain,
+                tokens=tokens,
             )
         return count
 
@@ -89,7 +92,11 @@ class TrainingBatches:
             raise RunError(
                 f"training.global_batch_size = {size}: must be a multiple of micro_batch_size × processes, "
                 f"{micro} × {world}",
+                code="batch-indivisible",
                 hint="train with another number of processes, or change training.micro_batch_size",
+                global_batch_size=size,
+                micro_batch_size=micro,
+                processes=world,
             )
         self._shards, self._order, self._prefix = shards, order, prefix
         self._size, self._micro, self._rank, self._world = size, micro, rank, world

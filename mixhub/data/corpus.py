@@ -39,6 +39,7 @@ class Corpus:
         if not path.is_dir():
             raise CorpusError(
                 f"{path}: no such corpus",
+                code="corpus-missing",
                 hint=f"put {path}/train/<domain>-<n>.jsonl and {path}/valid/<domain>-<n>.jsonl there",
                 path=path,
             )
@@ -60,6 +61,7 @@ class Corpus:
             lines.append(f"{self.path / split}: no file {domain}-<n>.jsonl for domain {domain}{meant}")
         raise CorpusError(
             "\n".join(lines),
+            code="domains-missing",
             hint="add the files, or give the domains a weight of 0",
             path=self.path,
             missing=tuple(missing),
@@ -74,7 +76,7 @@ class Corpus:
         for path in self.files[split][domain]:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
-                    yield Row(_text(line, f"{path}:{number}"), len(line))
+                    yield Row(_text(line, path, number), len(line))
 
     def documents(self, split: Split, domain: str) -> Iterator[str]:
         """The documents of a domain; raises as `rows`."""
@@ -95,26 +97,29 @@ def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {domain: tuple(folder / name for _, name in sorted(found)) for domain, found in numbered.items()}
 
 
-def _text(line: bytes, place: str) -> str:
+def _text(line: bytes, path: Path, number: int) -> str:
     try:
         row = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise _bad_row(place, f"not UTF-8: {error.reason} at byte {error.start}") from None
+        rule = f"not UTF-8: {error.reason} at byte {error.start}"
+        raise _bad_row(path, number, rule, code="row-encoding") from None
     except json.JSONDecodeError as error:
-        raise _bad_row(place, f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}") from None
+        rule = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        raise _bad_row(path, number, rule, code="row-malformed") from None
     if not isinstance(row, dict) or "text" not in row:
-        raise _bad_row(place, "no text: a row must be an object with the key text")
+        rule = "no text: a row must be an object with the key text"
+        raise _bad_row(path, number, rule, code="row-text-missing")
     text = row["text"]
     if not isinstance(text, str):
-        raise _bad_row(place, f"text must be text, not {type(text).__name__}")
+        raise _bad_row(path, number, f"text must be text, not {type(text).__name__}", code="row-text-type")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _bad_row(place, "text must be Unicode, but has half of a surrogate pair") from None
+        rule = "text must be Unicode, but has half of a surrogate pair"
+        raise _bad_row(path, number, rule, code="row-encoding") from None
     return text
 
 
-def _bad_row(place: str, rule: str) -> CorpusError:
-    return CorpusError(
-        f"{place}: {rule}", hint='each line must be one JSON object: {"text": "the document"}', place=place
-    )
+def _bad_row(path: Path, number: int, rule: str, *, code: str) -> CorpusError:
+    hint = 'each line must be one JSON object: {"text": "the document"}'
+    return CorpusError(f"{path}:{number}: {rule}", code=code, hint=hint, path=path, line=number)

@@ -78,6 +78,7 @@ def order_of(run: Run, training: Training, sequences: Mapping[str, int]) -> Orde
     if training.order == "original":
         raise RunError(
             f"{run.family}: training.order = original: the order of RegMix's loader is not built yet",
+            code="order-unsupported",
             hint="set training.order: iid in a family that extends this one",
             family=run.family,
         )
@@ -93,9 +94,11 @@ def seedless(run: Run, field: str) -> RunError:
     """What is raised for a run whose seed was not published."""
     return RunError(
         f"{run.family}, {run.revision}: its {field} is not known, so it cannot be trained",
+        code="seed-unpublished",
         hint=f"set training.seed in a family that extends {run.family}",
         family=run.family,
         revision=run.revision,
+        field=field,
     )
 
 

@@ -101,7 +101,8 @@ def check_shards(manifest: Manifest, tokens: Path) -> None:
                 size = path.stat().st_size if path.is_file() else None
                 if size != shard.tokens * width:
                     found = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
-                    raise CorpusError(f"{path}: the shard {found}", hint=_remake(tokens), path=path)
+                    message = f"{path}: the shard {found}"
+                    raise CorpusError(message, code="tokens-damaged", hint=_remake(tokens), path=path, size=size)
 
 
 def _pack_into(
@@ -173,7 +174,9 @@ def _pack_domain(
         files = ", ".join(path.name for path in text.files[split][domain])
         raise CorpusError(
             f"{text.path / split}: the domain {domain} has no text (in {files})",
+            code="domain-empty",
             hint="add text, or give the domain a weight of 0",
+            split=split,
             domain=domain,
         )
     sources = tuple(_source(text, path) for path in text.files[split][domain])
@@ -244,21 +247,23 @@ def _same_sources(manifest: Manifest, text: Corpus, wanted: Mapping[Split, list[
             packed = {source.name: source for source in manifest.domains(split)[domain].sources}
             current = {path.relative_to(text.path).as_posix(): path for path in text.files[split][domain]}
             for name in sorted({*packed, *current}):
-                if problem := _change(packed.get(name), current.get(name), text):
+                if change := _change(packed.get(name), current.get(name), text):
                     raise CorpusError(
-                        f"{text.path / name}: {problem} since {destination} was packed from it",
+                        f"{text.path / name}: was {change} since {destination} was packed from it",
+                        code="corpus-changed",
                         hint=_remake(destination),
                         path=text.path / name,
+                        change=change,
                     )
 
 
 def _change(packed: SourceFile | None, current: Path | None, text: Corpus) -> str | None:
     if packed is None:
-        return "was added"
+        return "added"
     if current is None:
-        return "was removed"
+        return "removed"
     if current.stat().st_size != packed.size or _source(text, current) != packed:
-        return "was changed"
+        return "changed"
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from mixhub.data.corpus import Corpus
 from mixhub.errors import CorpusError
 from mixhub.spec.family import Family
+from mixhub.workspace.lineage import file_sha256
 
 if TYPE_CHECKING:
     import tokenizers
@@ -44,7 +44,9 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
         if family.tokenizer.repo_id is not None:
             raise CorpusError(
                 f"{family.name}: the tokenizer {family.tokenizer.repo_id} must be fetched before the corpus is packed",
+                code="tokenizer-missing",
                 hint=f"hf download {family.tokenizer.repo_id} tokenizer.json tokenizer_config.json",
+                repo_id=family.tokenizer.repo_id,
             )
         tokenizer = _trained(family, corpus)
     else:
@@ -70,7 +72,9 @@ def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
     if found is None:
         raise CorpusError(
             f"tokenizer {family.tokenizer.name} has no token {family.tokenizer.eos_token!r} (tokenizer.eos_token)",
+            code="eos-token-missing",
             hint="set tokenizer.eos_token in the family to a token that it has",
+            eos_token=family.tokenizer.eos_token,
         )
     return found
 
@@ -109,24 +113,34 @@ def _check(tokenizer: tokenizers.Tokenizer, family: Family, place: Path) -> None
         gives = "the tokenizer has" if family.tokenizer.repo_id else "the text gives"
         raise CorpusError(
             f"{place}: {gives} {size} ids, but tokenizer.vocab_size = {wanted}",
+            code="vocabulary-size",
             hint=f"set tokenizer.vocab_size: {size} in the family",
             size=size,
+            wanted=wanted,
         )
     eos_id(tokenizer, family)
     ids = tokenizer.encode(_PROBE, add_special_tokens=False).ids
     if (back := tokenizer.decode(ids, skip_special_tokens=False)) != _PROBE:
         raise CorpusError(
-            f"{place}: the tokenizer loses text: {_PROBE!r} comes back as {back!r}", hint="take a byte-level tokenizer"
+            f"{place}: the tokenizer loses text: {_PROBE!r} comes back as {back!r}",
+            code="tokenizer-lossy",
+            hint="take a byte-level tokenizer",
+            text=back,
         )
 
 
 def _tokenizer_file(folder: Path) -> Path:
     path = folder / TOKENIZER_FILE
     if not path.is_file():
-        raise CorpusError(f"{path}: no such file", hint="a tokenizer folder must hold tokenizer.json", path=path)
+        raise CorpusError(
+            f"{path}: no such file",
+            code="file-missing",
+            hint="a tokenizer folder must hold tokenizer.json",
+            path=path,
+        )
     return path
 
 
 def tokenizer_sha256(folder: Path) -> str:
     """sha256 of a folder's `tokenizer.json`."""
-    return hashlib.sha256(_tokenizer_file(folder).read_bytes()).hexdigest()
+    return file_sha256(_tokenizer_file(folder))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import safetensors.torch
 import torch
-from pydantic import Field
 from transformers import LlamaForCausalLM
 
 from mixhub.errors import RunError, SpecError
 from mixhub.files import new_folder, read_json, write_json
 from mixhub.spec.base import FrozenMap, Spec
+from mixhub.spec.values import Count
 from mixhub.workspace.lineage import Sha256, versions
 from mixhub.workspace.paths import RunFolder
 
@@ -30,7 +30,7 @@ class State(Spec):
 
     format: Literal[1] = 1
     """Version of the folder's layout."""
-    step: Annotated[int, Field(ge=0)]
+    step: Count
     """Updates made."""
     train_config_sha256: Sha256
     """Hash of the content of `train_config.yaml`."""
@@ -106,6 +106,7 @@ def state_of(step: int, *, train_config_sha256: str, corpus_sha256: str, initial
 def _unreadable(path: Path, why: str) -> RunError:
     return RunError(
         f"{path}: the checkpoint cannot be read: {why}",
+        code="checkpoint-unreadable",
         hint=f"delete {path}; training then goes on from the checkpoint before it, or from the start",
         path=path,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import LlamaForCausalLM
@@ -22,38 +23,39 @@ from mixhub.workspace.manifest import Manifest, read_manifest
 from mixhub.workspace.paths import RunFolder
 
 
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model after some steps of its run, and what its lineage says of how it was trained."""
+
+    model: LlamaForCausalLM
+    step: int
+    """Updates made."""
+    initial_weights_sha256: str
+    """Hash of the weights at step 0."""
+    device: str = UNKNOWN
+    """Kind of device that trained, where that is known."""
+    processes: int | Unknown = UNKNOWN
+    """How many trained together, where that is known."""
+
+
 def write_export(
-    model: LlamaForCausalLM,
-    family: Family,
-    run: Run,
-    *,
-    step: int,
-    tokens: Path,
-    manifest: Manifest,
-    folder: RunFolder,
-    initial_weights_sha256: str,
-    device: str,
-    processes: int | Unknown,
+    trained: TrainedModel, family: Family, run: Run, *, tokens: Path, manifest: Manifest, folder: RunFolder
 ) -> Path:
     """Writes the export of a step, whole or not at all; the same run gives the same bytes.
 
     Args:
-        model: the trained weights.
+        trained: the weights.
         family: the recipe.
         run: whose weights these are.
-        step: updates made.
         tokens: folder of token shards, for its tokenizer.
         manifest: the part of the tokens' manifest that the family reads.
         folder: where the export goes.
-        initial_weights_sha256: hash of the weights at step 0.
-        device: kind of device that trained.
-        processes: how many trained together, where that is known.
     """
-    path = folder.export(step)
+    path = folder.export(trained.step)
     train_config = family.train_config(run)
     training = family.training
     with new_folder(path) as building:
-        _save_weights(model, building)
+        _save_weights(trained.model, building)
         for file in sorted((tokens / TOKENIZER_FOLDER).iterdir()):
             shutil.copyfile(file, building / file.name)
         write_text(building / folder.train_config.name, to_yaml(train_config))
@@ -62,18 +64,18 @@ def write_export(
             revision=run.revision,
             kind=run.kind,
             number=run.number,
-            step=step,
+            step=trained.step,
             steps=training.steps,
-            tokens=step * tokens_per_step(training.global_batch_size, training.sequence_length),
+            tokens=trained.step * tokens_per_step(training.global_batch_size, training.sequence_length),
             init_seed=_known(run.init_seed),
             order_seed=_known(run.order_seed),
             train_config_sha256=data_sha256(train_config),
             corpus_sha256=manifest.sha256(),
             tokenizer_sha256=manifest.tokenizer_sha256,
-            initial_weights_sha256=initial_weights_sha256,
+            initial_weights_sha256=trained.initial_weights_sha256,
             weights_sha256=weights_sha256(building),
-            device=device,
-            processes=processes,
+            device=trained.device,
+            processes=trained.processes,
             versions=versions(*PACKAGES),
         )
         write_json(building / LINEAGE_FILE, lineage.to_data())
@@ -98,30 +100,21 @@ def export_checkpoint(family: Family, run: Run, step: int, *, tokens: Path, fold
     path = folder.checkpoint(step)
     state = read_state(path)
     manifest = read_manifest(tokens).for_family(family)
-    for told, now, what in (
+    for then, now, what in (
         (state.train_config_sha256, data_sha256(family.train_config(run)), "recipe"),
         (state.corpus_sha256, manifest.sha256(), "set of token shards"),
     ):
-        if told != now:
+        if then != now:
             raise RunError(
                 f"{path}: was trained with another {what} than {family.name} has now",
+                code="recipe-differs" if what == "recipe" else "tokens-changed",
                 hint="restore it, or publish the steps that are exported",
                 path=path,
             )
     model = build_model(family.architecture, family.training, init_seed=_known(run.init_seed), eos_id=manifest.eos_id)
     load_weights(path, model)
-    return write_export(
-        model,
-        family,
-        run,
-        step=step,
-        tokens=tokens,
-        manifest=manifest,
-        folder=folder,
-        initial_weights_sha256=state.initial_weights_sha256,
-        device=UNKNOWN,
-        processes=UNKNOWN,
-    )
+    trained = TrainedModel(model, step, state.initial_weights_sha256)
+    return write_export(trained, family, run, tokens=tokens, manifest=manifest, folder=folder)
 
 
 def saved_weights_sha256(model: LlamaForCausalLM, scratch: Path) -> str:

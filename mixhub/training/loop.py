@@ -24,7 +24,7 @@ from mixhub.spec import Family, Run, Training
 from mixhub.spec.base import data_sha256
 from mixhub.spec.schedule import learning_rate, tokens_per_step
 from mixhub.training.checkpoints import State, load_checkpoint, read_state, save_checkpoint, state_of
-from mixhub.training.export import saved_weights_sha256, write_export
+from mixhub.training.export import TrainedModel, saved_weights_sha256, write_export
 from mixhub.training.metrics import MetricsWriter
 from mixhub.training.model import build_model, next_token_loss
 from mixhub.training.resume import finished_export, settle_recipe
@@ -161,6 +161,7 @@ class _Trainer:
                 what = "the tokens" if key == "corpus" else "train_config.yaml"
                 raise RunError(
                     f"{path}: {what} changed since this checkpoint (sha256 {then[:12]}, now {now[:12]})",
+                    code="tokens-changed" if key == "corpus" else "recipe-differs",
                     hint=f"restore them, or delete or rename {self.folder.path} to train {self.run.revision} anew",
                     path=path,
                 )
@@ -271,17 +272,20 @@ class _Trainer:
 
     def _export(self, state: State) -> Path:
         if self.accelerator.is_main_process:
-            write_export(
+            trained = TrainedModel(
                 self.model,
+                self.training.steps,
+                state.initial_weights_sha256,
+                device=self.accelerator.device.type,
+                processes=self.accelerator.num_processes,
+            )
+            write_export(
+                trained,
                 self.family,
                 self.run,
-                step=self.training.steps,
                 tokens=self.shards.folder,
                 manifest=self.manifest,
                 folder=self.folder,
-                initial_weights_sha256=state.initial_weights_sha256,
-                device=self.accelerator.device.type,
-                processes=self.accelerator.num_processes,
             )
         self.accelerator.wait_for_everyone()
         return self.folder.export(self.training.steps)
@@ -293,8 +297,12 @@ class _Trainer:
                 kept = f"the last checkpoint is {self.folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
                 raise RunError(
                     f"{self.run.family}, {self.run.revision}: {name} is {value} at step {step}; {kept}",
+                    code="training-diverged",
                     hint="lower training.learning_rate or lengthen training.warmup_steps, and train anew",
                     step=step,
+                    checkpoints=tuple(steps),
+                    figure=name,
+                    value=value,
                 )
 
 
@@ -322,7 +330,13 @@ def _require_trainable(family: Family, run: Run) -> int:
 @contextmanager
 def _accelerated(training: Training, device: str | None) -> Iterator[Accelerator]:
     if device is not None and device not in DEVICES:
-        raise RunError(f"device = {device!r}: must be one of {', '.join(DEVICES)}", hint="leave it out, or give cpu")
+        raise RunError(
+            f"device = {device!r}: must be one of {', '.join(DEVICES)}",
+            code="option-value",
+            hint="leave it out, or give cpu",
+            option="device",
+            value=device,
+        )
     wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
     _require_launched()
     alone = not torch.distributed.is_initialized()
@@ -345,7 +359,9 @@ def _require_launched() -> None:
     if world != "1" and missing:
         raise RunError(
             f"WORLD_SIZE = {world}, but {', '.join(missing)} is not set: the other processes cannot be found",
+            code="launch-incomplete",
             hint="launch with torchrun --nproc-per-node N, or unset WORLD_SIZE",
+            missing=tuple(missing),
         )
 
 
@@ -354,18 +370,22 @@ def _require_as_asked(accelerator: Accelerator, device: str) -> None:
     if accelerator.device.type != device:
         raise RunError(
             f"asked to train on {device}, but the device is {accelerator.device.type}",
+            code="device-unavailable",
             hint="train on a machine that has one, or give the device that this one has",
+            device=device,
         )
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if accelerator.num_processes != world:
         raise RunError(
             f"WORLD_SIZE = {world}, but Accelerate sees {accelerator.num_processes} process",
+            code="launch-incomplete",
             hint="launch with torchrun --nproc-per-node N, or unset WORLD_SIZE",
         )
     data_parallel = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
     if accelerator.distributed_type not in data_parallel:
         raise RunError(
             f"Accelerate was told to use {accelerator.distributed_type.value}, which is not built yet",
+            code="parallelism-unsupported",
             hint="launch without it: the processes then hold a whole model each (DDP)",
         )
 

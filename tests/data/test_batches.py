@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
 from mixhub.data.order import order_of
 from mixhub.data.pack import pack
 from mixhub.errors import CorpusError, RunError
+from mixhub.workspace.manifest import MANIFEST_FILE
+from tests.refusals import refused
 from tests.tiny import tiny_family, write_rows, write_tiny_corpus
 
 FAMILY = tiny_family()
@@ -38,7 +42,7 @@ def test_a_step_has_the_same_samples_for_any_number_of_processes(tokens: Path, w
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused(tokens: Path) -> None:
-    with pytest.raises(RunError, match=r"global_batch_size = 8: must be a multiple .* 4 × 3"):
+    with refused("batch-indivisible", RunError, global_batch_size=8, micro_batch_size=4, processes=3):
         batches(tokens, 0, 3, 4)
 
 
@@ -62,5 +66,37 @@ def test_a_domain_smaller_than_a_sequence_is_refused(tmp_path: Path) -> None:
     corpus = write_tiny_corpus(tmp_path / "words")
     write_rows(corpus / "valid" / "sums-1.jsonl", ["1"])
     pack(FAMILY, corpus, tmp_path / "tokens")
-    with pytest.raises(CorpusError, match="2 tokens, too few for one sequence of 16"):
+    with refused("domain-too-small", CorpusError, split="valid", domain="sums", tokens=2):
         TokenShards(tmp_path / "tokens", 16).sequences("valid", "sums")
+
+
+def stream(folder: Path, tokens: int) -> TokenShards:
+    """Shards whose validation domain `sums` has just so many tokens, 0, 1, 2 and so on, in two files."""
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    domain = manifest["valid"]["sums"]
+    ids = np.arange(tokens, dtype="<u2")
+    files = [ids[: tokens // 2], ids[tokens // 2 :]]
+    for number, part in enumerate(files):
+        part.tofile(folder / f"valid/sums/{number:05d}.bin")
+    shard = domain["shards"][0]
+    domain["shards"] = [
+        {**shard, "file": f"valid/sums/{number:05d}.bin", "tokens": len(part)} for number, part in enumerate(files)
+    ]
+    domain["tokens"] = tokens
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    return TokenShards(folder, 16)
+
+
+@pytest.mark.parametrize("whole", [1, 2, 5])
+def test_a_sequence_needs_its_tokens_and_one_target_more(tokens: Path, tmp_path: Path, whole: int) -> None:
+    folder = tmp_path / "tokens"
+    shutil.copytree(tokens, folder)
+    enough = stream(folder, whole * 16 + 1)
+    assert enough.sequences("valid", "sums") == whole
+    last = enough.sequence("valid", "sums", whole - 1)
+    assert last.tolist() == list(range((whole - 1) * 16, whole * 16 + 1))
+    if whole > 1:
+        assert stream(folder, whole * 16).sequences("valid", "sums") == whole - 1
+    else:
+        with refused("domain-too-small", CorpusError, tokens=16):
+            stream(folder, 16).sequences("valid", "sums")

@@ -1,12 +1,12 @@
 import math
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.data.order import Order, order_of
 from mixhub.errors import RunError
+from tests.refusals import refused
 from tests.tiny import tiny_family
 
 names = st.text("abcdefgh-", min_size=1, max_size=6)
@@ -106,7 +106,7 @@ def test_the_order_is_the_same_on_every_machine_and_version() -> None:
 
 def test_the_original_order_is_refused_until_it_is_built() -> None:
     family = tiny_family(training={"order": "original"})
-    with pytest.raises(RunError, match="not built yet") as caught:
+    with refused("order-unsupported", RunError, family="tiny") as caught:
         order_of(family.run(seed=1), family.training, {})
     assert caught.value.hint is not None
     assert "training.order: iid" in caught.value.hint
@@ -118,7 +118,7 @@ def test_a_run_whose_seed_is_not_published_is_refused() -> None:
         mixtures={1: {"train_prose": 1.0}},
         revisions={"pattern": "index-{index}", "indices": [1], "seeds": []},
     )
-    with pytest.raises(RunError, match="order_seed is not known") as caught:
+    with refused("seed-unpublished", RunError, field="order_seed", revision="index-1") as caught:
         order_of(family.run(index=1), family.training, {"train_prose": 3})
     assert caught.value.hint is not None
     assert "training.seed" in caught.value.hint

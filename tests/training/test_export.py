@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixhub.errors import ExportError
 from mixhub.spec.base import parse_yaml
-from mixhub.training.export import saved_weights_sha256, write_export
+from mixhub.training.export import TrainedModel, saved_weights_sha256, write_export
 from mixhub.training.loop import train
 from mixhub.training.model import build_model
 from mixhub.workspace.export import EXPORT_FILES, require_complete
@@ -69,18 +69,8 @@ def test_the_initial_hash_is_that_of_an_export_of_step_0(export: Path, tokens: P
     model = build_model(FAMILY.architecture, FAMILY.training, init_seed=3, eos_id=0)
     folder.path.mkdir(parents=True)
     initial = saved_weights_sha256(model, folder.path)
-    path = write_export(
-        model,
-        FAMILY,
-        RUN,
-        step=0,
-        tokens=tokens,
-        manifest=read_manifest(tokens),
-        folder=folder,
-        initial_weights_sha256=initial,
-        device="cpu",
-        processes=1,
-    )
+    untrained = TrainedModel(model, 0, initial, device="cpu", processes=1)
+    path = write_export(untrained, FAMILY, RUN, tokens=tokens, manifest=read_manifest(tokens), folder=folder)
     assert read_lineage(export).initial_weights_sha256 == initial == weights_sha256(path)
     assert read_lineage(export).weights_sha256 != initial
 

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,13 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixhub.errors import RunError, WorkspaceError
+from mixhub.errors import CorpusError, RunError, WorkspaceError
 from mixhub.files import locked
 from mixhub.progress import Bar
+from mixhub.spec import Training
 from mixhub.training.loop import rate_at, train
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
+from tests.refusals import refused
 from tests.tiny import tiny_family, write_tiny_corpus
 
 FAMILY = tiny_family()
@@ -157,24 +160,26 @@ def halted(tokens: Path, folder: RunFolder) -> RunFolder:
 
 def test_a_changed_recipe_is_refused_with_key_and_both_values(halted: RunFolder, tokens: Path) -> None:
     changed = tiny_family(training={"learning_rate": 0.02})
-    with pytest.raises(RunError) as caught:
+    keys = ("mixhub.training.learning_rate",)
+    with refused("recipe-differs", RunError, path=halted.train_config, keys=keys) as caught:
         train(changed, changed.run(seed=1), tokens=tokens, folder=halted, device="cpu")
-    assert "mixhub.training.learning_rate = 0.01, but tiny now says 0.02" in caught.value.message
-    assert caught.value.fields["keys"] == ("mixhub.training.learning_rate",)
+    assert "mixhub.training.learning_rate = 0.01" in caught.value.message
+    assert "0.02" in caught.value.message
     assert caught.value.hint is not None
     assert str(halted.path) in caught.value.hint
 
 
 def test_a_changed_recipe_of_a_trained_run_is_refused(finished: RunFolder, tokens: Path) -> None:
     changed = tiny_family(mixture={"train_prose": 1.0})
-    with pytest.raises(RunError, match=r"train\.train_prose = 0\.5, but tiny now says 1\.0"):
+    with refused("recipe-differs", RunError, path=finished.export(12) / "train_config.yaml") as caught:
         train(changed, changed.run(seed=1), tokens=tokens, folder=finished, device="cpu")
+    assert "train.train_prose" in caught.value.fields["keys"]
 
 
 def test_a_lost_train_config_does_not_let_another_recipe_pass(halted: RunFolder, tokens: Path) -> None:
     halted.train_config.unlink()
     changed = tiny_family(training={"weight_decay": 0.0})
-    with pytest.raises(RunError, match=r"train_config\.yaml changed since this checkpoint"):
+    with refused("recipe-differs", RunError, path=halted.checkpoint(5)):
         train(changed, changed.run(seed=1), tokens=tokens, folder=halted, device="cpu")
 
 
@@ -182,14 +187,14 @@ def test_changed_tokens_are_refused(halted: RunFolder, tmp_path: Path) -> None:
     from mixhub.data.pack import pack
 
     pack(FAMILY, write_tiny_corpus(tmp_path / "words", documents=80), tmp_path / "other")
-    with pytest.raises(RunError, match="the tokens changed since this checkpoint"):
+    with refused("tokens-changed", RunError, path=halted.checkpoint(5)):
         train(FAMILY, RUN, tokens=tmp_path / "other", folder=halted, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["state.json", "optimizer.pt", "model.safetensors"])
 def test_a_checkpoint_that_cannot_be_read_is_named(name: str, halted: RunFolder, tokens: Path) -> None:
     (halted.checkpoint(5) / name).write_bytes(b"{")
-    with pytest.raises(RunError, match="step-000005: the checkpoint cannot be read") as caught:
+    with refused("checkpoint-unreadable", RunError, path=halted.checkpoint(5)) as caught:
         train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
     assert caught.value.hint is not None
     assert str(halted.checkpoint(5)) in caught.value.hint
@@ -230,26 +235,74 @@ def test_bfloat16_autocasts_and_keeps_float32_weights(finished: RunFolder, token
     assert ours[-1]["loss"] == pytest.approx(theirs[-1]["loss"], rel=5e-2)
 
 
+CHANGE_THE_WEIGHTS: dict[str, dict[str, object]] = {
+    "sequence_length": {"sequence_length": 8},
+    "global_batch_size": {"global_batch_size": 4},
+    "steps": {"steps": 13},
+    "beta1": {"beta1": 0.5},
+    "beta2": {"beta2": 0.5},
+    "adam_epsilon": {"adam_epsilon": 0.1},
+    "weight_decay": {"weight_decay": 5.0},
+    "gradient_clip": {"gradient_clip": 0.01, "adam_epsilon": 1e-3},
+    "learning_rate": {"learning_rate": 0.02},
+    "min_learning_rate": {"min_learning_rate": 0.005},
+    "schedule": {"schedule": "constant"},
+    "warmup_steps": {"warmup_steps": 4},
+    "lr_micro_steps": {"lr_micro_steps": 2},
+    "precision": {"precision": "bfloat16"},
+    "initialisation": {"initialisation": "torch_default"},
+    "init_seed": {"init_seed": 9},
+    "order_seed": {"order_seed": 9},
+}
+LEAVE_THE_WEIGHTS: dict[str, dict[str, object]] = {
+    "validation_interval": {"validation_interval": 4},
+    "validation_sequences": {"validation_sequences": 3},
+    "checkpoint_interval": {"checkpoint_interval": 3},
+    "keep_checkpoints": {"keep_checkpoints": 1},
+    "origins": {"origins": {"steps": "published"}},
+}
+TESTED_APART = {
+    "micro_batch_size": "changes the rounding alone: test_gradient_accumulation_equals_one_large_micro_batch",
+    "optimizer": "has one value",
+    "order": "has one value that is built: test_runs_that_cannot_be_trained_are_refused_before_anything_is_written",
+    "seed": "is refused for a family over seeds: test_the_seed_of_a_family_over_indices_is_that_of_every_run",
+}
+
+
+def test_every_field_of_the_recipe_is_tested() -> None:
+    assert sorted([*CHANGE_THE_WEIGHTS, *LEAVE_THE_WEIGHTS, *TESTED_APART]) == sorted(Training.model_fields)
+
+
 def test_every_field_of_the_recipe_changes_the_run(finished: RunFolder, tokens: Path, tmp_path: Path) -> None:
-    changes: dict[str, dict[str, object]] = {
-        "beta1": {"beta1": 0.5},
-        "beta2": {"beta2": 0.5},
-        "adam_epsilon": {"adam_epsilon": 0.1},
-        "weight_decay": {"weight_decay": 5.0},
-        "gradient_clip": {"gradient_clip": 0.01, "adam_epsilon": 1e-3},
-        "schedule": {"schedule": "constant"},
-        "lr_micro_steps": {"lr_micro_steps": 2},
-        "initialisation": {"initialisation": "torch_default"},
-        "order_seed": {"order_seed": 9},
-        "init_seed": {"init_seed": 9},
-    }
-    seen = {weights_sha256(finished.export(12))}
-    for name, change in changes.items():
+    def digest(name: str, change: dict[str, object]) -> str:
         family = tiny_family(training=change)
-        export = train(family, family.run(seed=1), tokens=tokens, folder=RunFolder(tmp_path / name), device="cpu")
-        digest = weights_sha256(export)
-        assert digest not in seen, name
-        seen.add(digest)
+        folder = RunFolder(tmp_path / name)
+        return weights_sha256(train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu"))
+
+    unchanged = weights_sha256(finished.export(12))
+    seen = {unchanged}
+    for name, change in CHANGE_THE_WEIGHTS.items():
+        changed = digest(name, change)
+        assert changed not in seen, name
+        seen.add(changed)
+    for name, change in LEAVE_THE_WEIGHTS.items():
+        assert digest(name, change) == unchanged, name
+
+
+def test_the_seed_of_a_family_over_indices_is_that_of_every_run(
+    finished: RunFolder, tokens: Path, tmp_path: Path
+) -> None:
+    def digest(seed: int) -> str:
+        family = tiny_family(
+            mixture=None,
+            mixtures={1: dict(FAMILY.run(seed=1).mixture.domain_weights)},
+            revisions={"pattern": "index-{index}", "indices": [1], "seeds": []},
+            training={"seed": seed},
+        )
+        folder = RunFolder(tmp_path / str(seed))
+        return weights_sha256(train(family, family.run(index=1), tokens=tokens, folder=folder, device="cpu"))
+
+    assert digest(1) == weights_sha256(finished.export(12)) != digest(2)
 
 
 def test_no_clipping_when_none_is_asked_for(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
@@ -267,30 +320,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_checkpoint(t
     family = tiny_family(
         training={"learning_rate": 1e30, "min_learning_rate": 0.0, "checkpoint_interval": 1, "warmup_steps": 0}
     )
-    with pytest.raises(RunError, match=r"(loss|grad_norm|valid_\w+) is (nan|inf) at step \d+") as caught:
+    with refused("training-diverged", RunError) as caught:
         train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
-    assert "checkpoint" in caught.value.message
+    fields = caught.value.fields
+    assert fields["figure"] in ("loss", "grad_norm", *family.validation.shares)
+    assert not math.isfinite(fields["value"])
+    assert fields["checkpoints"] == tuple(folder.checkpoint_steps()) != ()
+    assert str(folder.checkpoint(fields["checkpoints"][-1])) in caught.value.message
     assert not folder.exports.exists()
 
 
 def test_a_run_that_is_being_trained_is_refused(tokens: Path, folder: RunFolder) -> None:
     with (
         locked(folder.lock, "elsewhere"),
-        pytest.raises(WorkspaceError, match="seed-1 is being trained by another process"),
+        refused("lock-held", WorkspaceError, path=folder.lock) as caught,
     ):
         train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    assert "seed-1" in caught.value.message
 
 
 def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(tokens: Path, folder: RunFolder) -> None:
     original = tiny_family(training={"order": "original"})
-    with pytest.raises(RunError, match="not built yet"):
+    with refused("order-unsupported", RunError, family="tiny"):
         train(original, original.run(seed=1), tokens=tokens, folder=folder)
     seedless = tiny_family(
         mixture=None,
         mixtures={1: {"train_prose": 1.0}},
         revisions={"pattern": "index-{index}", "indices": [1], "seeds": []},
     )
-    with pytest.raises(RunError, match="init_seed is not known") as caught:
+    with refused("seed-unpublished", RunError, field="init_seed") as caught:
         train(seedless, seedless.run(index=1), tokens=tokens, folder=folder)
     assert caught.value.hint is not None
     assert "training.seed" in caught.value.hint
@@ -300,28 +358,25 @@ def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(toke
 def test_what_was_asked_for_and_not_got_is_refused(
     tokens: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RunError, match="device = 'tpu': must be one of"):
+    with refused("option-value", RunError, option="device", value="tpu"):
         train(FAMILY, RUN, tokens=tokens, folder=folder, device="tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(RunError, match="asked to train on cuda"):
+        with refused("device-unavailable", RunError, device="cuda"):
             train(FAMILY, RUN, tokens=tokens, folder=folder, device="cuda")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RunError, match="WORLD_SIZE = 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"):
+    launched = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    with refused("launch-incomplete", RunError, missing=launched):
         train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
 
 
 def test_tokens_of_another_vocabulary_are_refused(tokens: Path, folder: RunFolder) -> None:
-    from mixhub.errors import CorpusError
-
     other = tiny_family(tokenizer={"vocab_size": 310})
-    with pytest.raises(CorpusError, match=r"tokenizer\.vocab_size = 300, but tiny says 310"):
+    with refused("tokens-differ", CorpusError, key="tokenizer.vocab_size", packed=300, wanted=310):
         train(other, other.run(seed=1), tokens=tokens, folder=folder, device="cpu")
 
 
 def test_without_tokens_nothing_is_written(tmp_path: Path, folder: RunFolder) -> None:
-    from mixhub.errors import CorpusError
-
-    with pytest.raises(CorpusError, match="no token shards at"):
+    with refused("tokens-missing", CorpusError, path=tmp_path / "nothing"):
         train(FAMILY, RUN, tokens=tmp_path / "nothing", folder=folder, device="cpu")
     assert not folder.path.exists()
 
