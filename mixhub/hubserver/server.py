@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
@@ -73,7 +72,8 @@ def run_forever(
             on_ready(hub.url)
         while not stop.wait(1.0):
             if not any(thread.name == _thread_name(hub.url) for thread in threading.enumerate()):
-                raise HubError(f"the hub at {hub.url} has ended by itself", hint="its log says why", url=hub.url)
+                message = f"the hub at {hub.url} has ended by itself"
+                raise HubError(message, code="server-ended", hint="its log says why", url=hub.url)
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> Non
     deadline = time.monotonic() + _START_SECONDS
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
-            raise HubError("the embedded hub did not start", hint="its log says why")
+            raise HubError("the embedded hub did not start", code="server-not-started", hint="its log says why")
         time.sleep(0.005)
 
 
@@ -155,13 +155,14 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _cannot_listen(host: str, port: int, problem: Exception) -> UsageError:
-    code = problem.errno if isinstance(problem, OSError) else None
-    fields: dict[str, Any] = {"host": host, "port": port, "errno": code}
-    if code == errno.EADDRINUSE:
-        return UsageError(f"port {port} of {host} is in use", hint="choose another port, or none", **fields)
-    if code == errno.EACCES:
-        return UsageError(f"port {port} of {host} needs more rights", hint="choose a port above 1023", **fields)
-    return UsageError(f"cannot listen on port {port} of {host}: {problem}", hint=f"try host {HOST}", **fields)
+    number = problem.errno if isinstance(problem, OSError) else None
+    if number == errno.EADDRINUSE:
+        code, message, hint = "port-in-use", f"port {port} of {host} is in use", "choose another port, or none"
+    elif number == errno.EACCES:
+        code, message, hint = "port-forbidden", f"port {port} of {host} needs more rights", "choose a port above 1023"
+    else:
+        code, message, hint = "host-unusable", f"cannot listen on port {port} of {host}: {problem}", f"try host {HOST}"
+    return UsageError(message, code=code, hint=hint, host=host, port=port, errno=number)
 
 
 def _url(listener: socket.socket) -> str:

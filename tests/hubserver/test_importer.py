@@ -9,6 +9,7 @@ from huggingface_hub import HfApi
 
 from mixhub.errors import HubError, MixhubError, UsageError
 from mixhub.hubserver import LOCAL_TOKEN, ImportedRepo, Store, import_folder, serve
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -86,27 +87,27 @@ def test_a_file_may_become_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "problem"),
+    ("make", "error", "code", "path"),
     [
-        ([], UsageError, "no such folder"),
-        (["source/stray.txt"], UsageError, "no <namespace>/<name>"),
-        (["source/acme/stray.txt"], UsageError, "no <namespace>/<name>"),
-        (["source/acme/a--b/x.txt"], UsageError, "a--b"),
-        (["source/datasets/one/x.txt"], UsageError, "reserved"),
-        (["source/acme/one/a\\b"], HubError, "backslashes"),
+        ([], UsageError, "import-missing", "source"),
+        (["source/stray.txt"], UsageError, "import-empty", "source"),
+        (["source/acme/stray.txt"], UsageError, "import-empty", "source"),
+        (["source/acme/a--b/x.txt"], UsageError, "import-name", "source/acme/a--b"),
+        (["source/datasets/one/x.txt"], UsageError, "import-name", "source/datasets/one"),
+        (["source/acme/one/a\\b"], HubError, "import-refused", "source/acme/one"),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_one_line(
-    tmp_path: Path, make: list[str], error: type[MixhubError], problem: str
+    tmp_path: Path, make: list[str], error: type[MixhubError], code: str, path: str
 ) -> None:
     for name in make:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    with pytest.raises(error, match=problem) as caught:
+    with refused(code, error, path=tmp_path / path) as caught:
         import_folder(tmp_path / "source", tmp_path / "hub")
     assert "\n" not in caught.value.message
 
 
 def test_only_models_and_datasets_are_imported(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="space"):
+    with refused("option-value", UsageError, option="repo_type", value="space"):
         import_folder(tmp_path, tmp_path / "hub", "space")

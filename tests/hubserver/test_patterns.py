@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, LARGE_BYTES, is_ignored, is_large
+from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, is_ignored, is_large
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, LARGE_BYTES, i
         ("saved_model/x/y.pb2", 10, b"text", True),
         ("config.json", 10, b"{}", False),
         ("config.json", 10, b"{\0}", True),
-        ("tokenizer.json", LARGE_BYTES, b"{}", False),
-        ("tokenizer.json", LARGE_BYTES + 1, b"{}", True),
+        ("tokenizer.json", 10 * 1024 * 1024, b"{}", False),
+        ("tokenizer.json", 10 * 1024 * 1024 + 1, b"{}", True),
         ("empty.safetensors", 0, b"", False),
     ],
 )
@@ -54,6 +54,12 @@ def test_the_last_attribute_that_matches_decides() -> None:
 def test_ignore_patterns_are_those_of_git(path: str, ignored: bool) -> None:
     ignore = "# comment\n\n*.log\n!keep.log\nbuild/\n/top.txt\ndocs/**/draft.md\ncache/*\nx[0-9].tmp\n"
     assert is_ignored(path, ignore) is ignored
+
+
+@pytest.mark.parametrize("line", ["", "   ", "# a comment", "#file", "#*"])
+def test_empty_lines_and_comments_ignore_nothing(line: str) -> None:
+    for path in ("", "file", "#file", "# a comment", line):
+        assert not is_ignored(path, f"{line}\n"), path
 
 
 def test_a_pattern_that_is_no_regex_is_taken_literally() -> None:

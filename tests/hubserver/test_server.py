@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 import mixhub.hubserver
 from mixhub.errors import UsageError, WorkspaceError
 from mixhub.hubserver import LOCAL_TOKEN, Store, serve
+from tests.refusals import refused
 
 SERVE = """
 import sys
@@ -77,7 +77,7 @@ def test_a_stranger_on_the_port_is_evaded(tmp_path: Path) -> None:
 def test_a_port_in_use_is_a_usage_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is in use"), serve(tmp_path, port=port):
+        with refused("port-in-use", UsageError, host="127.0.0.1", port=port), serve(tmp_path, port=port):
             pass
     with serve(tmp_path, port=port) as hub:
         assert port_of(hub.url) == port
@@ -85,22 +85,23 @@ def test_a_port_in_use_is_a_usage_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", None), ("127.0.0.1", 99999)])
 def test_an_impossible_address_is_a_usage_error(tmp_path: Path, host: str, port: int | None) -> None:
-    with pytest.raises(UsageError, match="cannot listen"), serve(tmp_path, host, port):
+    with refused("host-unusable", UsageError, host=host), serve(tmp_path, host, port):
         pass
 
 
 @pytest.mark.parametrize(
-    ("identity", "problem"),
+    ("identity", "code", "key"),
     [
-        ({"format": 2, "store_id": "00" * 8, "port": 1}, "newer"),
-        ({"format": 1, "store_id": "../x", "port": 1}, "store_id"),
-        ({"format": 1, "store_id": "00" * 8, "port": "x"}, "port"),
-        ([], "not the identity"),
+        ({"format": 2, "store_id": "00" * 8, "port": 1}, "storage-newer", "format"),
+        ({"format": 1, "store_id": "../x", "port": 1}, "storage-damaged", "store_id"),
+        ({"format": 1, "store_id": "00" * 8, "port": "x"}, "storage-damaged", "port"),
+        ({"format": 1, "store_id": "00" * 8, "port": 65536}, "storage-damaged", "port"),
+        ([], "storage-damaged", "format"),
     ],
 )
-def test_a_root_that_cannot_be_read_is_refused(tmp_path: Path, identity: object, problem: str) -> None:
+def test_a_root_that_cannot_be_read_is_refused(tmp_path: Path, identity: object, code: str, key: str) -> None:
     (tmp_path / "store.json").write_text(json.dumps(identity))
-    with pytest.raises(WorkspaceError, match=problem) as caught, serve(tmp_path):
+    with refused(code, WorkspaceError, path=tmp_path / "store.json", key=key) as caught, serve(tmp_path):
         pass
     assert caught.value.hint
     assert json.loads((tmp_path / "store.json").read_text()) == identity
@@ -108,7 +109,8 @@ def test_a_root_that_cannot_be_read_is_refused(tmp_path: Path, identity: object,
 
 def test_a_root_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkspaceError, match="cannot be written"), serve(tmp_path / "file" / "hub"):
+    root = tmp_path / "file" / "hub"
+    with refused("storage-unwritable", WorkspaceError, path=root), serve(root):
         pass
 
 
@@ -238,6 +240,8 @@ def test_a_signal_ends_run_forever_in_good_order(
 def test_the_package_is_imported_without_its_vendors(child: Callable[..., str]) -> None:
     code = "import sys, mixhub.hubserver; print([m for m in ('starlette', 'pygit2', 'uvicorn') if m in sys.modules])"
     assert child(code).strip() == "[]"
-    assert re.search("serve", " ".join(dir(mixhub.hubserver)))
+    for name in dir(mixhub.hubserver):
+        assert getattr(mixhub.hubserver, name) is not None
+    assert {"RunningHub", "Store", "import_folder", "run_forever", "serve"} < set(dir(mixhub.hubserver))
     with pytest.raises(AttributeError):
         _ = mixhub.hubserver.nothing

@@ -14,8 +14,9 @@ from huggingface_hub.errors import EntryNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.hubserver import LOCAL_TOKEN, RunningHub, transfers
+from mixhub.hubserver import LOCAL_TOKEN, RunningHub
 from mixhub.hubserver.storage.storage import Store
+from mixhub.hubserver.transfers import lfs
 from mixhub.hubserver.transfers.lfs import parse_range
 
 MIB = 2**20
@@ -106,7 +107,7 @@ def test_files_are_made_of_chunks_that_lie_in_other_files(
 def test_lfs_uploads_come_down_bit_equal(
     api: HfApi, hub: RunningHub, repo: str, tmp_path: Path, child: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfers, "PART_BYTES", MIB)  # so that the larger files are sent in parts
+    monkeypatch.setattr(lfs, "PART_BYTES", MIB)  # so that the larger files are sent in parts
     files = large_files()
     write_files(tmp_path / "files", files)
     oid = child(UPLOAD, str(tmp_path / "files"), HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").split()[-1]
@@ -138,7 +139,7 @@ def test_an_upload_with_another_hash_is_refused(hub: RunningHub, repo: str) -> N
 
 
 def test_a_multipart_upload_needs_every_part(hub: RunningHub, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfers, "PART_BYTES", 4)
+    monkeypatch.setattr(lfs, "PART_BYTES", 4)
     data = b"0123456789"
     oid = hashlib.sha256(data).hexdigest()
     action = lfs_batch(hub, oid, len(data), "multipart")["actions"]["upload"]  # type: ignore[index]

@@ -1,0 +1,1 @@
+"""The JSON API of a Hub: repos, refs, commits, trees."""

@@ -1,0 +1,1 @@
+"""Repos, large files and chunks on disk."""

@@ -65,11 +65,13 @@ def import_folder(
             result = _import_repo(store, name, source)
         except Refusal as refusal:
             hint = "run it again" if isinstance(refusal, Stale) else "rename or move it"
-            raise HubError(f"{source}: {refusal.message}", hint=hint, path=source) from refusal
+            raise HubError(f"{source}: {refusal.message}", code="import-refused", hint=hint, path=source) from refusal
         except OSError as problem:
             place = problem.filename or source
             reason = problem.strerror or str(problem)
-            raise HubError(f"{place}: {reason}", hint="check its permissions and the disk", path=place) from problem
+            raise HubError(
+                f"{place}: {reason}", code="file-unreadable", hint="check its permissions and the disk", path=place
+            ) from problem
         imported.append(result)
         if on_repo is not None:
             on_repo(result)
@@ -78,13 +80,22 @@ def import_folder(
 
 def _repos_below(folder: Path, repo_type: str) -> list[tuple[RepoName, Path]]:
     if repo_type not in REPO_TYPES:
-        raise UsageError(f"repo type {repo_type!r} must be 'model' or 'dataset'", repo_type=repo_type)
+        message = f"repo type {repo_type!r} must be 'model' or 'dataset'"
+        raise UsageError(message, code="option-value", option="repo_type", value=repo_type)
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder", hint="give a folder of <namespace>/<name> folders", path=folder)
+        raise UsageError(
+            f"{folder}: no such folder",
+            code="import-missing",
+            hint="give a folder of <namespace>/<name> folders",
+            path=folder,
+        )
     sources = [source for namespace in _folders(folder) for source in _folders(namespace)]
     if not sources:
         raise UsageError(
-            f"{folder}: no <namespace>/<name> folder in it", hint="give the folder above the namespaces", path=folder
+            f"{folder}: no <namespace>/<name> folder in it",
+            code="import-empty",
+            hint="give the folder above the namespaces",
+            path=folder,
         )
     return [(_name_of(source, repo_type), source) for source in sources]
 
@@ -93,14 +104,18 @@ def _folders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as problem:
-        raise HubError(f"{folder}: {problem.strerror}", hint="check its permissions", path=folder) from problem
+        raise HubError(
+            f"{folder}: {problem.strerror}", code="file-unreadable", hint="check its permissions", path=folder
+        ) from problem
 
 
 def _name_of(source: Path, repo_type: str) -> RepoName:
     try:
         return repo_name(repo_type, f"{source.parent.name}/{source.name}")
     except BadRequest as refusal:
-        raise UsageError(f"{source}: {refusal.message}", hint="rename the folder", path=source) from None
+        raise UsageError(
+            f"{source}: {refusal.message}", code="import-name", hint="rename the folder", path=source
+        ) from None
 
 
 def _import_repo(store: Store, name: RepoName, source: Path) -> ImportedRepo:

@@ -62,6 +62,7 @@ class Store:
         except OSError as problem:
             raise WorkspaceError(
                 f"{root}: the hub's storage cannot be written: {problem.strerror}",
+                code="storage-unwritable",
                 hint="choose a folder that you may write to",
                 path=root,
             ) from problem
@@ -187,16 +188,23 @@ class Store:
             return None
         identity = read_json(path)
         if not isinstance(identity, dict) or not isinstance(identity.get("format"), int):
-            raise WorkspaceError(f"{path}: not the identity of a hub", hint="restore or delete the file", path=path)
+            raise _damaged(path, "not the identity of a hub", "format")
         if identity["format"] > FORMAT:
             raise WorkspaceError(
                 f"{path}: format {identity['format']} is newer than this mixhub reads ({FORMAT})",
+                code="storage-newer",
                 hint="install a newer mixhub",
                 path=path,
+                key="format",
             )
         if not re.fullmatch(r"[0-9a-f]{8,64}", str(identity.get("store_id"))):
-            raise WorkspaceError(f"{path}: store_id must be hex", hint="restore or delete the file", path=path)
+            raise _damaged(path, "store_id must be hex", "store_id")
         port = identity.get("port")
         if port is not None and not (isinstance(port, int) and 0 < port < 65536):
-            raise WorkspaceError(f"{path}: port must be 1 to 65535", hint="restore or delete the file", path=path)
+            raise _damaged(path, "port must be 1 to 65535", "port")
         return {**identity, "port": port}
+
+
+def _damaged(path: Path, rule: str, key: str) -> WorkspaceError:
+    hint = "restore or delete the file"
+    return WorkspaceError(f"{path}: {rule}", code="storage-damaged", hint=hint, path=path, key=key)

@@ -1,0 +1,1 @@
+"""How files come and go: git-lfs, Xet, and plain downloads."""
