@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from mixhub.errors import UnknownNameError
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mixhub"
 
@@ -167,14 +169,17 @@ def code_uses() -> Iterator[CodeUse]:
     """Every place that makes an error, a problem or a finding."""
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            if not isinstance(node, ast.Call):
                 continue
-            name = node.func.id
+            name = ast.unparse(node.func).rpartition(".")[2]
             given = next((keyword.value for keyword in node.keywords if keyword.arg == "code"), None)
             if given is None and name == "Finding" and node.args:
                 given = node.args[0]
-            if given is not None or name in NEEDS_CODE | {"Finding"}:
+            if given is not None or name in NEEDS_CODE | {"Finding", "UnknownNameError"}:
                 codes = frozenset(_texts(given)) if given is not None else frozenset()
+                if given is None and name == "UnknownNameError":
+                    given = node.args[0]
+                    codes = frozenset(UnknownNameError(kind, "", []).code for kind in _texts(given))
                 yield CodeUse(f"{path.relative_to(ROOT)}:{node.lineno}", name, codes, given is not None)
 
 
@@ -188,15 +193,13 @@ def _texts(node: ast.expr) -> Iterator[str]:
 
 
 def texts() -> set[str]:
-    """Every text that stands in the code of the package, and the codes that unknown names make."""
-    found: set[str] = set()
-    for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "UnknownNameError":
-                found |= {f"unknown-{kind.replace(' ', '-')}" for kind in _texts(node.args[0])}
-    return found
+    """Every text that stands in the code of the package."""
+    return {
+        node.value
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 if __name__ == "__main__":

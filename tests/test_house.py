@@ -2,6 +2,7 @@
 
 import re
 
+from mixhub import errors
 from mixhub.codes import all_codes, page
 from tests import structure
 
@@ -22,9 +23,15 @@ def test_every_error_and_finding_has_a_code():
 
 def test_every_code_is_explained_and_used():
     named = {code for use in structure.code_uses() for code in use.codes}
+    named |= {kind.code for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)}
     known = all_codes()
     assert named - set(known) == set()
-    assert set(known) - structure.texts() == set()
+    assert set(known) - named - structure.texts() == set()
+
+
+def test_a_code_is_explained_once():
+    explained = re.findall(r"^\| `([a-z0-9-]+)` \|", page(), re.MULTILINE)
+    assert sorted(explained) == sorted(all_codes())
 
 
 def test_codes_read_as_codes():

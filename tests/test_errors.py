@@ -1,0 +1,82 @@
+"""Errors and findings: what programs get of them, and what people read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mixhub.errors import ABSENT, MixhubError, Problem, SpecError, UnknownNameError, UsageError, nearest
+from mixhub.findings import Finding, errors, hints, with_codes
+
+ERROR = Finding("weights-repeated", "seed-2", "has the weights of seed-1", "push it again", about="model.safetensors")
+WARNING = Finding("card-edited", "README.md", "was edited", level="warning", line=12)
+
+
+def test_an_error_has_a_code_a_hint_and_fields():
+    error = UsageError(
+        "one\ntwo", code="option-conflict", hint="omit one", options=("--all", "--seed"), path=Path("a"), none=None
+    )
+    assert error.lines() == ["one  [option-conflict]", "two  [option-conflict]"]
+    assert error.__notes__ == ["hint: omit one"]
+    assert json.loads(json.dumps(error.to_data())) == {
+        "code": "option-conflict",
+        "message": "one\ntwo",
+        "hint": "omit one",
+        "fields": {"options": ["--all", "--seed"], "path": "a", "none": None},
+    }
+    assert UsageError("x", code="option-value").to_data() == {"code": "option-value", "message": "x"}
+
+
+def test_a_broken_file_lists_its_problems_each_with_a_code():
+    problems = [
+        Problem("a.b", 1, "must be text", code="value-type"),
+        Problem("c", ABSENT, "is required", code="key-missing"),
+        Problem("", None, "not valid YAML", code="yaml-malformed"),
+    ]
+    error = SpecError("f.yaml", problems)
+    assert error.lines() == [
+        "f.yaml: a.b = 1: must be text  [value-type]",
+        "f.yaml: c: is required  [key-missing]",
+        "f.yaml: not valid YAML  [yaml-malformed]",
+    ]
+    data = error.to_data()
+    assert (data["code"], data["fields"]["file"]) == ("spec-invalid", "f.yaml")
+    assert data["fields"]["problems"] == [
+        {"code": "value-type", "key": "a.b", "value": 1, "rule": "must be text"},
+        {"code": "key-missing", "key": "c", "rule": "is required"},
+        {"code": "yaml-malformed", "key": "", "value": None, "rule": "not valid YAML"},
+    ]
+
+
+def test_an_unknown_name_offers_the_nearest():
+    error = UnknownNameError("token file", "tokenizr", ["tokenizer", "text"], where="data")
+    assert (error.code, error.nearest) == ("unknown-token-file", "tokenizer")
+    assert error.fields == {"kind": "token file", "name": "tokenizr", "known": ("tokenizer", "text")}
+    assert UnknownNameError("family, file or folder", "x", [], code="unknown-source").code == "unknown-source"
+    assert UnknownNameError("seed", 7, range(5), near="4").nearest == "4"
+    assert UnknownNameError("seed", 7, range(5)).nearest is None
+    assert nearest("xyz", ["abc"]) is None
+
+
+@pytest.mark.parametrize("kind", [MixhubError, UsageError])
+def test_errors_are_caught_as_what_the_user_can_fix(kind):
+    with pytest.raises(MixhubError):
+        raise kind("x", code="option-value")
+
+
+def test_findings_read_as_lines_and_as_data():
+    assert list(with_codes([ERROR, WARNING])) == [
+        "seed-2: has the weights of seed-1  [weights-repeated]",
+        "warning: README.md:12: was edited  [card-edited]",
+    ]
+    assert ERROR.to_data() == {
+        "code": "weights-repeated",
+        "level": "error",
+        "where": "seed-2",
+        "about": "model.safetensors",
+        "message": "has the weights of seed-1",
+        "hint": "push it again",
+    }
+    assert WARNING.to_data()["line"] == 12
+    assert errors([WARNING, ERROR]) == [ERROR]
+    assert hints([ERROR, WARNING, ERROR]) == ["push it again"]
