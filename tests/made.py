@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixhub.endpoint import Endpoint, HubChoice
-from mixhub.evaluation.sweep import Options
+from mixhub.evaluation.options import Options
 from mixhub.hub.remote.connect import open_hub
 from mixhub.progress import SILENT
 from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, train_run

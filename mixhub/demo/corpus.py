@@ -82,8 +82,10 @@ def _modules(library: Path) -> Documents:
     if len(modules) < _HELD_OUT:
         raise CorpusError(
             f"{library}: only {len(modules)} modules of the standard library lie here as source",
+            code="python-incomplete",
             hint="install Python with its sources, or give a corpus of your own",
             path=library,
+            modules=len(modules),
         )
     first = {modules[name]: name for name in sorted(modules, reverse=True)}
     return {name: text for name, text in modules.items() if first[text] == name}
@@ -126,7 +128,9 @@ def _topics() -> Documents:
     except ImportError:
         raise CorpusError(
             "pydoc_data.topics: this Python was installed without the language reference",
+            code="python-incomplete",
             hint="install Python with its standard library whole (on Debian: apt install libpython3-stdlib)",
+            module="pydoc_data.topics",
         ) from None
     return dict(topics)
 

@@ -127,6 +127,7 @@ def _held_out(corpus: Path) -> Iterator[tuple[str, list[str]]]:
     if not by_domain:
         raise CorpusError(
             f"{corpus / 'valid'}: no <domain>-<n>.jsonl, so there is no held-out text",
+            code="held-out-missing",
             hint='put held-out text there, one row {"text": ...} a line',
             path=corpus,
         )
@@ -141,10 +142,14 @@ def _texts(path: Path) -> Iterator[str]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 rule = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
-                raise CorpusError(f"{path}:{number}: {rule}", path=path) from None
+                raise _malformed(path, number, rule) from None
             if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                raise CorpusError(f"{path}:{number}: must be an object with the key text", path=path)
+                raise _malformed(path, number, "must be an object with the key text")
             yield row["text"]
+
+
+def _malformed(path: Path, line: int, rule: str) -> CorpusError:
+    return CorpusError(f"{path}:{line}: {rule}", code="file-malformed", path=path, line=line)
 
 
 def _windows(texts: Sequence[str]) -> Iterator[str]:
@@ -234,8 +239,10 @@ def _taken(found: Sequence[tuple[str, Document]], documents: int, what: str, cor
     if len(taken) < needed:
         raise CorpusError(
             f"{corpus / 'valid'}: too little held-out text: {len(taken)} {what}, and {needed} are needed",
+            code="held-out-insufficient",
             hint="hold out more text, or ask for fewer documents",
             path=corpus,
+            what=what,
             found=len(taken),
             needed=needed,
         )

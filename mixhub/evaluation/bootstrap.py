@@ -22,9 +22,10 @@ _BLOCK_DRAWS = 2**14  # what is made of so many draws stays in a core's cache; n
 
 def can_bootstrap(metric: Callable[..., Any]) -> bool:
     """Whether lm-eval bootstraps this metric's standard error, as it does where it knows no closed form."""
-    from lm_eval.api.metrics import acc_all, mean, stderr_for_metric
+    from mixhub.evaluation.lm_eval_private import metrics
 
-    return metric not in (mean, acc_all) and stderr_for_metric(metric, bootstrap_iters=1) is not None
+    closed = (metrics.mean, metrics.acc_all)
+    return metric not in closed and metrics.stderr_for_metric(metric, bootstrap_iters=1) is not None
 
 
 def bootstrap_stderr(
@@ -45,7 +46,7 @@ def bootstrap_stderr(
     Raises:
         ValueError: no values, fewer than 2 replicates or no thread.
     """
-    from lm_eval.api.metrics import sample_stddev
+    from mixhub.evaluation.lm_eval_private import metrics
 
     if not len(values):
         raise ValueError("no values")
@@ -60,7 +61,7 @@ def bootstrap_stderr(
     chunks = replicates // size
     with ThreadPoolExecutor(min(threads or _cores(), chunks)) as pool:
         figures = pool.map(lambda chunk: _replicates(statistic, len(values), chunk, size), range(chunks))
-        return float(sample_stddev([figure for chunk in figures for figure in chunk]))
+        return float(metrics.sample_stddev([figure for chunk in figures for figure in chunk]))
 
 
 def _cores() -> int:
@@ -88,23 +89,23 @@ def _replicates(statistic: Statistic, documents: int, chunk: int, size: int) -> 
 
 def _called(metric: Metric, values: Sequence[Any]) -> Statistic:
     """Any metric, called on the values drawn."""
-    return lambda drawn: [metric([values[place] for place in row]) for row in drawn.tolist()]
+    return lambda drawn: [metric([values[position] for position in row]) for row in drawn.tolist()]
 
 
 def _vectorised(metric: Metric, values: Sequence[Any]) -> Statistic | None:
     """The same figures as the metric's own, or None for a metric or values of which that is not certain."""
-    from lm_eval.api.metrics import f1_score, matthews_corrcoef, median, nanmean, perplexity
+    from mixhub.evaluation.lm_eval_private import metrics
 
-    if metric in (f1_score, matthews_corrcoef):
-        of_counts = _f1 if metric is f1_score else _mcc
+    if metric in (metrics.f1_score, metrics.matthews_corrcoef):
+        of_counts = _f1 if metric is metrics.f1_score else _mcc
         cells = _cells(values)
         return None if cells is None else lambda drawn: of_counts(*_counts(cells[drawn])).tolist()
-    if metric in (perplexity, nanmean):
+    if metric in (metrics.perplexity, metrics.nanmean):
         # A float32 is summed in its own precision, and an infinity needs Python's rules.
         if not all(isinstance(value, int | float) and not math.isinf(value) for value in values):
             return None
-        return (_perplexity if metric is perplexity else _nanmean)(np.array(values, np.float64))
-    if metric is median and all(value == value for value in values):  # NaN has no place in an order
+        return (_perplexity if metric is metrics.perplexity else _nanmean)(np.array(values, np.float64))
+    if metric is metrics.median and all(value == value for value in values):  # NaN has no place in an order
         return _median(values)
     return None
 
@@ -146,11 +147,11 @@ def _perplexity(logs: NDArray[np.float64]) -> Statistic:
 
 
 def _nanmean(numbers: NDArray[np.float64]) -> Statistic:
-    there = ~np.isnan(numbers)
-    filled = np.where(there, numbers, 0.0)
+    is_number = ~np.isnan(numbers)
+    filled = np.where(is_number, numbers, 0.0)
 
     def means(drawn: NDArray[np.intp]) -> list[Any]:
-        counts = there[drawn].view(np.uint8).sum(axis=1, dtype=np.int32)
+        counts = is_number[drawn].view(np.uint8).sum(axis=1, dtype=np.int32)
         sums = np.where(counts > 0, filled[drawn].sum(axis=1), np.nan)
         means: list[Any] = (sums / np.maximum(counts, 1)).tolist()
         return means
@@ -160,14 +161,14 @@ def _nanmean(numbers: NDArray[np.float64]) -> Statistic:
 
 def _median(values: Sequence[Any]) -> Statistic:
     """lm-eval's median: the upper of the two middle values of an even number, and no mean of them."""
-    places = sorted(range(len(values)), key=values.__getitem__)
+    order = sorted(range(len(values)), key=values.__getitem__)
     ranks = np.empty(len(values), np.int32)
-    ranks[places] = np.arange(len(values))
+    ranks[order] = np.arange(len(values))
     middle = len(values) // 2
 
     def medians(drawn: NDArray[np.intp]) -> list[Any]:
         drawn_ranks = ranks[drawn]
         drawn_ranks.partition(middle, axis=1)
-        return [values[places[rank]] for rank in drawn_ranks[:, middle].tolist()]
+        return [values[order[rank]] for rank in drawn_ranks[:, middle].tolist()]
 
     return medians

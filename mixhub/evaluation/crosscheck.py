@@ -11,7 +11,6 @@ from typing import Any
 
 from mixhub.errors import ResultsError, UsageError
 from mixhub.evaluation.harness import choose_device, choose_dtype, load_model
-from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.workspace.cells import Cell
 
 TOLERANCE = 1e-3
@@ -19,13 +18,13 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a check found."""
+class Crosscheck:
+    """What a comparison found."""
 
     requests: int
     """Requests that were scored again."""
     cells: int
-    """Cells that they are of."""
+    """Cells that they belong to."""
     largest: float
     """Largest difference of a log-likelihood, in nats."""
     where: str
@@ -43,7 +42,7 @@ class _Recorded:
     greedy: bool
 
 
-def check(
+def crosscheck(
     folder: Path,
     cells: Sequence[Cell],
     requests: int,
@@ -51,11 +50,11 @@ def check(
     device: str | None = None,
     dtype: str | None = None,
     seed: int | None = None,
-) -> Checked:
+) -> Crosscheck:
     """Scores requests of cells on disk with lm-eval's own backend, and compares.
 
     Args:
-        folder: the model that the cells are of.
+        folder: the model that the cells were measured on.
         cells: cells that were measured on it, in the same dtype.
         requests: how many, drawn over all documents of all cells alike.
         device: as for `evaluate`.
@@ -67,31 +66,56 @@ def check(
         ResultsError: in float32, a log-likelihood differs by more than rounding; or no cell has log-likelihoods.
     """
     if requests < 1:
-        raise UsageError(f"check = {requests}: must be at least 1 request")
+        raise UsageError(
+            f"check = {requests}: must be at least 1 request", code="option-value", option="--check", value=requests
+        )
     draws = random.Random(seed)
     recorded = list(_drawn(cells, requests, draws))
     if not recorded:
-        raise ResultsError("there is no log-likelihood to check", hint="evaluate tasks of multiple choice first")
-    device = choose_device(device)
-    with quiet():
-        lm = load_model(folder, device, choose_dtype(dtype, device), "stock")
-        answers = lm.loglikelihood([_instance(one.pair) for one in recorded])
-    differences = [abs(one.log_likelihood - found[0]) for one, found in zip(recorded, answers, strict=True)]
+        raise ResultsError(
+            "there is no log-likelihood to check",
+            code="crosscheck-empty",
+            hint="evaluate tasks of multiple choice first",
+        )
+    answers = _answers(folder, recorded, device, dtype)
+    differences = [abs(one.log_likelihood - answer[0]) for one, answer in zip(recorded, answers, strict=True)]
     worst = max(range(len(recorded)), key=differences.__getitem__)
-    found = Checked(
+    if differences[worst] > TOLERANCE and recorded[worst].cell.dtype == "float32":
+        raise _differs(recorded[worst], answers[worst][0])
+    return Crosscheck(
         requests=len(recorded),
         cells=len({one.cell.path for one in recorded}),
         largest=differences[worst],
         where=recorded[worst].where,
         flips=sum(one.greedy != bool(answer[1]) for one, answer in zip(recorded, answers, strict=True)),
     )
-    if found.largest > TOLERANCE and recorded[worst].cell.dtype == "float32":
-        raise ResultsError(
-            f"{recorded[worst].cell.path}: {found.where}: the log-likelihood on disk is "
-            f"{recorded[worst].log_likelihood:.6f}, and lm-eval's own backend finds {answers[worst][0]:.6f}",
-            hint="measure it with lm-eval's own backend: --backend stock; and tell us",
+
+
+def _differs(one: _Recorded, log_likelihood: float) -> ResultsError:
+    return ResultsError(
+        f"{one.cell.path}: {one.where}: the log-likelihood on disk is {one.log_likelihood:.6f}, and lm-eval's own "
+        f"backend finds {log_likelihood:.6f}",
+        code="crosscheck-differs",
+        hint="measure it with lm-eval's own backend: --backend stock; and tell us",
+        path=one.cell.path,
+        where=one.where,
+    )
+
+
+def _answers(folder: Path, recorded: Sequence[_Recorded], device: str | None, dtype: str | None) -> Sequence[Any]:
+    """What lm-eval's own backend answers: log-likelihood, and whether it is greedy."""
+    from mixhub.evaluation.lm_eval_private import Instance, quiet
+
+    device = choose_device(device)
+    with quiet():
+        lm = load_model(folder, device, choose_dtype(dtype, device), "stock")
+        answers: Sequence[Any] = lm.loglikelihood(
+            [
+                Instance(request_type="loglikelihood", doc={}, arguments=one.pair, idx=0, metadata=("check", 0, 1))
+                for one in recorded
+            ]
         )
-    return found
+    return answers
 
 
 def _drawn(cells: Sequence[Cell], requests: int, draws: random.Random) -> Iterator[_Recorded]:
@@ -103,8 +127,8 @@ def _drawn(cells: Sequence[Cell], requests: int, draws: random.Random) -> Iterat
     for cell, lines in wanted.values():
         with cell.samples.open(encoding="utf-8") as file:
             for number, text in enumerate(file):
-                if number in lines and (found := _recorded(cell, json.loads(text), draws)):
-                    yield found
+                if number in lines and (recorded := _recorded(cell, json.loads(text), draws)):
+                    yield recorded
 
 
 def _recorded(cell: Cell, sample: dict[str, Any], draws: random.Random) -> _Recorded | None:
@@ -120,9 +144,3 @@ def _recorded(cell: Cell, sample: dict[str, Any], draws: random.Random) -> _Reco
         log_likelihood=float(answer[0]),
         greedy=str(answer[1]) == "True",
     )
-
-
-def _instance(pair: tuple[str, str]) -> Any:
-    from lm_eval.api.instance import Instance
-
-    return Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=0, metadata=("check", 0, 1))

@@ -10,11 +10,11 @@ from mixhub.errors import HubError, ResultsError, SpecError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json
 from mixhub.spec.base import Spec
 
-_TOLD = "mixhub-snapshot.json"
+_SNAPSHOT_FILE = "mixhub-snapshot.json"
 
 
 class Fetch(Protocol):
-    """Whoever can reach a hub. `evaluate` itself makes no request."""
+    """What can reach a hub. `evaluate` itself makes no request."""
 
     @property
     def hub(self) -> str:
@@ -71,32 +71,32 @@ class Datasets:
         return self.root / repo_id.replace("/", "--") / _config_name(config)
 
     def commit(self, repo_id: str, config: str | None, revision: str | None) -> str | None:
-        """The commit that is there of one config of a dataset repo."""
-        there = self._there(self.folder(repo_id, config), revision)
-        return there.commit if there else None
+        """The commit of one config of a dataset repo, if it was fetched."""
+        snapshot = self._snapshot(self.folder(repo_id, config), revision)
+        return snapshot.commit if snapshot else None
 
     def get(self, repo_id: str, config: str | None, revision: str | None) -> tuple[Path, str]:
-        """Folder and commit of one config of a dataset repo; fetched when it is not there.
+        """Folder and commit of one config of a dataset repo; fetched if it is not there.
 
         Raises:
             ResultsError: it is not there and cannot be fetched; says from where, and how to mirror it.
         """
         folder = self.folder(repo_id, config)
         with locked(folder.parent / ".lock", f"{folder} is being fetched", timeout=-1):
-            there = self._there(folder, revision)
-            if there is not None and not (self.refresh and self.fetch is not None):
-                return folder, there.commit
+            before = self._snapshot(folder, revision)
+            if before is not None and not (self.refresh and self.fetch is not None):
+                return folder, before.commit
             if self.fetch is None:
                 raise _missing(repo_id, config, "it was not fetched yet, and no hub was named")
             clear_leftovers(folder.parent)
             try:
                 with new_folder(folder) as building:
                     commit = self.fetch(repo_id, config, revision, building)
-                    told = Snapshot(
+                    snapshot = Snapshot(
                         hub=self.fetch.hub, repo_id=repo_id, config=config, revision=revision, commit=commit
                     )
-                    write_json(building / _TOLD, told.to_data())
-                    if there is not None and (there.commit, there.hub) == (commit, told.hub):
+                    write_json(building / _SNAPSHOT_FILE, snapshot.to_data())
+                    if before is not None and (before.commit, before.hub) == (commit, snapshot.hub):
                         raise _Unchanged
             except _Unchanged:
                 return folder, commit
@@ -104,17 +104,17 @@ class Datasets:
                 raise _missing(repo_id, config, error.message) from error
         return folder, commit
 
-    def _there(self, folder: Path, revision: str | None) -> Snapshot | None:
-        """What lies there, when it is what was asked for."""
-        path = folder / _TOLD
+    def _snapshot(self, folder: Path, revision: str | None) -> Snapshot | None:
+        """What lies there, if it is what was asked for."""
+        path = folder / _SNAPSHOT_FILE
         if not path.is_file():
             return None
         try:
-            told = Snapshot.from_data(read_json(path, ResultsError), str(path))
+            snapshot = Snapshot.from_data(read_json(path, ResultsError), str(path))
         except (ResultsError, SpecError):
             return None
-        elsewhere = self.only_from is not None and told.hub != self.only_from
-        return None if told.revision != revision or elsewhere else told
+        elsewhere = self.only_from is not None and snapshot.hub != self.only_from
+        return None if snapshot.revision != revision or elsewhere else snapshot
 
 
 def _config_name(config: str | None) -> str:
@@ -130,7 +130,9 @@ def _missing(repo_id: str, config: str | None, why: str) -> ResultsError:
     name = f"{repo_id} ({config})" if config else repo_id
     return ResultsError(
         f"dataset {name} cannot be loaded: {why}",
+        code="dataset-missing",
         hint="fetch it where the network is (the same command with --prefetch), or mirror it: hf download --repo-type "
         f"dataset {repo_id} --local-dir DIR/{repo_id}; mixhub hub import DIR --repo-type dataset; --datasets-hub local",
         dataset=repo_id,
+        config=config,
     )

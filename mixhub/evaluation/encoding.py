@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,41 +44,31 @@ class Encoder:
             folder: holds a tokenizer, and `config.json` when no `config` is given.
             config: the model's config, for its context length.
         """
-        from lm_eval.models.huggingface import HFLM
         from transformers import AutoConfig, AutoTokenizer
+
+        from mixhub.evaluation.lm_eval_private import length_and_prefix
 
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = SimpleNamespace(config=config or AutoConfig.from_pretrained(folder, **options))
-        told = SimpleNamespace(
-            tokenizer=tokenizer,
-            model=model,
-            custom_prefix_token_id=None,
-            add_bos_token=None,
-            _max_length=None,
-            _DEFAULT_MAX_LENGTH=HFLM._DEFAULT_MAX_LENGTH,
-        )
-        properties: Any = HFLM  # its own rules, asked without a model
-        told.max_length = properties.max_length.fget(told)
-        told.prefix_token_id = properties.prefix_token_id.fget(told)
-        return cls.of(told)
+        config = config or AutoConfig.from_pretrained(folder, **options)
+        return cls(tokenizer, *length_and_prefix(tokenizer, config))
 
     @cached_property
     def sha256(self) -> str:
         """Hash of all that decides which tokens a text becomes, whatever its files are called."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        own = json.loads(backend.to_str()) if backend is not None else _files_sha256(self.tokenizer)
-        if isinstance(own, dict):
-            own.pop("padding", None)  # set by use, and of no effect here
-            own.pop("truncation", None)
-        told = {
-            "tokenizer": own,
+        content = json.loads(backend.to_str()) if backend is not None else _files_sha256(self.tokenizer)
+        if isinstance(content, dict):
+            content.pop("padding", None)  # set by use, and of no effect here
+            content.pop("truncation", None)
+        deciding = {
+            "tokenizer": content,
             "class": type(self.tokenizer).__name__,
             "max_length": self.max_length,
             "prefix_token_id": self.prefix_token_id,
             "add_bos_token": self.add_bos_token,
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Ints], list[Ints]]:
         """Tokens of contexts and continuations; pairs that share a context share its array.
@@ -122,33 +111,35 @@ class Encoder:
         """As HFLM's `tok_encode`: no special tokens for a text that begins with the prefix token already."""
         prefix = self.tokenizer.decode(self.prefix_token_id)
         common = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
-        found: list[Ints] = [np.zeros(0, np.int32)] * len(texts)
+        encoded: list[Ints] = [np.zeros(0, np.int32)] * len(texts)
         for starts, options in ((False, common), (True, {"add_special_tokens": False})):
             numbers = [number for number, text in enumerate(texts) if text.startswith(prefix) == starts]
-            for number, own in zip(numbers, self._tokens([texts[n] for n in numbers], options), strict=True):
-                found[number] = own
-        return found
+            for number, tokens in zip(numbers, self._tokens([texts[n] for n in numbers], options), strict=True):
+                encoded[number] = tokens
+        return encoded
 
     def _tokens(self, texts: Sequence[str], options: dict[str, bool]) -> list[Ints]:
-        found: list[Ints] = []
+        tokens: list[Ints] = []
         for start in range(0, len(texts), _AT_ONCE):
             part = list(texts[start : start + _AT_ONCE])
             batch = self.tokenizer(part, return_attention_mask=False, verbose=False, **options)["input_ids"]
-            found += [np.array(own, np.int32) for own in batch]
-        return found
+            tokens += [np.array(ids, np.int32) for ids in batch]
+        return tokens
 
 
 def _with_spaces_moved(context: str, continuation: str) -> tuple[str, str]:
-    kept = context.rstrip()
-    return (kept, context[len(kept) :] + continuation) if context else (context, continuation)
+    stripped = context.rstrip()
+    return (stripped, context[len(stripped) :] + continuation) if context else (context, continuation)
 
 
 def _unscorable(continuation: str, tokens: int, max_length: int) -> ResultsError:
     rule = f"must have 1 to {max_length} (the model's context length)"
     return ResultsError(
         f"the choice {continuation[:60]!r} has {tokens} tokens, and {rule}",
+        code="choice-unscorable",
         hint="is it the right tokenizer, and are the task's choices whole?",
         tokens=tokens,
+        max_length=max_length,
     )
 
 

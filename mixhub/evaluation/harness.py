@@ -1,4 +1,4 @@
-"""The wall to lm-eval: its model class, its tasks' requests and its evaluation loop, for one cell at a time."""
+"""lm-eval's model class and its evaluation loop, for one cell at a time."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mixhub.errors import ExportError, ResultsError, UsageError
 from mixhub.evaluation.bootstrap import bootstrap_stderr, can_bootstrap
 from mixhub.evaluation.measures import MEASURES, cell_measures, document_measures
-from mixhub.evaluation.requests import (
-    NUMPY_SEED,
-    PYTHON_SEED,
-    TORCH_SEED,
-    Prepared,
-    configure,
-    templates_compiled_once,
-)
+from mixhub.evaluation.options import Backend
+from mixhub.evaluation.requests import Prepared, configure
+from mixhub.evaluation.suite import first_line
+from mixhub.phrases import listed
 from mixhub.workspace.cells import MEASURES_KEY
 
 DTYPES = ("float32", "bfloat16", "float16")
-BACKENDS = ("mixhub", "stock")
-"""What scores: this package's, or lm-eval's own Hugging Face backend."""
-Backend = Literal["mixhub", "stock"]
 SCORER = 1
 """Version of our backend: raised by each change that may move a log-likelihood by more than rounding."""
 REPLICATES = 100_000
@@ -36,7 +29,7 @@ STDERR = f"of means: closed form; else lm-eval's bootstrap, {REPLICATES:,} draws
 _FEW_REPLICATES = 100
 """What lm-eval draws at most for the corpus metrics that take seconds each."""
 _LOGIT_BYTES = {"cpu": 2**30, "cuda": 2**33}
-_MOST_REQUESTS = 32
+_MAX_REQUESTS = 32
 
 
 @dataclass(frozen=True)
@@ -59,10 +52,17 @@ def choose_device(device: str | None) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind = device.partition(":")[0]
     if kind not in ("cpu", "cuda"):
-        raise UsageError(f"device = {device!r}: must be cpu or cuda, or cuda:N", device=device)
+        raise UsageError(
+            f"device = {device!r}: must be cpu or cuda, or cuda:N",
+            code="option-value",
+            option="--device",
+            value=device,
+        )
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(
-            "device = 'cuda': this machine has no CUDA device, or its torch was built without", device=device
+            "device = 'cuda': this machine has no CUDA device, or its torch was built without",
+            code="device-missing",
+            device=device,
         )
     return device
 
@@ -72,7 +72,9 @@ def choose_dtype(dtype: str | None, device: str) -> str:
     if dtype is None:
         return "bfloat16" if device.startswith("cuda") else "float32"
     if dtype not in DTYPES:
-        raise UsageError(f"dtype = {dtype!r}: must be one of {', '.join(DTYPES)}", dtype=dtype)
+        raise UsageError(
+            f"dtype = {dtype!r}: must be one of {listed(DTYPES)}", code="option-value", option="--dtype", value=dtype
+        )
     return dtype
 
 
@@ -92,24 +94,25 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
         auto: Any = AutoModelForCausalLM
         model, report = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True, **options)
     except Exception as error:
-        raise _unloadable(folder, f"{type(error).__name__}: {_first_line(error)}") from error
+        raise _unloadable(folder, f"{type(error).__name__}: {first_line(error)}") from error
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if names := sorted(map(str, report.get(problem, ()))):
-            raise _unloadable(folder, f"{problem.replace('_keys', '')} weights: {', '.join(names[:3])} ({len(names)})")
+            what = f"{problem.replace('_keys', '')} weights: {', '.join(names[:3])} ({len(names)})"
+            raise _unloadable(folder, what, weights=names)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
-        raise _unloadable(folder, f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows")
+        what = f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows"
+        raise _unloadable(folder, what, code="tokenizer-differs", ids=len(tokenizer), rows=rows)
     model.to(device)
     try:
         return wrap(model, tokenizer, backend)
     except ResultsError as error:
-        raise ExportError(f"{folder}: {error.message}", hint=error.hint, path=folder) from error
+        raise ExportError(f"{folder}: {error.message}", code=error.code, hint=error.hint, path=folder) from error
 
 
 def wrap(model: Any, tokenizer: Any, backend: Backend) -> Any:
     """A loaded model as lm-eval's model class; raises ResultsError when it is not causal."""
-    from lm_eval.models.huggingface import HFLM
-
+    from mixhub.evaluation.lm_eval_private import HFLM
     from mixhub.evaluation.scorer import SharedLM
 
     class StockLM(HFLM):  # type: ignore[misc]
@@ -135,25 +138,7 @@ def _batch_size(model: Any, device: str) -> int:
     It never depends on what memory is free, for then the same export would not give the same figures.
     """
     row: int = 4 * model.config.vocab_size * getattr(model.config, "max_position_embeddings", 2048)
-    return max(1, min(_MOST_REQUESTS, _LOGIT_BYTES[device.partition(":")[0]] // row))
-
-
-def require_shots(task: Any, num_fewshot: int) -> None:
-    """Raises ResultsError when an lm-eval task has fewer documents to draw shots from than are asked for."""
-    sampler: Any = getattr(task, "sampler", None)
-    if num_fewshot < 1 or not hasattr(sampler, "df"):
-        return
-    pool = len(sampler.fewshot_indices or sampler.df)
-    if task.fewshot_cfg.split == task.config.test_split:
-        pool -= 1  # lm-eval draws one more, since the document itself may be among them
-    if num_fewshot > pool:
-        raise ResultsError(
-            f"task {task.task_name}: {num_fewshot} shots asked for, and there are {max(pool, 0)} documents to draw "
-            "them from",
-            hint="ask for fewer (evaluation.num_fewshot), or give the task more documents for shots",
-            task=task.task_name,
-            num_fewshot=num_fewshot,
-        )
+    return max(1, min(_MAX_REQUESTS, _LOGIT_BYTES[device.partition(":")[0]] // row))
 
 
 def measure(
@@ -172,14 +157,13 @@ def measure(
     Raises:
         ResultsError: a log-likelihood or metric is not finite.
     """
-    from lm_eval.evaluator import evaluate
-    from lm_eval.loggers.utils import add_tokenizer_info
+    from mixhub.evaluation.lm_eval_private import add_tokenizer_info, evaluate, seeded, templates_compiled_once
 
-    name = task.task_name
+    name = task.config.task
     configure(task, num_fewshot, fewshot_seed)
     try:
-        with _given(lm, task, prepared), templates_compiled_once():
-            found = evaluate(
+        with seeded(), _given(lm, task, prepared), templates_compiled_once():
+            results = evaluate(
                 lm=lm,
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
                 limit=limit,
@@ -188,64 +172,63 @@ def measure(
             )
     except OverflowError as error:
         raise _not_finite(name, num_fewshot, f"a metric overflows ({error})") from error
-    samples: list[dict[str, Any]] = found.pop("samples")[name]
-    found.pop("group_subtasks", None)
-    _require_finite(name, num_fewshot, samples, found["results"][name])
-    found["results"][name] |= _stderrs(task, samples)
-    found["config"] = _model_config(lm, limit, fewshot_seed)
-    add_tokenizer_info(found, lm)
-    found["task_hashes"] = {name: _task_hash(samples)}
+    samples: list[dict[str, Any]] = results.pop("samples")[name]
+    results.pop("group_subtasks", None)
+    _require_finite(name, num_fewshot, samples, results["results"][name])
+    results["results"][name] |= _stderrs(task, samples)
+    results["config"] = _model_config(lm, limit, fewshot_seed)
+    add_tokenizer_info(results, lm)
+    results["task_hashes"] = {name: _task_hash(samples)}
     by_document = [document_measures(task, sample) for sample in samples]
     first = samples[0]["filter"]
     measures = cell_measures(own for own, sample in zip(by_document, samples, strict=True) if sample["filter"] == first)
     logged = [_as_logged(sample, own) for sample, own in zip(samples, by_document, strict=True)]
-    return Measured(found, logged, measures)
+    return Measured(results, logged, measures)
 
 
 @contextmanager
 def _given(lm: Any, task: Any, prepared: Prepared | None) -> Iterator[None]:
-    """Has lm-eval take the requests that are there instead of building them, for the block."""
+    """Has lm-eval take the requests that are prepared instead of building them, for the block."""
+    from mixhub.evaluation.lm_eval_private import instances_given
+
     if prepared is None:
         yield
         return
-
-    def take(**_: object) -> None:
-        task._instances = prepared.instances(task)
-
-    task.build_all_requests = take
     lm.prepared = prepared
     try:
-        yield
+        with instances_given(task, lambda: prepared.instances(task)):
+            yield
     finally:
-        del task.build_all_requests
         lm.prepared = None
 
 
 def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
     """Standard errors as lm-eval gives them, under its keys."""
-    from lm_eval.api.metrics import acc_all, bleu, chrf, mean, stderr_for_metric, ter
+    from mixhub.evaluation.lm_eval_private import metrics
 
     values: dict[tuple[str, str], list[Any]] = {}
     for sample in samples:
         for metric in sample["metrics"]:
             values.setdefault((metric, sample["filter"]), []).append(sample[metric])
-    found = {}
+    stderrs = {}
     for (metric, kind), items in values.items():
-        aggregation = task.aggregation().get(metric, mean)
+        aggregation = task.aggregation().get(metric, metrics.mean)
         if len(items) < 2:
             continue
-        if aggregation in (mean, acc_all):
-            stderr = stderr_for_metric(aggregation, bootstrap_iters=1)(items)
+        if aggregation in (metrics.mean, metrics.acc_all):
+            stderr = metrics.stderr_for_metric(aggregation, bootstrap_iters=1)(items)
         elif can_bootstrap(aggregation):
-            replicates = _FEW_REPLICATES if aggregation in (bleu, chrf, ter) else REPLICATES
-            stderr = bootstrap_stderr(aggregation, items, replicates=replicates)
+            few = aggregation in (metrics.bleu, metrics.chrf, metrics.ter)
+            stderr = bootstrap_stderr(aggregation, items, replicates=_FEW_REPLICATES if few else REPLICATES)
         else:
             continue
-        found[f"{metric}_stderr,{kind}"] = float(stderr)
-    return found
+        stderrs[f"{metric}_stderr,{kind}"] = float(stderr)
+    return stderrs
 
 
 def _model_config(lm: Any, limit: int | None, fewshot_seed: int) -> dict[str, Any]:
+    from mixhub.evaluation.lm_eval_private import NUMPY_SEED, PYTHON_SEED, TORCH_SEED
+
     return {
         "model": "hf",
         "model_num_parameters": lm.model.num_parameters(),
@@ -266,17 +249,17 @@ def _model_config(lm: Any, limit: int | None, fewshot_seed: int) -> dict[str, An
 
 def _task_hash(samples: Iterable[Mapping[str, str]]) -> str:
     """lm-eval's hash of a task: of the hashes of all its documents, prompts and targets."""
-    from lm_eval.utils import hash_string
+    from mixhub.evaluation.lm_eval_private import hash_string
 
     return str(hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples)))
 
 
 def _as_logged(sample: dict[str, Any], measures: Mapping[str, float]) -> dict[str, Any]:
     """A sample in the layout of lm-eval's `samples_*.jsonl`, which datasets can load, and our measures."""
-    from lm_eval.utils import sanitize_list
+    from mixhub.evaluation.lm_eval_private import sanitize_list
 
     arguments = {
-        f"gen_args_{number}": {f"arg_{place}": part for place, part in enumerate(request)}
+        f"gen_args_{number}": {f"arg_{position}": part for position, part in enumerate(request)}
         for number, request in enumerate(sample["arguments"])
     }
     return sample | {
@@ -291,10 +274,11 @@ def _as_logged(sample: dict[str, Any], measures: Mapping[str, float]) -> dict[st
 def _require_finite(task: str, num_fewshot: int, samples: list[dict[str, Any]], metrics: Mapping[str, Any]) -> None:
     for sample in samples:
         if any(not math.isfinite(number) for number in _floats([sample["resps"], sample["filtered_resps"]])):
-            raise _not_finite(task, num_fewshot, f"a log-likelihood of document {sample['doc_id']}")
+            number = sample["doc_id"]
+            raise _not_finite(task, num_fewshot, f"a log-likelihood of document {number}", document=number)
     for key, value in metrics.items():
         if any(not math.isfinite(number) for number in _floats(value)):
-            raise _not_finite(task, num_fewshot, f"{key} = {value}")
+            raise _not_finite(task, num_fewshot, f"{key} = {value}", metric=key)
 
 
 def _floats(value: object) -> Iterable[float]:
@@ -305,22 +289,22 @@ def _floats(value: object) -> Iterable[float]:
             yield from _floats(inner)
 
 
-def _not_finite(task: str, num_fewshot: int, what: str) -> ResultsError:
+def _not_finite(task: str, num_fewshot: int, what: str, **fields: object) -> ResultsError:
     return ResultsError(
         f"cell {task} {num_fewshot}-shot: not finite: {what}; nothing was written for it",
+        code="figure-not-finite",
         hint="the weights give NaN or infinity: look at the run's losses, or evaluate in float32 (--dtype float32)",
         task=task,
         num_fewshot=num_fewshot,
+        **fields,
     )
 
 
-def _unloadable(export: Path, what: str) -> ExportError:
+def _unloadable(export: Path, what: str, *, code: str = "model-unloadable", **fields: object) -> ExportError:
     return ExportError(
         f"{export}: cannot be loaded as a causal language model: {what}",
+        code=code,
         hint="are its files whole, and of one model? an export is made again by: mixhub train --seed N (or --index N)",
         path=export,
+        **fields,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 Ints = NDArray[Any]
 """An array of integers of any width."""
 
-_LEAST_SHARED = 8
+_MIN_SHARED = 8
 """Tokens that inputs must share to go into one row: below, the mask costs more than is spared."""
-_LEAST_SHARE = 4
+_MIN_SHARE = 4
 """An input must share at least one in so many of its tokens."""
 _BEYOND_CONTEXT = 1024
 """A row may be longer than the model's context by so many tokens, so that the longest inputs can share too."""
@@ -175,7 +175,7 @@ class _Rows:
         """Adds an input, of which the last `tail` places are scored."""
         share = _shared(self._before, own) if self._inputs else 0
         fits = self._size + len(own) - share <= self._longest
-        if share < _LEAST_SHARED or share * _LEAST_SHARE < len(own) or not fits:
+        if share < _MIN_SHARED or share * _MIN_SHARE < len(own) or not fits:
             self.close()
             share = 0
         new = np.arange(self._size, self._size + len(own) - share, dtype=np.int32)

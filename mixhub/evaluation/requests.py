@@ -5,30 +5,34 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import platform
-import random
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from mixhub.errors import ResultsError
 from mixhub.evaluation.encoding import Encoder
+from mixhub.evaluation.options import CellKey, Storage
 from mixhub.evaluation.packing import Ints, Packing, pack, starts_of
-from mixhub.evaluation.suite import BuiltTask
+from mixhub.evaluation.suite import BuiltTask, SuiteTask, build
 from mixhub.files import write_bytes
+from mixhub.phrases import plural
+from mixhub.progress import Progress
 from mixhub.workspace.lineage import UNKNOWN, versions
 
 FORMAT = 1
 """Version of the files, of the encoding and of the packing: raised by each change of what they hold."""
 _PACKAGES = ("lm_eval", "datasets", "jinja2", "numpy", "tokenizers", "transformers")
-_ARRAYS = tuple(field.name for field in fields(Packing))
+_ARRAYS = tuple(array.name for array in fields(Packing))
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Prepared:
 
     def instances(self, task: Any) -> list[Any]:
         """lm-eval's requests, fresh, over the documents of a task with its dataset loaded."""
-        from lm_eval.api.instance import Instance
+        from mixhub.evaluation.lm_eval_private import Instance
 
         count = int(self.documents.max()) + 1
         documents = [document for _, document in zip(range(count), task.eval_docs, strict=False)]
@@ -80,12 +84,13 @@ def prepare(task: Any, encoder: Encoder, num_fewshot: int, fewshot_seed: int, li
     Raises:
         ResultsError: a continuation has no token, or more than the context length.
     """
+    from mixhub.evaluation.lm_eval_private import built_instances, seeded, templates_compiled_once
+
     if task.OUTPUT_TYPE not in ("loglikelihood", "multiple_choice"):
         return None
     configure(task, num_fewshot, fewshot_seed)
-    with templates_compiled_once():
-        task.build_all_requests(limit=limit, rank=0, world_size=1)
-    instances, task._instances = task.instances, None
+    with seeded(), templates_compiled_once():
+        instances = built_instances(task, limit)
     if any(len(instance.args) != 2 for instance in instances):  # images or sound beside the text
         return None
     pairs = [instance.args for instance in instances]
@@ -99,40 +104,20 @@ def prepare(task: Any, encoder: Encoder, num_fewshot: int, fewshot_seed: int, li
 
 
 def configure(task: Any, num_fewshot: int, fewshot_seed: int) -> None:
-    """Sets an lm-eval task and all generators that it may draw from, as `simple_evaluate` does before each call."""
-    import torch
-
+    """Sets the shots of an lm-eval task."""
     task.set_config("num_fewshot", num_fewshot)
     task.set_fewshot_seed(seed=fewshot_seed)
-    random.seed(PYTHON_SEED)
-    np.random.seed(NUMPY_SEED)
-    torch.manual_seed(TORCH_SEED)
-
-
-@contextmanager
-def templates_compiled_once() -> Iterator[None]:
-    """Has lm-eval keep its compiled templates for the block; by itself it compiles one anew for each text it makes."""
-    from lm_eval.utils import env
-
-    env.from_string = lru_cache(maxsize=256)(type(env).from_string.__get__(env))
-    try:
-        yield
-    finally:
-        del env.from_string
-
-
-# lm-eval's own defaults; they reach tasks that sample, and none of the suites' prompts.
-PYTHON_SEED, NUMPY_SEED, TORCH_SEED = 0, 1234, 1234
 
 
 @dataclass(frozen=True)
-class Key:
+class RequestKey:
     """All that requests follow from. Requests are stored under its hash, and with it."""
 
-    told: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    """By name; JSON can hold each."""
 
     @classmethod
-    def of(cls, built: BuiltTask, encoder: Encoder, num_fewshot: int, fewshot_seed: int, limit: int | None) -> Key:
+    def of(cls, built: BuiltTask, encoder: Encoder, num_fewshot: int, fewshot_seed: int, limit: int | None) -> Self:
         """The key of a cell's requests."""
         return cls(
             {
@@ -154,12 +139,12 @@ class Key:
     @property
     def names_documents(self) -> bool:
         """Whether it says which documents the requests are of; else they must not outlive the process."""
-        return bool(self.told["dataset"] != UNKNOWN)
+        return bool(self.parts["dataset"] != UNKNOWN)
 
     @property
     def text(self) -> str:
         """As JSON."""
-        return json.dumps(self.told, sort_keys=True)
+        return json.dumps(self.parts, sort_keys=True)
 
     @property
     def sha256(self) -> str:
@@ -173,16 +158,16 @@ class RequestStore:
 
     root: Path
 
-    def path(self, key: Key) -> Path:
+    def path(self, key: RequestKey) -> Path:
         """Where the requests of a key lie."""
-        return self.root / str(key.told["task"]) / f"{key.told['num_fewshot']}shot-{key.sha256[:32]}.npz"
+        return self.root / str(key.parts["task"]) / f"{key.parts['num_fewshot']}shot-{key.sha256[:32]}.npz"
 
-    def size(self, key: Key) -> tuple[int, int] | None:
+    def size(self, key: RequestKey) -> tuple[int, int] | None:
         """How many requests and tokens are stored under a key; None when there are none."""
         arrays = self._arrays(key, ("request_rows", "row_starts"))
         return None if arrays is None else (len(arrays["request_rows"]), int(arrays["row_starts"][-1]))
 
-    def get(self, key: Key) -> Prepared | None:
+    def get(self, key: RequestKey) -> Prepared | None:
         """The requests of a key; None when they are not stored, or not whole."""
         arrays = self._arrays(key, None)
         if arrays is None:
@@ -201,7 +186,7 @@ class RequestStore:
             packing=Packing(**{name: arrays[name] for name in _ARRAYS}),
         )
 
-    def _arrays(self, key: Key, names: Sequence[str] | None) -> dict[str, Ints] | None:
+    def _arrays(self, key: RequestKey, names: Sequence[str] | None) -> dict[str, Ints] | None:
         """Some arrays of a file, or all; None when the file is not there, not whole, or another key's."""
         try:
             with self.path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -211,7 +196,7 @@ class RequestStore:
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError):
             return None
 
-    def put(self, key: Key, prepared: Prepared) -> None:
+    def put(self, key: RequestKey, prepared: Prepared) -> None:
         """Stores requests, whole or not at all."""
         contexts, pair_contexts = _numbered([context for context, _ in prepared.pairs])
         continuations, pair_continuations = _numbered([continuation for _, continuation in prepared.pairs])
@@ -232,14 +217,127 @@ class RequestStore:
         except OSError as error:
             raise ResultsError(
                 f"{self.root}: built requests cannot be stored: {error.strerror}",
+                code="requests-unwritable",
                 hint="make room, or name another workspace",
+                path=self.root,
             ) from None
 
 
+@dataclass
+class Requests:
+    """The requests of the cells of one call: from the store where they are, else built and put there."""
+
+    storage: Storage
+    encoder: Encoder
+    fewshot_seed: int
+    limit: int | None
+    _built: dict[str, BuiltTask] = field(default_factory=dict)
+    _keys: dict[tuple[str, int], RequestKey | None] = field(default_factory=dict)
+    _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+
+    def __enter__(self) -> Requests:
+        self._scratch = tempfile.TemporaryDirectory(prefix="mixhub-requests-")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.cleanup()
+
+    def build(self, cells: Sequence[CellKey], progress: Progress, *, stock: bool = False) -> None:
+        """Has all requests stored, and all datasets loaded; the stock backend needs the datasets only.
+
+        Raises:
+            ResultsError: a dataset cannot be loaded, or a task has too few documents for the shots.
+        """
+        from mixhub.evaluation.lm_eval_private import quiet
+
+        for task, shots in _by_task(cells):
+            with quiet():
+                self._built[task.name] = build(task, self.storage.datasets)
+                _require_shots(self._built[task.name].task, max(shots))
+        waiting = [] if stock else [cell for cell in cells if not self._is_stored(cell)]
+        if waiting:
+            logger.info("building the requests of %s", plural(len(waiting), "cell"))
+            with progress.start("build requests", len(waiting), "cell") as bar:
+                for cell in waiting:
+                    with quiet():
+                        self._store_again(cell)
+                    bar.advance(note=str(cell))
+
+    def task(self, cell: CellKey) -> BuiltTask:
+        """The cell's task with its dataset loaded."""
+        return self._built[cell.task.name]
+
+    def size(self, cell: CellKey) -> tuple[int, int]:
+        """Requests and tokens of a cell; (0, 0) if lm-eval builds them itself."""
+        return self._sizes.get(cell.names, (0, 0))
+
+    def get(self, cell: CellKey) -> Prepared | None:
+        """The requests of a cell; None if lm-eval builds them itself."""
+        key = self._keys.get(cell.names)
+        if key is None:
+            return None
+        prepared = self._store(key).get(key)
+        if prepared is None:  # deleted or damaged since
+            self._store_again(cell)
+            prepared = self._store(key).get(key)
+        return prepared
+
+    def _key(self, cell: CellKey) -> RequestKey:
+        return RequestKey.of(self.task(cell), self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
+
+    def _is_stored(self, cell: CellKey) -> bool:
+        key = self._key(cell)
+        size = self._store(key).size(key)
+        if size is not None:
+            self._keys[cell.names], self._sizes[cell.names] = key, size
+        return size is not None
+
+    def _store_again(self, cell: CellKey) -> None:
+        try:
+            prepared = prepare(self.task(cell).task, self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
+        except ResultsError as error:
+            raise ResultsError(
+                f"cell {cell}: {error.message}", code=error.code, hint=error.hint, **error.fields
+            ) from error
+        if prepared is None:
+            self._keys[cell.names] = None
+            return
+        key = self._key(cell)
+        self._store(key).put(key, prepared)
+        self._keys[cell.names] = key
+        self._sizes[cell.names] = (prepared.requests, len(prepared.packing.tokens))
+
+    def _store(self, key: RequestKey) -> RequestStore:
+        root = self.storage.requests if key.names_documents else None
+        return RequestStore(root or Path(self._scratch.name))
+
+
+def _by_task(cells: Sequence[CellKey]) -> Iterator[tuple[SuiteTask, list[int]]]:
+    for task in {cell.task.name: cell.task for cell in cells}.values():
+        yield task, [cell.num_fewshot for cell in cells if cell.task.name == task.name]
+
+
+def _require_shots(task: Any, num_fewshot: int) -> None:
+    """Raises ResultsError when an lm-eval task has fewer documents to draw shots from than are asked for."""
+    from mixhub.evaluation.lm_eval_private import shot_documents
+
+    documents = shot_documents(task)
+    if num_fewshot and documents is not None and num_fewshot > documents:
+        raise ResultsError(
+            f"task {task.config.task}: {num_fewshot} shots asked for, and there are {max(documents, 0)} documents to "
+            "draw them from",
+            code="shots-insufficient",
+            hint="ask for fewer (evaluation.num_fewshot), or give the task more documents for shots",
+            task=task.config.task,
+            num_fewshot=num_fewshot,
+            documents=max(documents, 0),
+        )
+
+
 def _numbered(texts: Sequence[str]) -> tuple[list[str], Ints]:
-    known: dict[str, int] = {}
-    numbers = np.array([known.setdefault(text, len(known)) for text in texts], np.int32)
-    return list(known), numbers
+    positions: dict[str, int] = {}
+    numbers = np.array([positions.setdefault(text, len(positions)) for text in texts], np.int32)
+    return list(positions), numbers
 
 
 def _bytes(texts: Sequence[str]) -> tuple[Ints, Ints]:

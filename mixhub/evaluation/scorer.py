@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lm_eval.models.huggingface import HFLM
 
 from mixhub.errors import ResultsError
 from mixhub.evaluation.encoding import Encoder
+from mixhub.evaluation.lm_eval_private import HFLM
 from mixhub.evaluation.packing import Ints, Packing, pack, ranges, starts_of
 from mixhub.evaluation.requests import Prepared
 
@@ -35,7 +35,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.05, tor
 
 
 @dataclass(frozen=True)
-class Suitability:
+class LayoutSupport:
     """Which layout a model allows, and why not the best one."""
 
     layout: Layout
@@ -68,9 +68,9 @@ class SharedLM(HFLM):  # type: ignore[misc]
         self._buffer: torch.Tensor | None = None
         self.on_scored: Callable[[int, int], None] | None = None
         """Told after each forward pass how many requests and tokens are done."""
-        self.suitability = Suitability(layout) if layout else suitability(self)
+        self.layout_support = LayoutSupport(layout) if layout else layout_support(self)
         self._measures = layout is None and self.device.type == "cuda"
-        self.layout: Layout = self.suitability.layout
+        self.layout: Layout = self.layout_support.layout
         """What was last scored with."""
         self.prepared: Prepared | None = None
         """Requests that are packed already; they are used when just these are asked for."""
@@ -110,7 +110,7 @@ class SharedLM(HFLM):  # type: ignore[misc]
         if not packing.requests:
             return []
         self._require_ids(packing)
-        self.layout = self.suitability.layout
+        self.layout = self.layout_support.layout
         if self.layout == "packed" and not packing.branching.any():
             self.layout = "straight"
         if self.layout == "packed" and self._measures and self._straight_is_faster(packing):
@@ -162,7 +162,10 @@ class SharedLM(HFLM):  # type: ignore[misc]
         if rows == 1:
             raise ResultsError(
                 f"out of memory on {self.device} with a single row of {longest} tokens",
+                code="memory-exhausted",
                 hint="use a device with more memory, or a smaller dtype: --dtype bfloat16",
+                device=str(self.device),
+                tokens=longest,
             )
         self.batch_tokens = max(longest, min(self.batch_tokens, rows * longest) // 2)
         if self.device.type == "cuda":
@@ -241,7 +244,10 @@ class SharedLM(HFLM):  # type: ignore[misc]
         if highest >= rows:
             raise ResultsError(
                 f"its tokenizer gives id {highest}, and its embedding has {rows} rows: they do not belong together",
+                code="tokenizer-differs",
                 hint="put the tokenizer that the model was trained with beside its weights",
+                id=highest,
+                rows=rows,
             )
 
     def _straight_is_faster(self, packing: Packing) -> bool:
@@ -279,7 +285,7 @@ def ancestor_mask(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
-def suitability(lm: SharedLM) -> Suitability:
+def layout_support(lm: SharedLM) -> LayoutSupport:
     """Which layout gives the model's own log-likelihoods: by what its config says, and by trying it on random tokens.
 
     Raises:
@@ -290,15 +296,15 @@ def suitability(lm: SharedLM) -> Suitability:
     _require_causal(lm, contexts[0])
     own = np.array([value for value, _ in lm._score(packing, "plain")])
     if not np.isfinite(own).all():
-        return Suitability("plain")  # its cells will be refused
+        return LayoutSupport("plain")  # its cells will be refused
     tolerance = _TOLERANCE.get(lm.model.dtype, 0.25)
     reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", own, tolerance)
     if reason:
-        return Suitability("plain", f"rows are not shared and logits of all positions are made: {reason}")
+        return LayoutSupport("plain", f"rows are not shared and logits of all positions are made: {reason}")
     reason = _mask_problem(lm) or _difference(lm, packing, "packed", own, tolerance)
     if reason:
-        return Suitability("straight", f"rows are not shared: {reason}")
-    return Suitability("packed")
+        return LayoutSupport("straight", f"rows are not shared: {reason}")
+    return LayoutSupport("packed")
 
 
 def _probe(lm: SharedLM) -> tuple[list[Ints], list[Ints]]:
@@ -321,7 +327,9 @@ def _require_causal(lm: SharedLM, tokens: Ints) -> None:
     if bool(torch.isfinite(change).all()) and bool(change[:-1].max() > allowed.to(change.device)):
         raise ResultsError(
             f"{type(lm.model).__name__} is not causal: a token changes the logits of those before it",
+            code="model-not-causal",
             hint="evaluate a causal language model (AutoModelForCausalLM)",
+            model=type(lm.model).__name__,
         )
 
 

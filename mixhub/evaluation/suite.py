@@ -7,7 +7,6 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -93,8 +92,8 @@ class SuiteTask:
     def repo_id(self) -> str | None:
         """The dataset repo that it reads; None for local files, folders, and data that a function makes."""
         path = str(self.config.get("dataset_path") or "")
-        made = self._reads_files or "custom_dataset" in self.config or Path(path).is_dir()
-        return path if not made and _REPO_ID.fullmatch(path) else None
+        is_local = self._reads_files or "custom_dataset" in self.config or Path(path).is_dir()
+        return path if not is_local and _REPO_ID.fullmatch(path) else None
 
     @property
     def revision(self) -> str | None:
@@ -125,15 +124,16 @@ class SuiteTask:
         if "://" in pattern:
             return []
         path = self.folder / pattern
-        found = [path] if path.is_file() else sorted(self.folder.glob(pattern)) if not path.is_absolute() else []
-        if not found:
+        files = [path] if path.is_file() else sorted(self.folder.glob(pattern)) if not path.is_absolute() else []
+        if not files:
             raise ResultsError(
                 f"{self.path}: task {self.name} reads {pattern}, and {path} is not there",
+                code="documents-missing",
                 hint=f"put it there, or correct dataset_kwargs.data_files in {self.path}",
                 task=self.name,
                 path=path,
             )
-        return found
+        return files
 
 
 def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTask]:
@@ -141,12 +141,12 @@ def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTas
 
     Args:
         tasks: tasks of a family.
-        configs: where the YAML of each task is that has one of its own.
+        configs: by task, the YAML of each task that is not lm-eval's.
 
     Raises:
         UnknownNameError: lm-eval has no task of that name; names the nearest that it has.
-        ResultsError: a YAML of one's own is not there.
-        SpecError: a YAML of one's own is not a task of that name.
+        ResultsError: a YAML in `configs` does not exist.
+        SpecError: a YAML in `configs` is not a task of that name.
     """
     return [_resolved(task, configs) for task in tasks]
 
@@ -157,6 +157,7 @@ def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     if not path.is_file():
         raise ResultsError(
             f"{path}: task {task.name} has its YAML there, and it is not there",
+            code="file-missing",
             hint="write the YAML, or correct evaluation.tasks in the family",
             task=task.name,
             path=path,
@@ -164,12 +165,12 @@ def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     config, folder = read_config(path)
     if config.get("task") != task.name:
         rule = f"must be {task.name}, as the family calls it"
-        raise SpecError(str(path), [Problem("task", config.get("task", ABSENT), rule)])
+        raise SpecError(str(path), [Problem("task", config.get("task", ABSENT), rule, code="task-misnamed")])
     return SuiteTask(task.name, path, own, config, folder)
 
 
 def known_fingerprint(task: SuiteTask, datasets: Datasets) -> str:
-    """What names the data that a task would read now, as far as it is there; `unknown` where it is not."""
+    """What names the data that a task would read now; `unknown` if the data is not there yet."""
     if task.repo_id is not None:
         return datasets.commit(task.repo_id, task.config.get("dataset_name"), task.revision) or UNKNOWN
     return task.data_sha256
@@ -193,7 +194,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     Raises:
         ResultsError: its dataset cannot be loaded, or lm-eval refuses the YAML; names task and dataset.
     """
-    from lm_eval.tasks import TaskManager
+    from mixhub.evaluation.lm_eval_private import TaskManager, seeded, without_download_counts
 
     fingerprint = task.data_sha256
     derived: dict[str, Any] = {"include": str(task.path), "task": task.name}
@@ -203,7 +204,9 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
         try:
             fetched, fingerprint = datasets.get(task.repo_id, config, task.revision)
         except ResultsError as error:
-            raise ResultsError(f"task {task.name}: {error.message}", hint=error.hint, task=task.name) from error
+            raise ResultsError(
+                f"task {task.name}: {error.message}", code=error.code, hint=error.hint, task=task.name, **error.fields
+            ) from error
         derived["dataset_path"] = str(fetched)
         cache = datasets.prepared_of(task.repo_id, config, fingerprint)
     derived["dataset_kwargs"] = task.dataset_kwargs(cache)
@@ -211,7 +214,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
         Path(folder, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
         manager = TaskManager(include_defaults=False, include_path=folder)
         try:
-            with _uncounted():
+            with seeded(), without_download_counts():
                 built = manager.load([task.name])["tasks"][task.name]
         except Exception as error:
             raise _unbuilt(task, error) from error
@@ -222,27 +225,14 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     return BuiltTask(task, built, fingerprint)
 
 
-@contextmanager
-def _uncounted() -> Iterator[None]:
-    """Keeps datasets from telling a server that it reads local files, which it does for each load."""
-    from datasets import config
-
-    before = config.HF_UPDATE_DOWNLOAD_COUNTS
-    config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    try:
-        yield
-    finally:
-        config.HF_UPDATE_DOWNLOAD_COUNTS = before
-
-
 def _unbuilt(task: SuiteTask, error: Exception) -> ResultsError:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-    reason = textwrap.shorten(reason, 300, placeholder=" ...")
+    kind, reason = type(error).__name__, textwrap.shorten(first_line(error), 300, placeholder=" ...")
     hint = f"correct {task.path}"
     if task.repo_id is not None:
         hint = f"is {task.repo_id} whole, and in the form that lm-eval's task reads? fetch it again: --prefetch"
     return ResultsError(
-        f"task {task.name}: its dataset {task.dataset} cannot be loaded: {type(error).__name__}: {reason}",
+        f"task {task.name}: its dataset {task.dataset} cannot be loaded: {kind}: {reason}",
+        code="dataset-unloadable",
         hint=hint,
         task=task.name,
         dataset=task.dataset,
@@ -254,7 +244,9 @@ def builtin_folder() -> Path:
     """Where lm-eval's own task YAMLs lie; found without importing it."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        raise ResultsError("lm-eval is not installed", hint="pip install 'lm-eval>=0.4.12,<0.5'")
+        raise ResultsError(
+            "lm-eval is not installed", code="lm-eval-missing", hint="pip install 'lm-eval>=0.4.12,<0.5'"
+        )
     return Path(spec.origin).parent / "tasks"
 
 
@@ -281,10 +273,10 @@ def find_builtin(name: str) -> Path:
 @cache
 def _builtin_files() -> tuple[str, ...]:
     """Paths of the YAMLs, those nearest to the root first: the families of hundreds of variants lie deep."""
-    found = [
+    files = [
         f"{folder}/{name}" for folder, _, names in os.walk(builtin_folder()) for name in names if name.endswith(".yaml")
     ]
-    return tuple(sorted(found, key=lambda file: (file.count("/"), file)))
+    return tuple(sorted(files, key=lambda file: (file.count("/"), file)))
 
 
 @cache
@@ -305,13 +297,14 @@ def read_config(path: Path) -> tuple[dict[str, Any], Path]:
 
 def _read_config(path: Path, including: tuple[Path, ...]) -> tuple[dict[str, Any], Path]:
     if path in including:
-        raise SpecError(str(path), [Problem("include", str(path), "includes itself")])
+        raise SpecError(str(path), [Problem("include", str(path), "includes itself", code="task-include-circular")])
     try:
         own = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path.parent))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SpecError(str(path), [Problem("", None, f"cannot be read as YAML: {_first_line(error)}")]) from None
+        rule = f"cannot be read as YAML: {first_line(error)}"
+        raise SpecError(str(path), [Problem("", None, rule, code="file-malformed")]) from None
     if not isinstance(own, dict):
-        raise SpecError(str(path), [Problem("", own, "must be a mapping of keys to values")])
+        raise SpecError(str(path), [Problem("", own, "must be a mapping of keys to values", code="file-malformed")])
     includes = own.pop("include", [])
     merged: dict[str, Any] = {}
     folder = path.parent
@@ -341,8 +334,9 @@ def _loader(folder: Path) -> type[yaml.SafeLoader]:
     return Loader
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def first_line(error: Exception) -> str:
+    """The first line of a vendor's message that is not empty."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
 def _plain(value: object) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mixhub.card.page.write import Rendered
     from mixhub.endpoint import Endpoint
     from mixhub.evaluation.datasets import Datasets
-    from mixhub.evaluation.sweep import Options, Place
+    from mixhub.evaluation.options import Options, Storage
     from mixhub.hub.publish.plan import Plan, PushOptions
     from mixhub.hub.publish.push import Pushed
     from mixhub.progress import Progress
@@ -70,16 +70,16 @@ def evaluate_run(
 
     Cells with another seed of the shots than the workspace's family has lie in a folder of their own.
     """
-    from mixhub.evaluation.sweep import Options, evaluate
+    from mixhub.evaluation.options import Options
+    from mixhub.evaluation.sweep import evaluate
 
     return evaluate(
         family,
         run,
         export=workspace.export(run, family.training.steps),
         results=results_folder(workspace, family, run),
-        place=evaluation_place(workspace, datasets),
+        storage=evaluation_storage(workspace, family, datasets),
         options=options or Options(),
-        task_configs=task_configs(workspace, family),
         progress=progress,
     )
 
@@ -101,9 +101,8 @@ def prefetch(
     requests = prefetch(
         Encoder.load(tokenizer, config),
         family.evaluation,
-        place=evaluation_place(workspace, datasets),
+        storage=evaluation_storage(workspace, family, datasets),
         options=options,
-        task_configs=task_configs(workspace, family),
         progress=progress,
     )
     return tokenizer, requests
@@ -116,12 +115,13 @@ def results_folder(workspace: Workspace, family: Family, run: Run) -> Path:
     return workspace.results(run) if seed == own else workspace.results(run) / f"fewshot-seed-{seed}"
 
 
-def evaluation_place(workspace: Workspace, datasets: Datasets | None = None) -> Place:
-    """Where a workspace keeps documents and built requests."""
+def evaluation_storage(workspace: Workspace, family: Family, datasets: Datasets | None = None) -> Storage:
+    """Where a workspace keeps the tasks of a family, documents and built requests."""
     from mixhub.evaluation.datasets import Datasets
-    from mixhub.evaluation.sweep import Place
+    from mixhub.evaluation.options import Storage
 
-    return Place(datasets or Datasets(workspace.datasets), workspace.requests)
+    datasets = datasets or Datasets(workspace.datasets)
+    return Storage(datasets, workspace.requests, task_configs(workspace, family))
 
 
 def task_configs(workspace: Workspace, family: Family) -> dict[str, Path]:

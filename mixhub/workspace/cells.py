@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from mixhub.errors import MixhubError, ResultsError, SpecError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256
-from mixhub.spec.values import Count, PositiveInt
-from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
+from mixhub.workspace.lineage import UNKNOWN, Number, Sha256, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record
 
 PROVENANCE_KEY = "mixhub"
@@ -50,9 +51,9 @@ class Provenance(Spec):
     """Branch of the run, or what was asked for of another repo."""
     kind: Literal["seed", "index"] | None = None
     """What varies over the family's runs."""
-    number: Count | None = None
+    number: Number | None = None
     """The seed or the index."""
-    step: Count | Unknown
+    step: Number | Unknown
     """Updates made."""
     weights_sha256: Sha256
     """Hash of the weights."""
@@ -62,11 +63,11 @@ class Provenance(Spec):
     """lm-eval's name of the task."""
     task_sha256: Sha256
     """Hash of the task's YAML, with what it includes."""
-    num_fewshot: Count
+    num_fewshot: Number
     """Shots in each prompt."""
-    fewshot_seed: Count
+    fewshot_seed: Number
     """Seed of the choice of shots."""
-    limit: PositiveInt | None = None
+    limit: Annotated[int, Field(gt=0)] | None = None
     """Only so many documents were evaluated; absent: all."""
     dtype: str
     """What the weights were computed in."""
@@ -74,13 +75,13 @@ class Provenance(Spec):
     """Kind of device, as `cpu` or `cuda`."""
     backend: Literal["mixhub", "stock"]
     """What scored: this package's backend, or lm-eval's own."""
-    scorer: Count | None = None
+    scorer: Number | None = None
     """Version of this package's backend."""
     layout: str | None = None
     """Whether inputs shared rows (see `scorer.Layout`)."""
-    batch_tokens: PositiveInt | None = None
+    batch_tokens: Annotated[int, Field(gt=0)] | None = None
     """Tokens per forward pass, of this package's backend."""
-    batch_size: PositiveInt | None = None
+    batch_size: Annotated[int, Field(gt=0)] | None = None
     """Requests per forward pass, of lm-eval's."""
     dataset: Dataset
     """The data."""
@@ -160,7 +161,7 @@ def read_cells(folder: Path) -> list[Cell]:
         if other.weights_sha256 != cell.weights_sha256:
             raise ResultsError(
                 f"{other.path} and {cell.path} were made with different weights of {cell.revision}",
-                code="results-weights-differ",
+                code="results-mixed",
                 hint="measure the older one anew (mixhub evaluate), or delete it",
                 paths=(other.path, cell.path),
                 revision=cell.revision,
@@ -190,8 +191,8 @@ def read_cell(path: Path) -> Cell:
     try:
         provenance = Provenance.from_data(data[PROVENANCE_KEY], str(path))
     except SpecError as error:
-        keys = ", ".join(f"{PROVENANCE_KEY}.{problem.key}" for problem in error.problems)
-        raise ResultsError(error.message, code="results-malformed", hint=_HINT, path=path, key=keys) from None
+        keys = [f"{PROVENANCE_KEY}.{problem.key}" for problem in error.problems]
+        raise ResultsError(error.message, code="results-foreign", hint=_HINT, path=path, key=", ".join(keys)) from None
     if path.name != cell_path(path.parent, provenance.task, provenance.num_fewshot).name:
         raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots", PROVENANCE_KEY)
     part = Entries(path, data, provenance.task, _malformed)
@@ -248,5 +249,4 @@ def _option(provenance: Provenance) -> str:
 def _malformed(path: Path, what: str, key: str | None = None) -> ResultsError:
     """The error of a file; `what` begins with the key that is wrong, unless `key` says it."""
     key = key or what.partition(":")[0].partition(" = ")[0]
-    message = f"{path}: not a cell of ours: {what}"
-    return ResultsError(message, code="results-malformed", hint=_HINT, path=path, key=key)
+    return ResultsError(f"{path}: not a cell of ours: {what}", code="results-foreign", hint=_HINT, path=path, key=key)

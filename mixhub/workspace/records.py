@@ -83,7 +83,7 @@ class Record:
                 return name
         raise ResultsError(
             f"{self.path}: task {self.task} has neither acc_norm nor acc, so it has no score",
-            code="score-missing",
+            code="score-undefined",
             hint="leave the task out of the family's evaluation",
             path=self.path,
             task=self.task,

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixhub.evaluation.sweep import Options, Place, evaluate_folder
-from mixhub.spec import Evaluation
+from mixhub.evaluation.options import Options, Storage
+from mixhub.evaluation.sweep import evaluate_folder
+from mixhub.spec.family import Evaluation
 from mixhub.workspace.cells import Cell
 from tests.benchmarks.shapes import REAL_DOCUMENTS, documents, real_tasks, smol, smol_is_there
 
@@ -40,7 +41,7 @@ def run(limit: int = LIMIT, shots: Sequence[int] = (0, 1, 3, 5)) -> str:
                 revision="gguf",
                 evaluation=evaluation,
                 results=root / backend,
-                place=Place(documents(root), root / "requests"),
+                storage=Storage(documents(root), root / "requests"),
                 options=Options(limit=limit, device="cpu", backend=backend),
             )
             seconds[backend] = time.process_time() - before

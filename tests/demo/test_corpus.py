@@ -7,6 +7,7 @@ import pytest
 from mixhub.data.corpus import Corpus
 from mixhub.demo import corpus as stdlib
 from mixhub.errors import CorpusError
+from tests.refusals import refused
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,13 @@ def test_undecodable_and_unparsable_modules_are_passed_over(tmp_path: Path, monk
 
 def test_a_python_without_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stdlib.sysconfig, "get_path", lambda name: str(tmp_path / "nothing"))
-    with pytest.raises(CorpusError, match="only 0 modules"):
+    with refused("python-incomplete", CorpusError, path=tmp_path / "nothing", modules=0):
         stdlib.write_corpus(tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
 
 
 def test_a_python_without_its_reference_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(CorpusError, match="language reference"):
+    with refused("python-incomplete", CorpusError, module="pydoc_data.topics"):
         stdlib.write_corpus(tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()

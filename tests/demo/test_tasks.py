@@ -11,6 +11,7 @@ import pytest
 from mixhub.demo.tasks import write_tasks
 from mixhub.errors import CorpusError
 from tests.evaluation.making import DOCUMENTS, TASKS, write_held_out
+from tests.refusals import refused
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -91,19 +92,21 @@ def test_prompts_are_short(tasks: Path):
             assert len(shown) <= 170
 
 
-@pytest.mark.parametrize(("documents", "message"), [(10_000, "too little held-out text: "), (70, "lines like 17")])
-def test_too_little_text_is_said(corpus: Path, tmp_path: Path, documents: int, message: str):
-    with pytest.raises(CorpusError, match=message):
+@pytest.mark.parametrize(("documents", "what"), [(10_000, "passages to continue"), (70, "lines like 17 + 5 = 22")])
+def test_too_little_text_is_said(corpus: Path, tmp_path: Path, documents: int, what: str):
+    with refused("held-out-insufficient", CorpusError, path=corpus, what=what, needed=documents + 16):
         write_tasks(corpus, tmp_path / "tasks", documents=documents)
     assert not (tmp_path / "tasks").exists()
 
 
 def test_no_held_out_text_is_said(tmp_path: Path):
-    with pytest.raises(CorpusError, match="there is no held-out text"):
+    with refused("held-out-missing", CorpusError, path=tmp_path):
         write_tasks(tmp_path, tmp_path / "tasks")
 
 
 def test_a_line_that_is_no_row_is_named(corpus: Path, tmp_path: Path):
-    (corpus / "valid" / "prose-2.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
-    with pytest.raises(CorpusError, match=r"prose-2\.jsonl:2: must be an object"):
-        write_tasks(corpus, tmp_path / "tasks")
+    path = corpus / "valid" / "prose-2.jsonl"
+    for second in ('{"txt": "b"}', "[]", '{"text'):
+        path.write_text(f'{{"text": "a"}}\n{second}\n')
+        with refused("file-malformed", CorpusError, path=path, line=2):
+            write_tasks(corpus, tmp_path / "tasks")

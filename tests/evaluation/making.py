@@ -15,8 +15,8 @@ from typing import Any, Self
 from mixhub.demo.tasks import write_tasks
 from mixhub.errors import RepoNotFoundError
 from mixhub.evaluation.datasets import Datasets
-from mixhub.evaluation.sweep import Options, evaluate
-from mixhub.evaluation.sweep import Place as Kept
+from mixhub.evaluation.options import Options, Storage
+from mixhub.evaluation.sweep import evaluate
 from mixhub.files import write_json
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.base import to_yaml
@@ -161,16 +161,16 @@ class Place:
             self.run,
             export=self.export,
             results=self.results,
-            place=self.kept,
+            storage=self.storage,
             options=Options(**{"device": "cpu", **options}),
-            task_configs={name: self.root / "tasks" / f"{name}.yaml" for name in TASKS},
             progress=progress,
         )
 
     @property
-    def kept(self) -> Kept:
-        """Where documents and requests are kept."""
-        return Kept(Datasets(self.root / "cache" / "datasets"), self.root / "cache" / "requests")
+    def storage(self) -> Storage:
+        """Where tasks, documents and requests are."""
+        configs = {name: self.root / "tasks" / f"{name}.yaml" for name in TASKS}
+        return Storage(Datasets(self.root / "cache" / "datasets"), self.root / "cache" / "requests", configs)
 
 
 @dataclass

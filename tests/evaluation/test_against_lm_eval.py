@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from mixhub.evaluation.datasets import Datasets
-from mixhub.evaluation.sweep import Options, Place, evaluate_folder
-from mixhub.spec import Evaluation
+from mixhub.evaluation.options import Options, Storage
+from mixhub.evaluation.sweep import evaluate_folder
+from mixhub.spec.family import Evaluation
 from tests.evaluation.making import CopyFetch, family, write_export
 from tests.evaluation.suite_documents import SOURCES, TASKS, write_dataset_repos
 
@@ -34,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         revision="seed-1",
         evaluation=Evaluation.from_data({"tasks": tasks, "num_fewshot": list(SHOTS)}, "suite"),
         results=root / "results",
-        place=Place(Datasets(root / "datasets", CopyFetch(repos)), root / "requests"),
+        storage=Storage(Datasets(root / "datasets", CopyFetch(repos)), root / "requests"),
         options=Options(device="cpu"),
     )
     assert len(cells) == len(TASKS) * len(SHOTS)

@@ -16,6 +16,7 @@ from mixhub.evaluation.suite import build, resolve
 from mixhub.spec import Task
 from tests.evaluation.making import CopyFetch
 from tests.evaluation.suite_documents import write_dataset_repos
+from tests.refusals import refused
 
 
 @dataclass
@@ -163,9 +164,7 @@ def test_the_default_config_is_not_a_config_that_is_called_default(tmp_path, fet
 
 
 def test_what_is_not_there_and_cannot_be_fetched_says_how_to_mirror_it(tmp_path):
-    with pytest.raises(
-        ResultsError, match=r"dataset acme/one \(a\) cannot be loaded: it was not fetched yet"
-    ) as caught:
+    with refused("dataset-missing", ResultsError, dataset="acme/one", config="a") as caught:
         Datasets(tmp_path).get("acme/one", "a", None)
     for part in (
         "--prefetch",

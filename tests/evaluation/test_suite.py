@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.spec import Task, catalog
 from tests.evaluation.making import CopyFetch
+from tests.refusals import refused
 
 PUBLISHED = {
     "piqa": ("baber/piqa", "validation", ["acc", "acc_norm"]),
@@ -63,8 +66,17 @@ def test_a_function_of_a_task_is_part_of_its_hash():
 
 
 def test_an_unknown_task_gets_the_nearest():
-    with pytest.raises(UnknownNameError, match="unknown task 'hellaswagg' in lm-eval; did you mean hellaswag"):
+    with refused("unknown-task", UnknownNameError, name="hellaswagg") as caught:
         suite.resolve([Task(name="hellaswagg", title="?")], {})
+    assert caught.value.nearest == "hellaswag"
+
+
+@contextmanager
+def refused_spec(code: str, key: str) -> Iterator[pytest.ExceptionInfo]:
+    """Expects one problem of a YAML."""
+    with pytest.raises(SpecError) as caught:
+        yield caught
+    assert [(problem.code, problem.key) for problem in caught.value.problems] == [(code, key)]
 
 
 def _own(folder: Path, name: str = "own", **changes: object) -> Path:
@@ -124,38 +136,38 @@ def test_a_yaml_may_include_another_whose_files_lie_beside_that_one(tmp_path):
 def test_yamls_that_include_each_other_are_refused(tmp_path):
     for one, other in (("a", "b"), ("b", "a")):
         (tmp_path / f"{one}.yaml").write_text(f"include: {other}.yaml\ntask: a\n")
-    with pytest.raises(SpecError, match="includes itself"):
+    with refused_spec("task-include-circular", "include"):
         _resolved(tmp_path / "a.yaml", "a")
 
 
 def test_a_yaml_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ResultsError, match=r"own\.yaml: task own has its YAML there"):
+    with refused("file-missing", ResultsError, task="own", path=tmp_path / "own.yaml"):
         _resolved(tmp_path / "own.yaml")
 
 
 def test_a_yaml_of_another_task_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="task = 'other': must be own"):
+    with refused_spec("task-misnamed", "task"):
         _resolved(_own(tmp_path, "other"), "own")
 
 
 @pytest.mark.parametrize("text", ["task: [", "- own", "\x00"])
 def test_a_yaml_that_is_none_is_named(tmp_path, text):
     (tmp_path / "own.yaml").write_text(text)
-    with pytest.raises(SpecError, match=r"own\.yaml"):
+    with refused_spec("file-malformed", "") as caught:
         _resolved(tmp_path / "own.yaml")
+    assert caught.value.file == str(tmp_path / "own.yaml")
 
 
 def test_documents_that_are_not_there_are_named(tmp_path):
     task = _resolved(_own(tmp_path))
     (tmp_path / "documents" / "own.jsonl").unlink()
-    with pytest.raises(ResultsError, match=r"task own reads documents/own\.jsonl"):
+    with refused("documents-missing", ResultsError, task="own", path=tmp_path / "documents" / "own.jsonl"):
         suite.build(task, Datasets(tmp_path / "cache"))
 
 
 def test_a_dataset_that_is_not_there_is_named_with_its_task_and_how_to_mirror_it(tmp_path):
     (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
-    said = "task piqa: dataset baber/piqa cannot be loaded: it was not fetched yet"
-    with pytest.raises(ResultsError, match=said) as caught:
+    with refused("dataset-missing", ResultsError, task="piqa", dataset="baber/piqa") as caught:
         suite.build(task, Datasets(tmp_path / "cache"))
     for part in ("--prefetch", "hf download --repo-type dataset baber/piqa", "--datasets-hub local"):
         assert part in str(caught.value.hint)
@@ -166,9 +178,6 @@ def test_a_dataset_that_is_not_what_the_task_reads_is_named(tmp_path):
     (tmp_path / "repo" / "train.jsonl").write_text('{"other": 1}\n')
     (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
     datasets = Datasets(tmp_path / "cache", CopyFetch({"baber/piqa": tmp_path / "repo"}))
-    with (
-        quiet(),
-        pytest.raises(ResultsError, match=r"task piqa: its dataset baber/piqa cannot be loaded: .+") as caught,
-    ):
+    with quiet(), refused("dataset-unloadable", ResultsError, task="piqa", dataset="baber/piqa") as caught:
         suite.build(task, datasets)
     assert "fetch it again" in str(caught.value.hint)

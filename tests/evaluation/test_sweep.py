@@ -19,8 +19,13 @@ import pytest
 import yaml
 
 from mixhub.errors import ExportError, ResultsError, RunError, UnknownNameError, UsageError
+from mixhub.evaluation.options import CellKey, shard_of
+from mixhub.evaluation.suite import resolve
+from mixhub.evaluation.sweep import evaluate_folder
+from mixhub.spec import catalog
 from mixhub.workspace.cells import read_cells
 from tests.evaluation.making import DOCUMENTS, SHOTS, TASKS, Place, Recorder, contents, write_export, write_lineage
+from tests.refusals import refused
 from tests.tiny import tiny_family
 
 ROOT = Path(__file__).parents[2]
@@ -231,9 +236,9 @@ def test_a_limited_cell_gives_way_to_a_whole_one_and_never_replaces_it(copied: C
     (whole,) = place.evaluate(**asked)
     assert (whole.limit, whole.documents) == (None, DOCUMENTS)
     assert place.evaluate(**asked, limit=5) == [whole]
-    with pytest.raises(ResultsError, match=r"5 documents would replace .*dtype"):
-        place.evaluate(**asked, limit=5, dtype="bfloat16")
     name = "demo_arithmetic.0shot.json"
+    with refused("cell-complete", ResultsError, path=place.results / name, differences=("dtype",)):
+        place.evaluate(**asked, limit=5, dtype="bfloat16")
     assert contents(place.results)[name] == contents(measured.results)[name]
 
 
@@ -241,7 +246,7 @@ def test_weights_that_are_not_finite_write_nothing(copied: Copied):
     place = copied("results")
     shutil.rmtree(place.export)
     write_export(place.export, place.family, place.run, poison=math.nan)
-    with pytest.raises(ResultsError, match="demo_continuation 0-shot: not finite: a log-likelihood of document 0"):
+    with refused("figure-not-finite", ResultsError, task="demo_continuation", num_fewshot=0, document=0):
         place.evaluate()
     assert contents(place.results) == {}
 
@@ -258,14 +263,14 @@ def test_a_file_in_the_way_that_is_not_ours_is_not_overwritten(copied: Copied):
 def test_the_export_must_be_this_runs(copied: Copied):
     place = copied()
     other = Place(place.root, place.family, place.family.runs()[1])
-    with pytest.raises(ExportError, match="is seed-1 of tiny by its lineage, not seed-2 of tiny"):
+    with refused("export-foreign", ExportError, path=place.export, family="tiny", revision="seed-1"):
         other.evaluate()
 
 
 def test_the_weights_must_be_those_that_the_lineage_names(copied: Copied):
     place = copied()
     write_lineage(place.export, place.family, place.run, weights_sha256="0" * 64)
-    with pytest.raises(ExportError, match="its lineage names 0000"):
+    with refused("export-changed", ExportError, path=place.export, lineage="0" * 64):
         place.evaluate()
 
 
@@ -287,8 +292,9 @@ def test_code_of_a_folder_is_not_run(copied: Copied, tmp_path: Path):
     config = json.loads((place.export / "config.json").read_text())
     config |= {"auto_map": {"AutoConfig": "own.Own"}, "model_type": "own"}
     (place.export / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ExportError, match="custom code"):
+    with refused("tokenizer-unloadable", ExportError, path=place.export) as caught:
         place.evaluate()
+    assert "trust_remote_code" in str(caught.value.__cause__)
     assert not ran.exists()
 
 
@@ -301,30 +307,75 @@ def test_a_tensor_that_is_missing_is_not_made_up(copied: Copied):
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, path, metadata={"format": "pt"})
     write_lineage(place.export, place.family, place.run)
-    with pytest.raises(ExportError, match=r"missing weights: model\.layers\.1\.mlp\.up_proj\.weight"):
+    with refused("model-unloadable", ExportError, weights=["model.layers.1.mlp.up_proj.weight"]):
         place.evaluate()
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("changes", "option", "value"),
     [
-        ({"tasks": ["demo_arithmetik"]}, UnknownNameError, "did you mean demo_arithmetic"),
-        ({"num_fewshot": [-1]}, UsageError, "num_fewshot = -1"),
-        ({"limit": 0}, UsageError, "limit = 0"),
-        ({"dtype": "int8"}, UsageError, "dtype = 'int8'"),
-        ({"device": "tpu"}, UsageError, "device = 'tpu'"),
+        ({"num_fewshot": [-1]}, "--num-fewshot", -1),
+        ({"num_fewshot": [0, 9]}, "--num-fewshot", 9),
+        ({"limit": 0}, "--limit", 0),
+        ({"dtype": "int8"}, "--dtype", "int8"),
+        ({"device": "tpu"}, "--device", "tpu"),
+        ({"backend": "other"}, "--backend", "other"),
+        ({"shard": (3, 2)}, "--shard", (3, 2)),
+        ({"shard": (0, 2)}, "--shard", (0, 2)),
     ],
 )
-def test_options_out_of_range_are_named(measured: Place, changes: dict[str, Any], error, message):
-    with pytest.raises(error, match=message):
+def test_options_out_of_range_are_named(measured: Place, changes: dict[str, Any], option: str, value: object):
+    with refused("option-value", UsageError, option=option, value=value):
         measured.evaluate(**changes)
+
+
+def test_a_task_that_the_suite_lacks_gets_the_nearest(measured: Place):
+    with refused("unknown-task", UnknownNameError, name="demo_arithmetik", known=TASKS) as caught:
+        measured.evaluate(tasks=["demo_arithmetik"])
+    assert caught.value.nearest == "demo_arithmetic"
+
+
+def test_results_need_a_folder(copied: Copied):
+    place = copied("results")
+    place.results.write_text("mine")
+    with refused("option-value", UsageError, option="--output", value=place.results):
+        place.evaluate()
+    assert place.results.read_text() == "mine"
+
+
+def test_cuda_that_is_not_there_is_refused(measured: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with refused("device-missing", UsageError, device="cuda:1"):
+        measured.evaluate(device="cuda:1")
+
+
+def test_a_folder_without_a_model_or_a_tokenizer_is_refused(copied: Copied):
+    place = copied("results")
+
+    def evaluated():
+        evaluate_folder(
+            place.export,
+            name="tiny",
+            revision="local",
+            evaluation=place.family.evaluation,
+            results=place.results,
+            storage=place.storage,
+        )
+
+    (place.export / "tokenizer.json").unlink()
+    with refused("file-missing", ExportError, path=place.export / "tokenizer.json"):
+        evaluated()
+    (place.export / "config.json").unlink()
+    with refused("model-missing", ExportError, path=place.export):
+        evaluated()
+    assert not place.results.exists()
 
 
 def test_a_task_that_fixes_its_shots_at_none_has_no_other_cells(copied: Copied):
     place = copied("results")
     path = place.root / "tasks" / "demo_arithmetic.yaml"
     path.write_text(path.read_text() + "num_fewshot: 0\n")
-    with pytest.raises(ResultsError, match="fixes num_fewshot at 0, so there is no 2-shot cell"):
+    with refused("shots-fixed", ResultsError, task="demo_arithmetic", num_fewshot=2):
         place.evaluate()
     assert not place.results.exists()
     (cell,) = place.evaluate(tasks=["demo_arithmetic"], num_fewshot=[0])
@@ -406,24 +457,18 @@ def test_a_run_that_was_trained_with_another_recipe_is_not_measured(copied: Copi
     assert not place.results.exists()
 
 
-def test_shot_counts_that_are_not_the_familys_are_refused(measured: Place):
-    with pytest.raises(UsageError, match=r"num_fewshot = 9: must be one of the suite's shot counts: 0, 2"):
-        measured.evaluate(num_fewshot=[0, 9])
-
-
 def test_more_shots_than_there_are_documents_to_draw_from_are_refused(copied: Copied):
     place = copied("results")
     evaluation = place.family.evaluation.model_copy(update={"num_fewshot": (2, 17)})
     greedy = Place(place.root, place.family.model_copy(update={"evaluation": evaluation}), place.run)
-    said = "task demo_continuation: 17 shots asked for, and there are 16 documents to draw them from"
-    with pytest.raises(ResultsError, match=said):
+    with refused("shots-insufficient", ResultsError, task="demo_continuation", num_fewshot=17, documents=16):
         greedy.evaluate()
     assert not place.results.exists()
     path = place.root / "tasks" / "demo_continuation.yaml"
     path.write_text(path.read_text().replace("fewshot_split: fewshot", "fewshot_split: test"))
     one = evaluation.model_copy(update={"num_fewshot": (DOCUMENTS,)})
     own = Place(place.root, place.family.model_copy(update={"evaluation": one}), place.run)
-    with pytest.raises(ResultsError, match=f"{DOCUMENTS} shots asked for, and there are {DOCUMENTS - 1} documents"):
+    with refused("shots-insufficient", ResultsError, num_fewshot=DOCUMENTS, documents=DOCUMENTS - 1):
         own.evaluate(tasks=["demo_continuation"])
 
 
@@ -438,13 +483,9 @@ def test_shards_together_measure_what_one_process_does(copied: Copied, measured:
 
 
 def test_shards_are_of_about_the_same_work():
-    from mixhub.evaluation.suite import resolve
-    from mixhub.evaluation.sweep import _Cell, _shard
-    from mixhub.spec import catalog
-
     evaluation = catalog.get("human-1b").evaluation
-    cells = [_Cell(task, k) for task in resolve(evaluation.tasks, {}) for k in evaluation.num_fewshot]
-    parts = [_shard(cells, evaluation, (number, 4)) for number in (1, 2, 3, 4)]
+    cells = [CellKey(task, k) for task in resolve(evaluation.tasks, {}) for k in evaluation.num_fewshot]
+    parts = [shard_of(cells, evaluation, (number, 4)) for number in (1, 2, 3, 4)]
     assert sorted(map(str, cells)) == sorted(str(cell) for part in parts for cell in part)
     documents = {task.name: task.documents or 0 for task in evaluation.tasks}
     work = [sum(documents[cell.task.name] * (1 + cell.num_fewshot) for cell in part) for part in parts]

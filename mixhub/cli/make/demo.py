@@ -77,7 +77,7 @@ def demo(
     from mixhub.demo.corpus import write_corpus
     from mixhub.demo.tasks import write_tasks
     from mixhub.endpoint import HubChoice
-    from mixhub.evaluation.sweep import Options
+    from mixhub.evaluation.options import Options
     from mixhub.hub.remote.connect import open_hub
     from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, render_cards, train_run
 

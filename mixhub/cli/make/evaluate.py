@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mixhub.analysis.scores import Score
     from mixhub.endpoint import HubChoice
     from mixhub.evaluation.datasets import Datasets
-    from mixhub.evaluation.sweep import Options
-    from mixhub.spec import Evaluation, Family, Run
+    from mixhub.evaluation.options import Options
+    from mixhub.spec.family import Evaluation, Family, Run
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
 
@@ -108,7 +108,7 @@ def evaluate(
     """
     from mixhub.cli.common.console import log_lines
     from mixhub.errors import UsageError
-    from mixhub.evaluation.sweep import Options
+    from mixhub.evaluation.options import Options
 
     options = Options(
         tasks=names("--tasks", tasks) if tasks is not None else None,
@@ -184,7 +184,8 @@ def _evaluate_model(
 ) -> None:
     from mixhub.cli.common.console import counted, progress, say
     from mixhub.evaluation.encoding import Encoder
-    from mixhub.evaluation.sweep import Place, evaluate_folder
+    from mixhub.evaluation.options import Storage
+    from mixhub.evaluation.sweep import evaluate_folder
     from mixhub.evaluation.sweep import prefetch as fetch_and_build
     from mixhub.workflow.steps import task_configs
 
@@ -194,14 +195,15 @@ def _evaluate_model(
     evaluation = _widened(evaluation, options)
     folder, name, revision = _model_folder(model, hub, place)
     cache = place.cache if place else _own_cache()
-    kept = Place(_datasets(cache / "datasets", datasets_hub, place, refresh=prefetch), cache / "requests")
     configs = task_configs(place, suite) if place else {}
     configs = {task.name: configs[task.name] for task in evaluation.tasks if task.name in configs}
+    datasets = _datasets(cache / "datasets", datasets_hub, place, refresh=prefetch)
+    storage = Storage(datasets, cache / "requests", configs)
     if prefetch:
         requests = fetch_and_build(
-            Encoder.load(folder), evaluation, place=kept, options=options, task_configs=configs, progress=progress()
+            Encoder.load(folder), evaluation, storage=storage, options=options, progress=progress()
         )
-        _say_prefetched(requests, kept.datasets.root)
+        _say_prefetched(requests, storage.datasets.root)
         return
     assert output is not None
     cells = evaluate_folder(
@@ -210,9 +212,8 @@ def _evaluate_model(
         revision=revision,
         evaluation=evaluation,
         results=output,
-        place=kept,
+        storage=storage,
         options=options,
-        task_configs=configs,
         progress=progress(),
     )
     if not options.tasks:
@@ -257,9 +258,9 @@ def _table_of_what_is_there(place: Workspace, family: Family, run: Run) -> Itera
 
 def _check(folder: Path, cells: Sequence[Cell], requests: int, options: Options) -> None:
     from mixhub.cli.common.console import counted, say
-    from mixhub.evaluation.crosscheck import check
+    from mixhub.evaluation.crosscheck import crosscheck
 
-    found = check(folder, cells, requests, device=options.device, dtype=options.dtype)
+    found = crosscheck(folder, cells, requests, device=options.device, dtype=options.dtype)
     say(
         f"check: {counted(found.requests, 'request')} of {counted(found.cells, 'cell')} by lm-eval's own backend: "
         f"largest difference {found.largest:.1e} nats ({found.where}), is_greedy differs in {found.flips}"
@@ -309,7 +310,7 @@ def _with_seed(family: Family, fewshot_seed: int | None) -> Family:
 
 def _widened(evaluation: Evaluation, options: Options) -> Evaluation:
     """The suite of a MODEL: what is asked for, whether or not the family has it."""
-    from mixhub.spec import Task
+    from mixhub.spec.family import Task
 
     known = {task.name: task for task in evaluation.tasks}
     names = options.tasks or list(known)
@@ -328,7 +329,7 @@ def _model_folder(model: str, hub: str | None, place: Workspace | None) -> tuple
     from mixhub.errors import UsageError
     from mixhub.hub.remote.connect import open_hub
     from mixhub.hub.remote.download import download
-    from mixhub.spec.identifiers import repo_id_problem
+    from mixhub.spec.family import repo_id_problem
 
     folder = Path(model)
     if folder.is_dir():

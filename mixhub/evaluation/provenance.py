@@ -1,0 +1,334 @@
+"""What cells are made from: the model and the settings of a call, whether a cell on disk still fits them, and the file
+that a measured cell becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixhub.errors import ExportError, ResultsError
+from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.harness import SCORER, STDERR, Measured, choose_device, choose_dtype
+from mixhub.evaluation.options import Backend, CellKey, Options, Storage
+from mixhub.evaluation.suite import BuiltTask, SuiteTask, known_fingerprint
+from mixhub.files import write_bytes, write_text
+from mixhub.spec.family import Evaluation, Family, Run
+from mixhub.workspace.cells import (
+    MEASURES_KEY,
+    PROVENANCE_KEY,
+    Cell,
+    Dataset,
+    Provenance,
+    figures_sha256,
+    read_cell,
+    samples_path,
+)
+from mixhub.workspace.export import require_complete
+from mixhub.workspace.lineage import (
+    UNKNOWN,
+    Lineage,
+    combined_sha256,
+    file_sha256,
+    read_lineage,
+    versions,
+    weights_sha256,
+)
+from mixhub.workspace.recipe_diff import require_same_recipe
+
+_PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
+_DECIDING = ("lm_eval", "transformers", "torch")
+"""Packages whose version may move a figure: cells of other versions of them are measured again."""
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
+
+
+@dataclass(frozen=True)
+class ModelUnderTest:
+    """The weights that are measured, and what is known about them."""
+
+    folder: Path
+    """Weights, config and tokenizer, in Transformers format."""
+    name: str
+    """The family; of another model its repo_id, or the folder's name."""
+    revision: str
+    """The run's branch; of another model what was asked for."""
+    weights_sha256: str
+    """Hash of the weights."""
+    tokenizer_sha256: str
+    """Hash of the tokenizer."""
+    run: Run | None = None
+    """The run, if it is a family's."""
+    step: int | str = UNKNOWN
+    """Updates made."""
+
+    @classmethod
+    def of_run(cls, family: Family, run: Run, export: Path) -> ModelUnderTest:
+        """The export of a run.
+
+        Raises:
+            ExportError: the export is incomplete, another run's, or not the weights that its lineage names.
+            RunError: the export was trained with another recipe or mixture than the family has now.
+        """
+        require_complete(export)
+        lineage = _own_lineage(family, run, export)
+        require_same_recipe(family, run, export / "train_config.yaml", export.parent.parent)
+        return cls(
+            folder=export,
+            name=family.name,
+            revision=run.revision,
+            weights_sha256=lineage.weights_sha256,
+            tokenizer_sha256=_tokenizer_sha256(export),
+            run=run,
+            step=lineage.step,
+        )
+
+    @classmethod
+    def of_folder(cls, folder: Path, name: str, revision: str) -> ModelUnderTest:
+        """Any model in Transformers format; raises ExportError if its weights are not safetensors."""
+        return cls(folder, name, revision, weights_sha256(folder), _tokenizer_sha256(folder))
+
+
+def _own_lineage(family: Family, run: Run, export: Path) -> Lineage:
+    lineage = read_lineage(export)
+    if (lineage.family, lineage.revision) != (family.name, run.revision):
+        raise ExportError(
+            f"{export}: is {lineage.revision} of {lineage.family} by its lineage, not {run.revision} of {family.name}",
+            code="export-foreign",
+            hint="name the run that it is of, or put each run's export into its own folder",
+            path=export,
+            family=lineage.family,
+            revision=lineage.revision,
+        )
+    actual = weights_sha256(export)
+    if actual != lineage.weights_sha256:
+        raise ExportError(
+            f"{export}: its weights are {actual}, and its lineage names {lineage.weights_sha256}",
+            code="export-changed",
+            hint="delete the folder and make it again from the newest checkpoint: mixhub train --seed N (or --index N)",
+            path=export,
+            weights_sha256=actual,
+            lineage=lineage.weights_sha256,
+        )
+    return lineage
+
+
+def _tokenizer_sha256(folder: Path) -> str:
+    """Hash of `tokenizer.json`; of the files there are, for tokenizers that have none."""
+    if (folder / "tokenizer.json").is_file():
+        return file_sha256(folder / "tokenizer.json")
+    files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    if not files:
+        raise ExportError(
+            f"{folder}: holds no tokenizer (no tokenizer.json)",
+            code="file-missing",
+            hint="put it beside the weights",
+            path=folder / "tokenizer.json",
+        )
+    return combined_sha256((path.name, file_sha256(path)) for path in files)
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """What all cells of one call share."""
+
+    model: ModelUnderTest
+    fewshot_seed: int
+    device: str
+    dtype: str
+    limit: int | None
+    backend: Backend
+    datasets: Datasets
+    versions: Mapping[str, str]
+    """Of the packages that measure."""
+
+    @classmethod
+    def of(cls, model: ModelUnderTest, evaluation: Evaluation, storage: Storage, options: Options) -> SweepConfig:
+        """Options with the device and dtype that they leave open; raises UsageError for those that cannot be used."""
+        device = choose_device(options.device)
+        return cls(
+            model=model,
+            fewshot_seed=evaluation.fewshot_seed,
+            device=device,
+            dtype=choose_dtype(options.dtype, device),
+            limit=options.limit,
+            backend=options.backend,
+            datasets=storage.datasets,
+            versions=versions(*_PACKAGES),
+        )
+
+
+def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | None:
+    """The cell on disk, if it stands for this one.
+
+    Raises:
+        ResultsError: the file in its place is not a cell of ours, or is a whole one that a limited one would replace.
+    """
+    path = key.path(results)
+    if not path.exists():
+        return None
+    cell = read_cell(path)
+    if differences := _differences(config, key.task, cell):
+        if cell.limit is None and config.limit is not None and "weights_sha256" not in differences:
+            raise ResultsError(
+                f"{path}: is a whole cell of these weights, which {config.limit} documents would replace "
+                f"(it differs in {', '.join(differences)})",
+                code="cell-complete",
+                hint="leave out the limit to measure it anew, or delete it",
+                path=path,
+                differences=tuple(differences),
+            )
+        return None
+    if not cell.samples.is_file() or file_sha256(cell.samples) != cell.provenance.samples_sha256:
+        return None
+    return cell if cell.limit is None or cell.limit == config.limit else None
+
+
+def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
+    """In what a cell on disk differs from the one that was asked for, except for its limit."""
+    made, model = cell.provenance, config.model
+    compared = {
+        "family": (made.family, model.name),
+        "revision": (made.revision, model.revision),
+        "step": (made.step, model.step),
+        "weights_sha256": (made.weights_sha256, model.weights_sha256),
+        "tokenizer_sha256": (made.tokenizer_sha256, model.tokenizer_sha256),
+        "fewshot_seed": (made.fewshot_seed, config.fewshot_seed),
+        "dtype": (made.dtype, config.dtype),
+        "task_sha256": (made.task_sha256, task.sha256),
+        **{f"{name} version": (made.versions.get(name), config.versions[name]) for name in _DECIDING},
+    }
+    if config.backend == "stock":
+        compared["backend"] = (made.backend, "stock")
+    elif made.backend == "mixhub":
+        compared["scorer"] = (made.scorer, SCORER)
+    if (documents := known_fingerprint(task, config.datasets)) != UNKNOWN:
+        compared["dataset"] = (made.dataset.fingerprint, documents)
+    return [name for name, (on_disk, now) in compared.items() if on_disk != now]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a cell was measured."""
+
+    date: float
+    """Start, seconds since 1970."""
+    seconds: float
+    """Time that it took."""
+
+
+def write_cell(
+    config: SweepConfig, lm: Any, built: BuiltTask, measured: Measured, timing: Timing, cell: CellKey, results: Path
+) -> Cell:
+    """Writes a measured cell, whole or not at all.
+
+    Args:
+        config: what all cells of the call share.
+        lm: lm-eval's model, after it scored the cell.
+        built: the task.
+        measured: what was found.
+        timing: when.
+        cell: which cell it is.
+        results: folder of the cells; samples go beside them.
+    """
+    samples = "".join(_line(sample) for sample in measured.samples).encode()
+    provenance = _provenance(config, lm, built, measured, samples, cell.num_fewshot)
+    path, results_json = cell.path(results), _results_json(config, measured, provenance, timing)
+    # The result goes first and comes last: while it is there, the samples beside it are its own.
+    path.unlink(missing_ok=True)
+    write_bytes(samples_path(path), samples)
+    write_text(path, results_json)
+    return read_cell(path)
+
+
+def _line(sample: Mapping[str, Any]) -> str:
+    """A sample as JSON. Log-likelihoods are finite by now; a document's own fields that are not are written as null."""
+    try:
+        return json.dumps(sample, default=_jsonable, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps(_finite(sample), default=_jsonable, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _provenance(
+    config: SweepConfig, lm: Any, built: BuiltTask, measured: Measured, samples: bytes, num_fewshot: int
+) -> Provenance:
+    figures = json.loads(json.dumps(measured.results["results"], default=_jsonable, allow_nan=False))  # as read
+    model, task = config.model, built.suite
+    is_ours = config.backend == "mixhub"
+    return Provenance(
+        family=model.name,
+        revision=model.revision,
+        kind=model.run.kind if model.run else None,
+        number=model.run.number if model.run else None,
+        step=model.step,
+        weights_sha256=model.weights_sha256,
+        tokenizer_sha256=model.tokenizer_sha256,
+        task=task.name,
+        task_sha256=task.sha256,
+        num_fewshot=num_fewshot,
+        fewshot_seed=config.fewshot_seed,
+        limit=config.limit,
+        dtype=config.dtype,
+        device=config.device.partition(":")[0],
+        backend=config.backend,
+        scorer=SCORER if is_ours else None,
+        layout=lm.layout if is_ours else None,
+        batch_tokens=lm.batch_tokens if is_ours else None,
+        batch_size=None if is_ours else lm.batch_size,
+        dataset=Dataset(
+            path=str(task.config.get("dataset_path")),
+            name=task.config.get("dataset_name"),
+            fingerprint=built.fingerprint,
+        ),
+        stderr=STDERR,
+        samples_sha256=hashlib.sha256(samples).hexdigest(),
+        results_sha256=figures_sha256(figures, {task.name: measured.measures}),
+        versions=config.versions,
+    )
+
+
+def _results_json(config: SweepConfig, measured: Measured, provenance: Provenance, timing: Timing) -> str:
+    """lm-eval's results and ours, without what names the machine or a folder (`git_hash`, environment)."""
+    model = config.model
+    name = f"{model.name}@{model.revision}"
+    settings = {
+        "model": "hf",
+        "model_args": {"pretrained": model.name, "revision": model.revision, "dtype": config.dtype},
+        "model_revision": model.revision,
+        "model_sha": "",
+    }
+    results = {
+        **measured.results,
+        "config": {**settings, **measured.results["config"]},
+        "date": timing.date,
+        "transformers_version": config.versions["transformers"],
+        "lm_eval_version": config.versions["lm_eval"],
+        "model_source": "hf",
+        "model_name": name,
+        "model_name_sanitized": re.sub(r"[@/]", "__", name),
+        "total_evaluation_time_seconds": str(timing.seconds),
+        MEASURES_KEY: {provenance.task: measured.measures},
+        PROVENANCE_KEY: provenance.to_data(),
+    }
+    return json.dumps(results, indent=2, default=_jsonable, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _jsonable(value: object) -> Any:
+    """What JSON has no form for, as lm-eval writes it; functions by name, since their address changes."""
+    from mixhub.evaluation.lm_eval_private import handle_non_serializable
+
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return handle_non_serializable(value)
