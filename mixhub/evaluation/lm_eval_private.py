@@ -308,16 +308,20 @@ def _without_dataset_bars() -> Iterator[None]:
 
 @contextmanager
 def _without_loading_bars() -> Iterator[None]:
+    """Transformers turns huggingface_hub's bars off and on with its own, and forgets those of single groups."""
     from transformers.utils import logging as module
 
     transformers_logging: Any = module
-    before = transformers_logging.is_progress_bar_enabled()
+    hub_bars: dict[str, bool] = import_module("huggingface_hub.utils.tqdm").progress_bar_states
+    before, hub_before = transformers_logging.is_progress_bar_enabled(), dict(hub_bars)
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         if before:
             transformers_logging.enable_progress_bar()
+        hub_bars.clear()
+        hub_bars.update(hub_before)
 
 
 @_shared
