@@ -176,14 +176,14 @@ def _held_out(names: Iterable[str]) -> set[str]:
 def _bounded(documents: Mapping[str, str] | Iterator[tuple[str, str]], most_characters: int) -> Documents:
     """The first documents in shuffled order, up to so many characters; those held out come first in that order."""
     named = ((name, documents[name]) for name in _shuffled(documents)) if isinstance(documents, Mapping) else documents
-    kept: Documents = {}
+    bounded: Documents = {}
     size = 0
     for name, text in named:
         size += len(text)
-        if size > most_characters and kept:
+        if size > most_characters and bounded:
             break
-        kept[name] = text
-    return kept
+        bounded[name] = text
+    return bounded
 
 
 def _split(documents: Documents, held_out: set[str]) -> tuple[Documents, Documents]:
@@ -195,11 +195,11 @@ def _without_repeats(train: Documents, valid: Documents) -> tuple[Documents, Doc
     """Takes the long paragraphs of held-out documents out of training documents, since topics quote each other."""
     held_out = {paragraph.strip() for text in valid.values() for paragraph in text.split("\n\n")}
     held_out = {paragraph for paragraph in held_out if len(paragraph) >= _REPEATED_CHARACTERS}
-    kept = {
+    shortened = {
         name: "\n\n".join(paragraph for paragraph in text.split("\n\n") if paragraph.strip() not in held_out)
         for name, text in train.items()
     }
-    return {name: text for name, text in kept.items() if text.strip()}, valid
+    return {name: text for name, text in shortened.items() if text.strip()}, valid
 
 
 def _write(folder: Path, domain: str, documents: tuple[Documents, Documents]) -> None:

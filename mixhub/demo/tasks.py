@@ -110,12 +110,12 @@ def write_tasks(
     """
     texts = dict(_held_out(corpus))
     draws = random.Random(seed)
-    made = [
+    drawn = [
         (_CONTINUATION_TASK, _continuations(texts, documents, draws, corpus)),
         (_LAST_WORD_TASK, _last_words(texts, documents, draws, corpus)),
         (_ARITHMETIC_TASK, _sums(texts, documents, draws, corpus)),
     ]
-    return [_write(kind, f"{prefix}{kind.name}", found, documents, destination) for kind, found in made]
+    return [_write(kind, f"{prefix}{kind.name}", rows, documents, destination) for kind, rows in drawn]
 
 
 def _held_out(corpus: Path) -> Iterator[tuple[str, list[str]]]:
@@ -169,14 +169,14 @@ def _continuations(
         draws.shuffle(pairs)
         if len(pairs) >= _CHOICES:
             by_domain[domain] = pairs
-    found = []
+    drawn = []
     for domain, pairs in by_domain.items():
         for passage, follows in pairs:
             choices = draws.sample([other for _, other in pairs if other != follows], _CHOICES - 1)
             answer = draws.randrange(_CHOICES)
             choices.insert(answer, follows)
-            found.append((domain, {"passage": passage, "choices": choices, "answer": answer}))
-    return _taken(found, documents, "passages to continue", corpus)
+            drawn.append((domain, {"passage": passage, "choices": choices, "answer": answer}))
+    return _taken(drawn, documents, "passages to continue", corpus)
 
 
 def _split_in_two(window: str) -> tuple[str, str] | None:
@@ -193,12 +193,12 @@ def _split_in_two(window: str) -> tuple[str, str] | None:
 
 
 def _last_words(texts: Mapping[str, list[str]], documents: int, draws: random.Random, corpus: Path) -> list[Document]:
-    found = []
+    drawn = []
     for domain, parts in texts.items():
         pairs = sorted({pair for window in _windows(parts) if (pair := _split_last_word(window))})
         draws.shuffle(pairs)
-        found += [(domain, {"passage": passage, "word": word}) for passage, word in pairs]
-    return _taken(found, documents, "passages that repeat a word", corpus)
+        drawn += [(domain, {"passage": passage, "word": word}) for passage, word in pairs]
+    return _taken(drawn, documents, "passages that repeat a word", corpus)
 
 
 def _split_last_word(window: str) -> tuple[str, str] | None:
@@ -216,21 +216,21 @@ def _split_last_word(window: str) -> tuple[str, str] | None:
 def _sums(texts: Mapping[str, list[str]], documents: int, draws: random.Random, corpus: Path) -> list[Document]:
     sums = sorted({match.groups() for parts in texts.values() for text in parts for match in _SUM.finditer(text)})
     draws.shuffle(sums)
-    found = []
+    drawn = []
     for question, result in sums:
         value = int(result)
         near = [value + step for step in (-11, -10, -9, -2, -1, 1, 2, 9, 10, 11) if value < 0 or value + step >= 0]
         choices = [str(number) for number in draws.sample(near, _CHOICES - 1)]
         answer = draws.randrange(_CHOICES)
         choices.insert(answer, result)
-        found.append(("sums", {"question": question, "choices": choices, "answer": answer}))
-    return _taken(found, documents, "lines like 17 + 5 = 22", corpus)
+        drawn.append(("sums", {"question": question, "choices": choices, "answer": answer}))
+    return _taken(drawn, documents, "lines like 17 + 5 = 22", corpus)
 
 
-def _taken(found: Sequence[tuple[str, Document]], documents: int, what: str, corpus: Path) -> list[Document]:
+def _taken(drawn: Sequence[tuple[str, Document]], documents: int, what: str, corpus: Path) -> list[Document]:
     """As many as are needed, from each domain in turn; those for shots come last."""
     by_domain: dict[str, list[Document]] = {}
-    for domain, document in found:
+    for domain, document in drawn:
         by_domain.setdefault(domain, []).append(document)
     needed = documents + _SHOTS
     taken: list[Document] = []
@@ -249,8 +249,8 @@ def _taken(found: Sequence[tuple[str, Document]], documents: int, what: str, cor
     return taken[:needed]
 
 
-def _write(kind: _Kind, name: str, found: Sequence[Document], documents: int, destination: Path) -> Task:
-    splits = {"test": found[:documents], "fewshot": found[documents:]}
+def _write(kind: _Kind, name: str, drawn: Sequence[Document], documents: int, destination: Path) -> Task:
+    splits = {"test": drawn[:documents], "fewshot": drawn[documents:]}
     files = {split: f"{name}.{split}.jsonl" for split in splits}
     for split, rows in splits.items():
         _write_new(destination / files[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -269,7 +269,7 @@ def _write(kind: _Kind, name: str, found: Sequence[Document], documents: int, de
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Datasets reads a file anew when its time has changed, so a file that is right is left alone."""
+    """Datasets reads a file again when its time has changed, so a file that is right is left alone."""
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
 

@@ -17,7 +17,7 @@ Statistic = Callable[[NDArray[np.intp]], list[Any]]
 """Figures of some replicates, (R,), from the documents drawn for them, (R, N)."""
 
 _CHUNK = 1000  # replicates a seed, as in lm-eval
-_BLOCK_DRAWS = 2**14  # what is made of so many draws stays in a core's cache; never less than one replicate
+_BLOCK_DRAWS = 2**14  # what is made of this many draws stays in a core's cache; never less than one replicate
 
 
 def can_bootstrap(metric: Callable[..., Any]) -> bool:
@@ -41,7 +41,7 @@ def bootstrap_stderr(
         metric: lm-eval's aggregation, of all values at once.
         values: (N,), what the metric is of, one a document.
         replicates: rounded down to whole chunks above 1,000, as lm-eval does.
-        threads: as many as there are cores for this process unless said.
+        threads: None: as many as this process has cores.
 
     Raises:
         ValueError: no values, fewer than 2 replicates or no thread.

@@ -1,4 +1,4 @@
-"""Where the documents of tasks come from: dataset repos, fetched once and kept as folders that need no hub."""
+"""Where the documents of tasks come from: dataset repos, fetched once into folders that need no hub."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Datasets:
 
     @property
     def prepared(self) -> Path:
-        """Where the datasets library keeps what it has read; it tells files apart, but not two repos' folders."""
+        """Where the datasets library keeps what it has read; it distinguishes files, but not two folders."""
         return self.root / "arrow"
 
     def prepared_of(self, repo_id: str, config: str | None, commit: str) -> Path:
@@ -105,7 +105,7 @@ class Datasets:
         return folder, commit
 
     def _snapshot(self, folder: Path, revision: str | None) -> Snapshot | None:
-        """What lies there, if it is what was asked for."""
+        """What the folder holds, if it is what was asked for."""
         path = folder / _SNAPSHOT_FILE
         if not path.is_file():
             return None

@@ -24,7 +24,7 @@ SCORER = 1
 REPLICATES = 100_000
 """Draws of a bootstrap: lm-eval's default."""
 STDERR = f"of means: closed form; else lm-eval's bootstrap, {REPLICATES:,} draws (100 for bleu, chrf and ter)"
-"""What is said in each cell of its standard errors."""
+"""How standard errors were computed, as each cell records it."""
 
 _FEW_REPLICATES = 100
 """What lm-eval draws at most for the corpus metrics that take seconds each."""
@@ -68,7 +68,7 @@ def choose_device(device: str | None) -> str:
 
 
 def choose_dtype(dtype: str | None, device: str) -> str:
-    """float32 on CPU and bfloat16 on CUDA unless said; raises UsageError for another dtype."""
+    """The dtype; by default float32 on CPU and bfloat16 on CUDA; raises UsageError for another dtype."""
     if dtype is None:
         return "bfloat16" if device.startswith("cuda") else "float32"
     if dtype not in DTYPES:

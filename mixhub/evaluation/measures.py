@@ -1,4 +1,4 @@
-"""What else one pass tells of a document: how well the right answer is compressed, and how it stands among the choices.
+"""What else one pass shows of a document: how well the right answer is compressed, and how it stands among the choices.
 
 Both move earlier and more smoothly than accuracy, which is near chance for small models (Magnusson et al. 2025,
 DataDecide; Heineman et al. 2025, Signal and Noise). They are no metrics of lm-eval, and stand apart from them.
@@ -45,16 +45,16 @@ def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
 
 def cell_measures(documents: Iterable[Mapping[str, float]]) -> dict[str, float | int]:
     """Mean and standard error of each measure over the documents that have it, and how many those are."""
-    found: dict[str, float | int] = {}
-    given = list(documents)
+    measures: dict[str, float | int] = {}
+    measured = list(documents)
     for name in MEASURES:
-        values = [own[name] for own in given if name in own]
+        values = [document[name] for document in measured if name in document]
         if values:
-            found[name] = math.fsum(values) / len(values)
-            found[f"{name}_documents"] = len(values)
+            measures[name] = math.fsum(values) / len(values)
+            measures[f"{name}_documents"] = len(values)
         if len(values) > 1:
-            found[f"{name}_stderr"] = statistics.stdev(values) / math.sqrt(len(values))
-    return found
+            measures[f"{name}_stderr"] = statistics.stdev(values) / math.sqrt(len(values))
+    return measures
 
 
 def _right(gold: object, choices: Sequence[str]) -> list[int]:

@@ -136,14 +136,14 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
 
 def _inputs(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: int) -> tuple[list[Ints], Ints]:
     """The different inputs, and which one is each request's."""
-    known: dict[bytes, int] = {}
+    positions: dict[bytes, int] = {}
     inputs: list[Ints] = []
     numbers = np.empty(len(contexts), np.int64)
     for request, (context, continuation) in enumerate(zip(contexts, continuations, strict=True)):
-        own = np.concatenate([context, continuation])[-(max_length + 1) :][:-1]
-        number = known.setdefault(own.tobytes(), len(inputs))
+        tokens = np.concatenate([context, continuation])[-(max_length + 1) :][:-1]
+        number = positions.setdefault(tokens.tobytes(), len(inputs))
         if number == len(inputs):
-            inputs.append(own)
+            inputs.append(tokens)
         numbers[request] = number
     return inputs, numbers
 
@@ -171,21 +171,21 @@ class _Rows:
         self._before = np.zeros(0, np.int32)
         self._size = self._inputs = 0
 
-    def add(self, number: int, own: Ints, tail: int) -> None:
+    def add(self, number: int, tokens: Ints, tail: int) -> None:
         """Adds an input, of which the last `tail` places are scored."""
-        share = _shared(self._before, own) if self._inputs else 0
-        fits = self._size + len(own) - share <= self._longest
-        if share < _MIN_SHARED or share * _MIN_SHARE < len(own) or not fits:
+        share = _shared(self._before, tokens) if self._inputs else 0
+        fits = self._size + len(tokens) - share <= self._longest
+        if share < _MIN_SHARED or share * _MIN_SHARE < len(tokens) or not fits:
             self.close()
             share = 0
-        new = np.arange(self._size, self._size + len(own) - share, dtype=np.int32)
+        new = np.arange(self._size, self._size + len(tokens) - share, dtype=np.int32)
         self._open_ends[self._path[share:]] = self._size
         self._path = np.concatenate([self._path[:share], new])
-        self._before = own
+        self._before = tokens
         self._size += len(new)
         self._inputs += 1
-        self.tokens.append(own[share:])
-        self.positions.append(np.arange(share, len(own), dtype=np.int32))
+        self.tokens.append(tokens[share:])
+        self.positions.append(np.arange(share, len(tokens), dtype=np.int32))
         self.row_of[number] = len(self.lengths)
         self.tails[number] = self._path[-tail:]
 

@@ -175,24 +175,24 @@ class SharedLM(HFLM):  # type: ignore[misc]
         """Sums (requests,) of log-probabilities in nats, and whether each continuation is greedy."""
         lengths = packing.lengths[rows]
         width = _multiple_of_8(int(lengths.max())) if masked and self.device.type == "cuda" else int(lengths.max())
-        here = ranges(np.arange(len(rows)) * width, lengths)
-        there = ranges(packing.row_starts[rows], lengths)
+        target = ranges(np.arange(len(rows)) * width, lengths)
+        source = ranges(packing.row_starts[rows], lengths)
 
         def padded(values: Ints) -> torch.Tensor:
             filled = np.zeros(len(rows) * width, np.int64)
-            filled[here] = values[there]
+            filled[target] = values[source]
             return torch.from_numpy(filled).view(len(rows), width).to(self.device)
 
         row_in_batch = np.zeros(len(packing.lengths), np.int64)
         row_in_batch[rows] = np.arange(len(rows))
         counts = packing.request_starts[requests + 1] - packing.request_starts[requests]
-        own = ranges(packing.request_starts[requests], counts)
-        places = np.repeat(row_in_batch[packing.request_rows[requests]] * width, counts) + packing.scored[own]
+        scored = ranges(packing.request_starts[requests], counts)
+        places = np.repeat(row_in_batch[packing.request_rows[requests]] * width, counts) + packing.scored[scored]
         inputs: dict[str, Any] = {"input_ids": padded(packing.tokens), "use_cache": False}
         if masked:
             inputs["position_ids"] = padded(packing.positions)
             inputs["attention_mask"] = ancestor_mask(padded(packing.ends), self.model.dtype)
-        values, hits = self._log_probabilities(inputs, places, packing.targets[own], layout)
+        values, hits = self._log_probabilities(inputs, places, packing.targets[scored], layout)
         firsts = starts_of(counts)[:-1]
         return np.add.reduceat(values, firsts), np.logical_and.reduceat(hits, firsts)
 
@@ -342,10 +342,10 @@ def _tried(lm: SharedLM, packing: Packing, layout: Layout) -> Ints | None:
 
 
 def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, tolerance: float) -> str:
-    found = _tried(lm, packing, layout)
-    if found is None:
+    tried = _tried(lm, packing, layout)
+    if tried is None:
         return f"the code of {type(lm.model).__name__} does not take it"
-    per_token = np.abs(found - own) / np.diff(packing.request_starts)
+    per_token = np.abs(tried - own) / np.diff(packing.request_starts)
     if not per_token.max() <= tolerance:
         return f"tried on random tokens, log-probabilities differ by {per_token.max():.2g}"
     return ""
@@ -356,14 +356,14 @@ def _head_problem(lm: SharedLM, tokens: Ints) -> str:
     head, name = lm.model.get_output_embeddings(), type(lm.model).__name__
     if not isinstance(head, torch.nn.Linear):
         return f"{name} has no linear head"
-    given: list[torch.Tensor] = []
-    handle = head.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+    outputs: list[torch.Tensor] = []
+    handle = head.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:
         with torch.inference_mode():
             logits = lm.model(torch.from_numpy(tokens.astype(np.int64)).to(lm.device)[None]).logits
     finally:
         handle.remove()
-    if len(given) != 1 or not torch.equal(given[0].float(), logits.float()):
+    if len(outputs) != 1 or not torch.equal(outputs[0].float(), logits.float()):
         return f"{name} changes its logits after the head"
     return ""
 
@@ -393,18 +393,18 @@ def _selected(packing: Packing, rows: Ints, requests: Ints) -> Packing:
     """Some rows of a packing, with the requests that they answer."""
     lengths = packing.lengths[rows]
     counts = packing.request_starts[requests + 1] - packing.request_starts[requests]
-    own, kept = ranges(packing.request_starts[requests], counts), ranges(packing.row_starts[rows], lengths)
+    scored, tokens = ranges(packing.request_starts[requests], counts), ranges(packing.row_starts[rows], lengths)
     number = np.zeros(len(packing.lengths), np.int64)
     number[rows] = np.arange(len(rows))
     return Packing(
-        tokens=packing.tokens[kept],
-        positions=packing.positions[kept],
-        ends=packing.ends[kept],
+        tokens=packing.tokens[tokens],
+        positions=packing.positions[tokens],
+        ends=packing.ends[tokens],
         row_starts=starts_of(lengths),
         branching=packing.branching[rows],
         request_rows=number[packing.request_rows[requests]],
-        scored=packing.scored[own],
-        targets=packing.targets[own],
+        scored=packing.scored[scored],
+        targets=packing.targets[scored],
         request_starts=starts_of(counts),
     )
 

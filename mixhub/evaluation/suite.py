@@ -35,7 +35,7 @@ class SuiteTask:
     """lm-eval's name of the task."""
     path: Path
     """Its YAML."""
-    own: bool
+    is_custom: bool
     """Whether the YAML is the workspace's rather than lm-eval's."""
     config: Mapping[str, Any]
     """The YAML with what it includes; functions stand as `{"function": name, "sha256": hash of their file}`."""
@@ -47,7 +47,7 @@ class SuiteTask:
         """Where the YAML is, without naming this machine's folders."""
         return (
             self.path.name
-            if self.own
+            if self.is_custom
             else f"lm_eval/tasks/{self.path.relative_to(builtin_folder().resolve()).as_posix()}"
         )
 
@@ -65,7 +65,7 @@ class SuiteTask:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the YAML's content, includes and functions of its own; the same wherever it lies."""
+        """Hash of the YAML's content, with its includes and functions; the same wherever the file is."""
         return data_sha256(_plain(self.config))
 
     @cached_property
@@ -152,8 +152,8 @@ def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTas
 
 
 def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
-    own = task.name in configs
-    path = (configs[task.name] if own else find_builtin(task.name)).resolve()
+    is_custom = task.name in configs
+    path = (configs[task.name] if is_custom else find_builtin(task.name)).resolve()
     if not path.is_file():
         raise ResultsError(
             f"{path}: task {task.name} has its YAML there, and it is not there",
@@ -166,7 +166,7 @@ def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     if config.get("task") != task.name:
         rule = f"must be {task.name}, as the family calls it"
         raise SpecError(str(path), [Problem("task", config.get("task", ABSENT), rule, code="task-misnamed")])
-    return SuiteTask(task.name, path, own, config, folder)
+    return SuiteTask(task.name, path, is_custom, config, folder)
 
 
 def known_fingerprint(task: SuiteTask, datasets: Datasets) -> str:
@@ -299,13 +299,13 @@ def _read_config(path: Path, including: tuple[Path, ...]) -> tuple[dict[str, Any
     if path in including:
         raise SpecError(str(path), [Problem("include", str(path), "includes itself", code="task-include-circular")])
     try:
-        own = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path.parent))
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path.parent))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         rule = f"cannot be read as YAML: {first_line(error)}"
         raise SpecError(str(path), [Problem("", None, rule, code="file-malformed")]) from None
-    if not isinstance(own, dict):
-        raise SpecError(str(path), [Problem("", own, "must be a mapping of keys to values", code="file-malformed")])
-    includes = own.pop("include", [])
+    if not isinstance(config, dict):
+        raise SpecError(str(path), [Problem("", config, "must be a mapping of keys to values", code="file-malformed")])
+    includes = config.pop("include", [])
     merged: dict[str, Any] = {}
     folder = path.parent
     for include in includes if isinstance(includes, list) else [includes]:
@@ -313,9 +313,9 @@ def _read_config(path: Path, including: tuple[Path, ...]) -> tuple[dict[str, Any
         merged |= included
         if "dataset_kwargs" in included:
             folder = included_folder
-    if "dataset_kwargs" in own:
+    if "dataset_kwargs" in config:
         folder = path.parent
-    return merged | own, folder
+    return merged | config, folder
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:

@@ -111,7 +111,7 @@ class Cell(Record):
 
     @classmethod
     def of(cls, provenance: Provenance, path: Path, **figures: Any) -> Cell:
-        """A cell from its provenance, its file, and the fields that the provenance does not tell."""
+        """A cell from its provenance, its file, and the fields that are not in its provenance."""
         return cls(
             path=path,
             provenance=provenance,
@@ -149,7 +149,7 @@ def samples_path(cell: Path) -> Path:
 
 
 def read_cells(folder: Path) -> list[Cell]:
-    """All cells in a results folder, by task and shots; none when there is no such folder.
+    """All cells in a results folder, by task and shots; empty if the folder does not exist.
 
     Raises:
         ResultsError: a file is not a cell of ours, or two cells were made with different weights; names the files.
@@ -183,7 +183,7 @@ def read_cell(path: Path) -> Cell:
     """Parses one cell; raises ResultsError, naming the file, when it is not a whole one of ours, or not as measured.
 
     Its figures must have the hash that its provenance names. That finds accidents and edits by hand; it is no
-    signature, since whoever changes the figures on purpose can write the hash anew.
+    signature, since whoever changes the figures on purpose can write a new hash.
     """
     data = read_json(path, ResultsError)
     if not isinstance(data, Mapping) or PROVENANCE_KEY not in data:

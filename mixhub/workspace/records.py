@@ -73,7 +73,7 @@ class Record:
     seconds: float | None
     """Time that the measurement took; of a file with several tasks, that of all; None where it is not known."""
     samples: Path | None
-    """The samples, one line a document; None where they were not kept."""
+    """The samples, one line a document; None if they were not written."""
 
     @property
     def metric(self) -> str:

@@ -54,7 +54,7 @@ def test_each_published_task_reads_the_dataset_split_and_metrics_that_are_known(
     dataset = MOVED.get(task.dataset, task.dataset)
     assert (dataset, split, [metric["metric"] for metric in task.config["metric_list"]]) == PUBLISHED[name]
     assert task.source.startswith("lm_eval/tasks/")
-    assert not task.own
+    assert not task.is_custom
     assert task.data_sha256 == "unknown"
     assert task.dataset_kwargs(Path("cache"))["cache_dir"] == "cache"
 
