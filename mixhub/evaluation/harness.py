@@ -102,7 +102,7 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         what = f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows"
-        raise _unloadable(folder, what, code="tokenizer-differs", ids=len(tokenizer), rows=rows)
+        raise _unloadable(folder, what, code="vocabulary-exceeded", ids=len(tokenizer), rows=rows)
     model.to(device)
     try:
         return wrap(model, tokenizer, backend)

@@ -98,7 +98,7 @@ def _own_lineage(family: Family, run: Run, export: Path) -> Lineage:
     if (lineage.family, lineage.revision) != (family.name, run.revision):
         raise ExportError(
             f"{export}: is {lineage.revision} of {lineage.family} by its lineage, not {run.revision} of {family.name}",
-            code="export-foreign",
+            code="run-wrong",
             hint="name the run that it is of, or put each run's export into its own folder",
             path=export,
             family=lineage.family,
@@ -108,7 +108,7 @@ def _own_lineage(family: Family, run: Run, export: Path) -> Lineage:
     if actual != lineage.weights_sha256:
         raise ExportError(
             f"{export}: its weights are {actual}, and its lineage names {lineage.weights_sha256}",
-            code="export-changed",
+            code="weights-differ",
             hint="delete the folder and make it again from the newest checkpoint: mixhub train --seed N (or --index N)",
             path=export,
             weights_sha256=actual,

@@ -244,7 +244,7 @@ class SharedLM(HFLM):  # type: ignore[misc]
         if highest >= rows:
             raise ResultsError(
                 f"its tokenizer gives id {highest}, and its embedding has {rows} rows: they do not belong together",
-                code="tokenizer-differs",
+                code="vocabulary-exceeded",
                 hint="put the tokenizer that the model was trained with beside its weights",
                 id=highest,
                 rows=rows,

@@ -101,9 +101,9 @@ def evaluate_folder(
     if not (folder / "config.json").is_file():
         raise ExportError(
             f"{folder}: holds no model (no config.json)",
-            code="model-missing",
+            code="file-missing",
             hint="name a folder in Transformers format",
-            path=folder,
+            path=folder / "config.json",
         )
     cells = requested_cells(evaluation, options, storage.task_configs, "the suite")
     model = ModelUnderTest.of_folder(folder, name, revision)
@@ -173,7 +173,7 @@ def _encoder(folder: Path) -> Encoder:
     except Exception as error:
         raise ExportError(
             f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {first_line(error)}",
-            code="tokenizer-unloadable",
+            code="tokenizer-unusable",
             hint="put the tokenizer that the model was trained with beside its weights",
             path=folder,
         ) from error

@@ -161,7 +161,7 @@ def read_cells(folder: Path) -> list[Cell]:
         if other.weights_sha256 != cell.weights_sha256:
             raise ResultsError(
                 f"{other.path} and {cell.path} were made with different weights of {cell.revision}",
-                code="results-mixed",
+                code="results-weights-differ",
                 hint="measure the older one anew (mixhub evaluate), or delete it",
                 paths=(other.path, cell.path),
                 revision=cell.revision,
@@ -191,8 +191,8 @@ def read_cell(path: Path) -> Cell:
     try:
         provenance = Provenance.from_data(data[PROVENANCE_KEY], str(path))
     except SpecError as error:
-        keys = [f"{PROVENANCE_KEY}.{problem.key}" for problem in error.problems]
-        raise ResultsError(error.message, code="results-foreign", hint=_HINT, path=path, key=", ".join(keys)) from None
+        keys = ", ".join(f"{PROVENANCE_KEY}.{problem.key}" for problem in error.problems)
+        raise ResultsError(error.message, code="results-malformed", hint=_HINT, path=path, key=keys) from None
     if path.name != cell_path(path.parent, provenance.task, provenance.num_fewshot).name:
         raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots", PROVENANCE_KEY)
     part = Entries(path, data, provenance.task, _malformed)
@@ -249,4 +249,5 @@ def _option(provenance: Provenance) -> str:
 def _malformed(path: Path, what: str, key: str | None = None) -> ResultsError:
     """The error of a file; `what` begins with the key that is wrong, unless `key` says it."""
     key = key or what.partition(":")[0].partition(" = ")[0]
-    return ResultsError(f"{path}: not a cell of ours: {what}", code="results-foreign", hint=_HINT, path=path, key=key)
+    message = f"{path}: not a cell of ours: {what}"
+    return ResultsError(message, code="results-malformed", hint=_HINT, path=path, key=key)

@@ -73,7 +73,7 @@ class Record:
     seconds: float | None
     """Time that the measurement took; of a file with several tasks, that of all; None where it is not known."""
     samples: Path | None
-    """The samples, one line a document; None if they were not written."""
+    """The samples, one line a document; None where they were not kept."""
 
     @property
     def metric(self) -> str:
@@ -83,7 +83,7 @@ class Record:
                 return name
         raise ResultsError(
             f"{self.path}: task {self.task} has neither acc_norm nor acc, so it has no score",
-            code="score-undefined",
+            code="score-missing",
             hint="leave the task out of the family's evaluation",
             path=self.path,
             task=self.task,

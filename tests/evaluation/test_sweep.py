@@ -159,9 +159,9 @@ def test_other_weights_are_measured_anew(copied: Copied, measured: Place):
     old = read_cells(measured.results)[0]
     assert cell.weights_sha256 != old.weights_sha256
     assert cell.task_hash == next(c for c in read_cells(measured.results) if c.path.name == cell.path.name).task_hash
-    with pytest.raises(ResultsError, match="different weights") as caught:
+    with refused("results-weights-differ", ResultsError, revision="seed-1") as caught:
         read_cells(place.results)
-    assert "demo_continuation.0shot.json" in str(caught.value)
+    assert cell.path in caught.value.fields["paths"]
 
 
 def _other_step(place: Place) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def test_a_file_in_the_way_that_is_not_ours_is_not_overwritten(copied: Copied):
     place = copied()
     path = place.results / "demo_continuation.0shot.json"
     path.write_text("mine")
-    with pytest.raises(ResultsError, match="not JSON"):
+    with refused("file-malformed", ResultsError, path=path):
         place.evaluate()
     assert path.read_text() == "mine"
 
@@ -263,21 +263,21 @@ def test_a_file_in_the_way_that_is_not_ours_is_not_overwritten(copied: Copied):
 def test_the_export_must_be_this_runs(copied: Copied):
     place = copied()
     other = Place(place.root, place.family, place.family.runs()[1])
-    with refused("export-foreign", ExportError, path=place.export, family="tiny", revision="seed-1"):
+    with refused("run-wrong", ExportError, path=place.export, family="tiny", revision="seed-1"):
         other.evaluate()
 
 
 def test_the_weights_must_be_those_that_the_lineage_names(copied: Copied):
     place = copied()
     write_lineage(place.export, place.family, place.run, weights_sha256="0" * 64)
-    with refused("export-changed", ExportError, path=place.export, lineage="0" * 64):
+    with refused("weights-differ", ExportError, path=place.export, lineage="0" * 64):
         place.evaluate()
 
 
 def test_an_export_that_lacks_a_file_is_refused(copied: Copied):
     place = copied()
     (place.export / "tokenizer.json").unlink()
-    with pytest.raises(ExportError, match=r"tokenizer\.json"):
+    with refused("file-missing", ExportError, path=place.export, files=("tokenizer.json",)):
         place.evaluate()
 
 
@@ -292,7 +292,7 @@ def test_code_of_a_folder_is_not_run(copied: Copied, tmp_path: Path):
     config = json.loads((place.export / "config.json").read_text())
     config |= {"auto_map": {"AutoConfig": "own.Own"}, "model_type": "own"}
     (place.export / "config.json").write_text(json.dumps(config))
-    with refused("tokenizer-unloadable", ExportError, path=place.export) as caught:
+    with refused("tokenizer-unusable", ExportError, path=place.export) as caught:
         place.evaluate()
     assert "trust_remote_code" in str(caught.value.__cause__)
     assert not ran.exists()
@@ -366,7 +366,7 @@ def test_a_folder_without_a_model_or_a_tokenizer_is_refused(copied: Copied):
     with refused("file-missing", ExportError, path=place.export / "tokenizer.json"):
         evaluated()
     (place.export / "config.json").unlink()
-    with refused("model-missing", ExportError, path=place.export):
+    with refused("file-missing", ExportError, path=place.export / "config.json"):
         evaluated()
     assert not place.results.exists()
 
@@ -443,17 +443,18 @@ def test_two_processes_at_once_do_not_harm_each_other(copied: Copied, measured: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "key"),
     [
-        ({"training": {"learning_rate": 0.02}}, r"mixhub\.training\.learning_rate = 0\.01, but tiny now says 0\.02"),
-        ({"mixture": {"train_prose": 1.0}}, r"train\.train_prose = 0\.5, but tiny now says 1\.0"),
+        ({"training": {"learning_rate": 0.02}}, "mixhub.training.learning_rate"),
+        ({"mixture": {"train_prose": 1.0}}, "train.train_prose"),
     ],
 )
-def test_a_run_that_was_trained_with_another_recipe_is_not_measured(copied: Copied, changes: dict[str, Any], said):
+def test_a_run_that_was_trained_with_another_recipe_is_not_measured(copied: Copied, changes: dict[str, Any], key: str):
     place = copied("results")
     changed = tiny_family(evaluation=place.family.evaluation.to_data(), **changes)
-    with pytest.raises(RunError, match=said):
+    with refused("recipe-differs", RunError) as caught:
         Place(place.root, changed, changed.runs()[0]).evaluate()
+    assert key in caught.value.fields["keys"]
     assert not place.results.exists()
 
 

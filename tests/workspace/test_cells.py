@@ -33,21 +33,6 @@ def test_no_folder_has_no_cells(tmp_path: Path):
     assert read_cells(tmp_path / "nothing") == []
 
 
-def test_cells_of_different_weights_are_refused(measured: Place, tmp_path: Path):
-    shutil.copytree(measured.results, tmp_path / "results")
-    last = read_cells(tmp_path / "results")[-1].path
-    _changed(last, ("mixhub", "weights_sha256"), "0" * 64)
-    with refused("results-mixed", ResultsError, revision="seed-1") as caught:
-        read_cells(tmp_path / "results")
-    assert caught.value.fields["paths"][1] == last
-
-
-def test_a_task_without_accuracy_has_no_score(cells: list[Cell]):
-    cell = next(cell for cell in cells if cell.task == "demo_last_word")
-    with refused("score-undefined", ResultsError, path=cell.path, task="demo_last_word"):
-        _ = replace(cell, metrics={"perplexity": 3.0}).metric
-
-
 def _changed(path: Path, keys: tuple[str, ...], value: object) -> None:
     data = json.loads(path.read_text())
     inner = data
@@ -81,15 +66,23 @@ def test_what_is_not_a_cell_of_ours_is_refused_by_name(measured: Place, tmp_path
     path = tmp_path / "demo_arithmetic.0shot.json"
     shutil.copy(measured.results / path.name, path)
     _changed(path, keys, value)
-    with refused("results-foreign", ResultsError, path=path, key=key):
+    with refused("results-malformed", ResultsError, path=path, key=key):
         read_cells(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", '{"results": {"pi', "[]", '{"results": {"piqa": {"acc": 0.5}}, "versions": {}}'])
-def test_truncated_and_foreign_files_are_refused_by_name(tmp_path: Path, text: str):
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "file-malformed"),
+        ('{"results": {"pi', "file-malformed"),
+        ("[]", "results-malformed"),
+        ('{"results": {"piqa": {"acc": 0.5}}, "versions": {}}', "results-malformed"),
+    ],
+)
+def test_truncated_and_foreign_files_are_refused_by_name(tmp_path: Path, text: str, code: str):
     path = tmp_path / "piqa.0shot.json"
     path.write_text(text)
-    with pytest.raises(ResultsError, match=r"piqa\.0shot\.json"):
+    with refused(code, ResultsError, path=path):
         read_cell(path)
 
 
@@ -109,3 +102,18 @@ def test_figures_that_were_changed_after_they_were_measured_are_refused(measured
     _changed(path, ("mixhub_measures", "demo_arithmetic", "bits_per_byte"), 0.5)
     with refused("results-changed", ResultsError, path=path):
         read_cell(path)
+
+
+def test_cells_made_with_different_weights_are_refused(measured: Place, tmp_path: Path):
+    one, other = tmp_path / "demo_arithmetic.0shot.json", tmp_path / "demo_arithmetic.2shot.json"
+    for path in (one, other):
+        shutil.copy(measured.results / path.name, path)
+    _changed(other, ("mixhub", "weights_sha256"), "0" * 64)
+    with refused("results-weights-differ", ResultsError, paths=(one, other), revision="seed-1"):
+        read_cells(tmp_path)
+
+
+def test_a_task_without_accuracy_has_no_score(cells: list[Cell]):
+    assert cells[0].metric == "acc"
+    with refused("score-missing", ResultsError, task=cells[0].task):
+        _ = replace(cells[0], metrics={"f1": 0.5}).metric
