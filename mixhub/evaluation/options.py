@@ -11,7 +11,7 @@ from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.suite import SuiteTask, resolve
 from mixhub.phrases import listed
-from mixhub.spec.family import Evaluation, Task
+from mixhub.spec import Evaluation, Task
 from mixhub.workspace.cells import cell_path
 
 BACKENDS = ("mixhub", "stock")

@@ -18,7 +18,7 @@ from mixhub.evaluation.harness import SCORER, STDERR, Measured, choose_device, c
 from mixhub.evaluation.options import Backend, CellKey, Options, Storage
 from mixhub.evaluation.suite import BuiltTask, SuiteTask, known_fingerprint
 from mixhub.files import write_bytes, write_text
-from mixhub.spec.family import Evaluation, Family, Run
+from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.cells import (
     MEASURES_KEY,
     PROVENANCE_KEY,

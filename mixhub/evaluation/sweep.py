@@ -19,7 +19,7 @@ from mixhub.evaluation.requests import Requests
 from mixhub.evaluation.suite import first_line
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Bar, Progress
-from mixhub.spec.family import Evaluation, Family, Run
+from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.cells import Cell, read_cell, samples_path
 
 logger = logging.getLogger(__name__)

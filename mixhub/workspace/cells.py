@@ -14,7 +14,8 @@ from pydantic import Field
 from mixhub.errors import MixhubError, ResultsError, SpecError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256
-from mixhub.workspace.lineage import UNKNOWN, Number, Sha256, Unknown
+from mixhub.spec.values import Count
+from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record
 
 PROVENANCE_KEY = "mixhub"
@@ -51,9 +52,9 @@ class Provenance(Spec):
     """Branch of the run, or what was asked for of another repo."""
     kind: Literal["seed", "index"] | None = None
     """What varies over the family's runs."""
-    number: Number | None = None
+    number: Count | None = None
     """The seed or the index."""
-    step: Number | Unknown
+    step: Count | Unknown
     """Updates made."""
     weights_sha256: Sha256
     """Hash of the weights."""
@@ -63,9 +64,9 @@ class Provenance(Spec):
     """lm-eval's name of the task."""
     task_sha256: Sha256
     """Hash of the task's YAML, with what it includes."""
-    num_fewshot: Number
+    num_fewshot: Count
     """Shots in each prompt."""
-    fewshot_seed: Number
+    fewshot_seed: Count
     """Seed of the choice of shots."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Only so many documents were evaluated; absent: all."""
@@ -75,7 +76,7 @@ class Provenance(Spec):
     """Kind of device, as `cpu` or `cuda`."""
     backend: Literal["mixhub", "stock"]
     """What scored: this package's backend, or lm-eval's own."""
-    scorer: Number | None = None
+    scorer: Count | None = None
     """Version of this package's backend."""
     layout: str | None = None
     """Whether inputs shared rows (see `scorer.Layout`)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mixhub.evaluation.options import Options, Storage
 from mixhub.evaluation.sweep import evaluate_folder
-from mixhub.spec.family import Evaluation
+from mixhub.spec import Evaluation
 from mixhub.workspace.cells import Cell
 from tests.benchmarks.shapes import REAL_DOCUMENTS, documents, real_tasks, smol, smol_is_there
 

@@ -13,7 +13,7 @@ import pytest
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.options import Options, Storage
 from mixhub.evaluation.sweep import evaluate_folder
-from mixhub.spec.family import Evaluation
+from mixhub.spec import Evaluation
 from tests.evaluation.making import CopyFetch, family, write_export
 from tests.evaluation.suite_documents import SOURCES, TASKS, write_dataset_repos
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mixhub.endpoint import HubChoice
     from mixhub.evaluation.datasets import Datasets
     from mixhub.evaluation.options import Options
-    from mixhub.spec.family import Evaluation, Family, Run
+    from mixhub.spec import Evaluation, Family, Run
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
 
@@ -310,7 +310,7 @@ def _with_seed(family: Family, fewshot_seed: int | None) -> Family:
 
 def _widened(evaluation: Evaluation, options: Options) -> Evaluation:
     """The suite of a MODEL: what is asked for, whether or not the family has it."""
-    from mixhub.spec.family import Task
+    from mixhub.spec import Task
 
     known = {task.name: task for task in evaluation.tasks}
     names = options.tasks or list(known)
@@ -329,7 +329,7 @@ def _model_folder(model: str, hub: str | None, place: Workspace | None) -> tuple
     from mixhub.errors import UsageError
     from mixhub.hub.remote.connect import open_hub
     from mixhub.hub.remote.download import download
-    from mixhub.spec.family import repo_id_problem
+    from mixhub.spec.identifiers import repo_id_problem
 
     folder = Path(model)
     if folder.is_dir():
