@@ -227,10 +227,15 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
     return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
 
 
-def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incomplete: bool = False) -> Score:
+def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incomplete: bool) -> Score:
     """The plain mean of the tasks' scores, of one revision; no value unless every task has its score.
 
     Its standard error takes the documents of different tasks as independent.
+
+    Args:
+        scores: one per task.
+        records: the cells that they are made of.
+        allow_incomplete: give the mean of the scores that have a value; `present` says how many are whole.
     """
     values = [found.value for found in scores if found.value is not None]
     present, expected = sum(found.complete for found in scores), len(scores)

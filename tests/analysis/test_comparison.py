@@ -249,11 +249,13 @@ def test_families_over_indices_are_matched_by_revision():
     assert all(signal.component is None for signal in found.signals)
 
 
-def test_lower_is_better_turns_the_ranks():
-    table = indexed("family", [3.0, 1.0, 2.0])
-    assert survey([table]).ranking[0].name == "model-index-1"
-    turned = replace(table, measure=measure_named("bits_per_byte"))
-    assert survey([turned]).ranking[0].name == "model-index-2"
+@pytest.mark.parametrize(
+    ("measure", "best"),
+    [("score", "model-index-1"), ("answer_probability", "model-index-1"), ("bits_per_byte", "model-index-2")],
+)
+def test_lower_is_better_turns_the_ranks(measure, best):
+    table = replace(indexed("family", [3.0, 1.0, 2.0]), measure=measure_named(measure))
+    assert survey([table]).ranking[0].name == best
 
 
 def test_what_is_not_whole_is_not_ranked(several, tmp_path: Path):
