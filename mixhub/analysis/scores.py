@@ -219,7 +219,7 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
                 said = " and ".join(f"{name} {getattr(other, name)} and {getattr(record, name)}" for name in differ)
                 raise ResultsError(
                     f"{other.path} and {record.path} both hold {record.name}, with {said}: they do not mix",
-                    code="results-mixed",
+                    code="settings-mixed",
                     hint="give the results of one kind, or put the others elsewhere",
                     paths=(other.path, record.path),
                     differ=tuple(differ),

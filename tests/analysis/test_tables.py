@@ -197,7 +197,7 @@ def test_the_same_cell_in_two_dtypes_is_refused(tmp_path: Path):
     write_results(tmp_path, {"piqa": [0, 1]})
     path = write_results(tmp_path, {"piqa": [1, 1]}, date=DATE + 9)
     path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
-    with refused("results-mixed", ResultsError, differ=("dtype",)):
+    with refused("settings-mixed", ResultsError, differ=("dtype",)):
         table(tmp_path)
 
 
@@ -252,7 +252,7 @@ def test_two_seeds_of_the_shots_are_refused(tmp_path: Path):
     write_results(tmp_path, {"piqa": [0, 1]})
     path = write_results(tmp_path, {"piqa": [1, 1]}, date=DATE + 9)
     path.write_text(path.read_text().replace('"fewshot_seed": 1234', '"fewshot_seed": 7'))
-    with refused("results-mixed", ResultsError, differ=("fewshot_seed",)):
+    with refused("settings-mixed", ResultsError, differ=("fewshot_seed",)):
         table(tmp_path)
 
 

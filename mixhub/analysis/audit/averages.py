@@ -68,7 +68,7 @@ def column_means_differ(view: TableView) -> Iterator[Finding]:
                     f"{spread.label}: {title} is printed as {printed.shown}, and the rows' mean is {float(mean):.3f}"
                 )
                 assumed = ("its rows are those of the table", ROUNDED)
-                yield Finding("average-differs", spread.label, message, about=title, assumptions=assumed)
+                yield Finding("mean-differs", spread.label, message, about=title, assumptions=assumed)
 
 
 def _compare(printed: Figure, figures: Sequence[Figure]) -> tuple[Fraction, Verdict]:

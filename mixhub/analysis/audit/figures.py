@@ -24,7 +24,7 @@ def figures_out_of_range(view: TableView) -> Iterator[Finding]:
             if not is_percentage(figure.value):
                 message = f"{title} {figure.shown} of {view.name(row.label)} is no percentage: it is outside 0 to 100"
                 assumed = ("figures are percent",)
-                yield Finding("figure-out-of-range", row.label, message, about=title, assumptions=assumed)
+                yield Finding("score-out-of-range", row.label, message, about=title, assumptions=assumed)
 
 
 def figures_impossible(view: TableView) -> Iterator[Finding]:

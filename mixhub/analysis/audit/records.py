@@ -69,7 +69,7 @@ def figures_unfit(cells: Sequence[AuditCell]) -> Iterator[Finding]:
         for metric, value in cell.figures.items():
             if not 0 <= value <= 1:
                 what = f"{metric} = {value:g} is no share: it is outside 0 to 1"
-                yield _finding(cell, what, code="figure-out-of-range")
+                yield _finding(cell, what, code="score-out-of-range")
             elif cell.is_testable:
                 yield from _metric_unfit(cell, metric)
 

@@ -57,7 +57,7 @@ def test_cells_that_fit():
 @pytest.mark.parametrize(
     ("cell", "code", "values"),
     [
-        (record(metrics={"acc": 1.25}), "figure-out-of-range", ["1.25"]),
+        (record(metrics={"acc": 1.25}), "score-out-of-range", ["1.25"]),
         (record(metrics={"acc": 0.654321987}), "figure-impossible", ["65.432", "100"]),
         (record(stderrs={"acc": 0.0312345678}), "stderr-unfit", ["0.0479372", "0.0312346"]),
         (record(documents_in_split=400), "documents-differ", ["400", "100"]),

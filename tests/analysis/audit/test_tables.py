@@ -276,7 +276,7 @@ def test_the_row_of_means():
     mean[1] = f"{float(mean[1]) + 0.03:.2f}"
     found = audit(table_of(figures, spreads=table_of([mean], labels=["Mean"]).rows))
     assert [(finding.code, finding.where, finding.about) for finding in found.findings] == [
-        ("average-differs", "Mean", "OpenBookQA")
+        ("mean-differs", "Mean", "OpenBookQA")
     ]
     assert audit(table_of(figures, spreads=table_of([mean], labels=["median"]).rows)).fits
 
@@ -286,7 +286,7 @@ def test_figures_outside_0_to_100(value):
     figures = made(6)
     figures[0][0] = value
     found = audit(table_of(figures))
-    assert ("figure-out-of-range", "seed-1", "COPA") in [
+    assert ("score-out-of-range", "seed-1", "COPA") in [
         (finding.code, finding.where, finding.about) for finding in found.findings
     ]
     assert "figure-impossible" not in codes_of(found)
