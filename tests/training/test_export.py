@@ -14,6 +14,7 @@ from mixhub.workspace.export import EXPORT_FILES, require_complete
 from mixhub.workspace.lineage import file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
+from tests.refusals import refused
 from tests.tiny import tiny_family
 
 FAMILY = tiny_family(training={"steps": 2, "warmup_steps": 0})
@@ -87,7 +88,7 @@ def test_a_missing_file_is_named(name: str, export: Path, tmp_path: Path) -> Non
     for path in export.iterdir():
         if path.name != name:
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(ExportError, match=name) as caught:
+    with refused("file-missing", ExportError, path=tmp_path, files=(name,)) as caught:
         require_complete(tmp_path)
     assert caught.value.hint is not None
     assert "mixhub train" in caught.value.hint
@@ -99,31 +100,36 @@ def test_weights_must_be_whole(export: Path, tmp_path: Path) -> None:
     require_complete(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.rename(tmp_path / "other.safetensors")
-    with pytest.raises(ExportError, match=r"neither model\.safetensors nor"):
+    with refused("weights-missing", ExportError, path=tmp_path):
         require_complete(tmp_path)
     index = tmp_path / "model.safetensors.index.json"
     first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
     index.write_text(json.dumps({"weight_map": {"a": first, "b": second, "c": first}}))
     (tmp_path / "other.safetensors").rename(tmp_path / first)
-    with pytest.raises(ExportError, match=f"no {second}"):
+    with refused("shard-missing", ExportError, files=(second,)):
         require_complete(tmp_path)
     (tmp_path / second).write_bytes(b"")
     require_complete(tmp_path)
     (tmp_path / "stray.safetensors").write_bytes(b"")
-    with pytest.raises(ExportError, match=r"stray\.safetensors, which no part"):
+    with refused("shard-foreign", ExportError, files=("stray.safetensors",)):
         require_complete(tmp_path)
     (tmp_path / "stray.safetensors").rename(weights)
-    with pytest.raises(ExportError, match="both"):
+    with refused("weights-ambiguous", ExportError, path=tmp_path):
         require_complete(tmp_path)
     weights.unlink()
-    for broken in ("[]", '{"weight_map": {}}', "{"):
-        index.write_text(broken)
-        with pytest.raises(ExportError, match=r"index\.json"):
+    for text, code in (
+        ("[]", "index-malformed"),
+        ('{"weight_map": {}}', "index-malformed"),
+        ('{"weight_map": {"a": 1}}', "index-malformed"),
+        ("{", "file-malformed"),
+    ):
+        index.write_text(text)
+        with refused(code, ExportError, path=index):
             require_complete(tmp_path)
 
 
 def test_no_export_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no such export") as caught:
+    with refused("export-missing", ExportError, path=tmp_path / "step-000012") as caught:
         require_complete(tmp_path / "step-000012")
     assert caught.value.hint is not None
     assert "mixhub train" in caught.value.hint
