@@ -5,16 +5,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mixhub.errors import ExportError
 from mixhub.spec.base import parse_yaml
 from mixhub.training.export import TrainedModel, saved_weights_sha256, write_export
 from mixhub.training.loop import train
 from mixhub.training.model import build_model
-from mixhub.workspace.export import EXPORT_FILES, require_complete
 from mixhub.workspace.lineage import file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
-from tests.refusals import refused
 from tests.tiny import tiny_family
 
 FAMILY = tiny_family(training={"steps": 2, "warmup_steps": 0})
@@ -81,55 +78,3 @@ def test_train_config_has_regmix_keys_and_ours(export: Path) -> None:
     assert config == FAMILY.train_config(RUN)
     assert config["train"]["train_prose"] == 0.5
     assert config["model_name"] == "tiny"
-
-
-@pytest.mark.parametrize("name", EXPORT_FILES)
-def test_a_missing_file_is_named(name: str, export: Path, tmp_path: Path) -> None:
-    for path in export.iterdir():
-        if path.name != name:
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    with refused("file-missing", ExportError, path=tmp_path, files=(name,)) as caught:
-        require_complete(tmp_path)
-    assert caught.value.hint is not None
-    assert "mixhub train" in caught.value.hint
-
-
-def test_weights_must_be_whole(export: Path, tmp_path: Path) -> None:
-    for path in export.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    require_complete(tmp_path)
-    weights = tmp_path / "model.safetensors"
-    weights.rename(tmp_path / "other.safetensors")
-    with refused("weights-missing", ExportError, path=tmp_path):
-        require_complete(tmp_path)
-    index = tmp_path / "model.safetensors.index.json"
-    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
-    index.write_text(json.dumps({"weight_map": {"a": first, "b": second, "c": first}}))
-    (tmp_path / "other.safetensors").rename(tmp_path / first)
-    with refused("shard-missing", ExportError, files=(second,)):
-        require_complete(tmp_path)
-    (tmp_path / second).write_bytes(b"")
-    require_complete(tmp_path)
-    (tmp_path / "stray.safetensors").write_bytes(b"")
-    with refused("shard-foreign", ExportError, files=("stray.safetensors",)):
-        require_complete(tmp_path)
-    (tmp_path / "stray.safetensors").rename(weights)
-    with refused("weights-ambiguous", ExportError, path=tmp_path):
-        require_complete(tmp_path)
-    weights.unlink()
-    for text, code in (
-        ("[]", "index-malformed"),
-        ('{"weight_map": {}}', "index-malformed"),
-        ('{"weight_map": {"a": 1}}', "index-malformed"),
-        ("{", "file-malformed"),
-    ):
-        index.write_text(text)
-        with refused(code, ExportError, path=index):
-            require_complete(tmp_path)
-
-
-def test_no_export_says_how_to_make_one(tmp_path: Path) -> None:
-    with refused("export-missing", ExportError, path=tmp_path / "step-000012") as caught:
-        require_complete(tmp_path / "step-000012")
-    assert caught.value.hint is not None
-    assert "mixhub train" in caught.value.hint

@@ -149,9 +149,9 @@ def no_weights(bench):
     ("fault", "found"),
     [
         (no_weights, ["weights-missing"]),
-        (no_shard, ["shard-missing", "weights-differ"]),
+        (no_shard, ["shard-missing", "tensor-missing model.layers.0.self_attn.v_proj.weight", "weights-differ"]),
         (shard_too_many, ["shard-foreign", "weights-differ"]),
-        (index_and_single, ["weights-ambiguous", "weights-differ"]),
+        (index_and_single, ["weights-ambiguous", "tensor-foreign a", "weights-differ"]),
         (index_that_maps_to_no_file, ["index-malformed"]),
         (index_without_a_map, ["index-malformed"]),
         (index_of_nothing, ["index-malformed"]),
