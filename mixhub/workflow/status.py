@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixhub.analysis.scores import counted
-from mixhub.card.facts.facts import gather_run
+from mixhub.card.facts.gather import gather_run
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.card.page.write import revision_card
 from mixhub.errors import MixhubError

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mixhub.card.facts.facts import FinalLosses, RunFacts
+from mixhub.card.facts.runs import FinalLosses, RunFacts
 from mixhub.files import write_json, write_text
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run

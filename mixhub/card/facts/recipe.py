@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mixhub.card.facts.facts import RunFacts
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, block, code, link, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE

@@ -14,7 +14,7 @@ from mixhub.analysis.published.table import published_table
 from mixhub.analysis.samples import NO_SAMPLES, SampleSummary
 from mixhub.analysis.scores import SCORE, Score
 from mixhub.analysis.tables import AVERAGE, ScoreTable, Standing
-from mixhub.card.facts.facts import RunFacts
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, code, listed, without_empty_columns
 from mixhub.spec.family import Family

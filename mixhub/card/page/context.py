@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from mixhub.card.facts import scores
 from mixhub.card.facts.audit import AuditFacts, audit_measured, audit_published
-from mixhub.card.facts.facts import NOTHING, Known, RunFacts, Sibling
 from mixhub.card.facts.recipe import (
     MixtureFacts,
     Recipe,
@@ -21,6 +20,7 @@ from mixhub.card.facts.recipe import (
     seeds,
     states_tokens,
 )
+from mixhub.card.facts.runs import NOTHING, Known, RunFacts, Sibling
 from mixhub.card.facts.scores import Measurement, Scores, SideBySide
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, block, code, escape, link, listed, without_empty_columns
@@ -177,7 +177,7 @@ def family_context(
 
     Args:
         family: the specification.
-        runs: its runs and what is known of them, as `mixhub.card.facts.facts.gather` returns them.
+        runs: its runs and what is known of them, as `mixhub.card.facts.gather.gather` returns them.
         commits: the commit of each branch that was pushed.
         known: what is known beside the runs, as `gather_known` returns it.
         on_main: the revision whose model `main` holds, empty where it holds one that nobody names; None: none, or the

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixhub.card.facts.facts import NOTHING, Known, RunFacts, Sibling
+from mixhub.card.facts.runs import NOTHING, Known, RunFacts, Sibling
 from mixhub.card.facts.withdrawal import mark_withdrawn
 from mixhub.card.markdown import text
 from mixhub.card.markdown.templating import fill, sandbox

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mixhub.card.facts.facts import RunFacts, gather, gather_known
+from mixhub.card.facts.gather import gather, gather_known
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.page.context import family_context
 from mixhub.card.page.receipts import is_as_rendered, note_cards, noted_cards
 from mixhub.card.page.render import Own, catalog_context, render_family_context, render_revision

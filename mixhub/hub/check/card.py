@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mixhub.card.check.check import check_card
-from mixhub.card.facts.facts import gather_step
+from mixhub.card.facts.gather import gather_step
 from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.card.page.receipts import is_as_rendered, noted_cards
 from mixhub.card.page.write import revision_card

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from mixhub.card.facts.facts import gather_step
+from mixhub.card.facts.gather import gather_step
 from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.write import family_card, intact, revision_card
 from mixhub.errors import ExportError, MixhubError, ResultsError, RunError
@@ -87,7 +87,7 @@ def main_files(
         workspace: where it lies.
         family: the family.
         commits: of the branches, by revision.
-        published: what the branches of runs hold that are on the hub alone (see `mixhub.card.facts.facts.gather`).
+        published: what the branches of runs hold that are on the hub alone (see `mixhub.card.facts.gather.gather`).
         on_main: whose model `main` holds (see `mixhub.card.page.context.family_context`).
 
     Raises:

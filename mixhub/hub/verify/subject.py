@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mixhub.card.facts.facts import RunFacts
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.facts.withdrawal import is_rendered
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError

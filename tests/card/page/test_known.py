@@ -13,7 +13,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from mixhub.analysis.samples import Baseline, SampleSummary
-from mixhub.card.facts.facts import Known, RunFacts, Sibling, gather, gather_known
+from mixhub.card.facts.gather import gather, gather_known
+from mixhub.card.facts.runs import Known, RunFacts, Sibling
 from mixhub.card.page.render import render_family, render_revision
 from mixhub.card.page.write import render_cards, write_cards
 from mixhub.errors import ResultsError, UnknownNameError

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixhub.card.check.check import check_card
-from mixhub.card.facts.facts import RunFacts
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown.text import block, code, escape, link, plain
 from mixhub.card.page import metadata
 from mixhub.card.page.context import family_context, revision_context

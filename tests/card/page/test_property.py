@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mixhub.analysis.samples import Baseline, SampleSummary
 from mixhub.card.check.check import check_card
-from mixhub.card.facts.facts import FinalLosses, Known, RunFacts, Sibling
+from mixhub.card.facts.runs import FinalLosses, Known, RunFacts, Sibling
 from mixhub.card.page.render import render_family, render_revision
 from mixhub.spec.family import Family
 from tests.card import making

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from mixhub.card.facts.facts import RunFacts
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.page.context import family_context
 from mixhub.card.page.render import render_catalog, render_family, render_revision
 from tests.card import making

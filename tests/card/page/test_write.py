@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mixhub.card.facts.facts import gather, gather_run
+from mixhub.card.facts.gather import gather, gather_run
 from mixhub.card.page.render import render_family, render_revision
 from mixhub.card.page.write import write_cards
 from mixhub.errors import ExportError, ResultsError, RunError
