@@ -24,7 +24,10 @@ from mixhub.card.facts.runs import NOTHING, Known, RunFacts, Sibling
 from mixhub.card.facts.scores import Measurement, Scores, SideBySide
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, block, code, escape, link, listed, without_empty_columns
-from mixhub.card.plots.plots import Plot, difference_plot, losses_plot, mixture_plot, scores_plot, shots_plot
+from mixhub.card.plots.losses import losses_plot
+from mixhub.card.plots.mixture import mixture_plot
+from mixhub.card.plots.plot import Plot
+from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.lineage import UNKNOWN

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from mixhub.card.plots.sheet import drawn_sha256
 from mixhub.files import write_bytes
+from mixhub.phrases import listed
 
 DRAWING = 2
 """Counts up when the same data is drawn otherwise, so that plots are drawn anew."""
@@ -59,9 +60,16 @@ class Plot:
     @cached_property
     def _figure(self) -> Any:
         """Drawn once for both forms."""
-        from mixhub.card.plots.drawing import draw
+        from mixhub.card.plots import dot_plots, line_plots
 
-        return draw(self.kind, self.title, self.data)
+        draw = {
+            "scores": dot_plots.scores,
+            "difference": dot_plots.difference,
+            "mixture": dot_plots.mixture,
+            "shots": line_plots.shots,
+            "losses": line_plots.losses,
+        }[self.kind]
+        return draw(self.title, self.data).figure
 
 
 def write_plots(plots: Iterable[Plot], folder: Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
@@ -90,14 +98,6 @@ def number(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def plural(word: str, count: int) -> str:
-    """`seeds`, or `seed` for one."""
-    if count == 1:
-        return word
-    return "indices" if word == "index" else f"{word}s"
-
-
 def some(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more
+    return listed(names, most=4)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixhub.analysis.evidence import Evidence
     from mixhub.analysis.selection import Selection
     from mixhub.analysis.tables import ScoreTable
-    from mixhub.card.plots.plots import Plot
+    from mixhub.card.plots.plot import Plot
     from mixhub.workspace.paths import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Single plots, as the card shows them.")
@@ -64,7 +64,7 @@ def scores(
 ) -> None:
     """Each task's scores: a dot a seed, their mean with its 95 % interval over seeds, and chance."""
     from mixhub.analysis.evidence import known_tasks
-    from mixhub.card.plots.plots import scores_plot
+    from mixhub.card.plots.scores import scores_plot
 
     place = workspace_if_any(workspace)
     evidence, table = _table(source, place, _wanted(tasks, samples), published)
@@ -86,7 +86,7 @@ def difference(
 ) -> None:
     """The difference of two families by task, with its 95 % interval; the average first."""
     from mixhub.analysis.comparison import compare
-    from mixhub.card.plots.plots import difference_plot
+    from mixhub.card.plots.scores import difference_plot
 
     wanted = replace(_wanted(tasks, samples), only_common=True)
     found = compare(*_pair([a, b], workspace_if_any(workspace), wanted, published))
@@ -102,7 +102,7 @@ def shots(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Scores against the number of shots, a panel a task; of what was measured, since tables do not say it."""
-    from mixhub.card.plots.plots import shots_plot
+    from mixhub.card.plots.scores import shots_plot
 
     evidence, table = _table(source, workspace_if_any(workspace), _wanted(tasks, False), False)
     if table.standing == "published":
@@ -126,7 +126,7 @@ def mixture(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Shares of the domains: of one mixture, of a few side by side, or of all that a family has."""
-    from mixhub.card.plots.plots import mixture_plot
+    from mixhub.card.plots.mixture import mixture_plot
     from mixhub.spec import catalog
 
     place = workspace_if_any(workspace)
@@ -154,7 +154,7 @@ def losses(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Training and validation losses of a family's runs, against tokens."""
-    from mixhub.card.plots.plots import losses_plot
+    from mixhub.card.plots.losses import losses_plot
     from mixhub.workspace.metrics import read_metrics
 
     place = open_workspace(workspace)
@@ -225,7 +225,7 @@ def _own_family(place: Workspace | None, example: str) -> str:
 
 def _save(plot: Plot | None, source: str, output: Path, why: tuple[str, str]) -> None:
     """Writes the plot and says where, and what is seen; raises UsageError, saying why, where there is none."""
-    from mixhub.card.plots.plots import write_plot, write_plots
+    from mixhub.card.plots.plot import write_plot, write_plots
     from mixhub.cli.common.console import say
     from mixhub.errors import UsageError
 

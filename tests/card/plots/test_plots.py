@@ -24,16 +24,11 @@ from mixhub.analysis.evidence import find_evidence
 from mixhub.analysis.samples import Baseline
 from mixhub.analysis.scores import Score, ScoreRow
 from mixhub.analysis.tables import AVERAGE, ScoreTable
-from mixhub.card.plots.plots import (
-    Plot,
-    difference_plot,
-    drawn_sha256,
-    losses_plot,
-    mixture_plot,
-    scores_plot,
-    shots_plot,
-    write_plots,
-)
+from mixhub.card.plots.losses import losses_plot
+from mixhub.card.plots.mixture import mixture_plot
+from mixhub.card.plots.plot import Plot, write_plots
+from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
+from mixhub.card.plots.sheet import drawn_sha256
 from mixhub.spec import catalog
 from mixhub.spec.mixture import Mixture
 from tests.analysis.test_comparison import tables, write_family
@@ -325,7 +320,7 @@ def test_a_file_that_shows_the_same_is_left(two, tmp_path):
 MAKES = """
 import hashlib
 from mixhub.spec import catalog
-from mixhub.card.plots.plots import mixture_plot
+from mixhub.card.plots.mixture import mixture_plot
 family = catalog.get("human-1b")
 plot = mixture_plot({family.name: family.mixture}, family.data.train_prefix)
 print(*(hashlib.sha256(content).hexdigest() for content in {order}))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mixhub.card.plots.plot import Plot, number, plural
+from mixhub.card.plots.plot import Plot, number
+from mixhub.phrases import plural
 
 _MOST_POINTS = 200
 """Of a line; more are averaged."""
@@ -40,7 +41,7 @@ def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix:
     binned = any(len(run.training) > _MOST_POINTS for run in runs.values())
     dropped = sum(run.dropped for run in runs.values())
     data = {
-        "subtitle": f"Losses in nats a token against training tokens, {len(runs)} {plural('run', len(runs))}.",
+        "subtitle": f"Losses in nats a token against training tokens, {plural(len(runs), 'run')}.",
         "unit": "nats a token",
         "training": training,
         "validation": validation,

@@ -1,4 +1,4 @@
-"""The plots of a card: what each shows, made of what is known."""
+"""The plots of scores: by task, against shots, and the difference of two families."""
 
 from __future__ import annotations
 
@@ -10,29 +10,10 @@ from typing import Any
 from mixhub.analysis.comparison import Comparison, Contrast
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.markdown import figures
-from mixhub.card.plots.loss_plot import losses_plot
-from mixhub.card.plots.plot import Plot, number, plural, some, write_plot, write_plots
-from mixhub.card.plots.sheet import drawn_sha256
-from mixhub.spec.mixture import Mixture
+from mixhub.card.plots.plot import Plot, number, some
+from mixhub.phrases import plural
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
-
-__all__ = [
-    "Plot",
-    "difference_plot",
-    "drawn_sha256",
-    "losses_plot",
-    "mixture_plot",
-    "scores_plot",
-    "shots_plot",
-    "write_plot",
-    "write_plots",
-]
-
-_MOST_DOMAINS = 40
-"""Rows of a mixture."""
-_SIDE_BY_SIDE = 4
-"""Mixtures up to so many have a marker each."""
 
 
 def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) -> Plot | None:
@@ -47,10 +28,9 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
     if not any(row["values"] for row in rows):
         return None
     rows = [row for row in rows if row["values"] or not row["apart"]]
-    over = f"{len(table.rows)} {plural(table.kind, len(table.rows))}"
     data = {
-        "subtitle": f"{_capital(table.measure.title)}; {len(table.columns)} "
-        f"{plural('task', len(table.columns))}, {over}; {_standing(table)}.",
+        "subtitle": f"{_capital(table.measure.title)}; {plural(len(table.columns), 'task')}, "
+        f"{_runs(table)}; {_standing(table)}.",
         "unit": _unit(table),
         "over": table.kind,
         "digits": _digits(table),
@@ -102,8 +82,8 @@ def shots_plot(table: ScoreTable) -> Plot | None:
     middle = "mean" if table.kind == "seed" else "median"
     whole = [panel for panel in panels if panel["middle"][0] is not None and panel["middle"][-1] is not None]
     data = {
-        "subtitle": f"{_capital(table.measure.title)}, at {figures.shots(shots)}; {len(table.rows)} "
-        f"{plural(table.kind, len(table.rows))}; {_standing(table)}. Each panel has its own scale.",
+        "subtitle": f"{_capital(table.measure.title)}, at {figures.shots(shots)}; {_runs(table)}; "
+        f"{_standing(table)}. Each panel has its own scale.",
         "unit": _unit(table),
         "over": table.kind,
         "middle": middle,
@@ -121,46 +101,6 @@ def shots_plot(table: ScoreTable) -> Plot | None:
     what = f"Line plots of the scores of {table.name} against the number of shots, a panel a task."
     alt = f"{what} {data['subtitle']}{said}"
     return Plot("shots", "shots", f"{table.name}: scores by number of shots", alt, data)
-
-
-def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str) -> Plot | None:
-    """The shares of the domains: bars for one mixture, markers for up to four, strips for more; None for no mixture.
-
-    Args:
-        mixtures: by name.
-        train_prefix: what the domain keys begin with, which is not shown.
-    """
-    if not mixtures:
-        return None
-    shares = {name: mixture.shares for name, mixture in mixtures.items()}
-    domains = sorted(
-        {domain for own in shares.values() for domain in own},
-        key=lambda domain: (-fmean(own.get(domain, 0.0) for own in shares.values()), domain),
-    )
-    shown = domains[:_MOST_DOMAINS]
-    rows = [
-        {
-            "label": domain.removeprefix(train_prefix),
-            "values": [number(100 * own[domain]) if domain in own else None for own in shares.values()],
-            "mean": number(100 * fmean(own.get(domain, 0.0) for own in shares.values())),
-        }
-        for domain in shown
-    ]
-    names = list(mixtures)
-    one = len(names) == 1
-    title = f"{names[0]}: the mixture" if one else f"{len(names)} mixtures"
-    data = {
-        "subtitle": f"Shares of training tokens in percent, {len(domains)} {plural('domain', len(domains))}"
-        + ("." if one else "; the scale is logarithmic."),
-        "unit": "share of training tokens, %",
-        "names": names,
-        "marked": len(names) <= _SIDE_BY_SIDE,
-        "rows": rows,
-        "notes": list(_mixture_notes(mixtures, domains, train_prefix)),
-    }
-    form = "Bar chart" if one else "Dot plot"
-    alt = f"{form}. {title}. {data['subtitle']} {_mixture_said(rows, len(names))}"
-    return Plot("mixture", "mixture", title, alt, data)
 
 
 def _chances(table: ScoreTable, given: Mapping[str, float] | None) -> dict[str, float]:
@@ -321,29 +261,9 @@ def _by_shots(table: ScoreTable, records: Sequence[Record], task: str) -> dict[i
     return found
 
 
-def _mixture_notes(mixtures: Mapping[str, Mixture], domains: Sequence[str], prefix: str) -> Iterator[str]:
-    if rest := domains[_MOST_DOMAINS:]:
-        share = max(math.fsum(mixture.shares.get(domain, 0.0) for domain in rest) for mixture in mixtures.values())
-        most = "" if len(mixtures) == 1 else "at most "
-        yield f"Not drawn: {len(rest)} smaller domains, {most}{figures.percent(share)} together."
-    every = dict.fromkeys(key for mixture in mixtures.values() for key in mixture.domain_weights)
-    if never := [key.removeprefix(prefix) for key in every if key not in set(domains)]:
-        yield f"Not sampled: {some(never)}."
-    if len(mixtures) > 1 and any(set(mixture.shares) != set(domains) for mixture in mixtures.values()):
-        yield "Where a mixture has no mark, it does not sample the domain."
-
-
-def _mixture_said(rows: Sequence[Mapping[str, Any]], mixtures: int) -> str:
-    if mixtures == 1:
-        shares = [f"{row['label']} {figures.percent(row['values'][0] / 100)}" for row in (*rows[:3], *rows[3:][-1:])]
-        if len(rows) <= 4:
-            return f"{', '.join(shares)}."
-        return f"Largest: {', '.join(shares[:3])}; smallest: {shares[3]}."
-    said = []
-    for row in rows[:3]:
-        known = [value / 100 for value in row["values"] if value is not None]
-        said.append(f"{row['label']} {figures.percent(min(known))} to {figures.percent(max(known))}")
-    return f"Largest on average: {', '.join(said)}."
+def _runs(table: ScoreTable) -> str:
+    """`5 seeds`, `1 seed` or `64 indices`."""
+    return plural(len(table.rows), table.kind, "indices" if table.kind == "index" else None)
 
 
 def _standing(table: ScoreTable) -> str:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from mixhub.card.markdown import figures
-from mixhub.card.plots.scales import Point, lines, padded, ticks, upright_scale
+from mixhub.card.plots.axes import Point, lines, padded, ticks, upright_scale
 from mixhub.card.plots.sheet import (
     BLACK,
     COLOURS,

@@ -1,16 +1,15 @@
-"""How each kind of plot is drawn, of its data alone."""
+"""How plots of rows are drawn, of their data alone: scores by task, differences, shares of domains."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mixhub.card.markdown import figures
-from mixhub.card.plots.curves import losses, shots
-from mixhub.card.plots.scales import log_scale, marks, scale, spans
+from mixhub.card.plots.axes import log_scale, marks, scale, spans
 from mixhub.card.plots.sheet import (
     BLACK,
     COLOURS,
@@ -29,7 +28,6 @@ from mixhub.card.plots.sheet import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _ROW = 0.25
 """Height of a row, inches."""
@@ -39,11 +37,6 @@ _WIDEST_LABEL = 2.0
 """Inches."""
 _AXIS = 0.42
 """Room for tick labels and the name of an axis, inches."""
-
-
-def draw(kind: str, title: str, data: Mapping[str, Any]) -> Figure:
-    """The figure of one kind of plot, within the settings of `mixhub.card.plots.sheet`."""
-    return _DRAWN[kind](title, data).figure
 
 
 @dataclass(frozen=True)
@@ -102,7 +95,8 @@ def _body(count: int, apart: bool) -> float:
     return _HEADING + (count + (_APART if apart and count > 1 else 0)) * _ROW + _AXIS
 
 
-def _scores(title: str, data: Mapping[str, Any]) -> Sheet:
+def scores(title: str, data: Mapping[str, Any]) -> Sheet:
+    """A row a task: its seeds, their mean with its interval, and chance."""
     rows, digits = data["rows"], data["digits"]
     by_seed = data["over"] == "seed"
     apart = next((number for number, row in enumerate(rows) if row["apart"]), None)
@@ -148,7 +142,8 @@ def _score_said(row: Mapping[str, Any], digits: int) -> str:
     return f"{row['values'][0]:.{digits}f}" if len(row["values"]) == 1 else "–"
 
 
-def _difference(title: str, data: Mapping[str, Any]) -> Sheet:
+def difference(title: str, data: Mapping[str, Any]) -> Sheet:
+    """A row a task: the difference of two families with its interval; the average stands apart."""
     rows, digits = data["rows"], data["digits"]
     key = [Entry(f"95 % over {over}", _OVER[over]) for over in _OVER if any(row["over"] == over for row in rows)]
     if any(row["value"] is not None and row["over"] is None for row in rows):
@@ -208,7 +203,8 @@ _BESIDE = 0.06
 """Between the zero line and what stands beside it, inches."""
 
 
-def _mixture(title: str, data: Mapping[str, Any]) -> Sheet:
+def mixture(title: str, data: Mapping[str, Any]) -> Sheet:
+    """A row a domain: bars of one mixture, markers or strips of several."""
     if len(data["names"]) == 1:
         return _mixture_bars(title, data)
     return _mixture_marks(title, data)
@@ -259,8 +255,3 @@ def _mixture_marks(title: str, data: Mapping[str, Any]) -> Sheet:
 def _range_said(values: Sequence[float]) -> str:
     low, high = (figures.percent(value / 100) for value in (min(values), max(values)))
     return low if low == high else f"{low} … {high}"
-
-
-_DRAWN: Mapping[str, Callable[[str, Mapping[str, Any]], Sheet]] = MappingProxyType(
-    {"scores": _scores, "difference": _difference, "mixture": _mixture, "shots": shots, "losses": losses}
-)
