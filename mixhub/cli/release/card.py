@@ -98,7 +98,7 @@ def check(
 @app.command()
 def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None:
     """Show what a new render would change in the cards, as facts: `SciQ seed 3: 82.48 → 82.51`."""
-    from mixhub.card.diff.diff import card_changes
+    from mixhub.card.diff.cards import card_changes
     from mixhub.card.page.write import intact, stale_plots
     from mixhub.cli.common.console import progress, say
     from mixhub.errors import SpecError
@@ -134,7 +134,7 @@ def _checked(path: Path) -> list[Finding]:
 def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, list[Finding]]:
     """The findings of each card that there is or should be, those of its figures and of its freshness too."""
     from mixhub.card.check.check import figure_findings, missing_card
-    from mixhub.card.diff.diff import card_changes
+    from mixhub.card.diff.cards import card_changes
     from mixhub.card.page.receipts import is_as_rendered, noted_cards
     from mixhub.card.page.write import intact, stale_plots
     from mixhub.cli.common.console import progress

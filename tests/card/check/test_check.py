@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mixhub.card.check.check import Finding, check_card, figure_findings, hub_findings, missing_card
 from mixhub.card.check.tables import Figure
+from mixhub.card.diff.cards import card_changes
 from mixhub.card.diff.change import Change
-from mixhub.card.diff.diff import card_changes
 from mixhub.card.page.render import render_catalog
 from mixhub.spec import catalog
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixhub.card.diff.diff import Change, card_changes
+from mixhub.card.diff.cards import card_changes
+from mixhub.card.diff.change import Change
 from mixhub.card.markdown.parse import read_card
 from mixhub.errors import SpecError
 

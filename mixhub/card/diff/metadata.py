@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixhub.card.diff.change import Change
+from mixhub.card.markdown.model_index import MODEL_INDEX, IndexEntry, read_model_index
 
 Scores = Mapping[tuple[str, str], Sequence[str]]
 """Cells of the tables with a line per model, by column and row."""
 Difference = tuple[str, str | None, str | None]
 """Where, and the old and the new value; None where there is none."""
 
-_INDEX = "model-index"
 _FEW = 3
 """So many entries with the same change are told one by one."""
 _MANY = 12
@@ -37,9 +37,9 @@ def metadata_changes(
     Returns:
         Whether anything differs but the order of keys and the way they are written, and what is not left out.
     """
-    indices = [_entries(metadata.get(_INDEX)) for metadata in (old, new)]
+    indices = [_by_label(metadata) for metadata in (old, new)]
     if None not in indices:
-        old, new = ({key: value for key, value in data.items() if key != _INDEX} for data in (old, new))
+        old, new = ({key: value for key, value in data.items() if key != MODEL_INDEX} for data in (old, new))
     changes = [Change("metadata", *difference) for difference in data_changes(old, new)]
     before, after = (index or {} for index in indices)
     differing = list(_differing(before, after)) if None not in indices else []
@@ -85,7 +85,7 @@ def _leaves(data: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 @dataclass(frozen=True)
 class _Entry:
-    """A figure of the model-index."""
+    """A score of the model-index."""
 
     dataset: str
     name: str
@@ -94,6 +94,19 @@ class _Entry:
     row: str
     fields: Mapping[str, Any]
     """All that it holds, by dotted key."""
+
+    @classmethod
+    def of(cls, entry: IndexEntry) -> _Entry:
+        number = entry.args.get("seed", entry.args.get("index"))
+        return cls(
+            dataset=entry.dataset,
+            name=entry.metric_name,
+            column="Average" if entry.is_average else entry.dataset,
+            row="mean ± sd" if number is None else str(number),
+            fields={
+                ".".join(path): value for path, value in _leaves({"model": entry.model, **entry.result, **entry.metric})
+            },
+        )
 
     @property
     def label(self) -> str:
@@ -113,36 +126,19 @@ class _Field:
     """`new`, `gone` or `changed`: what became of the entry."""
 
 
-def _entries(index: object) -> dict[str, _Entry] | None:
-    """The figures of a model-index by label; None where it has not the shape that the Hub asks for."""
-    found: dict[str, _Entry] = {}
-    try:
-        for model in index if index is not None else []:  # type: ignore[attr-defined]
-            for result in model["results"]:
-                for metric in result["metrics"]:
-                    entry = _entry(model, result, metric)
-                    label, times = entry.label, 1
-                    while label in found:
-                        times += 1
-                        label = f"{entry.label} ({times})"
-                    found[label] = entry
-    except (TypeError, KeyError, AttributeError):
+def _by_label(metadata: Mapping[str, Any]) -> dict[str, _Entry] | None:
+    """The scores of a model-index by label, repeated ones numbered; None if it has not the shape that the Hub reads."""
+    entries = read_model_index(metadata)
+    if entries is None:
         return None
+    found: dict[str, _Entry] = {}
+    for entry in map(_Entry.of, entries):
+        label, times = entry.label, 1
+        while label in found:
+            times += 1
+            label = f"{entry.label} ({times})"
+        found[label] = entry
     return found
-
-
-def _entry(model: Mapping[str, Any], result: Mapping[str, Any], metric: Mapping[str, Any]) -> _Entry:
-    dataset, name, arguments = result["dataset"], metric.get("name", metric["type"]), metric.get("args") or {}
-    about = {"model": {key: value for key, value in model.items() if key != "results"}}
-    about |= {key: value for key, value in result.items() if key != "metrics"}
-    number = arguments.get("seed", arguments.get("index"))
-    return _Entry(
-        dataset=str(dataset["name"]),
-        name=str(name),
-        column="Average" if dataset.get("type") == "average" else str(dataset["name"]),
-        row="mean ± sd" if number is None else str(number),
-        fields={".".join(path): value for path, value in _leaves({**about, **metric})},
-    )
 
 
 def _differing(old: Mapping[str, _Entry], new: Mapping[str, _Entry]) -> Iterator[_Field]:
@@ -193,7 +189,7 @@ def _index_changes(fields: Sequence[_Field]) -> Iterator[Change]:
             yield _of_many(group)
             continue
         for one in group:
-            where = f"{_INDEX}, {one.entry.label}" + ("" if one.key == "value" else f", {one.key}")
+            where = f"{MODEL_INDEX}, {one.entry.label}" + ("" if one.key == "value" else f", {one.key}")
             yield Change("metadata", where, *_sides([one]))
 
 
@@ -213,7 +209,7 @@ def _grouped(fields: Sequence[_Field], key: Any) -> list[list[_Field]]:
 def _of_many(group: Sequence[_Field]) -> Change:
     first, names = group[0], {field.entry.name for field in group}
     what = names.pop() if len(names) == 1 else first.key
-    return Change("metadata", f"{_INDEX}, {what}, {len(group)} entries", *_sides(group))
+    return Change("metadata", f"{MODEL_INDEX}, {what}, {len(group)} entries", *_sides(group))
 
 
 def _sides(group: Sequence[_Field]) -> tuple[str | None, str | None]:
