@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mixhub.card.check.finding import Finding
-from mixhub.card.check.tables import Figure, row_line
-from mixhub.card.markdown.parse import Fence, ReadCard, ReadTable
+from mixhub.card.check.score_tables import Figure, row_line
+from mixhub.card.check.subject import Subject
+from mixhub.card.markdown.parse import ReadTable
 from mixhub.errors import SpecError
+from mixhub.findings import Finding
 from mixhub.spec.base import parse_yaml
 
 _FENCE = re.compile(r"[ >\t]*(`{3,}|~{3,})")
@@ -19,25 +20,11 @@ _REVISION = re.compile(r"""\brevision\s*=\s*["']([^"']+)["']""")
 _GENERATES = "text-generation"
 
 
-def code_findings(card: ReadCard, source: str) -> Iterator[Finding]:
-    """What is wrong with the blocks of a card: one that never ends, a mixture, or code that loads a model.
-
-    Args:
-        card: the card as read.
-        source: names the card in findings.
-    """
-    yield from _unclosed(card, source)
-    for fence in card.fences:
-        if fence.language == "yaml":
-            yield from _mixture(card, fence, source)
-        elif fence.language == "python":
-            yield from _loading(card, fence, source)
-
-
-def _unclosed(card: ReadCard, source: str) -> Iterator[Finding]:
-    """Code and folded text that runs to the end of the card, and takes with it what stands below."""
-    for fence in card.fences:
-        opening = _FENCE.match(card.lines[fence.line - 1])
+def endless_code(subject: Subject) -> Iterator[Finding]:
+    """Code that runs to the end of the card, or into the next block, and takes with it what stands between."""
+    lines = subject.card.lines
+    for fence in subject.card.fences:
+        opening = _FENCE.match(lines[fence.line - 1])
         if opening is None:  # indented code
             continue
         mark, length = re.escape(opening[1][0]), len(opening[1])
@@ -47,52 +34,64 @@ def _unclosed(card: ReadCard, source: str) -> Iterator[Finding]:
         at = next((at for at, line in enumerate(below, start=fence.line + 1) if opens.fullmatch(line)), None)
         if at is not None:
             message = f"the block of code that begins here does not end before the next, in line {at}"
-        elif not any(closes.fullmatch(line) for line in card.lines[fence.line :]):
+        elif not any(closes.fullmatch(line) for line in lines[fence.line :]):
             message = "the block of code that begins here never ends, so all below it is code"
         else:
             continue
-        yield Finding("code", source, fence.line, "code", message, f"end it by a line of {opening[1]}")
-    pieces = [(piece.line, piece.content.lower()) for piece in card.html]
+        hint = f"end it by a line of {opening[1]}"
+        yield Finding("code-endless", subject.source, message, hint, line=fence.line, about="code")
+
+
+def endless_folds(subject: Subject) -> Iterator[Finding]:
+    """Folded text that runs to the end of the card."""
+    pieces = [(piece.line, piece.content.lower()) for piece in subject.card.html]
     opened = [line for line, text in pieces for _ in range(text.count("<details") - text.count("</details"))]
     closed = sum(max(0, text.count("</details") - text.count("<details")) for _, text in pieces)
     if len(opened) > closed:
         message = "what is folded from here never ends, so all below it is folded too"
-        yield Finding("code", source, opened[closed], "details", message, "end it by </details>")
+        line = opened[closed]
+        yield Finding("fold-endless", subject.source, message, "end it by </details>", line=line, about="details")
 
 
-def _mixture(card: ReadCard, fence: Fence, source: str) -> Iterator[Finding]:
-    """A mixture as YAML, beside the table of shares in its section."""
-    if not re.search(r"^train:", fence.content, re.MULTILINE):
-        return
-    try:
-        data = parse_yaml(fence.content, source)
-    except SpecError as error:
-        said = " ".join(str(problem) for problem in error.problems) or error.message
-        hint = "mixhub card render, or mend the block"
-        yield Finding("code", source, fence.line, "train", f"the mixture is no YAML: {said}", hint)
-        return
-    weights = data.get("train") if isinstance(data, Mapping) else None
-    shares = _shares(weights) if isinstance(weights, Mapping) else None
-    tables = (table for table in card.tables if table.section == fence.section)
-    if shares is None or (table := next((table for table in tables if _is_of_shares(table)), None)) is None:
-        return
-    named = {name: (at, row[_share_column(table)]) for at, row in enumerate(table.rows) if (name := row[0].strip())}
+def wrong_mixtures(subject: Subject) -> Iterator[Finding]:
+    """Mixtures as YAML that cannot be read, or that give other shares than the table in their section."""
+    for fence in subject.card.fences:
+        if fence.language != "yaml" or not re.search(r"^train:", fence.content, re.MULTILINE):
+            continue
+        try:
+            data = parse_yaml(fence.content, subject.source)
+        except SpecError as error:
+            problems = " ".join(str(problem) for problem in error.problems) or error.message
+            message, hint = f"the mixture is no YAML: {problems}", "mixhub card render, or mend the block"
+            yield Finding("mixture-malformed", subject.source, message, hint, line=fence.line, about="train")
+            continue
+        weights = data.get("train") if isinstance(data, Mapping) else None
+        shares = _shares(weights) if isinstance(weights, Mapping) else None
+        tables = (table for table in subject.card.tables if table.section == fence.section)
+        table = next((table for table in tables if _is_of_shares(table)), None)
+        if shares is not None and table is not None:
+            yield from _unlike_table(subject, shares, table)
+
+
+def _unlike_table(subject: Subject, shares: Mapping[str, float], table: ReadTable) -> Iterator[Finding]:
+    hint = "mixhub card render, or mend one of the two"
+    rows = {name: (at, row[_share_column(table)]) for at, row in enumerate(table.rows) if (name := row[0].strip())}
     unlike: list[tuple[int, str, str]] = []
     for key, share in shares.items():
-        domain = next((name for name in named if key == name or key.endswith(f"_{name}")), None)
+        domain = next((name for name in rows if key == name or key.endswith(f"_{name}")), None)
         if domain is None:
             message = f"{key} is in the mixture, and the table of shares has no such domain"
-            yield Finding("figures", source, table.line, key, message, "mixhub card render, or mend one of the two")
+            yield Finding("mixture-domain-missing", subject.source, message, hint, line=table.line, about=key)
             continue
-        at, printed = named[domain]
+        at, printed = rows[domain]
         figure = Figure.read(printed)
         if figure is not None and not figure.may_be(100 * share, 100 * share):
             unlike.append((at, domain, f"the share is {figure.text}%, and the mixture gives {100 * share:.4g}%"))
     if unlike:  # one weight that is changed moves all shares
-        at, domain, said = unlike[0]
+        at, domain, difference = unlike[0]
         more = f"; and {len(unlike) - 1} more" if len(unlike) > 1 else ""
-        hint = "mixhub card render, or mend one of the two"
-        yield Finding("figures", source, row_line(table, at), domain, f"{domain}: {said}{more}", hint)
+        message = f"{domain}: {difference}{more}"
+        yield Finding("mixture-differs", subject.source, message, hint, line=row_line(table, at), about=domain)
 
 
 def _shares(weights: Mapping[Any, Any]) -> dict[str, float] | None:
@@ -115,15 +114,37 @@ def _share_column(table: ReadTable) -> int:
     return headers.index("share") if "share" in headers else -1
 
 
-def _loading(card: ReadCard, fence: Fence, source: str) -> Iterator[Finding]:
-    """Code that loads a model without its head, or a branch that the card's own list of branches does not have."""
-    branches = [row[0].strip() for table in card.tables if table.headers[0].strip() == "Branch" for row in table.rows]
-    numbered = {re.sub(r"\d+", "#", branch) for branch in branches}
-    for number, line in enumerate(fence.content.split("\n"), start=fence.line + 1):
-        if card.metadata.get("pipeline_tag") == _GENERATES and _HEADLESS.search(line):
+def headless_models(subject: Subject) -> Iterator[Finding]:
+    """Code that loads a model that writes text without the head that does it."""
+    if subject.card.metadata.get("pipeline_tag") != _GENERATES:
+        return
+    for number, line in _python(subject):
+        if _HEADLESS.search(line):
             message = "AutoModel loads the model without the head that predicts tokens"
-            yield Finding("code", source, number, "AutoModel", message, "write AutoModelForCausalLM")
+            hint = "write AutoModelForCausalLM"
+            yield Finding("model-headless", subject.source, message, hint, line=number, about="AutoModel")
+
+
+def unlisted_revisions(subject: Subject) -> Iterator[Finding]:
+    """Code that loads a branch that the card's own list of branches does not have, though it has others like it."""
+    tables = [table for table in subject.card.tables if table.headers[0].strip() == "Branch"]
+    branches = [row[0].strip() for table in tables for row in table.rows]
+    numbered = {_unnumbered(branch) for branch in branches}
+    for number, line in _python(subject):
         for revision in _REVISION.findall(line):
-            if revision not in branches and re.sub(r"\d+", "#", revision) in numbered:
+            if revision not in branches and _unnumbered(revision) in numbered:
                 message = f"loads {revision}, and the card's branches are {', '.join(dict.fromkeys(branches))}"
-                yield Finding("code", source, number, revision, message, "name one of them")
+                yield Finding(
+                    "revision-unlisted", subject.source, message, "name one of them", line=number, about=revision
+                )
+
+
+def _python(subject: Subject) -> Iterator[tuple[int, str]]:
+    """Lines of Python, each with its number in the file."""
+    for fence in subject.card.fences:
+        if fence.language == "python":
+            yield from enumerate(fence.content.split("\n"), start=fence.line + 1)
+
+
+def _unnumbered(branch: str) -> str:
+    return re.sub(r"\d+", "#", branch)

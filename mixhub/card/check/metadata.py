@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from mixhub.card.check.finding import Finding
-from mixhub.card.markdown.parse import ReadCard, front_matter
+from mixhub.card.check.subject import Subject
+from mixhub.card.markdown.model_index import Path
+from mixhub.card.markdown.text import yaml_line
 from mixhub.errors import nearest
+from mixhub.findings import Finding
 from mixhub.spec import identifiers
 from mixhub.spec.identifiers import repo_id_problem
-
-if TYPE_CHECKING:
-    from yaml import Node
-
-Rule = Callable[[str], str | None]
-"""What is wrong with a text; None when nothing is."""
 
 MEND = "mend the lines between the two ---"
 _QUOTE = "YAML reads it so; put it into quotes to have it as text"
@@ -24,117 +19,96 @@ _RELATIONS = ("adapter", "finetune", "merge", "quantized")
 _ARXIV = "arxiv:"
 
 
-class MetadataLines:
-    """The lines of a card at which values of its metadata stand."""
+class _Fault(NamedTuple):
+    """A value of the metadata that breaks a rule."""
 
-    def __init__(self, text: str) -> None:
-        self._head = front_matter(text.removeprefix("\ufeff"))
-
-    @cached_property
-    def _root(self) -> Node | None:
-        import yaml
-
-        # Empty lines in front, so that the parser counts the lines of the file.
-        return yaml.compose("\n" * self._head.lines[0] + self._head.yaml, yaml.CSafeLoader) if self._head else None
-
-    def line(self, *path: str | int) -> int:
-        """The line of a value, by keys and indices from the outermost; of what is not there, that of what holds it."""
-        from yaml import MappingNode, SequenceNode
-
-        node, line = self._root, self._head.lines[0] if self._head else 1
-        for part in path:
-            if isinstance(node, MappingNode) and (found := [pair for pair in node.value if pair[0].value == part]):
-                line, node = found[0][0].start_mark.line + 1, found[0][1]
-            elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
-                node = node.value[part]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
+    code: str
+    path: Path
+    value: Any
+    rule: str
 
 
-def metadata_findings(card: ReadCard, lines: MetadataLines, source: str) -> Iterator[Finding]:
-    """What is wrong with the metadata of a card but for its model-index.
+def missing_metadata(subject: Subject) -> Iterator[Finding]:
+    """A card without metadata."""
+    if not subject.card.metadata:
+        message = "has no metadata" if subject.card.metadata_lines is None else "the metadata is empty"
+        hint = "a card begins with YAML between two lines of ---"
+        yield Finding("metadata-missing", subject.source, message, hint, line=1, about="metadata")
+
+
+def invalid_values(subject: Subject) -> Iterator[Finding]:
+    """Values that the Hub does not take, but for the model-index.
 
     Keys that nobody here knows are left alone. A dataset or a base model may be named without a namespace, as `squad`:
     the Hub still leads such names of old to the repo that they meant.
-
-    Args:
-        card: the card as read.
-        lines: where its metadata stands.
-        source: names the card in findings.
     """
-    if not card.metadata:
-        message = "has no metadata" if card.metadata_lines is None else "the metadata is empty"
-        yield Finding("metadata", source, 1, "metadata", message, "a card begins with YAML between two lines of ---")
-        return
-    for path, value, rule in _problems(card.metadata):
-        key = _dotted(path)
-        hint = _QUOTE if isinstance(value, (bool, int, float)) else MEND
-        found = "" if value is None else f" = {shown(value)}"
-        yield Finding("metadata", source, lines.line(*path), key, f"{key}{found}: {rule}", hint)
+    for rule in _RULES:
+        value = subject.card.metadata.get(rule.key)
+        if value is not None:
+            for fault in _faults(rule, value):
+                yield _finding(subject, fault)
 
 
-def client_findings(card: ReadCard, lines: MetadataLines, source: str) -> Iterator[Finding]:
-    """Why the client of the Hub, which opens cards for others, cannot read the metadata; nothing when it can.
+def unnamed_licenses(subject: Subject) -> Iterator[Finding]:
+    """A licence that the Hub does not know, without a name or a link."""
+    if subject.card.metadata.get("license") == identifiers.OTHER:
+        for key in ("license_name", "license_link"):
+            if subject.card.metadata.get(key) is None:
+                rule = "is required, since the license is other"
+                yield _finding(subject, _Fault("license-unnamed", (key,), None, rule))
 
-    Args:
-        card: the card as read.
-        lines: where its metadata stands.
-        source: names the card in findings.
-    """
+
+def unreadable_for_client(subject: Subject) -> Iterator[Finding]:
+    """Metadata that the client of the Hub, which opens cards for others, cannot read."""
     from huggingface_hub import ModelCardData
 
     try:
-        ModelCardData(**card.metadata)
+        ModelCardData(**subject.card.metadata)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        message = f"huggingface_hub cannot read it: {said}"
-        yield Finding("metadata", source, lines.line(), "metadata", message, MEND)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        message = f"huggingface_hub cannot read it: {reason}"
+        yield Finding("metadata-refused", subject.source, message, MEND, line=subject.lines.line(), about="metadata")
 
 
-def _problems(metadata: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any, str]]:
-    """Where, the value there, and the rule that it breaks."""
-    rules: dict[str, Rule] = {
-        "license": identifiers.license_problem,
-        "license_name": identifiers.license_name_problem,
-        "license_link": identifiers.license_link_problem,
-        "language": identifiers.language_problem,
-        "datasets": _repo_problem,
-        "base_model": _repo_problem,
-        "new_version": repo_id_problem,
-        "base_model_relation": _relation_problem,
-        "pipeline_tag": identifiers.pipeline_tag_problem,
-        "library_name": identifiers.library_problem,
-        "metrics": _nothing,
-        "tags": _tag_problem,
-    }
-    single = {"license_name", "license_link", "new_version", "base_model_relation", "pipeline_tag", "library_name"}
-    for key, rule in rules.items():
-        value = metadata.get(key)
-        if isinstance(value, list) and key not in single:
-            yield from _list_problems(key, value, rule)
-        elif value is not None:
-            said = (
-                rule(value)
-                if isinstance(value, str)
-                else f"must be text{'' if key in single else ' or a list of texts'}"
-            )
-            if said:
-                yield (key,), value, said
-    if metadata.get("license") == identifiers.OTHER:
-        for key in ("license_name", "license_link"):
-            if metadata.get(key) is None:
-                yield (key,), None, "is required, since the license is other"
+def hub_findings(errors: Sequence[str], warnings: Sequence[str], source: str, hub: str) -> Iterator[Finding]:
+    """What a hub says of a card.
+
+    Args:
+        errors: what it refuses the card for.
+        warnings: what it says of a card that it takes.
+        source: names the card.
+        hub: names the hub.
+    """
+    hint = "mend the metadata of the card"
+    for error in errors:
+        yield Finding("card-refused", source, f"{hub} refuses it: {error}", hint, about=hub)
+    for warning in warnings:
+        yield Finding("card-doubted", source, f"{hub} warns: {warning}", hint, about=hub)
 
 
-def _list_problems(key: str, values: list[Any], rule: Rule) -> Iterator[tuple[tuple[str | int, ...], Any, str]]:
-    for at, value in enumerate(values):
-        said = rule(value) if isinstance(value, str) else "must be text"
-        if not said and key == "tags" and value in values[:at]:
-            said = "stands there twice"
-        if said:
-            yield (key, at), value, said
+def _finding(subject: Subject, fault: _Fault) -> Finding:
+    key = ".".join(map(str, fault.path))
+    hint = _QUOTE if isinstance(fault.value, (bool, int, float)) else MEND
+    value = "" if fault.value is None else f" = {yaml_line(fault.value)}"
+    message, line = f"{key}{value}: {fault.rule}", subject.lines.line(*fault.path)
+    return Finding(fault.code, subject.source, message, hint, line=line, about=key)
+
+
+def _faults(rule: _TextRule, value: object) -> Iterator[_Fault]:
+    if isinstance(value, list) and rule.may_be_list:
+        for at, item in enumerate(value):
+            path = (rule.key, at)
+            if not isinstance(item, str):
+                yield _Fault("metadata-no-text", path, item, "must be text")
+            elif problem := rule.problem(item):
+                yield _Fault(rule.code, path, item, problem)
+            elif rule.key == "tags" and item in value[:at]:
+                yield _Fault("tag-repeated", path, item, "stands there twice")
+    elif not isinstance(value, str):
+        kinds = "text or a list of texts" if rule.may_be_list else "text"
+        yield _Fault("metadata-no-text", (rule.key,), value, f"must be {kinds}")
+    elif problem := rule.problem(value):
+        yield _Fault(rule.code, (rule.key,), value, problem)
 
 
 def _repo_problem(name: str) -> str | None:
@@ -154,15 +128,27 @@ def _tag_problem(tag: str) -> str | None:
     return identifiers.tag_problem(tag)
 
 
-def _nothing(_: str) -> str | None:
-    return None
+class _TextRule(NamedTuple):
+    """What the text of a key must be, or each text of its list."""
+
+    key: str
+    code: str
+    problem: Callable[[str], str | None]
+    """What is wrong with a text; None when nothing is."""
+    may_be_list: bool = True
 
 
-def _dotted(path: tuple[str | int, ...]) -> str:
-    return ".".join(map(str, path))
-
-
-def shown(value: object, most: int = 80) -> str:
-    """A value of the metadata on one line, as YAML has it; cut where it is long."""
-    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= most else f"{text[: most - 2]} …"
+_RULES = (
+    _TextRule("license", "license-unknown", identifiers.license_problem),
+    _TextRule("license_name", "license-name-malformed", identifiers.license_name_problem, may_be_list=False),
+    _TextRule("license_link", "license-link-malformed", identifiers.license_link_problem, may_be_list=False),
+    _TextRule("language", "language-unknown", identifiers.language_problem),
+    _TextRule("datasets", "repo-id-malformed", _repo_problem),
+    _TextRule("base_model", "repo-id-malformed", _repo_problem),
+    _TextRule("new_version", "repo-id-malformed", repo_id_problem, may_be_list=False),
+    _TextRule("base_model_relation", "relation-unknown", _relation_problem, may_be_list=False),
+    _TextRule("pipeline_tag", "pipeline-unknown", identifiers.pipeline_tag_problem, may_be_list=False),
+    _TextRule("library_name", "library-unknown", identifiers.library_problem, may_be_list=False),
+    _TextRule("metrics", "metadata-no-text", lambda _: None),
+    _TextRule("tags", "tag-malformed", _tag_problem),
+)

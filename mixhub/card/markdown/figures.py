@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from mixhub.phrases import listed, plural
 from mixhub.spec.schedule import tokens_per_step
 
 ABSENT = "—"
@@ -28,7 +30,7 @@ def batch(global_batch_size: int, sequence_length: int) -> str:
     """Tokens of a step: 1M tokens (512 sequences × 2,048)."""
     tokens = tokens_per_step(global_batch_size, sequence_length)
     shown = f"{tokens // _MEBI:,}M" if tokens % _MEBI == 0 else count(tokens)
-    return f"{shown} tokens ({_sequences(global_batch_size)} × {sequence_length:,})"
+    return f"{shown} tokens ({plural(global_batch_size, 'sequence')} × {sequence_length:,})"
 
 
 def total(steps: int, global_batch_size: int, sequence_length: int) -> str:
@@ -81,6 +83,11 @@ def ratio(part: int, whole: int) -> str:
     return f"{100 * part / whole:.3g}%"
 
 
+def is_finite(value: object) -> bool:
+    """Whether a value is a number, and neither infinite nor none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def compact(values: Sequence[int]) -> str | list[int]:
     """1-5, or the list itself where it has gaps."""
     contiguous = len(values) > 2 and list(values) == list(range(values[0], values[-1] + 1))
@@ -102,9 +109,4 @@ def shots(counts: Sequence[int]) -> str:
     shown = compact(counts)
     if isinstance(shown, str):
         return f"{shown.replace('-', ' to ')} shots"
-    listed = " and ".join(", ".join(map(str, counts)).rsplit(", ", 1))
-    return f"{listed} shot" if list(counts) == [1] else f"{listed} shots"
-
-
-def _sequences(number: int) -> str:
-    return f"{number:,} sequence{'s' if number != 1 else ''}"
+    return f"{listed(counts, last='and')} shot{'s' if list(counts) != [1] else ''}"

@@ -36,6 +36,17 @@ def plain(value: object) -> str:
     return " ".join("".join(shown).split())
 
 
+def clipped(text: str, most: int) -> str:
+    """The text, cut with an ellipsis if it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 2]} …"
+
+
+def yaml_line(value: object, most: int = 80) -> str:
+    """A value of the metadata on one line, as YAML has it; cut if it has more than `most` characters."""
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return clipped(text, most)
+
+
 def escape(value: object) -> Markdown:
     """Markdown that shows `value` as it is, in a paragraph, a heading, a list or the cell of a table."""
     if isinstance(value, Markdown):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from mixhub.card.markdown.figures import is_finite
 from mixhub.card.plots.plot import Plot, number
 from mixhub.phrases import plural
 
@@ -77,14 +78,10 @@ def _curves(lines: Sequence[Mapping[str, Any]], prefix: str) -> _Run:
         for key, loss in checks[step].items():
             validation.setdefault(key.removeprefix(prefix), []).append((tokens, loss))
     every = [training, *validation.values()]
-    kept = [[point for point in points if _is_finite(point[1])] for points in every]
+    kept = [[point for point in points if is_finite(point[1])] for points in every]
     dropped = sum(map(len, every)) - sum(map(len, kept))
     by_domain = {domain: points for domain, points in zip(validation, kept[1:], strict=True) if points}
     return _Run(kept[0], by_domain, dropped)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _binned(points: Sequence[tuple[float, float]]) -> list[list[float]]:

@@ -12,8 +12,8 @@ import typer
 from mixhub.cli.common.options import FamilyOption, HubOption, WorkspaceOption, open_hub, open_workspace
 
 if TYPE_CHECKING:
-    from mixhub.card.check.check import Finding
     from mixhub.endpoint import Endpoint
+    from mixhub.findings import Finding
     from mixhub.workspace.paths import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="The model card.")
@@ -126,14 +126,14 @@ def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None
 
 
 def _checked(path: Path) -> list[Finding]:
-    from mixhub.card.check.check import check_card
+    from mixhub.card.check.lint import lint_card
 
-    return list(check_card(_read(path), folder=path.parent, source=str(path)))
+    return list(lint_card(_read(path), folder=path.parent, source=str(path)))
 
 
 def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, list[Finding]]:
     """The findings of each card that there is or should be, those of its figures and of its freshness too."""
-    from mixhub.card.check.check import figure_findings, missing_card
+    from mixhub.card.check.freshness import figure_findings, missing_card
     from mixhub.card.diff.cards import card_changes
     from mixhub.card.page.receipts import is_as_rendered, noted_cards
     from mixhub.card.page.write import intact, stale_plots
@@ -150,7 +150,7 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
             continue
         try:
             changes = card_changes(_read(path), text, sources=(str(path), "the new render"))
-        except SpecError:  # `check_card` says so, and the other cards are looked at
+        except SpecError:  # `lint_card` says so, and the other cards are looked at
             changes = ()
         stale = stale_plots(rendered, path, intact(place))
         unlike = figure_findings(changes, str(path), stale)
@@ -163,7 +163,7 @@ def _checked_family(place: Workspace, family_name: str | None) -> dict[Path, lis
 
 
 def _validated(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
-    from mixhub.card.check.check import hub_findings
+    from mixhub.card.check.metadata import hub_findings
     from mixhub.hub.remote.validate import validate
 
     if path.is_file():

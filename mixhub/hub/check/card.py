@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mixhub.card.check.check import check_card
+from mixhub.card.check.lint import lint_card
 from mixhub.card.facts.gather import gather_step
 from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.card.page.receipts import is_as_rendered, noted_cards
@@ -23,7 +23,7 @@ def card_is_sound(run: RunUnderCheck) -> Iterator[Finding]:
     except MixhubError as error:
         yield from_error(error, run.where)
         return
-    for finding in check_card(card, source=f"the card of {run.where}"):
+    for finding in lint_card(card, source=f"the card of {run.where}"):
         yield Finding(finding.kind, run.where, str(finding), finding.hint)
     if run.is_last:
         yield from _as_rendered(run, card)

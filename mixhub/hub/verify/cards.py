@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mixhub.card.check.check import check_card
+from mixhub.card.check.lint import lint_card
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.context import family_context, revision_context
@@ -32,7 +32,7 @@ def card_present(branch: BranchUnderCheck) -> Iterator[Finding]:
 def card_sound(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Nothing is wrong with a card of ours by itself."""
     if (text := _own_card(branch)) is not None:
-        for finding in check_card(text, folder=None, source=CARD):
+        for finding in lint_card(text, folder=None, source=CARD):
             yield Finding(finding.kind, branch.name, str(finding), finding.hint)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from mixhub.card.check.check import check_card
+from mixhub.card.check.lint import lint_card
 from mixhub.card.page.render import catalog_context, render_catalog
 from mixhub.card.page.write import PLOTS
 from mixhub.card.plots.sheet import drawn_sha256
@@ -33,7 +33,7 @@ def test_the_kept_plots_show_what_they_would_show_now(name: str) -> None:
 @pytest.mark.parametrize("name", catalog.names())
 def test_a_check_finds_nothing(name: str) -> None:
     path = FOLDER / name / "README.md"
-    assert check_card(path.read_text(encoding="utf-8"), folder=path.parent, source=str(path)) == ()
+    assert lint_card(path.read_text(encoding="utf-8"), folder=path.parent, source=str(path)) == ()
 
 
 def test_every_shipped_family_has_its_card_and_nothing_else_lies_there() -> None:

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mixhub.card.check.check import check_card
+from mixhub.card.check.lint import lint_card
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown.text import block, code, escape, link, plain
 from mixhub.card.page import metadata
@@ -80,7 +80,7 @@ def test_any_text_leaves_the_card_whole(data: st.DataObject) -> None:
     scores = [table for table in read.tables if table[0][0] == "Seed" and table[0][-1] == "Average"]
     titles = [plain(task.title) for task in family.evaluation.tasks]
     assert [table[0] for table in scores] == [["Seed", *titles, "Average"], ["Seed", titles[1], "Average"]]
-    assert check_card(card) == check_card(revision_card) == ()
+    assert lint_card(card) == lint_card(revision_card) == ()
     _assert_rectangular(card)
     _assert_rectangular(revision_card)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixhub.analysis.samples import Baseline, SampleSummary
-from mixhub.card.check.check import check_card
+from mixhub.card.check.lint import lint_card
 from mixhub.card.facts.runs import FinalLosses, Known, RunFacts, Sibling
 from mixhub.card.page.render import render_family, render_revision
 from mixhub.spec.family import Family
@@ -122,8 +122,8 @@ def test_every_card_that_can_be_is_accepted(data: st.DataObject) -> None:
     runs = data.draw(results(family))
     beside = data.draw(known(family, runs))
     card = render_family(family, runs, known=beside)
-    assert [str(finding) for finding in check_card(card, source="main")] == []
+    assert [str(finding) for finding in lint_card(card, source="main")] == []
     assert render_family(family, runs, known=beside) == card
     for facts in runs:
         revision = render_revision(family, facts, known=beside)
-        assert [str(finding) for finding in check_card(revision, source=facts.run.revision)] == []
+        assert [str(finding) for finding in lint_card(revision, source=facts.run.revision)] == []

@@ -1,0 +1,45 @@
+"""What a check says of a card that is not what a new render of it would be."""
+
+from __future__ import annotations
+
+from mixhub.card.check.freshness import figure_findings, missing_card
+from mixhub.card.diff.cards import card_changes
+from mixhub.card.diff.change import Change
+from mixhub.card.page.render import render_catalog
+from tests.refusals import codes
+
+
+def test_figures_of_results_and_the_rest_of_a_new_render() -> None:
+    card = render_catalog("human-1b")
+    new = card.replace("82.48", "82.51").replace("4e-4", "5e-4").replace("Limits", "Bounds")
+    found = figure_findings(card_changes(card, new), "README.md", ["mixture.svg", "mixture.png"])
+    assert ("figure-differs", "SciQ seed 3") in [(finding.code, finding.about) for finding in found]
+    *figures, fresh = found
+    assert set(codes(figures)) == {"figure-differs"}
+    assert (fresh.code, fresh.hint) == ("card-stale", "mixhub card render")
+    assert figure_findings(card_changes(card, card), "README.md", []) == []
+    assert len(fresh.message.split("; ")) <= 4
+
+
+def test_what_the_freshness_of_a_card_says() -> None:
+    changes = [Change("fact", f"Fact {i}", "1", "2") for i in range(4)]
+    (fresh,) = figure_findings(changes, "a.md", ["mixture.svg"])
+    assert str(fresh) == (
+        "a.md: is not fresh, 5 differences from a new render: Fact 0: 1 → 2; Fact 1: 1 → 2; Fact 2: 1 → 2; and 2 more"
+    )
+    (one,) = figure_findings([], "a.md", ["mixture.svg"])
+    assert (
+        str(one) == "a.md: is not fresh, 1 difference from a new render: "
+        "the plot mixture.svg is missing, or not as it would be drawn"
+    )
+    new, gone = figure_findings(
+        [Change("figure", "SciQ seed 1", None, "1"), Change("figure", "SciQ seed 2", "2", None)], "a.md", []
+    )
+    assert new.message == "SciQ seed 1: the card has none, the results give 1"
+    assert gone.message == "SciQ seed 2: the card says 2, the results have none"
+
+
+def test_a_card_that_is_missing() -> None:
+    finding = missing_card("a/README.md")
+    assert str(finding) == "a/README.md: is not rendered yet"
+    assert (finding.code, finding.hint) == ("card-unrendered", "mixhub card render")
