@@ -9,7 +9,7 @@ from typing import Literal
 from mixhub.card.markdown.parse import front_matter, read_card
 from mixhub.card.markdown.text import escape
 from mixhub.errors import MixhubError
-from mixhub.files import locked, read_json, write_json
+from mixhub.receipts import Store
 from mixhub.spec.base import FrozenList, Spec
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import Sha256
@@ -51,15 +51,15 @@ class Withdrawals(Spec):
 
 def withdrawals(workspace: Workspace, family: Family) -> list[Withdrawal]:
     """What was withdrawn of a family; raises SpecError when the file cannot be read."""
-    return [one for one in _read(workspace).withdrawals if one.family == family.name]
+    return [one for one in _store(workspace).read().withdrawals if one.family == family.name]
 
 
 def note_withdrawal(workspace: Workspace, withdrawal: Withdrawal) -> None:
     """Notes a withdrawal, in place of one of the same weights."""
-    with locked(workspace.lock("withdrawn"), f"{workspace.withdrawn} is being written", timeout=30):
-        same = (withdrawal.family, withdrawal.revision, withdrawal.weights_sha256)
-        kept = [one for one in _read(workspace).withdrawals if (one.family, one.revision, one.weights_sha256) != same]
-        write_json(workspace.withdrawn, Withdrawals(withdrawals=(*kept, withdrawal)).to_data())
+    same = (withdrawal.family, withdrawal.revision, withdrawal.weights_sha256)
+    with _store(workspace).update() as data:
+        others = [one for one in data["withdrawals"] if (one["family"], one["revision"], one["weights_sha256"]) != same]
+        data["withdrawals"] = [*others, withdrawal.to_data()]
 
 
 def mark_withdrawn(card: str, withdrawal: Withdrawal) -> str:
@@ -139,6 +139,5 @@ def _without_banner(card: str) -> str:
     return _BANNER.sub("", card, count=1)
 
 
-def _read(workspace: Workspace) -> Withdrawals:
-    path = workspace.withdrawn
-    return Withdrawals.from_data(read_json(path), str(path)) if path.is_file() else Withdrawals()
+def _store(workspace: Workspace) -> Store[Withdrawals]:
+    return Store(workspace.withdrawn, Withdrawals, workspace.lock("withdrawn"))

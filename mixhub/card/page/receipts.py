@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from mixhub.files import locked, read_json, write_json
+from pydantic import Field
+
+from mixhub.receipts import Store
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
 from mixhub.workspace.lineage import Sha256
 from mixhub.workspace.paths import Workspace
@@ -18,7 +20,7 @@ class CardReceipts(Spec):
 
     format: Literal[1] = 1
     """Version of this file's layout."""
-    cards: FrozenMap[str, FrozenList[Sha256]]
+    cards: FrozenMap[str, FrozenList[Sha256]] = Field(default_factory=dict, validate_default=True)
     """By path below the workspace, the hashes of the card as it was rendered last and the time before: a process that
     is killed while it writes leaves the one or the other."""
 
@@ -39,13 +41,13 @@ def is_as_rendered(workspace: Workspace, path: Path, noted: Mapping[str, Sequenc
 
 def note_cards(workspace: Workspace, files: Mapping[Path, bytes]) -> None:
     """Notes the cards and plots that are about to be written, beside the other families'."""
-    with locked(workspace.lock("card-receipts"), f"{workspace.card_receipts} is being written", timeout=30):
-        noted = {name: list(known) for name, known in noted_cards(workspace).items()}
+    with _store(workspace).update() as data:
+        cards = data["cards"]
         for path, content in files.items():
             name = path.relative_to(workspace.root).as_posix()
             newest = hashlib.sha256(content).hexdigest()
-            noted[name] = list(dict.fromkeys([newest, *noted.get(name, ())]))[:2]
-        write_json(workspace.card_receipts, {"format": 1, "cards": dict(sorted(noted.items()))})
+            cards[name] = list(dict.fromkeys([newest, *cards.get(name, ())]))[:2]
+        data["cards"] = dict(sorted(cards.items()))
 
 
 def noted_cards(workspace: Workspace) -> Mapping[str, Sequence[str]]:
@@ -54,7 +56,8 @@ def noted_cards(workspace: Workspace) -> Mapping[str, Sequence[str]]:
     Raises:
         SpecError, WorkspaceError: the receipts cannot be read.
     """
-    path = workspace.card_receipts
-    if not path.is_file():
-        return {}
-    return CardReceipts.from_data(read_json(path), str(path)).cards
+    return _store(workspace).read().cards
+
+
+def _store(workspace: Workspace) -> Store[CardReceipts]:
+    return Store(workspace.card_receipts, CardReceipts, workspace.lock("card-receipts"))
