@@ -186,7 +186,9 @@ def _require_same_shape(family: Family, export: Path) -> None:
             raise RunError(
                 f"{export / 'config.json'}: {key} = {config[key]}, but {family.name} says {asked}",
                 hint="mend the family's architecture, or take the export of another model out of the workspace",
+                code="architecture-differs",
                 path=export,
+                key=key,
             )
 
 
@@ -222,7 +224,9 @@ def _require_known_imports(workspace: Workspace, family: Family) -> None:
             raise ResultsError(
                 f"{path}: {family.name} has no revision of that name" + (f"; did you mean {near}?" if near else ""),
                 hint=f"imported results lie in a folder for each revision: {folder.name}/{near or known[0]}/",
+                code="imported-revision-unknown",
                 path=path,
+                nearest=near,
             )
 
 
@@ -235,7 +239,9 @@ def _imported(folder: Path, run: Run) -> tuple[Record, ...]:
         raise ResultsError(
             f"{folder}: holds results of {' and '.join(models)}, and only those of {run.revision} belong there",
             hint="give each model its own folder",
+            code="models-mixed",
             path=folder,
+            models=tuple(models),
         )
     for record in records:
         _require_own_revision(record, run)
@@ -249,7 +255,9 @@ def _require_own_revision(record: Record, run: Run) -> None:
         raise ResultsError(
             f"{record.path}: says that it is of {record.revision}, and lies in the folder of {run.revision}",
             hint="put it where it belongs",
+            code="results-foreign",
             path=record.path,
+            revision=record.revision,
         )
 
 
@@ -304,6 +312,7 @@ def _require_alike(workspace: Workspace, found: Sequence[RunFacts], key: str, wh
                 f"(sha256 {expected[:12]} and {value[:12]}), so they differ in more than the {run.kind}",
                 hint="train them on the same token shards: delete or rename "
                 f"{workspace.run_folder(run).path}, and train {run.revision} anew",
+                code="runs-incomparable",
                 key=key,
                 revisions=(first.revision, run.revision),
             )
@@ -318,12 +327,14 @@ def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: 
         raise ResultsError(
             f"{name}: was evaluated with weights {cell.weights_sha256}, but {run.revision} has no export to compare",
             hint=f"make the export again: mixhub train {option}; or delete {folder}",
+            code="export-missing",
             cell=name,
             weights_sha256=cell.weights_sha256,
         )
     raise ResultsError(
         f"{name}: was evaluated with weights {cell.weights_sha256}, but the export has {lineage.weights_sha256}",
         hint=f"evaluate the export: mixhub evaluate {option}",
+        code="results-foreign",
         cell=name,
         weights_sha256=cell.weights_sha256,
         export_sha256=lineage.weights_sha256,

@@ -1,18 +1,15 @@
-"""The recipe as a card shows it: hyperparameters, architecture, mixture and seeds, each from exact values."""
+"""The recipe as a card shows it: hyperparameters, architecture and seeds, each from exact values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Markdown, Table, block, code, link, without_empty_columns
-from mixhub.endpoint import HUGGINGFACE
+from mixhub.card.markdown.text import Table, code
 from mixhub.spec import catalog
-from mixhub.spec.base import to_yaml
-from mixhub.spec.family import Family, Run
-from mixhub.spec.mixture import Mixture, sequences_per_domain
+from mixhub.spec.family import Family
 from mixhub.spec.values import Origin
 from mixhub.workspace.lineage import UNKNOWN
 
@@ -21,50 +18,6 @@ _SEEDS = ("Seed of the weights", "Seed of the order")
 _TOKENS = ("steps", "global_batch_size", "sequence_length")
 """Fields that give the tokens of a run."""
 _DOUBT: tuple[Origin, ...] = ("published", "inferred", "chosen")
-
-
-@dataclass(frozen=True)
-class MixtureFacts:
-    """One mixture: as it is written, and what it comes to."""
-
-    yaml: Markdown
-    """RegMix's keys of `train_config.yaml`."""
-    shares: Table
-    """Domain, share and expected tokens; tokens that there are of it and epochs, where that is known."""
-    has_tokens: bool
-    """Whether it is stated how many tokens a run sees."""
-    has_epochs: bool
-    """Whether it is known how many tokens there are of each domain."""
-    is_single: bool
-    """Whether all samples are of one domain."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the runs are trained, and what is trained."""
-
-    hyperparameters: Table | None
-    """None where none is stated."""
-    not_stated: tuple[str, ...]
-    """Hyperparameters of which nothing is known."""
-    architecture: Table
-    context_length: int
-    """Tokens."""
-    sequence_length: int
-    """Tokens of a sequence in training."""
-    parameters: int
-    vocabulary: int
-    """Ids in use, added tokens included."""
-    eos_token: Markdown
-    tokenizer: Markdown
-    flops_per_token: int
-    """Floating-point operations of training, a token."""
-    precision: str
-    """The autocast dtype."""
-    initialisation: Markdown
-    initialisation_origin: Origin
-    order: str
-    order_origin: Origin
 
 
 @dataclass(frozen=True)
@@ -98,77 +51,7 @@ def states_tokens(family: Family) -> bool:
     return _is_stated(family, _TOKENS)
 
 
-def recipe(family: Family, *, confirmed: bool = True) -> Recipe:
-    """The recipe of a family, and the model that it trains; see `is_confirmed`."""
-    tokenizer, training = family.tokenizer, family.training
-    hyperparameters, not_stated = _hyperparameters(family, confirmed)
-    return Recipe(
-        hyperparameters=hyperparameters,
-        not_stated=not_stated,
-        architecture=_architecture(family),
-        context_length=family.architecture.max_position_embeddings,
-        sequence_length=training.sequence_length,
-        parameters=family.architecture.parameters,
-        vocabulary=tokenizer.vocab_size,
-        eos_token=code(tokenizer.eos_token),
-        tokenizer=link(tokenizer.repo_id, f"{HUGGINGFACE}/{tokenizer.repo_id}")
-        if tokenizer.repo_id
-        else code(tokenizer.name),
-        flops_per_token=_flops_per_token(family),
-        precision=training.precision,
-        initialisation=code(training.initialisation),
-        initialisation_origin=training.origin("initialisation"),
-        order=training.order,
-        order_origin=training.origin("order"),
-    )
-
-
-def mixture_facts(
-    family: Family, run: Run, domain_tokens: Mapping[str, int] | None, *, confirmed: bool = True
-) -> MixtureFacts:
-    """The mixture of a run.
-
-    Args:
-        family: the recipe.
-        run: whose mixture it is.
-        domain_tokens: training tokens that there are of each domain, without prefix; None where nobody knows.
-        confirmed: see `is_confirmed`.
-    """
-    keys = ("train", "valid", "model_name") if confirmed else ("train",)
-    config = {key: value for key, value in family.train_config(run).items() if key in keys}
-    has_tokens = confirmed or states_tokens(family)
-    shares = _shares(family, run.mixture, domain_tokens or {}, has_tokens)
-    return MixtureFacts(
-        block(to_yaml(config), "yaml"),
-        shares,
-        has_tokens,
-        has_epochs=has_tokens and bool(domain_tokens),
-        is_single=len(run.mixture.shares) == 1,
-    )
-
-
-def _shares(family: Family, mixture: Mixture, domain_tokens: Mapping[str, int], has_tokens: bool) -> Table:
-    length = family.training.sequence_length
-    shares = mixture.shares
-    sequences = sequences_per_domain(list(shares.values()), family.training.tokens, length)
-    rows = []
-    for (key, share), count in zip(shares.items(), sequences, strict=True):
-        domain = key.removeprefix(family.data.train_prefix)
-        there = domain_tokens.get(domain)
-        rows.append(
-            (
-                code(domain),
-                figures.percent(share),
-                figures.count(count * length) if has_tokens else figures.ABSENT,
-                figures.ABSENT if there is None else figures.count(there),
-                figures.epochs(count * length / there) if there and has_tokens else figures.ABSENT,
-            )
-        )
-    headers = ("Domain", "Share", "Tokens, expected", "Tokens in the shards", "Epochs, expected")
-    return without_empty_columns(Table(headers, tuple(rows), frozenset({1, 2, 3, 4})), figures.ABSENT)
-
-
-def _flops_per_token(family: Family) -> int:
+def flops_per_token(family: Family) -> int:
     """Training FLOPs a token: 6 for each parameter but the input embedding's, and 12 × layers × width × context of
     attention (Chowdhery et al. 2022, PaLM, appendix B). A head that shares its matrix with the embedding counts."""
     a = family.architecture
@@ -177,17 +60,13 @@ def _flops_per_token(family: Family) -> int:
     return 6 * (a.parameters - embedding) + attention
 
 
-def mixtures_table(family: Family) -> Table:
-    """The weights of a family with one mixture per index: a line per index."""
-    assert family.mixtures is not None
-    mixtures = {run.number: run.mixture.domain_weights for run in family.runs()}
-    keys = list(dict.fromkeys(key for weights in mixtures.values() for key in weights))
-    rows = [(str(index), *(f"{weights.get(key, 0):.12g}" for key in keys)) for index, weights in mixtures.items()]
-    headers = ("Index", *(key.removeprefix(family.data.train_prefix) for key in keys))
-    return Table(headers, tuple(rows), frozenset(range(len(headers))))
+def hyperparameters(family: Family, *, confirmed: bool) -> tuple[Table | None, tuple[str, ...]]:
+    """The hyperparameters, None where none is stated; and the names of those of which nothing is known.
 
-
-def _hyperparameters(family: Family, confirmed: bool) -> tuple[Table | None, tuple[str, ...]]:
+    Args:
+        family: the recipe.
+        confirmed: see `is_confirmed`.
+    """
     t = family.training
     rows: list[tuple[str, str, tuple[str, ...]]] = [
         ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), ("global_batch_size", "sequence_length")),
@@ -279,7 +158,8 @@ _FIELD_SHOWN = {
 }
 
 
-def _architecture(family: Family) -> Table:
+def architecture(family: Family) -> Table:
+    """What the model is, a line for each of its sizes."""
     a = family.architecture
     rows = [
         ("Name", code(a.model_name)),

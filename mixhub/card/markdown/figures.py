@@ -78,6 +78,11 @@ def hours(number: float) -> str:
     return f"{60 * number:.0f} min" if number < 1 else f"{number:.1f} h"
 
 
+def whole(value: int | str) -> str:
+    """A whole number with commas; a word, as `unknown`, as it is."""
+    return value if isinstance(value, str) else f"{value:,}"
+
+
 def ratio(part: int, whole: int) -> str:
     """A ratio of whole numbers as 4%."""
     return f"{100 * part / whole:.3g}%"

@@ -355,10 +355,12 @@ def _metadata(head: FrontMatter, source: str) -> Mapping[str, Any]:
     if data is None:
         return MappingProxyType({})
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise SpecError(place, [Problem("", data, "metadata must be a mapping of names to values")])
-    if _depth_above(data, _DEEPEST):
-        raise SpecError(place, [Problem("", data, f"metadata must not nest deeper than {_DEEPEST} levels")])
-    return MappingProxyType(data)
+        rule = "metadata must be a mapping of names to values"
+    elif _depth_above(data, _DEEPEST):
+        rule = f"metadata must not nest deeper than {_DEEPEST} levels"
+    else:
+        return MappingProxyType(data)
+    raise SpecError(place, [Problem("", data, rule, code="metadata-malformed")])
 
 
 def _depth_above(data: object, most: int) -> bool:

@@ -45,22 +45,24 @@ def fill(environment: jinja2.Environment, packaged: str, own: Path | None, value
         overlay = environment.overlay(loader=_with_own(environment, own, source))
         made = overlay.get_template(_OWN).render(values)
     except UnicodeDecodeError as error:
-        raise _mistake(own, None, f"not UTF-8: {error.reason} at byte {error.start}") from None
+        raise _mistake("file-malformed", own, None, f"not UTF-8: {error.reason} at byte {error.start}") from None
     except jinja2.TemplateSyntaxError as error:
-        raise _mistake(own, error.lineno, f"not a template: {error.message}") from None
+        raise _mistake("template-malformed", own, error.lineno, f"not a template: {error.message}") from None
     except jinja2.TemplateNotFound as error:
         said = f"there is no template {error.name!r}; what can be extended is {packaged}"
-        raise _mistake(own, _line(error, own), said) from None
+        raise _mistake("template-missing", own, _line(error, own), said) from None
     except jinja2.UndefinedError as error:
-        raise _mistake(own, _line(error, own), _unknown(str(error.message), values)) from None
+        raise _mistake("template-name-unknown", own, _line(error, own), _unknown(str(error.message), values)) from None
+    except jinja2.exceptions.SecurityError as error:
+        raise _mistake("template-unsafe", own, _line(error, own), str(error.message)) from None
     except jinja2.TemplateRuntimeError as error:
-        raise _mistake(own, _line(error, own), str(error.message)) from None
+        raise _mistake("template-failed", own, _line(error, own), str(error.message)) from None
     except _MISTAKES as error:
         if (line := _line(error, own)) is None:
             raise
-        raise _mistake(own, line, f"{type(error).__name__}: {error}") from error
+        raise _mistake("template-failed", own, line, f"{type(error).__name__}: {error}") from error
     if not made.strip():
-        raise _mistake(own, None, "makes a card without a text")
+        raise _mistake("template-empty", own, None, "makes a card without a text")
     return made
 
 
@@ -102,16 +104,17 @@ def _require_known_blocks(environment: jinja2.Environment, packaged: str, own: P
     if base is None or not isinstance(base.template, nodes.Const):
         return
     if (name := str(base.template.value)) not in environment.list_templates():
-        raise _mistake(own, base.lineno, f"there is no template {name!r}; what can be extended is {packaged}")
+        missing = f"there is no template {name!r}; what can be extended is {packaged}"
+        raise _mistake("template-missing", own, base.lineno, missing)
     if (line := _text_outside(tree)) is not None:
-        said = f"text outside of the blocks is left out, since it extends {name}: put it into a block"
-        raise _mistake(own, line, said)
+        outside = f"text outside of the blocks is left out, since it extends {name}: put it into a block"
+        raise _mistake("template-text-lost", own, line, outside)
     known = set(environment.get_template(name).blocks)
     for block in _outer_blocks(tree):
         if block.name not in known:
             near = nearest(block.name, known)
             meant = f"; did you mean {near}?" if near else f"; there are {', '.join(sorted(known))}"
-            raise _mistake(own, block.lineno, f"{base.template.value} has no block {block.name!r}{meant}")
+            raise _mistake("template-block-unknown", own, block.lineno, f"{name} has no block {block.name!r}{meant}")
 
 
 def _text_outside(tree: nodes.Template) -> int | None:
@@ -179,6 +182,6 @@ def _field_names(value: Any) -> set[str]:
     return set(getattr(type(value), "model_fields", {}))
 
 
-def _mistake(own: Path, line: int | None, what: str) -> SpecError:
+def _mistake(code: str, own: Path, line: int | None, what: str) -> SpecError:
     place = f"{own}:{line}" if line is not None else str(own)
-    return SpecError(place, [Problem("", None, what)], hint="mend the template; the cards are as they were")
+    return SpecError(place, [Problem("", None, what, code=code)], hint="mend the template; the cards are as they were")

@@ -8,7 +8,9 @@ from mixhub.analysis.tables import AVERAGE
 from mixhub.card.facts.scores import Scores
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import plain
-from mixhub.card.page.context import CardContext, RevisionContext, Shared, datasets
+from mixhub.card.page.about import datasets
+from mixhub.card.page.context import CardContext, RevisionContext, Sections
+from mixhub.phrases import plural
 from mixhub.spec.family import Family
 
 if TYPE_CHECKING:
@@ -20,27 +22,28 @@ _SOURCES = {"measured": None, "imported": "imported", "published": "published, n
 
 def family_metadata(context: CardContext) -> ModelCardData:
     """Metadata of a family's card; its model-index has each revision's score, and their mean with its sd."""
-    return _metadata(context.shared, context.shared.family.name)
+    return _metadata(context.sections, context.sections.family.name)
 
 
 def revision_metadata(context: RevisionContext) -> ModelCardData:
     """Metadata of a revision's card; its model-index has the scores of this revision."""
-    return _metadata(context.shared, f"{context.run.family} {context.run.revision}")
+    run = context.about.run
+    return _metadata(context.sections, f"{run.family} {run.revision}")
 
 
-def _metadata(shared: Shared, model_name: str) -> ModelCardData:
+def _metadata(sections: Sections, model_name: str) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
-    card = shared.family.card
+    card = sections.family.card
     tags = [plain(tag) for tag in card.tags] + ([f"arxiv:{card.arxiv}"] if card.arxiv else [])
-    results = _eval_results(shared)
+    results = _eval_results(sections)
     return ModelCardData(
         license=card.license,
         license_name=card.license_name,
         license_link=card.license_link,
         language=list(card.language) or None,
         base_model=card.base_model,
-        datasets=datasets(shared.family) or None,
+        datasets=datasets(sections.family) or None,
         library_name="transformers",
         pipeline_tag=_TASK_TYPE,
         tags=tags or None,
@@ -49,14 +52,14 @@ def _metadata(shared: Shared, model_name: str) -> ModelCardData:
     )
 
 
-def _eval_results(shared: Shared) -> list[EvalResult]:
+def _eval_results(sections: Sections) -> list[EvalResult]:
     """The scores that are known best, since an entry has room for one source; their standing is the source's name."""
-    best = shared.results.best
+    best = sections.results.best
     if best is None:
         return []
-    printed = shared.family.published_scores
+    printed = sections.family.published_scores
     source = plain(printed.source) if printed and best.standing == "published" else None
-    return _of_table(shared.family, best, _SOURCES[best.standing], source)
+    return _of_table(sections.family, best, _SOURCES[best.standing], source)
 
 
 def _of_table(family: Family, scores: Scores, source_name: str | None, source: str | None) -> list[EvalResult]:
@@ -90,8 +93,7 @@ class _Column(NamedTuple):
 
 
 def _average_title(scores: Scores) -> str:
-    tasks = len(scores.table.columns)
-    return f"Average of {tasks} task{'s' if tasks != 1 else ''}"
+    return f"Average of {plural(len(scores.table.columns), 'task')}"
 
 
 def _metric(scores: Scores, task: str) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub.card.facts.runs import NOTHING, Known, RunFacts, Sibling
 from mixhub.card.facts.withdrawal import mark_withdrawn
-from mixhub.card.markdown import text
+from mixhub.card.markdown import figures, text
 from mixhub.card.markdown.templating import fill, sandbox
 from mixhub.card.page import metadata
-from mixhub.card.page.context import CardContext, RevisionContext, family_context, revision_context
-from mixhub.card.page.sections import Words
+from mixhub.card.page.context import CardContext, RevisionContext, Sections, family_context, revision_context
+from mixhub.card.page.custom import UNCUSTOMIZED, Customization
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
 
@@ -27,46 +26,35 @@ _PLOTS = ("mixture", "losses", "scores", "shots")
 """Plots that a template may name, whether they are there or not."""
 
 
-@dataclass(frozen=True)
-class Own:
-    """What a person adds to cards without touching the package."""
-
-    words: Words | None = None
-    """Sections that are added, or replace those of the same heading."""
-    template: Path | None = None
-    """A template of one's own; it may extend `family.md.j2` or `revision.md.j2`, block by block."""
-
-
-NOTHING_OWN = Own()
-
-
 def render_family(
     family: Family,
     runs: Sequence[RunFacts],
     *,
     commits: Mapping[str, str] | None = None,
     known: Known = NOTHING,
-    own: Own = NOTHING_OWN,
+    custom: Customization = UNCUSTOMIZED,
 ) -> str:
     """The card of a family, for `main`; see `family_context` for the arguments and what is raised."""
-    return render_family_context(family_context(family, runs=runs, commits=commits, known=known), own)
+    return render_family_context(family_context(family, runs=runs, commits=commits, known=known), custom)
 
 
-def render_revision(family: Family, facts: RunFacts, *, known: Known = NOTHING, own: Own = NOTHING_OWN) -> str:
+def render_revision(
+    family: Family, facts: RunFacts, *, known: Known = NOTHING, custom: Customization = UNCUSTOMIZED
+) -> str:
     """The card of one revision, for its branch."""
-    card = render_revision_context(revision_context(family, facts, known=known), own)
+    card = render_revision_context(revision_context(family, facts, known=known), custom)
     return card if facts.withdrawal is None else mark_withdrawn(card, facts.withdrawal)
 
 
-def render_family_context(context: CardContext, own: Own = NOTHING_OWN) -> str:
+def render_family_context(context: CardContext, custom: Customization = UNCUSTOMIZED) -> str:
     """The card that a family's context makes; raises SpecError when a template of one's own cannot be filled."""
     plots = {**dict.fromkeys(_PLOTS), **context.plots}
-    return _render("family.md.j2", context, plots, metadata.family_metadata(context), own)
+    return _render("family.md.j2", context, plots, metadata.family_metadata(context), custom)
 
 
-def render_revision_context(context: RevisionContext, own: Own = NOTHING_OWN) -> str:
+def render_revision_context(context: RevisionContext, custom: Customization = UNCUSTOMIZED) -> str:
     """The card that a revision's context makes; raises SpecError when a template of one's own cannot be filled."""
-    return _render("revision.md.j2", context, dict.fromkeys(_PLOTS), metadata.revision_metadata(context), own)
+    return _render("revision.md.j2", context, dict.fromkeys(_PLOTS), metadata.revision_metadata(context), custom)
 
 
 def catalog_context(name: str) -> CardContext:
@@ -87,14 +75,18 @@ def _render(
     context: CardContext | RevisionContext,
     plots: Mapping[str, object],
     data: ModelCardData,
-    own: Own,
+    custom: Customization,
 ) -> str:
-    values = {"card": context, "shared": context.shared, "family": context.shared.family, "plots": plots}
-    body = fill(_environment(), template, own.template, values)
+    values = {**_by_name(context.sections), **_by_name(context), "plots": plots}
+    body = fill(_environment(), template, custom.template, values)
     body = _without_blank_runs(body.strip().split("\n"))
-    if own.words is not None:
-        body = own.words.apply(body)
+    if custom.sections is not None:
+        body = custom.sections.apply(body)
     return f"---\n{data.to_yaml()}\n---\n\n{body.rstrip()}\n"
+
+
+def _by_name(values: CardContext | RevisionContext | Sections) -> dict[str, Any]:
+    return {field.name: getattr(values, field.name) for field in fields(values)}
 
 
 def _without_blank_runs(lines: Sequence[str]) -> str:
@@ -125,17 +117,15 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(code=text.code, number=_number, table=lambda table: table.markdown(), figure=_figure)
+    environment.filters.update(
+        code=text.code, number=figures.whole, table=lambda table: table.markdown(), figure=_figure
+    )
     return environment
 
 
 def _finalized(value: Any) -> text.Markdown:
     """Every value that a template names is escaped, unless it is Markdown already."""
     return text.Markdown(value) if hasattr(value, "__html__") else text.escape(value)
-
-
-def _number(value: int) -> str:
-    return f"{value:,}"
 
 
 def _figure(plot: Any) -> text.Markdown:

@@ -11,9 +11,9 @@ from typing import Literal
 from mixhub.card.facts.gather import gather, gather_known
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.page.context import family_context
+from mixhub.card.page.custom import Customization, read_custom_sections
 from mixhub.card.page.receipts import is_as_rendered, note_cards, noted_cards
-from mixhub.card.page.render import Own, catalog_context, render_family_context, render_revision
-from mixhub.card.page.sections import read_words
+from mixhub.card.page.render import catalog_context, render_family_context, render_revision
 from mixhub.card.plots.plot import Plot
 from mixhub.card.plots.sheet import drawn_sha256
 from mixhub.errors import UsageError
@@ -98,7 +98,7 @@ def family_card(
 def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:
     """The card of one revision; raises as `render_cards` does, but compares no runs."""
     known = gather_known(workspace, family, [facts], of_family=False)
-    return render_revision(family, facts, known=known, own=own_words(workspace, family, "revision"))
+    return render_revision(family, facts, known=known, custom=customization(workspace, family, "revision"))
 
 
 def write_cards(
@@ -162,6 +162,7 @@ def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, 
             f"{shown} was edited by hand since it was rendered here{more}; rendering would lose what was written there",
             hint=f"put your words into {words.name}, which every render keeps; `mixhub card diff` shows what would go, "
             "and `mixhub card render --force` lets it go",
+            code="card-edited",
             paths=tuple(edited),
         )
 
@@ -195,10 +196,10 @@ def stale_plots(rendered: Rendered, card: Path, is_intact: Callable[[Path], bool
     ]
 
 
-def own_words(workspace: Workspace, family: Family, kind: Literal["card", "revision"]) -> Own:
+def customization(workspace: Workspace, family: Family, kind: Literal["card", "revision"]) -> Customization:
     """What a person adds to the cards; raises SpecError when it cannot be read."""
-    words, template = workspace.own_words(family, kind)
-    return Own(read_words(words), template if template.exists() else None)
+    sections, template = workspace.own_words(family, kind)
+    return Customization(read_custom_sections(sections), template if template.exists() else None)
 
 
 def write_model_cards(folder: Path) -> list[Path]:
@@ -226,8 +227,8 @@ def _family_card(
 ) -> FamilyCard:
     known = gather_known(workspace, family, runs, progress)
     context = family_context(family, runs=runs, commits=commits, known=known, on_main=on_main)
-    own = own_words(workspace, family, "card")
-    return FamilyCard(render_family_context(context, own), tuple(context.plots.values()))
+    custom = customization(workspace, family, "card")
+    return FamilyCard(render_family_context(context, custom), tuple(context.plots.values()))
 
 
 def _drawn(plot: Plot, form: str, kept: Path, is_intact: Callable[[Path], bool]) -> bytes:
@@ -251,6 +252,7 @@ def _require_own_plots(workspace: Workspace, plots: Iterable[Path]) -> None:
             raise UsageError(
                 f"{path.relative_to(workspace.root)} is no plot of mixhub, and a plot of that name goes there",
                 hint="give the image another name, or let it go: mixhub card render --force",
+                code="plot-foreign",
                 path=path,
             )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mixhub.card.page.render import Own, render_family
+from mixhub.card.page.custom import Customization
+from mixhub.card.page.render import render_family
 from mixhub.card.page.write import intact, render_cards, require_unedited, stale_plots, write_cards
 from mixhub.errors import MixhubError, SpecError, UsageError
 from tests.card import making
@@ -22,7 +23,9 @@ def render_with(template: str, tmp_path: Path, **changes: Any) -> str:
     path = tmp_path / "card.md.j2"
     path.write_text(template, encoding="utf-8")
     family = making.family(**changes)
-    return render_family(family, [making.evaluated(family, run) for run in family.runs()], own=Own(template=path))
+    return render_family(
+        family, [making.evaluated(family, run) for run in family.runs()], custom=Customization(template=path)
+    )
 
 
 def test_a_block_is_replaced_and_another_is_added_to(tmp_path: Path) -> None:

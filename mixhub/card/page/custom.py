@@ -1,4 +1,4 @@
-"""Words of one's own: sections that a person adds to a rendered card, or that replace its own."""
+"""What a person adds to cards: sections of their own, which may replace those of a card, and templates."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a person adds to a card."""
+class CustomSections:
+    """The sections that a person adds to a card, as a file of theirs has them."""
 
     title: str | None
     """Markdown that replaces the title; None where it stays."""
@@ -68,28 +68,43 @@ class Words:
         return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def read_words(path: Path) -> Words | None:
+@dataclass(frozen=True)
+class Customization:
+    """What a person adds to cards without touching the package."""
+
+    sections: CustomSections | None = None
+    """Sections that are added, or replace those of the same heading."""
+    template: Path | None = None
+    """A template of one's own; it may extend `family.md.j2` or `revision.md.j2`, block by block."""
+
+
+UNCUSTOMIZED = Customization()
+
+
+def read_custom_sections(path: Path) -> CustomSections | None:
     """The words in a file; None where there is no such file.
 
     Raises:
-        SpecError: the file cannot be read, is not UTF-8, or breaks a rule of `parse_words`.
+        SpecError: the file cannot be read, is not UTF-8, or breaks a rule of `parse_custom_sections`.
     """
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SpecError(str(path), [Problem("", None, f"cannot be read: {error.strerror}")]) from None
+        raise SpecError(
+            str(path), [Problem("", None, f"cannot be read: {error.strerror}", "file-unreadable")]
+        ) from None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n")
-        problem = _problem(line, f"the byte {data[error.start]:#04x} is not UTF-8")
+        problem = _problem("file-malformed", line, f"the byte {data[error.start]:#04x} is not UTF-8")
         raise SpecError(str(path), [problem], hint="save the file as UTF-8") from None
-    return parse_words(text, str(path))
+    return parse_custom_sections(text, str(path))
 
 
-def parse_words(text: str, source: str) -> Words:
+def parse_custom_sections(text: str, source: str) -> CustomSections:
     """Words from Markdown: a title (`# `) if one is wanted, text for the first part, and sections (`## `).
 
     Args:
@@ -102,7 +117,7 @@ def parse_words(text: str, source: str) -> Words:
     """
     text = text.removeprefix("\ufeff")
     if head := front_matter(text):
-        problem = _problem(head.lines[0] - 1, "metadata does not belong here, only words")
+        problem = _problem("custom-metadata", head.lines[0] - 1, "metadata does not belong here, only words")
         raise SpecError(source, [problem], hint="metadata comes from `card:` of the family, in mixhub.yaml")
     markdown = "\n".join(split_lines(text)).rstrip() + "\n"
     blocks = tokens(markdown)
@@ -113,7 +128,7 @@ def parse_words(text: str, source: str) -> Words:
         raise SpecError(source, problems, hint="mend the lines that are named, then render again")
     page = _page(markdown, with_footer=False)
     title = outline[0].markdown if outline and outline[0].level == 1 else None
-    return Words(title, page.first, page.sections)
+    return CustomSections(title, page.first, page.sections)
 
 
 @dataclass(frozen=True)
@@ -213,12 +228,12 @@ def _unclosed(markdown: str, blocks: Sequence[Token]) -> Iterator[Problem]:
             continue
         found = True
         kind = f"the fence {token.markup}" if token.type == "fence" else "the comment <!--"
-        yield _problem(token.map[0] + line, f"{kind} is not closed")
+        yield _problem("custom-unclosed", token.map[0] + line, f"{kind} is not closed")
     probe = tokens(f"{markdown}\n## end\n")
     html = [token for token in probe if token.type == "html_block" and token.map is not None]
     if not found and (probe[-1].type != "heading_close" or probe[-1].level != 0) and html:
         assert html[-1].map is not None
-        yield _problem(html[-1].map[0], f"the HTML {html[-1].content.split()[0]} is not closed")
+        yield _problem("custom-unclosed", html[-1].map[0], f"the HTML {html[-1].content.split()[0]} is not closed")
 
 
 def _opened(token: Token) -> int | None:
@@ -250,11 +265,13 @@ def _open_comment(html: str) -> int | None:
 def _misplaced_titles(blocks: Sequence[Token], outline: Sequence[_Head]) -> Iterator[Problem]:
     titles = [head for head in outline if head.level == 1]
     for title in titles[1:]:
-        yield _problem(title.start, f"a title stands in line {titles[0].start + 1} already; a section begins with ##")
+        rule = f"a title stands in line {titles[0].start + 1} already; a section begins with ##"
+        yield _problem("custom-title-misplaced", title.start, rule)
     if titles and blocks[0].map != [titles[0].start, titles[0].end]:
-        yield _problem(titles[0].start, "a title must stand first; a section begins with ##")
+        rule = "a title must stand first; a section begins with ##"
+        yield _problem("custom-title-misplaced", titles[0].start, rule)
     if titles and not titles[0].text.strip():
-        yield _problem(titles[0].start, "the title is empty")
+        yield _problem("custom-title-empty", titles[0].start, "the title is empty")
 
 
 def _bad_sections(outline: Sequence[_Head]) -> Iterator[Problem]:
@@ -264,17 +281,18 @@ def _bad_sections(outline: Sequence[_Head]) -> Iterator[Problem]:
             continue
         key = _key(head.text)
         if not key:
-            yield _problem(head.start, "the heading is empty")
+            yield _problem("custom-heading-empty", head.start, "the heading is empty")
         elif key in seen:
-            yield _problem(head.start, f"the heading {head.text!r} stands in line {seen[key] + 1} already")
+            rule = f"the heading {head.text!r} stands in line {seen[key] + 1} already"
+            yield _problem("custom-heading-repeated", head.start, rule)
         elif not head.has_words:
-            yield _problem(head.start, f"the section {head.text!r} has no words")
+            yield _problem("custom-section-empty", head.start, f"the section {head.text!r} has no words")
         seen.setdefault(key, head.start)
 
 
-def _problem(line: int, rule: str) -> Problem:
+def _problem(code: str, line: int, rule: str) -> Problem:
     """A problem in a line, counted from 0."""
-    return Problem(f"line {line + 1}", ABSENT, rule)
+    return Problem(f"line {line + 1}", ABSENT, rule, code=code)
 
 
 def _key(heading: str) -> str:

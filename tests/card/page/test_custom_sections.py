@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixhub.card.markdown.parse import front_matter, read_card
-from mixhub.card.page.sections import Words, parse_words, read_words
+from mixhub.card.page.custom import CustomSections, parse_custom_sections, read_custom_sections
 from mixhub.errors import SpecError
 
 CARDS = sorted((Path(__file__).parents[3] / "model_cards").glob("*/README.md"))
@@ -47,7 +47,7 @@ Rendered by mixhub from facts.
 
 
 def applied(text: str, body: str = BODY) -> str:
-    return parse_words(text, "card.md").apply(body)
+    return parse_custom_sections(text, "card.md").apply(body)
 
 
 def headings(markdown: str) -> list[str]:
@@ -150,7 +150,7 @@ def test_blank_lines_and_line_ends_of_the_file_do_not_matter() -> None:
 )  # fmt: skip
 def test_every_problem_is_named_with_its_line(text: str, problems: list[str]) -> None:
     with pytest.raises(SpecError) as caught:
-        parse_words(text, "card.md")
+        parse_custom_sections(text, "card.md")
     assert str(caught.value).split("\n") == [f"card.md: {problem}" for problem in problems]
 
 
@@ -166,20 +166,20 @@ def test_what_is_closed_passes(text: str) -> None:
 
 def test_metadata_has_another_place() -> None:
     with pytest.raises(SpecError, match="line 1: metadata does not belong here") as caught:
-        parse_words("---\nlicense: mit\n---\n\n## A\n\nx\n", "card.md")
+        parse_custom_sections("---\nlicense: mit\n---\n\n## A\n\nx\n", "card.md")
     assert "mixhub.yaml" in str(caught.value.hint)
 
 
 def test_the_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
-    assert read_words(path) is None
+    assert read_custom_sections(path) is None
     path.write_bytes("\ufeffGrüße.\r\n".encode())
-    assert read_words(path) == Words(None, "Grüße.", ())
+    assert read_custom_sections(path) == CustomSections(None, "Grüße.", ())
     path.write_bytes(b"a\nb\nGr\xfc\xdfe\n")
     with pytest.raises(SpecError, match=r"card\.md: line 3: the byte 0xfc is not UTF-8"):
-        read_words(path)
+        read_custom_sections(path)
     with pytest.raises(SpecError, match="cannot be read"):
-        read_words(tmp_path)
+        read_custom_sections(tmp_path)
 
 
 PIECES = st.sampled_from(
@@ -193,7 +193,7 @@ WORDS = st.lists(PIECES, max_size=12).map("\n".join)
 @given(WORDS)
 def test_whatever_is_accepted_leaves_the_rest_of_the_card_whole(text: str) -> None:
     try:
-        words = parse_words(text, "card.md")
+        words = parse_custom_sections(text, "card.md")
     except SpecError:
         return
     made = words.apply(BODY)
