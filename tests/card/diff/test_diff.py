@@ -12,6 +12,7 @@ from mixhub.card.diff.cards import card_changes
 from mixhub.card.diff.change import Change
 from mixhub.card.markdown.parse import read_card
 from mixhub.errors import SpecError
+from tests.refusals import codes, refused
 
 CARDS = {
     path.parent.name: path.read_text(encoding="utf-8")
@@ -281,8 +282,9 @@ def test_one_change_of_many_entries_takes_a_line() -> None:
 
 
 def test_metadata_that_cannot_be_read_is_an_error() -> None:
-    with pytest.raises(SpecError, match=r"^cards/x\.md:1: metadata must be a mapping"):
+    with refused("spec-invalid", SpecError, file="cards/x.md:1") as caught:
         card_changes("---\n- a\n---\n", CARD, sources=("cards/x.md", "the new card"))
+    assert codes(caught.value.problems) == ["metadata-malformed"]
 
 
 def test_odd_metadata_is_compared_key_by_key() -> None:

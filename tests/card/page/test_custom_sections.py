@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mixhub.card.markdown.parse import front_matter, read_card
 from mixhub.card.page.custom import CustomSections, parse_custom_sections, read_custom_sections
 from mixhub.errors import SpecError
+from tests.refusals import codes, refused
 
 CARDS = sorted((Path(__file__).parents[3] / "model_cards").glob("*/README.md"))
 BODY = """\
@@ -129,29 +130,39 @@ def test_blank_lines_and_line_ends_of_the_file_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("## New\n\n## Newer\n\nx\n", ["line 1: the section 'New' has no words"]),
-        ("## New\n\n<!-- later -->\n\n### Part\n", ["line 1: the section 'New' has no words"]),
-        ("words\n---\n", ["line 1: the section 'words' has no words"]),
-        ("##\n\nx\n", ["line 1: the heading is empty"]),
-        ("## A\n\nx\n\n## B\n\n## a \n\ny\n",
-         ["line 5: the section 'B' has no words", "line 7: the heading 'a' stands in line 1 already"]),
-        ("x\n\n# T\n", ["line 3: a title must stand first; a section begins with ##"]),
-        ("# T\n\n# U\n", ["line 3: a title stands in line 1 already; a section begins with ##"]),
-        ("# \n\nx\n", ["line 1: the title is empty"]),
-        ("## A\n\n```python\nx\n\n## B\n", ["line 3: the fence ``` is not closed"]),
-        ("## A\n\n~~~~\nx\n~~~\n", ["line 3: the fence ~~~~ is not closed"]),
-        ("- a\n\n  ```\n  x\n\n## B\n\ny\n", ["line 3: the fence ``` is not closed"]),
-        ("```", ["line 1: the fence ``` is not closed"]),
-        ("## A\n\nx\n<!-- a -->\n\n<!-- b\n\n## B\n", ["line 6: the comment <!-- is not closed"]),
-        ("<div>\n<!-- a\n\nb -->\n</div>\n", ["line 2: the comment <!-- is not closed"]),
-        ("## A\n\nx `y`\nz <!-- w\n", ["line 4: the comment <!-- is not closed"]),
-        ("x\n\n<pre>\n\n## B\n", ["line 3: the HTML <pre> is not closed"]),
+        ("## New\n\n## Newer\n\nx\n", [(1, "custom-section-empty")]),
+        ("## New\n\n<!-- later -->\n\n### Part\n", [(1, "custom-section-empty")]),
+        ("words\n---\n", [(1, "custom-section-empty")]),
+        ("##\n\nx\n", [(1, "custom-heading-empty")]),
+        ("## A\n\nx\n\n## B\n\n## a \n\ny\n", [(5, "custom-section-empty"), (7, "custom-heading-repeated")]),
+        ("x\n\n# T\n", [(3, "custom-title-misplaced")]),
+        ("# T\n\n# U\n", [(3, "custom-title-misplaced")]),
+        ("# \n\nx\n", [(1, "custom-title-empty")]),
+        ("## A\n\n```python\nx\n\n## B\n", [(3, "custom-unclosed")]),
+        ("## A\n\n~~~~\nx\n~~~\n", [(3, "custom-unclosed")]),
+        ("- a\n\n  ```\n  x\n\n## B\n\ny\n", [(3, "custom-unclosed")]),
+        ("```", [(1, "custom-unclosed")]),
+        ("## A\n\nx\n<!-- a -->\n\n<!-- b\n\n## B\n", [(6, "custom-unclosed")]),
+        ("<div>\n<!-- a\n\nb -->\n</div>\n", [(2, "custom-unclosed")]),
+        ("## A\n\nx `y`\nz <!-- w\n", [(4, "custom-unclosed")]),
+        ("x\n\n<pre>\n\n## B\n", [(3, "custom-unclosed")]),
     ],
-)  # fmt: skip
-def test_every_problem_is_named_with_its_line(text: str, problems: list[str]) -> None:
-    with pytest.raises(SpecError) as caught:
+)
+def test_every_problem_is_named_with_its_line(text: str, problems: list[tuple[int, str]]) -> None:
+    with refused("spec-invalid", SpecError, file="card.md") as caught:
         parse_custom_sections(text, "card.md")
-    assert str(caught.value).split("\n") == [f"card.md: {problem}" for problem in problems]
+    found = [(problem.key, problem.code) for problem in caught.value.problems]
+    assert found == [(f"line {line}", code) for line, code in problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "opened"),
+    [("~~~~\nx\n", "the fence ~~~~"), ("<!-- b", "the comment <!--"), ("<pre>\n\n## B", "the HTML <pre>")],
+)
+def test_what_is_not_closed_is_named(text: str, opened: str) -> None:
+    with refused("spec-invalid") as caught:
+        parse_custom_sections(text, "card.md")
+    assert caught.value.problems[0].rule.startswith(opened)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +176,9 @@ def test_what_is_closed_passes(text: str) -> None:
 
 
 def test_metadata_has_another_place() -> None:
-    with pytest.raises(SpecError, match="line 1: metadata does not belong here") as caught:
+    with refused("spec-invalid", SpecError) as caught:
         parse_custom_sections("---\nlicense: mit\n---\n\n## A\n\nx\n", "card.md")
+    assert [(problem.key, problem.code) for problem in caught.value.problems] == [("line 1", "custom-metadata")]
     assert "mixhub.yaml" in str(caught.value.hint)
 
 
@@ -176,10 +188,12 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     path.write_bytes("\ufeffGrüße.\r\n".encode())
     assert read_custom_sections(path) == CustomSections(None, "Grüße.", ())
     path.write_bytes(b"a\nb\nGr\xfc\xdfe\n")
-    with pytest.raises(SpecError, match=r"card\.md: line 3: the byte 0xfc is not UTF-8"):
+    with refused("spec-invalid", SpecError, file=str(path)) as caught:
         read_custom_sections(path)
-    with pytest.raises(SpecError, match="cannot be read"):
+    assert [(problem.key, problem.code) for problem in caught.value.problems] == [("line 3", "file-malformed")]
+    with refused("spec-invalid", SpecError, file=str(tmp_path)) as caught:
         read_custom_sections(tmp_path)
+    assert codes(caught.value.problems) == ["file-unreadable"]
 
 
 PIECES = st.sampled_from(

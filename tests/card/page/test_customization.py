@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from mixhub.card.facts.runs import RunFacts
 from mixhub.card.page.custom import Customization
 from mixhub.card.page.render import render_family
 from mixhub.card.page.write import intact, render_cards, require_unedited, stale_plots, write_cards
-from mixhub.errors import MixhubError, SpecError, UsageError
+from mixhub.errors import SpecError, UsageError
 from tests.card import making
 from tests.card.reading import page
+from tests.refusals import codes, refused
 
 CHILD = '{% extends "family.md.j2" %}\n'
 ABOUT, END = CHILD + "{% block about %}", "{% endblock %}"
@@ -42,7 +44,7 @@ def test_a_block_is_replaced_and_another_is_added_to(tmp_path: Path) -> None:
 
 
 def test_a_template_of_its_own_needs_no_other(tmp_path: Path) -> None:
-    card = render_with("# {{ family.card.title }}\n\n{{ shared.results.measured.by_run() | table }}\n", tmp_path)
+    card = render_with("# {{ family.card.title }}\n\n{{ results.measured.by_run() | table }}\n", tmp_path)
     assert card.startswith("---\nlanguage:\n- en\n")
     assert page(card).headings == ["Tiny: two seeds of one data mixture"]
     assert page(card).table("Seed", "Last word")
@@ -62,27 +64,56 @@ def test_what_a_template_names_is_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "line", "said"),
+    ("template", "line", "code"),
     [
-        (ABOUT + "\n{{ crad.total }}\n" + END, 3, "names 'crad', which a card does not have; did you mean card?"),
-        (ABOUT + "{{ card.totl }}" + END, 2, "names 'totl', which CardContext does not have; did you mean total?"),
-        (ABOUT + "\n{{ family.card.titel }}" + END, 3, "names 'titel', which CardFacts does not have; did you mean"),
-        (CHILD + "{% block abuot %}x" + END, 2, "family.md.j2 has no block 'abuot'; did you mean about?"),
-        ('{% extends "family.md.j2" %}\n\nIn no block.\n', 3, "text outside of the blocks is left out"),
-        ('{% extends "family.md.j2" %}\n{{ family.name }}\n', 2, "text outside of the blocks is left out"),
-        ("{% extends 'famly.md.j2' %}", 1, "there is no template 'famly.md.j2'"),
-        ("one\ntwo {% if %}", 2, "not a template"),
-        ("\n{{ card | nofilter }}", 2, "not a template: No filter named 'nofilter'"),
-        ("\n\n{{ 1 / 0 }}", 3, "ZeroDivisionError"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}\n{{ f() }}", 1, "RecursionError"),
-        ("{{ family.__class__.__mro__ }}", 1, "access to attribute '__class__' of 'Family' object is unsafe."),
+        (ABOUT + "\n{{ rsults.best }}\n" + END, 3, "template-name-unknown"),
+        (ABOUT + "{{ results.bset }}" + END, 2, "template-name-unknown"),
+        (ABOUT + "\n{{ family.card.titel }}" + END, 3, "template-name-unknown"),
+        (CHILD + "{% block abuot %}x" + END, 2, "template-block-unknown"),
+        ('{% extends "family.md.j2" %}\n\nIn no block.\n', 3, "template-text-lost"),
+        ('{% extends "family.md.j2" %}\n{{ family.name }}\n', 2, "template-text-lost"),
+        ("{% extends 'famly.md.j2' %}", 1, "template-missing"),
+        ("x\n{% include 'famly.md.j2' %}", 2, "template-missing"),
+        ("one\ntwo {% if %}", 2, "template-malformed"),
+        ("\n{{ family | nofilter }}", 2, "template-malformed"),
+        ("\n\n{{ 1 / 0 }}", 3, "template-failed"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}\n{{ f() }}", 1, "template-failed"),
+        ("{{ family.__class__.__mro__ }}", 1, "template-unsafe"),
     ],
-)  # fmt: skip
-def test_a_mistake_in_a_template_is_named_with_its_line(template: str, line: int, said: str, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=re.escape(said)) as caught:
+)
+def test_a_mistake_in_a_template_is_named_with_its_line(template: str, line: int, code: str, tmp_path: Path) -> None:
+    with refused("spec-invalid", SpecError) as caught:
         render_with(template, tmp_path)
-    assert caught.value.message.startswith(f"{tmp_path / 'card.md.j2'}:{line}: ")
+    assert codes(caught.value.problems) == [code]
+    assert caught.value.file == f"{tmp_path / 'card.md.j2'}:{line}"
     assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    ("template", "meant"),
+    [
+        (ABOUT + "{{ rsults.best }}" + END, "results"),
+        (ABOUT + "{{ results.mesured }}" + END, "measured"),
+        (ABOUT + "{{ family.card.titel }}" + END, "title"),
+        (CHILD + "{% block abuot %}x" + END, "about"),
+    ],
+)
+def test_the_nearest_name_is_offered(template: str, meant: str, tmp_path: Path) -> None:
+    with refused("spec-invalid") as caught:
+        render_with(template, tmp_path)
+    assert caught.value.message.endswith(f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b" \n{# nothing #}\n", "template-empty"), (b"Gr\xfc\xdfe", "file-malformed")]
+)
+def test_a_template_that_makes_no_card_or_is_no_text(content: bytes, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "card.md.j2"
+    path.write_bytes(content)
+    family = making.family()
+    with refused("spec-invalid", file=str(path)) as caught:
+        render_family(family, list(map(RunFacts, family.runs())), custom=Customization(template=path))
+    assert codes(caught.value.problems) == [code]
 
 
 @pytest.mark.parametrize(
@@ -90,16 +121,17 @@ def test_a_mistake_in_a_template_is_named_with_its_line(template: str, line: int
     [
         "family.parse_raw('cposix', proto='pickle', allow_pickle=True)",
         "family.parse_file('/etc/hostname')",
-        "card.shared.family['parse_raw']('1')",
+        "family.card['parse_raw']('1')",
         "(family | attr('parse_raw'))('1')",
         "family.model_construct()",
         "family.revisions.copy()",
-        "(shared.results.measured.table.records.values() | first | first).path.unlink()",
+        "(results.measured.table.records.values() | first | first).path.unlink()",
     ],
 )
 def test_a_template_reaches_nothing_but_the_card(reach: str, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="unsafe"):
+    with refused("spec-invalid", SpecError) as caught:
         render_with(ABOUT + "{{ " + reach + " }}" + END, tmp_path)
+    assert codes(caught.value.problems) == ["template-unsafe"]
 
 
 def test_own_words_are_kept_over_renders(tmp_path: Path) -> None:
@@ -128,26 +160,25 @@ def test_words_of_another_family_have_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "place", "code"),
     [
-        ("card.md", "## Thanks\n\n```\nopen", "card.md: line 3: "),
-        ("revision.md", "## Thanks\n", "revision.md: line 1: "),
-        ("card.md.j2", "{{ nobody }}", "card.md.j2:1: names 'nobody'"),
-        (
-            "revision.md.j2",
-            "{{ card.folded }}",
-            "revision.md.j2:1: names 'folded', which RevisionContext does not have",
-        ),
+        ("card.md", "## Thanks\n\n```\nopen", "line 3", "custom-unclosed"),
+        ("revision.md", "## Thanks\n", "line 1", "custom-section-empty"),
+        ("card.md.j2", "{{ nobody }}", "", "template-name-unknown"),
+        ("revision.md.j2", "{{ about.models }}", "", "template-name-unknown"),
     ],
 )
-def test_words_that_cannot_be_used_leave_the_old_cards(tmp_path: Path, name: str, text: str, said: str) -> None:
+def test_words_that_cannot_be_used_leave_the_old_cards(
+    tmp_path: Path, name: str, text: str, place: str, code: str
+) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
     before = [(path, path.read_bytes()) for path in write_cards(workspace, family)]
     (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(MixhubError) as caught:
+    with refused("spec-invalid", SpecError) as caught:
         write_cards(workspace, family)
-    assert said in caught.value.message
+    assert name in caught.value.file
+    assert [(problem.key, problem.code) for problem in caught.value.problems] == [(place, code)]
     assert [(path, path.read_bytes()) for path, _ in before] == before
 
 
@@ -158,12 +189,12 @@ def test_a_card_that_was_edited_by_hand_is_not_replaced(tmp_path: Path) -> None:
     require_unedited(workspace, family)
     edited = card.read_text(encoding="utf-8") + "\nMine.\n"
     card.write_text(edited, encoding="utf-8")
-    with pytest.raises(UsageError, match=re.escape("cards/tiny/README.md was edited by hand")) as caught:
+    with refused("card-edited", UsageError, paths=(card,)) as caught:
         write_cards(workspace, family)
     assert caught.value.hint is not None
     assert "card.md" in caught.value.hint
     assert card.read_text(encoding="utf-8") == edited
-    with pytest.raises(UsageError, match="edited by hand"):
+    with refused("card-edited"):
         require_unedited(workspace, family)
     write_cards(workspace, family, force=True)
     assert "Mine." not in card.read_text(encoding="utf-8")
@@ -179,7 +210,7 @@ def test_a_card_of_which_nothing_is_noted_may_hold_words(tmp_path: Path) -> None
     write_cards(workspace, family)  # it is what it would be
     workspace.card_receipts.unlink()
     card.write_text(card.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="edited by hand"):
+    with refused("card-edited", paths=(card,)):
         write_cards(workspace, family)
 
 
@@ -227,7 +258,7 @@ def test_an_image_of_ones_own_where_a_plot_goes_stops_a_render(tmp_path: Path) -
     mine = workspace.card(family).parent / "plots" / "scores.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"plots/scores\.png is no plot of mixhub"):
+    with refused("plot-foreign", UsageError, path=mine):
         write_cards(workspace, family)
     assert mine.read_bytes() == b"mine"
     assert not workspace.card(family).exists()

@@ -25,6 +25,7 @@ from mixhub.workspace.paths import Workspace
 from tests.analysis.written import write_results
 from tests.card import making
 from tests.card.reading import page
+from tests.refusals import refused
 
 SUITE = {"last_word": [1, 0, 0, 1], "sums": [1, 1, 1, 0]}
 
@@ -80,18 +81,20 @@ def test_measured_and_imported_results_are_not_mixed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "code", "fields"),
     [
-        ({"revision": "seed-2"}, "says that it is of seed-2, and lies in the folder of seed-1"),
-        ({"model": "org/another"}, "holds results of org/another and org/model"),
+        ({"revision": "seed-2"}, "results-foreign", {"revision": "seed-2"}),
+        ({"model": "org/another"}, "models-mixed", {"models": ("org/another", "org/model")}),
     ],
 )
-def test_imported_results_of_another_model_are_refused(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+def test_imported_results_of_another_model_are_refused(
+    tmp_path: Path, changes: dict[str, str], code: str, fields: dict[str, object]
+) -> None:
     workspace = without_results(tmp_path)
     bring(workspace, 1)
     before = [(path, path.read_bytes()) for path in write_cards(workspace, workspace.family())]
     bring(workspace, 1, date=1_790_000_001.0, **changes)
-    with pytest.raises(ResultsError, match=said):
+    with refused(code, ResultsError, **fields):
         write_cards(workspace, workspace.family())
     assert [(path, path.read_bytes()) for path, _ in before] == before
 
@@ -99,8 +102,8 @@ def test_imported_results_of_another_model_are_refused(tmp_path: Path, changes: 
 def test_imported_results_of_no_revision_are_refused(tmp_path: Path) -> None:
     workspace = without_results(tmp_path)
     folder = bring(workspace, 1)
-    folder.rename(folder.parent / "sed-1")
-    with pytest.raises(ResultsError, match="sed-1: tiny has no revision of that name; did you mean seed-1") as caught:
+    misnamed = folder.rename(folder.parent / "sed-1")
+    with refused("imported-revision-unknown", ResultsError, path=misnamed, nearest="seed-1") as caught:
         cards_of(workspace)
     assert caught.value.hint is not None
     assert "imported/seed-1/" in caught.value.hint
@@ -169,8 +172,9 @@ def test_a_sibling_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     config = yaml.safe_load((tmp_path / "mixhub.yaml").read_text(encoding="utf-8"))
     config["families"]["tiny"]["card"]["siblings"] = ["humen-1b"]
     (tmp_path / "mixhub.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with pytest.raises(UnknownNameError, match="did you mean human-1b"):
+    with refused("unknown-family", UnknownNameError, name="humen-1b") as caught:
         cards_of(Workspace.open(workspace.root))
+    assert caught.value.nearest == "human-1b"
 
 
 def write_manifest(workspace: Workspace) -> Manifest:
@@ -227,10 +231,10 @@ def test_compute_is_what_the_metrics_tell(tmp_path: Path) -> None:
 
 def test_flops_are_those_of_the_formula() -> None:
     """The recipe of human-1b takes 8.51 GFLOP a token."""
-    from mixhub.card.facts.recipe import recipe
+    from mixhub.card.facts.recipe import flops_per_token
     from mixhub.spec import catalog
 
-    assert recipe(catalog.get("human-1b")).flops_per_token == pytest.approx(8.51e9, rel=1e-3)
+    assert flops_per_token(catalog.get("human-1b")) == pytest.approx(8.51e9, rel=1e-3)
 
 
 def test_the_dtype_of_the_weights_is_that_of_the_export(tmp_path: Path) -> None:

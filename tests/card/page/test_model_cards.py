@@ -13,6 +13,7 @@ from mixhub.card.page.write import PLOTS
 from mixhub.card.plots.sheet import drawn_sha256
 from mixhub.errors import UnknownNameError
 from mixhub.spec import catalog
+from tests.refusals import refused
 
 FOLDER = Path(__file__).parents[3] / "model_cards"
 
@@ -61,5 +62,6 @@ def test_no_score_is_invented(name: str) -> None:
 
 
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="human-1b"):
+    with refused("unknown-family", UnknownNameError, name="humen-1b") as caught:
         render_catalog("humen-1b")
+    assert caught.value.nearest == "human-1b"

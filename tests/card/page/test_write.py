@@ -14,6 +14,7 @@ from mixhub.errors import ExportError, ResultsError, RunError
 from mixhub.files import write_json
 from tests.card import making
 from tests.card.reading import page
+from tests.refusals import refused
 
 PLOTS = ("mixture", "losses", "scores", "shots")
 
@@ -48,10 +49,9 @@ def test_results_of_other_weights_are_refused_and_the_old_cards_stay(tmp_path: P
     for (task, shots), value in making.VALUES.items():
         changed = making.cell(family, run, task, shots, value, weights_sha256=foreign)
         making.write_cell(changed, workspace.results(run))
-    with pytest.raises(ResultsError, match=r"tiny/seed-2/last_word\.0shot: ") as caught:
+    hashes = {"weights_sha256": foreign, "export_sha256": making.digest("seed-2")}
+    with refused("results-foreign", ResultsError, cell="tiny/seed-2/last_word.0shot", **hashes) as caught:
         write_cards(workspace, family)
-    assert foreign in caught.value.message
-    assert making.digest("seed-2") in caught.value.message
     assert caught.value.hint is not None
     assert "mixhub evaluate --seed 2" in caught.value.hint
     assert [(path, path.read_bytes()) for path, _ in before] == before
@@ -63,10 +63,10 @@ def test_results_without_an_export_are_refused(tmp_path: Path) -> None:
     run = family.runs()[0]
     export = workspace.run_folder(run).export(family.training.steps)
     (export / "lineage.json").unlink()
-    with pytest.raises(ExportError, match=r"lineage\.json"):
+    with pytest.raises(ExportError):
         write_cards(workspace, family)
     shutil.rmtree(export)
-    with pytest.raises(ResultsError, match="seed-1 has no export"):
+    with refused("export-missing", ResultsError, cell="tiny/seed-1/last_word.0shot"):
         write_cards(workspace, family)
     assert not workspace.card(family).exists()
 
@@ -128,16 +128,15 @@ def test_a_run_that_was_trained_with_another_recipe_has_no_card(
     assert not workspace.card(changed).exists()
 
 
-@pytest.mark.parametrize(("key", "what"), [("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")])
-def test_runs_on_different_tokens_have_no_card_in_common(tmp_path: Path, key: str, what: str) -> None:
+@pytest.mark.parametrize("key", ["corpus_sha256", "tokenizer_sha256"])
+def test_runs_on_different_tokens_have_no_card_in_common(tmp_path: Path, key: str) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
     first, second = family.runs()
     lineage = workspace.run_folder(second).export(family.training.steps) / "lineage.json"
     other = making.digest("other")
     write_json(lineage, making.lineage(family, second, **{key: other}).to_data())
-    said = f"seed-1 and seed-2 were trained on different {what}"
-    with pytest.raises(RunError, match=said) as caught:
+    with refused("runs-incomparable", RunError, key=key, revisions=("seed-1", "seed-2")) as caught:
         gather(workspace, family)
     shorts = [getattr(making.lineage(family, first), key)[:12], other[:12]]
     assert all(short in caught.value.message for short in shorts)
