@@ -32,7 +32,7 @@ def ragged_rows(subject: Subject) -> Iterator[Finding]:
                     "a page cuts or fills it without a word"
                 )
                 hint = "a | within a cell is written \\|; a blank line ends a table"
-                yield Finding("row-width-differs", subject.source, message, hint, line=line, about=table.headers[0])
+                yield Finding("table-ragged", subject.source, message, hint, line=line, about=table.headers[0])
 
 
 def impossible_scores(subject: Subject) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def wrong_averages(subject: Subject) -> Iterator[Finding]:
                 where = scores.name(-1, number)
                 message = f"{where}: the card says {average.text}, the mean of the row is {_beside(mean, average)}"
                 hint = "one of the row's figures is wrong"
-                yield Finding("row-average-differs", subject.source, message, hint, line=scores.line(at), about=where)
+                yield Finding("average-differs", subject.source, message, hint, line=scores.line(at), about=where)
 
 
 def wrong_means(subject: Subject) -> Iterator[Finding]:

@@ -202,7 +202,7 @@ def test_links_and_tables_are_checked_below_metadata_that_cannot_be_read() -> No
     assert [(finding.code, finding.line) for finding in found] == [
         ("metadata-malformed", 3),
         ("anchor-missing", 6),
-        ("row-width-differs", 10),
+        ("table-ragged", 10),
     ]
 
 
@@ -342,9 +342,9 @@ def test_images_and_links_in_any_place(card: str, folder: Path, markdown: str, c
 
 
 ROWS = [
-    ("| `seed-3` |      3 |\n", "| `seed-3` |      3 | 4 |\n", "row-width-differs", "a row of 3 cells in a table of 2"),
-    ("| `seed-3` |      3 |\n", "| `seed-3` |\n", "row-width-differs", "a row of 1 cell in a table of 2"),
-    ("| `seed-3` |      3 |\n", "| `seed|3` |      3 |\n", "row-width-differs", "a row of 3 cells in a table of 2"),
+    ("| `seed-3` |      3 |\n", "| `seed-3` |      3 | 4 |\n", "table-ragged", "a row of 3 cells in a table of 2"),
+    ("| `seed-3` |      3 |\n", "| `seed-3` |\n", "table-ragged", "a row of 1 cell in a table of 2"),
+    ("| `seed-3` |      3 |\n", "| `seed|3` |      3 |\n", "table-ragged", "a row of 3 cells in a table of 2"),
     ("| 10.74% |", "| 11.74% |", "shares-sum-differs", "the shares sum to 101%"),
 ]
 
@@ -359,7 +359,7 @@ def test_rows_and_shares(card: str, old: str, new: str, code: str, counts: str) 
 
 def test_text_that_clings_to_a_table_is_a_row_of_it(card: str) -> None:
     broken = replaced(card, "| `seed-5` |      5 |\n", "| `seed-5` |      5 |\nAnd so on.\n")
-    assert (only(broken).code, only(broken).line) == ("row-width-differs", line_of(broken, "And so on."))
+    assert (only(broken).code, only(broken).line) == ("table-ragged", line_of(broken, "And so on."))
 
 
 def test_figures_agree_with_the_model_index(card: str) -> None:
@@ -383,7 +383,7 @@ def test_a_figure_that_is_changed_by_hand_contradicts_what_was_made_of_it(card: 
         ("sd-differs", "SciQ sd"),
     ]
     measured = broken.replace("### Published, not re-measured", "### Measured")
-    assert ("row-average-differs", "Average seed 3") in [
+    assert ("average-differs", "Average seed 3") in [
         (finding.code, finding.about) for finding in lint_card(measured)
     ]
     wrong = replaced(card, "| 65.54\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.68 |", "| 65.54 ± 0.66 |")
@@ -398,7 +398,7 @@ def test_copied_averages_are_the_affair_of_those_who_printed_them(card: str) -> 
     both = replaced(card, row, row.replace("46.97", "45.97")).replace("value: 46.97", "value: 45.97")
     assert {finding.about for finding in lint_card(both)} == {"Average mean"}
     measured = lint_card(both.replace("### Published, not re-measured", "### Measured"))
-    assert (measured[0].code, measured[0].line) == ("row-average-differs", line_of(both, "| 3         |"))
+    assert (measured[0].code, measured[0].line) == ("average-differs", line_of(both, "| 3         |"))
     assert measured[0].message == "Average seed 3: the card says 45.97, the mean of the row is 46.97"
 
 
@@ -459,7 +459,7 @@ def test_a_figure_that_rounding_cannot_explain_is_found(rows: list[list[float]],
     table[row][column] = f"{new:.2f}"
     assume(abs(float(table[row][column]) - old) > least)
     found = [(finding.code, finding.about) for finding in lint_card(page_of(table))]
-    assert ("row-average-differs", f"Average seed {row + 1}") in found
+    assert ("average-differs", f"Average seed {row + 1}") in found
 
 
 @given(st.floats(0, 1000), st.integers(0, 6))
