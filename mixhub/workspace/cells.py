@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from mixhub.errors import MixhubError, ResultsError, SpecError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256
-from mixhub.spec.values import Count
+from mixhub.spec.values import Count, PositiveInt
 from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record
 
@@ -68,7 +66,7 @@ class Provenance(Spec):
     """Shots in each prompt."""
     fewshot_seed: Count
     """Seed of the choice of shots."""
-    limit: Annotated[int, Field(gt=0)] | None = None
+    limit: PositiveInt | None = None
     """Only so many documents were evaluated; absent: all."""
     dtype: str
     """What the weights were computed in."""
@@ -80,9 +78,9 @@ class Provenance(Spec):
     """Version of this package's backend."""
     layout: str | None = None
     """Whether inputs shared rows (see `scorer.Layout`)."""
-    batch_tokens: Annotated[int, Field(gt=0)] | None = None
+    batch_tokens: PositiveInt | None = None
     """Tokens per forward pass, of this package's backend."""
-    batch_size: Annotated[int, Field(gt=0)] | None = None
+    batch_size: PositiveInt | None = None
     """Requests per forward pass, of lm-eval's."""
     dataset: Dataset
     """The data."""

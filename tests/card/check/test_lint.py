@@ -383,9 +383,7 @@ def test_a_figure_that_is_changed_by_hand_contradicts_what_was_made_of_it(card: 
         ("sd-differs", "SciQ sd"),
     ]
     measured = broken.replace("### Published, not re-measured", "### Measured")
-    assert ("average-differs", "Average seed 3") in [
-        (finding.code, finding.about) for finding in lint_card(measured)
-    ]
+    assert ("average-differs", "Average seed 3") in [(finding.code, finding.about) for finding in lint_card(measured)]
     wrong = replaced(card, "| 65.54\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.68 |", "| 65.54 ± 0.66 |")
     (index, table) = lint_card(wrong)
     assert codes((index, table)) == ["model-index-differs", "sd-differs"]
