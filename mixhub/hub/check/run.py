@@ -14,17 +14,11 @@ from mixhub.files import FileState, file_states
 from mixhub.findings import Finding, errors
 from mixhub.hub.check.card import card_is_sound, not_withdrawn
 from mixhub.hub.check.copies import each_pair, initial_weights, metrics_repeated
+from mixhub.hub.check.lineage import has_that_train_config, is_that_run, is_that_step
 from mixhub.hub.check.loading import LOADING_HINT, loading_findings
 from mixhub.hub.check.receipts import CheckReceipt, valid_receipt, write_receipt
-from mixhub.hub.check.recipe import (
-    has_that_recipe,
-    has_that_train_config,
-    is_that_model,
-    is_that_run,
-    is_that_step,
-    metrics_end_there,
-    results_are_its_own,
-)
+from mixhub.hub.check.recipe import has_that_recipe, is_that_model
+from mixhub.hub.check.results import metrics_end_there, results_are_its_own
 from mixhub.hub.check.subject import RunUnderCheck, lineage_of
 from mixhub.hub.rules.export import ExportCheck, check_export
 from mixhub.hub.rules.revisions import branch_of

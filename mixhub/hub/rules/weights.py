@@ -23,7 +23,7 @@ _EDGE = 4096
 _FIRST = 64
 """Numbers of a tensor by which two of unlike dtypes are compared."""
 FLOATS = ("F64", "F32", "F16", "BF16")
-"""Dtypes that the weights of a model may have which is loaded as it lies there."""
+"""Dtypes of weights that load without conversion."""
 _BITS = {
     "F64": (np.uint64, 0x7FF0_0000_0000_0000),
     "F32": (np.uint32, 0x7F80_0000),

@@ -93,4 +93,4 @@ def metrics_readable(branch: BranchUnderCheck) -> Iterator[Finding]:
             read_metrics(branch.branch.folder / METRICS)
         except MixhubError as error:
             hint = "push it again from where it was trained"
-            yield from_error(error, branch.name, code="metrics-malformed", hint=hint)
+            yield from_error(error, branch.name, hint=hint)
