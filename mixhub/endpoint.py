@@ -14,6 +14,8 @@ from mixhub.errors import UsageError
 HUGGINGFACE = "https://huggingface.co"
 LOCAL = "local"
 """The name of the workspace's embedded hub, where a hub's address may stand."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts that are this machine."""
 
 
 @dataclass(frozen=True)

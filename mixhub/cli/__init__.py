@@ -19,6 +19,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    _bypass_proxy_on_loopback()
     from mixhub.cli.app import app
     from mixhub.cli.common.console import show_error
     from mixhub.errors import MixhubError
@@ -47,6 +48,15 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _bypass_proxy_on_loopback() -> None:
+    """Adds this machine to NO_PROXY of this process: HTTP_PROXY else captures the embedded hub."""
+    from mixhub.endpoint import LOOPBACK
+
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*hosts, *(host for host in LOOPBACK if host not in hosts)])
 
 
 def _warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:

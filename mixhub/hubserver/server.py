@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mixhub.errors import HubError, UsageError
 from mixhub.hubserver.app import make_app
@@ -81,10 +82,9 @@ def _running(store: Store, listener: socket.socket) -> Iterator[None]:
     config = uvicorn.Config(
         make_app(store),
         log_config=None,
-        access_log=False,
         server_header=False,
         loop="asyncio",
-        http="h11",
+        http=_QuietProtocol,
         ws="none",
         lifespan="off",
         timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -100,6 +100,14 @@ def _running(store: Store, listener: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+class _QuietProtocol(H11Protocol):
+    """Logs no request. uvicorn's own switch for it empties a logger that belongs to the whole process."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.access_log = False
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

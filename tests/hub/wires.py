@@ -9,6 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+def heard(by: bytearray) -> Callable[[bytes], bool]:
+    """Lets everything pass, and keeps it."""
+
+    def passes(data: bytes) -> bool:
+        by.extend(data)
+        return True
+
+    return passes
+
+
 @contextmanager
 def wire(url: str, passes: Callable[[bytes], bool]) -> Iterator[str]:
     """The address of a proxy to a hub, for the block.

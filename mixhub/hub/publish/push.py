@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from mixhub.progress import SILENT, Progress
 from mixhub.workspace.paths import Workspace
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd
 
 _LARGE = 10_000_000
 """Bytes from which a file is looked for on the hub before it is sent: another branch, or a push that was broken off,
@@ -59,8 +60,7 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
         additions, others = _operations(plan)
         uploaded = _upload(plan, additions, endpoint, progress)
         require_unchanged(plan.files)
-        with hub_errors(endpoint, plan.repo_id, plan.branch), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*you are about to commit a data file")  # samples as parquet
+        with hub_errors(endpoint, plan.repo_id, plan.branch), _samples_expected(additions):
             made = client(endpoint).create_commit(
                 plan.repo_id,
                 [*additions, *others],
@@ -89,9 +89,22 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
     return Pushed(plan, commit, bool(plan.changed), tuple(uploaded))
 
 
+@contextmanager
+def _samples_expected(additions: Sequence[CommitOperationAdd]) -> Iterator[None]:
+    """Keeps the client from warning of parquet in a repo of a model, where a push has any: samples are meant."""
+    if not any(one.path_in_repo.endswith(".parquet") for one in additions):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*you are about to commit a data file")
+        yield
+
+
 def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:
     """What is sent, and what the hub does by itself."""
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+
+    from mixhub.hub.remote.huggingface_private import set_sha256
 
     additions: list[CommitOperationAdd] = []
     others: list[Any] = []
@@ -106,46 +119,30 @@ def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:
         assert file.source is not None
         operation = CommitOperationAdd(change.path, _readable(file.source))
         if file.sha256 is not None:
-            operation.upload_info.sha256 = bytes.fromhex(file.sha256)  # else the client reads the file once more
+            set_sha256(operation, file.sha256)
         additions.append(operation)
     return additions, others
 
 
 def _upload(plan: Plan, additions: Sequence[CommitOperationAdd], endpoint: Endpoint, progress: Progress) -> list[str]:
     """Sends the large files that the hub does not have, some at a time; their paths."""
-    api = client(endpoint)
     with hub_errors(endpoint, plan.repo_id, plan.branch):
-        present = _present(plan, additions, api)
+        present = _present(plan, additions, endpoint)
         missing = [one for one in additions if one.path_in_repo not in present]
         total = sum(plan.files[one.path_in_repo].size for one in missing)
         with progress.start(f"sending {plan.branch}", total, "byte") as bar:
             for group in _groups(missing, plan):
-                api.preupload_lfs_files(plan.repo_id, group, revision=plan.branch)
+                client(endpoint).preupload_lfs_files(plan.repo_id, group, revision=plan.branch)
                 bar.advance(sum(plan.files[one.path_in_repo].size for one in group))
     return [one.path_in_repo for one in missing if plan.files[one.path_in_repo].size >= _LARGE]
 
 
-def _present(plan: Plan, additions: Iterable[CommitOperationAdd], api: HfApi) -> set[str]:
-    """Large files that the hub has already; they are marked so that the client does not send them."""
-    from huggingface_hub.lfs import post_lfs_batch_info
+def _present(plan: Plan, additions: Iterable[CommitOperationAdd], endpoint: Endpoint) -> set[str]:
+    """Large files that the hub has already; the client will not send them."""
+    from mixhub.hub.remote.huggingface_private import mark_present
 
     large = [one for one in additions if plan.files[one.path_in_repo].size >= _LARGE]
-    if not large or not all(hasattr(one, name) for one in large for name in ("_is_uploaded", "_upload_mode")):
-        return set()
-    answers, _, _ = post_lfs_batch_info(
-        [one.upload_info for one in large],
-        token=api.token,  # type: ignore[arg-type]  # False: none, where None would send that of huggingface.co
-        repo_type="model",
-        repo_id=plan.repo_id,
-        endpoint=api.endpoint,
-    )
-    there = {answer["oid"] for answer in answers if not answer.get("actions")}
-    present = set()
-    for one in large:
-        if one.upload_info.sha256.hex() in there:
-            one._upload_mode, one._is_uploaded = "lfs", True
-            present.add(one.path_in_repo)
-    return present
+    return mark_present(large, client(endpoint), plan.repo_id) if large else set()
 
 
 def _groups(additions: Iterable[CommitOperationAdd], plan: Plan) -> Iterator[list[CommitOperationAdd]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from mixhub.endpoint import HUGGINGFACE, Endpoint
 from mixhub.errors import (
     HubError,
     HubUnreachableError,
+    MixhubError,
     PushConflictError,
     RepoNotFoundError,
     RevisionNotFoundError,
@@ -22,9 +25,12 @@ from mixhub.errors import (
 )
 from mixhub.hub.remote.files import MAIN, RemoteFile
 from mixhub.hub.remote.tokens import token_guard
+from mixhub.phrases import listed
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+_LOG = logging.getLogger(__name__)
 
 ASKED_AT_ONCE = 4
 """Branches of which a hub is asked at the same time."""
@@ -37,7 +43,6 @@ _XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
 _REACH = "check the address and the network; the hub that needs none is the embedded one, `local`"
 _PATIENCE = 30.0
 """Seconds to wait for the first bytes of a file."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def client(endpoint: Endpoint) -> HfApi:
@@ -47,88 +52,169 @@ def client(endpoint: Endpoint) -> HfApi:
     return HfApi(endpoint=endpoint.url, token=endpoint.token, library_name="mixhub")
 
 
-def bypass_proxy_on_loopback() -> None:
-    """Adds loopback to NO_PROXY of this process, since HTTP_PROXY captures it otherwise."""
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+@dataclass(frozen=True)
+class _Asked:
+    """What a hub was asked for."""
+
+    endpoint: Endpoint
+    repo_id: str
+    revision: str | None
+
+    @property
+    def at(self) -> str:
+        """` at seed-1`; empty without a revision."""
+        return f" at {self.revision}" if self.revision else ""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of an error."""
+        return {"repo_id": self.repo_id, "revision": self.revision, "endpoint": self.endpoint.url}
 
 
 @contextmanager
 def hub_errors(endpoint: Endpoint, repo_id: str, revision: str | None = None) -> Iterator[None]:
     """Turns what huggingface_hub raises inside the block into our errors, which name repo, revision and endpoint; and
     sends the endpoint's token nowhere else."""
-    from huggingface_hub import errors
-
-    fields: dict[str, Any] = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
-    at = f" at {revision}" if revision else ""
+    asked = _Asked(endpoint, repo_id, revision)
     try:
         with token_guard(endpoint):
             yield
-    except errors.OfflineModeIsEnabled:
-        raise HubUnreachableError(
-            f"{endpoint}: HF_HUB_OFFLINE is set, and {repo_id}{at} is not in the cache",
-            hint="unset HF_HUB_OFFLINE, or load it once where there is a network",
-            **fields,
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise revision_not_found(endpoint, repo_id, str(revision)) from None
-    except errors.GatedRepoError:
-        raise HubError(
-            f"{endpoint}: {repo_id} is gated, and this token has no access",
-            hint=f"ask for access at {endpoint.url}/{repo_id}, then: hf auth login",
-            **fields,
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise RepoNotFoundError(
-            f"{endpoint}: no repo {repo_id}, or it is private",
-            hint="check the name, and which hub: --hub, MIXHUB_HUB, mixhub.yaml or HF_ENDPOINT",
-            **fields,
-        ) from None
-    except errors.LocalEntryNotFoundError:
-        raise HubUnreachableError(
-            f"{endpoint}: cannot be reached, and {repo_id}{at} is not in the cache",
-            hint=_REACH,
-            **fields,
-        ) from None
-    except errors.HfHubHTTPError as error:
-        raise _http_error(error, endpoint, repo_id, revision, fields) from None
-    except errors.HFValidationError as error:
-        raise UsageError(f"{repo_id!r} is no repo_id: {str(error).splitlines()[0]}") from None
-    except RuntimeError as error:
-        if not isinstance(error.__cause__, Exception):  # of an upload the client says only that it failed
-            raise
-        with hub_errors(endpoint, repo_id, revision):
-            raise error.__cause__ from None
     except Exception as error:
-        if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
-            raise HubError(
-                f"{endpoint}: refused large files of {repo_id}{at} (status {status[1]})",
-                hint="push again; if it stays, HF_HUB_DISABLE_XET=1 sends them in another way",
-                **fields,
-            ) from None
-        if _is_transport(error):
-            raise unreachable(endpoint) from None
-        if not isinstance(error, _NOT_A_HUB) and not (isinstance(error, ValueError) and _is_of_client(error)):
-            raise
-        raise HubError(
-            f"{endpoint}: answers, but not as a Hub ({type(error).__name__}: {str(error).splitlines()[0]})",
-            hint="is this the address of a hub, and not of a login page or a proxy?",
+        known = _known(error)
+        for kind, translate in _translations():
+            if isinstance(known, kind):
+                raise translate(asked, known) from None
+        if (guess := _guess(asked, known)) is None:
+            if known is error:
+                raise
+            raise known from None
+        _LOG.debug("%s: %s is taken for: %s", endpoint, type(known).__name__, guess.message, exc_info=known)
+        raise guess from known
+
+
+def _known(error: Exception) -> Exception:
+    """What went wrong: of an upload, huggingface_hub says only that it failed, and has the reason behind it."""
+    behind = error.__cause__
+    return behind if isinstance(error, RuntimeError) and isinstance(behind, Exception) else error
+
+
+@cache
+def _translations() -> tuple[tuple[type[Exception], Callable[[_Asked, Any], MixhubError]], ...]:
+    """Our errors by what huggingface_hub raises; the first that fits counts, since some are kinds of others."""
+    from huggingface_hub import errors
+
+    return (
+        (errors.OfflineModeIsEnabled, _offline),
+        (errors.RevisionNotFoundError, _no_revision),
+        (errors.GatedRepoError, _gated),
+        (errors.RepositoryNotFoundError, _no_repo),
+        (errors.LocalEntryNotFoundError, _not_cached),
+        (errors.HfHubHTTPError, _refused),
+        (errors.HFValidationError, _no_repo_id),
+    )
+
+
+def _offline(asked: _Asked, _: Exception) -> MixhubError:
+    return HubUnreachableError(
+        f"{asked.endpoint}: HF_HUB_OFFLINE is set, and {asked.repo_id}{asked.at} is not in the cache",
+        code="hub-offline",
+        hint="unset HF_HUB_OFFLINE, or load it once where there is a network",
+        **asked.fields,
+    )
+
+
+def _no_revision(asked: _Asked, _: Exception) -> MixhubError:
+    return revision_not_found(asked.endpoint, asked.repo_id, str(asked.revision))
+
+
+def _gated(asked: _Asked, _: Exception) -> MixhubError:
+    return HubError(
+        f"{asked.endpoint}: {asked.repo_id} is gated, and this token has no access",
+        code="repo-gated",
+        hint=f"ask for access at {asked.endpoint.url}/{asked.repo_id}, then: hf auth login",
+        **asked.fields,
+    )
+
+
+def _no_repo(asked: _Asked, _: Exception) -> MixhubError:
+    return RepoNotFoundError(
+        f"{asked.endpoint}: no repo {asked.repo_id}, or it is private",
+        hint="check the name, and which hub: --hub, MIXHUB_HUB, mixhub.yaml or HF_ENDPOINT",
+        **asked.fields,
+    )
+
+
+def _not_cached(asked: _Asked, _: Exception) -> MixhubError:
+    return HubUnreachableError(
+        f"{asked.endpoint}: cannot be reached, and {asked.repo_id}{asked.at} is not in the cache",
+        hint=_REACH,
+        **asked.fields,
+    )
+
+
+def _no_repo_id(asked: _Asked, error: Exception) -> MixhubError:
+    return UsageError(
+        f"{asked.repo_id!r} is no repo_id: {str(error).splitlines()[0]}",
+        code="repo-id-malformed",
+        repo_id=asked.repo_id,
+    )
+
+
+def _refused(asked: _Asked, error: Any) -> MixhubError:
+    """By the status of the answer."""
+    endpoint, repo_id = asked.endpoint, asked.repo_id
+    status = getattr(error.response, "status_code", None)
+    fields = {**asked.fields, "status": status}
+    if status == 412:
+        branch = f" of branch {asked.revision}" if asked.revision else ""
+        return PushConflictError(
+            f"{endpoint}: somebody pushed to {repo_id}{branch} meanwhile; nothing of this push is there",
+            hint="look at what came, then push again: the plan is made anew",
             **fields,
-        ) from error
+        )
+    if status in (401, 403):
+        return HubError(
+            f"{endpoint}: not allowed to do this with {repo_id} (status {status})",
+            code="token-refused",
+            hint="log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN",
+            **fields,
+        )
+    if status == 404 and not error.response.headers.get("X-Error-Code"):
+        return HubError(
+            f"{endpoint}: knows nothing of {repo_id} (status 404), and does not answer as a Hub does",
+            code="hub-answer-malformed",
+            hint="is this the address of a hub?",
+            **fields,
+        )
+    reason = (error.server_message or str(error)).strip().splitlines()
+    return HubError(
+        f"{endpoint}: refused a request for {repo_id} (status {status}): {reason[0] if reason else 'no reason given'}",
+        code="hub-refused",
+        hint="try again; if it stays, the hub is the place to ask",
+        **fields,
+    )
 
 
-@contextmanager
-def requests_allowed() -> Iterator[None]:
-    """Lifts HF_HUB_OFFLINE for the block: the embedded hub needs no network, and serves where there is none."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = False
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
+def _guess(asked: _Asked, error: Exception) -> MixhubError | None:
+    """What an exception means that huggingface_hub does not document, by its type, text and origin; None: a bug."""
+    if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
+        return HubError(
+            f"{asked.endpoint}: refused large files of {asked.repo_id}{asked.at} (status {status[1]})",
+            code="upload-refused",
+            hint="push again; if it stays, HF_HUB_DISABLE_XET=1 sends them in another way",
+            status=int(status[1]),
+            **asked.fields,
+        )
+    if _is_transport(error):
+        return unreachable(asked.endpoint)
+    if isinstance(error, _NOT_A_HUB) or (isinstance(error, ValueError) and _is_of_client(error)):
+        return HubError(
+            f"{asked.endpoint}: answers, but not as a Hub ({type(error).__name__}: {str(error).splitlines()[0]})",
+            code="hub-answer-malformed",
+            hint="is this the address of a hub, and not of a login page or a proxy?",
+            **asked.fields,
+        )
+    return None
 
 
 def unreachable(endpoint: Endpoint) -> HubUnreachableError:
@@ -141,10 +227,9 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
     there = branches(endpoint, repo_id)
     near = nearest(revision, there)
     meant = f"; did you mean {near}?" if near else ""
-    shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
     return RevisionNotFoundError(
         f"{endpoint}: {repo_id} has no revision {revision!r}{meant}",
-        hint=f"it has: {shown}" if there else "it has no branches",
+        hint=f"it has: {listed(there, most=12)}" if there else "it has no branches",
         repo_id=repo_id,
         revision=revision,
         endpoint=endpoint.url,
@@ -196,7 +281,7 @@ def tags(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
 
 def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, RemoteFile]:
     """The files of a revision, by path."""
-    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub import RepoFile
 
     with hub_errors(endpoint, repo_id, revision):
         entries = list(client(endpoint).list_repo_tree(repo_id, recursive=True, revision=revision))
@@ -226,7 +311,8 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
 def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int) -> bytes:
     """The first bytes of a file of a commit, by one range request; fewer where it has no more."""
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but in no __all__
+
+    from mixhub.hub.remote.huggingface_private import build_hf_headers
 
     url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint.url)
     headers = build_hf_headers(token=endpoint.token, library_name="mixhub")
@@ -234,35 +320,6 @@ def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count:
         answer = get_session().get(url, headers={**headers, "range": f"bytes=0-{count - 1}"}, timeout=_PATIENCE)
         hf_raise_for_status(answer)
     return bytes(answer.content[:count])
-
-
-def _http_error(error: Any, endpoint: Endpoint, repo_id: str, revision: str | None, fields: dict[str, Any]) -> HubError:
-    status = getattr(error.response, "status_code", None)
-    branch = f" of branch {revision}" if revision else ""
-    if status == 412:
-        return PushConflictError(
-            f"{endpoint}: somebody pushed to {repo_id}{branch} meanwhile; nothing of this push is there",
-            hint="look at what came, then push again: the plan is made anew",
-            **fields,
-        )
-    if status in (401, 403):
-        return HubError(
-            f"{endpoint}: not allowed to do this with {repo_id} (status {status})",
-            hint="log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN",
-            **fields,
-        )
-    if status == 404 and not error.response.headers.get("X-Error-Code"):
-        return HubError(
-            f"{endpoint}: knows nothing of {repo_id} (status 404), and does not answer as a Hub does",
-            hint="is this the address of a hub?",
-            **fields,
-        )
-    said = (error.server_message or str(error)).strip().splitlines()
-    return HubError(
-        f"{endpoint}: refused a request for {repo_id} (status {status}): {said[0] if said else 'no reason given'}",
-        hint="try again; if it stays, the hub is the place to ask",
-        **fields,
-    )
 
 
 def _is_of_client(error: Exception) -> bool:

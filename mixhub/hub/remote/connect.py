@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from mixhub.endpoint import HUGGINGFACE, LOCAL, Endpoint, HubChoice, cache_name
+from mixhub.endpoint import HUGGINGFACE, LOCAL, LOOPBACK, Endpoint, HubChoice, cache_name
 from mixhub.errors import HubUnreachableError, UsageError
 from mixhub.files import write_text
-from mixhub.hub.remote.client import bypass_proxy_on_loopback, requests_allowed, unreachable
+from mixhub.hub.remote.client import unreachable
+from mixhub.hub.remote.tokens import requests_allowed
 from mixhub.workspace.paths import Workspace
 
 _STORE = "store_id"
@@ -32,12 +35,13 @@ def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoin
         if workspace is None:
             raise UsageError(
                 f"hub 'local' (from {choice.source}) is the embedded hub of a workspace, and there is none",
+                code="workspace-required",
                 hint="give a workspace, or the address of a hub",
             )
         from mixhub.hubserver import LOCAL_TOKEN, serve
 
-        bypass_proxy_on_loopback()
-        with requests_allowed(), serve(workspace.hub) as hub:
+        with serve(workspace.hub) as hub, requests_allowed(hub.url):
+            _require_no_proxy(hub.url)
             cache = _downloads(workspace) / hub.store_id
             yield Endpoint(hub.url, LOCAL_TOKEN, cache, LOCAL, hub.store_id)
     elif choice.value == HUGGINGFACE:
@@ -46,12 +50,28 @@ def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoin
         yield _identified(choice, workspace)
 
 
-def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
-    from huggingface_hub import constants
+def _require_no_proxy(url: str) -> None:
+    """Refuses an address of this machine that a proxy of the environment would be asked for.
 
-    bypass_proxy_on_loopback()
+    Commands add these addresses to NO_PROXY of their process; a library leaves the environment to whose it is.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in LOOPBACK and {parts.scheme, "all"} & set(getproxies()) and not proxy_bypass(host):
+        raise HubUnreachableError(
+            f"{url}: is on this machine, and the environment sends requests to it through a proxy",
+            code="hub-behind-proxy",
+            hint=f"export NO_PROXY={','.join(LOOPBACK)}",
+            endpoint=url,
+        )
+
+
+def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
+    from huggingface_hub import is_offline_mode
+
+    _require_no_proxy(choice.value)
     try:
-        store_id = _known_store(choice.value, workspace) if constants.HF_HUB_OFFLINE else _store_id(choice.value)
+        store_id = _known_store(choice.value, workspace) if is_offline_mode() else _store_id(choice.value)
     except HubUnreachableError:
         if not (_downloads(workspace) / cache_name(choice.value)).exists():
             raise

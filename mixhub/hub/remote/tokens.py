@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ _Origin = tuple[str, str, int | None]
 
 _given: Counter[tuple[str, _Origin]] = Counter()
 """By token and origin, how many blocks hold the one for the other now."""
+_local: Counter[_Origin] = Counter()
+"""By the origin of an embedded hub, how many blocks run it now."""
 _lock = Lock()
 _PORTS = {"http": 80, "https": 443}
 
@@ -31,21 +33,32 @@ def token_guard(endpoint: Endpoint) -> Iterator[None]:
     Raises:
         HubError: in the block, when a hub's answer would have the token sent elsewhere.
     """
+    from mixhub.hub.remote.huggingface_private import requests_watched
+
     token = endpoint.token if endpoint.token is not None else _saved()
-    if not token:
+    given = _counted(_given, (token, _origin(endpoint.url))) if token else nullcontext()
+    with given, requests_watched(_look, _is_local):
         yield
-        return
-    key = (token, _origin(endpoint.url))
+
+
+@contextmanager
+def requests_allowed(url: str) -> Iterator[None]:
+    """Lifts HF_HUB_OFFLINE for requests to one address, for the block: an embedded hub needs no network."""
+    with _counted(_local, _origin(url)):
+        yield
+
+
+@contextmanager
+def _counted(counter: Counter[Any], key: object) -> Iterator[None]:
     with _lock:
-        _given[key] += 1
-        _install()
+        counter[key] += 1
     try:
         yield
     finally:
         with _lock:
-            _given[key] -= 1
-            if not _given[key]:
-                del _given[key]
+            counter[key] -= 1
+            if not counter[key]:
+                del counter[key]
 
 
 def _saved() -> str | None:
@@ -54,23 +67,9 @@ def _saved() -> str | None:
     return get_token()
 
 
-def _install() -> None:
-    """Makes the clients that huggingface_hub makes from now on look at what they send."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils import _http
-
-    before = getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
-    if getattr(before, "looks_at_tokens", False):
-        return
-
-    def factory() -> Any:
-        made = before()
-        hooks = made.event_hooks
-        made.event_hooks = {**hooks, "request": [*hooks.get("request", ()), _look]}
-        return made
-
-    factory.looks_at_tokens = True  # type: ignore[attr-defined]
-    set_client_factory(factory)
+def _is_local(request: Any) -> bool:
+    """Whether a request goes to an embedded hub of this process."""
+    return _origin(str(request.url)) in _local
 
 
 def _look(request: Any) -> None:
@@ -84,8 +83,10 @@ def _look(request: Any) -> None:
     asked = " and ".join(sorted(_shown(one) for one in origins))
     raise HubError(
         f"{asked}: its answer leads to {_shown(origin)}, for which the token was not given; nothing was sent there",
+        code="token-misdirected",
         hint="is it a mirror that passes on what another hub answers? Ask that one itself, with a token of its own",
         endpoint=asked,
+        host=_shown(origin),
     )
 
 

@@ -39,7 +39,8 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
         HubError: the hub does not check cards, or its answer cannot be understood.
     """
     from huggingface_hub import errors, get_session
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but in no __all__
+
+    from mixhub.hub.remote.huggingface_private import build_hf_headers
 
     headers = build_hf_headers(token=endpoint.token, library_name="mixhub")
     body = {"repoType": "model", "content": card}
@@ -49,6 +50,7 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
         except errors.OfflineModeIsEnabled:
             raise HubUnreachableError(
                 f"{endpoint}: HF_HUB_OFFLINE is set, so it cannot be asked",
+                code="hub-offline",
                 hint="unset HF_HUB_OFFLINE, or check without --validate",
                 endpoint=endpoint.url,
             ) from None
@@ -64,8 +66,10 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
 def _no_answer(endpoint: Endpoint, status: int) -> HubError:
     return HubError(
         f"{endpoint}: did not check the card (status {status})",
+        code="validation-refused",
         hint="is this the address of a hub? try again, or check without --validate",
         endpoint=endpoint.url,
+        status=status,
     )
 
 

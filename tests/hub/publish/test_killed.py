@@ -18,7 +18,8 @@ from mixhub.hub.publish.release import run_files
 from mixhub.hub.remote.client import branch_heads, remote_tree
 from mixhub.hub.remote.files import same_content
 from mixhub.hubserver import LOCAL_TOKEN, serve
-from tests.hub.wires import wire
+from tests.hub.wires import heard, wire
+from tests.made import copied
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -69,19 +70,26 @@ def require_whole(hub: Endpoint, family, before: dict, files: dict) -> bool:
 
 
 @pytest.mark.parametrize("stage", ["plan", "upload", "uploaded", "commit"])  # all of them are in the benchmark
-def test_killed_at_a_stage(workspace, family, hub, stage):
+def test_killed_at_a_stage(workspace, family, hub, stage, tmp_path):
     files = wanted(workspace, family)
     process = push(workspace.root, hub.url, stage)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     require_whole(hub, family, {}, files)
-    done = pushed(workspace.root, hub.url)
+    sent = bytearray()
+    with wire(hub.url, heard(sent)) as proxy:
+        done = pushed(workspace.root, proxy)
     require_whole(hub, family, {"x": None}, files)
     assert len(HfApi(hub.url, hub.token).list_repo_commits(family.repo_id, revision="seed-1")) == 2
     if stage == "commit":
         assert not done["sent"]
     if stage == "uploaded":
         assert "model.safetensors" not in done["uploaded"], "it had arrived"
+        with serve(tmp_path / "another") as empty, wire(empty.url, heard(whole := bytearray())) as proxy:
+            pushed(copied(workspace.root, tmp_path / "copy").root, proxy)
+        weights = files["model.safetensors"].size
+        assert len(whole) > weights
+        assert len(whole) - len(sent) > 0.8 * weights, "the weights were not sent again"
         again = pushed(workspace.root, hub.url)
         assert (again["commit"], again["sent"]) == (done["commit"], False)
 

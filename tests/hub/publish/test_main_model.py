@@ -1,6 +1,7 @@
 """`revisions.main`: the model that `main` holds too is the one of its run's branch, wherever that was pushed from."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workflow.adopt import adopt
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace, save_model
+from tests.hub.wires import heard, wire
 from tests.made import copied
 
 MODEL, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -116,7 +118,11 @@ def test_what_main_holds_is_copied_and_not_sent(workspace, hub):
     model = models(workspace, hub, "seed-2")
     assert plan.copied == dict.fromkeys(model, branch.commit)
     assert plan.bytes_to_send == sum(file.size for path, file in plan.files.items() if path not in model)
-    assert push_plan(plan, workspace, hub).uploaded == ()
+    sent = bytearray()
+    with wire(hub.url, heard(sent)) as proxy:
+        assert push_plan(plan, workspace, replace(hub, url=proxy)).uploaded == ()
+    weights = workspace.export(run, family.training.steps) / "model.safetensors"
+    assert len(sent) < plan.bytes_to_send * 4 / 3 + weights.stat().st_size, "base64 of small files, and no weights"
     assert models(workspace, hub, "main") == model
 
 

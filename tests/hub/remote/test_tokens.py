@@ -19,19 +19,9 @@ from mixhub.hub.remote.tokens import token_guard
 from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import serve
 from tests.adopted import adopted_workspace
-from tests.hub.wires import wire
+from tests.hub.wires import heard, wire
 
 SAVED, GIVEN = "hf_saved_for_huggingface", "given_for_one_hub"
-
-
-def heard(by: bytearray) -> Callable[[bytes], bool]:
-    """Keeps all that passes."""
-
-    def passes(data: bytes) -> bool:
-        by.extend(data)
-        return True
-
-    return passes
 
 
 def test_tokens_go_where_they_were_given_for_and_stay_nowhere(tmp_path, mixhub):
