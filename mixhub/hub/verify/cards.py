@@ -8,6 +8,7 @@ from typing import Any
 
 from mixhub.card.check.lint import lint_card
 from mixhub.card.facts.withdrawal import withdrawal_of
+from mixhub.card.markdown.model_index import read_model_index
 from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.context import family_context, revision_context
 from mixhub.card.page.metadata import family_metadata, revision_metadata
@@ -18,6 +19,8 @@ from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 
 _RENDER = "mixhub card render, and push"
+_WHOSE = ("seed", "index", "seeds")
+"""Arguments of a score that say of which models it is."""
 _SHOWN = 3
 """Scores that a line shows."""
 
@@ -140,14 +143,8 @@ def _metadata(text: str) -> Mapping[str, Any]:
 
 def _scores(metadata: Mapping[str, Any]) -> dict[str, float]:
     """Scores of a model-index by what they are; nothing if it has another shape."""
-    found: dict[str, float] = {}
-    try:
-        for model in metadata.get("model-index") or ():
-            for result in model["results"]:
-                for metric in result["metrics"]:
-                    arguments = {k: v for k, v in (metric.get("args") or {}).items() if k in ("seed", "index", "seeds")}
-                    shown = ", ".join(f"{key} {value}" for key, value in arguments.items())
-                    found[f"{result['dataset']['name']} {metric['type']} ({shown})"] = metric["value"]
-    except (KeyError, TypeError, AttributeError):  # `card_sound` reports it
-        return {}
-    return found
+    scores: dict[str, float] = {}
+    for entry in read_model_index(metadata) or ():
+        arguments = ", ".join(f"{key} {value}" for key, value in entry.args.items() if key in _WHOSE)
+        scores[f"{entry.dataset} {entry.metric_type} ({arguments})"] = entry.value
+    return scores

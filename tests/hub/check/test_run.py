@@ -258,7 +258,7 @@ def test_a_card_that_is_refused(bench):
     bench.workspace.path("revision.md").write_text("## More\n\n[nothing](#there-is-none)\n")
     [found] = bench.check().findings
     assert found.where == "seed-1"
-    assert found.code == "link"
+    assert found.code == "anchor-missing"
     assert found.message.startswith("the card of seed-1:")
 
 
