@@ -16,14 +16,12 @@ from mixhub.analysis.scores import SCORE, Score
 from mixhub.analysis.tables import AVERAGE, ScoreTable, Standing
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Markdown, Table, code, listed, without_empty_columns
+from mixhub.card.markdown.text import Markdown, Table, branches, code, listed, without_empty_columns
 from mixhub.spec.family import Family
 from mixhub.workspace.cells import Cell
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 
-_NAMED = 12
-"""So many revisions are named one by one; of more, only the number is said."""
 _DECIMALS = 2
 
 
@@ -261,14 +259,12 @@ def measurement(family: Family, runs: Sequence[RunFacts], scores: Scores) -> Mea
     by_run = {f.run.revision: f.cells if scores.standing == "measured" else f.imported for f in runs}
     everything = [record for own in by_run.values() for record in own]
     counted = sum(len(own) for own in scores.table.records.values())
-    without = [code(revision) for revision, own in by_run.items() if not own]
+    without = [revision for revision, own in by_run.items() if not own]
     return Measurement(
         cells=counted,
         expected=len(runs) * len(family.evaluation.tasks) * len(family.evaluation.num_fewshot),
         others=len(everything) - counted,
-        unevaluated=(listed(without) if len(without) <= _NAMED else Markdown(f"{len(without)} branches"))
-        if without
-        else None,
+        unevaluated=branches(without),
         harness=listed(_distinct(record.harness for record in everything)),
         conditions=listed(_distinct(map(_conditions, everything))),
         mixed=len({record.dtype for own in scores.table.records.values() for record in own} - {UNKNOWN}) > 1,

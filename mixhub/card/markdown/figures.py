@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from mixhub.phrases import listed, plural
+from mixhub.phrases import listed, plural, ranges
 from mixhub.spec.schedule import tokens_per_step
 
 ABSENT = "—"
@@ -93,10 +93,10 @@ def is_finite(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def compact(values: Sequence[int]) -> str | list[int]:
+def range_or_list(values: Sequence[int]) -> str | list[int]:
     """1-5, or the list itself where it has gaps."""
-    contiguous = len(values) > 2 and list(values) == list(range(values[0], values[-1] + 1))
-    return f"{values[0]}-{values[-1]}" if contiguous else list(values)
+    text = ranges(values)
+    return text if re.fullmatch(r"\d+-\d+", text) else list(values)
 
 
 def score(value: float | None) -> str:
@@ -111,7 +111,7 @@ def loss(value: float | None) -> str:
 
 def shots(counts: Sequence[int]) -> str:
     """0 to 5 shots; or 0, 2 and 5 shots."""
-    shown = compact(counts)
+    shown = range_or_list(counts)
     if isinstance(shown, str):
         return f"{shown.replace('-', ' to ')} shots"
     return f"{listed(counts, last='and')} shot{'s' if list(counts) != [1] else ''}"

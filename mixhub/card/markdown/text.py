@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from mixhub import phrases
+
 
 class Markdown(str):
     """Text that is Markdown already; any other text is escaped before it enters a card."""
@@ -127,8 +129,14 @@ def without_empty_columns(table: Table, empty: str) -> Table:
 
 def listed(values: Sequence[str]) -> Markdown:
     """`a, b and c`."""
-    shown = [escape(value) for value in values]
-    return Markdown(" and ".join(", ".join(shown).rsplit(", ", 1)) if len(shown) > 1 else "".join(shown))
+    return Markdown(phrases.listed([escape(value) for value in values], last="and"))
+
+
+def branches(names: Sequence[str]) -> Markdown | None:
+    """The branches as code, one by one; of many, only their number. None if there are none."""
+    if not names:
+        return None
+    return listed([code(name) for name in names]) if len(names) <= 12 else Markdown(f"{len(names)} branches")
 
 
 def _escaped(match: re.Match[str]) -> str:

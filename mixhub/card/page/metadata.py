@@ -63,9 +63,9 @@ def _eval_results(sections: Sections) -> list[EvalResult]:
 
 
 def _of_table(family: Family, scores: Scores, source_name: str | None, source: str | None) -> list[EvalResult]:
-    shots = figures.compact(family.evaluation.num_fewshot)
+    shots = figures.range_or_list(family.evaluation.num_fewshot)
     table = scores.table
-    seeds = figures.compact([scores.numbers[row.revision] for row in table.rows])
+    seeds = figures.range_or_list([scores.numbers[row.revision] for row in table.rows])
     results = []
     for task, title in table.headings.items():
         column = _Column(task, title if task != AVERAGE else _average_title(scores), _metric(scores, task))

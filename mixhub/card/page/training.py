@@ -16,13 +16,10 @@ from mixhub.card.facts.recipe import (
 )
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Markdown, Table, code, link, listed, without_empty_columns
+from mixhub.card.markdown.text import Markdown, Table, branches, code, link, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import UNKNOWN
-
-_NAMED = 12
-"""So many adopted branches are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +126,7 @@ def lineage_table(facts: RunFacts) -> Table | None:
 
 def _adopted(runs: Sequence[RunFacts]) -> Markdown | None:
     """Runs of whose training nothing is recorded: our own trainer always knows how many steps there are."""
-    found = [code(facts.run.revision) for facts in runs if facts.lineage and facts.lineage.steps == UNKNOWN]
-    if not found:
-        return None
-    return listed(found) if len(found) <= _NAMED else Markdown(f"{len(found)} branches")
+    return branches([facts.run.revision for facts in runs if facts.lineage and facts.lineage.steps == UNKNOWN])
 
 
 def _losses(family: Family, runs: Sequence[RunFacts]) -> Table | None:

@@ -53,4 +53,19 @@ def test_shots() -> None:
     assert figures.shots(range(6)) == "0 to 5 shots"
     assert figures.shots([0, 2]) == "0 and 2 shots"
     assert figures.shots([1]) == "1 shot"
-    assert figures.compact([0, 2]) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0, 1, 2], "0-2"),
+        ([1, 2], [1, 2]),
+        ([0, 2], [0, 2]),
+        ([1, 2, 3, 5], [1, 2, 3, 5]),
+        ([2, 3, 1], [2, 3, 1]),
+        ([7], [7]),
+        ([], []),
+    ],
+)
+def test_a_range_without_gaps_is_written_as_one(values: list[int], shown: str | list[int]) -> None:
+    assert figures.range_or_list(values) == shown
