@@ -1,0 +1,98 @@
+"""The reader of model-indices: typed entries, also of what others write, and None where it has another shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mixhub.card.markdown.model_index import MODEL_INDEX, read_model_index
+from mixhub.card.markdown.parse import read_card
+from mixhub.card.page.render import render_catalog
+
+RESULT: dict[str, Any] = {
+    "task": {"type": "text-generation"},
+    "dataset": {"type": "sciq", "name": "SciQ"},
+    "metrics": [
+        {"type": "acc", "name": "score, seed 3", "value": 82.48, "args": {"seed": 3}, "verified": True},
+        {"type": "acc", "value": "0.5", "args": [1, 2]},
+    ],
+    "source": {"url": "https://example.org"},
+}
+
+
+def index(*results: Any, **model: Any) -> dict[str, Any]:
+    return {MODEL_INDEX: [{"name": "m", "results": list(results), **model}]}
+
+
+def test_each_metric_is_an_entry_with_its_dataset_and_its_place() -> None:
+    entries = read_model_index(index({**RESULT, "metrics": RESULT["metrics"][1:]}, RESULT))
+    assert entries is not None
+    assert [entry.path[1:] for entry in entries] == [
+        (0, "results", 0, "metrics", 0),
+        (0, "results", 1, "metrics", 0),
+        (0, "results", 1, "metrics", 1),
+    ]
+    _, first, second = entries
+    assert (first.dataset, first.metric_type, first.metric_name, first.value) == ("SciQ", "acc", "score, seed 3", 82.48)
+    assert (first.args, first.run, first.metric["verified"]) == ({"seed": 3}, ("seed", 3), True)
+    assert (second.metric_name, second.value, second.args, second.run) == ("acc", "0.5", {}, None)
+    assert first.model == {"name": "m"}
+    assert first.result == {key: value for key, value in RESULT.items() if key != "metrics"}
+
+
+@pytest.mark.parametrize(
+    ("args", "run"),
+    [
+        ({"seed": 0}, ("seed", 0)),
+        ({"index": 7}, ("index", 7)),
+        ({"seed": 1, "index": 7}, ("seed", 1)),
+        ({"seeds": [1, 2]}, None),
+        ({"seed": "default"}, None),
+    ],
+)
+def test_whose_score_it_is(args: dict[str, Any], run: tuple[str, int] | None) -> None:
+    entries = read_model_index(index({**RESULT, "metrics": [{"type": "acc", "args": args}]}))
+    assert entries is not None
+    assert entries[0].run == run
+    assert entries[0].value is None
+
+
+@pytest.mark.parametrize(("kind", "is_average"), [("average", True), ("Average", True), ("sciq", False), (None, False)])
+def test_an_average_is_told_by_the_type_of_its_dataset(kind: str | None, is_average: bool) -> None:
+    entries = read_model_index(index({**RESULT, "dataset": {"name": "Average of 13 tasks", "type": kind}}))
+    assert entries is not None
+    assert entries[0].is_average is is_average
+
+
+def test_a_card_without_a_model_index_has_no_entries() -> None:
+    assert read_model_index({}) == ()
+    assert read_model_index({MODEL_INDEX: None}) == ()
+    assert read_model_index(index()) == ()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {MODEL_INDEX: 3},
+        {MODEL_INDEX: 0},
+        {MODEL_INDEX: "abc"},
+        {MODEL_INDEX: {"name": "m"}},
+        {MODEL_INDEX: [{"name": "m"}]},
+        index({**RESULT, "dataset": "SciQ"}),
+        index({**RESULT, "dataset": {"type": "sciq"}}),
+        index({**RESULT, "metrics": [{"value": 1}]}),
+        index({**RESULT, "metrics": None}),
+        index("a result"),
+    ],
+)
+def test_another_shape_is_none(metadata: dict[str, Any]) -> None:
+    assert read_model_index(metadata) is None
+
+
+def test_the_scores_of_a_card_of_ours_are_read_whole() -> None:
+    entries = read_model_index(read_card(render_catalog("human-1b")).metadata)
+    assert entries is not None
+    assert len(entries) == 84
+    assert len({(entry.dataset, entry.run) for entry in entries}) == 84
+    assert sum(entry.is_average for entry in entries) == 6
