@@ -289,7 +289,7 @@ def side_by_side(own: Scores, others: Sequence[tuple[str, Scores]], name: str) -
     shown = [(name, own), *((title, scores) for title, scores in alike if _why_not(own, scores) is None)]
     rows = [(title, *(scores.mean_shown(task) for _, scores in shown)) for task, title in tasks.items()]
     table = Table(("Task", *(title for title, _ in shown)), tuple(rows), frozenset(range(1, len(shown) + 1)))
-    differences = [found for title, scores in alike if (found := _difference(name, own, title, scores))]
+    differences = [found for title, scores in alike if (found := _difference_sentence(name, own, title, scores))]
     if len(shown) == 1:
         return SideBySide(own.standing, None, tuple(differences))
     return SideBySide(own.standing, table, tuple(differences))
@@ -307,7 +307,7 @@ def _why_not(own: Scores, other: Scores) -> str | None:
     return compare(own.table, other.table).primary.reason or None
 
 
-def _difference(name: str, own: Scores, other_name: str, other: Scores) -> str | None:
+def _difference_sentence(name: str, own: Scores, other_name: str, other: Scores) -> str | None:
     """The difference of two averages in words, with its interval over seeds."""
     if reason := _why_not(own, other):
         return f"{name} and {other_name} are not compared: {reason}."

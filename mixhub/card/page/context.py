@@ -172,12 +172,12 @@ def _plots(
         losses_plot(curves, family.data.valid_prefix) if curves else None,
         scores_plot(results.best.table, results.best.chance) if results.best else None,
         shots_plot(results.measured.table) if results.measured else None,
-        *(_difference(results, sibling) for sibling in siblings),
+        *(_difference_plot(results, sibling) for sibling in siblings),
     ]
     return MappingProxyType({plot.name: plot for plot in made if plot is not None})
 
 
-def _difference(results: ResultsSection, sibling: Sibling) -> Plot | None:
+def _difference_plot(results: ResultsSection, sibling: Sibling) -> Plot | None:
     other = scores.measured(sibling.family, sibling.runs, sibling.samples)
     compared = scores.comparison(results.measured, other) if results.measured and other else None
     plot = difference_plot(compared) if compared is not None else None

@@ -92,7 +92,7 @@ def tensor_section(family: Family, runs: Sequence[RunFacts], *, confirmed: bool)
         training_length=training.sequence_length if confirmed and training.sequence_length != context else None,
         stored_dtype=" and ".join(sorted(filter(None, dtypes))) or None,
         training_dtype=trained_in if confirmed else None,
-        special_tokens=_special_tokens(family, runs),
+        special_tokens=_special_tokens_sentence(family, runs),
     )
 
 
@@ -122,7 +122,7 @@ def repo_link(family: Family) -> Markdown:
     return Markdown(f"[{escape(family.repo_id)}](/{family.repo_id})")
 
 
-def _special_tokens(family: Family, runs: Sequence[RunFacts]) -> Markdown:
+def _special_tokens_sentence(family: Family, runs: Sequence[RunFacts]) -> Markdown:
     """As the tokenizers of the runs have them; before there are any, as our trainer sets them.
 
     Of models that others made only the tokenizer is known, and that they name no other token for padding is not.
