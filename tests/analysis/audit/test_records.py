@@ -97,6 +97,20 @@ def test_a_task_that_counts_parts_of_documents_is_not_tested():
     assert "not tested, since their documents are not known, or count in parts: other" in found.notes
 
 
+def test_a_task_without_accuracies_is_not_tested():
+    found = audit_records([record("other", metrics={"f1": 0.5}, stderrs={}), record()], TASKS)
+    assert found.notes == (
+        "not tested, since they have neither acc nor acc_norm: other",
+        "samples: 0 of 2 cells have them",
+    )
+
+
+@pytest.mark.parametrize(("documents", "fits"), [(1, True), (2, False)])
+def test_one_document_has_no_standard_error(documents, fits):
+    cell = record(metrics={"acc": 1.0}, stderrs={"acc": 0.123456789}, documents=documents)
+    assert ("stderr-unfit" not in codes(audit_records([cell], TASKS).findings)) == fits
+
+
 def test_figures_that_were_rounded_when_written():
     found = audit_records([record("piqa", of=1838, metrics={"acc": 0.7106}, stderrs={"acc": 0.0106})], TASKS)
     assert found.fits, found.findings

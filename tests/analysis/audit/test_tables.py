@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mixhub.analysis.audit.counts import possible_counts
 from mixhub.analysis.audit.report import counts_shown
 from mixhub.analysis.audit.tables import audit
+from mixhub.analysis.audit.wording import BINOMIAL
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, published_table
 from mixhub.errors import UsageError
 from mixhub.spec import Task, catalog
@@ -102,6 +103,7 @@ def test_the_published_table_of_human_1b_figure_by_figure():
     assert says(found.findings[1], "65.80", "6 runs", "5 runs")
     assert "each score is the mean of 6 runs" in found.findings[0].assumptions
     assert not found.fits
+    assert found.notes == ()
 
 
 def test_human_1b_with_runs_that_were_rounded_first():
@@ -399,6 +401,8 @@ def test_standard_errors_of_single_runs():
             p = float(row[at]) / 100
             row[at] = f"{row[at]} ± {100 * (p * (1 - p) / (task.documents - 1)) ** 0.5:.2f}"
     assert audit(table_of(figures), runs=1).fits
+    assert BINOMIAL in audit(table_of(figures)).assumptions
+    assert BINOMIAL not in audit(table_of(figures), runs=6).assumptions
     figures[1][2] = figures[1][2].partition("±")[0] + "± 1.91"
     (finding,) = audit(table_of(figures), runs=1).findings
     assert (finding.code, finding.where, finding.about) == ("stderr-unfit", "seed-2", "SciQ")
