@@ -28,7 +28,7 @@ from mixhub.hub.publish.plan_run import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard
-from mixhub.hub.verify.verify import verify
+from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import serve
 from tests.hub.wires import heard, wire
 from tests.made import copied
