@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mixhub.errors import MixhubError
@@ -34,8 +34,16 @@ class Finding:
 
     def __str__(self) -> str:
         """`seed-2: what is wrong`, or `README.md:12: what is wrong`."""
-        place = f"{self.where}:{self.line}" if self.line else self.where
-        return f"{'warning: ' if self.level == 'warning' else ''}{place}: {self.message}"
+        return f"{'warning: ' if self.level == 'warning' else ''}{self._located}"
+
+    @property
+    def _located(self) -> str:
+        """The message after the place."""
+        return f"{self.where}:{self.line}: {self.message}" if self.line else f"{self.where}: {self.message}"
+
+    def within(self, where: str) -> Finding:
+        """The same finding in a larger place, as that of a card in its branch; the message names the smaller one."""
+        return replace(self, where=where, message=self._located, line=0)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`; fields without a value are omitted."""

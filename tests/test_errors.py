@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixhub.errors import ABSENT, MixhubError, Problem, SpecError, UnknownNameError, UsageError, nearest
-from mixhub.findings import Finding, errors, hints, with_codes
+from mixhub.findings import Finding, errors, from_error, hints, with_codes
 
 ERROR = Finding("weights-repeated", "seed-2", "has the weights of seed-1", "push it again", about="model.safetensors")
 WARNING = Finding("card-edited", "README.md", "was edited", level="warning", line=12)
@@ -80,3 +80,18 @@ def test_findings_read_as_lines_and_as_data():
     assert WARNING.to_data()["line"] == 12
     assert errors([WARNING, ERROR]) == [ERROR]
     assert hints([ERROR, WARNING, ERROR]) == ["push it again"]
+
+
+def test_a_finding_within_a_larger_place_names_the_smaller_one():
+    within = WARNING.within("seed-2")
+    assert str(within) == "warning: seed-2: README.md:12: was edited"
+    assert (within.code, within.level, within.line) == ("card-edited", "warning", 0)
+    assert str(ERROR.within("tiny")) == "tiny: seed-2: has the weights of seed-1"
+
+
+def test_a_finding_that_says_what_an_error_says():
+    error = MixhubError("cannot be read", code="file-unreadable", hint="look at it")
+    assert from_error(error, "seed-1") == Finding("file-unreadable", "seed-1", "cannot be read", "look at it")
+    other = from_error(error, "seed-1", code="results-malformed", hint="evaluate it", about="a.json")
+    assert other == Finding("results-malformed", "seed-1", "cannot be read", "evaluate it", about="a.json")
+    assert from_error(MixhubError("no"), "seed-1").hint == ""

@@ -24,7 +24,7 @@ def card_is_sound(run: RunUnderCheck) -> Iterator[Finding]:
         yield from_error(error, run.where)
         return
     for finding in lint_card(card, source=f"the card of {run.where}"):
-        yield Finding(finding.code, run.where, str(finding), finding.hint)
+        yield finding.within(run.where)
     if run.is_last:
         yield from _as_rendered(run, card)
 

@@ -36,7 +36,7 @@ def card_sound(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Nothing is wrong with a card of ours by itself."""
     if (text := _own_card(branch)) is not None:
         for finding in lint_card(text, folder=None, source=CARD):
-            yield Finding(finding.code, branch.name, str(finding), finding.hint)
+            yield finding.within(branch.name)
 
 
 def results_of_branch(branch: BranchUnderCheck) -> Iterator[Finding]:

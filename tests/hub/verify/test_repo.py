@@ -384,12 +384,12 @@ def other_results(release):
         (other_recipe, ["train-config-differs", "recipe-differs train.train_prose"]),
         (same_start, ["initial-weights-repeated seed-1"]),
         (no_card, ["file-missing README.md", "card-missing"]),
-        (broken_card, ["license-unknown"]),
+        (broken_card, ["license-unknown license"]),
         (
             false_card,
             [
-                "model-index-differs",
-                "model-index-differs",
+                "model-index-differs Choice seed 2",
+                "model-index-differs Average of 1 task seed 2",
                 "card-score-differs Choice acc (seed 2)",
                 "card-score-differs Average of 1 task accuracy (seed 2)",
             ],
