@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from mixhub.phrases import listed, shown
@@ -52,8 +53,14 @@ class MixhubError(Exception):
             self.add_note(f"hint: {hint}")  # shown below a traceback, for users of the library
 
     def lines(self) -> list[str]:
-        """The message, a line each, with its code behind it: as commands print it."""
-        return [f"{line}  [{self.code}]" for line in self.message.splitlines()]
+        """The message, a line each, with its code behind it: as commands print it.
+
+        If it lists findings first, each of those lines has the finding's code.
+        """
+        found: Any = self.fields.get("findings", ())
+        codes = [finding.code for finding in found for _ in finding.message.splitlines()]
+        lines = self.message.splitlines()
+        return [f"{line}  [{code}]" for line, code in zip_longest(lines, codes, fillvalue=self.code)]
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`; fields that are not plain are given as text."""

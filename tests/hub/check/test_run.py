@@ -21,7 +21,7 @@ from mixhub.workspace.lineage import UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace
 from tests.hub.bench import SHARDS, WEIGHTS, Bench
 from tests.hub.seen import seen
-from tests.refusals import codes, refused
+from tests.refusals import codes, printed_codes, refused
 
 LAST_OF_1, LAST_OF_2 = "tiny seed-1 at step 12", "tiny seed-2 at step 12"
 
@@ -311,10 +311,12 @@ def test_what_is_not_sound_is_refused_with_all_that_is_wrong():
     with refused("release-unsound", ExportError, findings=tuple(errors)) as caught:
         require_sound([warning, *errors], "seed-1")
     assert caught.value.hint == "one"
-    assert len(caught.value.message.splitlines()) == 3
+    lines = caught.value.lines()
+    assert printed_codes("\n".join(lines)) == ["weights-repeated", "weights-differ", "release-unsound"]
+    assert lines[0] == "seed-1: a  [weights-repeated]"
     with refused("release-unsound", ExportError, findings=(errors[1],)) as caught:
         require_sound([errors[1]], "seed-1")
-    assert len(caught.value.message.splitlines()) == 1
+    assert caught.value.lines() == ["seed-1: b; nothing was sent  [weights-differ]"]
 
 
 def test_what_the_names_of_branches_mean(bench):
