@@ -178,6 +178,12 @@ def test_a_lineage_that_does_not_fit_its_place(bench, key, value):
     assert bench.seen() == []
 
 
+def test_tokens_are_those_of_the_steps(bench):
+    bench.edit("lineage.json", lambda lineage: lineage.update(tokens=1))
+    [found] = bench.check().findings
+    assert "1 tokens, and 12 steps take 1,536" in found.message
+
+
 def test_two_seeds_that_began_alike(bench):
     initial = read_lineage(bench.export(2)).initial_weights_sha256
     bench.edit("lineage.json", lambda lineage: lineage.update(initial_weights_sha256=initial))

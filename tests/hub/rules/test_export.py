@@ -365,6 +365,16 @@ def test_a_config_of_another_model(bench, fault, found):
     assert bench.seen() == found
 
 
+def test_shapes_are_named_three_at_most(bench):
+    other_width(bench)
+    said = [finding.message for finding in bench.check().findings if finding.code == "shape-differs"]
+    assert "[320, 16]" in said[0]
+    assert "[320, 32]" in said[0]
+    assert len(said) == 4
+    tensors = len(load_file(bench.export() / WEIGHTS))
+    assert f"and {tensors - 3} tensors more" in said[3], "each of them has the width of the model"
+
+
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 @pytest.mark.parametrize("key", ["bos_token_id", "eos_token_id"])
 def test_tokens_that_are_not_the_tokenizers(bench, name, key):

@@ -402,6 +402,19 @@ def test_a_fault_is_found(release, fault, found):
     assert release.seen("seed-2") == found
 
 
+def messages(release, branch: str, code: str) -> str:
+    return "\n".join(one.message for one in release.verify().findings if (one.where, one.code) == (branch, code))
+
+
+def test_what_differs_between_two_configs_is_named(release):
+    other_vocabulary(release)
+    said = messages(release, "seed-2", "file-differs")
+    assert said.endswith("config.json is not that of seed-1: vocab_size = 310 instead of 320")
+    release.edit("seed-2", "config.json", lambda config: config.update(vocab_size=320, a=1, b=2, c=3, d=4))
+    said = messages(release, "seed-2", "file-differs")
+    assert said.endswith(": a = 1 instead of 'absent', b = 2 instead of 'absent', c = 3 instead of 'absent' and 1 more")
+
+
 def test_a_fault_of_one_seed_is_not_one_of_the_other(release):
     for fault in (other_run, pickled, cut_short, other_recipe, broken_card):
         fault(release)
