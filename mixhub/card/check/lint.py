@@ -88,7 +88,7 @@ def _unreadable(error: SpecError, source: str) -> Iterator[Finding]:
     line = int(place[1]) if place else 1
     for problem in error.problems:
         hint = "mend the lines between the two ---"
-        yield Finding("metadata-malformed", source, str(problem), hint, line=line, about="metadata")
+        yield Finding(problem.code, source, str(problem), hint, line=line, about="metadata")
 
 
 def _without_metadata(text: str) -> str:

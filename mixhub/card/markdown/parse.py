@@ -355,12 +355,13 @@ def _metadata(head: FrontMatter, source: str) -> Mapping[str, Any]:
     if data is None:
         return MappingProxyType({})
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        rule = "metadata must be a mapping of names to values"
+        problem = Problem("", data, "metadata must be a mapping of names to values", code="metadata-malformed")
     elif _depth_above(data, _DEEPEST):
         rule = f"metadata must not nest deeper than {_DEEPEST} levels"
+        problem = Problem("", data, rule, code="metadata-too-deep")
     else:
         return MappingProxyType(data)
-    raise SpecError(place, [Problem("", data, rule, code="metadata-malformed")])
+    raise SpecError(place, [problem])
 
 
 def _depth_above(data: object, most: int) -> bool:

@@ -186,10 +186,11 @@ def test_a_licence_that_is_other_needs_a_name_and_a_link(card: str) -> None:
         ("# A title\n", 1, "metadata-missing"),
         ("---\nlicense: mit\n\n# Never closed\n", 1, "metadata-missing"),
         ("---\n\n---\n# A title\n", 1, "metadata-missing"),
-        ("---\nlicense: mit\nlicense: mit\n---\n", 3, "metadata-malformed"),
-        ("---\ntags: [a\n---\n", 3, "metadata-malformed"),
+        ("---\nlicense: mit\nlicense: mit\n---\n", 3, "key-repeated"),
+        ("---\ntags: [a\n---\n", 3, "yaml-malformed"),
         ("---\n- a\n---\n", 1, "metadata-malformed"),
-        ("---\n? [a, b]\n: c\n---\n", 2, "metadata-malformed"),
+        ("---\na: &x [*x]\n---\n", 1, "metadata-too-deep"),
+        ("---\n? [a, b]\n: c\n---\n", 2, "yaml-malformed"),
     ],
 )
 def test_metadata_that_cannot_be_read(text: str, line: int, code: str) -> None:
@@ -200,7 +201,7 @@ def test_metadata_that_cannot_be_read(text: str, line: int, code: str) -> None:
 def test_links_and_tables_are_checked_below_metadata_that_cannot_be_read() -> None:
     found = lint_card("---\na: b\na: c\n---\n\n[x](#nowhere)\n\n| a | b |\n|---|---|\n| 1 |\n")
     assert [(finding.code, finding.line) for finding in found] == [
-        ("metadata-malformed", 3),
+        ("key-repeated", 3),
         ("anchor-missing", 6),
         ("table-ragged", 10),
     ]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mixhub.card.markdown.parse import Anchors, front_matter, read_card, split_lines
 from mixhub.errors import SpecError
+from tests.refusals import codes, refused
 
 CARDS = sorted((Path(__file__).parents[3] / "model_cards").glob("*/README.md"))
 CARD = """\
@@ -144,18 +145,19 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place", "code"),
     [
-        ("---\n- a\n---\n", r"card:1: metadata must be a mapping of names to values"),
-        ("---\n1: a\n---\n", r"card:1: metadata must be a mapping"),
-        ("\n---\na: 1\nb: [\n---\n", r"card:\d:\d+: not valid YAML"),
-        ("---\na: 1\nb: 2\na: 3\n---\n", r"card:4:1: not valid YAML: the key 'a' stands twice"),
-        ("---\na: &x [*x]\n---\n", r"card:1: metadata must not nest deeper than 50 levels"),
+        ("---\n- a\n---\n", "card:1", "metadata-malformed"),
+        ("---\n1: a\n---\n", "card:1", "metadata-malformed"),
+        ("\n---\na: 1\nb: [\n---\n", "card:5:1", "yaml-malformed"),
+        ("---\na: 1\nb: 2\na: 3\n---\n", "card:4:1", "key-repeated"),
+        ("---\na: &x [*x]\n---\n", "card:1", "metadata-too-deep"),
     ],
 )
-def test_metadata_that_is_no_mapping(text: str, message: str) -> None:
-    with pytest.raises(SpecError, match=f"^{message}"):
+def test_metadata_that_is_no_mapping(text: str, place: str, code: str) -> None:
+    with refused("spec-invalid", SpecError, file=place) as caught:
         read_card(text)
+    assert codes(caught.value.problems) == [code]
 
 
 @settings(max_examples=200)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def test_results_without_an_export_are_refused(tmp_path: Path) -> None:
     run = family.runs()[0]
     export = workspace.run_folder(run).export(family.training.steps)
     (export / "lineage.json").unlink()
-    with pytest.raises(ExportError):
+    with refused("file-missing", ExportError):
         write_cards(workspace, family)
     shutil.rmtree(export)
     with refused("export-missing", ResultsError, cell="tiny/seed-1/last_word.0shot"):
@@ -103,27 +102,28 @@ def test_a_malformed_line_of_metrics_is_named(tmp_path: Path) -> None:
     family = workspace.family()
     metrics = workspace.run_folder(family.runs()[0]).metrics
     metrics.write_text('{"step": 1, "loss": 2.0}\nnonsense\n', encoding="utf-8")
-    with pytest.raises(RunError, match=r"metrics\.jsonl:2: not JSON"):
+    with refused("metrics-malformed", RunError, path=metrics, line=2):
         write_cards(workspace, family)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "key"),
     [
-        ({"training": {"learning_rate": 0.02}}, "mixhub.training.learning_rate = 0.01, but tiny now says 0.02"),
-        ({"mixture": {"train_prose": 0.25, "train_sums": 0.75}}, "train.train_prose = 0.5, but tiny now says 0.25"),
+        ({"training": {"learning_rate": 0.02}}, "mixhub.training.learning_rate"),
+        ({"mixture": {"train_prose": 0.25, "train_sums": 0.75}}, "train.train_prose"),
     ],
 )
 def test_a_run_that_was_trained_with_another_recipe_has_no_card(
-    tmp_path: Path, changes: dict[str, Any], said: str
+    tmp_path: Path, changes: dict[str, Any], key: str
 ) -> None:
     workspace = making.workspace(tmp_path)
     changed = making.family(**changes)
-    with pytest.raises(RunError, match=re.escape(said)) as caught:
+    with refused("recipe-differs", RunError) as caught:
         write_cards(workspace, changed)
+    assert caught.value.fields["keys"][0] == key
     assert caught.value.hint is not None
     assert str(workspace.run_folder(changed.runs()[0]).path) in caught.value.hint
-    with pytest.raises(RunError, match=re.escape(said)):
+    with refused("recipe-differs", RunError):
         gather_run(workspace, changed, changed.runs()[1])
     assert not workspace.card(changed).exists()
 
