@@ -112,7 +112,10 @@ def plan_promotions(
     """
     if hub_key(source) == hub_key(target):
         raise UsageError(
-            f"--from {source.name or source.url}: is the hub that is pushed to", hint="name the other: --hub HUB"
+            f"--from {source.name or source.url}: is the hub that is pushed to",
+            code="option-conflict",
+            hint="name the other: --hub HUB",
+            options=("--from", "--hub"),
         )
     verified = verify(source, family.repo_id, family, progress=progress)
     names = [run.revision for run in (family.runs() if runs is None else runs)]
@@ -214,6 +217,7 @@ def download_plan_files(plan: Plan, promotion: Promotion) -> Plan:
         if not alike:
             raise HubError(
                 f"{source}: {plan.repo_id}@{commit}: {path} is not what was planned",
+                code="download-differs",
                 hint="promote again; if it stays, verify the source with --deep",
                 repo_id=plan.repo_id,
                 path=path,
@@ -222,6 +226,7 @@ def download_plan_files(plan: Plan, promotion: Promotion) -> Plan:
             names = listed(sorted(bad), most=3)
             raise ExportError(
                 f"{source}: {plan.repo_id}@{plan.branch}: {path} has NaN or infinite numbers in {names}",
+                code="weights-not-finite",
                 hint=f"nothing was promoted; on {source}: mixhub withdraw",
                 path=folder / path,
             )
@@ -322,6 +327,7 @@ def promoted_branches(
     if not found:
         raise HubError(
             f"{source}: {family.repo_id} has none of {', '.join(names)}",
+            code="branch-missing",
             hint=f"it has: {', '.join(heads)}",
             repo_id=family.repo_id,
         )

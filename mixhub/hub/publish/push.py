@@ -169,6 +169,7 @@ def _ready_branch(plan: Plan, endpoint: Endpoint) -> str:
         if plan.private and not api.model_info(plan.repo_id).private:
             raise HubError(
                 f"{endpoint}: {plan.repo_id} is public already, and a push does not hide what others may use",
+                code="repo-public",
                 hint="leave --private out, or change it in the repo's settings",
                 repo_id=plan.repo_id,
             )
@@ -190,6 +191,7 @@ def _verify(plan: Plan, commit: str, endpoint: Endpoint) -> None:
     for path, state in wrong.items():
         raise HubError(
             f"{endpoint}: {plan.repo_id}@{commit} has {state} at {path} after the push",
+            code="push-unverified",
             hint=f"push again; do not use {plan.branch} before",
             repo_id=plan.repo_id,
             revision=commit,
@@ -208,6 +210,7 @@ def _tag(plan: Plan, commit: str, endpoint: Endpoint) -> None:
         if tags(endpoint, plan.repo_id).get(plan.tag) != commit:
             raise HubError(
                 f"{endpoint}: the tag {plan.tag} of {plan.repo_id} was set elsewhere meanwhile",
+                code="tag-taken",
                 hint="the commit is there; choose another tag: --tag NAME",
                 repo_id=plan.repo_id,
                 tag=plan.tag,

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from mixhub.endpoint import LOCAL, Endpoint
-from mixhub.files import locked, read_json, write_json
+from mixhub.files import read_json
+from mixhub.receipts import Store
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import Sha256, read_lineage
@@ -51,7 +52,7 @@ def workspace_hub_key(workspace: Workspace) -> str:
 
 def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Receipt]:
     """The receipts of a repo on a hub, by branch; empty when nothing was pushed there."""
-    return dict(_read(workspace).pushes.get(hub, {}).get(repo_id, {}))
+    return dict(_store(workspace).read().pushes.get(hub, {}).get(repo_id, {}))
 
 
 def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, str]:
@@ -81,7 +82,7 @@ def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256:
     """The commit of a branch by hub, where it was pushed with these weights; a local hub that is gone is left out."""
     local = _local_store(workspace)
     commits = {}
-    for key, repos in _read(workspace).pushes.items():
+    for key, repos in _store(workspace).read().pushes.items():
         receipt = repos.get(repo_id, {}).get(branch)
         gone = receipt is not None and receipt.hub == LOCAL and key != local
         if receipt is not None and receipt.weights_sha256 == weights_sha256 and not gone:
@@ -91,10 +92,8 @@ def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256:
 
 def write_receipt(workspace: Workspace, hub: str, repo_id: str, branch: str, receipt: Receipt) -> None:
     """Adds or replaces the receipt of a branch; several processes may do so at once."""
-    with locked(workspace.lock("receipts"), f"{workspace.push_receipts} is being written", timeout=30):
-        data = _read(workspace).to_data()
+    with _store(workspace).update() as data:
         data["pushes"].setdefault(hub, {}).setdefault(repo_id, {})[branch] = receipt.to_data()
-        write_json(workspace.push_receipts, data)
 
 
 def _local_store(workspace: Workspace) -> str | None:
@@ -103,6 +102,5 @@ def _local_store(workspace: Workspace) -> str | None:
     return str(data["store_id"]) if isinstance(data, Mapping) and "store_id" in data else None
 
 
-def _read(workspace: Workspace) -> Receipts:
-    path = workspace.push_receipts
-    return Receipts.from_data(read_json(path), str(path)) if path.exists() else Receipts()
+def _store(workspace: Workspace) -> Store[Receipts]:
+    return Store(workspace.push_receipts, Receipts, workspace.lock("receipts"))

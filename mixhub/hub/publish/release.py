@@ -63,6 +63,7 @@ def _require_own_samples(cell: Cell) -> None:
     if file_sha256(path) != cell.provenance.samples_sha256:
         raise ResultsError(
             f"{path}: are not the samples of {cell.path.name}, which names another hash",
+            code="samples-differ",
             hint="evaluate the cell anew, or push without --samples",
             path=path,
         )
@@ -111,6 +112,7 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
     if not steps:
         raise RunError(
             f"{folder.checkpoints}: no checkpoint, so there is no optimizer state of {run.revision} to publish",
+            code="checkpoint-missing",
             hint="leave --with-optimizer out; adopted runs have none, and finished ones keep it until it is deleted",
             path=folder.checkpoints,
         )
@@ -132,6 +134,7 @@ def _require_own_state(folder: RunFolder, checkpoint: Path) -> None:
         raise RunError(
             f"{checkpoint}: is of another run: it began with weights {str(told)[:12]}, and the exports with "
             f"{', '.join(one[:12] for one in sorted(asked))}",
+            code="checkpoint-foreign",
             hint="put the run's own checkpoint back, or leave --with-optimizer out",
             path=checkpoint,
         )
@@ -162,6 +165,7 @@ def card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = Non
         if is_model_file(name) or name == METRICS or name.startswith(f"{RESULTS}/"):
             raise ExportError(
                 f"{path}: the card links to it, and {name} of the branch is another file",
+                code="card-file-reserved",
                 hint="delete it, so that the link means the branch's; or rename it, and the link",
                 path=path,
             )
@@ -185,7 +189,13 @@ def samples_parquet(samples: Path) -> bytes:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise MixhubError(f"{samples}:{number}: not JSON: {error}", hint="evaluate the cell anew") from None
+            raise MixhubError(
+                f"{samples}:{number}: not JSON: {error}",
+                code="samples-malformed",
+                hint="evaluate the cell anew",
+                path=samples,
+                line=number,
+            ) from None
         rows.append({key: _plain(value) for key, value in row.items()})
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = pa.table({column: _column([row.get(column) for row in rows]) for column in columns})

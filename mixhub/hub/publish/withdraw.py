@@ -68,9 +68,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
         HubError: it holds no model; or the hub refused.
         PushConflictError: somebody pushed meanwhile; nothing is marked on the hub.
     """
-    why = why.strip()
-    if not why or len(why.splitlines()) > 1:
-        raise UsageError(f"--why {why!r}: must be one line that says what is wrong with {branch}")
+    why = _required_reason(why, branch)
     heads = branch_heads(endpoint, family.repo_id)
     if branch not in heads:
         raise revision_not_found(endpoint, family.repo_id, branch)
@@ -78,29 +76,17 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     if read.weights_sha256 is None:
         raise HubError(
             f"{endpoint}: {family.repo_id}@{branch} holds no safetensors, so there is nothing to withdraw",
+            code="weights-missing",
             repo_id=family.repo_id,
             revision=branch,
         )
-    why = plain(why)  # as cards show it, and as it is read from them
     learn_withdrawals(workspace, family, endpoint)
-    key = (branch, read.weights_sha256)
-    before = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)
-    if before is not None and before.why != why:
-        raise UsageError(
-            f"{before.sentence()}",
-            hint=f"to say it otherwise, mend {workspace.withdrawn.relative_to(workspace.root)}, then push it",
-        )
-    withdrawal = before or Withdrawal(
-        family=family.name,
-        revision=branch,
-        weights_sha256=read.weights_sha256,
-        why=why,
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
-    )
+    withdrawal = _noted_or_new(workspace, family, branch, read.weights_sha256, why)
     text = mark_withdrawn(read.text(CARD) or f"# {branch} of {family.name}\n", withdrawal)
     if not is_marked(text):
         raise HubError(
             f"{endpoint}: the card of {family.repo_id}@{branch} cannot be marked: its metadata cannot be read",
+            code="card-unmarkable",
             hint=f"push {branch} again, with a card that can be read; then withdraw it",
             repo_id=family.repo_id,
             revision=branch,
@@ -113,6 +99,40 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
         moved = receipt.model_copy(update={"commit": commit})
         write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
     return Withdrawn(withdrawal, read.commit, commit, tag)
+
+
+def _required_reason(why: str, branch: str) -> str:
+    """The reason as cards show it, and as it is read from them; raises UsageError unless it is one line."""
+    why = why.strip()
+    if not why or len(why.splitlines()) > 1:
+        raise UsageError(
+            f"--why {why!r}: must be one line that says what is wrong with {branch}",
+            code="option-value",
+            option="--why",
+            value=why,
+        )
+    return plain(why)
+
+
+def _noted_or_new(workspace: Workspace, family: Family, branch: str, weights_sha256: str, why: str) -> Withdrawal:
+    """The withdrawal that is noted of these weights, else a new one; raises UsageError if it has another reason."""
+    key = (branch, weights_sha256)
+    before = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)
+    if before is not None and before.why != why:
+        raise UsageError(
+            before.sentence(),
+            code="withdrawal-noted",
+            hint=f"to say it otherwise, mend {workspace.withdrawn.relative_to(workspace.root)}, then push it",
+            revision=branch,
+            why=before.why,
+        )
+    return before or Withdrawal(
+        family=family.name,
+        revision=branch,
+        weights_sha256=weights_sha256,
+        why=why,
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+    )
 
 
 def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] | None = None) -> list[Withdrawal]:

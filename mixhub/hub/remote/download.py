@@ -46,6 +46,7 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
         if COMMIT.fullmatch(revision) and found != revision:
             raise HubError(
                 f"{endpoint}: was asked for commit {revision} of {repo_id}, and answers with {found}",
+                code="commit-differs",
                 hint="this hub, or a mirror before it, does not give what is asked for: load it from another",
                 repo_id=repo_id,
                 revision=revision,
@@ -83,24 +84,37 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
     if not tree and lineage is None:
         raise ExportError(
             f"{repo_id}@{commit}: cannot be verified: the hub cannot be reached, and it has no {LINEAGE_FILE}",
+            code="download-unverifiable",
             hint="load it with verify=False, or where the hub can be reached",
         )
     present = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     if beside := [name for name in present if tree and name not in tree]:
-        raise ExportError(f"{path / beside[0]}: is not among the files that {endpoint} has at {commit}", hint=hint)
+        raise ExportError(
+            f"{path / beside[0]}: is not among the files that {endpoint} has at {commit}",
+            code="download-foreign",
+            hint=hint,
+            path=path / beside[0],
+        )
     for name, file in tree.items():
         if (path / name).is_file() and not same_content(local_file(path / name), file):
-            raise ExportError(f"{path / name}: is not the file that {endpoint} has at {commit}", hint=hint)
+            raise ExportError(
+                f"{path / name}: is not the file that {endpoint} has at {commit}",
+                code="download-differs",
+                hint=hint,
+                path=path / name,
+            )
     if lineage is None:
         return
     tokenizer = path / "tokenizer.json"
-    for what, told, actual in (
-        ("weights", lineage.weights_sha256, weights_sha256(path)),
-        ("tokenizer", lineage.tokenizer_sha256, file_sha256(tokenizer) if tokenizer.is_file() else "absent"),
+    tokenizer_sha256 = file_sha256(tokenizer) if tokenizer.is_file() else "absent"
+    for what, code, told, actual in (
+        ("weights", "weights-differ", lineage.weights_sha256, weights_sha256(path)),
+        ("tokenizer", "tokenizer-differs", lineage.tokenizer_sha256, tokenizer_sha256),
     ):
         if told not in (UNKNOWN, actual):
             raise ExportError(
                 f"{repo_id}@{commit}: its {what} are {actual}, but {LINEAGE_FILE} says {told}",
+                code=code,
                 hint="this revision was published wrongly; tell who did, or load another",
                 path=path,
             )

@@ -137,7 +137,10 @@ def _listed(endpoint: Endpoint, repo_id: str, revision: str | None) -> tuple[str
         except errors.RevisionNotFoundError:  # `hub_errors` would list the branches of a model
             raise HubError(
                 f"{endpoint}: dataset {repo_id} has no revision {revision or 'main'}",
+                code="dataset-revision-missing",
                 hint="name another in dataset_kwargs.revision of the task, or mirror the dataset as parquet",
+                dataset=repo_id,
+                revision=revision or "main",
             ) from None
         return str(info.sha), [sibling.rfilename for sibling in info.siblings or ()]
 
@@ -157,7 +160,13 @@ def _downloaded(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[s
         )
     shutil.rmtree(into / ".cache", ignore_errors=True)  # the client's notes on a folder that it may update
     if missing := [path for path in paths if not (into / path).is_file()]:
-        raise HubError(f"{endpoint}: dataset {repo_id} at {commit}: {missing[0]} did not come", hint="try again")
+        raise HubError(
+            f"{endpoint}: dataset {repo_id} at {commit}: {missing[0]} did not come",
+            code="download-incomplete",
+            hint="try again",
+            dataset=repo_id,
+            path=missing[0],
+        )
 
 
 def _config(endpoint: Endpoint, repo_id: str, configs: Sequence[Any], config: str | None) -> Mapping[str, Any]:
@@ -177,13 +186,17 @@ def _config(endpoint: Endpoint, repo_id: str, configs: Sequence[Any], config: st
 def _no_config(endpoint: Endpoint, repo_id: str, config: str | None, names: Sequence[str]) -> HubError:
     return HubError(
         f"{endpoint}: dataset {repo_id} has no config {config or 'default'} (it has: {', '.join(names) or 'none'})",
+        code="dataset-config-missing",
         hint="correct dataset_name in the task's YAML, or mirror the dataset with that config",
+        dataset=repo_id,
+        config=config or "default",
+        configs=tuple(names),
     )
 
 
 def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]:
     """What a dataset card says at its head; empty where it says nothing, or there is none."""
-    from huggingface_hub.repocard import metadata_load
+    from huggingface_hub import metadata_load
 
     if not card.is_file():
         return {}
@@ -192,7 +205,9 @@ def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]
     except (ValueError, yaml.YAMLError) as error:
         raise HubError(
             f"{endpoint}: dataset {repo_id}: the head of its README.md is no YAML: {str(error).splitlines()[0]}",
+            code="dataset-card-malformed",
             hint="correct it there, or mirror the dataset with a card that can be read",
+            dataset=repo_id,
         ) from None
     return told if isinstance(told, Mapping) else {}
 

@@ -102,6 +102,7 @@ def require_unchanged(files: Mapping[str, LocalFile]) -> None:
                 if file.state is not None and FileState.of(file.source) != file.state:
                     raise ExportError(
                         f"{file.source}: changed while it was pushed; nothing of this push is on the branch",
+                        code="export-changed",
                         hint="wait until nothing writes there, then push again",
                         path=file.source,
                     )
@@ -124,7 +125,7 @@ def _read(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}", path=path) from None
+        raise ExportError(f"{path}: cannot be read: {error.strerror}", code="file-unreadable", path=path) from None
 
 
 def safetensors_in(tree: Mapping[str, RemoteFile]) -> list[str]:

@@ -168,6 +168,7 @@ def load_all(
     if spec is None:
         raise UsageError(
             f"{family!r}: is no family that mixhub or the workspace knows, so which revisions it has is not known",
+            code="revisions-unknown",
             hint="load each by its name: mixhub.load(..., revision=...); mixhub verify lists them",
         )
     for run in spec.runs():
@@ -221,7 +222,10 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
 
     if not (path / "config.json").is_file():
         raise ExportError(
-            f"{what}: holds no model (no config.json)", hint="a family's models lie on its branches: give a seed"
+            f"{what}: holds no model (no config.json)",
+            code="model-missing",
+            hint="a family's models lie on its branches: give a seed",
+            path=path,
         )
     options = {"trust_remote_code": False, **model_options}  # unset, Transformers asks whoever sits there, and runs it
     try:
@@ -238,6 +242,7 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
         given = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
         raise ExportError(
             f"{what}: cannot be opened: {type(error).__name__}: {said}",
+            code="model-unloadable",
             hint=f"the files of this revision are incomplete or damaged{given}; tell who published it, or load another",
             path=path,
         ) from error
@@ -251,6 +256,7 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
         said = "; ".join(f"{kind}: {', '.join(names[:3])} ({len(names)})" for kind, names in wrong.items())
         raise ExportError(
             f"{what}: its weights do not fit its config.json: {said}",
+            code="weights-unfit",
             hint="the files of this revision do not belong together; tell who published it, or load another",
             path=path,
         )
@@ -266,6 +272,7 @@ def _require_of_a_piece(path: Path, what: str) -> None:
     except ExportError as error:
         raise ExportError(
             error.message.replace(str(path), what),
+            code=error.code,
             hint="this revision was published wrongly; tell who did, or load another",
             path=path,
         ) from None
@@ -281,6 +288,7 @@ def _require_own_run(path: Path, repo_id: str, wanted: str) -> None:
     if match and int(match[1]) != lineage.number:
         raise ExportError(
             f"{repo_id}@{wanted}: its {LINEAGE_FILE} says that these are the weights of {lineage.revision}",
+            code="run-wrong",
             hint="this revision was published wrongly; tell who did, or load another",
             path=path,
         )
@@ -301,7 +309,11 @@ def _require_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wh
     if largest >= rows:
         message = f"{what}: its tokenizer has ids up to {largest}, and its model has {rows} rows for them"
         if is_ours:
-            raise ExportError(message, hint="this revision was published wrongly; tell who did, or load another")
+            raise ExportError(
+                message,
+                code="vocabulary-exceeded",
+                hint="this revision was published wrongly; tell who did, or load another",
+            )
         warnings.warn(message, stacklevel=4)
 
 
@@ -342,22 +354,36 @@ def _target(
     if commit is not None:
         commit = commit.lower()
         if not COMMIT.fullmatch(commit):
-            raise UsageError(f"commit = {commit!r}: must be 40 hexadecimal digits", hint="a branch goes to revision=")
+            raise UsageError(
+                f"commit = {commit!r}: must be 40 hexadecimal digits",
+                code="option-value",
+                hint="a branch goes to revision=",
+                option="commit",
+                value=commit,
+            )
         if numbered or revision is not None or step is not None:
-            raise UsageError("commit says all: give it without seed, index, step and revision")
+            raise UsageError(
+                "commit says all: give it without seed, index, step and revision",
+                code="option-conflict",
+                options=("commit", "seed", "index", "step", "revision"),
+            )
         return repo_id, commit
     if revision is not None:
         if numbered or step is not None:
-            raise UsageError("give either revision, or seed (or index) with step")
+            raise UsageError(
+                "give either revision, or seed (or index) with step",
+                code="option-conflict",
+                options=("revision", "seed", "index", "step"),
+            )
         return repo_id, revision
     if spec is not None:
         return repo_id, spec.revision(seed=seed, index=index, step=step)
     if not numbered:
         if step is not None:
-            raise UsageError("step needs a seed or an index")
+            raise UsageError("step needs a seed or an index", code="option-missing", options=("seed", "index"))
         return repo_id, "main"
     if seed is not None and index is not None:
-        raise UsageError("give either seed or index")
+        raise UsageError("give either seed or index", code="option-conflict", options=("seed", "index"))
     pattern = Revisions(seeds=(0,)).pattern if seed is not None else "model-index-{index}"
     name = pattern.format(seed=seed, index=index)
     return repo_id, name if step is None else Revisions(seeds=(0,)).step_pattern.format(revision=name, step=step)
@@ -379,5 +405,5 @@ def family_of(family: str, workspace: Workspace | None) -> tuple[Family | None, 
         if spec.repo_id == family:
             return spec, family
     if problem := repo_id_problem(family):
-        raise UsageError(f"{family!r} is no repo_id: {problem}")
+        raise UsageError(f"{family!r} is no repo_id: {problem}", code="repo-id-malformed", repo_id=family)
     return None, family
