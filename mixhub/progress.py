@@ -26,6 +26,9 @@ class Progress(Protocol):
             unit: one unit, in the singular, as `step`.
         """
 
+    def notice(self, text: str) -> None:
+        """Reports what the caller should know of at once, one line, as `tokenizer: me/bpe from huggingface.co`."""
+
 
 class _SilentBar:
     def advance(self, amount: int = 1, note: str | None = None) -> None:
@@ -43,6 +46,9 @@ class _SilentBar:
 class _Silent:
     def start(self, what: str, total: int | None, unit: str) -> _SilentBar:
         return _SilentBar()
+
+    def notice(self, text: str) -> None:
+        return
 
 
 SILENT: Progress = _Silent()

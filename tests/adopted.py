@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mixhub.spec import Architecture
-from mixhub.workflow.adopt import adopt
+from mixhub.spec.family import Architecture
+from mixhub.workflow import adopt
 from mixhub.workspace.paths import Workspace
 from tests.tiny import WORDS, tiny_family, tiny_workspace_yaml
 
@@ -69,7 +69,7 @@ def adopted_workspace(
     family = workspace.family()
     for run in family.runs():
         source = save_model(folder / f"source-{run.number}", run.number, family.architecture)
-        adopt(workspace, family, run, source)
+        adopt(workspace, source, **{run.kind: run.number})
     return workspace
 
 

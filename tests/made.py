@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mixhub.endpoint import Endpoint, HubChoice
-from mixhub.evaluation.options import Options
+from mixhub.hub.publish.push import Pushed, push_plan
 from mixhub.hub.remote.connect import open_hub
-from mixhub.progress import SILENT
-from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, train_run
+from mixhub.spec.family import Family, Run
+from mixhub.workflow import Options, evaluate, pack, plan_push, push, train
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
 
@@ -45,12 +45,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "tasks" / "choice.yaml").write_text(TASK.lstrip())
     (root / "tasks" / "choice.jsonl").write_text(DOCUMENTS.lstrip())
     workspace = Workspace.open(root)
-    family = workspace.family()
-    write_tiny_corpus(workspace.corpus(family))
-    pack_corpus(workspace, family, None, SILENT)
-    for run in family.runs()[:2]:
-        train_run(workspace, family, run, "cpu", SILENT)
-        evaluate_run(workspace, family, run, SILENT, options=Options(device="cpu"))
+    write_tiny_corpus(workspace.corpus(workspace.family()))
+    pack(workspace)
+    for seed in (1, 2):
+        train(workspace, seed=seed, device="cpu")
+        evaluate(workspace, seed=seed, options=Options(device="cpu"))
     return root
 
 
@@ -73,9 +72,14 @@ def copied(made: Path, folder: Path) -> Workspace:
     return Workspace.open(folder / "ws")
 
 
+def push_branch(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint) -> Pushed:
+    """Pushes the branch of a run, and not yet the family's card."""
+    with plan_push(workspace, hub=endpoint, family=family, **{run.kind: run.number}) as plan:
+        plan.require_sound()
+        return push_plan(plan.branches[0], workspace, endpoint)
+
+
 def publish(workspace: Workspace, endpoint: Endpoint) -> dict[str, str]:
     """Pushes the two trained seeds and the card; the commits of the seeds by branch."""
-    family = workspace.family()
-    pushed = [push_run(workspace, family, run, endpoint, lambda plan: None) for run in family.runs()[:2]]
-    push_card(workspace, family, endpoint)
+    *pushed, _ = push(workspace, all=True, hub=endpoint)
     return {push.plan.branch: push.commit for push in pushed}

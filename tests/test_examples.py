@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.workflow.steps import push_run
+from mixhub.workflow import push
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -19,8 +19,7 @@ def run(*arguments: object, cwd: Path) -> str:
 
 @pytest.fixture
 def pushed(workspace, endpoint):
-    family = workspace.family()
-    return push_run(workspace, family, family.run(seed=1), endpoint, lambda plan: None)
+    return push(workspace, seed=1, hub=endpoint)[0]
 
 
 def test_generate(workspace, pushed, tmp_path):

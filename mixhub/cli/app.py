@@ -1,20 +1,86 @@
-"""All commands, assembled."""
+"""The commands by name. Each is imported when it is called, and for `mixhub --help` only the modules are, not Typer's
+machinery for their options: so help is instant."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mixhub._version import __version__
-from mixhub.cli.make import adopt, data, demo, evaluate, families, train, workspace
-from mixhub.cli.release import card, check, hub, push, verify, withdraw
-from mixhub.cli.show import audit, generate, plot, results
+
+COMMANDS = {
+    "demo": "make.demo",
+    "families": "make.families",
+    "init": "make.init",
+    "data": "make.data",
+    "train": "make.train",
+    "adopt": "make.adopt",
+    "evaluate": "measure.evaluate",
+    "results": "measure.results",
+    "audit": "measure.audit",
+    "plot": "measure.plot",
+    "card": "release.card",
+    "check": "release.check",
+    "push": "release.push",
+    "promote": "release.promote",
+    "verify": "release.verify",
+    "withdraw": "release.withdraw",
+    "status": "release.status",
+    "generate": "release.generate",
+    "hub": "release.hub",
+}
+"""The module of each command, in the order of the help. It holds a function of that name, or an `app` of several."""
+
+
+class Commands(TyperGroup):
+    """The commands, each imported when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        found = _function_or_app(cmd_name)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(rich_markup_mode=None, add_completion=False)
+            single.command(cmd_name)(found)
+            return typer.main.get_command(single)
+        group: Any = typer.main.get_command(found)
+        for command in group.commands.values():  # shown whole, not cut off at the end of the line
+            command.short_help = _first_paragraph(command.help)
+        return group
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The first paragraph of what each command's own help says."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(name)) for name in COMMANDS])
+
+
+def _function_or_app(name: str) -> Any:
+    module = import_module(f"mixhub.cli.{COMMANDS[name]}")
+    return module.app if hasattr(module, "app") else getattr(module, name)
+
+
+def _summary(name: str) -> str:
+    found = _function_or_app(name)
+    return _first_paragraph(str(found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)))
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.split("\n\n")[0].split())
+
 
 app = typer.Typer(
     name="mixhub",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -33,23 +99,3 @@ def mixhub(
     ] = False,
 ) -> None:
     """From one data mixture to a published, evaluated and verifiable family of language models."""
-
-
-app.command()(demo.demo)
-app.command()(families.families)
-app.command()(workspace.init)
-app.command()(workspace.status)
-app.add_typer(data.app, name="data")
-app.command()(train.train)
-app.command()(adopt.adopt)
-app.command()(evaluate.evaluate)
-app.command()(results.results)
-app.command()(audit.audit)
-app.add_typer(card.app, name="card")
-app.add_typer(plot.app, name="plot")
-app.command()(check.check)
-app.command()(push.push)
-app.command()(verify.verify)
-app.command()(withdraw.withdraw)
-app.command()(generate.generate)
-app.add_typer(hub.app, name="hub")

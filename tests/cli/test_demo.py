@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mixhub.cli.make.demo import demo_workspace
+from mixhub.demo.run import demo_workspace
 from mixhub.errors import WorkspaceError
 from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workspace.paths import Workspace

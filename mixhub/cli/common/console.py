@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from mixhub.errors import MixhubError
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
 
-    from mixhub.progress import Progress
+    from mixhub.errors import MixhubError
+    from mixhub.findings import Finding
+    from mixhub.progress import Bar, Progress
 
 _WIDTH_WITHOUT_TERMINAL = 132
 _SHOWN_AS_PERCENT = ("token",)
@@ -34,12 +33,37 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def show_error(error: MixhubError) -> None:
-    """Prints message and hint of a user's mistake."""
+def say_json(data: object) -> None:
+    """Prints one JSON document."""
+    import json
+
+    say(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def show_error(error: MixhubError, *, as_json: bool = False) -> None:
+    """Prints message and hint of a user's mistake; with `--json` it is the document on standard output, too."""
+    if as_json:
+        say_json({"error": error.to_data()})
     for line in error.lines():
         print(f"error: {line}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Prints findings, a line each, with their codes."""
+    from mixhub.findings import with_codes
+
+    for line in with_codes(findings):
+        say(line)
+
+
+def show_hints(findings: Sequence[Finding]) -> None:
+    """Prints the next steps, each once."""
+    from mixhub.findings import hints
+
+    for hint in hints(findings):
+        say(f"hint: {hint}")
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
@@ -75,38 +99,15 @@ def show_figures(
     show_table([corner, *columns], table, title=title)
 
 
-def counted(number: int, what: str, plural: str | None = None) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {plural or what + 's'}"
-
-
-def bytes_shown(count: float) -> str:
-    """`1.5 MB` for 1,500,000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def count_shown(count: float) -> str:
-    """`26.2B` for 26,214,400,000."""
-    for unit in ("", "k", "M", "B"):
-        if count < 1000:
-            return f"{count:.3g}{unit}"
-        count /= 1000
-    return f"{count:.3g}T"
-
-
-def progress() -> Progress:
-    """Bars on standard error where it is a terminal, else nothing."""
-    from mixhub.progress import SILENT
-
-    return _Bars() if sys.stderr.isatty() else SILENT
+def progress(*, as_json: bool = False) -> Progress:
+    """Bars on standard error where it is a terminal; notices on standard output, or beside the JSON that it is for."""
+    return _Progress(sys.stderr if as_json else sys.stdout)
 
 
 def log_lines() -> None:
     """Prints what the library logs, where no bar shows how far it is."""
+    import logging
+
     if sys.stderr.isatty():
         return
     handler = logging.StreamHandler(sys.stderr)
@@ -125,29 +126,42 @@ def hide_client_bars() -> None:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-class _Bars:
-    """mixhub's progress, drawn by rich."""
+class _Progress:
+    """mixhub's progress as a command shows it."""
 
-    @contextmanager
-    def start(self, what: str, total: int | None, unit: str) -> Iterator[_Bar]:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def __init__(self, notices: TextIO) -> None:
+        self._notices = notices
 
-        what_is_done: tuple[ProgressColumn, ...] = (
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False),
-        )
-        if unit in _SHOWN_AS_PERCENT:
-            what_is_done = (TextColumn("{task.percentage:>3.0f}%", markup=False),)
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            *what_is_done,
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            yield _Bar(bars, bars.add_task(what, total=total, rate="", note=""), unit)
+    def start(self, what: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
+        from mixhub.progress import SILENT
+
+        return _bar(what, total, unit) if sys.stderr.isatty() else SILENT.start(what, total, unit)
+
+    def notice(self, text: str) -> None:
+        print(text, file=self._notices, flush=True)
+
+
+@contextmanager
+def _bar(what: str, total: int | None, unit: str) -> Iterator[_Bar]:
+    """One bar, drawn by rich."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    what_is_done: tuple[ProgressColumn, ...] = (
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+    )
+    if unit in _SHOWN_AS_PERCENT:
+        what_is_done = (TextColumn("{task.percentage:>3.0f}%", markup=False),)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        *what_is_done,
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bar(bars, bars.add_task(what, total=total, rate="", note=""), unit)
 
 
 class _Bar:

@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.common.options import FamilyOption, WorkspaceOption, open_workspace
+from mixhub.cli.common.groups import group
+from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
 
-app = typer.Typer(no_args_is_help=True, help="Make text into token shards.")
-
-
-@app.callback()
-def _data() -> None:
-    """Make text into token shards."""
+app = group("Make text into token shards.")
 
 
 @app.command()
@@ -30,16 +26,17 @@ def pack(
 
     A family whose tokenizer has no repo_id trains one on its corpus.
     """
-    from mixhub.cli.common.console import count_shown, progress, say, show_table
-    from mixhub.workflow.steps import pack_corpus
+    from mixhub import workflow
+    from mixhub.cli.common.console import progress, say, show_table
+    from mixhub.phrases import magnitude
 
-    place = open_workspace(workspace)
+    place = find_workspace(workspace)
     chosen = place.family(family)
-    manifest = pack_corpus(place, chosen, tokenizer, progress())
+    manifest = workflow.pack(place, family=chosen, tokenizer=tokenizer, progress=progress())
     show_table(
         ["split", "domain", "documents", "tokens"],
         [
-            (split, domain, part.documents, count_shown(part.tokens))
+            (split, domain, part.documents, magnitude(part.tokens))
             for split in ("train", "valid")
             for domain, part in manifest.domains(split).items()
         ],

@@ -1,239 +1,46 @@
-"""`mixhub demo`: the main job once through, on real text, with no network."""
+"""`mixhub demo`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from mixhub.endpoint import Endpoint
-    from mixhub.hub.publish.push import Pushed
+    from mixhub.demo.run import Demo
     from mixhub.spec.family import Family, Run
-    from mixhub.workspace.paths import Workspace
 
-FAMILY = "demo-1m"
-PROMPT = "7 + 5 ="
-
-_PLAIN_CLIENT = """
-import hashlib, json, sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-repo_id, prompt, *revisions = sys.argv[1:]
-for revision in revisions:
-    model = AutoModelForCausalLM.from_pretrained(repo_id, revision=revision)
-    tokenizer = AutoTokenizer.from_pretrained(repo_id, revision=revision)
-    weights = {name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
-               for name, tensor in model.state_dict().items()}
-    tokens = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-    torch.manual_seed(0)
-    sample = tokenizer.decode(model.generate(**tokens, max_new_tokens=40, do_sample=True, temperature=0.6)[0])
-    print(json.dumps({"revision": revision, "weights": weights, "sample": sample}))
-"""
-"""A program that knows Transformers and HF_ENDPOINT, and nothing of mixhub."""
+FolderArgument = Annotated[Path, typer.Argument(help="The workspace to make, or to go on with.", metavar="DIR")]
 
 
-@dataclass
-class _Steps:
-    """Numbers the steps and says how long each took."""
-
-    total: int
-    done: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    @contextmanager
-    def step(self, what: str) -> Iterator[list[str]]:
-        """A step; what is put into the list is said beside it."""
-        from mixhub.cli.common.console import say
-
-        self.done += 1
-        before = time.monotonic()
-        notes: list[str] = []
-        yield notes
-        say(f"[{self.done}/{self.total}] {what:<22}{'; '.join(notes)}  ({time.monotonic() - before:.1f} s)")
-
-
-def demo(
-    folder: Annotated[Path, typer.Argument(help="The workspace to make, or to go on with.", metavar="DIR")] = Path(
-        "mixhub-demo"
-    ),
-) -> None:
+def demo(folder: FolderArgument = Path("mixhub-demo")) -> None:
     """Make, train, evaluate, publish, verify and load a small family, in minutes and with no network.
 
     What is done already is skipped, so it can be stopped and started at any time.
     """
     from mixhub.cli.common.console import hide_client_bars, progress, say
-    from mixhub.demo.corpus import write_corpus
-    from mixhub.demo.tasks import write_tasks
-    from mixhub.endpoint import HubChoice
-    from mixhub.evaluation.options import Options
-    from mixhub.hub.remote.connect import open_hub
-    from mixhub.workflow.steps import evaluate_run, pack_corpus, push_card, push_run, render_cards, train_run
+    from mixhub.demo.run import run_demo
 
-    steps = _Steps(total=9)
-    with steps.step("workspace") as notes:
-        workspace = demo_workspace(folder)
-        family = workspace.family()
-        notes.append(f"{workspace.root}, {family.architecture.parameters:,} parameters")
-    runs = family.runs()
-    with steps.step("corpus") as notes:
-        corpus = workspace.corpus(family)
-        write_corpus(corpus, progress())
-        notes.append(_corpus_note(corpus))
-    with steps.step("tokenizer and shards") as notes:
-        manifest = pack_corpus(workspace, family, None, progress())
-        tokens = sum(part.tokens for part in manifest.train.values())
-        notes.append(f"{manifest.tokenizer.vocab_size:,} ids, {tokens:,} training tokens")
-    with steps.step("training") as notes:
-        exports = {}
-        for run in runs:
-            exports[run.revision] = train_run(workspace, family, run, "cpu", progress())
-            notes.append(_training_note(workspace, run))
-    with steps.step("evaluation") as notes:
-        write_tasks(corpus, workspace.path("tasks"))
-        options = Options(device="cpu")
-        cells = {run.revision: evaluate_run(workspace, family, run, progress(), options=options) for run in runs}
-        notes.append(f"{sum(map(len, cells.values()))} cells by lm-eval")
-    with steps.step("cards") as notes:
-        written = render_cards(workspace, family, progress())
-        cards = [path for path in written if path.name == workspace.card(family).name]
-        plots = {path.stem for path in written if path not in cards}
-        notes.append(f"{len(cards)} rendered, with {len(plots)} plots")
     hide_client_bars()
-    with open_hub(HubChoice("local", "the demo"), workspace) as endpoint:
-        with steps.step("push") as notes:
-            pushed = [push_run(workspace, family, run, endpoint, lambda plan: None) for run in runs]
-            pushed.append(push_card(workspace, family, endpoint))
-            notes += [_push_note(push) for push in pushed]
-        commits = {push.plan.branch: push.commit for push in pushed}
-        with steps.step("mixhub.load") as notes:
-            for run in runs:
-                _check_load(workspace, family, commits[run.revision], exports[run.revision])
-            notes.append(f"{len(runs)} pinned commits, bit for bit the exports")
-        with steps.step("plain Transformers") as notes:
-            samples = _check_plain_client(endpoint, family, exports)
-            notes.append(f"{len(runs)} branches of {endpoint.url}, bit for bit the exports")
+    made = run_demo(folder, progress=progress())
+    first = made.family.runs()[0]
     say("")
-    say(f"a sample of {runs[0].revision}: {samples[runs[0].revision]!r}")
-    _show_result(workspace, family, cells)
-    _show_next(folder, family, runs[0])
-    say(f"done in {time.monotonic() - steps.started:.0f} s")
+    say(f"a sample of {first.revision}: {made.sample!r}")
+    _show_result(made)
+    _show_next(folder, made.family, first)
+    say(f"done in {made.seconds:.0f} s")
 
 
-def demo_workspace(folder: Path) -> Workspace:
-    """The demo's workspace, made where it is not there yet.
-
-    Raises:
-        WorkspaceError: the folder has something else in it.
-    """
-    from mixhub.errors import WorkspaceError
-    from mixhub.files import clear_leftovers
-    from mixhub.spec.base import parse_yaml
-    from mixhub.workspace.paths import CONFIG_FILE, Workspace
-
-    if not (folder / CONFIG_FILE).exists():
-        clear_leftovers(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise WorkspaceError(
-                f"{folder}: not empty, and no workspace of the demo", hint="name another folder: mixhub demo DIR"
-            )
-        spec = parse_yaml(resources.files("mixhub.demo").joinpath("demo.yaml").read_text(encoding="utf-8"), "demo.yaml")
-        return Workspace.create(folder, {"family": FAMILY, "hub": "local", "families": {FAMILY: spec}})
-    workspace = Workspace.open(folder)
-    if workspace.config.family != FAMILY or FAMILY not in workspace.config.families:
-        raise WorkspaceError(
-            f"{folder}: a workspace of {workspace.config.family}, not of the demo",
-            hint="name another folder: mixhub demo DIR",
-        )
-    return workspace
-
-
-def _check_load(workspace: Workspace, family: Family, commit: str, export: Path) -> None:
-    from mixhub.hub.remote.load import load
-
-    loaded = load(family.name, commit=commit, workspace=workspace.root)
-    digests = {name: _digest(tensor) for name, tensor in loaded.model.state_dict().items()}
-    _require_equal(digests, export, f"mixhub.load({family.name!r}, commit={commit!r})")
-
-
-def _check_plain_client(endpoint: Endpoint, family: Family, exports: Mapping[str, Path]) -> dict[str, str]:
-    """Loads branches in a child process that knows only HF_ENDPOINT; the text that each model writes."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
-    environ = {name: os.environ[name] for name in kept if name in os.environ}
-    with tempfile.TemporaryDirectory(prefix="mixhub-demo-") as home:
-        environ |= {"HF_ENDPOINT": endpoint.url, "HF_HOME": home, "NO_PROXY": "127.0.0.1"}
-        child = subprocess.run(
-            [sys.executable, "-c", _PLAIN_CLIENT, family.repo_id, PROMPT, *exports],
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if child.returncode:
-        raise RuntimeError(f"plain Transformers could not load {family.repo_id}:\n{child.stderr}")
-    samples = {}
-    for line in child.stdout.splitlines():
-        answer: dict[str, Any] = json.loads(line)
-        revision = answer["revision"]
-        _require_equal(answer["weights"], exports[revision], f"{family.repo_id}@{revision} by plain Transformers")
-        samples[revision] = str(answer["sample"])
-    return samples
-
-
-def _require_equal(digests: dict[str, str], export: Path, what: str) -> None:
-    from safetensors.torch import load_file
-
-    expected = {
-        name: _digest(tensor)
-        for file in sorted(export.glob("*.safetensors"))
-        for name, tensor in load_file(file).items()
-    }
-    if digests != expected:
-        differing = sorted(name for name in expected.keys() | digests if expected.get(name) != digests.get(name))
-        raise RuntimeError(f"{what} differs from {export} in {', '.join(differing[:5])} ({len(differing)} tensors)")
-
-
-def _digest(tensor: Any) -> str:
-    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
-
-
-def _corpus_note(corpus: Path) -> str:
-    from mixhub.cli.common.console import bytes_shown
-
-    files = list(corpus.rglob("*.jsonl"))
-    domains = {file.stem.rpartition("-")[0] for file in files}
-    return f"{bytes_shown(sum(file.stat().st_size for file in files))} of text in {len(domains)} domains"
-
-
-def _training_note(workspace: Workspace, run: Run) -> str:
-    lines = workspace.run_folder(run).metrics.read_text(encoding="utf-8").splitlines()
-    losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
-    return f"{run.revision} loss {losses[0]:.2f} to {losses[-1]:.2f}"
-
-
-def _push_note(pushed: Pushed) -> str:
-    state = "" if pushed.sent else " (nothing to send)"
-    return f"{pushed.plan.branch} {pushed.commit[:8]}{state}"
-
-
-def _show_result(workspace: Workspace, family: Family, cells: Any) -> None:
+def _show_result(made: Demo) -> None:
+    from mixhub import workflow
     from mixhub.cli.common.console import show_table
-    from mixhub.cli.make.evaluate import show_scores
-    from mixhub.cli.make.workspace import show_status
+    from mixhub.cli.measure.cells import show_scores
+    from mixhub.cli.release.status import show_status
 
-    show_scores(family, family.runs(), cells)
-    show_status(workspace, family)
+    workspace, family = made.workspace, made.family
+    show_scores(family, family.runs(), made.evaluated.cells)
+    show_status(workflow.status(workspace))
     show_table(
         ["what", "where"],
         [

@@ -23,14 +23,20 @@ def families(
 
     if fields:
         if name is not None:
-            raise UsageError("give either --fields, or a family", hint=f"the family: mixhub families {name}")
+            raise UsageError(
+                "give either --fields, or a family",
+                code="option-conflict",
+                hint=f"the family: mixhub families {name}",
+                options=("NAME", "--fields"),
+            )
         _show_fields()
         return
     place = workspace_if_any(workspace)
     if name is not None:
         _show(place.family(name) if place else catalog.get(name))
         return
-    from mixhub.cli.common.console import count_shown, show_table
+    from mixhub.cli.common.console import show_table
+    from mixhub.phrases import magnitude
 
     known = (
         [place.family(each) for each in place.family_names()] if place else [catalog.get(n) for n in catalog.names()]
@@ -42,8 +48,8 @@ def families(
                 family.name,
                 family.repo_id,
                 _revisions(family),
-                count_shown(family.architecture.parameters),
-                count_shown(family.training.tokens),
+                magnitude(family.architecture.parameters),
+                magnitude(family.training.tokens),
                 _domains(family),
                 len(family.published_scores.scores) if family.published_scores else "-",
             )
@@ -78,7 +84,8 @@ def _domains(family: Family) -> str:
 
 
 def _show(family: Family) -> None:
-    from mixhub.cli.common.console import count_shown, say, show_table
+    from mixhub.cli.common.console import say, show_table
+    from mixhub.phrases import magnitude
 
     architecture, training = family.architecture, family.training
     say(f"{family.card.title}\n")
@@ -91,7 +98,7 @@ def _show(family: Family) -> None:
             ("revisions", _revisions(family)),
             *([("on main", family.main_run.revision)] if family.main_run else []),
             ("parameters", f"{architecture.parameters:,}"),
-            ("training tokens", f"{training.tokens:,} ({count_shown(training.tokens)})"),
+            ("training tokens", f"{training.tokens:,} ({magnitude(training.tokens)})"),
             ("tokenizer", f"{family.tokenizer.repo_id or family.tokenizer.name}, {family.tokenizer.vocab_size:,} ids"),
             ("data", family.data.dataset or family.data.corpus),
             ("license", family.card.license),
@@ -120,7 +127,8 @@ def _show(family: Family) -> None:
 
 
 def _show_mixtures(family: Family) -> None:
-    from mixhub.cli.common.console import count_shown, say, show_table
+    from mixhub.cli.common.console import say, show_table
+    from mixhub.phrases import magnitude
 
     if family.mixture is not None:
         shares = family.mixture.shares
@@ -132,7 +140,7 @@ def _show_mixtures(family: Family) -> None:
                     domain,
                     f"{weight:g}",
                     f"{shares[domain]:.4%}" if domain in shares else "not sampled",
-                    count_shown(shares.get(domain, 0.0) * family.training.tokens),
+                    magnitude(shares.get(domain, 0.0) * family.training.tokens),
                 )
                 for domain, weight in sorted(weights.items(), key=lambda item: -item[1])
             ],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, open_workspace
+from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
 
 def train(
@@ -22,15 +22,13 @@ def train(
     Makes no request: `mixhub data pack` comes before. Several processes: `torchrun --nproc-per-node 8 -m mixhub train
     --seed 1`.
     """
+    from mixhub import workflow
     from mixhub.cli.common.console import log_lines, progress, say
-    from mixhub.workflow.steps import train_run
 
-    place = open_workspace(workspace)
-    chosen = place.family(family)
-    run = chosen.run(seed=seed, index=index)
     log_lines()
-    export = train_run(place, chosen, run, device, progress())
+    place = find_workspace(workspace)
+    done = workflow.train(place, seed=seed, index=index, family=family, device=device, progress=progress())
     if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
         return
-    say(f"{run.revision}: export in {export}")
-    say(f"next: mixhub evaluate --{run.kind} {run.number}")
+    say(f"{done.run.revision}: export in {done.export}")
+    say(f"next: mixhub evaluate --{done.run.kind} {done.run.number}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,16 +10,17 @@ from mixhub.cli.common.options import (
     AllOption,
     FamilyOption,
     IndexOption,
+    JsonOption,
     SeedOption,
     StepOption,
     WorkspaceOption,
-    chosen_runs,
-    open_workspace,
+    find_workspace,
 )
 
 if TYPE_CHECKING:
-    from mixhub.findings import Finding
     from mixhub.hub.check.run import RunCheck
+
+LoadOption = Annotated[bool, typer.Option("--load", help="Load it, too, and let it write some words.")]
 
 
 def check(
@@ -28,7 +28,8 @@ def check(
     index: IndexOption = None,
     everything: AllOption = False,
     step: StepOption = None,
-    load: Annotated[bool, typer.Option("--load", help="Load it, too, and let it write some words.")] = False,
+    load: LoadOption = False,
+    as_json: JsonOption = False,
     family: FamilyOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -38,44 +39,57 @@ def check(
     other runs (repeated weights, initial weights), with its results, and checks its card. What passed is noted by its
     hash, so that neither this command nor push reads it again.
     """
-    from mixhub.cli.common.console import hide_client_bars, progress
+    from mixhub import workflow
+    from mixhub.cli.common.console import hide_client_bars, progress, say_json, show_hints
     from mixhub.findings import errors
-    from mixhub.hub.check.run import check_run
 
     hide_client_bars()
-    place = open_workspace(workspace)
-    chosen = place.family(family)
-    runs = chosen_runs(place, chosen, seed, index, everything=everything, step=step)
-    found: list[Finding] = []
-    for run in runs:
-        checked = check_run(place, chosen, run, step=step, load=load, progress=progress())
-        show_check(checked)
-        found += checked.findings
-    show_hints(found)
+    checks = []
+    place = find_workspace(workspace)
+    for checked in workflow.check_each(
+        place,
+        step=step,
+        load=load,
+        progress=progress(as_json=as_json),
+        seed=seed,
+        index=index,
+        all=everything,
+        family=family,
+    ):
+        checks.append(checked)
+        if not as_json:
+            _show(checked)
+    found = [finding for checked in checks for finding in checked.findings]
+    if as_json:
+        say_json({"runs": [_data(checked) for checked in checks]})
+    else:
+        show_hints(found)
     if errors(found):
         raise typer.Exit(1)
 
 
-def show_check(checked: RunCheck) -> None:
+def _show(checked: RunCheck) -> None:
     """Prints what was found in a run, or that nothing was."""
-    from mixhub.cli.common.console import bytes_shown, counted, say
+    from mixhub.cli.common.console import say, show_findings
+    from mixhub.phrases import plural, size
 
-    for finding in checked.findings:
-        say(str(finding))
-    size = sum(path.stat().st_size for path in checked.export.rglob("*") if path.is_file())
+    show_findings(checked.findings)
+    total = sum(path.stat().st_size for path in checked.export.rglob("*") if path.is_file())
     weights = checked.content.weights_sha256
     facts = [f"weights {weights[:12]}" if weights else "no weights that can be read"]
-    facts += [counted(len(checked.content.hashes), "file"), bytes_shown(size)]
+    facts += [plural(len(checked.content.hashes), "file"), size(total)]
     facts += ["loads and writes"] if checked.loaded else []
     facts += ["unchanged since it was read"] if checked.was_known else []
-    end = counted(len(checked.findings), "finding") if checked.findings else "nothing found"
+    end = plural(len(checked.findings), "finding") if checked.findings else "nothing found"
     say(f"{checked.branch}: {end} ({', '.join(facts)})")
 
 
-def show_hints(findings: Sequence[Finding]) -> None:
-    """Prints the next steps, each once."""
-    from mixhub.cli.common.console import say
-    from mixhub.findings import hints
-
-    for hint in hints(findings):
-        say(f"hint: {hint}")
+def _data(checked: RunCheck) -> dict[str, Any]:
+    return {
+        "branch": checked.branch,
+        "step": checked.step,
+        "export": str(checked.export),
+        "weights_sha256": checked.content.weights_sha256,
+        "loaded": checked.loaded,
+        "findings": [finding.to_data() for finding in checked.findings],
+    }

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixhub.cli.common.groups import group
+
 if TYPE_CHECKING:
     from mixhub.hubserver import ImportedRepo
 
-app = typer.Typer(no_args_is_help=True, help="The embedded hub: a Hub on your machine, for the usual clients.")
+app = group("The embedded hub: a Hub on your machine, for the usual clients.")
 
 RootOption = Annotated[
     Path | None, typer.Option(help="Its storage; else hub/ of the workspace here.", metavar="DIR", show_default=False)
@@ -23,11 +25,6 @@ class RepoType(StrEnum):
 
     MODEL = "model"
     DATASET = "dataset"
-
-
-@app.callback()
-def _hub() -> None:
-    """The embedded hub: a Hub on your machine, for the usual clients."""
 
 
 @app.command()
@@ -60,15 +57,16 @@ def import_(
     repo_type: Annotated[RepoType, typer.Option(help="What the folders hold.")] = RepoType.MODEL,
 ) -> None:
     """Take folders into a hub's storage as repos, one commit each; a repo that has the same files gets none."""
-    from mixhub.cli.common.console import counted, say
+    from mixhub.cli.common.console import say
     from mixhub.hubserver import import_folder
+    from mixhub.phrases import plural
 
     def imported(repo: ImportedRepo) -> None:
         say(_imported_line(repo))
 
     storage = _root(root)
     repos = import_folder(folder, storage, repo_type.value, imported)
-    say(f"{counted(len(repos), 'repo')} in {storage}")
+    say(f"{plural(len(repos), 'repo')} in {storage}")
 
 
 def _imported_line(repo: ImportedRepo) -> str:
@@ -81,9 +79,20 @@ def _root(root: Path | None) -> Path:
 
     if root is not None:
         if (root / CONFIG_FILE).is_file():
-            raise UsageError(f"--root {root}: is a workspace, whose hub has a folder", hint=f"--root {root / 'hub'}")
+            raise UsageError(
+                f"--root {root}: is a workspace, whose hub has a folder",
+                code="option-value",
+                hint=f"--root {root / 'hub'}",
+                option="--root",
+                value=str(root),
+            )
         return root
     try:
         return Workspace.find().hub
     except WorkspaceError as error:
-        raise UsageError(f"which hub? {error.message}", hint="name its storage: --root DIR") from None
+        raise UsageError(
+            f"which hub? {error.message}",
+            code="option-missing",
+            hint="name its storage: --root DIR",
+            option="--root",
+        ) from None

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.common.options import HubOption, WorkspaceOption, open_any_hub, workspace_if_any
+from mixhub.cli.common.options import HubOption, JsonOption, WorkspaceOption, choose_hub, workspace_if_any
 
 if TYPE_CHECKING:
     from mixhub.hub.verify.repo import Verification
 
+FamilyArgument = Annotated[
+    str | None,
+    typer.Argument(help="A family, or a repo_id of anybody; else the workspace's family.", metavar="FAMILY"),
+]
+DeepOption = Annotated[bool, typer.Option("--deep", help="Download the weights: hash, NaN, load and generate.")]
+
 
 def verify(
-    name: Annotated[
-        str | None,
-        typer.Argument(help="A family, or a repo_id of anybody; else the workspace's family.", metavar="FAMILY"),
-    ] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Download the weights: hash, NaN, load and generate.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    name: FamilyArgument = None,
+    deep: DeepOption = False,
+    as_json: JsonOption = False,
     hub: HubOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -28,41 +32,32 @@ def verify(
     lineage and recipe as the family says, cards that say what the results say. It works on repos that mixhub did not
     make, too; weights are downloaded with --deep only.
     """
-    from mixhub.cli.common.console import counted, hide_client_bars, progress, say
-    from mixhub.cli.release.check import show_hints
-    from mixhub.errors import UsageError
+    from mixhub import workflow
+    from mixhub.cli.common.console import hide_client_bars, progress, say, say_json, show_hints
     from mixhub.findings import errors
-    from mixhub.hub.publish.receipts import hub_key, local_weights
-    from mixhub.hub.remote.load import family_of
-    from mixhub.hub.verify.receipts import note_verification
-    from mixhub.hub.verify.repo import verify
+    from mixhub.phrases import plural
 
     hide_client_bars()
     place = workspace_if_any(workspace)
-    if name is None and place is None:
-        raise UsageError("which family?", hint="name one, or a repo: mixhub verify human-1b")
-    family, repo_id = family_of(name or place.config.family, place)  # type: ignore[union-attr]
-    with open_any_hub(hub, place, quiet=as_json) as endpoint:
-        local = local_weights(place, family) if place is not None and family is not None else {}
-        found = verify(endpoint, repo_id, family, local=local, deep=deep, progress=progress())
-        if place is not None:
-            note_verification(place, hub_key(endpoint), found, deep=deep)
-    wrong = errors(found.findings)
+    chosen = choose_hub(hub, place)
+    found = workflow.verify(place, family=name, hub=chosen, deep=deep, progress=progress(as_json=as_json))
     if as_json:
-        show_json(found)
+        findings = [finding.to_data() for finding in found.findings]
+        say_json({**asdict(found), "findings": findings})
     else:
-        show_verification(found)
+        _show(found)
         show_hints(found.findings)
-        end = counted(len(found.findings), "finding") if found.findings else "nothing found"
-        say(f"{repo_id}: {counted(len(found.branches), 'branch', 'branches')}, {end}")
-    if wrong:
+        end = plural(len(found.findings), "finding") if found.findings else "nothing found"
+        say(f"{found.repo_id}: {plural(len(found.branches), 'branch', 'branches')}, {end}")
+    if errors(found.findings):
         raise typer.Exit(1)
 
 
-def show_verification(found: Verification) -> None:
+def _show(found: Verification) -> None:
     """Prints a table of the branches, then a line for each finding."""
-    from mixhub.cli.common.console import bytes_shown, say, show_table
+    from mixhub.cli.common.console import show_findings, show_table
     from mixhub.findings import errors
+    from mixhub.phrases import size
 
     wrong = {finding.where for finding in errors(found.findings)}
     rows = [
@@ -71,22 +66,11 @@ def show_verification(found: Verification) -> None:
             branch.commit[:12] if branch.commit else "missing",
             branch.weights[:12] if branch.weights else "-",
             branch.files,
-            bytes_shown(branch.size),
+            size(branch.size),
             "told" if branch.tells_lineage else "-",
             "wrong" if branch.name in wrong else "ok",
         )
         for branch in found.branches
     ]
     show_table(["branch", "commit", "weights", "files", "size", "lineage", "state"], rows)
-    for finding in found.findings:
-        say(str(finding))
-
-
-def show_json(found: Verification) -> None:
-    """Prints it all as one JSON object."""
-    import json
-    from dataclasses import asdict
-
-    from mixhub.cli.common.console import say
-
-    say(json.dumps(asdict(found), indent=2))
+    show_findings(found.findings)

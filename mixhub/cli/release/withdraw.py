@@ -13,13 +13,15 @@ from mixhub.cli.common.options import (
     SeedOption,
     StepOption,
     WorkspaceOption,
-    open_hub,
-    open_workspace,
+    choose_hub,
+    find_workspace,
 )
+
+WhyOption = Annotated[str, typer.Option("--why", help="What is wrong with it, one line.", metavar="TEXT")]
 
 
 def withdraw(
-    why: Annotated[str, typer.Option("--why", help="What is wrong with it, one line.", metavar="TEXT")],
+    why: WhyOption,
     seed: SeedOption = None,
     index: IndexOption = None,
     step: StepOption = None,
@@ -32,37 +34,32 @@ def withdraw(
     Its card says so at its head and in its tags, `mixhub.load` warns of it, a git tag names the commit, and the card on
     main lists it among the errata. Other weights that are pushed to the branch later are not withdrawn.
     """
-    from mixhub.cli.common.console import say
-    from mixhub.cli.release.push import show_pushed
-    from mixhub.errors import MixhubError
-    from mixhub.hub.publish.receipts import all_commits
-    from mixhub.hub.publish.withdraw import correct_main, is_on_main, withdraw
-    from mixhub.workflow.steps import push_card, require_publishable
+    from mixhub import workflow
+    from mixhub.cli.common.console import progress, say
+    from mixhub.cli.release.plans import show_pushed
 
-    place = open_workspace(workspace)
-    chosen = place.family(family)
-    branch = chosen.revision(seed=seed, index=index, step=step)
-    with open_hub(hub, place) as endpoint:
-        done = withdraw(place, chosen, endpoint, branch, why)
-        say(f"withdrawn: {chosen.repo_id}@{branch} = {done.commit}; what it was is tagged {done.tag}")
-        weights = done.withdrawal.weights_sha256
-        for other, commit in all_commits(place, chosen.repo_id, branch, weights).items():
-            if other != (endpoint.name or endpoint.url):
-                say(
-                    f"{other} has it too, at {commit[:12]}; unless that is done already: withdraw it with --hub {other}"
-                )
-        has_exports = any(place.run_folder(run).export_steps() for run in chosen.runs())
-        on_main = is_on_main(chosen, endpoint, done.withdrawal)
-        if on_main:
-            say(
-                f"main holds the model of {branch} too: name another in revisions.main, or none; then mixhub push --all"
-            )
-        try:
-            if has_exports and not on_main:
-                require_publishable(place, chosen, endpoint)
-                show_pushed(push_card(place, chosen, endpoint), endpoint)
-                return
-        except MixhubError as error:
-            say(f"the card of {chosen.name} is not rendered: {error.message.splitlines()[0]}")
-        # it cannot be rendered here, somebody changed it, or it holds the same model: it gets that line alone
-        say(f"errata on main: {correct_main(chosen, endpoint, done)}")
+    place = find_workspace(workspace)
+    made = workflow.withdraw(
+        place,
+        why,
+        step=step,
+        hub=choose_hub(hub, place),
+        progress=progress(),
+        seed=seed,
+        index=index,
+        family=family,
+    )
+    say(f"withdrawn: {made.repo_id}@{made.branch} = {made.done.commit}; what it was is tagged {made.done.tag}")
+    for other, commit in made.elsewhere.items():
+        say(f"{other} has it too, at {commit[:12]}; unless that is done already: withdraw it with --hub {other}")
+    if made.is_on_main:
+        say(
+            f"main holds the model of {made.branch} too: name another in revisions.main, or none; "
+            "then mixhub push --all"
+        )
+    if made.problem is not None:
+        say(f"the card of {made.family} is not rendered: {made.problem.lines()[0]}")
+    if made.card is not None:
+        show_pushed(made.card)
+    else:
+        say(f"errata on main: {made.errata}")

@@ -13,7 +13,7 @@ from mixhub.hub.check import receipts, run
 from mixhub.hub.check.receipts import valid_receipt
 from mixhub.hub.rules import export as export_rules
 from mixhub.hub.rules.weights import scan
-from mixhub.workflow.status import family_status
+from mixhub.workflow import status
 from mixhub.workspace.lineage import file_sha256, read_lineage
 from mixhub.workspace.paths import Workspace
 from tests.hub.bench import WEIGHTS, Bench
@@ -145,7 +145,7 @@ def test_a_receipt_does_not_hold_for_a_file_that_changed(bench):
 
 def test_status_knows_what_the_last_check_found_around_an_export(bench):
     def checked() -> bool:
-        return family_status(bench.workspace, bench.workspace.family())[0].checked
+        return status(bench.workspace)[0].checked
 
     bench.check()
     assert checked()

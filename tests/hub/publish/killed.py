@@ -17,8 +17,9 @@ from mixhub.endpoint import HubChoice
 from mixhub.hub.publish import push
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hubserver import LOCAL_TOKEN
-from mixhub.workflow.steps import push_card, push_run
+from mixhub.workflow.release.pushes import push_card
 from mixhub.workspace.paths import Workspace
+from tests.made import push_branch
 
 STAGES = ("plan", "branch", "upload", "uploaded", "commit", "proof", "receipt")
 """Before the repo is made; after the branch was; after one large file; around the commit; before the receipt."""
@@ -66,7 +67,7 @@ def main(root: str, hub: str, stage: str | None = None) -> None:
     family = workspace.family()
     with open_hub(HubChoice(hub, "the test", LOCAL_TOKEN), workspace) as endpoint:
         print("ready", flush=True)
-        pushed = push_run(workspace, family, family.run(seed=1), endpoint, lambda plan: None)
+        pushed = push_branch(workspace, family, family.run(seed=1), endpoint)
         push_card(workspace, family, endpoint)
     print(json.dumps({"commit": pushed.commit, "sent": pushed.sent, "uploaded": list(pushed.uploaded)}))
 

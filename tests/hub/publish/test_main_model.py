@@ -20,7 +20,7 @@ from mixhub.hub.remote.files import is_model_file
 from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import parse_yaml, to_yaml
-from mixhub.workflow.adopt import adopt
+from mixhub.workflow import adopt
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace, save_model
 from tests.hub.wires import heard, wire
@@ -155,14 +155,14 @@ def test_main_follows_its_branch_and_keeps_no_shard_of_another_model(workspace, 
     AutoModelForCausalLM.from_pretrained(source).save_pretrained(source, max_shard_size="30KB")
     (source / MODEL).unlink()
     push("--all")
-    adopt(workspace, family, run, source, replace=True)
+    adopt(workspace, source, seed=run.seed, replace=True)
     push("--seed", 2)
     held = models(workspace, hub, "main")
     assert INDEX in held
     assert MODEL not in held
     assert held == models(workspace, hub, "seed-2")
     assert said(workspace, hub) == {}
-    adopt(workspace, family, run, save_model(tmp_path / "whole", 23, family.architecture), replace=True)
+    adopt(workspace, save_model(tmp_path / "whole", 23, family.architecture), seed=run.seed, replace=True)
     push("--seed", 2)
     assert [path for path in models(workspace, hub, "main") if path.endswith(("safetensors", "index.json"))] == [MODEL]
     assert said(workspace, hub) == {}
@@ -224,7 +224,7 @@ def test_a_run_whose_branch_is_not_there_leaves_main_without_a_model(workspace, 
 def test_main_holds_what_the_branch_holds_and_not_what_this_machine_has(workspace, hub, push, tmp_path):
     push("--all")
     family = workspace.family()
-    adopt(workspace, family, family.run(seed=2), save_model(tmp_path / "new", 24, family.architecture), replace=True)
+    adopt(workspace, save_model(tmp_path / "new", 24, family.architecture), seed=2, replace=True)
     set_main(workspace, 1)
     push("--seed", 1)
     set_main(workspace, 2)
@@ -263,7 +263,7 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
         family = workspace.family()
         for seed in (1, 2):
             source = save_model(tmp_path / f"new-{seed}", 30 + seed, family.architecture)
-            adopt(workspace, family, family.run(seed=seed), source, replace=True)
+            adopt(workspace, source, seed=seed, replace=True)
         push("--all")
         some = mixhub_here(*promote, "--seed", 2, cwd=workspace.root)
         assert "the card on main stays as it is" in some.stdout
@@ -276,7 +276,7 @@ def test_a_promotion_does_not_mix_two_models_on_main(workspace, hub, push, tmp_p
     source = save_model(tmp_path / "sharded", 22, family.architecture)
     AutoModelForCausalLM.from_pretrained(source).save_pretrained(source, max_shard_size="30KB")
     (source / MODEL).unlink()
-    adopt(workspace, family, family.run(seed=1), source, replace=True)
+    adopt(workspace, source, seed=1, replace=True)
     with serve(tmp_path / "public") as running:
         public = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "public-cache")
         other = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=workspace.root)

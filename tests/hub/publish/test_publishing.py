@@ -32,7 +32,7 @@ from mixhub.hub.remote.client import branch_heads, file_content, remote_tree, ta
 from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import parse_yaml, to_yaml
-from mixhub.workflow.status import family_status
+from mixhub.workflow import status
 from mixhub.workspace.cells import read_cells, samples_path
 from mixhub.workspace.lineage import read_lineage, weights_sha256
 from mixhub.workspace.paths import Workspace
@@ -190,7 +190,7 @@ def test_a_withdrawn_seed_says_so_wherever_it_is_met(workspace, family, endpoint
     assert pinned.commit == before["seed-2"], "what others pinned is there"
     assert not plan_run(workspace, family, family.run(seed=2), endpoint).changed
     assert not plan_card(workspace, family, endpoint).changed
-    assert family_status(workspace, family)[1].withdrawn == why
+    assert status(workspace, family=family)[1].withdrawn == why
     assert "warning: seed-2: was withdrawn" in mixhub_here("verify", cwd=workspace.root).stdout
     assert mixhub_here("withdraw", "--seed", 2, "--why", " ", cwd=workspace.root).returncode == 2
 
@@ -407,7 +407,7 @@ def test_status_as_json_tells_all_without_a_hub(workspace, family, endpoint, mix
     config = workspace.export(family.run(seed=2), 12) / "config.json"
     config.write_text(config.read_text() + " ")
     workspace.revision_card(family.run(seed=2)).write_text("mine")
-    _, two, _ = family_status(Workspace.open(workspace.root), family)
+    _, two, _ = status(workspace.root, family=family)
     assert (two.checked, two.card) == (False, "stale")
 
 

@@ -30,11 +30,11 @@ from mixhub.hub.remote.client import branch_heads, remote_tree
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.files import local_file, require_unchanged, same_content
 from mixhub.hubserver import LOCAL_TOKEN, serve
-from mixhub.workflow.status import family_status
-from mixhub.workflow.steps import push_card, push_run
+from mixhub.workflow import status
+from mixhub.workflow.release.pushes import push_card
 from mixhub.workspace.lineage import file_sha256, read_lineage
 from tests.adopted import adopted_workspace
-from tests.made import publish
+from tests.made import publish, push_branch
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def api(endpoint):
 
 
 def push(workspace, family, endpoint, seed):
-    return push_run(workspace, family, family.run(seed=seed), endpoint, lambda plan: None)
+    return push_branch(workspace, family, family.run(seed=seed), endpoint)
 
 
 def test_each_seed_is_one_commit_on_its_branch_and_the_card_is_on_main(workspace, family, endpoint, api):
@@ -233,9 +233,9 @@ def test_a_broken_result_of_another_seed_stops_a_push_before_it_sends(workspace,
 def test_receipts_of_a_local_hub_that_is_gone_do_not_count(workspace, family):
     with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         commit = push(workspace, family, endpoint, 1).commit
-    assert dict(family_status(workspace, family)[0].pushed) == {"local": commit}
+    assert dict(status(workspace, family=family)[0].pushed) == {"local": commit}
     shutil.rmtree(workspace.hub)
-    assert dict(family_status(workspace, family)[0].pushed) == {}
+    assert dict(status(workspace, family=family)[0].pushed) == {}
 
 
 def test_a_dry_plan_touches_nothing(workspace, family, endpoint, api):
@@ -279,7 +279,7 @@ def test_the_receipt_names_commit_and_weights(workspace, family, endpoint):
 
 def test_status_needs_no_hub(workspace, family, endpoint):
     commit = push(workspace, family, endpoint, 1).commit
-    one, two, three = family_status(workspace, family)
+    one, two, three = status(workspace, family=family)
     assert (one.step, one.cells, one.cells_expected, dict(one.pushed)) == (12, 1, 1, {"local": commit})
     assert (two.step, two.cells, dict(two.pushed)) == (12, 1, {})
     assert (three.step, three.weights_sha256, three.cells) == (None, None, 0)
@@ -290,7 +290,7 @@ def test_status_counts_only_cells_of_the_export(workspace, family):
     content = json.loads(cell.read_text())
     content["mixhub"]["weights_sha256"] = "0" * 64
     cell.write_text(json.dumps(content))
-    assert family_status(workspace, family)[0].cells == 0
+    assert status(workspace, family=family)[0].cells == 0
 
 
 def test_weights_that_are_not_those_of_the_lineage_are_refused(workspace, family, endpoint, api):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from mixhub.analysis.scores import counted
 from mixhub.card.facts.gather import gather_run
@@ -15,6 +15,7 @@ from mixhub.hub.check.receipts import valid_receipt
 from mixhub.hub.publish.receipts import all_commits
 from mixhub.hub.verify.receipts import verified_at
 from mixhub.spec.family import Family, Run
+from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 from mixhub.workspace.cells import cells_in
 from mixhub.workspace.export import require_complete
 from mixhub.workspace.lineage import UNKNOWN, read_lineage
@@ -52,10 +53,24 @@ class RunStatus:
     problem: str | None = None
     """What is wrong with it, a line; figures that could not be read for it are those of nothing done."""
 
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {**asdict(self), "pushed": dict(self.pushed), "verified": dict(self.verified)}
 
-def family_status(workspace: Workspace, family: Family) -> list[RunStatus]:
-    """The state of every run of a family; makes no request, and what is wrong with one run stays with it."""
-    return [_run_status(workspace, family, run) for run in family.runs()]
+
+def status(workspace: WorkspaceLike, *, family: str | Family | None = None) -> list[RunStatus]:
+    """The state of every run of a family; makes no request, and what is wrong with one run stays with it.
+
+    Args:
+        workspace: where the runs lie.
+        family: the family; None: the workspace's.
+
+    Raises:
+        UnknownNameError: there is no such family.
+    """
+    place = open_workspace(workspace)
+    found = find_family(place, family)
+    return [_run_status(place, found, run) for run in found.runs()]
 
 
 def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:

@@ -17,11 +17,11 @@ from mixhub.hub.check.run import check_run
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.repo import verify
 from mixhub.spec.base import parse_yaml, read_yaml, to_yaml
-from mixhub.workflow.adopt import adopt
-from mixhub.workflow.steps import push_card, push_run
+from mixhub.workflow import adopt, push
 from mixhub.workspace.lineage import UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace, save_model, save_tokenizer
+from tests.refusals import refused
 from tests.tiny import tiny_workspace_yaml
 
 
@@ -40,8 +40,7 @@ def source(tmp_path):
 
 
 def take(place, source, seed=1, **options):
-    family = place.family()
-    return adopt(place, family, family.run(seed=seed), source, **options)
+    return adopt(place, source, seed=seed, **options)
 
 
 def test_what_is_not_known_is_said_to_be_unknown(place, source):
@@ -67,9 +66,7 @@ def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
     workspace = adopted_workspace(tmp_path, seeds=[1, 2])
     family = workspace.family()
     with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
-        for run in family.runs():
-            push_run(workspace, family, run, endpoint, lambda plan: None)
-        push_card(workspace, family, endpoint)
+        push(workspace, all=True, hub=endpoint)
         assert verify(endpoint, family.repo_id, family, deep=True).findings == ()
     card = (workspace.card(family)).read_text()
     assert "seed-2" in card
@@ -196,9 +193,8 @@ def test_a_step_that_is_none_is_not_known(place, source, step):
 
 
 def test_a_run_that_was_trained_here_is_not_mixed_with_another(workspace, source):
-    family = workspace.family()
-    with pytest.raises(WorkspaceError, match="seed-1 was trained here"):
-        adopt(workspace, family, family.run(seed=1), source, replace=True)
+    with refused("run-trained-here", WorkspaceError):
+        adopt(workspace, source, seed=1, replace=True)
 
 
 def test_a_lineage_without_the_recipe_that_it_names(workspace, place, tmp_path):
@@ -257,8 +253,7 @@ def test_two_families_may_share_a_run_that_was_adopted(tmp_path):
     data["families"]["other"] = {**data["families"]["tiny"], "repo_id": "tester/other"}
     workspace.path("mixhub.yaml").write_text(to_yaml(data))
     workspace = Workspace.open(workspace.root)
-    other = workspace.family("other")
-    adopt(workspace, other, other.run(seed=1), tmp_path / "source-1")
+    adopt(workspace, tmp_path / "source-1", seed=1, family="other")
     for name in ("tiny", "other"):
         family = workspace.family(name)
         found = check_run(workspace, family, family.run(seed=1)).findings
@@ -330,7 +325,7 @@ def test_the_card_tells_no_recipe_of_others_as_that_of_adopted_runs(place, sourc
     family = place.family("own")
     told = family_card(place, family).text
     assert "Cosine" in told, "before there are runs, it is what they will be trained with"
-    adopt(place, family, family.run(seed=1), source)
+    adopt(place, source, seed=1, family=family)
     card = family_card(place, family).text
     assert "| Learning Rate" in card
     assert "0.123" in card

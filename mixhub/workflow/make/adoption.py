@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
@@ -20,6 +21,7 @@ from mixhub.progress import SILENT, Progress
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml, validated
 from mixhub.spec.family import Family, Run
 from mixhub.spec.mixture import Mixture
+from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
 from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.paths import RunFolder, Workspace
@@ -49,25 +51,28 @@ _TRAINER_STATE = "trainer_state.json"
 class Adopted:
     """A folder that was taken in."""
 
+    family: Family
+    run: Run
     export: Path
     step: int
     """Where it lies: the step that is known of it, else the family's last."""
     lineage: Lineage
     left_out: tuple[str, ...]
     """Files of the folder that belong to no export, and stayed where they are."""
+    repeated: tuple[tuple[str, str], ...]
+    """Family and revision of other runs in the workspace that have the same weights."""
 
 
 def adopt(
-    workspace: Workspace,
-    family: Family,
-    run: Run,
-    source: Path,
+    workspace: WorkspaceLike,
+    source: str | os.PathLike[str],
     *,
     step: int | None = None,
-    mixture: Path | None = None,
-    tokenizer: Path | None = None,
+    mixture: str | os.PathLike[str] | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
     replace: bool = False,
     progress: Progress = SILENT,
+    **run: Unpack[RunName],
 ) -> Adopted:
     """Copies a folder in Transformers format into the workspace, as the export of a run.
 
@@ -76,73 +81,119 @@ def adopt(
 
     Args:
         workspace: where it goes.
-        family: the family.
-        run: the run that it is.
         source: the folder: config, safetensors, tokenizer.
-        step: updates made; absent: what the folder tells, else it is taken for the last step, as unknown.
+        step: updates made; None: what the folder tells, else it is taken for the last step, as unknown.
         mixture: what it was trained on, where the folder does not tell: RegMix's YAML, or `domain: weight`.
         tokenizer: a folder with its tokenizer, where it is not beside the weights.
         replace: take the place of an export that is there.
+        progress: shows the files of weights.
+        **run: seed or index, and family.
 
     Raises:
         UsageError: step or mixture contradict what the folder or the family say.
+        UnknownNameError: there is no such family, seed or index.
         ExportError: the folder is no export, or is one of another model or run; every fault is listed.
         WorkspaceError: there is an export of that step already, or the run is being trained.
     """
-    given = _Source.read(source, tokenizer)
+    place = open_workspace(workspace)
+    family, found = find_run(place, **run)
+    own_mixture = Path(mixture) if mixture is not None else None
+    given = _Source.read(Path(source), Path(tokenizer) if tokenizer is not None else None)
     step = given.step(step)
-    place = family.training.steps if step is None else step
-    if place > family.training.steps:
+    into = _Target(place, family, found, family.training.steps if step is None else step, replace)
+    if into.step > family.training.steps:
         raise UsageError(
-            f"step = {place}: {family.name} has {family.training.steps} steps",
+            f"step = {into.step}: {family.name} has {family.training.steps} steps",
+            code="option-value",
             hint="mend training.steps of the family in mixhub.yaml, if it was trained for longer",
+            option="--step",
+            value=into.step,
         )
-    folder = workspace.run_folder(run)
-    target = folder.export(place)
-    train_config = given.train_config(family, run, mixture)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with locked(folder.lock, f"{folder.path} is in use"):
-        clear_leftovers(folder.exports)
-        if target.exists() and not replace:
+    config = given.train_config(family, found, own_mixture)
+    lineage = into.take(given, step, config, own_mixture, progress)
+    return Adopted(family, found, into.export, into.step, lineage, given.left_out, tuple(into.repeated(lineage)))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The place of an export in a workspace."""
+
+    workspace: Workspace
+    family: Family
+    run: Run
+    step: int
+    replace: bool
+
+    @property
+    def folder(self) -> RunFolder:
+        return self.workspace.run_folder(self.run)
+
+    @property
+    def export(self) -> Path:
+        return self.folder.export(self.step)
+
+    def take(
+        self, source: _Source, step: int | None, config: Mapping[str, Any], mixture: Path | None, progress: Progress
+    ) -> Lineage:
+        """Makes the export from a folder; its lineage."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder.lock, f"{self.folder.path} is in use"):
+            clear_leftovers(self.folder.exports)
+            self._require_room(source.path)
+            with new_folder(self.export) as building:
+                source.copy(building)
+                write_text(building / _TRAIN_CONFIG, to_yaml(config))
+                lineage = source.lineage(self.family, self.run, step, building, config)
+                write_json(building / LINEAGE_FILE, lineage.to_data())
+                others = self._other_steps(lineage)
+                told = {building / _TRAIN_CONFIG: mixture or source.path / _TRAIN_CONFIG, building: source.path}
+                _require_sound(building, told, self.family, self.run, self.step, lineage, progress)
+            for other in others:  # they were taken for those of another step
+                shutil.rmtree(other)
+        return lineage
+
+    def _require_room(self, source: Path) -> None:
+        """Raises WorkspaceError when an export or a run that was trained here is in the way."""
+        if self.export.exists() and not self.replace:
             raise WorkspaceError(
-                f"{target}: there is an export already",
+                f"{self.export}: there is an export already",
+                code="export-exists",
                 hint="give --replace if this one is to take its place, or --step if it is another",
-                path=target,
+                path=self.export,
             )
-        if folder.metrics.exists() or folder.checkpoint_steps():
+        if self.folder.metrics.exists() or self.folder.checkpoint_steps():
             raise WorkspaceError(
-                f"{folder.path}: {run.revision} was trained here, and its metrics and checkpoints are not those of "
-                f"{source}",
-                hint=f"delete or rename {folder.path}, or adopt the folder as another run",
-                path=folder.path,
+                f"{self.folder.path}: {self.run.revision} was trained here, and its metrics and checkpoints are not "
+                f"those of {source}",
+                code="run-trained-here",
+                hint=f"delete or rename {self.folder.path}, or adopt the folder as another run",
+                path=self.folder.path,
             )
-        with new_folder(target) as building:
-            given.copy(building)
-            write_text(building / _TRAIN_CONFIG, to_yaml(train_config))
-            lineage = given.lineage(family, run, step, building, train_config)
-            write_json(building / LINEAGE_FILE, lineage.to_data())
-            others = [other for other in _same_weights(folder, lineage) if other != target]
-            if others and not replace:
-                raise WorkspaceError(
-                    f"{others[0]}: these weights are there already, as those of another step",
-                    hint="give --replace if this is the step that they are of",
-                    path=others[0],
-                )
-            told = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
-            _require_sound(building, told, family, run, place, lineage, progress)
-        for other in others:  # they were taken for those of another step
-            shutil.rmtree(other)
-    return Adopted(target, place, lineage, tuple(given.left_out))
 
+    def _other_steps(self, lineage: Lineage) -> list[Path]:
+        """Exports of the run that hold the same weights as those of another step, which are to be replaced."""
+        found = []
+        for export in (self.folder.export(step) for step in self.folder.export_steps()):
+            with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
+                if export != self.export and read_lineage(export).weights_sha256 == lineage.weights_sha256:
+                    found.append(export)
+        if found and not self.replace:
+            raise WorkspaceError(
+                f"{found[0]}: these weights are there already, as those of another step",
+                code="weights-adopted-already",
+                hint="give --replace if this is the step that they are of",
+                path=found[0],
+            )
+        return found
 
-def _same_weights(folder: RunFolder, lineage: Lineage) -> list[Path]:
-    """Exports of a run that hold the same weights."""
-    found = []
-    for export in (folder.export(step) for step in folder.export_steps()):
-        with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
-            if read_lineage(export).weights_sha256 == lineage.weights_sha256:
-                found.append(export)
-    return found
+    def repeated(self, lineage: Lineage) -> Iterator[tuple[str, str]]:
+        """Family and revision of other runs with the same weights."""
+        for family, revision, _, path in self.workspace.exports():
+            other = None
+            with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
+                other = read_lineage(path).weights_sha256
+            if (family, revision) != (self.run.family, self.run.revision) and other == lineage.weights_sha256:
+                yield family, revision
 
 
 def _require_sound(
@@ -171,6 +222,7 @@ def _require_sound(
             "\n".join(
                 line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
             ),
+            code="export-unfit",
             hint=_hint(family, content, wrong),
             findings=tuple(wrong),
         )
@@ -201,10 +253,16 @@ class _Source:
     @classmethod
     def read(cls, path: Path, tokenizer: Path | None) -> _Source:
         if not path.is_dir():
-            raise UsageError(f"{path}: no such folder", hint="give the folder that model.save_pretrained(...) wrote")
+            raise UsageError(
+                f"{path}: no such folder",
+                code="file-missing",
+                hint="give the folder that model.save_pretrained(...) wrote",
+                path=path,
+            )
         if not (path / "config.json").is_file():
             raise ExportError(
                 f"{path}: no model in Transformers format (no config.json)",
+                code="model-missing",
                 hint="give the folder that model.save_pretrained(...) wrote",
                 path=path,
             )
@@ -215,6 +273,7 @@ class _Source:
             what = f"its weights are pickles ({', '.join(pickles[:3])})" if pickles else "it holds no weights"
             raise ExportError(
                 f"{path}: {what}, and only safetensors are published",
+                code="safetensors-missing",
                 hint="open it with AutoModelForCausalLM.from_pretrained, and save_pretrained it to a new folder",
                 path=path,
             )
@@ -222,6 +281,7 @@ class _Source:
         if not (beside / "tokenizer.json").is_file():
             raise ExportError(
                 f"{beside}: no tokenizer.json",
+                code="tokenizer-missing",
                 hint="name the folder of the tokenizer: --tokenizer DIR; AutoTokenizer.from_pretrained(...)"
                 ".save_pretrained(DIR) writes one",
                 path=beside,
@@ -242,7 +302,12 @@ class _Source:
         known = told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
         if asked is not None and known is not None and asked != known:
             raise UsageError(
-                f"--step {asked}: {self.path} says that it is of step {known}", hint="leave --step out, or mend it"
+                f"--step {asked}: {self.path} says that it is of step {known}",
+                code="option-contradicted",
+                hint="leave --step out, or mend it",
+                option="--step",
+                value=asked,
+                path=self.path,
             )
         return known if asked is None else asked
 
@@ -253,15 +318,21 @@ class _Source:
         if path.is_file():
             data = read_yaml(path, ExportError)
             if not isinstance(data, dict):
-                raise ExportError(f"{path}: must hold keys and values", path=path)
+                raise ExportError(f"{path}: must hold keys and values", code="file-malformed", path=path)
             try:
                 data_sha256(data)
             except MixhubError as error:
                 hint = "mend it, or leave it out of the folder"
-                raise ExportError(f"{path}: {error.message}", hint=hint, path=path) from None
+                raise ExportError(f"{path}: {error.message}", code="file-malformed", hint=hint, path=path) from None
             if isinstance(data.get("mixhub"), Mapping):
                 if mixture is not None:
-                    raise UsageError(f"--mixture {mixture}: {path} tells what it was trained on", hint="leave it out")
+                    raise UsageError(
+                        f"--mixture {mixture}: {path} tells what it was trained on",
+                        code="option-contradicted",
+                        hint="leave it out",
+                        option="--mixture",
+                        path=path,
+                    )
                 return data
             told = {key: data[key] for key in ("train", "valid", "model_name") if key in data}
         if mixture is not None:
@@ -269,7 +340,13 @@ class _Source:
             whole = data if isinstance(data, dict) and "train" in data else {"train": data}
             weights = dict(validated(Mixture, whole["train"], str(mixture)).domain_weights)
             if "train" in told and told["train"] != weights:
-                raise UsageError(f"--mixture {mixture}: {path} says another", hint="leave --mixture out, or mend it")
+                raise UsageError(
+                    f"--mixture {mixture}: {path} says another",
+                    code="option-contradicted",
+                    hint="leave --mixture out, or mend it",
+                    option="--mixture",
+                    path=path,
+                )
             told["train"] = weights
         own = {"format": 1, "adopted": True, "family": family.name, "revision": run.revision, run.kind: run.number}
         return {**told, "mixhub": own}
@@ -290,6 +367,7 @@ class _Source:
                 said = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(self.path))
                 raise ExportError(
                     f"{self.path}: config.json describes no model: {type(error).__name__}: {said}",
+                    code="config-invalid",
                     hint="take config.json from where it was trained",
                     path=self.path,
                 ) from None

@@ -1,0 +1,147 @@
+"""`mixhub plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mixhub.cli.common.groups import group
+from mixhub.cli.common.options import (
+    PublishedOption,
+    TasksOption,
+    WorkspaceOption,
+    find_workspace,
+    names,
+    workspace_if_any,
+)
+
+if TYPE_CHECKING:
+    from mixhub.card.plots.plots import Plot
+    from mixhub.workflow import Selection
+
+app = group("Single plots, as the card shows them.")
+
+_SOURCE = "A family, lm-eval's results (file or folder) or a table (.md, .csv)"
+
+SourceArgument = Annotated[
+    str | None,
+    typer.Argument(help=f"{_SOURCE}; else the workspace's family.", metavar="SOURCE", show_default=False),
+]
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="A file, .svg or .png; or a folder, which is made, for both forms.",
+        metavar="PATH",
+        show_default="the current folder",
+    ),
+]
+SamplesOption = Annotated[
+    bool,
+    typer.Option("--samples/--no-samples", help="Read samples where they are there: they tell chance, and more."),
+]
+DifferenceArgument = Annotated[str, typer.Argument(help=f"{_SOURCE}.", metavar="A")]
+SubtractedArgument = Annotated[str, typer.Argument(help="The same; its scores are subtracted from A's.", metavar="B")]
+FamiliesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Families, of the workspace or the catalog; else the workspace's.",
+        metavar="FAMILY",
+        show_default=False,
+    ),
+]
+FamilyArgument = Annotated[
+    str | None,
+    typer.Argument(help="Another family than the workspace's.", metavar="FAMILY", show_default=False),
+]
+
+
+@app.command()
+def scores(
+    source: SourceArgument = None,
+    published: PublishedOption = False,
+    samples: SamplesOption = True,
+    tasks: TasksOption = None,
+    output: OutputOption = Path(),
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Each task's scores: a dot a seed, their mean with its 95 % interval over seeds, and chance."""
+    from mixhub import workflow
+    from mixhub.cli.common.console import progress
+
+    place, selection = workspace_if_any(workspace), _selection(tasks, samples)
+    plot = workflow.plot_scores(source, workspace=place, selection=selection, published=published, progress=progress())
+    _save(plot, output)
+
+
+@app.command()
+def difference(
+    a: DifferenceArgument,
+    b: SubtractedArgument,
+    published: PublishedOption = False,
+    samples: SamplesOption = True,
+    tasks: TasksOption = None,
+    output: OutputOption = Path(),
+    workspace: WorkspaceOption = None,
+) -> None:
+    """The difference of two families by task, with its 95 % interval; the average first."""
+    from mixhub import workflow
+    from mixhub.cli.common.console import progress
+
+    place, selection = workspace_if_any(workspace), _selection(tasks, samples)
+    plot = workflow.plot_difference(
+        a, b, workspace=place, selection=selection, published=published, progress=progress()
+    )
+    _save(plot, output)
+
+
+@app.command()
+def shots(
+    source: SourceArgument = None,
+    tasks: TasksOption = None,
+    output: OutputOption = Path(),
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Scores against the number of shots, a panel a task; of what was measured, since tables do not say it."""
+    from mixhub import workflow
+    from mixhub.cli.common.console import progress
+
+    place, selection = workspace_if_any(workspace), _selection(tasks, False)
+    _save(workflow.plot_shots(source, workspace=place, selection=selection, progress=progress()), output)
+
+
+@app.command()
+def mixture(
+    families: FamiliesArgument = None, output: OutputOption = Path(), workspace: WorkspaceOption = None
+) -> None:
+    """Shares of the domains: of one mixture, of a few side by side, or of all that a family has."""
+    from mixhub import workflow
+
+    _save(workflow.plot_mixture(families or (), workspace=workspace_if_any(workspace)), output)
+
+
+@app.command()
+def losses(family: FamilyArgument = None, output: OutputOption = Path(), workspace: WorkspaceOption = None) -> None:
+    """Training and validation losses of a family's runs, against tokens."""
+    from mixhub import workflow
+
+    _save(workflow.plot_losses(find_workspace(workspace), family=family), output)
+
+
+def _selection(tasks: str | None, samples: bool) -> Selection:
+    from mixhub.workflow import Selection
+
+    return Selection(tasks=tuple(names("--tasks", tasks)) if tasks is not None else None, samples=samples)
+
+
+def _save(plot: Plot, output: Path) -> None:
+    """Writes the plot and says where, and what is seen."""
+    from mixhub.cli.common.console import say
+    from mixhub.workflow import save_plot
+
+    for path in save_plot(plot, output):
+        say(str(path))
+    say(plot.alt)

@@ -1,0 +1,140 @@
+"""`mixhub results`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mixhub.cli.common.options import (
+    JsonOption,
+    PublishedOption,
+    TasksOption,
+    WorkspaceOption,
+    counts,
+    names,
+    workspace_if_any,
+)
+from mixhub.cli.measure.tables import Format
+
+
+class MeasureName(StrEnum):
+    """What the figures are."""
+
+    SCORE = "score"
+    BITS_PER_BYTE = "bits_per_byte"
+    ANSWER_PROBABILITY = "answer_probability"
+
+
+SourcesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Families, lm-eval's results (files or folders) or tables (.md, .csv); else the workspace's family.",
+        metavar="SOURCE",
+        show_default=False,
+    ),
+]
+CompareOption = Annotated[
+    bool, typer.Option("--compare", help="Compare the sources: two by their difference, several by their ranks.")
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(help="The same mixtures at another size, in the same order, with commas.", metavar="SOURCES"),
+]
+MeasureOption = Annotated[MeasureName, typer.Option(help="What the figures are.")]
+IncompleteOption = Annotated[
+    bool, typer.Option("--allow-incomplete", help="Show means over what is there, marked with how much that is.")
+]
+SeedsOption = Annotated[
+    bool, typer.Option("--seeds", help="The rows are seeds of one recipe, whatever their revisions are called.")
+]
+SamplesOption = Annotated[
+    bool, typer.Option("--samples/--no-samples", help="Read samples where they are there: exact standard errors.")
+]
+ShotsOption = Annotated[str | None, typer.Option(help="Only these shot counts, as 0,5 or 0-5.", metavar="COUNTS")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+SuiteOption = Annotated[
+    str | None, typer.Option(help="The family whose tasks and shot counts are selection.", metavar="NAME")
+]
+
+
+def results(
+    sources: SourcesArgument = None,
+    compare: CompareOption = False,
+    against: AgainstOption = None,
+    measure: MeasureOption = MeasureName.SCORE,
+    published: PublishedOption = False,
+    allow_incomplete: IncompleteOption = False,
+    seeds: SeedsOption = False,
+    samples: SamplesOption = True,
+    tasks: TasksOption = None,
+    num_fewshot: ShotsOption = None,
+    form: FormatOption = Format.TABLE,
+    as_json: JsonOption = False,
+    suite: SuiteOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Show scores, seeds × tasks, with their spread over seeds and their sampling error; or compare families.
+
+    A score is the mean over shot counts of acc_norm, else acc. What is not whole is not averaged. Published scores are
+    shown apart, and never mixed with what was measured.
+    """
+    from mixhub import workflow
+    from mixhub.analysis.comparison import Comparison
+    from mixhub.analysis.scores import measure_named
+    from mixhub.cli.common.console import progress
+    from mixhub.cli.measure.comparisons import show_comparison, show_survey
+    from mixhub.cli.measure.tables import show_tables
+
+    form = Format.JSON if as_json else form
+    place = workspace_if_any(workspace)
+    selection = workflow.Selection(
+        suite=workflow.find_suite(place, suite).evaluation if suite else None,
+        tasks=tuple(names("--tasks", tasks)) if tasks is not None else None,
+        num_fewshot=tuple(counts(num_fewshot)) if num_fewshot else None,
+        measure=measure_named(measure.value),
+        allow_incomplete=allow_incomplete,
+        rows_are_seeds=seeds,
+        samples=samples,
+    )
+    _require_fitting(compare, against, allow_incomplete, form)
+    shown = progress(as_json=form is not Format.TABLE)
+    own, others = sources or (), names("--against", against) if against else ()
+    if not compare:
+        show_tables(
+            workflow.score_tables(own, workspace=place, selection=selection, published=published, progress=shown), form
+        )
+        return
+    found = workflow.compare_scores(
+        own, against=others, workspace=place, selection=selection, published=published, progress=shown
+    )
+    if isinstance(found, Comparison):
+        show_comparison(found, form)
+    else:
+        show_survey(found, form)
+
+
+def _require_fitting(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:
+    from mixhub.errors import UsageError
+
+    if against and not compare:
+        raise UsageError(
+            "--against goes with --compare",
+            code="option-missing",
+            hint="mixhub results --compare A B --against C,D",
+            option="--compare",
+        )
+    if compare and allow_incomplete:
+        raise UsageError(
+            "--allow-incomplete does not go with --compare: what is not whole is not compared",
+            code="option-conflict",
+            options=("--allow-incomplete", "--compare"),
+        )
+    if form is Format.CSV and allow_incomplete:
+        raise UsageError(
+            "--allow-incomplete: a CSV cannot mark what is not whole",
+            code="option-conflict",
+            hint="--format json, or table",
+            options=("--allow-incomplete", "--format"),
+        )

@@ -1,0 +1,170 @@
+"""How score tables are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mixhub.analysis.scores import Score
+    from mixhub.analysis.tables import ScoreTable
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    JSON = "json"
+
+
+def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
+    """Prints what was measured and what was published, as tables of their own."""
+    from mixhub.cli.common.console import say, say_json
+
+    if form is Format.JSON:
+        say_json([_table_json(table) for table in tables])
+    elif form is Format.CSV:
+        say_csv(_wide(tables))
+    else:
+        for number, table in enumerate(tables):
+            if number:
+                say("")
+            _show_table(table, form)
+
+
+def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
+    """Revisions × tasks of all tables, each line with its name and standing."""
+    import pandas as pd
+
+    frames = []
+    for table in tables:
+        frame = table.frame()
+        taken = {name: f"{name} (column)" for name in ("name", "standing", "revision") if name in frame.columns}
+        frame = frame.rename(columns=taken).reset_index()
+        frame.insert(0, "standing", table.standing)
+        frame.insert(0, "name", table.name)
+        frame.attrs = {}
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _show_table(table: ScoreTable, form: Format) -> None:
+    from mixhub.cli.common.console import say
+
+    headers, rows = _grid(table)
+    if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
+        turned = [list(line) for line in zip(headers, *rows, strict=True)]
+        headers, rows = ["task", *turned[0][1:]], turned[1:]
+    show_grid(headers, rows, _title(table), form)
+    if table.standing == "measured":
+        scores = [score for row in table.rows for score in row.scores.values()]
+        present, expected = sum(score.present for score in scores), sum(score.expected for score in scores)
+        say(f"cells: {present:,} of {expected:,}")
+    else:
+        say(f"source: {table.source}")
+    reasons = dict.fromkeys(over.reason for over in table.over_seeds.values() if over.reason)
+    for reason in reasons:
+        say(f"no mean over rows: {reason}")
+    if any(score.stderr_is_bound for row in table.rows for score in row.scores.values()):
+        say("stderr: at most, from the cells alone; samples of all shot counts would make it exact")
+    for note in table.notes:
+        say(f"note: {note}")
+
+
+def _title(table: ScoreTable) -> str:
+    what = f"{table.name}: {table.measure.title}"
+    if table.standing == "published":
+        return f"{what}, published, not measured again"
+    alike = {column.num_fewshot for column in table.columns}
+    shots = f"shots {', '.join(map(str, *alike))}" if len(alike) == 1 else "the shots of each task"
+    return f"{what}, mean over {shots}, measured"
+
+
+def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
+    """Revisions × tasks, and below them what the rows say together."""
+    headings = table.headings
+    rows = [[row.revision, *(_shown(table, table.score(row, column)) for column in headings)] for row in table.rows]
+    summaries = {column: table.summary(column) for column in headings}
+    seeds = {over.spread.n for over in table.over_seeds.values() if over.spread}
+    lines = {
+        f"mean over {', '.join(map(str, sorted(seeds)))} seeds": ("mean",),
+        "sd over seeds": ("sd",),
+        "95 % over seeds": ("low", "high"),
+        "stderr over documents": ("stderr",),
+        "chance": ("chance",),
+        "best constant": ("constant",),
+    }
+    for name, keys in lines.items():
+        line = [shown_range(table, *(own[key] for key in keys)) for own in summaries.values()]
+        if any(figure != "-" for figure in line):
+            rows.append([name, *line])
+    return [table.kind, *headings.values()], rows
+
+
+def show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, form: Format) -> None:
+    """A grid of text, as Markdown or for a terminal."""
+    from mixhub.cli.common.console import say, show_table
+
+    if form is not Format.MARKDOWN:
+        show_table(headers, rows, title=title)
+        return
+    from tabulate import tabulate
+
+    say(f"**{title}**\n")
+    align = ["left", *["right"] * (len(headers) - 1)]
+    say(tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True) + "\n")
+
+
+def _shown(table: ScoreTable, score: Score) -> str:
+    if score.value is None:
+        return f"- ({score.reason})" if score.reason else "-"
+    marked = f" ({score.reason})" if score.reason else ""
+    return shown_figure(table, score.value) + marked
+
+
+def shown_figure(table: ScoreTable, value: float | None, *, signed: bool = False) -> str:
+    """One figure, `-` where there is none."""
+    digits = 2 if table.measure.scale == 100 else 4
+    return "-" if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def shown_range(table: ScoreTable, *ends: float | None, signed: bool = False) -> str:
+    """One figure, or an interval from its low to its high end."""
+    return "-" if None in ends else " … ".join(shown_figure(table, end, signed=signed) for end in ends)
+
+
+def _table_json(table: ScoreTable) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "standing": table.standing,
+        "source": table.source,
+        "measure": table.measure.name,
+        "over": table.kind,
+        "columns": [{"task": c.task, "title": c.title, "num_fewshot": list(c.num_fewshot)} for c in table.columns],
+        "figures": records(table.scores_frame()),
+        "over_seeds": records(table.spread_frame()),
+        "notes": list(table.notes),
+        "superseded": [
+            {"path": str(one.record.path), "cell": one.record.name, "by": str(one.by.path)} for one in table.superseded
+        ],
+    }
+
+
+def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
+    """The lines of a frame as plain data; NaN is null, since JSON has none."""
+    import json
+
+    lines: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return lines
+
+
+def say_csv(frame: pandas.DataFrame) -> None:
+    """Prints a frame as CSV."""
+    from mixhub.cli.common.console import say
+
+    say(frame.to_csv(index=False).rstrip("\n"))

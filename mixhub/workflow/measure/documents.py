@@ -1,0 +1,54 @@
+"""Where an evaluation keeps what it reads: documents, built requests and tasks of the workspace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixhub.endpoint import choose_hub
+from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.sweep import Place
+from mixhub.hub.remote.fetch import DatasetFetch
+
+if TYPE_CHECKING:
+    from mixhub.spec.family import Evaluation, Family
+    from mixhub.workspace.paths import Workspace
+
+
+def evaluation_place(workspace: Workspace | None, datasets_hub: str | None, *, refresh: bool = False) -> Place:
+    """Where documents and built requests are kept: in the workspace, else in the user's cache.
+
+    Args:
+        workspace: the workspace, if there is one.
+        datasets_hub: where documents come from that are not there: `local` or an address; None: HF_ENDPOINT, else
+            huggingface.co.
+        refresh: download documents again that are there already.
+
+    Raises:
+        UsageError: `datasets_hub` is neither `local` nor an address.
+    """
+    cache = workspace.cache if workspace else _user_cache()
+    choice = choose_hub(
+        datasets_hub, {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}, None, asked_by="--datasets-hub"
+    )
+    only_from = choice.value if datasets_hub else None
+    datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), only_from=only_from, refresh=refresh)
+    return Place(datasets, cache / "requests")
+
+
+def task_configs(workspace: Workspace | None, evaluation: Evaluation) -> dict[str, Path]:
+    """The YAML of each task that has one in the workspace."""
+    if workspace is None:
+        return {}
+    return {task.name: workspace.task_config(task.config) for task in evaluation.tasks if task.config}
+
+
+def with_fewshot_seed(family: Family, seed: int) -> Family:
+    """The family with another seed of the shots; its cells lie in a folder of their own and count in no score."""
+    evaluation = family.evaluation.model_copy(update={"fewshot_seed": seed})
+    return family.model_copy(update={"evaluation": evaluation})
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixhub"

@@ -1,0 +1,168 @@
+"""The cards of a family: rendered, checked, and compared with a new render."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixhub.card.check.check import check_card as findings_of_card
+from mixhub.card.check.check import figure_findings, hub_findings, missing_card
+from mixhub.card.diff.diff import card_changes
+from mixhub.card.page.receipts import is_as_rendered, noted_cards
+from mixhub.card.page.write import Rendered, intact, render_cards, stale_plots, write_cards
+from mixhub.errors import ResultsError, SpecError
+from mixhub.hub.publish.receipts import pushed_commits, workspace_hub_key
+from mixhub.progress import SILENT, Progress
+from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
+
+if TYPE_CHECKING:
+    from mixhub.card.check.check import Finding
+    from mixhub.endpoint import Endpoint
+    from mixhub.spec.family import Family
+    from mixhub.workspace.paths import Workspace
+
+
+def render_card(
+    workspace: WorkspaceLike,
+    *,
+    family: str | Family | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> list[Path]:
+    """Writes the family's card with its plots, and one card for each run that has an export.
+
+    All are rendered before the first is written. The card of `main` names what was pushed to the workspace's hub.
+
+    Args:
+        workspace: where runs and results lie, and where the cards go.
+        family: the family; None: the workspace's.
+        force: replace cards that were edited by hand since they were rendered.
+        progress: shows the files of samples.
+
+    Returns:
+        The paths of cards and plots.
+
+    Raises:
+        UsageError: a card was edited by hand.
+        MixhubError: the cards cannot be rendered; the old ones stay.
+    """
+    place = open_workspace(workspace)
+    found = find_family(place, family)
+    return write_cards(place, found, commits=_commits(place, found), force=force, progress=progress)
+
+
+def check_card(
+    workspace: WorkspaceLike, *, family: str | Family | None = None, progress: Progress = SILENT
+) -> dict[Path, list[Finding]]:
+    """What is wrong with each card of a family that exists or should: by itself, its figures and its freshness.
+
+    Args:
+        workspace: where cards, runs and results lie.
+        family: the family; None: the workspace's.
+        progress: shows the files of samples.
+
+    Raises:
+        MixhubError: the cards cannot be rendered for the comparison.
+    """
+    place = open_workspace(workspace)
+    found = find_family(place, family)
+    rendered = _rendered(place, found, progress)
+    return {path: list(_family_findings(place, found, rendered, path)) for path in rendered.cards}
+
+
+def check_cards(cards: Sequence[str | os.PathLike[str]]) -> dict[Path, list[Finding]]:
+    """What is wrong with each of the named cards, by whomever: metadata, links, tables and code.
+
+    Raises:
+        ResultsError: there is no such file, or it is not UTF-8.
+    """
+    return {Path(card): list(_own_findings(Path(card))) for card in cards}
+
+
+def validate_card(card: str | os.PathLike[str], endpoint: Endpoint) -> list[Finding]:
+    """What a hub says of a card that is about to be pushed; nothing of a card that does not exist.
+
+    Raises:
+        HubError: the hub cannot be asked.
+    """
+    from mixhub.hub.remote.validate import validate
+
+    path = Path(card)
+    if not path.is_file():
+        return []
+    answer = validate(endpoint, _read(path))
+    return list(hub_findings(answer.errors, answer.warnings, str(path), str(endpoint)))
+
+
+def diff_card(
+    workspace: WorkspaceLike, *, family: str | Family | None = None, progress: Progress = SILENT
+) -> dict[Path, list[str]]:
+    """What a new render would change in each card, as facts, a line each: `SciQ seed 3: 82.48 → 82.51`.
+
+    Args:
+        workspace: where cards, runs and results lie.
+        family: the family; None: the workspace's.
+        progress: shows the files of samples.
+
+    Raises:
+        MixhubError: the cards cannot be rendered.
+    """
+    place = open_workspace(workspace)
+    rendered = _rendered(place, find_family(place, family), progress)
+    return {path: list(_differences(place, rendered, path)) for path in rendered.cards}
+
+
+def _rendered(workspace: Workspace, family: Family, progress: Progress) -> Rendered:
+    """The cards as they would be written now."""
+    return render_cards(workspace, family, commits=_commits(workspace, family), progress=progress)
+
+
+def _commits(workspace: Workspace, family: Family) -> Mapping[str, str]:
+    return pushed_commits(workspace, workspace_hub_key(workspace), family)
+
+
+def _differences(workspace: Workspace, rendered: Rendered, path: Path) -> Iterator[str]:
+    if not path.is_file():
+        yield "new"
+    else:
+        try:
+            changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
+            yield from map(str, changes)
+        except SpecError as error:
+            yield f"all of it, since it cannot be read ({' '.join(error.message.split())})"
+    yield from (f"plot: {name}" for name in stale_plots(rendered, path, intact(workspace)))
+
+
+def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, path: Path) -> Iterator[Finding]:
+    if not path.is_file():
+        yield missing_card(str(path))
+        return
+    try:
+        changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
+    except SpecError:  # `check_card` says so, and the other cards are looked at
+        changes = ()
+    unlike = figure_findings(changes, str(path), stale_plots(rendered, path, intact(workspace)))
+    if unlike and not is_as_rendered(workspace, path, noted_cards(workspace)):
+        words, _ = workspace.own_words(family, "card" if path == workspace.card(family) else "revision")
+        hint = f"it was edited by hand: put your words into {words.name}, then mixhub card render --force"
+        unlike = [replace(finding, hint=hint) for finding in unlike]
+    yield from _own_findings(path)
+    yield from unlike
+
+
+def _own_findings(path: Path) -> Sequence[Finding]:
+    return findings_of_card(_read(path), folder=path.parent, source=str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: no such card", code="file-missing", hint="mixhub card render", path=path) from None
+    except UnicodeDecodeError as error:
+        raise ResultsError(
+            f"{path}: not UTF-8: {error.reason} at byte {error.start}", code="file-malformed", path=path
+        ) from None

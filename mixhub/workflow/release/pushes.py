@@ -1,0 +1,282 @@
+"""Runs are published, each as one commit on its branch, and then the family's card on main."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Unpack
+
+from mixhub.card.page.write import require_unedited
+from mixhub.errors import PushConflictError, UsageError
+from mixhub.files import locked
+from mixhub.findings import errors
+from mixhub.hub.check.run import require_sound
+from mixhub.hub.publish.compare import compare_with_hub
+from mixhub.hub.publish.plan import DEFAULTS, PushOptions
+from mixhub.hub.publish.plan_card import plan_card
+from mixhub.hub.publish.plan_run import plan_run, plan_state
+from mixhub.hub.publish.push import push_plan
+from mixhub.hub.publish.withdraw import learn_withdrawals
+from mixhub.progress import SILENT, Progress
+from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike, find_exports, find_run, open_hub, open_workspace
+from mixhub.workflow.release.cards import render_card
+
+if TYPE_CHECKING:
+    from mixhub.endpoint import Endpoint
+    from mixhub.hub.publish.plan import Plan
+    from mixhub.hub.publish.push import Pushed
+    from mixhub.spec.family import Family, Run
+    from mixhub.workspace.paths import Workspace
+
+
+def silent(pushed: Pushed) -> None:
+    """Shows nothing of a branch that was pushed."""
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push of runs does; its hub is open for the block of `plan_push`."""
+
+    workspace: Workspace
+    family: Family
+    endpoint: Endpoint
+    branches: tuple[Plan, ...]
+    """The plan of each branch but `main`."""
+    main: Plan | None
+    """The plan of the card as it is now; it names the commits of the branches once they are pushed. None if a branch is
+    not fit to be published."""
+    main_options: PushOptions
+    """Those of the card: it has a tag only if all runs are pushed."""
+
+    @property
+    def main_follows(self) -> bool:
+        """Whether the card changes again once the branches are pushed."""
+        return any(plan.changed for plan in self.branches)
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags that the push makes."""
+        return [tag for tag in (*(plan.tag for plan in self.branches), self.main_options.tag) if tag]
+
+    def require_sound(self) -> None:
+        """Raises ExportError for what is wrong with what would be published."""
+        require_sound_plans(self.branches)
+        if self.main is not None:
+            require_sound_plans([self.main])
+
+    def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
+        """Carries it out, branch by branch and `main` last.
+
+        Args:
+            show: is told of each branch as soon as it is pushed.
+            progress: shows the files.
+
+        Raises:
+            ExportError, PushConflictError, HubError: as `push`.
+        """
+        self.require_sound()
+        done = []
+        for plan in self.branches:
+            done.append(push_plan(plan, self.workspace, self.endpoint, progress))
+            show(done[-1])
+        done.append(push_card(self.workspace, self.family, self.endpoint, self.main_options))
+        show(done[-1])
+        return done
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "hub": str(self.endpoint),
+            "branches": [plan_data(plan) for plan in self.branches],
+            "main": plan_data(self.main) if self.main is not None else None,
+            "main_follows": self.main_follows,
+        }
+
+
+def push(
+    workspace: WorkspaceLike,
+    *,
+    step: int | None = None,
+    checkpoints: bool = False,
+    with_optimizer: bool = False,
+    hub: HubLike | None = None,
+    options: PushOptions = DEFAULTS,
+    progress: Progress = SILENT,
+    **runs: Unpack[RunNames],
+) -> list[Pushed]:
+    """Publishes runs, each as one commit on its branch, and then the family's card on main.
+
+    All is checked and planned before anything is sent, and only what changed is sent. Interrupted at any time, it is
+    called again; called again without need, it sends nothing.
+
+        mixhub.push("my-work", seed=2)
+        mixhub.push("my-work", all=True, options=workflow.PushOptions(tag="v1"))
+
+    Args:
+        workspace: where the runs lie.
+        step: an earlier step; None: the last. It is exported from its checkpoint, if it has no export.
+        checkpoints: also earlier steps that have an export or a checkpoint.
+        with_optimizer: also the newest checkpoint, to `<branch>-optimizer`.
+        hub: `local`, an address or an endpoint; None: the workspace's.
+        options: samples, tag, private and force.
+        progress: shows the files, and is told what happens on the way.
+        **runs: seed or index, or all; and family.
+
+    Returns:
+        What came of each branch, `main` last.
+
+    Raises:
+        UsageError, UnknownNameError: the names mean no run, the tag is not a name, or a card was edited by hand.
+        RunError: there is no export of that step.
+        ExportError: something is wrong with what would be published; nothing was sent.
+        PushConflictError: somebody else pushed meanwhile.
+        HubError: the hub refuses, or does not answer.
+    """
+    with plan_push(
+        workspace,
+        step=step,
+        checkpoints=checkpoints,
+        with_optimizer=with_optimizer,
+        hub=hub,
+        options=options,
+        progress=progress,
+        **runs,
+    ) as plan:
+        return plan.send(progress=progress)
+
+
+@contextmanager
+def plan_push(
+    workspace: WorkspaceLike,
+    *,
+    step: int | None = None,
+    checkpoints: bool = False,
+    with_optimizer: bool = False,
+    hub: HubLike | None = None,
+    options: PushOptions = DEFAULTS,
+    progress: Progress = SILENT,
+    **runs: Unpack[RunNames],
+) -> Iterator[PushPlan]:
+    """What `push` with the same arguments does, for a block; sends nothing by itself.
+
+        with workflow.plan_push("my-work", seed=2) as plan:
+            print(plan.to_data())
+            plan.send()
+
+    Exports that earlier steps lack are made. What is wrong stands in the plan, and `send` refuses it.
+
+    Raises:
+        MixhubError: as `push`.
+    """
+    place = open_workspace(workspace)
+    require_tag(options.tag)
+    if step is not None:
+        _export_named(place, step, progress, **runs)
+    family, chosen = find_exports(place, progress, step=step, **runs)  # before a hub is opened
+    with open_hub(place, hub, progress=progress) as endpoint:
+        for one in learn_withdrawals(place, family, endpoint):  # what others withdrew on the hub stays so
+            progress.notice(f"on {endpoint}: {one.sentence()}")
+        plans = []
+        for run in chosen:
+            for one_step in _steps(place, family, run, step, progress) if checkpoints else [step]:
+                plans.append(plan_run(place, family, run, endpoint, options, step=one_step, progress=progress))
+            if with_optimizer:
+                plans.append(plan_state(place, family, run, endpoint, private=options.private))
+        plans = compare_with_hub(plans, place, family, endpoint)
+        main, main_options = None, options if runs.get("all") else replace(options, tag=None)
+        if not any(errors(plan.findings) for plan in plans):
+            require_unedited(place, family)
+            main = plan_card(place, family, endpoint, main_options, before=plans)
+        yield PushPlan(place, family, endpoint, tuple(plans), main, main_options)
+
+
+def push_card(workspace: Workspace, family: Family, endpoint: Endpoint, options: PushOptions = DEFAULTS) -> Pushed:
+    """Renders the family's card and publishes it on `main`; when another push came between, it is rendered again."""
+    for last_try in (False, False, True):
+        try:
+            with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
+                pushed = push_plan(plan_card(workspace, family, endpoint, options), workspace, endpoint)
+            break
+        except PushConflictError:
+            if last_try:
+                raise
+    render_card(workspace, family=family)
+    return pushed
+
+
+def require_sound_plans(plans: Sequence[Plan]) -> None:
+    """Raises ExportError for what is wrong with any of the plans."""
+    wrong = [finding for plan in plans for finding in errors(plan.findings)]
+    require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
+
+
+def require_tag(tag: str | None) -> None:
+    """Raises UsageError for a tag that git would not take as part of a name."""
+    if tag is not None and (
+        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag) or ".." in tag or tag.endswith(".lock")
+    ):
+        raise UsageError(
+            f"--tag {tag!r}: must be a name that git takes for a tag, without /",
+            code="option-value",
+            hint="as v1, or 2026-11",
+            option="--tag",
+            value=tag,
+        )
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """Plain data of the plan of one branch."""
+    return {
+        "repo_id": plan.repo_id,
+        "branch": plan.branch,
+        "is_new": not plan.branch_exists,
+        "changes": [
+            {"path": change.path, "action": change.action, "size": change.size}
+            | ({"copied_from": plan.copied[change.path]} if change.path in plan.copied else {})
+            for change in plan.changed
+        ],
+        "files": len(plan.files),
+        "bytes_to_send": plan.bytes_to_send,
+        "tag": plan.tag,
+        "findings": [finding.to_data() for finding in plan.findings],
+    }
+
+
+def _steps(workspace: Workspace, family: Family, run: Run, step: int | None, progress: Progress) -> list[int | None]:
+    """All steps of a run that are pushed; exports that they lack are made from checkpoints."""
+    folder = workspace.run_folder(run)
+    earlier = sorted({*folder.export_steps(), *folder.checkpoint_steps()} - {family.training.steps, 0})
+    if not earlier:
+        progress.notice(f"{run.revision}: no earlier step has an export or a checkpoint")
+    for one in earlier:
+        _export_step(workspace, family, run, one, progress)
+    return [*earlier, step] if step not in earlier else [*earlier]
+
+
+def _export_named(
+    workspace: Workspace,
+    step: int,
+    progress: Progress,
+    *,
+    seed: int | None = None,
+    index: int | None = None,
+    all: bool = False,
+    family: str | Family | None = None,
+) -> None:
+    """Makes the export of a step that has a checkpoint only; nothing if no run is named, which is refused later."""
+    if seed is not None or index is not None:
+        found, run = find_run(workspace, seed=seed, index=index, family=family)
+        _export_step(workspace, found, run, step, progress)
+
+
+def _export_step(workspace: Workspace, family: Family, run: Run, step: int, progress: Progress) -> None:
+    """Makes the export of an earlier step from its checkpoint, where there is none."""
+    folder = workspace.run_folder(run)
+    if step in folder.export_steps() or step not in folder.checkpoint_steps():
+        return
+    from mixhub.training.export import export_checkpoint
+
+    export_checkpoint(family, run, step, tokens=workspace.tokens(family), folder=folder)
+    progress.notice(f"{run.revision}: made the export of step {step} from its checkpoint")

@@ -1,0 +1,69 @@
+"""Whether a hub holds what a family says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mixhub.errors import UsageError
+from mixhub.progress import SILENT, Progress
+from mixhub.spec.family import Family
+from mixhub.workflow.inputs import HubLike, WorkspaceLike, open_hub, workspace_if_given
+
+if TYPE_CHECKING:
+    from mixhub.hub.verify.repo import Verification
+
+
+def verify(
+    workspace: WorkspaceLike | None = None,
+    *,
+    family: str | Family | None = None,
+    hub: HubLike | None = None,
+    deep: bool = False,
+    progress: Progress = SILENT,
+) -> Verification:
+    """Reads all branches of a repo that hold models, and `main`, and reports what is wrong.
+
+        mixhub.verify(family="human-1b")                            # the published family
+        mixhub.verify("my-work")                                    # what the workspace's hub holds
+        mixhub.verify(family="EleutherAI/pythia-160m")              # any repo, by whomever
+
+    Args:
+        workspace: its family, its hub and its exports are compared, and what was verified is noted there; None: the
+            catalog and the repo alone.
+        family: a family or a repo_id; None: the workspace's family.
+        hub: `local`, an address or an endpoint; None: the workspace's; without a workspace HF_ENDPOINT, else
+            huggingface.co.
+        deep: download the weights too: hash them, look at every number, load and generate.
+        progress: shows the branches.
+
+    Returns:
+        The branches, and the findings.
+
+    Raises:
+        UsageError: neither a workspace nor a family is given, or the hub is not an address.
+        UnknownNameError: there is no such family.
+        RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
+    """
+    from mixhub.hub.publish.receipts import hub_key, local_weights
+    from mixhub.hub.remote.load import family_of
+    from mixhub.hub.verify.receipts import note_verification
+    from mixhub.hub.verify.repo import verify
+
+    place = workspace_if_given(workspace)
+    if isinstance(family, Family):
+        spec, repo_id = family, family.repo_id
+    elif family is None and place is None:
+        raise UsageError(
+            "which family?",
+            code="option-missing",
+            hint="name one, or a repo: mixhub verify human-1b",
+            option="FAMILY",
+        )
+    else:
+        spec, repo_id = family_of(family or place.config.family, place)  # type: ignore[union-attr, assignment]
+    local = local_weights(place, spec) if place is not None and spec is not None else {}
+    with open_hub(place, hub, progress=progress) as endpoint:
+        found = verify(endpoint, repo_id, spec, local=local, deep=deep, progress=progress)
+        if place is not None:
+            note_verification(place, hub_key(endpoint), found, deep=deep)
+    return found
