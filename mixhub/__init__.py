@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from mixhub.hub.remote.load import load, load_all
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
     from mixhub.workflow.make.adoption import adopt
     from mixhub.workflow.make.packing import pack
     from mixhub.workflow.make.training import train

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mixhub.spec.family import Architecture
+from mixhub.spec import Architecture
 from mixhub.workflow import adopt
 from mixhub.workspace.paths import Workspace
 from tests.tiny import WORDS, tiny_family, tiny_workspace_yaml

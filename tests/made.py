@@ -9,7 +9,7 @@ import pytest
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.hub.publish.push import Pushed, push_plan
 from mixhub.hub.remote.connect import open_hub
-from mixhub.spec.family import Family, Run
+from mixhub.spec import Family, Run
 from mixhub.workflow import Options, evaluate, pack, plan_push, push, train
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus

@@ -29,7 +29,7 @@ from mixhub.workspace.paths import CONFIG_FILE, Workspace
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
     from mixhub.hub.publish.push import Pushed
-    from mixhub.spec.family import Family, Run
+    from mixhub.spec import Family, Run
     from mixhub.workflow import Evaluated
 
 FAMILY = "demo-1m"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
     from mixhub.analysis.selection import Selection
-    from mixhub.evaluation.sweep import Options
+    from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace
     from mixhub.workflow.make.adoption import Adopted, adopt
@@ -116,7 +116,7 @@ __all__ = [
 _HOMES = {
     "Selection": "mixhub.analysis.selection",
     "results": "mixhub.analysis.results",
-    "Options": "mixhub.evaluation.sweep",
+    "Options": "mixhub.evaluation.options",
     "RunName": "mixhub.workflow.inputs",
     "RunNames": "mixhub.workflow.inputs",
     "open_hub": "mixhub.workflow.inputs",

@@ -17,7 +17,7 @@ from mixhub.spec import catalog
 from mixhub.workspace.paths import Workspace
 
 if TYPE_CHECKING:
-    from mixhub.spec.family import Family, Run
+    from mixhub.spec import Family, Run
 
 WorkspaceLike = Workspace | str | os.PathLike[str]
 """A workspace, or the folder that holds its mixhub.yaml."""

@@ -2,9 +2,8 @@
 
 import pytest
 
-from mixhub.spec import catalog
+from mixhub.spec import Family, catalog
 from mixhub.spec.base import parse_yaml
-from mixhub.spec.family import Family
 from mixhub.spec.fields import described
 from mixhub.workspace.paths import WorkspaceConfig
 

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from mixhub.demo.run import Demo
-    from mixhub.spec.family import Family, Run
+    from mixhub.spec import Family, Run
 
 FolderArgument = Annotated[Path, typer.Argument(help="The workspace to make, or to go on with.", metavar="DIR")]
 

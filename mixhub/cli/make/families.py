@@ -9,7 +9,7 @@ import typer
 from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
 
 if TYPE_CHECKING:
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
 
 
 def families(
@@ -60,7 +60,7 @@ def families(
 
 def _show_fields() -> None:
     from mixhub.cli.common.console import say, show_table
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
     from mixhub.spec.fields import described
     from mixhub.workspace.paths import CONFIG_FILE, WorkspaceConfig
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mixhub.analysis.scores import Score
-    from mixhub.spec.family import Evaluation, Family, Run
+    from mixhub.spec import Evaluation, Family, Run
     from mixhub.workflow import Options
     from mixhub.workspace.cells import Cell
 

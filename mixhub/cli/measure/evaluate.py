@@ -25,8 +25,8 @@ from mixhub.cli.common.options import (
 )
 
 if TYPE_CHECKING:
-    from mixhub.evaluation.crosscheck import Checked
-    from mixhub.spec.family import Family
+    from mixhub.evaluation.crosscheck import Crosscheck
+    from mixhub.spec import Family
     from mixhub.workflow import Options, Prefetched
     from mixhub.workspace.paths import Workspace
 
@@ -200,7 +200,7 @@ def _say_prefetched(ready: Prefetched) -> None:
     say(f"{built} built, and the documents in {ready.datasets}: evaluation needs no network now")
 
 
-def _say_checked(found: Checked) -> None:
+def _say_checked(found: Crosscheck) -> None:
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from mixhub.cli.common.options import (
     find_workspace,
     require_dry_run,
 )
+
+if TYPE_CHECKING:
+    from mixhub.workflow import PushPlan
 
 CheckpointsOption = Annotated[
     bool, typer.Option("--checkpoints", help="Also earlier steps that have an export or a checkpoint.")
@@ -74,7 +77,7 @@ def push(
     """
     from mixhub import workflow
     from mixhub.cli.common.console import hide_client_bars, progress, say, say_json
-    from mixhub.cli.release.plans import show_plan, show_pushed
+    from mixhub.cli.release.plans import show_pushed
     from mixhub.cli.release.promote import promote
 
     if source is not None:
@@ -103,18 +106,26 @@ def push(
             plan.require_sound()
             say_json(plan.to_data())
             return
-        for branch in plan.branches:
-            show_plan(branch)
-        plan.require_sound()
-        if plan.main is not None and (plan.main.changed or not plan.main_follows):
-            show_plan(plan.main)
-        if plan.main_follows:
-            say("main: its card follows, with the commits of the branches")
+        _show(plan)
         if dry_run:
             return
         plan.send(show=show_pushed, progress=shown)
         if plan.tags:
             say(f"tagged: {', '.join(plan.tags)}")
+
+
+def _show(plan: PushPlan) -> None:
+    """Prints the plan; raises ExportError where it is not fit to be published."""
+    from mixhub.cli.common.console import say
+    from mixhub.cli.release.plans import show_plan
+
+    for branch in plan.branches:
+        show_plan(branch)
+    plan.require_sound()
+    if plan.main is not None and (plan.main.changed or not plan.main_follows):
+        show_plan(plan.main)
+    if plan.main_follows:
+        say("main: its card follows, with the commits of the branches")
 
 
 def _refuse_with_from(given: dict[str, bool]) -> None:

@@ -18,9 +18,8 @@ from mixhub.hub.rules.family import architecture_findings, description, tokenize
 from mixhub.hub.rules.lineage import identity_findings
 from mixhub.hub.rules.revisions import branch_of
 from mixhub.progress import SILENT, Progress
+from mixhub.spec import Family, Mixture, Run
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml, validated
-from mixhub.spec.family import Family, Run
-from mixhub.spec.mixture import Mixture
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
 from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256

@@ -14,7 +14,7 @@ from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 from mixhub.workspace.manifest import Manifest, required_domains
 
 if TYPE_CHECKING:
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
 
 
 def pack(

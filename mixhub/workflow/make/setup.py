@@ -9,10 +9,8 @@ from typing import Any
 
 from mixhub.endpoint import checked_hub
 from mixhub.errors import MixhubError, UsageError
-from mixhub.spec import catalog
+from mixhub.spec import Family, Mixture, catalog
 from mixhub.spec.base import read_yaml, validated
-from mixhub.spec.family import Family
-from mixhub.spec.mixture import Mixture
 from mixhub.workspace.paths import Workspace
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from mixhub.progress import SILENT, Progress
-from mixhub.spec.family import Run
+from mixhub.spec import Run
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
 
 

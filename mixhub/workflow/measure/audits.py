@@ -15,7 +15,7 @@ from mixhub.workflow.inputs import WorkspaceLike, find_family, workspace_if_give
 
 if TYPE_CHECKING:
     from mixhub.analysis.audit.report import Audit
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
     from mixhub.workspace.paths import Workspace
 
 _USUAL_SUITE = "human-1b"

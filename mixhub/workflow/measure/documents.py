@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 from mixhub.endpoint import choose_hub
 from mixhub.evaluation.datasets import Datasets
-from mixhub.evaluation.sweep import Place
+from mixhub.evaluation.options import Storage
 from mixhub.hub.remote.fetch import DatasetFetch
 
 if TYPE_CHECKING:
-    from mixhub.spec.family import Evaluation, Family
+    from mixhub.spec import Evaluation, Family
     from mixhub.workspace.paths import Workspace
 
 
-def evaluation_place(workspace: Workspace | None, datasets_hub: str | None, *, refresh: bool = False) -> Place:
-    """Where documents and built requests are kept: in the workspace, else in the user's cache.
+def evaluation_storage(
+    workspace: Workspace | None, evaluation: Evaluation, datasets_hub: str | None, *, refresh: bool = False
+) -> Storage:
+    """Where tasks, documents and built requests are: in the workspace, else in the user's cache.
 
     Args:
         workspace: the workspace, if there is one.
+        evaluation: the suite, whose tasks may have YAMLs in the workspace.
         datasets_hub: where documents come from that are not there: `local` or an address; None: HF_ENDPOINT, else
             huggingface.co.
         refresh: download documents again that are there already.
@@ -29,19 +32,14 @@ def evaluation_place(workspace: Workspace | None, datasets_hub: str | None, *, r
         UsageError: `datasets_hub` is neither `local` nor an address.
     """
     cache = workspace.cache if workspace else _user_cache()
-    choice = choose_hub(
-        datasets_hub, {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}, None, asked_by="--datasets-hub"
-    )
+    environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
+    choice = choose_hub(datasets_hub, environ, None, asked_by="--datasets-hub")
     only_from = choice.value if datasets_hub else None
     datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), only_from=only_from, refresh=refresh)
-    return Place(datasets, cache / "requests")
-
-
-def task_configs(workspace: Workspace | None, evaluation: Evaluation) -> dict[str, Path]:
-    """The YAML of each task that has one in the workspace."""
-    if workspace is None:
-        return {}
-    return {task.name: workspace.task_config(task.config) for task in evaluation.tasks if task.config}
+    configs = {}
+    if workspace is not None:
+        configs = {task.name: workspace.task_config(task.config) for task in evaluation.tasks if task.config}
+    return Storage(datasets, cache / "requests", configs)
 
 
 def with_fewshot_seed(family: Family, seed: int) -> Family:

@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from mixhub.errors import RunError, UsageError, WorkspaceError
-from mixhub.evaluation.sweep import Options
+from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, open_workspace, with_export
 from mixhub.workflow.make.packing import download_tokenizer
-from mixhub.workflow.measure.documents import evaluation_place, task_configs
+from mixhub.workflow.measure.documents import evaluation_storage
 
 if TYPE_CHECKING:
-    from mixhub.evaluation.crosscheck import Checked
-    from mixhub.spec.family import Family, Run
+    from mixhub.evaluation.crosscheck import Crosscheck
+    from mixhub.spec import Family, Run
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
-
-
-_ALL = Options()
-"""Every cell of the suite."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Prefetched:
 def evaluate(
     workspace: WorkspaceLike,
     *,
-    options: Options = _ALL,
+    options: Options = DEFAULT_OPTIONS,
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
     **runs: Unpack[RunNames],
@@ -80,16 +76,15 @@ def evaluate(
 
     place = open_workspace(workspace)
     family, chosen = _chosen(place, progress, **runs)
-    documents = evaluation_place(place, datasets_hub)
+    storage = evaluation_storage(place, family.evaluation, datasets_hub)
     cells = {
         run.revision: evaluate(
             family,
             run,
             export=place.export(run, family.training.steps),
             results=results_folder(place, family, run),
-            place=documents,
+            storage=storage,
             options=options,
-            task_configs=task_configs(place, family.evaluation),
             progress=progress,
         )
         for run in chosen
@@ -111,7 +106,7 @@ def prefetch(
     workspace: WorkspaceLike,
     *,
     family: str | Family | None = None,
-    options: Options = _ALL,
+    options: Options = DEFAULT_OPTIONS,
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
 ) -> Prefetched:
@@ -132,21 +127,20 @@ def prefetch(
 
     place = open_workspace(workspace)
     found = find_family(place, family)
-    documents = evaluation_place(place, datasets_hub, refresh=True)
+    storage = evaluation_storage(place, found.evaluation, datasets_hub, refresh=True)
     config = LlamaConfig(max_position_embeddings=found.architecture.max_position_embeddings)
     tokenizer = _tokenizer(place, found, progress)
     requests = prefetch(
         Encoder.load(tokenizer, config),
         found.evaluation,
-        place=documents,
+        storage=storage,
         options=options,
-        task_configs=task_configs(place, found.evaluation),
         progress=progress,
     )
-    return Prefetched(tokenizer, requests, documents.datasets.root)
+    return Prefetched(tokenizer, requests, storage.datasets.root)
 
 
-def crosscheck(folder: Path, cells: Sequence[Cell], requests: int, options: Options = _ALL) -> Checked:
+def crosscheck(folder: Path, cells: Sequence[Cell], requests: int, options: Options = DEFAULT_OPTIONS) -> Crosscheck:
     """Scores random requests of cells again, by lm-eval's own backend, and compares.
 
     Args:
@@ -158,9 +152,9 @@ def crosscheck(folder: Path, cells: Sequence[Cell], requests: int, options: Opti
     Raises:
         ResultsError: in float32, a log-likelihood differs by more than rounding; or no cell has log-likelihoods.
     """
-    from mixhub.evaluation.crosscheck import check
+    from mixhub.evaluation.crosscheck import crosscheck
 
-    return check(folder, cells, requests, device=options.device, dtype=options.dtype)
+    return crosscheck(folder, cells, requests, device=options.device, dtype=options.dtype)
 
 
 def results_folder(workspace: Workspace, family: Family, run: Run) -> Path:

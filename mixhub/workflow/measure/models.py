@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.errors import UsageError
-from mixhub.evaluation.sweep import Options
+from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, find_family, open_hub, workspace_if_given
-from mixhub.workflow.measure.documents import evaluation_place, task_configs
+from mixhub.workflow.measure.documents import evaluation_storage
 from mixhub.workflow.measure.evaluation import Prefetched
 
 if TYPE_CHECKING:
-    from mixhub.spec.family import Evaluation, Family
+    from mixhub.spec import Evaluation, Family
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
 
-_ALL = Options()
-"""Every cell of the suite."""
 _SUITE = "human-1b"
 """The family whose suite is used without a workspace."""
 
@@ -60,7 +58,7 @@ def evaluate_model(
     workspace: WorkspaceLike | None = None,
     family: str | Family | None = None,
     hub: HubLike | None = None,
-    options: Options = _ALL,
+    options: Options = DEFAULT_OPTIONS,
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
 ) -> EvaluatedModel:
@@ -96,9 +94,8 @@ def evaluate_model(
         revision=found.revision,
         evaluation=evaluation,
         results=Path(output),
-        place=evaluation_place(place, datasets_hub),
+        storage=evaluation_storage(place, evaluation, datasets_hub),
         options=options,
-        task_configs=task_configs(place, evaluation),
         progress=progress,
     )
     return EvaluatedModel(found, suite.name, evaluation, cells)
@@ -110,7 +107,7 @@ def prefetch_model(
     workspace: WorkspaceLike | None = None,
     family: str | Family | None = None,
     hub: HubLike | None = None,
-    options: Options = _ALL,
+    options: Options = DEFAULT_OPTIONS,
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
 ) -> Prefetched:
@@ -121,16 +118,15 @@ def prefetch_model(
     place = workspace_if_given(workspace)
     evaluation = _widened(find_suite(place, family).evaluation, options)
     found = _find_model(model, place, hub, progress)
-    documents = evaluation_place(place, datasets_hub, refresh=True)
+    storage = evaluation_storage(place, evaluation, datasets_hub, refresh=True)
     requests = prefetch(
         Encoder.load(found.folder),
         evaluation,
-        place=documents,
+        storage=storage,
         options=options,
-        task_configs=task_configs(place, evaluation),
         progress=progress,
     )
-    return Prefetched(found.folder, requests, documents.datasets.root)
+    return Prefetched(found.folder, requests, storage.datasets.root)
 
 
 def _find_model(
@@ -138,7 +134,7 @@ def _find_model(
 ) -> Model:
     """Where a model lies; a repo is downloaded, or taken from the cache."""
     from mixhub.hub.remote.download import download
-    from mixhub.spec.family import repo_id_problem
+    from mixhub.spec.identifiers import repo_id_problem
 
     model = os.fspath(model)
     folder = Path(model)
@@ -166,7 +162,7 @@ def find_suite(workspace: Workspace | None, family: str | Family | None) -> Fami
 
 def _widened(evaluation: Evaluation, options: Options) -> Evaluation:
     """The suite of a model: what is asked for, whether or not the family has it."""
-    from mixhub.spec.family import Task
+    from mixhub.spec import Task
 
     known = {task.name: task for task in evaluation.tasks}
     names = options.tasks or list(known)

@@ -21,7 +21,7 @@ from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 if TYPE_CHECKING:
     from mixhub.card.check.check import Finding
     from mixhub.endpoint import Endpoint
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
     from mixhub.workspace.paths import Workspace
 
 

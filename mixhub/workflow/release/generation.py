@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from mixhub.endpoint import checked_hub
 from mixhub.errors import UsageError
-from mixhub.spec.family import Family
+from mixhub.spec import Family
 from mixhub.workflow.inputs import RunName, WorkspaceLike, workspace_if_given
 
 if TYPE_CHECKING:

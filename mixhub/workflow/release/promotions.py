@@ -24,7 +24,7 @@ from mixhub.workflow.release.pushes import plan_data, require_tag, silent
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
     from mixhub.hub.publish.push import Pushed
-    from mixhub.spec.family import Family, Run
+    from mixhub.spec import Family, Run
     from mixhub.workspace.paths import Workspace
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
     from mixhub.hub.publish.plan import Plan
     from mixhub.hub.publish.push import Pushed
-    from mixhub.spec.family import Family, Run
+    from mixhub.spec import Family, Run
     from mixhub.workspace.paths import Workspace
 
 

@@ -14,7 +14,7 @@ from mixhub.errors import MixhubError
 from mixhub.hub.check.receipts import valid_receipt
 from mixhub.hub.publish.receipts import all_commits
 from mixhub.hub.verify.receipts import verified_at
-from mixhub.spec.family import Family, Run
+from mixhub.spec import Family, Run
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 from mixhub.workspace.cells import cells_in
 from mixhub.workspace.export import require_complete

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
-from mixhub.spec.family import Family
+from mixhub.spec import Family
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, open_hub, workspace_if_given
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from mixhub.workflow.release.pushes import push_card, require_sound_plans
 if TYPE_CHECKING:
     from mixhub.endpoint import Endpoint
     from mixhub.hub.publish.push import Pushed
-    from mixhub.spec.family import Family
+    from mixhub.spec import Family
     from mixhub.workspace.paths import Workspace
 
 
