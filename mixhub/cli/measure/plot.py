@@ -18,7 +18,7 @@ from mixhub.cli.common.options import (
 )
 
 if TYPE_CHECKING:
-    from mixhub.card.plots.plots import Plot
+    from mixhub.card.plots.plot import Plot
     from mixhub.workflow import Selection
 
 app = group("Single plots, as the card shows them.")

@@ -13,16 +13,10 @@ from mixhub.analysis.building import measured_tables
 from mixhub.analysis.evidence import Evidence, find_evidence, known_tasks
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import ScoreTable
-from mixhub.card.plots.plots import (
-    Plot,
-    difference_plot,
-    losses_plot,
-    mixture_plot,
-    scores_plot,
-    shots_plot,
-    write_plot,
-    write_plots,
-)
+from mixhub.card.plots.losses import losses_plot
+from mixhub.card.plots.mixture import mixture_plot
+from mixhub.card.plots.plot import Plot, write_plot, write_plots
+from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace, workspace_if_given

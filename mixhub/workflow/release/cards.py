@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixhub.card.check.check import check_card as findings_of_card
-from mixhub.card.check.check import figure_findings, hub_findings, missing_card
-from mixhub.card.diff.diff import card_changes
+from mixhub.card.check.freshness import figure_findings, missing_card
+from mixhub.card.check.lint import lint_card
+from mixhub.card.check.metadata import hub_findings
+from mixhub.card.diff.cards import card_changes
 from mixhub.card.page.receipts import is_as_rendered, noted_cards
 from mixhub.card.page.write import Rendered, intact, render_cards, stale_plots, write_cards
 from mixhub.errors import ResultsError, SpecError
@@ -19,8 +20,8 @@ from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 
 if TYPE_CHECKING:
-    from mixhub.card.check.check import Finding
     from mixhub.endpoint import Endpoint
+    from mixhub.findings import Finding
     from mixhub.spec import Family
     from mixhub.workspace.paths import Workspace
 
@@ -142,7 +143,7 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
         return
     try:
         changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
-    except SpecError:  # `check_card` says so, and the other cards are looked at
+    except SpecError:  # `lint_card` says so, and the other cards are looked at
         changes = ()
     unlike = figure_findings(changes, str(path), stale_plots(rendered, path, intact(workspace)))
     if unlike and not is_as_rendered(workspace, path, noted_cards(workspace)):
@@ -154,7 +155,7 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
 
 
 def _own_findings(path: Path) -> Sequence[Finding]:
-    return findings_of_card(_read(path), folder=path.parent, source=str(path))
+    return lint_card(_read(path), folder=path.parent, source=str(path))
 
 
 def _read(path: Path) -> str:
