@@ -17,7 +17,6 @@ import transformers
 from huggingface_hub import close_session, constants, get_session, set_client_factory
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import _http, are_progress_bars_disabled
-from mixhub.hub.verify.verify import verify
 
 import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
@@ -29,6 +28,7 @@ from mixhub.hub.publish.plan_run import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard
+from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import serve
 from tests.hub.wires import heard, wire
 from tests.made import copied
