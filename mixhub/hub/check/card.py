@@ -14,7 +14,7 @@ from mixhub.findings import Finding, from_error
 from mixhub.hub.check.subject import RunUnderCheck
 
 
-def card_is_sound(run: RunUnderCheck) -> Iterator[Finding]:
+def card_unsound(run: RunUnderCheck) -> Iterator[Finding]:
     """The card can be rendered, nothing is wrong with it, and the one that lies there is the same."""
     workspace, family = run.workspace, run.family
     try:
@@ -29,7 +29,7 @@ def card_is_sound(run: RunUnderCheck) -> Iterator[Finding]:
         yield from _as_rendered(run, card)
 
 
-def not_withdrawn(run: RunUnderCheck) -> Iterator[Finding]:
+def weights_withdrawn(run: RunUnderCheck) -> Iterator[Finding]:
     """Weights that were withdrawn are published all the same, with the reason on their card."""
     for mark in withdrawals(run.workspace, run.family):
         if (mark.revision, mark.weights_sha256) == (run.where, run.content.weights_sha256):

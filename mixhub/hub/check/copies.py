@@ -50,7 +50,7 @@ def each_pair(run: RunUnderCheck) -> Iterator[Finding]:
             yield from rule(pair)
 
 
-def initial_weights(run: RunUnderCheck) -> Iterator[Finding]:
+def initial_weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
     """Two runs of a family began with the same weights exactly if their init_seed is the same."""
     others: dict[str, Lineage] = {}
     for pair in run.pairs:

@@ -15,14 +15,14 @@ _CONFIG = "train_config.yaml"
 _STEP_HINT = "make the export again, or adopt the folder anew with --step"
 
 
-def is_that_run(run: RunUnderCheck) -> Iterator[Finding]:
+def run_wrong(run: RunUnderCheck) -> Iterator[Finding]:
     """The lineage is of this run, with its seeds."""
     if run.lineage is not None:
         yield from identity_findings(run.where, run.run, run.lineage)
         yield from seed_findings(run.where, run.run, run.lineage)
 
 
-def is_that_step(run: RunUnderCheck) -> Iterator[Finding]:
+def lineage_differs(run: RunUnderCheck) -> Iterator[Finding]:
     """The lineage is of the step that the export lies at, and of a run as long as the family's."""
     if run.lineage is None:
         return
@@ -34,8 +34,8 @@ def is_that_step(run: RunUnderCheck) -> Iterator[Finding]:
     yield from trained_tokens_findings(run.where, run.family, run.lineage, _STEP_HINT)
 
 
-def has_that_train_config(run: RunUnderCheck) -> Iterator[Finding]:
-    """`train_config.yaml` has the hash that the lineage names; `has_that_recipe` reports one that cannot be read."""
+def train_config_differs(run: RunUnderCheck) -> Iterator[Finding]:
+    """`train_config.yaml` has the hash that the lineage names; `recipe_differs` reports one that cannot be read."""
     path = run.export / _CONFIG
     if run.lineage is None or run.lineage.train_config_sha256 == UNKNOWN or not path.is_file():
         return

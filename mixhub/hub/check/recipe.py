@@ -14,7 +14,7 @@ _SHOWN = 5
 """Keys of a recipe that are reported."""
 
 
-def has_that_recipe(run: RunUnderCheck) -> Iterator[Finding]:
+def recipe_differs(run: RunUnderCheck) -> Iterator[Finding]:
     """It was trained with the recipe that the family has now."""
     path = run.export / "train_config.yaml"
     if not path.is_file():
@@ -32,7 +32,7 @@ def has_that_recipe(run: RunUnderCheck) -> Iterator[Finding]:
         yield Finding("recipe-differs", run.where, message, hint)
 
 
-def is_that_model(run: RunUnderCheck) -> Iterator[Finding]:
+def model_differs(run: RunUnderCheck) -> Iterator[Finding]:
     """Model and tokenizer are as the family describes them."""
     content = run.content
     yield from architecture_findings(run.where, run.family.architecture, content.config)

@@ -13,7 +13,7 @@ from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.metrics import read_metrics
 
 
-def metrics_end_there(run: RunUnderCheck) -> Iterator[Finding]:
+def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
     """The metrics that are published with the last step end at it; what was trained elsewhere has none."""
     path = run.workspace.run_folder(run.run).metrics
     if not (run.is_last and run.lineage and run.lineage.steps != UNKNOWN and path.is_file()):
@@ -28,7 +28,7 @@ def metrics_end_there(run: RunUnderCheck) -> Iterator[Finding]:
         yield Finding("metrics-differ", run.where, message, "restore it from where the run was trained")
 
 
-def results_are_its_own(run: RunUnderCheck) -> Iterator[Finding]:
+def results_foreign(run: RunUnderCheck) -> Iterator[Finding]:
     """Its results, which are those of the last step, were measured with these weights, as this run."""
     if not run.is_last:
         return

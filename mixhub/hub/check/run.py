@@ -12,13 +12,13 @@ from pathlib import Path
 from mixhub.errors import ExportError
 from mixhub.files import FileState, file_states
 from mixhub.findings import Finding, errors
-from mixhub.hub.check.card import card_is_sound, not_withdrawn
-from mixhub.hub.check.copies import each_pair, initial_weights, metrics_repeated
-from mixhub.hub.check.lineage import has_that_train_config, is_that_run, is_that_step
+from mixhub.hub.check.card import card_unsound, weights_withdrawn
+from mixhub.hub.check.copies import each_pair, initial_weights_repeated, metrics_repeated
+from mixhub.hub.check.lineage import lineage_differs, run_wrong, train_config_differs
 from mixhub.hub.check.loading import LOADING_HINT, loading_findings
 from mixhub.hub.check.receipts import CheckReceipt, valid_receipt, write_receipt
-from mixhub.hub.check.recipe import has_that_recipe, is_that_model
-from mixhub.hub.check.results import metrics_end_there, results_are_its_own
+from mixhub.hub.check.recipe import model_differs, recipe_differs
+from mixhub.hub.check.results import metrics_differ, results_foreign
 from mixhub.hub.check.subject import RunUnderCheck, lineage_of
 from mixhub.hub.rules.export import ExportCheck, check_export
 from mixhub.hub.rules.revisions import branch_of
@@ -29,21 +29,21 @@ from mixhub.workspace.paths import Workspace
 Rule = Callable[[RunUnderCheck], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
-    is_that_run,
-    is_that_step,
-    has_that_train_config,
+    run_wrong,
+    lineage_differs,
+    train_config_differs,
     each_pair,
-    initial_weights,
-    metrics_end_there,
+    initial_weights_repeated,
+    metrics_differ,
     metrics_repeated,
-    has_that_recipe,
-    is_that_model,
-    results_are_its_own,
+    recipe_differs,
+    model_differs,
+    results_foreign,
 )
 """What a run must keep beside what lies around it, in the order in which it is reported."""
-CARD_RULES: tuple[Rule, ...] = (card_is_sound,)
+CARD_RULES: tuple[Rule, ...] = (card_unsound,)
 """What its card must keep; looked at only if nothing else is wrong, since the card is rendered from the rest."""
-NOTES: tuple[Rule, ...] = (not_withdrawn,)
+NOTES: tuple[Rule, ...] = (weights_withdrawn,)
 """What whoever publishes it should know."""
 
 

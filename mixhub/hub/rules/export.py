@@ -113,13 +113,13 @@ class ExportUnderCheck:
             return error
 
 
-def missing_files(export: ExportUnderCheck) -> Iterator[Finding]:
+def files_missing(export: ExportUnderCheck) -> Iterator[Finding]:
     """Files that each export has."""
     if missing := [name for name in EXPORT_FILES if name not in export.files]:
         yield Finding("file-missing", export.where, f"lacks {', '.join(missing)}", _AGAIN, about=missing[0])
 
 
-def foreign_files(export: ExportUnderCheck) -> Iterator[Finding]:
+def files_foreign(export: ExportUnderCheck) -> Iterator[Finding]:
     """Pickles, and files that no export has."""
     known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
     for name in export.files:
@@ -132,7 +132,7 @@ def foreign_files(export: ExportUnderCheck) -> Iterator[Finding]:
             yield Finding("file-foreign", export.where, message, "move it out of the folder", about=name)
 
 
-def shards_present(export: ExportUnderCheck) -> Iterator[Finding]:
+def shards_missing(export: ExportUnderCheck) -> Iterator[Finding]:
     """One file of weights, or all shards that the index names, and no other."""
     try:
         weight_files(export.folder)
@@ -141,7 +141,7 @@ def shards_present(export: ExportUnderCheck) -> Iterator[Finding]:
         yield Finding(error.code, export.where, message, _AGAIN)
 
 
-def readable(export: ExportUnderCheck) -> Iterator[Finding]:
+def files_unreadable(export: ExportUnderCheck) -> Iterator[Finding]:
     """Files that cannot be read, and weights that are no safetensors."""
     for name, error in export.broken.items():
         message = error.message.replace(f"{export.folder}/", "")
@@ -150,20 +150,20 @@ def readable(export: ExportUnderCheck) -> Iterator[Finding]:
         yield Finding("file-unreadable", export.where, f"{name}: cannot be read: {said}", about=name)
 
 
-def finite(export: ExportUnderCheck) -> Iterator[Finding]:
+def weights_not_finite(export: ExportUnderCheck) -> Iterator[Finding]:
     """NaN and infinite numbers."""
     bad = {name: count for one in export.scanned.values() for name, count in one.not_finite.items()}
     hint = "the run has diverged, or the file is damaged: do not publish it"
     yield from not_finite_findings(export.where, bad, hint)
 
 
-def plain_floats(export: ExportUnderCheck) -> Iterator[Finding]:
+def weights_wrong_dtype(export: ExportUnderCheck) -> Iterator[Finding]:
     """Tensors of integers, or of another dtype that no model of a family has."""
     yield from dtype_findings(export.where, export.tensors)
 
 
-def index_fits(export: ExportUnderCheck) -> Iterator[Finding]:
-    """The index beside the shards that it names, if those can all be read; `shards_present` reports a broken index."""
+def index_differs(export: ExportUnderCheck) -> Iterator[Finding]:
+    """The index beside the shards that it names, if those can all be read; `shards_missing` reports a broken index."""
     if WEIGHTS_INDEX_FILE not in export.files or WEIGHTS_FILE in export.files:
         return
     try:
@@ -175,7 +175,7 @@ def index_fits(export: ExportUnderCheck) -> Iterator[Finding]:
         yield from index_findings(export.where, index, shards)
 
 
-def shapes_fit(export: ExportUnderCheck) -> Iterator[Finding]:
+def shapes_differ(export: ExportUnderCheck) -> Iterator[Finding]:
     """Names and shapes of the tensors, and their dtype, beside `config.json`."""
     if export.is_whole:
         if CONFIG in export.files:
@@ -183,18 +183,18 @@ def shapes_fit(export: ExportUnderCheck) -> Iterator[Finding]:
         yield from stored_findings(export.where, export.folder, export.tensors)
 
 
-def tokenizer_fits(export: ExportUnderCheck) -> Iterator[Finding]:
+def tokenizer_unfit(export: ExportUnderCheck) -> Iterator[Finding]:
     """The tokenizer beside `config.json` and `generation_config.json`."""
     if {"tokenizer.json", "tokenizer_config.json", CONFIG, "generation_config.json"} <= set(export.files):
         yield from token_findings(export.where, export.folder)
 
 
-def needs_no_code(export: ExportUnderCheck) -> Iterator[Finding]:
+def code_required(export: ExportUnderCheck) -> Iterator[Finding]:
     """Configs that ask for custom code."""
     yield from code_findings(export.where, export.folder)
 
 
-def lineage_fits(export: ExportUnderCheck) -> Iterator[Finding]:
+def hashes_differ(export: ExportUnderCheck) -> Iterator[Finding]:
     """Weights and tokenizer by the hashes of the lineage."""
     lineage = export.lineage
     if isinstance(lineage, MixhubError):
@@ -212,17 +212,17 @@ def lineage_fits(export: ExportUnderCheck) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[ExportUnderCheck], Iterator[Finding]], ...] = (
-    missing_files,
-    foreign_files,
-    shards_present,
-    readable,
-    finite,
-    plain_floats,
-    index_fits,
-    shapes_fit,
-    tokenizer_fits,
-    needs_no_code,
-    lineage_fits,
+    files_missing,
+    files_foreign,
+    shards_missing,
+    files_unreadable,
+    weights_not_finite,
+    weights_wrong_dtype,
+    index_differs,
+    shapes_differ,
+    tokenizer_unfit,
+    code_required,
+    hashes_differ,
 )
 """What each export must keep, in the order in which it is reported."""
 

@@ -25,21 +25,21 @@ _SHOWN = 3
 """Scores that a line shows."""
 
 
-def card_present(branch: BranchUnderCheck) -> Iterator[Finding]:
+def card_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Each branch of ours, and `main` of a family, has a card."""
     is_needed = branch.is_ours or (branch.repo.family is not None and branch.name == MAIN)
     if branch.branch.text(CARD) is None and is_needed:
         yield Finding("card-missing", branch.name, "has no card", "push it again")
 
 
-def card_sound(branch: BranchUnderCheck) -> Iterator[Finding]:
+def card_unsound(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Nothing is wrong with a card of ours by itself."""
     if (text := _own_card(branch)) is not None:
         for finding in lint_card(text, folder=None, source=CARD):
             yield finding.within(branch.name)
 
 
-def results_of_branch(branch: BranchUnderCheck) -> Iterator[Finding]:
+def results_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:
     """The results on the branch of a run were measured with its weights."""
     lineage = branch.lineage
     if branch.name not in branch.repo.runs or lineage is None:
@@ -55,7 +55,7 @@ def results_of_branch(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("results-foreign", branch.name, message, "evaluate it, and push", about="weights")
 
 
-def card_scores(branch: BranchUnderCheck) -> Iterator[Finding]:
+def card_scores_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
     """The scores in the metadata of a card are those that the results on the branches give."""
     text = _own_card(branch)
     try:
@@ -80,13 +80,13 @@ def card_scores(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("card-score-unsupported", branch.name, message, hint, "warning", about=unsupported[0])
 
 
-def not_withdrawn(branch: BranchUnderCheck) -> Iterator[Finding]:
+def weights_withdrawn(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Weights that were withdrawn are there all the same, with the reason on their card."""
     if (why := withdrawal_of(branch.branch.text(CARD) or "")) is not None:
         yield Finding("weights-withdrawn", branch.name, f"was withdrawn: {why}", level="warning")
 
 
-def commits_on_main(repo: RepoUnderCheck) -> Iterator[Finding]:
+def card_commits_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
     """The card on `main` names the commits that the branches of runs are at."""
     text = repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None
     if text is None or repo.family is None or not repo.lineages:
@@ -137,7 +137,7 @@ def _metadata_by_results(branch: BranchUnderCheck) -> Mapping[str, Any] | None:
 def _metadata(text: str) -> Mapping[str, Any]:
     try:
         return read_card(text).metadata
-    except MixhubError:  # `card_sound` reports it
+    except MixhubError:  # `card_unsound` reports it
         return {}
 
 

@@ -35,7 +35,7 @@ def repeated_findings(repo: RepoUnderCheck, weights: Mapping[str, str | None]) -
                 yield from _repeated(repo, name, known_one)
 
 
-def initial_weights(repo: RepoUnderCheck) -> Iterator[Finding]:
+def initial_weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Two runs began with the same weights exactly if their init_seed is the same; a pair is reported once."""
     names = [name for name in repo.lineages if repo.family is None or name in repo.runs]
     for number, name in enumerate(names):

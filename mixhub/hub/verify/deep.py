@@ -54,7 +54,7 @@ class DownloadedRepo:
         }
 
 
-def weights_readable(branch: DownloadedBranch) -> Iterator[Finding]:
+def weights_malformed(branch: DownloadedBranch) -> Iterator[Finding]:
     """Each file is whole, has the hash that the hub states, and no NaN or infinite numbers."""
     name = branch.subject.name
     for path, scanned in branch.scanned.items():
@@ -70,7 +70,7 @@ def weights_readable(branch: DownloadedBranch) -> Iterator[Finding]:
         yield from not_finite_findings(name, scanned.not_finite, "withdraw it: mixhub withdraw")
 
 
-def weights_of_lineage(branch: DownloadedBranch) -> Iterator[Finding]:
+def weights_differ(branch: DownloadedBranch) -> Iterator[Finding]:
     """The weights are those of the lineage, if the hub states no hash by which they were compared before."""
     lineage = branch.subject.lineage
     hashes = {path: one.sha256 for path, one in branch.scanned.items() if isinstance(one, Scanned)}
@@ -103,7 +103,7 @@ def tensors_shared(downloaded: DownloadedRepo) -> Iterator[Finding]:
                 yield from shared_findings(name, shared_tensors(own, downloaded.prints[other]), len(own), other)
 
 
-BRANCH_RULES: tuple[Callable[[DownloadedBranch], Iterator[Finding]], ...] = (weights_readable, weights_of_lineage)
+BRANCH_RULES: tuple[Callable[[DownloadedBranch], Iterator[Finding]], ...] = (weights_malformed, weights_differ)
 """What the weights of each branch must keep."""
 REPO_RULES: tuple[Callable[[DownloadedRepo], Iterator[Finding]], ...] = (weights_repeated, tensors_shared)
 """What the weights of all branches must keep together."""

@@ -27,7 +27,7 @@ _ODD_SHOWN = 5
 _PICKLE = "a pickle, which runs code when it is opened"
 
 
-def files_present(branch: BranchUnderCheck) -> Iterator[Finding]:
+def files_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
     """All files that a branch of ours has; of another one, what is needed to load it."""
     tree = branch.branch.tree
     needed = (*EXPORT_FILES, CARD, *branch.repo.licenses) if branch.is_ours else ("config.json",)
@@ -38,7 +38,7 @@ def files_present(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("file-missing", branch.name, "lacks a tokenizer", _again(branch), "warning", about="tokenizer")
 
 
-def no_foreign_files(branch: BranchUnderCheck) -> Iterator[Finding]:
+def files_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:
     """No file that no push sends: a pickle in a folder, or what somebody put there by hand.
 
     On `main` others may keep files, so a pickle there is a warning.
@@ -65,7 +65,7 @@ def no_foreign_files(branch: BranchUnderCheck) -> Iterator[Finding]:
             yield Finding("file-foreign", branch.name, message, hint, "warning", about=path)
 
 
-def weights_in_safetensors(branch: BranchUnderCheck) -> Iterator[Finding]:
+def pickles_found(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Weights, and none in pickles; of others' models a pickle beside safetensors is a warning."""
     pickles, safetensors = branch.branch.pickles, branch.branch.safetensors
     if pickles:
@@ -77,7 +77,7 @@ def weights_in_safetensors(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("weights-missing", branch.name, "holds no weights", _again(branch))
 
 
-def files_alike(repo: RepoUnderCheck) -> Iterator[Finding]:
+def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Configs, tokenizers and licences are the same on all branches."""
     models = [one.branch for one in repo.models if one.name != MAIN]
     for path in (*CONFIGS, *TOKENIZER_EXTRAS):

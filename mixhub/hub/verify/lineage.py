@@ -20,13 +20,13 @@ _SHOWN = 5
 """Keys of a recipe that are reported."""
 
 
-def lineage_readable(branch: BranchUnderCheck) -> Iterator[Finding]:
+def lineage_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
     """A lineage, if it has one, keeps its own rules."""
     if isinstance(branch.read_lineage, MixhubError):
         yield Finding("lineage-malformed", branch.name, branch.read_lineage.message)
 
 
-def files_of_lineage(branch: BranchUnderCheck) -> Iterator[Finding]:
+def hashes_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Weights, tokenizer and `train_config.yaml` have the hashes that the lineage states."""
     lineage, folder = branch.lineage, branch.branch.folder
     if lineage is None:
@@ -47,7 +47,7 @@ def files_of_lineage(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("train-config-differs", branch.name, message)
 
 
-def lineage_of_run(branch: BranchUnderCheck) -> Iterator[Finding]:
+def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
     """The lineage is of the run and step that the branch's name means."""
     lineage, run, family = branch.lineage, branch.run, branch.repo.family
     if lineage is None or run is None or family is None:
@@ -61,7 +61,7 @@ def lineage_of_run(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("lineage-differs", branch.name, message, about="step")
 
 
-def recipe_of_family(branch: BranchUnderCheck) -> Iterator[Finding]:
+def recipe_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
     """It was trained with the recipe that the family has now, for as many steps and tokens."""
     lineage, run, family = branch.lineage, branch.run, branch.repo.family
     if lineage is None or run is None or family is None:
@@ -76,7 +76,7 @@ def recipe_of_family(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("lineage-differs", branch.name, message, about="steps")
 
 
-def model_of_family(branch: BranchUnderCheck) -> Iterator[Finding]:
+def model_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Model and tokenizer are as the family describes them, if it is a branch of the family with a lineage."""
     family, folder = branch.repo.family, branch.branch.folder
     if branch.lineage is None or branch.run is None or family is None:
@@ -86,7 +86,7 @@ def model_of_family(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield from tokenizer_findings(branch.name, family.tokenizer, known.size, known.eos_token)
 
 
-def metrics_readable(branch: BranchUnderCheck) -> Iterator[Finding]:
+def metrics_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
     """The metrics of a branch of ours can be read."""
     if branch.is_ours:
         try:

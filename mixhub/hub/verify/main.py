@@ -16,7 +16,7 @@ _SHOWN = 3
 """Files that a line shows."""
 
 
-def main_has_license(repo: RepoUnderCheck) -> Iterator[Finding]:
+def license_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
     """The file of the licence."""
     if MAIN not in repo.branches or not repo.is_any_ours:
         return
@@ -25,7 +25,7 @@ def main_has_license(repo: RepoUnderCheck) -> Iterator[Finding]:
         yield Finding("file-missing", MAIN, f"lacks {', '.join(missing)}", hint, about=missing[0])
 
 
-def main_has_its_model(repo: RepoUnderCheck) -> Iterator[Finding]:
+def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
     """The model of the revision that the family names, or none."""
     if repo.family is None or MAIN not in repo.branches:
         return

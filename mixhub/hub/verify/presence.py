@@ -11,7 +11,7 @@ from mixhub.hub.verify.subject import RepoUnderCheck
 _PUSH = "push it: mixhub push --all"
 
 
-def branches_present(repo: RepoUnderCheck) -> Iterator[Finding]:
+def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Each revision has a branch, which holds a model."""
     for name in repo.expected:
         if name not in repo.branches:
@@ -21,7 +21,7 @@ def branches_present(repo: RepoUnderCheck) -> Iterator[Finding]:
             yield Finding("model-missing", name, "holds no model", "push it again: mixhub push --all")
 
 
-def branches_of_family(repo: RepoUnderCheck) -> Iterator[Finding]:
+def branches_unknown(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Each branch with a model is a revision of the family, or a step of one."""
     if repo.family is not None:
         for branch in repo.models:
@@ -31,7 +31,7 @@ def branches_of_family(repo: RepoUnderCheck) -> Iterator[Finding]:
                 yield Finding("branch-unknown", branch.name, message, hint, "warning")
 
 
-def branches_fresh(repo: RepoUnderCheck) -> Iterator[Finding]:
+def branches_stale(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Each branch holds the weights that the workspace has now."""
     for name, weights in repo.local.items():
         held = repo.branches[name].weights_sha256 if name in repo.branches else None

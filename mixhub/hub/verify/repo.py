@@ -13,28 +13,28 @@ from mixhub.findings import Finding
 from mixhub.hub.remote.branches import read_branches
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.verify.cards import (
-    card_present,
-    card_scores,
-    card_sound,
-    commits_on_main,
-    not_withdrawn,
-    results_of_branch,
+    card_commits_differ,
+    card_missing,
+    card_scores_differ,
+    card_unsound,
+    results_foreign,
+    weights_withdrawn,
 )
-from mixhub.hub.verify.copies import initial_weights, weights_repeated
+from mixhub.hub.verify.copies import initial_weights_repeated, weights_repeated
 from mixhub.hub.verify.deep import deep_findings
-from mixhub.hub.verify.files import files_alike, files_present, no_foreign_files, weights_in_safetensors
+from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
 from mixhub.hub.verify.lineage import (
-    files_of_lineage,
-    lineage_of_run,
-    lineage_readable,
-    metrics_readable,
-    model_of_family,
-    recipe_of_family,
+    hashes_differ,
+    lineage_differs,
+    lineage_malformed,
+    metrics_malformed,
+    model_differs,
+    recipe_differs,
 )
-from mixhub.hub.verify.main import main_has_its_model, main_has_license
-from mixhub.hub.verify.presence import branches_fresh, branches_of_family, branches_present
+from mixhub.hub.verify.main import license_missing, main_differs
+from mixhub.hub.verify.presence import branches_missing, branches_stale, branches_unknown
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
-from mixhub.hub.verify.weights import config_fits, headers_readable, shards_present, tensors_fit
+from mixhub.hub.verify.weights import config_unfit, shards_missing, tensors_differ, weights_malformed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family
 
@@ -42,22 +42,28 @@ RepoRule = Callable[[RepoUnderCheck], Iterator[Finding]]
 BranchRule = Callable[[BranchUnderCheck], Iterator[Finding]]
 
 BRANCH_RULES: tuple[BranchRule, ...] = (
-    files_present,
-    no_foreign_files,
-    weights_in_safetensors,
-    lineage_readable,
-    files_of_lineage,
-    lineage_of_run,
-    recipe_of_family,
-    model_of_family,
-    metrics_readable,
-    shards_present,
-    headers_readable,
-    tensors_fit,
-    config_fits,
+    files_missing,
+    files_foreign,
+    pickles_found,
+    lineage_malformed,
+    hashes_differ,
+    lineage_differs,
+    recipe_differs,
+    model_differs,
+    metrics_malformed,
+    shards_missing,
+    weights_malformed,
+    tensors_differ,
+    config_unfit,
 )
 """What each branch with a model must keep, by itself and beside its run."""
-CARD_RULES: tuple[BranchRule, ...] = (card_present, card_sound, results_of_branch, card_scores, not_withdrawn)
+CARD_RULES: tuple[BranchRule, ...] = (
+    card_missing,
+    card_unsound,
+    results_foreign,
+    card_scores_differ,
+    weights_withdrawn,
+)
 """What the card of each branch must keep, and that of `main`."""
 
 
@@ -76,17 +82,17 @@ def each_card(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 
 RULES: tuple[RepoRule, ...] = (
-    branches_present,
-    branches_of_family,
-    branches_fresh,
-    main_has_license,
-    main_has_its_model,
+    branches_missing,
+    branches_unknown,
+    branches_stale,
+    license_missing,
+    main_differs,
     each_branch,
     weights_repeated,
-    files_alike,
-    initial_weights,
+    files_differ,
+    initial_weights_repeated,
     each_card,
-    commits_on_main,
+    card_commits_differ,
 )
 """What a repo must keep, in the order in which it is reported; for what needs the weights see `deep`."""
 

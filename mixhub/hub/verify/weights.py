@@ -19,7 +19,7 @@ _SHOWN = 3
 """Files that a line shows."""
 
 
-def shards_present(branch: BranchUnderCheck) -> Iterator[Finding]:
+def shards_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
     """The files that the weights consist of, and no other."""
     if not branch.branch.safetensors:
         return
@@ -34,7 +34,7 @@ def shards_present(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("shard-foreign", branch.name, message, AGAIN, about=extra[0])
 
 
-def headers_readable(branch: BranchUnderCheck) -> Iterator[Finding]:
+def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Each file is safetensors, as long as its header says."""
     if branch.branch.safetensors:
         for path, error in branch.weights.broken.items():
@@ -42,7 +42,7 @@ def headers_readable(branch: BranchUnderCheck) -> Iterator[Finding]:
             yield Finding(error.code, branch.name, said, AGAIN, about=path)
 
 
-def tensors_fit(branch: BranchUnderCheck) -> Iterator[Finding]:
+def tensors_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Tensors beside index and `config.json`, if all files of the weights can be read."""
     weights, folder = branch.weights, branch.branch.folder
     if not branch.branch.safetensors or _missing(branch) or _extra(branch) or len(weights.shards) < len(weights.named):
@@ -59,7 +59,7 @@ def tensors_fit(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield from shape_findings(branch.name, folder, weights.tensors, strict=branch.is_ours)
 
 
-def config_fits(branch: BranchUnderCheck) -> Iterator[Finding]:
+def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
     """No config asks for custom code, and the tokenizer fits; warnings for what others pushed."""
     found = [*code_findings(branch.name, branch.branch.folder)]
     if all(name in branch.branch.tree for name in CONFIGS):
