@@ -173,7 +173,7 @@ def demo_workspace(folder: Path) -> Workspace:
     if workspace.config.family != FAMILY or FAMILY not in workspace.config.families:
         raise WorkspaceError(
             f"{folder}: a workspace of {workspace.config.family}, not of the demo",
-            code="workspace-not-demo",
+            code="demo-elsewhere",
             hint="name another folder: mixhub demo DIR",
             path=folder,
         )

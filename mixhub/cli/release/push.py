@@ -89,7 +89,6 @@ def push(
     require_dry_run(as_json, dry_run)
     hide_client_bars()
     place = find_workspace(workspace)
-    options = workflow.PushOptions(samples, tag, private, force)
     shown = progress(as_json=as_json)
     names = workflow.RunNames(seed=seed, index=index, all=everything, family=family)
     with workflow.plan_push(
@@ -98,7 +97,7 @@ def push(
         checkpoints=checkpoints,
         with_optimizer=with_optimizer,
         hub=choose_hub(hub, place),
-        options=options,
+        options=workflow.PushOptions(samples, tag, private, force),
         progress=shown,
         **names,
     ) as plan:

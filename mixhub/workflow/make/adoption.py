@@ -179,7 +179,7 @@ class _Target:
         if found and not self.replace:
             raise WorkspaceError(
                 f"{found[0]}: these weights are there already, as those of another step",
-                code="weights-adopted-already",
+                code="weights-elsewhere",
                 hint="give --replace if this is the step that they are of",
                 path=found[0],
             )
@@ -221,7 +221,7 @@ def _require_sound(
             "\n".join(
                 line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
             ),
-            code="export-unfit",
+            code="adoption-unsound",
             hint=_hint(family, content, wrong),
             findings=tuple(wrong),
         )
@@ -261,9 +261,9 @@ class _Source:
         if not (path / "config.json").is_file():
             raise ExportError(
                 f"{path}: no model in Transformers format (no config.json)",
-                code="model-missing",
+                code="file-missing",
                 hint="give the folder that model.save_pretrained(...) wrote",
-                path=path,
+                path=path / "config.json",
             )
         present = sorted(file.name for file in path.iterdir() if file.is_file())
         weights = [name for name in present if name.endswith(".safetensors")]
@@ -280,10 +280,10 @@ class _Source:
         if not (beside / "tokenizer.json").is_file():
             raise ExportError(
                 f"{beside}: no tokenizer.json",
-                code="tokenizer-missing",
+                code="file-missing",
                 hint="name the folder of the tokenizer: --tokenizer DIR; AutoTokenizer.from_pretrained(...)"
                 ".save_pretrained(DIR) writes one",
-                path=beside,
+                path=beside / "tokenizer.json",
             )
         known = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE, *weights)
         taken = tuple(name for name in known if name in present)
@@ -366,7 +366,7 @@ class _Source:
                 said = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(self.path))
                 raise ExportError(
                     f"{self.path}: config.json describes no model: {type(error).__name__}: {said}",
-                    code="config-invalid",
+                    code="config-unusable",
                     hint="take config.json from where it was trained",
                     path=self.path,
                 ) from None

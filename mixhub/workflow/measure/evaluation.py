@@ -216,7 +216,7 @@ def _tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path
     if family.tokenizer.repo_id is None:
         raise WorkspaceError(
             f"{workspace.tokens(family)}: {family.name} has no tokenizer yet, since it is made from the corpus",
-            code="tokenizer-missing",
+            code="tokenizer-untrained",
             hint="mixhub data pack",
             family=family.name,
         )

@@ -102,7 +102,7 @@ def compare_scores(
     if len(ours) == 1 and ours[0].kind != "index":
         raise UsageError(
             f"{ours[0].name}: has nothing to be compared with",
-            code="comparison-empty",
+            code="mixtures-too-few",
             hint="name two families or more",
         )
     return survey(ours, theirs)
@@ -118,7 +118,7 @@ def comparable_tables(
         there = ", ".join(one.name for one in evidence if one.measured)
         raise UsageError(
             f"{', '.join(printed)} was not measured here, {there} was: published scores are never mixed in",
-            code="scores-not-measured",
+            code="scores-mixed",
             hint="measure it: mixhub evaluate; or compare what was published: --published",
             sources=tuple(printed),
         )
