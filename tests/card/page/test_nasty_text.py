@@ -37,7 +37,7 @@ def _runs(family: Family, text: str) -> list[RunFacts]:
 
 
 def _family(draw: Any) -> Family:
-    first, second = draw(st.tuples(NASTY, NASTY).filter(lambda titles: titles[0] != titles[1]))
+    first, second = draw(st.tuples(NASTY, NASTY).filter(lambda titles: titles[0].split() != titles[1].split()))
     return making.family(
         tokenizer={"name": "bpe300", "vocab_size": 300, "eos_token": draw(NASTY)},
         evaluation={

@@ -90,7 +90,7 @@ def results(draw: st.DrawFn, family: Family) -> list[RunFacts]:
     """Runs, each trained or not, with some or all of its cells, and imported ones beside them."""
     found = []
     for run in family.runs():
-        facts = RunFacts(run, losses=FinalLosses(draw(st.none() | st.floats(0.1, 9))))
+        facts = RunFacts(run)
         cells = tuple(
             making.cell(family, run, task.name, shots, draw(st.integers(0, 64)) / 64)
             for task in family.evaluation.tasks
@@ -98,7 +98,9 @@ def results(draw: st.DrawFn, family: Family) -> list[RunFacts]:
             if draw(st.integers(0, 9))
         )
         if draw(st.booleans()):
-            facts = replace(facts, lineage=making.lineage(family, run), cells=cells if draw(st.booleans()) else ())
+            losses = FinalLosses(draw(st.none() | st.floats(0.1, 9)))
+            scored = cells if draw(st.booleans()) else ()
+            facts = replace(facts, lineage=making.lineage(family, run), losses=losses, cells=scored)
         if draw(st.integers(0, 3)) == 0:
             facts = replace(facts, imported=tuple(replace(cell, weights_sha256="unknown") for cell in cells))
         found.append(facts)
