@@ -34,12 +34,12 @@ class MixhubError(Exception):
 
     Args:
         message: one line: what, where, the value, and the rule that it breaks.
-        code: the kind of mistake; by default the one of the class.
+        code: the kind of mistake; None if the class names it.
         hint: the next step, if possible a command to type.
         fields: the values that the message names, for programs.
     """
 
-    code = "failed"
+    code: str
     """Stable name of the kind of mistake."""
 
     def __init__(self, message: str, *, code: str | None = None, hint: str | None = None, **fields: object) -> None:
@@ -88,7 +88,7 @@ class Problem:
     """What stands there."""
     rule: str
     """What the value must be, or why it is refused."""
-    code: str = "value-invalid"
+    code: str
     """Stable name of the rule."""
 
     def to_data(self) -> dict[str, Any]:

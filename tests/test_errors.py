@@ -94,4 +94,4 @@ def test_a_finding_that_says_what_an_error_says():
     assert from_error(error, "seed-1") == Finding("file-unreadable", "seed-1", "cannot be read", "look at it")
     other = from_error(error, "seed-1", code="results-malformed", hint="evaluate it", about="a.json")
     assert other == Finding("results-malformed", "seed-1", "cannot be read", "evaluate it", about="a.json")
-    assert from_error(MixhubError("no"), "seed-1").hint == ""
+    assert from_error(MixhubError("no", code="file-missing"), "seed-1").hint == ""

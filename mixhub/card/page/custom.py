@@ -93,7 +93,7 @@ def read_custom_sections(path: Path) -> CustomSections | None:
         return None
     except OSError as error:
         raise SpecError(
-            str(path), [Problem("", None, f"cannot be read: {error.strerror}", "file-unreadable")]
+            str(path), [Problem("", None, f"cannot be read: {error.strerror}", code="file-unreadable")]
         ) from None
     try:
         text = data.decode("utf-8")
