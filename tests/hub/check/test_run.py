@@ -143,6 +143,19 @@ def test_a_step_0_that_two_runs_share_by_their_seed(bench, seed):
     assert not {"weights-repeated", "tensors-shared"} & set(found)
 
 
+@pytest.mark.parametrize(("other_seed", "is_found"), [(1, False), (2, True), ("unknown", True)])
+def test_a_step_0_that_two_runs_share_by_their_lineages(bench, other_seed, is_found):
+    """Whatever the family says: two runs that began with one seed began with the same weights."""
+    for number in (1, 2):
+        first = shutil.copytree(bench.export(1), bench.export(number).with_name("step-000000")) / "lineage.json"
+        told = {"step": 0, "tokens": 0, "revision": f"seed-{number}", "number": number}
+        told["init_seed"] = 1 if number == 1 else other_seed
+        first.write_text(json.dumps({**json.loads(first.read_text()), **told}))
+    for number in (1, 2):
+        shutil.rmtree(bench.export(number))
+    assert ("weights-repeated" in codes(bench.check(1, step=0).findings)) == is_found
+
+
 def test_an_export_of_another_run(bench):
     shutil.copytree(bench.export(2), bench.export(1), dirs_exist_ok=True)
     found = bench.seen(1)

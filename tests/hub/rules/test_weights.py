@@ -177,6 +177,13 @@ def test_a_cast_is_the_same_tensor(folders, dtype):
     assert not are_same_tensors(own, folders("whole", w=torch.arange(64).reshape(8, 8)))
 
 
+def test_numbers_are_compared_across_plain_floats_only(folders):
+    own = folders("own", w=torch.zeros(1, 1, dtype=torch.int32))
+    other = folders("other", w=torch.zeros(1, 1, dtype=torch.int64))
+    assert own["w"].first.size == other["w"].first.size == 0
+    assert not are_same_tensors(own, other)
+
+
 def test_most_tensors_must_be_in_both(folders):
     many = {name: torch.full((2, 2), float(number)) for number, name in enumerate("abcd")}
     own = folders("own", **many)
