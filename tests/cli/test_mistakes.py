@@ -1,5 +1,6 @@
 """A user's mistake: one clear line, a hint, status 2, nothing written, no stack trace."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from mixhub.workspace.paths import Workspace
 from tests.made import copied
+from tests.refusals import error_codes
 
 
 def files(folder):
@@ -21,63 +23,80 @@ def workspace(mixhub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "hint"),
+    ("arguments", "code", "value"),
     [
-        (["families", "humn-1b"], "unknown family 'humn-1b' in", "known: human-1b"),
-        (["families", "human-2b"], "did you mean human-1b?", "known: human-1b"),
-        (["train", "--seed", "7"], "unknown seed 7 in human-1b; did you mean 5?", "human-1b has seeds 1-5"),
-        (["train"], "which seed of human-1b?", "seeds 1-5"),
-        (["train", "--index", "1"], "human-1b has seeds, not indices", "seeds: 1-5"),
-        (["train", "--seed", "1", "--family", "random-1b"], "random-1b has indices, not seeds", "1-64"),
-        (["push", "--seed", "2"], "no export of step 25000 (there: none)", "mixhub train --seed 2"),
-        (["evaluate", "--seed", "2"], "no export of step 25000 (there: none)", "mixhub train --seed 2"),
-        (["evaluate", "--seed", "2", "--num-fewshot", "x"], "--num-fewshot = 'x'", None),
-        (["status", "--workspace", "elsewhere"], "elsewhere: no workspace", "mixhub init"),
-        (["init"], "already a workspace", "mixhub.yaml"),
-        (["hub", "import", "nowhere", "--root", "r"], "nowhere: no such folder", None),
-        (["hub", "serve", "--root", "."], "--root .: is a workspace", "--root hub"),
-        (["audit", "mixhub.yaml"], "mixhub.yaml: not a results file of lm-eval: it is no JSON", "lm-eval's own files"),
+        (["families", "humn-1b"], "unknown-family", "'humn-1b'"),
+        (["families", "human-2b"], "unknown-family", "human-1b"),
+        (["train", "--seed", "7"], "unknown-seed", "7"),
+        (["train"], "option-missing", "human-1b"),
+        (["train", "--index", "1"], "run-kind", "human-1b"),
+        (["train", "--seed", "1", "--family", "random-1b"], "run-kind", "random-1b"),
+        (["train", "--seed", "1"], "order-unsupported", "original"),
+        (["check", "--seed", "2"], "export-missing", "seed-2"),
+        (["push", "--seed", "2"], "export-missing", "seed-2"),
+        (["push", "--seed", "2", "--json"], "option-missing", "--dry-run"),
+        (["evaluate", "--seed", "2"], "export-missing", "25000"),
+        (["evaluate", "--all"], "run-not-trained", "human-1b"),
+        (["evaluate", "--seed", "2", "--num-fewshot", "x"], "option-value", "--num-fewshot = 'x'"),
+        (["status", "--workspace", "elsewhere"], "workspace-missing", "elsewhere"),
+        (["init"], "workspace-exists", "."),
+        (["init", "there", "--name", "mine"], "option-missing", "--mixture"),
+        (["adopt", "nowhere", "--seed", "1"], "file-missing", "nowhere"),
+        (["promote", "--from", "local", "--all", "--seed", "1"], "option-conflict", "--all"),
+        (["promote", "--from", "local", "--seed", "1", "--tag", "a/b"], "option-value", "--tag 'a/b'"),
+        (["push", "--from", "local", "--seed", "1", "--samples"], "option-conflict", "--samples"),
+        (["hub", "import", "nowhere", "--root", "r"], "import-missing", "nowhere"),
+        (["hub", "serve", "--root", "."], "option-value", "--root ."),
+        (["audit", "mixhub.yaml"], "lm-eval-file-foreign", "mixhub.yaml"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_hint(mixhub, workspace, arguments, said, hint):
+def test_a_mistake_is_one_line_and_a_hint(mixhub_here, workspace, arguments, code, value):
     before = files(workspace)
-    result = mixhub(*arguments, cwd=workspace)
-    assert result.returncode == 2, result
+    result = mixhub_here(*arguments, cwd=workspace)
+    assert error_codes(result) == [code]
     lines = result.stderr.splitlines()
     assert lines[0].startswith("error: "), result.stderr
-    assert said in lines[0]
-    assert len(lines) <= 2
-    if hint:
-        assert hint in lines[1]
+    assert value in lines[0]
+    assert [line.partition(": ")[0] for line in lines[1:]] in ([], ["hint"])
     assert files(workspace) == before
 
 
-def test_no_workspace(mixhub, tmp_path):
-    result = mixhub("status")
-    assert result.returncode == 2
-    assert "no workspace here or above (no mixhub.yaml)" in result.stderr
+def test_a_mistake_is_json_where_json_is_asked_for(mixhub_here, workspace):
+    result = mixhub_here("check", "--seed", 2, "--json", cwd=workspace)
+    assert error_codes(result) == ["export-missing"]
+    error = json.loads(result.stdout)["error"]
+    assert (error["code"], error["message"]) == ("export-missing", result.stderr.splitlines()[0][7:-18])
+    assert error["hint"] in result.stderr
+    assert error["fields"]["path"] == str(workspace / "runs" / "human-1b" / "seed-2" / "export")
+    spoken = mixhub_here("generate", "--seed", 2, "--revision", "x", "--", "--json", cwd=workspace)  # a prompt
+    assert (spoken.returncode, spoken.stdout) == (2, "")
+
+
+def test_no_workspace(mixhub_here, tmp_path):
+    assert error_codes(mixhub_here("status")) == ["workspace-missing"]
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "code", "where"),
     [
-        ("train_the_pile_arxiv: -1\n", "error: m.yaml: train_the_pile_arxiv = -1: must be at least 0.0"),
-        ("train_the_pile_arxiv: .nan\n", "error: m.yaml: train_the_pile_arxiv = nan: must be a finite number"),
-        ("train_the_pile_arxiv: a lot\n", "error: m.yaml: train_the_pile_arxiv = 'a lot': must be a number, not text"),
-        ("train_the_pile_arxiv: 0\n", "error: m.yaml: at least one domain weight must be above 0"),
-        ("train: 3\n", "error: m.yaml: must be a mapping of keys to values"),
-        ("train: {a: 1}\nvalid: 3\n", "error: m.yaml (valid): must be a mapping of keys to values"),
-        ("train: {a: 1}\nvalid: {a: -1}\n", "error: m.yaml (valid): a = -1: must be at least 0.0"),
-        ("- 1\n", "error: m.yaml: must be a mapping of keys to values"),
-        ("a: b: c\n", "error: m.yaml:1:5: not valid YAML"),
+        ("train_the_pile_arxiv: -1\n", "value-range", "m.yaml: train_the_pile_arxiv = -1"),
+        ("train_the_pile_arxiv: .nan\n", "value-range", "m.yaml: train_the_pile_arxiv = nan"),
+        ("train_the_pile_arxiv: a lot\n", "value-type", "m.yaml: train_the_pile_arxiv = 'a lot'"),
+        ("train_the_pile_arxiv: 0\n", "mixture-empty", "m.yaml"),
+        ("train: 3\n", "value-type", "m.yaml: "),
+        ("train: {a: 1}\nvalid: 3\n", "value-type", "m.yaml (valid): "),
+        ("train: {a: 1}\nvalid: {a: -1}\n", "value-range", "m.yaml (valid): a = -1"),
+        ("- 1\n", "value-type", "m.yaml: "),
+        ("a: b: c\n", "yaml-malformed", "m.yaml:1:5: "),
     ],
 )
-def test_a_wrong_mixture_makes_no_workspace(mixhub, tmp_path, text, said):
+def test_a_wrong_mixture_makes_no_workspace(mixhub_here, tmp_path, text, code, where):
     (tmp_path / "m.yaml").write_text(text)
-    result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine")
-    assert (result.returncode, len(result.stderr.splitlines()) <= 2) == (2, True), result.stderr
-    assert said in result.stderr
+    result = mixhub_here("init", "ws", "--mixture", "m.yaml", "--name", "mine")
+    assert error_codes(result) == [code]
+    assert result.stderr.startswith(f"error: {where}")
+    assert len(result.stderr.splitlines()) <= 2
     assert files(tmp_path) == ["m.yaml"]
 
 
@@ -99,28 +118,32 @@ def test_domains_of_ones_own_make_a_corpus_of_ones_own(mixhub, tmp_path):
     assert (family.data.corpus, family.data.dataset, family.data.train_prefix) == ("mine", None, "")
     assert family.card.datasets == ()
     result = mixhub("data", "pack", cwd=tmp_path / "ws", HF_ENDPOINT="http://127.0.0.1:9")
-    assert one_line(result) == f"error: {tmp_path}/ws/data/mine: no such corpus"
+    assert one_code(result) == "corpus-missing"
+    assert f"{tmp_path}/ws/data/mine" in result.stderr
 
 
-def test_the_name_of_a_shipped_family_is_taken(mixhub, tmp_path):
+def test_the_name_of_a_shipped_family_is_taken(mixhub_here, tmp_path):
     (tmp_path / "m.yaml").write_text("a: 1\n")
-    result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "human-1b")
-    assert one_line(result) == "error: --name = 'human-1b': is a shipped family"
+    result = mixhub_here("init", "ws", "--mixture", "m.yaml", "--name", "human-1b")
+    assert one_code(result) == "option-value"
+    assert "--name = 'human-1b'" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "code", "value"),
     [
-        (["init", "m.yaml"], "m.yaml: is a file"),
-        (["init", "m.yaml/x"], "m.yaml/x: cannot be made a workspace"),
-        (["init", "ws", "--hub", "http://[::1"], "--hub = 'http://[::1': must be 'local' or the address of a hub"),
-        (["init", "ws", "--hub", "http://x:99999"], "--hub = 'http://x:99999': must be"),
-        (["hub", "serve"], "which hub?"),
+        (["init", "m.yaml"], "workspace-unwritable", "m.yaml: "),
+        (["init", "m.yaml/x"], "workspace-unwritable", "m.yaml/x: "),
+        (["init", "ws", "--hub", "http://[::1"], "hub-address", "--hub = 'http://[::1'"),
+        (["init", "ws", "--hub", "http://x:99999"], "hub-address", "--hub = 'http://x:99999'"),
+        (["hub", "serve"], "option-missing", "hub"),
     ],
 )
-def test_places_that_cannot_be(mixhub, tmp_path, arguments, said):
+def test_places_that_cannot_be(mixhub_here, tmp_path, arguments, code, value):
     (tmp_path / "m.yaml").write_text("a: 1\n")
-    assert said in one_line(mixhub(*arguments))
+    result = mixhub_here(*arguments)
+    assert one_code(result) == code
+    assert value in result.stderr.splitlines()[0]
     assert files(tmp_path) == ["m.yaml"]
 
 
@@ -155,58 +178,63 @@ def made_workspace(made, tmp_path):
     return copied(made, tmp_path)
 
 
-def one_line(result):
-    assert result.returncode == 2, result.stderr
-    lines = result.stderr.splitlines()
-    assert len(lines) == 2, result.stderr
-    assert lines[1].startswith("hint: ")
-    return lines[0]
+def one_code(result):
+    """The code of the one error of a command, which has a hint."""
+    (code,) = error_codes(result)
+    assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["error", "hint"], result.stderr
+    return code
 
 
 def test_a_hub_that_does_not_answer(mixhub, made_workspace):
     before = files(made_workspace.root)
     result = mixhub("push", "--seed", "1", "--hub", "http://127.0.0.1:9", cwd=made_workspace.root)
-    assert one_line(result) == "error: http://127.0.0.1:9: nothing answers there"
+    assert one_code(result) == "hub-unreachable"
+    assert "http://127.0.0.1:9" in result.stderr
     assert files(made_workspace.root) == before
 
 
-def test_a_hub_that_is_no_address(mixhub, made_workspace):
-    result = mixhub("push", "--seed", "1", "--hub", "loca", cwd=made_workspace.root)
-    assert one_line(result) == "error: --hub = 'loca': must be 'local' or the address of a hub"
+def test_a_hub_that_is_no_address(mixhub_here, made_workspace):
+    result = mixhub_here("push", "--seed", "1", "--hub", "loca", cwd=made_workspace.root)
+    assert one_code(result) == "hub-address"
+    assert "--hub = 'loca'" in result.stderr
 
 
-def test_an_export_that_misses_a_file(mixhub, made_workspace):
+def test_an_export_that_misses_a_file(mixhub_here, made_workspace):
     family = made_workspace.family()
     (made_workspace.export(family.run(seed=1), family.training.steps) / "generation_config.json").unlink()
-    evaluated = mixhub("evaluate", "--seed", "1", cwd=made_workspace.root)
-    assert "an export must be complete, but it has no generation_config.json" in one_line(evaluated)
-    pushed = mixhub("push", "--seed", "1", cwd=made_workspace.root)
-    assert "seed-1: lacks generation_config.json; nothing was sent" in one_line(pushed)
+    evaluated = mixhub_here("evaluate", "--seed", "1", cwd=made_workspace.root)
+    assert one_code(evaluated) == "file-missing"
+    assert "generation_config.json" in evaluated.stderr
+    pushed = mixhub_here("push", "--seed", "1", cwd=made_workspace.root)
+    assert one_code(pushed) == "file-missing", pushed
+    assert "generation_config.json" in pushed.stderr
 
 
-def test_a_domain_without_files(mixhub, made_workspace):
+def test_a_domain_without_files(mixhub_here, made_workspace):
     (made_workspace.root / "data" / "words" / "valid" / "sums-1.jsonl").unlink()
-    result = mixhub("data", "pack", cwd=made_workspace.root)
-    assert "sums" in one_line(result)
+    result = mixhub_here("data", "pack", cwd=made_workspace.root)
+    assert one_code(result) == "domains-missing"
+    assert "sums" in result.stderr
 
 
-def test_a_recipe_that_changed_after_training(mixhub, made_workspace):
+def test_a_recipe_that_changed_after_training(mixhub_here, made_workspace):
     config = made_workspace.root / "mixhub.yaml"
     config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
-    result = mixhub("train", "--seed", "1", cwd=made_workspace.root)
-    assert "mixhub.training.warmup_steps = 2, but tiny now says 3" in one_line(result)
+    result = mixhub_here("train", "--seed", "1", cwd=made_workspace.root)
+    assert one_code(result) == "recipe-differs"
+    assert "mixhub.training.warmup_steps" in result.stderr
 
 
 def test_train_makes_no_request_and_needs_tokens(mixhub, workspace):
     result = mixhub("train", "--seed", "1", cwd=workspace, HF_ENDPOINT="http://127.0.0.1:9")
-    assert "training.order = original" in one_line(result)
+    assert one_code(result) == "order-unsupported"
 
 
 def test_train_before_pack_names_the_command(mixhub, tmp_path):
     (tmp_path / "m.yaml").write_text("cooking: 1\n")
     assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
     result = mixhub("train", "--seed", "1", cwd=tmp_path / "ws")
-    one_line(result)
+    assert one_code(result) == "tokens-missing"
     assert result.stderr.splitlines()[1] == "hint: mixhub data pack"
     assert files(tmp_path / "ws") == ["mixhub.yaml"]
 
@@ -222,8 +250,4 @@ def test_an_output_that_is_full_is_one_line(mixhub, workspace):
     command = [sys.executable, "-m", "mixhub", "status"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, cwd=workspace, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "error: the output: No space left on device",
-        "hint: make room, and run it again",
-    ]
+    assert one_code(done) == "disk-full"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.analysis.test_comparison import write_family
 from tests.analysis.written import write_results
+from tests.refusals import error_codes
 
 
 @pytest.fixture
@@ -150,34 +151,42 @@ def test_several_families_in_every_form(mixhub, tmp_path, form):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "code", "value"),
     [
-        ([], "results of what?"),
-        (["human-2b"], "unknown family, file or folder 'human-2b'; did you mean human-1b?"),
-        (["doremi-1b"], "doremi-1b: nothing was measured here, and no scores were published"),
-        (["human-1b", "--compare"], "human-1b: has nothing to be compared with"),
-        (["human-1b", "human-1b", "--compare"], "each must stand once"),
-        (["human-1b", "a", "--compare"], "human-1b was not measured here"),
-        (["human-1b", "--against", "a"], "--against goes with --compare"),
-        (["a", "--published"], "no scores were published"),
-        (["human-1b", "--num-fewshot", "0"], "its published scores say nothing of single shot counts"),
-        (["a", "--tasks", ","], "--tasks = ',': names nothing"),
-        (["a", "--tasks", "sciq"], "unknown task 'sciq'"),
-        (["a", "--num-fewshot", "4-2"], "--num-fewshot = '4-2'"),
-        (["a", "--num-fewshot", "3"], "has none of these shot counts"),
-        (["a", "--measure", "bits_per_byte"], "org/a has no bits_per_byte: of 4 cells 4 have no bits_per_byte"),
-        (["a", "b", "--compare", "--allow-incomplete"], "--allow-incomplete does not go with --compare"),
-        (["a", "--allow-incomplete", "--format", "csv"], "a CSV cannot mark what is not whole"),
-        (["broken"], "broken/results.json: not JSON"),
+        ([], "option-missing", ""),
+        (["human-2b"], "unknown-source", "'human-2b'"),
+        (["doremi-1b"], "results-missing", "doremi-1b"),
+        (["human-1b", "--compare"], "mixtures-too-few", "human-1b"),
+        (["human-1b", "human-1b", "--compare"], "source-repeated", "human-1b, human-1b"),
+        (["human-1b", "a", "--compare"], "scores-mixed", "human-1b"),
+        (["human-1b", "--against", "a"], "option-missing", "--against"),
+        (["a", "--published"], "published-scores-missing", "org/a"),
+        (["human-1b", "--num-fewshot", "0"], "measure-unpublished", "human-1b"),
+        (["a", "--tasks", ","], "option-value", "--tasks = ','"),
+        (["a", "--tasks", "sciq"], "unknown-task", "'sciq'"),
+        (["a", "--num-fewshot", "4-2"], "option-value", "--num-fewshot = '4-2'"),
+        (["a", "--num-fewshot", "3"], "option-value", "num_fewshot = 3"),
+        (["a", "--measure", "bits_per_byte"], "cells-unusable", "org/a has no bits_per_byte"),
+        (["a", "b", "--compare", "--allow-incomplete"], "option-conflict", "--compare"),
+        (["a", "--allow-incomplete", "--format", "csv"], "option-conflict", "CSV"),
+        (["broken"], "file-malformed", "broken/results.json"),
     ],
 )
-def test_mistakes_are_one_line_and_a_hint(mixhub, tmp_path, arguments, said):
+def test_mistakes_are_one_line_and_a_hint(mixhub, tmp_path, arguments, code, value):
     write_family(tmp_path / "a", accuracy=0.5, seeds=2)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "results.json").write_text('{"results": {"pi')
     result = mixhub("results", *arguments)
-    assert result.returncode == 2, result.stdout
+    assert error_codes(result) == [code]
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert said in lines[0]
+    assert value in lines[0]
     assert len(lines) <= 2
+
+
+def test_json_is_the_format_of_that_name(mixhub):
+    assert ran(mixhub("results", "human-1b", "--json")) == ran(mixhub("results", "human-1b", "--format", "json"))
+    refused = mixhub("results", "human-2b", "--json")
+    assert error_codes(refused) == ["unknown-source"]
+    error = json.loads(refused.stdout)["error"]
+    assert (error["code"], error["fields"]["name"]) == ("unknown-source", "human-2b")

@@ -322,7 +322,7 @@ class _Source:
                 data_sha256(data)
             except MixhubError as error:
                 hint = "mend it, or leave it out of the folder"
-                raise ExportError(f"{path}: {error.message}", code="file-malformed", hint=hint, path=path) from None
+                raise ExportError(f"{path}: {error.message}", code=error.code, hint=hint, path=path) from None
             if isinstance(data.get("mixhub"), Mapping):
                 if mixture is not None:
                     raise UsageError(
