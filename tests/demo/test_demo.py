@@ -5,13 +5,16 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import pytest
 
-from mixhub.demo.run import demo_workspace
+from mixhub.demo.run import demo_workspace, run_demo
 from mixhub.errors import WorkspaceError
+from mixhub.progress import SILENT
 from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workspace.paths import Workspace
+from tests.refusals import refused
 
 SMALL = {
     "training": {"steps": 4, "warmup_steps": 1, "validation_interval": 4, "checkpoint_interval": 1},
@@ -33,6 +36,19 @@ def small(tmp_path):
     return folder
 
 
+@dataclass
+class Told:
+    """Progress that remembers what it is told."""
+
+    notices: list[str] = field(default_factory=list)
+
+    def start(self, what, total, unit):
+        return SILENT.start(what, total, unit)
+
+    def notice(self, text):
+        self.notices.append(text)
+
+
 def command(folder):
     return [sys.executable, "-m", "mixhub", "demo", str(folder)]
 
@@ -51,7 +67,7 @@ def weights_and_commits(folder):
     )
 
 
-def test_killed_on_its_way_it_goes_on_and_a_second_time_it_sends_nothing(small):
+def test_killed_on_its_way_it_goes_on_and_a_second_time_it_sends_nothing(small, capsys):
     draws = random.Random(1)
     for last in ("[3/9]", "[4/9]", "[5/9]", "[6/9]"):
         with subprocess.Popen(command(small), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
@@ -74,16 +90,21 @@ def test_killed_on_its_way_it_goes_on_and_a_second_time_it_sends_nothing(small):
     made = weights_and_commits(small)
     assert len(made[0]) == 2
     assert made[0][0] != made[0][1]
-    again = demo(small)
-    assert again.stdout.count("(nothing to send)") == 3
+    told = Told()
+    again = run_demo(small, progress=told)
+    assert capsys.readouterr().out == ""
+    assert [line[:5] for line in told.notices] == [f"[{number}/9]" for number in range(1, 10)]
+    assert told.notices[6].count("(nothing to send)") == 3
+    assert {revision: len(cells) for revision, cells in again.evaluated.cells.items()} == {"seed-1": 3, "seed-2": 3}
+    assert f"a sample of seed-1: {again.sample!r}" in first.stdout
     assert weights_and_commits(small) == made
 
 
 def test_it_does_not_go_into_a_folder_of_something_else(tmp_path):
     (tmp_path / "precious").write_text("x")
-    with pytest.raises(WorkspaceError, match="not empty, and no workspace of the demo"):
+    with refused("folder-not-empty", WorkspaceError, path=tmp_path):
         demo_workspace(tmp_path)
     Workspace.create(tmp_path / "ws", {"family": "human-1b"})
-    with pytest.raises(WorkspaceError, match="a workspace of human-1b, not of the demo"):
+    with refused("demo-elsewhere", WorkspaceError, path=tmp_path / "ws"):
         demo_workspace(tmp_path / "ws")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "ws"]
