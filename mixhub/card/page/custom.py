@@ -92,9 +92,8 @@ def read_custom_sections(path: Path) -> CustomSections | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SpecError(
-            str(path), [Problem("", None, f"cannot be read: {error.strerror}", code="file-unreadable")]
-        ) from None
+        unreadable = Problem("", None, f"cannot be read: {error.strerror}", code="file-unreadable")
+        raise SpecError(str(path), [unreadable]) from None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -103,6 +103,7 @@ def test_seeds_are_shown_where_they_are_not_the_numbers_of_the_runs(
     found = seeds(family, facts(family, *lineages))
     assert found.known is known
     assert (None if found.table is None else list(found.table.rows)) == rows
+    assert found.table is None or found.table.numeric == set(range(len(found.table.headers)))
 
 
 def test_seeds_of_models_that_others_made_are_not_known_until_a_lineage_tells() -> None:
