@@ -90,13 +90,11 @@ def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 
 def _unlike(repo: RepoUnderCheck, path: str, contents: Mapping[str, str], level: Level) -> Iterator[Finding]:
-    """The branches whose content of a file is not the most frequent one; of two, the last."""
+    """The branches whose content of a file is not the most frequent one."""
     if len(set(contents.values())) < 2:
         return
-    usual, count = Counter(contents.values()).most_common(1)[0]
+    [(usual, _)] = Counter(contents.values()).most_common(1)  # the first of several that are as frequent
     odd = [name for name, content in contents.items() if content != usual]
-    if count == 1 and len(contents) == 2:
-        odd = odd[-1:]
     like = next(name for name, content in contents.items() if content == usual)
     for name in odd[:_ODD_SHOWN]:
         difference = _difference(usual, contents[name]) if name == odd[0] and path.endswith("config.json") else ""

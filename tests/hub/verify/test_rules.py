@@ -1,0 +1,230 @@
+"""Rules of repos, each on a repo that lies nowhere: its branches are made of a few texts."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mixhub.card.facts.withdrawal import Withdrawal, mark_withdrawn
+from mixhub.endpoint import Endpoint
+from mixhub.hub.remote.branches import Branch
+from mixhub.hub.remote.files import RemoteFile, git_oid
+from mixhub.hub.verify.copies import weights_repeated
+from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
+from mixhub.hub.verify.main import license_missing, main_differs
+from mixhub.hub.verify.presence import branches_missing, branches_stale, branches_unknown
+from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
+from mixhub.spec.family import Family
+from tests.hub.seen import seen
+from tests.tiny import tiny_family
+
+WEIGHTS = "model.safetensors"
+CARD = "---\nlicense: mit\n---\n\n# Tiny\n"
+OURS = {"lineage.json": "{}"}
+"""What shows that mixhub pushed a branch."""
+
+
+@pytest.fixture
+def repo(tmp_path: Path):
+    """Makes a repo of branches, each of which is the texts of its files by path."""
+
+    def made(family: Family | None = None, **branches: dict[str, str]) -> RepoUnderCheck:
+        found = {}
+        for name, files in branches.items():
+            name = name.replace("_", "-")
+            tree = {}
+            for path, text in files.items():
+                content, target = text.encode(), tmp_path / name / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+                sha256 = hashlib.sha256(content).hexdigest() if path.endswith(".safetensors") else None
+                tree[path] = RemoteFile(len(content), git_oid(content), sha256)
+            found[name] = Branch(name, "0" * 40, tree, tmp_path / name)
+        expected = tuple(run.revision for run in family.runs()) if family else ()
+        return RepoUnderCheck(Endpoint("http://nowhere"), "tester/tiny", family, expected, {}, found)
+
+    return made
+
+
+def model(weights: str, **files: str) -> dict[str, str]:
+    return {"config.json": "{}", WEIGHTS: weights, **files}
+
+
+TWO = tiny_family(revisions={"seeds": "1-2"})
+MAIN_IS_2 = tiny_family(revisions={"seeds": "1-2", "main": 2})
+
+
+def test_branches_that_should_be_there(repo):
+    found = list(branches_missing(repo(TWO, seed_2={"README.md": CARD})))
+    assert (len(found), seen(found, "seed-1"), seen(found, "seed-2")) == (2, ["branch-missing"], ["model-missing"])
+    assert list(branches_missing(repo(TWO, seed_1=model("1"), seed_2=model("2")))) == []
+
+
+def test_branches_of_no_run(repo):
+    branches = {"main": model("2"), "seed_1": model("1"), "seed_1_step_5": model("5"), "note": {"README.md": CARD}}
+    assert list(branches_unknown(repo(TWO, **branches))) == []
+    found = list(branches_unknown(repo(TWO, **branches, sed_2=model("2"))))
+    assert (len(found), seen(found, "sed-2")) == (1, ["warning: branch-unknown"])
+    assert list(branches_unknown(repo(None, **branches, sed_2=model("2")))) == []
+
+
+def test_branches_that_are_stale(repo):
+    held = repo(TWO, seed_1=model("1"), seed_2=model("2"))
+    fresh = {name: str(branch.weights_sha256) for name, branch in held.branches.items()}
+
+    def stale(local: dict[str, str]) -> list[str]:
+        subject = RepoUnderCheck(held.endpoint, held.repo_id, TWO, held.expected, local, held.branches)
+        return [finding.where for finding in branches_stale(subject)]
+
+    assert stale(fresh) == []
+    assert stale({**fresh, "seed-2": "0" * 64, "seed-9": "0" * 64}) == ["seed-2"]
+
+
+@pytest.mark.parametrize(
+    ("main", "found"),
+    [
+        (model("2"), []),
+        (model("2", **{"notes.txt": "of others", "adapter_model.safetensors": "x"}), []),
+        (model("1"), ["main-differs seed-2"]),
+        ({WEIGHTS: "2"}, ["main-differs seed-2"]),
+        (model("2", **{"tokenizer.json": "{}"}), ["main-differs seed-2"]),
+        ({"README.md": CARD}, ["main-differs seed-2"]),
+    ],
+)
+def test_main_holds_the_model_of_its_run(repo, main, found):
+    branches = {"seed_1": model("1"), "seed_2": model("2", **{"adapter_model.safetensors": "y"})}
+    assert seen(main_differs(repo(MAIN_IS_2, main=main, **branches)), "main") == found
+
+
+def test_main_beside_a_run_that_is_not_there(repo):
+    assert seen(main_differs(repo(MAIN_IS_2, main=model("2"))), "main") == ["main-model-unknown"]
+    lonely = {"main": model("2"), "seed_2": {"README.md": CARD}}
+    assert seen(main_differs(repo(MAIN_IS_2, **lonely)), "main") == ["main-model-unknown"]
+    assert list(main_differs(repo(MAIN_IS_2, main={"README.md": CARD}))) == []
+    assert list(main_differs(repo(MAIN_IS_2, seed_1=model("1")))) == []
+
+
+def test_a_model_on_main_of_which_the_family_does_not_say_whose(repo):
+    ours = {"main": model("2"), "seed_2": model("2", **OURS)}
+    assert seen(main_differs(repo(TWO, **ours)), "main") == ["warning: main-model-unknown"]
+    assert list(main_differs(repo(TWO, main={"README.md": CARD}, seed_2=model("2", **OURS)))) == []
+    assert list(main_differs(repo(TWO, main=model("2"), seed_2=model("2")))) == [], (
+        "others may hold there what they like"
+    )
+    assert list(main_differs(repo(None, **ours))) == []
+
+
+def test_main_holds_a_model_that_was_withdrawn(repo):
+    mark = Withdrawal(family="tiny", revision="seed-2", weights_sha256="0" * 64, why="wrong", date="2026-11-29")
+    withdrawn = model("2", **{"README.md": mark_withdrawn(CARD, mark)})
+    assert seen(main_differs(repo(MAIN_IS_2, main=model("2"), seed_2=withdrawn)), "main") == [
+        "weights-withdrawn seed-2"
+    ]
+    assert seen(main_differs(repo(MAIN_IS_2, main=model("1"), seed_2=withdrawn)), "main") == ["main-differs seed-2"]
+
+
+def test_the_licence_on_main(repo):
+    card = {"license": "other", "license_name": "own", "license_link": "LICENCE.txt"}
+    family = tiny_family(revisions={"seeds": "1-2"}, card=card)
+    ours, main = {"seed_1": model("1", **OURS)}, {"README.md": CARD}
+    assert seen(license_missing(repo(family, main=main, **ours)), "main") == ["file-missing LICENCE.txt"]
+    assert list(license_missing(repo(family, main={**main, "LICENCE.txt": "x"}, **ours))) == []
+    assert list(license_missing(repo(family, main=main, seed_1=model("1")))) == [], "it is not ours"
+    assert list(license_missing(repo(family, **ours))) == []
+    assert list(license_missing(repo(TWO, main=main, **ours))) == []
+
+
+def test_two_branches_must_not_share_weights(repo):
+    found = list(weights_repeated(repo(TWO, main=model("1"), seed_1=model("1"), seed_2=model("1"))))
+    assert (len(found), seen(found, "seed-1")) == (2, ["weights-repeated seed-2"])
+    assert seen(found, "seed-2") == ["weights-repeated seed-1"]
+    last = {"main": model("1"), "seed_1": model("1"), "seed_1_step_12": model("1"), "seed_2": model("2")}
+    assert list(weights_repeated(repo(TWO, **last))) == [], "the last step has two names, and main holds one of them"
+    found = list(weights_repeated(repo(TWO, seed_1=model("1"), seed_1_step_5=model("1"))))
+    assert [finding.where for finding in found] == ["seed-1", "seed-1-step-5"]
+
+
+def test_weights_on_a_branch_of_no_run(repo):
+    found = list(weights_repeated(repo(TWO, final=model("1"), seed_1=model("1"))))
+    assert (len(found), seen(found, "final")) == (1, ["warning: weights-repeated seed-1"])
+    assert list(weights_repeated(repo(TWO, final=model("1"), last=model("1")))) == []
+    found = list(weights_repeated(repo(None, final=model("1"), last=model("1"))))
+    assert (seen(found, "final"), seen(found, "last")) == (["weights-repeated last"], ["weights-repeated final"])
+
+
+def test_files_that_should_be_the_same(repo):
+    contents = {f"step{number}": model(str(number), **{"tokenizer.json": "a"}) for number in range(3)}
+    assert list(files_differ(repo(**contents))) == []
+    contents["step1"]["tokenizer.json"] = "b"
+    found = list(files_differ(repo(**contents)))
+    assert (len(found), seen(found, "step1")) == (1, ["file-differs tokenizer.json"])
+    [of_two] = files_differ(repo(**{name: contents[name] for name in ("step1", "step2")}))
+    assert of_two.where == "step2", "of two it is not known which is right"
+    contents["step2"] |= {"merges.txt": "x"}
+    assert seen(files_differ(repo(**contents)), "step2") == ["warning: file-differs merges.txt"]
+    assert list(files_differ(repo(main=model("9", **{"tokenizer.json": "c"}), step0=contents["step0"]))) == []
+
+
+def test_many_branches_that_differ_are_told_in_one_line(repo):
+    contents = {f"same{number}": model(f"s{number}", **{"tokenizer.json": "a"}) for number in range(9)}
+    contents |= {f"odd{number}": model(f"o{number}", **{"tokenizer.json": "b"}) for number in range(8)}
+    found = list(files_differ(repo(**contents)))
+    assert [finding.where for finding in found] == [f"odd{number}" for number in range(6)]
+    assert "odd5, odd6, odd7" in found[-1].message
+
+
+def test_a_licence_is_the_same_on_all_branches_that_have_it(repo):
+    family = tiny_family(card={"license": "other", "license_name": "own", "license_link": "LICENCE.txt"})
+    texts = {"seed_1": model("1", **{"LICENCE.txt": "a"}), "seed_2": model("2", **{"LICENCE.txt": "a"})}
+    assert list(files_differ(repo(family, **texts, seed_3=model("3")))) == []
+    found = list(files_differ(repo(family, **texts, main={"LICENCE.txt": "b"})))
+    assert (len(found), seen(found, "main")) == (1, ["file-differs LICENCE.txt"])
+
+
+def of(repo: RepoUnderCheck, name: str) -> BranchUnderCheck:
+    return next(branch for branch in repo.models if branch.name == name)
+
+
+def test_what_a_branch_of_others_needs(repo):
+    branch = of(repo(step1={WEIGHTS: "1"}), "step1")
+    assert seen(files_missing(branch), "step1") == ["file-missing config.json", "warning: file-missing tokenizer"]
+    for name in ("tokenizer.model", "vocab.txt"):
+        assert list(files_missing(of(repo(step1=model("1", **{name: "x"})), "step1"))) == []
+
+
+def test_a_branch_is_ours_by_its_lineage_or_by_those_of_other_runs(repo):
+    branches = {"seed_1": model("1", **OURS), "seed_2": model("2"), "step9": model("9"), "main": model("2")}
+    subject = repo(TWO, **branches)
+    assert {branch.name: branch.is_ours for branch in subject.models} == {
+        "seed-1": True,
+        "seed-2": True,
+        "step9": False,
+        "main": False,
+    }
+    assert not any(branch.is_ours for branch in repo(TWO, seed_1=model("1"), main=model("1", **OURS)).models[:1])
+
+
+@pytest.mark.parametrize(
+    ("files", "ours", "found"),
+    [
+        ({WEIGHTS: "1"}, True, []),
+        ({WEIGHTS: "1", "x.bin": "1"}, True, ["pickle-found x.bin"]),
+        ({WEIGHTS: "1", "x.bin": "1"}, False, ["warning: pickle-found x.bin"]),
+        ({"b.bin": "1", "a.pt": "1"}, False, ["pickle-found a.pt"]),
+        ({"config.json": "{}"}, False, ["weights-missing"]),
+    ],
+)
+def test_weights_lie_in_safetensors(repo, files, ours, found):
+    branch = of(repo(TWO, seed_1={**files, **(OURS if ours else {})}), "seed-1")
+    assert seen(pickles_found(branch), "seed-1") == found
+
+
+def test_files_that_no_push_sends(repo):
+    more = {"x/y.pkl": "1", "notes.txt": "x", "LICENSE": "x", ".gitattributes": "x", "results/arc.0shot.json": "{}"}
+    shown = {"README.md": CARD + "\n![a](./fig%20one.png) [b](data.csv#part)\n", "fig one.png": "x", "data.csv": "x"}
+    branches = {"seed_1": model("1", **OURS, **more, **shown), "main": model("1", **OURS, **more)}
+    subject = repo(TWO, **branches)
+    found = ["pickle-found x/y.pkl", "warning: file-foreign notes.txt"]
+    assert seen(files_foreign(of(subject, "seed-1")), "seed-1") == found
+    assert seen(files_foreign(of(subject, "main")), "main") == ["warning: pickle-found x/y.pkl"]
+    assert list(files_foreign(of(repo(step1=model("1", **more)), "step1"))) == []
