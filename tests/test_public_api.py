@@ -4,9 +4,12 @@ commands do."""
 import ast
 import inspect
 import json
+import logging
+import os
 import shutil
 import subprocess
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 
@@ -114,7 +117,7 @@ def untrained(made, tmp_path):
 
 def test_the_whole_walk(untrained, tmp_path, mixhub_here, capsys):
     """From text to a withdrawn revision, by folder and from elsewhere; it prints nothing."""
-    root = untrained
+    root, process = untrained, _process()
     assert set(mixhub.pack(root).train) == {"prose", "sums", "two-part"}
     exports = {seed: mixhub.train(root, seed=seed, device="cpu").export for seed in (1, 2)}
     evaluated = mixhub.evaluate(root, all=True, options=workflow.Options(device="cpu"))
@@ -141,7 +144,7 @@ def test_the_whole_walk(untrained, tmp_path, mixhub_here, capsys):
         promoted = mixhub.promote(root, "local", hub=other, all=True)
     assert [(one.plan.branch, one.sent) for one in promoted] == [("seed-1", True), ("seed-2", True), ("main", True)]
 
-    model, tokenizer = mixhub.load("tiny", seed=1, workspace=root)
+    model, tokenizer = mixhub.load("tiny", seed=1, workspace=Workspace.open(root))
     tokens = tokenizer("the cat", return_tensors="pt", return_token_type_ids=False)
     text = tokenizer.decode(model.generate(**tokens, max_new_tokens=5, do_sample=False)[0], skip_special_tokens=True)
     sampling = workflow.Sampling(tokens=5)
@@ -156,7 +159,15 @@ def test_the_whole_walk(untrained, tmp_path, mixhub_here, capsys):
     with pytest.warns(UserWarning, match="trained on the wrong mixture"):
         mixhub.load("tiny", seed=2, workspace=root)
     assert capsys.readouterr().out == ""
+    assert _process() == process
     _commands_find_the_same(root, mixhub_here)
+
+
+def _process():
+    """What a library leaves to the process that calls it."""
+    loggers = [logging.getLogger(name) for name in ("", "mixhub", "transformers", "huggingface_hub", "lm_eval")]
+    handlers = [(logger.name, logger.level, list(logger.handlers)) for logger in loggers]
+    return dict(os.environ), Path.cwd(), handlers, warnings.formatwarning, list(warnings.filters)
 
 
 def _commands_find_the_same(root, mixhub_here):

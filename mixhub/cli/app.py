@@ -4,6 +4,7 @@ machinery for their options: so help is instant."""
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -36,29 +37,43 @@ COMMANDS = {
 """The module of each command, in the order of the help. It holds a function of that name, or an `app` of several."""
 
 
-class Commands(TyperGroup):
-    """The commands, each imported when it is called."""
+class LazyCommands(Mapping[str, Any]):
+    """The commands by name, each imported and built when it is taken out."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        found = _function_or_app(cmd_name)
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        found = _function_or_app(name)
         if not isinstance(found, typer.Typer):
             single = typer.Typer(rich_markup_mode=None, add_completion=False)
-            single.command(cmd_name)(found)
+            single.command(name)(found)
             return typer.main.get_command(single)
         group: Any = typer.main.get_command(found)
         for command in group.commands.values():  # shown whole, not cut off at the end of the line
             command.short_help = _first_paragraph(command.help)
         return group
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Commands(TyperGroup):
+    """All commands, of which a call imports one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = LazyCommands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The first paragraph of what each command's own help says."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _summary(name)) for name in COMMANDS])
+            formatter.write_dl([(name, _summary(name)) for name in self.commands])
 
 
 def _function_or_app(name: str) -> Any:

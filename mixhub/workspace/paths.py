@@ -103,6 +103,10 @@ class Workspace:
     root: Path
     config: WorkspaceConfig
 
+    def __fspath__(self) -> str:
+        """Its folder, so that it may stand wherever that may."""
+        return str(self.root)
+
     @classmethod
     def open(cls, root: Path) -> Workspace:
         """The workspace at `root`; raises WorkspaceError when it is none and SpecError when its file breaks rules."""

@@ -21,10 +21,8 @@ GROUPS = ("card", "data", "hub", "plot")
 
 def commands():
     """Every command by the words that call it."""
-    root = typer.main.get_command(app)
     found = {}
-    for name in COMMANDS:
-        command = root.get_command(None, name)
+    for name, command in typer.main.get_command(app).commands.items():
         below = getattr(command, "commands", None)
         found |= {f"{name} {sub}": each for sub, each in below.items()} if below else {name: command}
     return found
@@ -72,10 +70,21 @@ def test_every_command_and_option_says_what_it_is(path, command):
 
 def test_the_list_of_commands_is_what_their_own_help_says(mixhub):
     listed = mixhub("--help", COLUMNS="200").stdout
-    for name in COMMANDS:
-        command = typer.main.get_command(app).get_command(None, name)
+    for name, command in typer.main.get_command(app).commands.items():
         first = " ".join(command.help.split("\n\n")[0].split())
         assert f"  {name:<10}{first}" in re.sub(r"\n {10,}", " ", listed), name
+
+
+def test_the_next_command_is_suggested(mixhub):
+    refused = mixhub("psuh", "--seed", 1)
+    assert refused.returncode == 2
+    assert "No such command 'psuh'. Did you mean 'push'?" in refused.stderr
+
+
+def test_an_old_option_works_and_is_not_shown(mixhub):
+    shown = mixhub("push", "--help").stdout
+    assert "--private" in shown
+    assert "--from" not in shown
 
 
 def test_each_command_has_a_module_of_its_own():
