@@ -119,7 +119,7 @@ def test_what_another_withdrew_stays_withdrawn(workspace, family, endpoint, publ
 
 def test_a_promotion_does_not_take_a_withdrawal_back(workspace, family, endpoint, public, mixhub_here):
     publish(workspace, endpoint)
-    promote = ("push", "--from", "local", "--hub", public.url, "--all")
+    promote = ("promote", "--from", "local", "--hub", public.url, "--all")
     assert mixhub_here(*promote, cwd=workspace.root).returncode == 0
     assert mixhub_here("withdraw", "--seed", 2, "--why", "bad", "--hub", public.url, cwd=workspace.root).returncode == 0
     heads = branch_heads(public, family.repo_id)
@@ -139,7 +139,7 @@ def test_a_changed_card_of_main_stops_a_promotion_before_it_begins(workspace, fa
     there = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
     there.create_repo(family.repo_id)
     there.upload_file(path_or_fileobj=THEIRS, path_in_repo="README.md", repo_id=family.repo_id)
-    done = mixhub_here("push", "--from", "local", "--hub", public.url, "--all", cwd=workspace.root)
+    done = mixhub_here("promote", "--from", "local", "--hub", public.url, "--all", cwd=workspace.root)
     assert done.returncode == 2
     assert "main: README.md was written on the hub" in done.stderr
     assert list(branch_heads(public, family.repo_id)) == ["main"]

@@ -251,7 +251,7 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
     push("--all")
     with serve(tmp_path / "public") as running:
         public = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "public-cache")
-        promote = ("push", "--from", hub.url, "--hub", public.url)
+        promote = ("promote", "--from", hub.url, "--hub", public.url)
         first = mixhub_here(*promote, "--seed", 1, cwd=workspace.root)
         assert "the card on main stays as it is" in first.stdout
         done = mixhub_here(*promote, "--all", cwd=workspace.root)
@@ -286,7 +286,7 @@ def test_a_promotion_does_not_mix_two_models_on_main(workspace, hub, push, tmp_p
         assert INDEX in models(workspace, hub, "main")
         set_main(workspace, 2)
         push("--seed", 1)
-        done = mixhub_here("push", "--from", hub.url, "--hub", public.url, "--all", cwd=workspace.root)
+        done = mixhub_here("promote", "--from", hub.url, "--hub", public.url, "--all", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
         assert models(workspace, public, "main") == models(workspace, public, "seed-2")
 
@@ -302,7 +302,7 @@ def test_a_withdrawn_model_does_not_stay_on_main(workspace, hub, push, mixhub_he
     assert refused.returncode == 2
     assert "main: would hold the model of seed-2, which was withdrawn" in refused.stderr
     with serve(tmp_path / "public") as running:
-        promote = ("push", "--from", hub.url, "--hub", running.url, "--all")
+        promote = ("promote", "--from", hub.url, "--hub", running.url, "--all")
         assert (
             "main: holds the model of seed-2, which was withdrawn" in mixhub_here(*promote, cwd=workspace.root).stderr
         )

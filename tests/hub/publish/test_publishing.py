@@ -243,7 +243,7 @@ def test_a_card_of_any_shape_is_marked_once(workspace, family, head):
 def test_promotion_of_one_seed_leaves_main_until_all_are_there(workspace, family, endpoint, tmp_path, mixhub_here):
     publish(workspace, endpoint)
     with serve(tmp_path / "public") as public:
-        arguments = ("push", "--from", endpoint.url, "--hub", public.url)
+        arguments = ("promote", "--from", endpoint.url, "--hub", public.url)
         first = mixhub_here(*arguments, "--seed", 1, cwd=workspace.root)
         assert first.returncode == 0, first.stderr
         assert "main stays as it is" in first.stdout
@@ -273,7 +273,7 @@ def test_weights_that_are_no_numbers_are_not_promoted(workspace, family, endpoin
     for name in [n for n in api.list_repo_files(family.repo_id, revision="seed-2") if n.startswith("results/")]:
         api.delete_file(name, family.repo_id, revision="seed-2")
     with serve(tmp_path / "public") as public:
-        done = mixhub_here("push", "--from", "local", "--hub", public.url, "--seed", 2, cwd=workspace.root)
+        done = mixhub_here("promote", "--from", "local", "--hub", public.url, "--seed", 2, cwd=workspace.root)
         assert (done.returncode, "NaN or infinite numbers in model.norm.weight" in done.stderr) == (2, True), (
             done.stderr
         )
@@ -321,11 +321,11 @@ def test_what_is_wrong_on_the_staging_hub_is_not_promoted(workspace, family, end
     publish(workspace, endpoint)
     api.upload_file(path_or_fileobj=b"x", path_in_repo="model.bin", repo_id=family.repo_id, revision="seed-1")
     with serve(tmp_path / "public") as public:
-        done = mixhub_here("push", "--from", "local", "--hub", public.url, "--seed", 1, cwd=workspace.root)
+        done = mixhub_here("promote", "--from", "local", "--hub", public.url, "--seed", 1, cwd=workspace.root)
         assert done.returncode == 2
         assert "model.bin: a pickle" in done.stderr
         assert not HfApi(endpoint=public.url, token=LOCAL_TOKEN).repo_exists(family.repo_id)
-    same = mixhub_here("push", "--from", "local", "--seed", 1, cwd=workspace.root)
+    same = mixhub_here("promote", "--from", "local", "--seed", 1, cwd=workspace.root)
     assert (same.returncode, "is the hub that is pushed to" in same.stderr) == (2, True)
 
 
@@ -352,7 +352,7 @@ def test_a_wrong_card_of_main_is_not_promoted(workspace, family, endpoint, api, 
     stale = card.replace(commit, "0" * 40).encode()
     api.upload_file(path_or_fileobj=stale, path_in_repo="README.md", repo_id=family.repo_id)
     with serve(tmp_path / "public") as public:
-        arguments = ("push", "--from", "local", "--hub", public.url)
+        arguments = ("promote", "--from", "local", "--hub", public.url)
         done = mixhub_here(*arguments, "--all", cwd=workspace.root)
         assert done.returncode == 2
         assert "main: its card names commit 000000000000 for seed-1" in done.stderr
@@ -365,7 +365,7 @@ def test_a_card_that_was_changed_on_the_target_is_not_replaced(workspace, family
     publish(workspace, endpoint)
     with serve(tmp_path / "public") as public:
         there = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
-        arguments = ("push", "--from", "local", "--hub", public.url, "--all")
+        arguments = ("promote", "--from", "local", "--hub", public.url, "--all")
         assert mixhub_here(*arguments, cwd=workspace.root).returncode == 0
         card = b"---\nlicense: mit\n---\n\n# Theirs\n"
         there.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=family.repo_id, revision="seed-1")
@@ -385,7 +385,7 @@ def test_hubs_that_store_large_files_otherwise(workspace, family, endpoint, api,
         text = Path(rules).read_bytes() + b"*.jsonl filter=lfs diff=lfs merge=lfs -text\n"
         there.upload_file(path_or_fileobj=text, path_in_repo=".gitattributes", repo_id=family.repo_id)
         there.super_squash_history(family.repo_id)
-        arguments = ("push", "--from", "local", "--hub", public.url, "--all")
+        arguments = ("promote", "--from", "local", "--hub", public.url, "--all")
         first = mixhub_here(*arguments, cwd=workspace.root)
         assert first.returncode == 0, first.stderr
         target = Endpoint(public.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")

@@ -62,7 +62,7 @@ def test_a_family(tmp_path, numbers, mixhub_here):
         assert pushed.returncode == 0, pushed.stderr
         checked = mixhub_here("verify", "--hub", staging.url, cwd=workspace.root)
         assert checked.stdout.splitlines()[-1] == f"tester/tiny: {len(names) + 1} branches, nothing found"
-        promote = ("push", "--all", "--from", staging.url, "--hub", public.url)
+        promote = ("promote", "--all", "--from", staging.url, "--hub", public.url)
         promoted = mixhub_here(*promote, cwd=workspace.root)
         assert promoted.returncode == 0, promoted.stderr
         again = mixhub_here(*promote, cwd=workspace.root)
