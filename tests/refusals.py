@@ -34,9 +34,22 @@ def codes(findings: Iterable[Finding]) -> list[str]:
     return [finding.code for finding in findings]
 
 
+def faults(error: MixhubError) -> list[tuple[str, str]]:
+    """Of an error that lists findings, the code of each and where it is."""
+    listed: tuple[Finding, ...] = error.fields["findings"]  # type: ignore[assignment]
+    return [(finding.code, finding.where) for finding in listed]
+
+
 def printed_codes(text: str) -> list[str]:
     """The codes at the ends of lines that a command printed."""
     return re.findall(r"  \[([a-z0-9-]+)\]$", text, re.MULTILINE)
+
+
+def printed_faults(result: subprocess.CompletedProcess) -> list[tuple[str, str]]:
+    """The codes of the mistakes that ended a command, each with the place that its line begins with."""
+    assert result.returncode == 2, result
+    lines = re.findall(r"^error: ([^:\n]+): .*  \[([a-z0-9-]+)\]$", result.stderr, re.MULTILINE)
+    return [(code, place) for place, code in lines]
 
 
 def error_codes(result: subprocess.CompletedProcess) -> list[str]:

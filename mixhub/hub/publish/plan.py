@@ -35,7 +35,7 @@ DEFAULTS = PushOptions()
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """What happens to one path."""
 
     path: str
@@ -51,7 +51,7 @@ class Plan:
     repo_id: str
     branch: str
     files: Mapping[str, LocalFile]
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     parent: str | None
     """Commit to build on: the branch's, or the repo's first where the branch is new; None where the repo is new."""
     branch_exists: bool
@@ -69,7 +69,7 @@ class Plan:
     """Files that the hub copies, by path: the revision of the repo that has, or by then will have, the same there."""
 
     @property
-    def changed(self) -> list[Change]:
+    def changed(self) -> list[FileChange]:
         """What the commit does."""
         return [change for change in self.changes if change.action != "keep"]
 
@@ -80,7 +80,7 @@ class Plan:
         return sum(change.size for change in sent)
 
 
-def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[Change]:
+def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[FileChange]:
     """What makes `remote` into `local`, by path; the same content is kept, whatever its date.
 
     Args:
@@ -93,6 +93,6 @@ def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) ->
             action: Action = "add"
         else:
             action = "keep" if same_content(local[path], remote[path]) else "replace"
-        planned.append(Change(path, action, local[path].size))
+        planned.append(FileChange(path, action, local[path].size))
     extra = sorted(set(remote) - set(local) - KEPT_ON_HUB)
-    return planned + [Change(path, "delete", remote[path].size) for path in extra]
+    return planned + [FileChange(path, "delete", remote[path].size) for path in extra]

@@ -234,6 +234,7 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
         revision=revision,
         endpoint=endpoint.url,
         revisions=tuple(there),
+        nearest=near,
     )
 
 

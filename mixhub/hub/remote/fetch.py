@@ -83,7 +83,7 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
         RepoNotFoundError, RevisionNotFoundError, HubUnreachableError: the hub has none, or does not answer.
         HubError: the repo has no such config.
     """
-    commit, paths = _listed(endpoint, repo_id, revision)
+    commit, paths = _dataset_files(endpoint, repo_id, revision)
     if "README.md" in paths:
         _downloaded(endpoint, repo_id, commit, ["README.md"], into)
     told = _metadata(endpoint, repo_id, into / "README.md")
@@ -112,7 +112,7 @@ def _write_card(into: Path, config: Mapping[str, Any], info: object) -> None:
 
 
 def _fetch_converted(endpoint: Endpoint, repo_id: str, config: str | None, into: Path) -> str:
-    commit, paths = _listed(endpoint, repo_id, _CONVERTED)
+    commit, paths = _dataset_files(endpoint, repo_id, _CONVERTED)
     found = [match for path in paths if (match := _CONVERTED_FILE.fullmatch(path))]
     names = sorted({match["config"] for match in found})
     name = config or ("default" if "default" in names else names[0] if len(names) == 1 else "")
@@ -128,7 +128,7 @@ def _fetch_converted(endpoint: Endpoint, repo_id: str, config: str | None, into:
     return commit
 
 
-def _listed(endpoint: Endpoint, repo_id: str, revision: str | None) -> tuple[str, list[str]]:
+def _dataset_files(endpoint: Endpoint, repo_id: str, revision: str | None) -> tuple[str, list[str]]:
     from huggingface_hub import errors
 
     with hub_errors(endpoint, repo_id, revision):

@@ -259,6 +259,7 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
             code="weights-unfit",
             hint="the files of this revision do not belong together; tell who published it, or load another",
             path=path,
+            **wrong,
         )
     return model, tokenizer
 
@@ -291,6 +292,8 @@ def _require_own_run(path: Path, repo_id: str, wanted: str) -> None:
             code="run-wrong",
             hint="this revision was published wrongly; tell who did, or load another",
             path=path,
+            revision=wanted,
+            actual=lineage.revision,
         )
 
 
@@ -323,9 +326,9 @@ def _correct_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     for name in ("bos_token_id", "eos_token_id"):
         right = getattr(tokenizer, name)
         given = [getattr(config, name, None) for config in configs]
-        if right is None or all(one is None or right in _listed(one) for one in given):
+        if right is None or all(one is None or right in _as_list(one) for one in given):
             continue
-        wrong = next(one for one in given if one is not None and right not in _listed(one))
+        wrong = next(one for one in given if one is not None and right not in _as_list(one))
         warnings.warn(
             f"{what}: its config says {name} = {wrong}, but its tokenizer's is {right}; corrected on the loaded model",
             stacklevel=4,
@@ -334,7 +337,7 @@ def _correct_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
             setattr(config, name, right)
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

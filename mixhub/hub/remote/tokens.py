@@ -80,13 +80,13 @@ def _look(request: Any) -> None:
     origin = _origin(str(request.url))
     if not origins or origin in origins or (origin[0] == "https" and ("http", origin[1], 80) in origins):
         return
-    asked = " and ".join(sorted(_shown(one) for one in origins))
+    asked = " and ".join(sorted(_address(one) for one in origins))
     raise HubError(
-        f"{asked}: its answer leads to {_shown(origin)}, for which the token was not given; nothing was sent there",
+        f"{asked}: its answer leads to {_address(origin)}, for which the token was not given; nothing was sent there",
         code="token-misdirected",
         hint="is it a mirror that passes on what another hub answers? Ask that one itself, with a token of its own",
         endpoint=asked,
-        host=_shown(origin),
+        host=_address(origin),
     )
 
 
@@ -95,6 +95,6 @@ def _origin(url: str) -> _Origin:
     return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
 
 
-def _shown(origin: _Origin) -> str:
+def _address(origin: _Origin) -> str:
     scheme, host, port = origin
     return f"{scheme}://{host}" + (f":{port}" if port != _PORTS.get(scheme) else "")

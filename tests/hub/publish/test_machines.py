@@ -23,6 +23,7 @@ from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace
 from tests.made import copied, publish
+from tests.refusals import codes, error_codes, printed_faults, refused
 
 THEIRS = b"---\nlicense: mit\n---\n\n# Theirs\n"
 
@@ -131,7 +132,7 @@ def test_a_promotion_does_not_take_a_withdrawal_back(workspace, family, endpoint
     assert "was withdrawn on" in main
     assert heads["seed-2"] in main
     [found] = [finding for finding in verify(public, family.repo_id, family).findings if finding.where != "seed-3"]
-    assert (found.level, found.message.startswith("was withdrawn: bad (")) == ("warning", True)
+    assert (found.level, found.code, found.where) == ("warning", "weights-withdrawn", "seed-2")
 
 
 def test_a_changed_card_of_main_stops_a_promotion_before_it_begins(workspace, family, endpoint, public, mixhub_here):
@@ -140,8 +141,7 @@ def test_a_changed_card_of_main_stops_a_promotion_before_it_begins(workspace, fa
     there.create_repo(family.repo_id)
     there.upload_file(path_or_fileobj=THEIRS, path_in_repo="README.md", repo_id=family.repo_id)
     done = mixhub_here("promote", "--from", "local", "--hub", public.url, "--all", cwd=workspace.root)
-    assert done.returncode == 2
-    assert "main: README.md was written on the hub" in done.stderr
+    assert printed_faults(done) == [("card-written-on-hub", "main")]
     assert list(branch_heads(public, family.repo_id)) == ["main"]
 
 
@@ -158,8 +158,7 @@ def test_tags_of_seeds_that_are_pushed_one_by_one(workspace, family, endpoint, m
     metrics.write_text(metrics.read_text() + '{"step": 12, "loss": 1.0, "tokens": 1536}\n')
     heads = branch_heads(endpoint, family.repo_id)
     done = mixhub_here("push", "--all", "--tag", "v2", cwd=workspace.root)
-    assert done.returncode == 2
-    assert "main: the tag v2 is there" in done.stderr
+    assert printed_faults(done) == [("tag-taken", "main")]
     assert branch_heads(endpoint, family.repo_id) == heads
 
 
@@ -168,14 +167,14 @@ def test_a_branch_that_moves_while_nothing_is_to_be_sent(workspace, family, endp
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     assert not plan.changed
     api.upload_file(path_or_fileobj=b"x", path_in_repo="config.json", repo_id=family.repo_id, revision="seed-1")
-    with pytest.raises(PushConflictError, match="meanwhile"):
+    with refused("push-conflict", PushConflictError, revision="seed-1"):
         push_plan(plan, workspace, endpoint)
 
 
 def test_a_repo_that_another_makes_public_meanwhile(workspace, family, endpoint, api):
     plan = plan_run(workspace, family, family.run(seed=1), endpoint, PushOptions(private=True))
     api.create_repo(family.repo_id)
-    with pytest.raises(HubError, match="is public already"):
+    with refused("repo-public", HubError, repo_id=family.repo_id):
         push_plan(plan, workspace, endpoint)
     assert list(branch_heads(endpoint, family.repo_id)) == ["main"]
 
@@ -183,7 +182,7 @@ def test_a_repo_that_another_makes_public_meanwhile(workspace, family, endpoint,
 def test_an_export_that_is_gone_when_it_is_sent(workspace, family, endpoint):
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     shutil.rmtree(workspace.export(family.run(seed=1), 12))
-    with pytest.raises(ExportError, match="cannot be read"):
+    with refused("file-unreadable", ExportError):
         push_plan(plan, workspace, endpoint)
 
 
@@ -201,7 +200,7 @@ def test_a_title_that_begins_like_ours_is_not_ours(workspace, family, endpoint, 
     api.upload_file(
         path_or_fileobj=THEIRS, path_in_repo="README.md", repo_id=family.repo_id, commit_message="Publish notes"
     )
-    assert "was written on the hub" in str(plan_card(workspace, family, endpoint).findings[0])
+    assert codes(plan_card(workspace, family, endpoint).findings) == ["card-written-on-hub"]
 
 
 def test_an_earlier_step_alone_makes_no_branch_stale(tmp_path):
@@ -238,8 +237,7 @@ def test_a_withdrawal_that_another_made_keeps_its_reason(workspace, family, publ
     assert mixhub_here("push", "--seed", 1, "--hub", public.url, cwd=first.root).returncode == 0
     withdraw = ("withdraw", "--seed", 1, "--hub", public.url)
     assert mixhub_here(*withdraw, "--why", "one", cwd=first.root).returncode == 0
-    refused = mixhub_here(*withdraw, "--why", "two", cwd=second.root)
-    assert (refused.returncode, ": one" in refused.stderr) == (2, True)
+    assert error_codes(mixhub_here(*withdraw, "--why", "two", cwd=second.root)) == ["withdrawal-noted"]
     assert mixhub_here(*withdraw, "--why", "one", cwd=second.root).returncode == 0
 
 
@@ -262,8 +260,8 @@ def test_weights_that_another_machine_pushed_as_an_earlier_step(workspace, famil
     (asked / "lineage.json").write_text(json.dumps(told))
     shutil.rmtree(two.results(family.run(seed=2)))
     done = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=two.root)
-    assert done.returncode == 2
-    assert "seed-2: has the same weights as seed-1-step-5 has on" in done.stderr
+    assert printed_faults(done) == [("weights-repeated", "seed-2")]
+    assert "seed-1-step-5" in done.stderr
     assert "seed-2" not in branch_heads(public, family.repo_id)
 
 
@@ -274,6 +272,5 @@ def test_a_start_that_a_run_of_another_machine_had(workspace, family, public, tm
     start = json.loads(first.read_text())["initial_weights_sha256"]
     second.write_text(json.dumps(json.loads(second.read_text()) | {"initial_weights_sha256": start}))
     done = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=two.root)
-    assert done.returncode == 2
-    assert "seed-2: began with the same weights as seed-1" in done.stderr
+    assert printed_faults(done) == [("initial-weights-repeated", "seed-2")]
     assert "seed-2" not in branch_heads(public, family.repo_id)

@@ -25,6 +25,7 @@ from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace, save_model
 from tests.hub.wires import heard, wire
 from tests.made import copied
+from tests.refusals import broken, printed_faults
 
 MODEL, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -202,9 +203,9 @@ def test_a_model_that_somebody_else_put_there_stays(workspace, hub, mixhub_here,
     assert "Every model lies on a branch of its own, named by `revision`.\n" in card(changed, hub)
     assert "holds a model, and tiny does not say whose" in said(changed, hub)["main"]
     set_main(workspace, 2)
-    refused = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)
-    assert refused.returncode == 2
-    assert f"main: holds {MODEL}, vocab.json, which no push put there" in refused.stderr
+    done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)
+    assert printed_faults(done) == [("main-model-foreign", "main")]
+    assert f"{MODEL}, vocab.json" in done.stderr
     assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
     push("--seed", 2, "--force")
     assert models(changed, hub, "main") == models(changed, hub, "seed-2")
@@ -298,9 +299,8 @@ def test_a_withdrawn_model_does_not_stay_on_main(workspace, hub, push, mixhub_he
     assert "main holds the model of seed-2 too: name another in revisions.main" in done.stdout
     assert withdrawal_of(card(workspace, hub)).startswith("wrong data (")
     assert "error: holds the model of seed-2, which was withdrawn: wrong data" in said(workspace, hub)["main"]
-    refused = mixhub_here("push", "--seed", 1, "--hub", hub.url, cwd=workspace.root)
-    assert refused.returncode == 2
-    assert "main: would hold the model of seed-2, which was withdrawn" in refused.stderr
+    done = mixhub_here("push", "--seed", 1, "--hub", hub.url, cwd=workspace.root)
+    assert printed_faults(done) == [("weights-withdrawn", "main")]
     with serve(tmp_path / "public") as running:
         promote = ("promote", "--from", hub.url, "--hub", running.url, "--all")
         assert (
@@ -325,5 +325,6 @@ def test_a_withdrawal_does_not_bring_the_model_to_main(workspace, hub, push, mix
 
 
 def test_main_must_be_one_of_the_runs(workspace):
-    with pytest.raises(SpecError, match=r"revisions\.main = 9: must be one of revisions\.seeds"):
+    with pytest.raises(SpecError) as caught:
         set_main(workspace, 9)
+    assert broken(caught.value).keys() == {"revisions.main"}

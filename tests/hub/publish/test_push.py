@@ -35,6 +35,7 @@ from mixhub.workflow.release.pushes import push_card
 from mixhub.workspace.lineage import file_sha256, read_lineage
 from tests.adopted import adopted_workspace
 from tests.made import publish, push_branch
+from tests.refusals import codes, faults, printed_faults, refused
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspac
         metrics.write('{"step": 12, "loss": 1.0}\n')
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     theirs = api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=family.repo_id, revision="seed-1").oid
-    with pytest.raises(PushConflictError, match=r"tester/tiny of branch seed-1 meanwhile"):
+    with refused("push-conflict", PushConflictError, repo_id="tester/tiny", revision="seed-1", status=412):
         push_plan(plan, workspace, endpoint)
     assert api.repo_info(family.repo_id, revision="seed-1").sha == theirs
 
@@ -108,13 +109,13 @@ def test_a_file_that_changes_while_it_is_pushed_stops_the_push(workspace, family
     plan = plan_run(workspace, family, family.run(seed=1), endpoint)
     weights = workspace.export(family.run(seed=1), 12) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
-    with pytest.raises(ExportError, match=r"model\.safetensors: changed while it was pushed"):
+    with refused("export-changed", ExportError, path=weights):
         push_plan(plan, workspace, endpoint)
     assert not api.repo_exists(family.repo_id)
     config = workspace.export(family.run(seed=2), 12) / "config.json"
     plan = plan_run(workspace, family, family.run(seed=2), endpoint)
     config.write_text(config.read_text().replace("320", "321"))
-    with pytest.raises(ExportError, match=r"config\.json: changed while it was pushed"):
+    with refused("export-changed", ExportError, path=config):
         push_plan(plan, workspace, endpoint)
 
 
@@ -129,15 +130,15 @@ def test_a_card_that_was_changed_on_the_hub_is_not_replaced(workspace, family, e
     )
     heads = branch_heads(endpoint, family.repo_id)
     for arguments in (("push", "--seed", 2), ("push", "--seed", 2, "--dry-run")):
-        refused = mixhub_here(*arguments, cwd=workspace.root)
-        assert refused.returncode == 2
-        assert "main: README.md was written on the hub since the last push ('Upload README.md with" in refused.stderr
+        done = mixhub_here(*arguments, cwd=workspace.root)
+        assert printed_faults(done) == [("card-written-on-hub", "main")]
+        assert "'Upload README.md with" in done.stderr
         assert branch_heads(endpoint, family.repo_id) == heads, "no seed went either"
     assert mixhub_here("push", "--seed", 2, "--force", cwd=workspace.root).returncode == 0
     assert same_content(local_file(workspace.card(family)), remote_tree(endpoint, family.repo_id, "main")["README.md"])
     theirs = b"---\nlicense: mit\n---\n\n# Theirs\n"
     api.upload_file(path_or_fileobj=theirs, path_in_repo="README.md", repo_id=family.repo_id, revision="seed-1")
-    assert "seed-1: README.md was written on the hub" in mixhub_here("push", "--all", cwd=workspace.root).stderr
+    assert printed_faults(mixhub_here("push", "--all", cwd=workspace.root)) == [("card-written-on-hub", "seed-1")]
 
 
 def test_a_card_that_was_changed_on_the_hub_and_then_withdrawn_is_not_replaced(workspace, family, endpoint, api):
@@ -148,7 +149,8 @@ def test_a_card_that_was_changed_on_the_hub_and_then_withdrawn_is_not_replaced(w
     withdraw(workspace, family, endpoint, "seed-2", "a reason")
     api.upload_file(path_or_fileobj=b"x", path_in_repo="n.txt", repo_id=family.repo_id, revision="seed-2")
     first, second = (errors(plan_run(workspace, family, family.run(seed=n), endpoint).findings) for n in (1, 2))
-    assert "README.md was written on the hub since the last push ('Upload README.md" in str(first[0])
+    assert codes([first[0]]) == ["card-written-on-hub"]
+    assert "'Upload README.md" in first[0].message
     assert not second, "a mark is mixhub's own, and another file is no card"
 
 
@@ -158,7 +160,8 @@ def test_results_that_only_the_branch_has_do_not_go_unasked(workspace, family, e
     lost = sorted(workspace.results(run).glob("*.json"))[0]
     lost.unlink()
     (found,) = errors(plan_run(workspace, family, run, endpoint).findings)
-    assert found.message.startswith(f"has results/{lost.name}, of the same weights")
+    assert found.code == "results-lost"
+    assert f"results/{lost.name}," in found.message
     assert "mixhub evaluate --seed 1" in found.hint
     plan = plan_run(workspace, family, run, endpoint, PushOptions(force=True))
     assert not errors(plan.findings)
@@ -187,9 +190,9 @@ def test_weights_that_the_hub_has_on_another_branch_are_refused(tmp_path, mixhub
         shutil.rmtree(second.run_folder(second.family().run(seed=1)).path)
         arguments = ("adopt", tmp_path / "a" / "source-1", "--seed", 2, "--replace")
         assert mixhub_here(*arguments, cwd=second.root).returncode == 0
-        refused = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=second.root)
-        assert refused.returncode == 2
-        assert f"seed-2: has the same weights as seed-1 has on {hub.url}" in refused.stderr
+        done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=second.root)
+        assert printed_faults(done) == [("weights-repeated", "seed-2")]
+        assert f"seed-1 has on {hub.url}" in done.stderr
         assert "seed-2" not in branch_heads(Endpoint(hub.url, token=LOCAL_TOKEN), "tester/tiny")
         assert mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=first.root).returncode == 0
 
@@ -200,7 +203,7 @@ def test_hashes_hold_for_the_files_that_were_checked(workspace, family, endpoint
     config = workspace.export(run, 12) / "config.json"
     config.write_text(config.read_text() + "\n")
     files = run_files(workspace, family, checked)
-    with pytest.raises(ExportError, match=r"config\.json: changed while it was pushed"):
+    with refused("export-changed", ExportError, path=config):
         require_unchanged(files)
 
 
@@ -218,14 +221,16 @@ def test_a_push_between_is_not_lost_from_the_card_of_main(workspace, family, end
 
 def test_what_nobody_meant_to_publish_is_not_published(workspace, family, endpoint, api):
     (workspace.export(family.run(seed=1), family.training.steps) / ".env").write_text("TOKEN=secret")
-    with pytest.raises(ExportError, match=r"\.env: not part of an export"):
+    with refused("release-unsound", ExportError) as caught:
         push(workspace, family, endpoint, 1)
+    assert faults(caught.value) == [("file-foreign", "seed-1")]
+    assert ".env" in caught.value.message
     assert not api.repo_exists(family.repo_id)
 
 
 def test_a_broken_result_of_another_seed_stops_a_push_before_it_sends(workspace, family, endpoint, api):
     (workspace.results(family.run(seed=2)) / "tiny_choice.0shot.json").write_text("{")
-    with pytest.raises(ResultsError, match=r"tiny_choice\.0shot\.json"):
+    with refused("file-malformed", ResultsError):
         push(workspace, family, endpoint, 1)
     assert not api.repo_exists(family.repo_id)
 
@@ -249,8 +254,10 @@ def test_a_dry_plan_touches_nothing(workspace, family, endpoint, api):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "lineage.json"])
 def test_an_export_that_misses_a_file_is_refused(workspace, family, endpoint, api, name):
     (workspace.export(family.run(seed=1), family.training.steps) / name).unlink()
-    with pytest.raises(ExportError, match=name):
+    with refused("release-unsound", ExportError) as caught:
         push(workspace, family, endpoint, 1)
+    assert all(where == "seed-1" for _, where in faults(caught.value))
+    assert name in caught.value.message
     assert not api.repo_exists(family.repo_id)
 
 
@@ -259,13 +266,15 @@ def test_results_of_other_weights_are_refused(workspace, family, endpoint, api):
     content = json.loads(cell.read_text())
     content["mixhub"]["weights_sha256"] = "0" * 64
     cell.write_text(json.dumps(content))
-    with pytest.raises(ExportError, match=r"tiny_choice\.0shot"):
+    with refused("release-unsound", ExportError) as caught:
         push(workspace, family, endpoint, 1)
+    assert faults(caught.value) == [("results-foreign", "seed-1")]
+    assert "tiny_choice.0shot" in caught.value.message
     assert not api.repo_exists(family.repo_id)
 
 
 def test_a_run_without_export_is_refused(workspace, family, endpoint):
-    with pytest.raises(RunError, match=r"no export of step 12 \(there: none\)"):
+    with refused("export-missing", RunError, path=workspace.run_folder(family.run(seed=3)).exports):
         push(workspace, family, endpoint, 3)
 
 
@@ -296,8 +305,9 @@ def test_status_counts_only_cells_of_the_export(workspace, family):
 def test_weights_that_are_not_those_of_the_lineage_are_refused(workspace, family, endpoint, api):
     exports = [workspace.export(family.run(seed=seed), family.training.steps) for seed in (1, 2)]
     (exports[0] / "model.safetensors").write_bytes((exports[1] / "model.safetensors").read_bytes())
-    with pytest.raises(ExportError, match=r"its weights are .* but lineage\.json says"):
+    with refused("release-unsound", ExportError) as caught:
         push(workspace, family, endpoint, 1)
+    assert ("weights-differ", "seed-1") in faults(caught.value)
     assert not api.repo_exists(family.repo_id)
 
 
@@ -342,7 +352,7 @@ def test_a_card_that_was_edited_by_hand_stops_a_push(workspace, family, endpoint
     push_card(workspace, family, endpoint)
     card = workspace.card(family)
     card.write_text(card.read_text() + "Mine.\n")
-    with pytest.raises(UsageError, match="edited by hand"):
+    with refused("card-edited", UsageError):
         push(workspace, family, endpoint, 2)
     with pytest.raises(RevisionNotFoundError):
         remote_tree(endpoint, family.repo_id, "seed-2")

@@ -18,6 +18,7 @@ from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.hub.remote.fetch import DatasetFetch, fetch_dataset
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub, import_folder, serve
 from tests.evaluation.suite_documents import write_dataset_repos
+from tests.refusals import refused
 
 Import = Callable[..., str]
 
@@ -122,25 +123,26 @@ def test_the_default_config(endpoint, imported, tmp_path, configs):
 
 
 def test_a_config_that_there_is_not_names_those_that_there_are(endpoint, suite, tmp_path):
-    with pytest.raises(HubError, match=r"aps/super_glue has no config kopa \(it has: multirc, copa\)") as caught:
+    fields = {"dataset": "aps/super_glue", "config": "kopa", "configs": ("multirc", "copa")}
+    with refused("dataset-config-missing", HubError, **fields) as caught:
         fetch_dataset(endpoint, "aps/super_glue", "kopa", None, tmp_path / "into")
     assert "dataset_name" in str(caught.value.hint)
 
 
 def test_a_repo_that_there_is_not(endpoint, tmp_path):
-    with pytest.raises(RepoNotFoundError, match="no repo acme/nothing"):
+    with refused("repo-not-found", RepoNotFoundError, repo_id="acme/nothing"):
         fetch_dataset(endpoint, "acme/nothing", None, None, tmp_path / "into")
     assert not (tmp_path / "into").exists()
 
 
 def test_a_revision_that_there_is_not(endpoint, suite, tmp_path):
-    with pytest.raises(HubError, match="dataset allenai/sciq has no revision v9") as caught:
+    with refused("dataset-revision-missing", HubError, dataset="allenai/sciq", revision="v9") as caught:
         fetch_dataset(endpoint, "allenai/sciq", None, "v9", tmp_path / "into")
     assert "dataset_kwargs.revision" in str(caught.value.hint)
 
 
 def test_a_hub_that_does_not_answer(tmp_path):
-    with pytest.raises(HubUnreachableError, match="nothing answers there"):
+    with refused("hub-unreachable", HubUnreachableError):
         fetch_dataset(Endpoint("http://127.0.0.1:9", False, tmp_path), "acme/words", None, None, tmp_path / "into")
     fetch = DatasetFetch(HubChoice("http://127.0.0.1:9", "the test"))
     assert fetch.hub == "http://127.0.0.1:9"
@@ -257,14 +259,14 @@ def test_of_a_script_the_converted_files_come(endpoint, script, tmp_path, config
 
 @pytest.mark.parametrize("config", ["third", None])
 def test_a_script_without_that_config(endpoint, script, tmp_path, config):
-    said = rf"acme/script has no config {config or 'default'} \(it has: first, second\)"
-    with pytest.raises(HubError, match=said):
+    fields = {"dataset": "acme/script", "config": config or "default", "configs": ("first", "second")}
+    with refused("dataset-config-missing", HubError, **fields):
         fetch_dataset(endpoint, "acme/script", config, None, tmp_path / "into")
 
 
 def test_a_script_that_was_never_converted(endpoint, imported, tmp_path):
     imported("acme/unconverted", {"unconverted.py": "raise SystemExit('it ran')"})
-    with pytest.raises(HubError, match="has no revision refs/convert/parquet") as caught:
+    with refused("dataset-revision-missing", HubError, revision="refs/convert/parquet") as caught:
         fetch_dataset(endpoint, "acme/unconverted", None, None, tmp_path / "into")
     assert "mirror the dataset as parquet" in str(caught.value.hint)
 
@@ -272,7 +274,7 @@ def test_a_script_that_was_never_converted(endpoint, imported, tmp_path):
 @pytest.mark.parametrize("text", ["---\na: b: c\n---\n", "---\n- a list\n---\n"])
 def test_a_card_that_cannot_be_read_is_named(endpoint, imported, tmp_path, text):
     imported("acme/damaged", {"train.jsonl": rows(1), "README.md": text})
-    with pytest.raises(HubError, match="acme/damaged"):
+    with refused("dataset-card-malformed", HubError, dataset="acme/damaged"):
         fetch_dataset(endpoint, "acme/damaged", None, None, tmp_path / "into")
 
 
