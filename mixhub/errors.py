@@ -64,9 +64,8 @@ class MixhubError(Exception):
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`; fields that are not plain are given as text."""
-        data = {"code": self.code, "message": self.message, "hint": self.hint}
         fields = {key: _plain(value) for key, value in self.fields.items()}
-        return {key: value for key, value in data.items() if value} | ({"fields": fields} if fields else {})
+        return {"code": self.code, "message": self.message, "hint": self.hint, "fields": fields}
 
 
 class _Absent:

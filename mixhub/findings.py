@@ -46,18 +46,10 @@ class Finding:
         return replace(self, where=where, message=self._located, line=0)
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for `--json`; fields without a value are omitted."""
-        data = {
-            "code": self.code,
-            "level": self.level,
-            "where": self.where,
-            "line": self.line,
-            "about": self.about,
-            "message": self.message,
-            "hint": self.hint,
-            "assumptions": list(self.assumptions),
-        }
-        return {key: value for key, value in data.items() if value}
+        """Plain data for `--json`; line, about and assumptions only where there are some."""
+        data = {name: getattr(self, name) for name in ("code", "level", "where", "message", "hint")}
+        more = {"line": self.line, "about": self.about, "assumptions": list(self.assumptions)}
+        return data | {key: value for key, value in more.items() if value}
 
 
 def from_error(error: MixhubError, where: str, *, code: str = "", hint: str = "", about: str = "") -> Finding:

@@ -24,7 +24,8 @@ def test_an_error_has_a_code_a_hint_and_fields():
         "hint": "omit one",
         "fields": {"options": ["--all", "--seed"], "path": "a", "none": None},
     }
-    assert UsageError("x", code="option-value").to_data() == {"code": "option-value", "message": "x"}
+    bare = UsageError("x", code="option-value").to_data()
+    assert bare == {"code": "option-value", "message": "x", "hint": None, "fields": {}}
 
 
 def test_a_broken_file_lists_its_problems_each_with_a_code():

@@ -206,4 +206,8 @@ def _data(found: Audited) -> dict[str, Any]:
     audit = found.audit
     head = {"fits": audit.fits, "summary": _summary(audit), "suite": found.suite.name}
     head |= {"standing": "measured" if found.table is None else "published"}
-    return head | asdict(audit) | {"findings": [finding.to_data() for finding in audit.findings]}
+    findings = [
+        finding.to_data() | {"row": "" if finding.where == audit.source else finding.where, "column": finding.about}
+        for finding in audit.findings
+    ]
+    return head | asdict(audit) | {"findings": findings}
