@@ -89,7 +89,7 @@ def run_demo(folder: Path, *, progress: Progress = SILENT) -> Demo:
 
     Args:
         folder: the workspace to make, or to go on with.
-        progress: shows each step, and is told what came of it.
+        progress: shows each step, and reports what came of it.
 
     Raises:
         WorkspaceError: the folder has something else in it.

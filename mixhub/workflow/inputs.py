@@ -75,8 +75,8 @@ def find_run(
         UsageError: neither a seed nor an index is given, or the family has the other kind.
         UnknownNameError: there is no such family, seed or index.
     """
-    found = find_family(workspace, family)
-    return found, found.run(seed=seed, index=index)
+    family = find_family(workspace, family)
+    return family, family.run(seed=seed, index=index)
 
 
 def find_exports(
@@ -93,7 +93,7 @@ def find_exports(
 
     Args:
         workspace: where they lie.
-        progress: is told which runs of all are left out.
+        progress: reports which runs of all are omitted.
         seed, index, all, family: as `RunNames` has them.
         step: an earlier step; None: the last.
 
@@ -102,19 +102,19 @@ def find_exports(
         UnknownNameError: there is no such family, seed or index.
         RunError: there is no such export.
     """
-    found = find_family(workspace, family)
-    step = found.training.steps if step is None else step
+    family = find_family(workspace, family)
+    step = family.training.steps if step is None else step
     if not all:
-        run = found.run(seed=seed, index=index)
+        run = family.run(seed=seed, index=index)
         workspace.export(run, step)
-        return found, [run]
+        return family, [run]
     require_one_way(seed, index, all)
-    runs, missing = with_export(workspace, found, step)
+    runs, missing = with_export(workspace, family, step)
     if not runs:
-        workspace.export(found.runs()[0], step)
+        workspace.export(family.runs()[0], step)
     if missing:
         progress.notice(f"left out, since they have no export of step {step}: {listed(missing, most=5)}")
-    return found, runs
+    return family, runs
 
 
 def require_one_way(seed: int | None, index: int | None, all: bool) -> None:
@@ -126,8 +126,8 @@ def require_one_way(seed: int | None, index: int | None, all: bool) -> None:
 def with_export(workspace: Workspace, family: Family, step: int) -> tuple[list[Run], list[str]]:
     """The runs of a family that have an export of a step, and the revisions of the others."""
     runs = family.runs()
-    found = [run for run in runs if step in workspace.run_folder(run).export_steps()]
-    return found, [run.revision for run in runs if run not in found]
+    exported = [run for run in runs if step in workspace.run_folder(run).export_steps()]
+    return exported, [run.revision for run in runs if run not in exported]
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def open_hub(
         hub: `local`, an address, or an endpoint, which is taken as it is; None: the workspace's; without a workspace
             HF_ENDPOINT, else huggingface.co.
         token: sent to this hub only; None: for huggingface.co the one that huggingface_hub has, else none.
-        progress: is told which hub it is.
+        progress: reports which hub it is.
 
     Raises:
         UsageError: the hub is neither `local` nor an address, or `local` without a workspace.
@@ -156,10 +156,10 @@ def open_hub(
         return
     from mixhub.hub.remote import connect
 
-    place = workspace_if_given(workspace)
+    workspace = workspace_if_given(workspace)
     if not isinstance(hub, HubChoice):
         environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
-        hub = choose_hub(hub, environ, place.config.hub if place else None, asked_by="hub=")
-    with connect.open_hub(hub, place) as endpoint:
+        hub = choose_hub(hub, environ, workspace.config.hub if workspace else None, asked_by="hub=")
+    with connect.open_hub(hub, workspace) as endpoint:
         progress.notice(f"hub: {endpoint} (from {hub.source})")
         yield endpoint if token is None else replace(endpoint, token=checked_token(token, "token="))

@@ -30,8 +30,8 @@ def adopt(
     mixture: MixtureOption = None,
     tokenizer: TokenizerOption = None,
     replace: ReplaceOption = False,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Take a model that another trainer made into the workspace, as the export of a run.
 
@@ -43,8 +43,8 @@ def adopt(
     from mixhub.workspace.lineage import UNKNOWN
 
     hide_client_bars()
-    made = workflow.adopt(
-        find_workspace(workspace),
+    adopted = workflow.adopt(
+        find_workspace(workspace_dir),
         folder,
         step=step,
         mixture=mixture,
@@ -53,20 +53,20 @@ def adopt(
         progress=progress(),
         seed=seed,
         index=index,
-        family=family,
+        family=family_name,
     )
-    unknown = [key for key, value in made.lineage.to_data().items() if value == UNKNOWN]
-    say(f"adopted {folder} as {made.run.revision} of {made.family.name}: {made.export}")
-    say(f"weights {made.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
-    for name, revision in made.repeated:
+    unknown = [key for key, value in adopted.lineage.to_data().items() if value == UNKNOWN]
+    say(f"adopted {folder} as {adopted.run.revision} of {adopted.family.name}: {adopted.export}")
+    say(f"weights {adopted.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
+    for name, revision in adopted.repeated:
         say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
-    if made.left_out:
-        say(f"left where they are: {', '.join(made.left_out)}")
-    option = f"--{made.run.kind} {made.run.number}"
-    if made.step != made.family.training.steps:
+    if adopted.left_out:
+        say(f"left where they are: {', '.join(adopted.left_out)}")
+    option = f"--{adopted.run.kind} {adopted.run.number}"
+    if adopted.step != adopted.family.training.steps:
         say(
-            f"it is an earlier step of a run of {made.family.training.steps} steps, and has no scores of its own; if "
-            f"it is the last, let the family say so in mixhub.yaml (training: {{steps: {made.step}}})"
+            f"it is an earlier step of a run of {adopted.family.training.steps} steps, and has no scores of its own; "
+            f"if it is the last, let the family say so in mixhub.yaml (training: {{steps: {adopted.step}}})"
         )
-        option += f" --step {made.step}"
+        option += f" --step {adopted.step}"
     say(f"next: mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

@@ -19,8 +19,8 @@ def pack(
         Path | None,
         typer.Option(help="Folder of the family's tokenizer; else it is fetched from its repo.", metavar="DIR"),
     ] = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Tokenize the family's corpus into shards, with a manifest; what is packed already is left alone.
 
@@ -30,9 +30,9 @@ def pack(
     from mixhub.cli.common.console import progress, say, show_table
     from mixhub.phrases import magnitude
 
-    place = find_workspace(workspace)
-    chosen = place.family(family)
-    manifest = workflow.pack(place, family=chosen, tokenizer=tokenizer, progress=progress())
+    workspace = find_workspace(workspace_dir)
+    family = workspace.family(family_name)
+    manifest = workflow.pack(workspace, family=family, tokenizer=tokenizer, progress=progress())
     show_table(
         ["split", "domain", "documents", "tokens"],
         [
@@ -41,6 +41,6 @@ def pack(
             for domain, part in manifest.domains(split).items()
         ],
     )
-    say(f"packed in {place.tokens(chosen)}")
-    run = chosen.runs()[0]
+    say(f"packed in {workspace.tokens(family)}")
+    run = family.runs()[0]
     say(f"next: mixhub train --{run.kind} {run.number}")

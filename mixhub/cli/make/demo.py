@@ -23,23 +23,23 @@ def demo(folder: FolderArgument = Path("mixhub-demo")) -> None:
     from mixhub.demo.run import run_demo
 
     hide_client_bars()
-    made = run_demo(folder, progress=progress())
-    first = made.family.runs()[0]
+    demo_run = run_demo(folder, progress=progress())
+    first = demo_run.family.runs()[0]
     say("")
-    say(f"a sample of {first.revision}: {made.sample!r}")
-    _show_result(made)
-    _show_next(folder, made.family, first)
-    say(f"done in {made.seconds:.0f} s")
+    say(f"a sample of {first.revision}: {demo_run.sample!r}")
+    _show_result(demo_run)
+    _show_next(folder, demo_run.family, first)
+    say(f"done in {demo_run.seconds:.0f} s")
 
 
-def _show_result(made: Demo) -> None:
+def _show_result(demo_run: Demo) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import show_table
     from mixhub.cli.measure.cells import show_scores
     from mixhub.cli.release.status import show_status
 
-    workspace, family = made.workspace, made.family
-    show_scores(family, family.runs(), made.evaluated.cells)
+    workspace, family = demo_run.workspace, demo_run.family
+    show_scores(family, family.runs(), demo_run.evaluated.cells)
     show_status(workflow.status(workspace))
     show_table(
         ["what", "where"],

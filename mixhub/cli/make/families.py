@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def families(
     name: Annotated[str | None, typer.Argument(help="Show this one whole.", show_default=False)] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     fields: Annotated[bool, typer.Option("--fields", help="Say what each field of mixhub.yaml means.")] = False,
 ) -> None:
     """List the families that are known, or show one whole, its mixture normalised."""
@@ -31,15 +31,17 @@ def families(
             )
         _show_fields()
         return
-    place = workspace_if_any(workspace)
+    workspace = workspace_if_any(workspace_dir)
     if name is not None:
-        _show(place.family(name) if place else catalog.get(name))
+        _show(workspace.family(name) if workspace else catalog.get(name))
         return
     from mixhub.cli.common.console import show_table
     from mixhub.phrases import magnitude
 
     known = (
-        [place.family(each) for each in place.family_names()] if place else [catalog.get(n) for n in catalog.names()]
+        [workspace.family(each) for each in workspace.family_names()]
+        if workspace
+        else [catalog.get(n) for n in catalog.names()]
     )
     show_table(
         ["family", "repo_id", "revisions", "parameters", "tokens", "domains", "published scores"],

@@ -34,20 +34,20 @@ def init(
     from mixhub import workflow
     from mixhub.cli.common.console import say
 
-    place = workflow.init(folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub)
-    chosen = place.family()
+    workspace = workflow.init(folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub)
+    chosen = workspace.family()
     run = chosen.runs()[0]
-    say(f"made {place.root} for {chosen.name} ({chosen.repo_id} on hub {place.config.hub})")
+    say(f"made {workspace.root} for {chosen.name} ({chosen.repo_id} on hub {workspace.config.hub})")
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    adopted = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
+    adopt = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
     if chosen.training.order == "original":
         say("it cannot be trained here: its order of samples, that of the original loader, is not built yet")
         say("for a family that can, give a mixture: mixhub init DIR --mixture FILE --name NAME")
-        say(f"next, where it was trained elsewhere: {adopted}")
+        say(f"next, where it was trained elsewhere: {adopt}")
         return
-    corpus = place.corpus(chosen).relative_to(place.root)
+    corpus = workspace.corpus(chosen).relative_to(workspace.root)
     say(f"next: put text into {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
     say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
-    say(f"or, where it was trained elsewhere: {adopted}")
+    say(f"or, where it was trained elsewhere: {adopt}")
     if mixture is not None:
         say("before you publish, see to license, language, datasets and seeds in mixhub.yaml: they are set for you")

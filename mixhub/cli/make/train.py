@@ -14,8 +14,8 @@ def train(
     seed: SeedOption = None,
     index: IndexOption = None,
     device: Annotated[str | None, typer.Option(help="`cpu` or `cuda`; else the best there is.", metavar="NAME")] = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Train one run, from its last checkpoint if there is one, and export its weights.
 
@@ -26,9 +26,9 @@ def train(
     from mixhub.cli.common.console import log_lines, progress, say
 
     log_lines()
-    place = find_workspace(workspace)
-    done = workflow.train(place, seed=seed, index=index, family=family, device=device, progress=progress())
+    workspace = find_workspace(workspace_dir)
+    trained = workflow.train(workspace, seed=seed, index=index, family=family_name, device=device, progress=progress())
     if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
         return
-    say(f"{done.run.revision}: export in {done.export}")
-    say(f"next: mixhub evaluate --{done.run.kind} {done.run.number}")
+    say(f"{trained.run.revision}: export in {trained.export}")
+    say(f"next: mixhub evaluate --{trained.run.kind} {trained.run.number}")

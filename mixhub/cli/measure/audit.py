@@ -82,16 +82,16 @@ def audit(
     run_decimals: RunDecimalsOption = None,
     form: FormatOption = Format.TABLE,
     as_json: JsonOption = False,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Check what printed or measured scores allow, and say what does not fit; exit with 1 when something does not."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say_json
 
     as_json = as_json or form is Format.JSON
-    found = workflow.audit(
+    audited = workflow.audit(
         source,
-        workspace=workspace_if_any(workspace),
+        workspace=workspace_if_any(workspace_dir),
         suite=suite,
         runs=runs,
         most_runs=most_runs,
@@ -99,18 +99,18 @@ def audit(
         progress=progress(as_json=as_json),
     )
     if as_json:
-        say_json(_data(found))
+        say_json(_data(audited))
     else:
-        _show(found)
-    if not found.audit.fits:
+        _show(audited)
+    if not audited.audit.fits:
         raise typer.Exit(1)
 
 
-def _show(found: Audited) -> None:
+def _show(audited: Audited) -> None:
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 
-    audit, suite, table = found.audit, found.suite, found.table
+    audit, suite, table = audited.audit, audited.suite, audited.table
     say(f"{'printed scores' if table else 'measured scores'}: {audit.source}")
     say(f"suite: {suite.name} ({plural(len(suite.evaluation.tasks), 'task')}); another: --suite NAME")
     if table is not None:
@@ -201,11 +201,11 @@ def _fitting(audit: Audit) -> str:
     return ", ".join(f"{text} ({shown.count(text)} rows)" for text in dict.fromkeys(shown))
 
 
-def _data(found: Audited) -> dict[str, Any]:
+def _data(audited: Audited) -> dict[str, Any]:
     """The audit as plain data."""
-    audit = found.audit
-    head = {"fits": audit.fits, "summary": _summary(audit), "suite": found.suite.name}
-    head |= {"standing": "measured" if found.table is None else "published"}
+    audit = audited.audit
+    head = {"fits": audit.fits, "summary": _summary(audit), "suite": audited.suite.name}
+    head |= {"standing": "measured" if audited.table is None else "published"}
     findings = [
         finding.to_data() | {"row": "" if finding.where == audit.source else finding.where, "column": finding.about}
         for finding in audit.findings

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from mixhub.analysis.tables import ScoreTable
 
 
-def show_comparison(found: Comparison, form: Format) -> None:
+def show_comparison(comparison: Comparison, form: Format) -> None:
     """Prints the comparison of two families."""
     from mixhub.cli.common.console import say, say_json
 
-    a, b = found.a, found.b
+    a, b = comparison.a, comparison.b
     if form is Format.JSON:
-        say_json({"a": a.name, "b": b.name, "measure": a.measure.name, "contrasts": records(found.frame())})
+        say_json({"a": a.name, "b": b.name, "measure": a.measure.name, "contrasts": records(comparison.frame())})
         return
     if form is Format.CSV:
-        say_csv(found.frame())
+        say_csv(comparison.frame())
         return
     say(f"{a.name} less {b.name}: {a.measure.title}, {a.standing}")
-    for line in _primary_lines(found):
+    for line in _primary_lines(comparison):
         say(line)
     say("")
     headers = [
@@ -40,15 +40,15 @@ def show_comparison(found: Comparison, form: Format) -> None:
         "p",
         "p (Holm)",
     ]
-    rows = [_contrast_row(a, contrast) for contrast in found.tasks]
+    rows = [_contrast_row(a, contrast) for contrast in comparison.tasks]
     show_grid(headers, rows, "tasks, exploratory", form)
-    for note in _task_notes(found):
+    for note in _task_notes(comparison):
         say(note)
 
 
-def _primary_lines(found: Comparison) -> Iterator[str]:
+def _primary_lines(comparison: Comparison) -> Iterator[str]:
     """What can be found with so many seeds, then what was found of the primary endpoint."""
-    a, primary = found.a, found.primary
+    a, primary = comparison.a, comparison.primary
     if primary.reason or primary.difference is None or primary.a is None or primary.b is None:
         yield f"the average, the primary endpoint, is not compared: {primary.reason or 'no figures'}"
         return
@@ -79,17 +79,17 @@ def _primary_lines(found: Comparison) -> Iterator[str]:
         interval = shown_range(a, own.low, own.high, signed=True)
         yield f"  these checkpoints, over documents: 95 % {interval}; it says nothing on mixtures"
     if primary.interval is not None:
-        yield _verdict(found, primary.interval)
+        yield _verdict(comparison, primary.interval)
 
 
-def _verdict(found: Comparison, interval: Interval) -> str:
-    if found.primary.detectable is None:
+def _verdict(comparison: Comparison, interval: Interval) -> str:
+    if comparison.primary.detectable is None:
         return "no verdict: seeds without any spread tell nothing of other seeds"
-    by = "the interval over seeds" + (" and documents" if found.primary.two_level else "")
+    by = "the interval over seeds" + (" and documents" if comparison.primary.two_level else "")
     if interval.low <= 0 <= interval.high:
-        return f"{by} holds 0: these seeds do not tell {found.a.name} and {found.b.name} apart"
+        return f"{by} holds 0: these seeds do not tell {comparison.a.name} and {comparison.b.name} apart"
     higher = interval.low > 0
-    better = found.a if higher == found.a.measure.higher_is_better else found.b
+    better = comparison.a if higher == comparison.a.measure.higher_is_better else comparison.b
     return f"{by} does not hold 0: {better.name} is better"
 
 
@@ -116,33 +116,33 @@ def _spread(table: ScoreTable, spread: Spread | None) -> str:
     return shown_figure(table, spread.mean) + (f" ± {shown_figure(table, spread.sd)}" if spread.sd is not None else "")
 
 
-def _task_notes(found: Comparison) -> Iterator[str]:
+def _task_notes(comparison: Comparison) -> Iterator[str]:
     from mixhub.analysis.comparison import ALPHA
 
     yield "± is the sd over seeds."
-    least = [contrast.permutation.smallest for contrast in found.tasks if contrast.permutation]
+    least = [contrast.permutation.smallest for contrast in comparison.tasks if contrast.permutation]
     lifted = min(1.0, max(least, default=0.0) * len(least))
     if lifted > ALPHA:
         yield (
             f"A permutation of so many seeds has p of at least {max(least):.2g}, which Holm over {len(least)} tasks "
             f"lifts to {lifted:.2g}: claims on single tasks need more seeds."
         )
-    for table in (found.a, found.b):
+    for table in (comparison.a, comparison.b):
         for note in table.notes:
             yield f"note: {table.name}: {note}"
 
 
-def show_survey(found: Survey, form: Format) -> None:
+def show_survey(survey: Survey, form: Format) -> None:
     """Prints several families by their ranks, and what tells them apart."""
     from mixhub.cli.common.console import say, say_json
 
-    table = found.tables[0]
-    frames = {"ranking": found.ranking_frame(), "agreements": found.agreements_frame(), "tasks": found.frame()}
+    table = survey.tables[0]
+    frames = {"ranking": survey.ranking_frame(), "agreements": survey.agreements_frame(), "tasks": survey.frame()}
     if form is Format.JSON:
-        say_json({"seeds_agree": found.seeds} | {name: records(frame) for name, frame in frames.items()})
+        say_json({"seeds_agree": survey.seeds} | {name: records(frame) for name, frame in frames.items()})
         return
     if form is Format.CSV:
-        say_csv(found.ranking_frame())
+        say_csv(survey.ranking_frame())
         return
     show_grid(
         ["rank", "mixture", "mean", "sd over seeds", "seeds"],
@@ -154,25 +154,25 @@ def show_survey(found: Survey, form: Format) -> None:
                 shown_figure(table, one.spread.sd),
                 str(one.spread.n),
             ]
-            for one in found.ranking
+            for one in survey.ranking
         ],
         f"mixtures by their average, {table.measure.title}, {table.standing}",
         form,
     )
-    _show_pairs(found, form)
-    _show_agreements(found, form)
-    _show_signals(found, form)
-    for one in found.tables:
+    _show_pairs(survey, form)
+    _show_agreements(survey, form)
+    _show_signals(survey, form)
+    for one in survey.tables:
         for note in one.notes:
             say(f"note: {one.name}: {note}")
 
 
-def _show_pairs(found: Survey, form: Format) -> None:
-    if not found.pairs:
+def _show_pairs(survey: Survey, form: Format) -> None:
+    if not survey.pairs:
         return
-    table = found.tables[0]
+    table = survey.tables[0]
     rows = []
-    for pair in found.pairs:
+    for pair in survey.pairs:
         welch, two = pair.welch, pair.two_level
         rows.append(
             [
@@ -190,15 +190,15 @@ def _show_pairs(found: Survey, form: Format) -> None:
     show_grid(headers, rows, "pairs, by their average", form)
 
 
-def _show_agreements(found: Survey, form: Format) -> None:
+def _show_agreements(survey: Survey, form: Format) -> None:
     from mixhub.cli.common.console import say
 
-    if found.seeds is not None:
-        say(f"seeds agree: one seed of each mixture ranks {found.seeds:.0%} of pairs as the mean of the others does")
-    if not found.agreements:
+    if survey.seeds is not None:
+        say(f"seeds agree: one seed of each mixture ranks {survey.seeds:.0%} of pairs as the mean of the others does")
+    if not survey.agreements:
         return
     rows = []
-    for one in found.agreements:
+    for one in survey.agreements:
         own = one.agreement
         rows.append(
             [
@@ -215,10 +215,10 @@ def _show_agreements(found: Survey, form: Format) -> None:
     show_grid(headers, rows, "agreement: the share of pairs of mixtures that both rank alike", form)
 
 
-def _show_signals(found: Survey, form: Format) -> None:
-    table = found.tables[0]
+def _show_signals(survey: Survey, form: Format) -> None:
+    table = survey.tables[0]
     rows = []
-    for signal in found.signals:
+    for signal in survey.signals:
         own, noise = signal.component, signal.noise
         rows.append(
             [

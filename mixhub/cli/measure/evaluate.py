@@ -106,8 +106,8 @@ def evaluate(
     datasets_hub: DatasetsHubOption = None,
     output: OutputOption = None,
     hub: HubOption = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Evaluate models with lm-eval's tasks and numbers, all in one process, a file a cell (task × shots).
 
@@ -127,19 +127,19 @@ def evaluate(
     )
     _require_fitting(model, every or seed is not None or index is not None, prefetch, check, output, hub)
     log_lines()
-    given: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
+    settings: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
     if model is None:
-        place = find_workspace(workspace)
-        runs = {"seed": seed, "index": index, "all": every, "family": _family(place, family, fewshot_seed)}
-        _evaluate_runs(place, runs, given, prefetch, check)
+        workspace = find_workspace(workspace_dir)
+        runs = {"seed": seed, "index": index, "all": every, "family": _family(workspace, family_name, fewshot_seed)}
+        _evaluate_runs(workspace, runs, settings, prefetch, check)
     else:
-        near = workspace_if_any(workspace)
-        given |= {"workspace": near, "family": _family(near, family, fewshot_seed), "hub": choose_hub(hub, near)}
-        _evaluate_model(model, given, output, prefetch, check)
+        nearest = workspace_if_any(workspace_dir)
+        settings |= {"workspace": nearest, "family": _family(nearest, family_name, fewshot_seed)}
+        _evaluate_model(model, settings | {"hub": choose_hub(hub, nearest)}, output, prefetch, check)
 
 
 def _evaluate_runs(
-    place: Workspace, runs: Mapping[str, Any], given: Mapping[str, Any], prefetch: bool, check: int | None
+    workspace: Workspace, runs: Mapping[str, Any], settings: Mapping[str, Any], prefetch: bool, check: int | None
 ) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
@@ -147,30 +147,34 @@ def _evaluate_runs(
     from mixhub.phrases import plural
 
     if prefetch:
-        ready = workflow.prefetch(place, family=runs["family"], **given, progress=progress())
+        ready = workflow.prefetch(workspace, family=runs["family"], **settings, progress=progress())
         say(f"tokenizer: {ready.tokenizer}")
         _say_prefetched(ready)
         return
-    with _table_of_what_is_there(place, runs):
-        done = workflow.evaluate(place, **given, **runs, progress=progress())
-    options: Options = given["options"]
-    if done.counts:
-        show_scores(done.family, done.runs, done.cells)
-    for run in done.runs:
-        cells = done.cells[run.revision]
-        if not done.counts:
-            show_cells(done.family.evaluation, cells, f"{run.revision}, shots by another seed: in no score")
-        say(f"{run.revision}: {plural(len(cells), 'cell')} in {done.folders[run.revision]}")
-        say_missing(done.family.evaluation, cells, options)
+    with _table_of_what_is_there(workspace, runs):
+        evaluated = workflow.evaluate(workspace, **settings, **runs, progress=progress())
+    options: Options = settings["options"]
+    if evaluated.counts:
+        show_scores(evaluated.family, evaluated.runs, evaluated.cells)
+    for run in evaluated.runs:
+        cells = evaluated.cells[run.revision]
+        if not evaluated.counts:
+            show_cells(evaluated.family.evaluation, cells, f"{run.revision}, shots by another seed: in no score")
+        say(f"{run.revision}: {plural(len(cells), 'cell')} in {evaluated.folders[run.revision]}")
+        say_missing(evaluated.family.evaluation, cells, options)
         if check is not None:
-            _say_checked(workflow.crosscheck(done.exports[run.revision], cells, check, options))
-    if done.counts and all(done.cells.values()) and options.limit is None:
-        first = done.runs[0]
-        say("next: mixhub card render" if len(done.runs) > 1 else f"next: mixhub push --{first.kind} {first.number}")
+            _say_checked(workflow.crosscheck(evaluated.exports[run.revision], cells, check, options))
+    if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
+        first = evaluated.runs[0]
+        say(
+            "next: mixhub card render"
+            if len(evaluated.runs) > 1
+            else f"next: mixhub push --{first.kind} {first.number}"
+        )
 
 
 def _evaluate_model(
-    model: str, given: Mapping[str, Any], output: Path | None, prefetch: bool, check: int | None
+    model: str, settings: Mapping[str, Any], output: Path | None, prefetch: bool, check: int | None
 ) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
@@ -178,18 +182,18 @@ def _evaluate_model(
     from mixhub.phrases import plural
 
     if prefetch:
-        _say_prefetched(workflow.prefetch_model(model, **given, progress=progress()))
+        _say_prefetched(workflow.prefetch_model(model, **settings, progress=progress()))
         return
     assert output is not None
-    done = workflow.evaluate_model(model, output, **given, progress=progress())
-    options: Options = given["options"]
+    evaluated = workflow.evaluate_model(model, output, **settings, progress=progress())
+    options: Options = settings["options"]
     if not options.tasks:
-        say(f"suite: that of {done.suite}")
-    show_cells(done.evaluation, done.cells, str(done.model))
-    say(f"{done.model}: {plural(len(done.cells), 'cell')} in {output}")
-    say_missing(done.evaluation, done.cells, options)
+        say(f"suite: that of {evaluated.suite}")
+    show_cells(evaluated.evaluation, evaluated.cells, str(evaluated.model))
+    say(f"{evaluated.model}: {plural(len(evaluated.cells), 'cell')} in {output}")
+    say_missing(evaluated.evaluation, evaluated.cells, options)
     if check is not None:
-        _say_checked(workflow.crosscheck(done.model.folder, done.cells, check, options))
+        _say_checked(workflow.crosscheck(evaluated.model.folder, evaluated.cells, check, options))
 
 
 def _say_prefetched(ready: Prefetched) -> None:
@@ -200,18 +204,18 @@ def _say_prefetched(ready: Prefetched) -> None:
     say(f"{built} built, and the documents in {ready.datasets}: evaluation needs no network now")
 
 
-def _say_checked(found: Crosscheck) -> None:
+def _say_checked(again: Crosscheck) -> None:
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 
     say(
-        f"check: {plural(found.requests, 'request')} of {plural(found.cells, 'cell')} by lm-eval's own backend: "
-        f"largest difference {found.largest:.1e} nats ({found.where}), is_greedy differs in {found.flips}"
+        f"check: {plural(again.requests, 'request')} of {plural(again.cells, 'cell')} by lm-eval's own backend: "
+        f"largest difference {again.largest:.1e} nats ({again.where}), is_greedy differs in {again.flips}"
     )
 
 
 @contextmanager
-def _table_of_what_is_there(place: Workspace, runs: Mapping[str, Any]) -> Iterator[None]:
+def _table_of_what_is_there(workspace: Workspace, runs: Mapping[str, Any]) -> Iterator[None]:
     """Shows the table so far when the block is interrupted, since the cells that are done stay."""
     from mixhub import workflow
     from mixhub.cli.common.console import say
@@ -220,18 +224,18 @@ def _table_of_what_is_there(place: Workspace, runs: Mapping[str, Any]) -> Iterat
     try:
         yield
     except KeyboardInterrupt:
-        done = workflow.evaluated_so_far(place, **runs)
-        show_scores(done.family, done.runs, done.cells)
-        for revision, cells in done.cells.items():
+        evaluated = workflow.evaluated_so_far(workspace, **runs)
+        show_scores(evaluated.family, evaluated.runs, evaluated.cells)
+        for revision, cells in evaluated.cells.items():
             say(f"{revision}: stopped; {len(cells)} cells are there, and the same command measures the others")
         raise
 
 
-def _family(place: Workspace | None, name: str | None, fewshot_seed: int | None) -> Family:
+def _family(workspace: Workspace | None, name: str | None, fewshot_seed: int | None) -> Family:
     """The family whose suite is used, with another seed of the shots if one is given."""
     from mixhub import workflow
 
-    family = workflow.find_suite(place, name)
+    family = workflow.find_suite(workspace, name)
     return family if fewshot_seed is None else workflow.with_fewshot_seed(family, fewshot_seed)
 
 

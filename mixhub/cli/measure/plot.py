@@ -66,14 +66,16 @@ def scores(
     samples: SamplesOption = True,
     tasks: TasksOption = None,
     output: OutputOption = Path(),
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Each task's scores: a dot a seed, their mean with its 95 % interval over seeds, and chance."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress
 
-    place, selection = workspace_if_any(workspace), _selection(tasks, samples)
-    plot = workflow.plot_scores(source, workspace=place, selection=selection, published=published, progress=progress())
+    workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, samples)
+    plot = workflow.plot_scores(
+        source, workspace=workspace, selection=selection, published=published, progress=progress()
+    )
     _save(plot, output)
 
 
@@ -85,15 +87,15 @@ def difference(
     samples: SamplesOption = True,
     tasks: TasksOption = None,
     output: OutputOption = Path(),
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """The difference of two families by task, with its 95 % interval; the average first."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress
 
-    place, selection = workspace_if_any(workspace), _selection(tasks, samples)
+    workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, samples)
     plot = workflow.plot_difference(
-        a, b, workspace=place, selection=selection, published=published, progress=progress()
+        a, b, workspace=workspace, selection=selection, published=published, progress=progress()
     )
     _save(plot, output)
 
@@ -103,32 +105,32 @@ def shots(
     source: SourceArgument = None,
     tasks: TasksOption = None,
     output: OutputOption = Path(),
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Scores against the number of shots, a panel a task; of what was measured, since tables do not say it."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress
 
-    place, selection = workspace_if_any(workspace), _selection(tasks, False)
-    _save(workflow.plot_shots(source, workspace=place, selection=selection, progress=progress()), output)
+    workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, False)
+    _save(workflow.plot_shots(source, workspace=workspace, selection=selection, progress=progress()), output)
 
 
 @app.command()
 def mixture(
-    families: FamiliesArgument = None, output: OutputOption = Path(), workspace: WorkspaceOption = None
+    families: FamiliesArgument = None, output: OutputOption = Path(), workspace_dir: WorkspaceOption = None
 ) -> None:
     """Shares of the domains: of one mixture, of a few side by side, or of all that a family has."""
     from mixhub import workflow
 
-    _save(workflow.plot_mixture(families or (), workspace=workspace_if_any(workspace)), output)
+    _save(workflow.plot_mixture(families or (), workspace=workspace_if_any(workspace_dir)), output)
 
 
 @app.command()
-def losses(family: FamilyArgument = None, output: OutputOption = Path(), workspace: WorkspaceOption = None) -> None:
+def losses(family: FamilyArgument = None, output: OutputOption = Path(), workspace_dir: WorkspaceOption = None) -> None:
     """Training and validation losses of a family's runs, against tokens."""
     from mixhub import workflow
 
-    _save(workflow.plot_losses(find_workspace(workspace), family=family), output)
+    _save(workflow.plot_losses(find_workspace(workspace_dir), family=family), output)
 
 
 def _selection(tasks: str | None, samples: bool) -> Selection:

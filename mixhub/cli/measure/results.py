@@ -73,7 +73,7 @@ def results(
     form: FormatOption = Format.TABLE,
     as_json: JsonOption = False,
     suite: SuiteOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Show scores, seeds × tasks, with their spread over seeds and their sampling error; or compare families.
 
@@ -88,9 +88,9 @@ def results(
     from mixhub.cli.measure.tables import show_tables
 
     form = Format.JSON if as_json else form
-    place = workspace_if_any(workspace)
+    workspace = workspace_if_any(workspace_dir)
     selection = workflow.Selection(
-        suite=workflow.find_suite(place, suite).evaluation if suite else None,
+        suite=workflow.find_suite(workspace, suite).evaluation if suite else None,
         tasks=tuple(names("--tasks", tasks)) if tasks is not None else None,
         num_fewshot=tuple(counts(num_fewshot)) if num_fewshot else None,
         measure=measure_named(measure.value),
@@ -99,20 +99,21 @@ def results(
         samples=samples,
     )
     _require_fitting(compare, against, allow_incomplete, form)
-    shown = progress(as_json=form is not Format.TABLE)
+    bars = progress(as_json=form is not Format.TABLE)
     own, others = sources or (), names("--against", against) if against else ()
     if not compare:
         show_tables(
-            workflow.score_tables(own, workspace=place, selection=selection, published=published, progress=shown), form
+            workflow.score_tables(own, workspace=workspace, selection=selection, published=published, progress=bars),
+            form,
         )
         return
-    found = workflow.compare_scores(
-        own, against=others, workspace=place, selection=selection, published=published, progress=shown
+    comparison = workflow.compare_scores(
+        own, against=others, workspace=workspace, selection=selection, published=published, progress=bars
     )
-    if isinstance(found, Comparison):
-        show_comparison(found, form)
+    if isinstance(comparison, Comparison):
+        show_comparison(comparison, form)
     else:
-        show_survey(found, form)
+        show_survey(comparison, form)
 
 
 def _require_fitting(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:

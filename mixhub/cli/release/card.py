@@ -39,7 +39,7 @@ ValidateOption = Annotated[
 
 
 @app.command()
-def render(force: ForceOption = False, family: FamilyOption = None, workspace: WorkspaceOption = None) -> None:
+def render(force: ForceOption = False, family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None) -> None:
     """Write the family's card with its plots, and one card for each run that has an export.
 
     Facts are from mixhub.yaml, runs and results. Words of your own go into card.md beside mixhub.yaml (sections that
@@ -49,7 +49,9 @@ def render(force: ForceOption = False, family: FamilyOption = None, workspace: W
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
 
-    for path in workflow.render_card(find_workspace(workspace), family=family, force=force, progress=progress()):
+    for path in workflow.render_card(
+        find_workspace(workspace_dir), family=family_name, force=force, progress=progress()
+    ):
         say(str(path))
 
 
@@ -59,8 +61,8 @@ def check(
     validate: ValidateOption = False,
     as_json: JsonOption = False,
     hub: HubOption = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Check metadata, links and tables of cards, and whether they say what the results say; exit with 1 if not.
 
@@ -69,37 +71,37 @@ def check(
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say_json
 
-    _require_fitting(cards, validate, hub, family)
-    shown = progress(as_json=as_json)
+    _require_fitting(cards, validate, hub, family_name)
+    bars = progress(as_json=as_json)
     if cards:
-        found = workflow.check_cards(cards)
+        by_card = workflow.check_cards(cards)
     else:
-        found = workflow.check_card(find_workspace(workspace), family=family, progress=shown)
+        by_card = workflow.check_card(find_workspace(workspace_dir), family=family_name, progress=bars)
     if validate:
-        place = find_workspace(workspace)
-        with workflow.open_hub(place, choose_hub(hub, place), progress=shown) as endpoint:
-            for path, findings in found.items():
+        workspace = find_workspace(workspace_dir)
+        with workflow.open_hub(workspace, choose_hub(hub, workspace), progress=bars) as endpoint:
+            for path, findings in by_card.items():
                 findings += workflow.validate_card(path, endpoint)
     if as_json:
-        say_json({"cards": {str(path): [one.to_data() for one in findings] for path, findings in found.items()}})
+        say_json({"cards": {str(path): [one.to_data() for one in findings] for path, findings in by_card.items()}})
     else:
-        _show(found)
-    if any(found.values()):
+        _show(by_card)
+    if any(by_card.values()):
         raise typer.Exit(1)
 
 
 @app.command()
-def diff(family: FamilyOption = None, workspace: WorkspaceOption = None) -> None:
+def diff(family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None) -> None:
     """Show what a new render would change in the cards, as facts: `SciQ seed 3: 82.48 → 82.51`."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
 
-    place = find_workspace(workspace)
-    found = workflow.diff_card(place, family=family, progress=progress())
-    for path, lines in found.items():
+    workspace = find_workspace(workspace_dir)
+    by_card = workflow.diff_card(workspace, family=family_name, progress=progress())
+    for path, lines in by_card.items():
         for line in lines:
-            say(f"{path.relative_to(place.root)}: {line}")
-    if not any(found.values()):
+            say(f"{path.relative_to(workspace.root)}: {line}")
+    if not any(by_card.values()):
         say("nothing changes")
 
 
@@ -118,12 +120,12 @@ def _require_fitting(cards: list[Path] | None, validate: bool, hub: str | None, 
         )
 
 
-def _show(found: dict[Path, list[Finding]]) -> None:
+def _show(by_card: dict[Path, list[Finding]]) -> None:
     from mixhub.cli.common.console import say, show_findings, show_hints
     from mixhub.phrases import plural
 
-    everything = [finding for findings in found.values() for finding in findings]
+    everything = [finding for findings in by_card.values() for finding in findings]
     show_findings(everything)
     show_hints(everything)
     total = len(everything)
-    say(f"{plural(len(found), 'card')}, {plural(total, 'finding') if total else 'nothing found'}")
+    say(f"{plural(len(by_card), 'card')}, {plural(total, 'finding') if total else 'nothing found'}")

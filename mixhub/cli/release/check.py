@@ -30,8 +30,8 @@ def check(
     step: StepOption = None,
     load: LoadOption = False,
     as_json: JsonOption = False,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Check whether a run may be published; exit with 1 if not. Nothing is asked of any network.
 
@@ -45,26 +45,26 @@ def check(
 
     hide_client_bars()
     checks = []
-    place = find_workspace(workspace)
+    workspace = find_workspace(workspace_dir)
     for checked in workflow.check_each(
-        place,
+        workspace,
         step=step,
         load=load,
         progress=progress(as_json=as_json),
         seed=seed,
         index=index,
         all=everything,
-        family=family,
+        family=family_name,
     ):
         checks.append(checked)
         if not as_json:
             _show(checked)
-    found = [finding for checked in checks for finding in checked.findings]
+    findings = [finding for checked in checks for finding in checked.findings]
     if as_json:
         say_json({"runs": [_data(checked) for checked in checks]})
     else:
-        show_hints(found)
-    if errors(found):
+        show_hints(findings)
+    if errors(findings):
         raise typer.Exit(1)
 
 

@@ -27,23 +27,23 @@ def generate(
     seed: SeedOption = None,
     index: IndexOption = None,
     step: StepOption = None,
-    family: FamilyOption = None,
+    family_name: FamilyOption = None,
     revision: RevisionOption = None,
     tokens: TokensOption = 64,
     temperature: TemperatureOption = 0.0,
     draw_seed: DrawSeedOption = 0,
     hub: HubOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Print text that a revision writes: from the export in the workspace where there is one, else from the hub."""
     from mixhub import workflow
     from mixhub.cli.common.console import hide_client_bars
 
     hide_client_bars()
-    place = workspace_if_any(workspace)
+    workspace = workspace_if_any(workspace_dir)
     text = prompt if prompt != "-" else sys.stdin.buffer.read().decode("utf-8", errors="replace")
     written = workflow.generate(
-        place,
+        workspace,
         text,
         step=step,
         revision=revision,
@@ -51,7 +51,7 @@ def generate(
         sampling=workflow.Sampling(tokens, temperature, draw_seed),
         seed=seed,
         index=index,
-        family=family,
+        family=family_name,
     )
     for sentence in written.withdrawn:
         print(f"warning: {sentence}", file=sys.stderr)

@@ -43,8 +43,8 @@ def promote(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     hub: HubOption = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Publish on one hub what lies on another, as it lies there.
 
@@ -57,19 +57,19 @@ def promote(
 
     require_dry_run(as_json, dry_run)
     hide_client_bars()
-    place = find_workspace(workspace)
-    shown = progress(as_json=as_json)
+    workspace = find_workspace(workspace_dir)
+    bars = progress(as_json=as_json)
     with workflow.plan_promotion(
-        place,
-        choose_hub(source, place, asked_by="--from"),
-        hub=choose_hub(hub, place),
+        workspace,
+        choose_hub(source, workspace, asked_by="--from"),
+        hub=choose_hub(hub, workspace),
         checkpoints=checkpoints,
         options=workflow.PushOptions(tag=tag, private=private, force=force),
-        progress=shown,
+        progress=bars,
         seed=seed,
         index=index,
         all=everything,
-        family=family,
+        family=family_name,
     ) as plan:
         if as_json:
             plan.require_sound()
@@ -85,6 +85,6 @@ def promote(
                 else "main: its card follows, with the commits of the branches here"
             )
             return
-        plan.send(show=show_pushed, progress=shown)
+        plan.send(show=show_pushed, progress=bars)
         if plan.waiting:
             say(f"the card on main stays as it is, until these are as on {plan.source}: {', '.join(plan.waiting)}")

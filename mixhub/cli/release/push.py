@@ -66,8 +66,8 @@ def push(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     hub: HubOption = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Publish runs, each as one commit on its branch, and then the family's card on main.
 
@@ -82,23 +82,22 @@ def push(
 
     if source is not None:
         _refuse_with_from({"--step": step is not None, "--with-optimizer": with_optimizer, "--samples": samples})
-        promote(
-            source, seed, index, everything, checkpoints, tag, private, force, dry_run, as_json, hub, family, workspace
-        )
+        given = (seed, index, everything, checkpoints, tag, private, force, dry_run, as_json, hub)
+        promote(source, *given, family_name, workspace_dir)
         return
     require_dry_run(as_json, dry_run)
     hide_client_bars()
-    place = find_workspace(workspace)
-    shown = progress(as_json=as_json)
-    names = workflow.RunNames(seed=seed, index=index, all=everything, family=family)
+    workspace = find_workspace(workspace_dir)
+    bars = progress(as_json=as_json)
+    names = workflow.RunNames(seed=seed, index=index, all=everything, family=family_name)
     with workflow.plan_push(
-        place,
+        workspace,
         step=step,
         checkpoints=checkpoints,
         with_optimizer=with_optimizer,
-        hub=choose_hub(hub, place),
+        hub=choose_hub(hub, workspace),
         options=workflow.PushOptions(samples, tag, private, force),
-        progress=shown,
+        progress=bars,
         **names,
     ) as plan:
         if as_json:
@@ -108,7 +107,7 @@ def push(
         _show(plan)
         if dry_run:
             return
-        plan.send(show=show_pushed, progress=shown)
+        plan.send(show=show_pushed, progress=bars)
         if plan.tags:
             say(f"tagged: {', '.join(plan.tags)}")
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from mixhub.workflow import RunStatus
 
 
-def status(as_json: JsonOption = False, family: FamilyOption = None, workspace: WorkspaceOption = None) -> None:
+def status(
+    as_json: JsonOption = False, family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None
+) -> None:
     """Show how far each run is: trained, checked, evaluated, card, pushed, verified. Nothing is asked of a hub.
 
     What is pushed and verified is what this workspace's receipts know: others may have pushed since.
@@ -19,14 +21,14 @@ def status(as_json: JsonOption = False, family: FamilyOption = None, workspace: 
     from mixhub import workflow
     from mixhub.cli.common.console import say, say_json
 
-    place = find_workspace(workspace)
-    chosen = place.family(family)
-    states = workflow.status(place, family=chosen)
+    workspace = find_workspace(workspace_dir)
+    family = workspace.family(family_name)
+    states = workflow.status(workspace, family=family)
     if as_json:
         runs = [state.to_data() for state in states]
-        say_json({"family": chosen.name, "repo_id": chosen.repo_id, "runs": runs})
+        say_json({"family": family.name, "repo_id": family.repo_id, "runs": runs})
         return
-    say(f"{chosen.name} ({chosen.repo_id}) in {place.root}")
+    say(f"{family.name} ({family.repo_id}) in {workspace.root}")
     show_status(states)
 
 

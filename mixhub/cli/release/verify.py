@@ -24,7 +24,7 @@ def verify(
     deep: DeepOption = False,
     as_json: JsonOption = False,
     hub: HubOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Look whether a repo is what its family says; exit with 1 if something is wrong.
 
@@ -38,28 +38,30 @@ def verify(
     from mixhub.phrases import plural
 
     hide_client_bars()
-    place = workspace_if_any(workspace)
-    chosen = choose_hub(hub, place)
-    found = workflow.verify(place, family=name, hub=chosen, deep=deep, progress=progress(as_json=as_json))
+    workspace = workspace_if_any(workspace_dir)
+    hub_choice = choose_hub(hub, workspace)
+    verification = workflow.verify(
+        workspace, family=name, hub=hub_choice, deep=deep, progress=progress(as_json=as_json)
+    )
     if as_json:
-        findings = [finding.to_data() for finding in found.findings]
-        say_json({**asdict(found), "findings": findings})
+        findings = [finding.to_data() for finding in verification.findings]
+        say_json({**asdict(verification), "findings": findings})
     else:
-        _show(found)
-        show_hints(found.findings)
-        end = plural(len(found.findings), "finding") if found.findings else "nothing found"
-        say(f"{found.repo_id}: {plural(len(found.branches), 'branch', 'branches')}, {end}")
-    if errors(found.findings):
+        _show(verification)
+        show_hints(verification.findings)
+        end = plural(len(verification.findings), "finding") if verification.findings else "nothing found"
+        say(f"{verification.repo_id}: {plural(len(verification.branches), 'branch', 'branches')}, {end}")
+    if errors(verification.findings):
         raise typer.Exit(1)
 
 
-def _show(found: Verification) -> None:
+def _show(verification: Verification) -> None:
     """Prints a table of the branches, then a line for each finding."""
     from mixhub.cli.common.console import show_findings, show_table
     from mixhub.findings import errors
     from mixhub.phrases import size
 
-    wrong = {finding.where for finding in errors(found.findings)}
+    wrong = {finding.where for finding in errors(verification.findings)}
     rows = [
         (
             branch.name,
@@ -70,7 +72,7 @@ def _show(found: Verification) -> None:
             "told" if branch.tells_lineage else "-",
             "wrong" if branch.name in wrong else "ok",
         )
-        for branch in found.branches
+        for branch in verification.branches
     ]
     show_table(["branch", "commit", "weights", "files", "size", "lineage", "state"], rows)
-    show_findings(found.findings)
+    show_findings(verification.findings)

@@ -26,8 +26,8 @@ def withdraw(
     index: IndexOption = None,
     step: StepOption = None,
     hub: HubOption = None,
-    family: FamilyOption = None,
-    workspace: WorkspaceOption = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Mark a published revision as bad, without deleting what others have pinned.
 
@@ -38,28 +38,29 @@ def withdraw(
     from mixhub.cli.common.console import progress, say
     from mixhub.cli.release.plans import show_pushed
 
-    place = find_workspace(workspace)
-    made = workflow.withdraw(
-        place,
+    workspace = find_workspace(workspace_dir)
+    withdrawal = workflow.withdraw(
+        workspace,
         why,
         step=step,
-        hub=choose_hub(hub, place),
+        hub=choose_hub(hub, workspace),
         progress=progress(),
         seed=seed,
         index=index,
-        family=family,
+        family=family_name,
     )
-    say(f"withdrawn: {made.repo_id}@{made.branch} = {made.done.commit}; what it was is tagged {made.done.tag}")
-    for other, commit in made.elsewhere.items():
+    done = withdrawal.done
+    say(f"withdrawn: {withdrawal.repo_id}@{withdrawal.branch} = {done.commit}; what it was is tagged {done.tag}")
+    for other, commit in withdrawal.elsewhere.items():
         say(f"{other} has it too, at {commit[:12]}; unless that is done already: withdraw it with --hub {other}")
-    if made.is_on_main:
+    if withdrawal.is_on_main:
         say(
-            f"main holds the model of {made.branch} too: name another in revisions.main, or none; "
+            f"main holds the model of {withdrawal.branch} too: name another in revisions.main, or none; "
             "then mixhub push --all"
         )
-    if made.problem is not None:
-        say(f"the card of {made.family} is not rendered: {made.problem.lines()[0]}")
-    if made.card is not None:
-        show_pushed(made.card)
+    if withdrawal.problem is not None:
+        say(f"the card of {withdrawal.family} is not rendered: {withdrawal.problem.lines()[0]}")
+    if withdrawal.card is not None:
+        show_pushed(withdrawal.card)
     else:
-        say(f"errata on main: {made.errata}")
+        say(f"errata on main: {withdrawal.errata}")

@@ -1,4 +1,4 @@
-"""An export that another trainer made, taken into a workspace; what is not known of it is said to be unknown."""
+"""An export that another trainer made becomes one of the workspace; what is not known of it is recorded as unknown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mixhub.workspace.recipe_diff import recipe_changes
 _TRAIN_CONFIG = "train_config.yaml"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
 _HINTS = 6
-"""So many next steps are told at once."""
+"""Next steps that are shown at once."""
 _DESCRIBABLE = {
     "architecture-differs",
     "architecture-unsupported",
@@ -71,7 +71,7 @@ def adopt(
     tokenizer: str | os.PathLike[str] | None = None,
     replace: bool = False,
     progress: Progress = SILENT,
-    **run: Unpack[RunName],
+    **run_name: Unpack[RunName],
 ) -> Adopted:
     """Copies a folder in Transformers format into the workspace, as the export of a run.
 
@@ -81,36 +81,36 @@ def adopt(
     Args:
         workspace: where it goes.
         source: the folder: config, safetensors, tokenizer.
-        step: updates made; None: what the folder tells, else it is taken for the last step, as unknown.
-        mixture: what it was trained on, where the folder does not tell: RegMix's YAML, or `domain: weight`.
+        step: updates made; None: what the folder states, else it is taken for the last step, as unknown.
+        mixture: what it was trained on, if the folder does not state it: RegMix's YAML, or `domain: weight`.
         tokenizer: a folder with its tokenizer, where it is not beside the weights.
         replace: take the place of an export that is there.
         progress: shows the files of weights.
-        **run: seed or index, and family.
+        **run_name: seed or index, and family.
 
     Raises:
         UsageError: step or mixture contradict what the folder or the family say.
         UnknownNameError: there is no such family, seed or index.
-        ExportError: the folder is no export, or is one of another model or run; every fault is listed.
+        ExportError: the folder is not an export, or belongs to another model or run; every fault is listed.
         WorkspaceError: there is an export of that step already, or the run is being trained.
     """
-    place = open_workspace(workspace)
-    family, found = find_run(place, **run)
+    workspace = open_workspace(workspace)
+    family, run = find_run(workspace, **run_name)
     own_mixture = Path(mixture) if mixture is not None else None
-    given = _Source.read(Path(source), Path(tokenizer) if tokenizer is not None else None)
-    step = given.step(step)
-    into = _Target(place, family, found, family.training.steps if step is None else step, replace)
-    if into.step > family.training.steps:
+    folder = _Source.read(Path(source), Path(tokenizer) if tokenizer is not None else None)
+    step = folder.step(step)
+    target = _Target(workspace, family, run, family.training.steps if step is None else step, replace)
+    if target.step > family.training.steps:
         raise UsageError(
-            f"step = {into.step}: {family.name} has {family.training.steps} steps",
+            f"step = {target.step}: {family.name} has {family.training.steps} steps",
             code="option-value",
             hint="mend training.steps of the family in mixhub.yaml, if it was trained for longer",
             option="--step",
-            value=into.step,
+            value=target.step,
         )
-    config = given.train_config(family, found, own_mixture)
-    lineage = into.take(given, step, config, own_mixture, progress)
-    return Adopted(family, found, into.export, into.step, lineage, given.left_out, tuple(into.repeated(lineage)))
+    config = folder.train_config(family, run, own_mixture)
+    lineage = target.take(folder, step, config, own_mixture, progress)
+    return Adopted(family, run, target.export, target.step, lineage, folder.left_out, tuple(target.repeated(lineage)))
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class _Target:
                 lineage = source.lineage(self.family, self.run, step, building, config)
                 write_json(building / LINEAGE_FILE, lineage.to_data())
                 others = self._other_steps(lineage)
-                told = {building / _TRAIN_CONFIG: mixture or source.path / _TRAIN_CONFIG, building: source.path}
-                _require_sound(building, told, self.family, self.run, self.step, lineage, progress)
+                origins = {building / _TRAIN_CONFIG: mixture or source.path / _TRAIN_CONFIG, building: source.path}
+                _require_sound(building, origins, self.family, self.run, self.step, lineage, progress)
             for other in others:  # they were taken for those of another step
                 shutil.rmtree(other)
         return lineage
@@ -171,19 +171,19 @@ class _Target:
 
     def _other_steps(self, lineage: Lineage) -> list[Path]:
         """Exports of the run that hold the same weights as those of another step, which are to be replaced."""
-        found = []
+        repeated = []
         for export in (self.folder.export(step) for step in self.folder.export_steps()):
             with suppress(MixhubError):  # of one that is damaged it is not known; `check` says so
                 if export != self.export and read_lineage(export).weights_sha256 == lineage.weights_sha256:
-                    found.append(export)
-        if found and not self.replace:
+                    repeated.append(export)
+        if repeated and not self.replace:
             raise WorkspaceError(
-                f"{found[0]}: these weights are there already, as those of another step",
+                f"{repeated[0]}: these weights are there already, as those of another step",
                 code="weights-elsewhere",
                 hint="give --replace if this is the step that they are of",
-                path=found[0],
+                path=repeated[0],
             )
-        return found
+        return repeated
 
     def repeated(self, lineage: Lineage) -> Iterator[tuple[str, str]]:
         """Family and revision of other runs with the same weights."""
@@ -196,30 +196,37 @@ class _Target:
 
 
 def _require_sound(
-    building: Path, told: Mapping[Path, Path], family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
+    building: Path,
+    origins: Mapping[Path, Path],
+    family: Family,
+    run: Run,
+    step: int,
+    lineage: Lineage,
+    progress: Progress,
 ) -> None:
-    """Raises ExportError for what is wrong with a folder that is being made; `told` says what it is made of."""
+    """Raises ExportError for what is wrong with a folder that is being made; `origins` names what it is made of."""
     where = branch_of(family, run, step)
     content = check_export(building, where, progress)
-    found: list[Finding] = [*content.findings]
-    found += identity_findings(where, run, lineage)
-    found += architecture_findings(where, family.architecture, content.config)
-    found += tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
+    findings: list[Finding] = [*content.findings]
+    findings += identity_findings(where, run, lineage)
+    findings += architecture_findings(where, family.architecture, content.config)
+    findings += tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
     changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
     hint = "take the mixture that it was trained on, or mend the family in mixhub.yaml"
-    found += [Finding("recipe-differs", where, line, hint) for line in changed]
+    findings += [Finding("recipe-differs", where, line, hint) for line in changed]
     if lineage.train_config_sha256 not in (UNKNOWN, data_sha256(read_yaml(building / _TRAIN_CONFIG, ExportError))):
         message = f"{LINEAGE_FILE} names a {_TRAIN_CONFIG} that is not the one beside it"
         hint = f"take the whole folder that mixhub exported, with its {_TRAIN_CONFIG}"
-        found.append(Finding("train-config-differs", where, message, hint))
-    if wrong := errors(found):
+        findings.append(Finding("train-config-differs", where, message, hint))
+    if wrong := errors(findings):
         lines = [finding.message for finding in wrong]
-        for made, path in told.items():
-            lines = [line.replace(str(made), str(path)) for line in lines]
-        source = str(told[building])
+        for copied, origin in origins.items():
+            lines = [line.replace(str(copied), str(origin)) for line in lines]
+        source = str(origins[building])
         raise ExportError(
             "\n".join(
-                line if line.startswith((source, *map(str, told.values()))) else f"{source}: {line}" for line in lines
+                line if line.startswith((source, *map(str, origins.values()))) else f"{source}: {line}"
+                for line in lines
             ),
             code="adoption-unsound",
             hint=_hint(family, content, wrong),
@@ -287,33 +294,33 @@ class _Source:
             )
         known = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE, *weights)
         taken = tuple(name for name in known if name in present)
-        told = (*_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
-        return cls(path, beside, taken, tuple(name for name in present if name not in (*taken, *told)))
+        read = (*_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
+        return cls(path, beside, taken, tuple(name for name in present if name not in (*taken, *read)))
 
-    def step(self, asked: int | None) -> int | None:
-        """The step that is asked for and that the folder tells, which must be one."""
-        told: object = None
+    def step(self, step: int | None) -> int | None:
+        """The step that is given or that the folder states; raises UsageError if they differ."""
+        recorded: object = None
         if (self.path / LINEAGE_FILE).is_file():
-            told = read_lineage(self.path).step
+            recorded = read_lineage(self.path).step
         elif (self.path / _TRAINER_STATE).is_file():
             state = read_json(self.path / _TRAINER_STATE, ExportError)
-            told = state.get("global_step") if isinstance(state, Mapping) else None
-        known = told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
-        if asked is not None and known is not None and asked != known:
+            recorded = state.get("global_step") if isinstance(state, Mapping) else None
+        known = recorded if isinstance(recorded, int) and not isinstance(recorded, bool) and recorded >= 0 else None
+        if step is not None and known is not None and step != known:
             raise UsageError(
-                f"--step {asked}: {self.path} says that it is of step {known}",
+                f"--step {step}: {self.path} says that it is of step {known}",
                 code="option-contradicted",
                 hint="leave --step out, or mend it",
                 option="--step",
-                value=asked,
+                value=step,
                 path=self.path,
             )
-        return known if asked is None else asked
+        return known if step is None else step
 
     def train_config(self, family: Family, run: Run, mixture: Path | None) -> dict[str, Any]:
         """What is known of how it was trained, in RegMix's keys."""
         path = self.path / _TRAIN_CONFIG
-        told: dict[str, Any] = {}
+        recorded: dict[str, Any] = {}
         if path.is_file():
             data = read_yaml(path, ExportError)
             if not isinstance(data, dict):
@@ -333,12 +340,12 @@ class _Source:
                         path=path,
                     )
                 return data
-            told = {key: data[key] for key in ("train", "valid", "model_name") if key in data}
+            recorded = {key: data[key] for key in ("train", "valid", "model_name") if key in data}
         if mixture is not None:
             data = read_yaml(mixture, MixhubError)
             whole = data if isinstance(data, dict) and "train" in data else {"train": data}
             weights = dict(validated(Mixture, whole["train"], str(mixture)).domain_weights)
-            if "train" in told and told["train"] != weights:
+            if "train" in recorded and recorded["train"] != weights:
                 raise UsageError(
                     f"--mixture {mixture}: {path} says another",
                     code="option-contradicted",
@@ -346,9 +353,9 @@ class _Source:
                     option="--mixture",
                     path=path,
                 )
-            told["train"] = weights
+            recorded["train"] = weights
         own = {"format": 1, "adopted": True, "family": family.name, "revision": run.revision, run.kind: run.number}
-        return {**told, "mixhub": own}
+        return {**recorded, "mixhub": own}
 
     def copy(self, building: Path) -> None:
         for name in self.taken:
@@ -363,9 +370,9 @@ class _Source:
                 config = AutoConfig.from_pretrained(building, trust_remote_code=False)
                 GenerationConfig.from_model_config(config).save_pretrained(building)
             except Exception as error:  # each config class raises its own for values that do not go together
-                said = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(self.path))
+                message = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(self.path))
                 raise ExportError(
-                    f"{self.path}: config.json describes no model: {type(error).__name__}: {said}",
+                    f"{self.path}: config.json describes no model: {type(error).__name__}: {message}",
                     code="config-unusable",
                     hint="take config.json from where it was trained",
                     path=self.path,

@@ -42,15 +42,15 @@ def pack(
     """
     from mixhub.data.pack import pack
 
-    place = open_workspace(workspace)
-    found = find_family(place, family)
-    destination = place.tokens(found)
-    Corpus.open(place.corpus(found)).require(required_domains(found))  # before anything is asked of a hub
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, family)
+    destination = workspace.tokens(family)
+    Corpus.open(workspace.corpus(family)).require(required_domains(family))  # before anything is asked of a hub
     folder = Path(tokenizer) if tokenizer is not None else None
-    if folder is None and found.tokenizer.repo_id is not None:
+    if folder is None and family.tokenizer.repo_id is not None:
         packed = destination / "tokenizer"
-        folder = packed if packed.is_dir() else download_tokenizer(found.tokenizer.repo_id, progress)
-    return pack(found, place.corpus(found), destination, tokenizer_folder=folder, progress=progress)
+        folder = packed if packed.is_dir() else download_tokenizer(family.tokenizer.repo_id, progress)
+    return pack(family, workspace.corpus(family), destination, tokenizer_folder=folder, progress=progress)
 
 
 def download_tokenizer(repo_id: str, progress: Progress) -> Path:

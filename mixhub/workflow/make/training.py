@@ -21,7 +21,7 @@ class Trained:
 
 
 def train(
-    workspace: WorkspaceLike, *, device: str | None = None, progress: Progress = SILENT, **run: Unpack[RunName]
+    workspace: WorkspaceLike, *, device: str | None = None, progress: Progress = SILENT, **run_name: Unpack[RunName]
 ) -> Trained:
     """Trains a run to its end, from its last checkpoint if there is one, and exports its weights.
 
@@ -31,7 +31,7 @@ def train(
         workspace: where its token shards lie, and where the run goes.
         device: `cpu` or `cuda`; None: the best there is.
         progress: shows the steps.
-        **run: seed or index, and family.
+        **run_name: seed or index, and family.
 
     Raises:
         UsageError, UnknownNameError: the names mean no run.
@@ -40,12 +40,12 @@ def train(
     """
     from mixhub.training.resume import finished_export
 
-    place = open_workspace(workspace)
-    family, found = find_run(place, **run)
-    folder = place.run_folder(found)
-    export = finished_export(family, found, folder)
+    workspace = open_workspace(workspace)
+    family, run = find_run(workspace, **run_name)
+    folder = workspace.run_folder(run)
+    export = finished_export(family, run, folder)
     if export is None:
         from mixhub.training.loop import train
 
-        export = train(family, found, tokens=place.tokens(family), folder=folder, device=device, progress=progress)
-    return Trained(found, export)
+        export = train(family, run, tokens=workspace.tokens(family), folder=folder, device=device, progress=progress)
+    return Trained(run, export)

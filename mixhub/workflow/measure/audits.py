@@ -61,25 +61,27 @@ def audit(
     """
     from mixhub.analysis.audit.tables import audit
 
-    place = workspace_if_given(workspace)
-    family, found = _found(source, suite, place)
+    workspace = workspace_if_given(workspace)
+    family, scores = _find_scores(source, suite, workspace)
     tasks, shots = family.evaluation.tasks, family.evaluation.num_fewshot
-    if isinstance(found, Path):
+    if isinstance(scores, Path):
         given = {"--runs": runs, "--most-runs": most_runs, "--run-decimals": run_decimals}
         if wrong := [name for name, value in given.items() if value is not None]:
             raise UsageError(
-                f"{' and '.join(wrong)}: only for printed scores, and {found} holds measured cells, each of one run",
+                f"{' and '.join(wrong)}: only for printed scores, and {scores} holds measured cells, each of one run",
                 code="option-conflict",
                 hint="leave it out",
                 options=tuple(wrong),
             )
-        return Audited(_measured(found, family, progress), family, None)
+        return Audited(_measured(scores, family, progress), family, None)
     runs = len(shots) if runs is None else runs
-    made = audit(found, runs=runs, most_runs=most_runs, run_decimals=run_decimals, tasks=tasks)
-    return Audited(made, family, found)
+    report = audit(scores, runs=runs, most_runs=most_runs, run_decimals=run_decimals, tasks=tasks)
+    return Audited(report, family, scores)
 
 
-def _found(source: str | None, suite: str | None, workspace: Workspace | None) -> tuple[Family, PublishedTable | Path]:
+def _find_scores(
+    source: str | None, suite: str | None, workspace: Workspace | None
+) -> tuple[Family, PublishedTable | Path]:
     """The suite, and the printed table or the place of measured cells that the source means."""
     names = workspace.family_names() if workspace else catalog.names()
     path = Path(source or "")

@@ -54,7 +54,7 @@ def evaluate(
     options: Options = DEFAULT_OPTIONS,
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> Evaluated:
     """Evaluates the last step of runs; cells that are done are left alone.
 
@@ -63,8 +63,8 @@ def evaluate(
         options: which cells, and how.
         datasets_hub: where documents come from that are not there: `local` or an address; None: HF_ENDPOINT, else
             huggingface.co.
-        progress: shows the cells, and is told which runs of all are left out.
-        **runs: seed or index, or all; and family, for example one with another seed of the shots.
+        progress: shows the cells, and reports which runs of all are omitted.
+        **run_names: seed or index, or all; and family, for example one with another seed of the shots.
 
     Raises:
         UsageError, UnknownNameError: the names mean no run, or an option is out of range.
@@ -74,32 +74,32 @@ def evaluate(
     """
     from mixhub.evaluation.sweep import evaluate
 
-    place = open_workspace(workspace)
-    family, chosen = _chosen(place, progress, **runs)
-    storage = evaluation_storage(place, family.evaluation, datasets_hub)
+    workspace = open_workspace(workspace)
+    family, chosen = _chosen(workspace, progress, **run_names)
+    storage = evaluation_storage(workspace, family.evaluation, datasets_hub)
     cells = {
         run.revision: evaluate(
             family,
             run,
-            export=place.export(run, family.training.steps),
-            results=results_folder(place, family, run),
+            export=workspace.export(run, family.training.steps),
+            results=results_folder(workspace, family, run),
             storage=storage,
             options=options,
             progress=progress,
         )
         for run in chosen
     }
-    return _evaluated(place, family, chosen, cells)
+    return _evaluated(workspace, family, chosen, cells)
 
 
-def evaluated_so_far(workspace: WorkspaceLike, **runs: Unpack[RunNames]) -> Evaluated:
+def evaluated_so_far(workspace: WorkspaceLike, **run_names: Unpack[RunNames]) -> Evaluated:
     """What is on disk of an evaluation that was interrupted; the cells that are done stay."""
     from mixhub.workspace.cells import cells_in
 
-    place = open_workspace(workspace)
-    family, chosen = _chosen(place, SILENT, **runs)
-    cells = {run.revision: cells_in(results_folder(place, family, run)) for run in chosen}
-    return _evaluated(place, family, chosen, cells)
+    workspace = open_workspace(workspace)
+    family, chosen = _chosen(workspace, SILENT, **run_names)
+    cells = {run.revision: cells_in(results_folder(workspace, family, run)) for run in chosen}
+    return _evaluated(workspace, family, chosen, cells)
 
 
 def prefetch(
@@ -125,14 +125,14 @@ def prefetch(
     from mixhub.evaluation.encoding import Encoder
     from mixhub.evaluation.sweep import prefetch
 
-    place = open_workspace(workspace)
-    found = find_family(place, family)
-    storage = evaluation_storage(place, found.evaluation, datasets_hub, refresh=True)
-    config = LlamaConfig(max_position_embeddings=found.architecture.max_position_embeddings)
-    tokenizer = _tokenizer(place, found, progress)
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, family)
+    storage = evaluation_storage(workspace, family.evaluation, datasets_hub, refresh=True)
+    config = LlamaConfig(max_position_embeddings=family.architecture.max_position_embeddings)
+    tokenizer = _tokenizer(workspace, family, progress)
     requests = prefetch(
         Encoder.load(tokenizer, config),
-        found.evaluation,
+        family.evaluation,
         storage=storage,
         options=options,
         progress=progress,
@@ -184,9 +184,9 @@ def _chosen(
     family: str | Family | None = None,
 ) -> tuple[Family, list[Run]]:
     """The family and the runs that are meant; of all, those that are trained."""
-    found = find_family(workspace, family)
+    family = find_family(workspace, family)
     if not all:
-        return found, [found.run(seed=seed, index=index)]
+        return family, [family.run(seed=seed, index=index)]
     if seed is not None or index is not None:
         raise UsageError(
             "--all goes without --seed and --index",
@@ -194,18 +194,18 @@ def _chosen(
             hint="leave one out",
             options=("--all", "--seed" if seed is not None else "--index"),
         )
-    steps = found.training.steps
-    trained, others = with_export(workspace, found, steps)
+    steps = family.training.steps
+    trained, others = with_export(workspace, family, steps)
     if not trained:
         raise RunError(
-            f"{workspace.root}: no run of {found.name} is trained to step {steps}",
+            f"{workspace.root}: no run of {family.name} is trained to step {steps}",
             code="run-not-trained",
             hint="mixhub train --seed N",
-            family=found.name,
+            family=family.name,
         )
     if others:
         progress.notice(f"not trained yet, so left out: {', '.join(others)}")
-    return found, trained
+    return family, trained
 
 
 def _tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path:

@@ -73,7 +73,7 @@ def evaluate_model(
             huggingface.co.
         options: which cells, and how; tasks and shot counts need not be those of the suite.
         datasets_hub: as for `evaluate`.
-        progress: shows the cells, and is told which commit it is.
+        progress: shows the cells, and reports which commit it is.
 
     Raises:
         UsageError: the model is neither a folder nor a repo, or an option is out of range.
@@ -84,21 +84,21 @@ def evaluate_model(
     """
     from mixhub.evaluation.sweep import evaluate_folder
 
-    place = workspace_if_given(workspace)
-    suite = find_suite(place, family)
+    workspace = workspace_if_given(workspace)
+    suite = find_suite(workspace, family)
     evaluation = _widened(suite.evaluation, options)
-    found = _find_model(model, place, hub, progress)
+    subject = _find_model(model, workspace, hub, progress)
     cells = evaluate_folder(
-        found.folder,
-        name=found.name,
-        revision=found.revision,
+        subject.folder,
+        name=subject.name,
+        revision=subject.revision,
         evaluation=evaluation,
         results=Path(output),
-        storage=evaluation_storage(place, evaluation, datasets_hub),
+        storage=evaluation_storage(workspace, evaluation, datasets_hub),
         options=options,
         progress=progress,
     )
-    return EvaluatedModel(found, suite.name, evaluation, cells)
+    return EvaluatedModel(subject, suite.name, evaluation, cells)
 
 
 def prefetch_model(
@@ -115,18 +115,18 @@ def prefetch_model(
     from mixhub.evaluation.encoding import Encoder
     from mixhub.evaluation.sweep import prefetch
 
-    place = workspace_if_given(workspace)
-    evaluation = _widened(find_suite(place, family).evaluation, options)
-    found = _find_model(model, place, hub, progress)
-    storage = evaluation_storage(place, evaluation, datasets_hub, refresh=True)
+    workspace = workspace_if_given(workspace)
+    evaluation = _widened(find_suite(workspace, family).evaluation, options)
+    subject = _find_model(model, workspace, hub, progress)
+    storage = evaluation_storage(workspace, evaluation, datasets_hub, refresh=True)
     requests = prefetch(
-        Encoder.load(found.folder),
+        Encoder.load(subject.folder),
         evaluation,
         storage=storage,
         options=options,
         progress=progress,
     )
-    return Prefetched(found.folder, requests, storage.datasets.root)
+    return Prefetched(subject.folder, requests, storage.datasets.root)
 
 
 def _find_model(

@@ -24,6 +24,7 @@ from mixhub.workflow.measure.tables import comparable_tables, published_table, t
 from mixhub.workspace.metrics import read_metrics
 
 if TYPE_CHECKING:
+    from mixhub.spec import Family
     from mixhub.workspace.paths import Workspace
 
 _ALL = Selection()
@@ -52,10 +53,10 @@ def plot_scores(
         UsageError: there is no workspace and no source, or nothing to draw.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
-    place = workspace_if_given(workspace)
-    evidence, table = _table(source, place, selection, published, progress)
+    workspace = workspace_if_given(workspace)
+    evidence, table = _table(source, workspace, selection, published, progress)
     own = evidence.family.evaluation.tasks if evidence.family else ()
-    chance = {task.name: task.chance for task in (*known_tasks(place), *own) if task.chance is not None}
+    chance = {task.name: task.chance for task in (*known_tasks(workspace), *own) if task.chance is not None}
     hint = f"mixhub results {source or evidence.name} says what is missing"
     return _named(scores_plot(table, chance), evidence.name, "no score is whole", hint)
 
@@ -82,10 +83,10 @@ def plot_difference(
     from mixhub.analysis.comparison import compare
 
     evidence = told_apart([a, b], workspace_if_given(workspace), progress)
-    found = compare(*comparable_tables(evidence, replace(selection, only_common=True), published, progress))
-    why = found.primary.reason or "no task has figures of both"
-    name = f"{found.a.name}-{found.b.name}"
-    return _named(difference_plot(found), name, why, f"mixhub results {a} {b} shows what there is")
+    comparison = compare(*comparable_tables(evidence, replace(selection, only_common=True), published, progress))
+    why = comparison.primary.reason or "no task has figures of both"
+    name = f"{comparison.a.name}-{comparison.b.name}"
+    return _named(difference_plot(comparison), name, why, f"mixhub results {a} {b} shows what there is")
 
 
 def plot_shots(
@@ -104,8 +105,8 @@ def plot_shots(
         UsageError: there is no workspace and no source, or nothing to draw.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
-    place = workspace_if_given(workspace)
-    evidence, table = _table(source, place, replace(selection, samples=False), False, progress)
+    workspace = workspace_if_given(workspace)
+    evidence, table = _table(source, workspace, replace(selection, samples=False), False, progress)
     if table.standing == "published":
         why, hint = "published scores do not say the number of shots", "mixhub evaluate measures at each"
     else:
@@ -124,22 +125,22 @@ def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | Non
         UsageError: there is no workspace and no name, or nothing to draw.
         UnknownNameError: there is no such family.
     """
-    place = workspace_if_given(workspace)
-    asked = families or [_own_family(place, "mixhub plot mixture human-1b")]
-    found = [find_family(place, name) for name in dict.fromkeys(asked)]
+    workspace = workspace_if_given(workspace)
+    names = families or [_own_family(workspace, "mixhub plot mixture human-1b")]
+    chosen = [find_family(workspace, name) for name in dict.fromkeys(names)]
     mixtures = {}
-    for family in found:
+    for family in chosen:
         if family.mixture is not None:
             mixtures[family.name] = family.mixture
         else:
-            several = f"{family.name} " if len(found) > 1 else ""
+            several = f"{family.name} " if len(chosen) > 1 else ""
             mixtures |= {f"{several}{run.revision}": run.mixture for run in family.runs()}
-    prefixes = {family.data.train_prefix for family in found}
+    prefixes = {family.data.train_prefix for family in chosen}
     plot = mixture_plot(mixtures, prefixes.pop() if len(prefixes) == 1 else "")
-    return _named(plot, "-".join(family.name for family in found), "no mixture is there", "name a family")
+    return _named(plot, "-".join(family.name for family in chosen), "no mixture is there", "name a family")
 
 
-def plot_losses(workspace: WorkspaceLike, *, family: str | None = None) -> Plot:
+def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None) -> Plot:
     """Training and validation losses of a family's runs, against tokens.
 
     Args:
@@ -150,12 +151,12 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | None = None) -> Plot:
         UsageError: no run of it was trained here.
         UnknownNameError: there is no such family.
     """
-    place = open_workspace(workspace)
-    own = find_family(place, family)
-    found = {run.revision: read_metrics(place.run_folder(run).metrics) for run in own.runs()}
-    curves = {revision: lines for revision, lines in found.items() if lines}
-    plot = losses_plot(curves, own.data.valid_prefix)
-    return _named(plot, own.name, f"no run of it was trained in {place.root}", "mixhub train")
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, family)
+    metrics = {run.revision: read_metrics(workspace.run_folder(run).metrics) for run in family.runs()}
+    curves = {revision: lines for revision, lines in metrics.items() if lines}
+    plot = losses_plot(curves, family.data.valid_prefix)
+    return _named(plot, family.name, f"no run of it was trained in {workspace.root}", "mixhub train")
 
 
 def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:

@@ -49,8 +49,8 @@ def score_tables(
         UnknownNameError: nothing is known by the name of a source, a task or a measure.
         ResultsError: nothing was measured or published, or what lies there cannot be read or does not belong together.
     """
-    place = workspace_if_given(workspace)
-    evidence = told_apart(_sources(sources, place), place, progress)
+    workspace = workspace_if_given(workspace)
+    evidence = told_apart(_sources(sources, workspace), workspace, progress)
     measured = [one for one in evidence if one.measured and not published]
     by_name = dict(zip(map(id, measured), measured_tables(measured, selection, progress), strict=True))
     tables = []
@@ -58,10 +58,10 @@ def score_tables(
         own = by_name.get(id(one))
         is_asked = selection.measure == SCORE and selection.num_fewshot is None
         printed = published_scores(one, selection) if is_asked or own is None else None
-        found = [table for table in (own, printed) if table is not None]
-        if not found:
+        own_tables = [table for table in (own, printed) if table is not None]
+        if not own_tables:
             raise nothing_there(one, published=published)
-        tables += found
+        tables += own_tables
     return tables
 
 
@@ -86,15 +86,15 @@ def compare_scores(
             mixed.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
-    place = workspace_if_given(workspace)
-    own = _sources(sources, place)
+    workspace = workspace_if_given(workspace)
+    own = _sources(sources, workspace)
     if len({*own, *against}) < len([*own, *against]):
         raise UsageError(
             f"{', '.join([*own, *against])}: each must stand once",
             code="source-repeated",
             hint="name two families or more",
         )
-    evidence = told_apart([*own, *against], place, progress)
+    evidence = told_apart([*own, *against], workspace, progress)
     tables = comparable_tables(evidence, replace(selection, only_common=True), published, progress)
     ours, theirs = tables[: len(own)], tables[len(own) :]
     if len(ours) == 2 and not theirs and all(table.kind == "seed" for table in ours):

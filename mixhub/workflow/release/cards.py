@@ -50,9 +50,9 @@ def render_card(
         UsageError: a card was edited by hand.
         MixhubError: the cards cannot be rendered; the old ones stay.
     """
-    place = open_workspace(workspace)
-    found = find_family(place, family)
-    return write_cards(place, found, commits=_commits(place, found), force=force, progress=progress)
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, family)
+    return write_cards(workspace, family, commits=_commits(workspace, family), force=force, progress=progress)
 
 
 def check_card(
@@ -68,10 +68,10 @@ def check_card(
     Raises:
         MixhubError: the cards cannot be rendered for the comparison.
     """
-    place = open_workspace(workspace)
-    found = find_family(place, family)
-    rendered = _rendered(place, found, progress)
-    return {path: list(_family_findings(place, found, rendered, path)) for path in rendered.cards}
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, family)
+    rendered = _rendered(workspace, family, progress)
+    return {path: list(_family_findings(workspace, family, rendered, path)) for path in rendered.cards}
 
 
 def check_cards(cards: Sequence[str | os.PathLike[str]]) -> dict[Path, list[Finding]]:
@@ -111,9 +111,9 @@ def diff_card(
     Raises:
         MixhubError: the cards cannot be rendered.
     """
-    place = open_workspace(workspace)
-    rendered = _rendered(place, find_family(place, family), progress)
-    return {path: list(_differences(place, rendered, path)) for path in rendered.cards}
+    workspace = open_workspace(workspace)
+    rendered = _rendered(workspace, find_family(workspace, family), progress)
+    return {path: list(_differences(workspace, rendered, path)) for path in rendered.cards}
 
 
 def _rendered(workspace: Workspace, family: Family, progress: Progress) -> Rendered:

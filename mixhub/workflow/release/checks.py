@@ -18,7 +18,7 @@ def check(
     step: int | None = None,
     load: bool = False,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> list[RunCheck]:
     """Checks whether runs may be published; makes no request.
 
@@ -28,8 +28,8 @@ def check(
         workspace: where the runs lie.
         step: an earlier step; None: the last.
         load: load each, too, and let it write some words.
-        progress: shows the files, and is told which runs of all are left out.
-        **runs: seed or index, or all; and family.
+        progress: shows the files, and reports which runs of all are omitted.
+        **run_names: seed or index, or all; and family.
 
     Returns:
         The checks, one a run; each has its findings.
@@ -38,7 +38,7 @@ def check(
         UsageError, UnknownNameError: the names mean no run.
         RunError: there is no export of that step.
     """
-    return list(check_each(workspace, step=step, load=load, progress=progress, **runs))
+    return list(check_each(workspace, step=step, load=load, progress=progress, **run_names))
 
 
 def check_each(
@@ -47,12 +47,12 @@ def check_each(
     step: int | None = None,
     load: bool = False,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> Iterator[RunCheck]:
     """As `check`, one run after the other: each is checked when it is asked for."""
     from mixhub.hub.check.run import check_run
 
-    place = open_workspace(workspace)
-    family, chosen = find_exports(place, progress, step=step, **runs)
+    workspace = open_workspace(workspace)
+    family, chosen = find_exports(workspace, progress, step=step, **run_names)
     for run in chosen:
-        yield check_run(place, family, run, step=step, load=load, progress=progress)
+        yield check_run(workspace, family, run, step=step, load=load, progress=progress)

@@ -52,7 +52,7 @@ def generate(
     revision: str | None = None,
     hub: str | None = None,
     sampling: Sampling = Sampling(),
-    **run: Unpack[RunName],
+    **run_name: Unpack[RunName],
 ) -> Generated:
     """Text that a revision writes: from the export in the workspace where there is one, else from the hub.
 
@@ -66,7 +66,7 @@ def generate(
         revision: a branch, tag or commit by its name, on the hub, instead of a run.
         hub: `local` or an address: it is loaded from there, even if there is an export.
         sampling: how many tokens, and how they are drawn.
-        **run: seed or index; family: a family or a repo_id; None: the workspace's.
+        **run_name: seed or index; family: a family or a repo_id; None: the workspace's.
 
     Raises:
         UsageError: neither a workspace nor a family is given, the prompt is empty or too long, or an option is out of
@@ -77,7 +77,7 @@ def generate(
     Warns:
         UserWarning: as `mixhub.load` does.
     """
-    place = workspace_if_given(workspace)
+    workspace = workspace_if_given(workspace)
     if 0 < sampling.temperature < _COLDEST or not math.isfinite(sampling.temperature):
         raise UsageError(
             f"--temperature {sampling.temperature}: must be 0, or a number from {_COLDEST} on",
@@ -87,21 +87,21 @@ def generate(
         )
     if hub is not None:
         checked_hub(hub, "--hub")
-    family = run.get("family")
-    if family is None and place is None:
+    family = run_name.get("family")
+    if family is None and workspace is None:
         raise UsageError(
             "which family?",
             code="option-missing",
             hint='name one, or a repo: mixhub generate --family human-1b --seed 4 "..."',
             option="--family",
         )
-    name = family.name if isinstance(family, Family) else family or place.config.family  # type: ignore[union-attr]
-    options: dict[str, Any] = {"seed": run.get("seed"), "index": run.get("index"), "step": step}
-    if place is not None and hub is None and revision is None and (export := _export(place, name, **options)):
-        return _from_export(place, name, export, prompt, sampling)
+    name = family.name if isinstance(family, Family) else family or workspace.config.family  # type: ignore[union-attr]
+    options: dict[str, Any] = {"seed": run_name.get("seed"), "index": run_name.get("index"), "step": step}
+    if workspace is not None and hub is None and revision is None and (export := _export(workspace, name, **options)):
+        return _from_export(workspace, name, export, prompt, sampling)
     from mixhub.hub.remote.load import load
 
-    loaded = load(name, hub=hub, workspace=place.root if place else None, revision=revision, **options)
+    loaded = load(name, hub=hub, workspace=workspace.root if workspace else None, revision=revision, **options)
     text = _written(loaded.model, loaded.tokenizer, prompt, sampling)
     return Generated(text, f"{loaded.repo_id}@{loaded.revision} = {loaded.commit}")
 

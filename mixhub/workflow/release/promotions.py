@@ -58,7 +58,7 @@ class PlannedPromotion:
         """Carries it out, branch by branch and `main` last.
 
         Args:
-            show: is told of each branch as soon as it is pushed.
+            show: is called with each branch as soon as it is pushed.
             progress: shows the files.
 
         Raises:
@@ -86,7 +86,7 @@ def promote(
     hub: HubLike | None = None,
     options: PushOptions = DEFAULTS,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> list[Pushed]:
     """Publishes on one hub what lies on another, as it lies there.
 
@@ -101,8 +101,8 @@ def promote(
         checkpoints: also the branches of earlier steps.
         hub: the hub that gets them; None: the workspace's.
         options: tag, private and force.
-        progress: shows the branches and files, and is told which hubs they are.
-        **runs: seed or index, or all that the source has; and family.
+        progress: shows the branches and files, and reports which hubs they are.
+        **run_names: seed or index, or all that the source has; and family.
 
     Returns:
         What came of each branch.
@@ -114,7 +114,7 @@ def promote(
         HubError: a hub refuses, does not answer, or has none of the branches.
     """
     with plan_promotion(
-        workspace, source, checkpoints=checkpoints, hub=hub, options=options, progress=progress, **runs
+        workspace, source, checkpoints=checkpoints, hub=hub, options=options, progress=progress, **run_names
     ) as plan:
         return plan.send(progress=progress)
 
@@ -128,7 +128,7 @@ def plan_promotion(
     hub: HubLike | None = None,
     options: PushOptions = DEFAULTS,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> Iterator[PlannedPromotion]:
     """What `promote` with the same arguments does, for a block; sends nothing by itself.
 
@@ -137,15 +137,15 @@ def plan_promotion(
     Raises:
         MixhubError: as `promote`.
     """
-    place = open_workspace(workspace)
+    workspace = open_workspace(workspace)
     require_tag(options.tag)
-    family, chosen = _chosen(place, **runs)
-    with open_hub(place, source) as origin, open_hub(place, hub, progress=progress) as target:
+    family, chosen = _chosen(workspace, **run_names)
+    with open_hub(workspace, source) as origin, open_hub(workspace, hub, progress=progress) as target:
         progress.notice(f"from: {origin}")
         plan = plan_promotions(
-            place, family, origin, target, options, runs=chosen, checkpoints=checkpoints, progress=progress
+            workspace, family, origin, target, options, runs=chosen, checkpoints=checkpoints, progress=progress
         )
-        yield PlannedPromotion(place, plan)
+        yield PlannedPromotion(workspace, plan)
 
 
 def _chosen(
@@ -158,5 +158,5 @@ def _chosen(
 ) -> tuple[Family, list[Run] | None]:
     """The family and the runs that are meant; None for all."""
     require_one_way(seed, index, all)
-    found = find_family(workspace, family)
-    return found, None if all else [found.run(seed=seed, index=index)]
+    family = find_family(workspace, family)
+    return family, None if all else [family.run(seed=seed, index=index)]

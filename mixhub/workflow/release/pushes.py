@@ -70,7 +70,7 @@ class PushPlan:
         """Carries it out, branch by branch and `main` last.
 
         Args:
-            show: is told of each branch as soon as it is pushed.
+            show: is called with each branch as soon as it is pushed.
             progress: shows the files.
 
         Raises:
@@ -104,7 +104,7 @@ def push(
     hub: HubLike | None = None,
     options: PushOptions = DEFAULTS,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> list[Pushed]:
     """Publishes runs, each as one commit on its branch, and then the family's card on main.
 
@@ -121,8 +121,8 @@ def push(
         with_optimizer: also the newest checkpoint, to `<branch>-optimizer`.
         hub: `local`, an address or an endpoint; None: the workspace's.
         options: samples, tag, private and force.
-        progress: shows the files, and is told what happens on the way.
-        **runs: seed or index, or all; and family.
+        progress: shows the files, and reports what happens on the way.
+        **run_names: seed or index, or all; and family.
 
     Returns:
         What came of each branch, `main` last.
@@ -142,7 +142,7 @@ def push(
         hub=hub,
         options=options,
         progress=progress,
-        **runs,
+        **run_names,
     ) as plan:
         return plan.send(progress=progress)
 
@@ -157,7 +157,7 @@ def plan_push(
     hub: HubLike | None = None,
     options: PushOptions = DEFAULTS,
     progress: Progress = SILENT,
-    **runs: Unpack[RunNames],
+    **run_names: Unpack[RunNames],
 ) -> Iterator[PushPlan]:
     """What `push` with the same arguments does, for a block; sends nothing by itself.
 
@@ -170,26 +170,26 @@ def plan_push(
     Raises:
         MixhubError: as `push`.
     """
-    place = open_workspace(workspace)
+    workspace = open_workspace(workspace)
     require_tag(options.tag)
     if step is not None:
-        _export_named(place, step, progress, **runs)
-    family, chosen = find_exports(place, progress, step=step, **runs)  # before a hub is opened
-    with open_hub(place, hub, progress=progress) as endpoint:
-        for one in learn_withdrawals(place, family, endpoint):  # what others withdrew on the hub stays so
+        _export_named(workspace, step, progress, **run_names)
+    family, chosen = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
+    with open_hub(workspace, hub, progress=progress) as endpoint:
+        for one in learn_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
             progress.notice(f"on {endpoint}: {one.sentence()}")
         plans = []
         for run in chosen:
-            for one_step in _steps(place, family, run, step, progress) if checkpoints else [step]:
-                plans.append(plan_run(place, family, run, endpoint, options, step=one_step, progress=progress))
+            for one_step in _steps(workspace, family, run, step, progress) if checkpoints else [step]:
+                plans.append(plan_run(workspace, family, run, endpoint, options, step=one_step, progress=progress))
             if with_optimizer:
-                plans.append(plan_state(place, family, run, endpoint, private=options.private))
-        plans = compare_with_hub(plans, place, family, endpoint)
-        main, main_options = None, options if runs.get("all") else replace(options, tag=None)
+                plans.append(plan_state(workspace, family, run, endpoint, private=options.private))
+        plans = compare_with_hub(plans, workspace, family, endpoint)
+        main, main_options = None, options if run_names.get("all") else replace(options, tag=None)
         if not any(errors(plan.findings) for plan in plans):
-            require_unedited(place, family)
-            main = plan_card(place, family, endpoint, main_options, before=plans)
-        yield PushPlan(place, family, endpoint, tuple(plans), main, main_options)
+            require_unedited(workspace, family)
+            main = plan_card(workspace, family, endpoint, main_options, before=plans)
+        yield PushPlan(workspace, family, endpoint, tuple(plans), main, main_options)
 
 
 def push_card(workspace: Workspace, family: Family, endpoint: Endpoint, options: PushOptions = DEFAULTS) -> Pushed:
@@ -267,8 +267,8 @@ def _export_named(
 ) -> None:
     """Makes the export of a step that has a checkpoint only; nothing if no run is named, which is refused later."""
     if seed is not None or index is not None:
-        found, run = find_run(workspace, seed=seed, index=index, family=family)
-        _export_step(workspace, found, run, step, progress)
+        family, run = find_run(workspace, seed=seed, index=index, family=family)
+        _export_step(workspace, family, run, step, progress)
 
 
 def _export_step(workspace: Workspace, family: Family, run: Run, step: int, progress: Progress) -> None:

@@ -68,9 +68,9 @@ def status(workspace: WorkspaceLike, *, family: str | Family | None = None) -> l
     Raises:
         UnknownNameError: there is no such family.
     """
-    place = open_workspace(workspace)
-    found = find_family(place, family)
-    return [_run_status(place, found, run) for run in found.runs()]
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, family)
+    return [_run_status(workspace, family, run) for run in family.runs()]
 
 
 def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
@@ -99,8 +99,8 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     try:
         withdrawn = [one for one in withdrawals(workspace, family) if one.revision == run.revision]
         pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
-        found = {hub: _verified(workspace, family, run, commit) for hub, commit in pushed.items()}
-        verified = {hub: when for hub, when in found.items() if when}
+        times = {hub: _verified(workspace, family, run, commit) for hub, commit in pushed.items()}
+        verified = {hub: when for hub, when in times.items() if when}
     except MixhubError as error:
         problem = problem or error.message.splitlines()[0]
     return RunStatus(

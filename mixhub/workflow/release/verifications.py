@@ -49,10 +49,10 @@ def verify(
     from mixhub.hub.verify.receipts import note_verification
     from mixhub.hub.verify.repo import verify
 
-    place = workspace_if_given(workspace)
+    workspace = workspace_if_given(workspace)
     if isinstance(family, Family):
         spec, repo_id = family, family.repo_id
-    elif family is None and place is None:
+    elif family is None and workspace is None:
         raise UsageError(
             "which family?",
             code="option-missing",
@@ -60,10 +60,10 @@ def verify(
             option="FAMILY",
         )
     else:
-        spec, repo_id = family_of(family or place.config.family, place)  # type: ignore[union-attr, assignment]
-    local = local_weights(place, spec) if place is not None and spec is not None else {}
-    with open_hub(place, hub, progress=progress) as endpoint:
-        found = verify(endpoint, repo_id, spec, local=local, deep=deep, progress=progress)
-        if place is not None:
-            note_verification(place, hub_key(endpoint), found, deep=deep)
-    return found
+        spec, repo_id = family_of(family or workspace.config.family, workspace)  # type: ignore[union-attr, assignment]
+    local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
+    with open_hub(workspace, hub, progress=progress) as endpoint:
+        verification = verify(endpoint, repo_id, spec, local=local, deep=deep, progress=progress)
+        if workspace is not None:
+            note_verification(workspace, hub_key(endpoint), verification, deep=deep)
+    return verification

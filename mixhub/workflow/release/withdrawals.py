@@ -50,7 +50,7 @@ def withdraw(
     step: int | None = None,
     hub: HubLike | None = None,
     progress: Progress = SILENT,
-    **run: Unpack[RunName],
+    **run_name: Unpack[RunName],
 ) -> Withdrawal:
     """Marks a published revision as bad, without deleting what others have pinned.
 
@@ -62,8 +62,8 @@ def withdraw(
         why: what is wrong with it, one line.
         step: an earlier step; None: the last.
         hub: `local`, an address or an endpoint; None: the workspace's.
-        progress: is told which hub it is.
-        **run: seed or index, and family.
+        progress: reports which hub it is.
+        **run_name: seed or index, and family.
 
     Raises:
         UsageError: the reason is empty or has several lines, or the names mean no run.
@@ -73,16 +73,16 @@ def withdraw(
     """
     from mixhub.hub.publish.withdraw import withdraw
 
-    place = open_workspace(workspace)
-    family, found = find_run(place, **run)
-    branch = family.revision(**{found.kind: found.number}, step=step)
-    with open_hub(place, hub, progress=progress) as endpoint:
-        done = withdraw(place, family, endpoint, branch, why)
-        commits = all_commits(place, family.repo_id, branch, done.withdrawal.weights_sha256)
+    workspace = open_workspace(workspace)
+    family, run = find_run(workspace, **run_name)
+    branch = family.revision(**{run.kind: run.number}, step=step)
+    with open_hub(workspace, hub, progress=progress) as endpoint:
+        done = withdraw(workspace, family, endpoint, branch, why)
+        commits = all_commits(workspace, family.repo_id, branch, done.withdrawal.weights_sha256)
         here = endpoint.name or endpoint.url
         elsewhere = {other: commit for other, commit in commits.items() if other != here}
         on_main = is_on_main(family, endpoint, done.withdrawal)
-        card, errata, problem = _correct_card(place, family, endpoint, done, on_main)
+        card, errata, problem = _correct_card(workspace, family, endpoint, done, on_main)
     return Withdrawal(family.name, family.repo_id, branch, done, elsewhere, on_main, card, errata, problem)
 
 
