@@ -21,14 +21,11 @@ from huggingface_hub.utils import _http, are_progress_bars_disabled
 import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, HubError, HubUnreachableError, RevisionNotFoundError
-from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.plan_card import plan_card
 from mixhub.hub.publish.plan_run import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard
-from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import serve
 from tests.hub.wires import heard, wire
 from tests.made import copied
@@ -79,24 +76,21 @@ def workspace(made, tmp_path):
     return copied(made, tmp_path)
 
 
-def test_load_verify_and_push_leave_the_process_as_it_was(workspace):
-    family = workspace.family()
+def test_public_calls_leave_the_process_as_it_was(workspace, tmp_path):
     state()  # a session, and what is imported with it
-    with unchanged():
-        with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
+    with serve(tmp_path / "public") as public:
+        for call in (
+            lambda: mixhub.check(workspace, all=True),
+            lambda: mixhub.push(workspace, all=True, options=PushOptions(samples=True, tag="v1")),
+            lambda: mixhub.verify(workspace, deep=True),
+            lambda: mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True),
+            lambda: mixhub.promote(workspace, "local", hub=public.url, all=True),
+            lambda: mixhub.load("tiny", seed=2, workspace=workspace.root, hub=public.url, token="given"),
+            lambda: mixhub.withdraw(workspace, "bad", seed=2),
+            lambda: mixhub.generate(workspace, "the", seed=1),
+        ):
             with unchanged():
-                plans = [
-                    plan_run(workspace, family, run, endpoint, PushOptions(samples=True)) for run in family.runs()[:2]
-                ]
-                for plan in compare_with_hub(plans, workspace, family, endpoint):
-                    push_plan(plan, workspace, endpoint)
-                push_plan(plan_card(workspace, family, endpoint), workspace, endpoint)
-            with unchanged():
-                assert verify(endpoint, family.repo_id, family, deep=True).branches
-            with unchanged():
-                assert mixhub.load("tiny", seed=1, hub=endpoint.url, workspace=workspace.root, verify=True).model
-        with unchanged():
-            assert mixhub.load("tiny", seed=2, workspace=workspace.root).model
+                assert call()
 
 
 def test_errors_leave_the_process_as_it_was(workspace):
