@@ -80,8 +80,8 @@ def _initial(plan: Plan, lineages: Mapping[str, Lineage]) -> Iterator[Finding]:
     """Initial weights and seeds beside runs that were pushed from elsewhere; not known of what lies on another hub."""
     file = plan.files.get(LINEAGE_FILE)
     if file is not None and isinstance(file.source, Path):
-        own = Lineage.from_data(read_json(file.source), str(file.source))
-        yield from initial_findings(plan.branch, own, lineages)
+        lineage = Lineage.from_data(read_json(file.source), str(file.source))
+        yield from initial_findings(plan.branch, lineage, lineages)
 
 
 def _repeated(plan: Plan, family: Family, held: Mapping[str, str | None], endpoint: Endpoint) -> Iterator[Finding]:

@@ -143,7 +143,7 @@ def _published(workspace: Workspace, family: Family, endpoint: Endpoint, heads: 
     """Branches of runs that have no export here, and say themselves what they are."""
     last = family.training.steps
     absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]
-    wanted = {name: heads[name] for name in absent if name in heads}
-    with SILENT.start("branches", len(wanted), "branch") as bar:
-        read = list(read_branches(endpoint, family.repo_id, wanted, bar))
-    return [branch for branch in read if {LINEAGE_FILE, TRAIN_CONFIG} <= set(branch.tree) and branch.weights_sha256]
+    absent_heads = {name: heads[name] for name in absent if name in heads}
+    with SILENT.start("branches", len(absent_heads), "branch") as bar:
+        branches = list(read_branches(endpoint, family.repo_id, absent_heads, bar))
+    return [branch for branch in branches if {LINEAGE_FILE, TRAIN_CONFIG} <= set(branch.tree) and branch.weights_sha256]

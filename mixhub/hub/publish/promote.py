@@ -63,8 +63,10 @@ class Promotion:
 
     def findings_on(self, branch: str) -> tuple[Finding, ...]:
         """What was found of a branch, and on which of the two hubs."""
-        own = [finding for finding in self.verified.findings if finding.where == branch]
-        return tuple(replace(one, message=f"{one.message} (on {self.source})") if errors([one]) else one for one in own)
+        findings = [finding for finding in self.verified.findings if finding.where == branch]
+        return tuple(
+            replace(one, message=f"{one.message} (on {self.source})") if errors([one]) else one for one in findings
+        )
 
 
 @dataclass(frozen=True)
@@ -203,18 +205,18 @@ def download_plan_files(plan: Plan, promotion: Promotion) -> Plan:
         HubError: a file came down other than it was planned.
         ExportError: weights hold what is no finite number.
     """
-    wanted = [change.path for change in plan.changed if change.action != "delete"]
-    wanted = [path for path in wanted if plan.files[path].source is None]
-    if not wanted:
+    paths = [change.path for change in plan.changed if change.action != "delete"]
+    paths = [path for path in paths if plan.files[path].source is None]
+    if not paths:
         return plan
     source, commit = promotion.source, promotion.commits[plan.branch]
-    folder = fetch(source, plan.repo_id, commit, wanted)
+    folder = fetch(source, plan.repo_id, commit, paths)
     files = dict(plan.files)
-    for path in wanted:
+    for path in paths:
         files[path] = local_file(folder / path)
         planned = plan.files[path]
-        alike = files[path].sha256 == planned.sha256 if planned.sha256 else files[path].git_oid() == planned.oid
-        if not alike:
+        is_same = files[path].sha256 == planned.sha256 if planned.sha256 else files[path].git_oid() == planned.oid
+        if not is_same:
             raise HubError(
                 f"{source}: {plan.repo_id}@{commit}: {path} is not what was planned",
                 code="download-differs",
@@ -299,15 +301,15 @@ def not_yet_promoted(promotion: Promotion, planned: Sequence[str]) -> list[str]:
         planned: branches that are promoted before `main` is.
     """
     family, commits = promotion.family, promotion.commits
-    lacking = []
+    waiting = []
     for name in (run.revision for run in family.runs() if run.revision in commits and run.revision not in planned):
         tree = remote_tree(promotion.source, family.repo_id, commits[name])
         existing = _tree_if_any(promotion.target, family.repo_id, name)
-        wanted = _files_on_target(promotion, commits[name], tree, existing)
-        alike = all(path in existing and same_content(file, existing[path]) for path, file in wanted.items())
-        if not alike or set(wanted) != set(existing) - KEPT_ON_HUB:
-            lacking.append(name)
-    return lacking
+        files = _files_on_target(promotion, commits[name], tree, existing)
+        is_same = all(path in existing and same_content(file, existing[path]) for path, file in files.items())
+        if not is_same or set(files) != set(existing) - KEPT_ON_HUB:
+            waiting.append(name)
+    return waiting
 
 
 def promoted_branches(
@@ -319,19 +321,19 @@ def promoted_branches(
         HubError: it has none of them.
     """
     heads = [branch.name for branch in verified.branches if branch.commit is not None]
-    found = []
+    branches = []
     for name in heads:
         step = step_of(family, name)
         if name in names or (checkpoints and step is not None and step[0].revision in names):
-            found.append(name)
-    if not found:
+            branches.append(name)
+    if not branches:
         raise HubError(
             f"{source}: {family.repo_id} has none of {', '.join(names)}",
             code="branch-missing",
             hint=f"it has: {', '.join(heads)}",
             repo_id=family.repo_id,
         )
-    return found
+    return branches
 
 
 def _files_on_target(

@@ -61,14 +61,14 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
         uploaded = _upload(plan, additions, endpoint, progress)
         require_unchanged(plan.files)
         with hub_errors(endpoint, plan.repo_id, plan.branch), _samples_expected(additions):
-            made = client(endpoint).create_commit(
+            info = client(endpoint).create_commit(
                 plan.repo_id,
                 [*additions, *others],
                 commit_message=plan.message,
                 revision=plan.branch,
                 parent_commit=parent,
             )
-        commit = str(made.oid)
+        commit = str(info.oid)
     elif branch_heads(endpoint, plan.repo_id).get(plan.branch) != parent:
         raise PushConflictError(
             f"{endpoint}: somebody pushed to {plan.repo_id} of branch {plan.branch} meanwhile",
@@ -150,12 +150,12 @@ def _groups(additions: Iterable[CommitOperationAdd], plan: Plan) -> Iterator[lis
     group: list[CommitOperationAdd] = []
     size = 0
     for one in sorted(additions, key=lambda one: plan.files[one.path_in_repo].size):
-        own = plan.files[one.path_in_repo].size
-        if group and size + own > _TOGETHER:
+        length = plan.files[one.path_in_repo].size
+        if group and size + length > _TOGETHER:
             yield group
             group, size = [], 0
         group.append(one)
-        size += own
+        size += length
     if group:
         yield group
 

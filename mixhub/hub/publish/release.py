@@ -127,13 +127,13 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
 def _require_own_state(folder: RunFolder, checkpoint: Path) -> None:
     """Refuses a checkpoint that began with other weights than the run's exports."""
     state = read_json(checkpoint / "state.json", RunError)
-    told = state.get("initial_weights_sha256") if isinstance(state, Mapping) else None
+    initial = state.get("initial_weights_sha256") if isinstance(state, Mapping) else None
     exports = [folder.export(step) for step in folder.export_steps()]
-    asked = {read_lineage(export).initial_weights_sha256 for export in exports} - {UNKNOWN}
-    if asked and told not in asked:
+    expected = {read_lineage(export).initial_weights_sha256 for export in exports} - {UNKNOWN}
+    if expected and initial not in expected:
         raise RunError(
-            f"{checkpoint}: is of another run: it began with weights {str(told)[:12]}, and the exports with "
-            f"{', '.join(one[:12] for one in sorted(asked))}",
+            f"{checkpoint}: is of another run: it began with weights {str(initial)[:12]}, and the exports with "
+            f"{', '.join(one[:12] for one in sorted(expected))}",
             code="checkpoint-foreign",
             hint="put the run's own checkpoint back, or leave --with-optimizer out",
             path=checkpoint,

@@ -147,8 +147,8 @@ def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] 
         HubError: the hub cannot be asked.
     """
     heads = heads_if_any(endpoint, family.repo_id)
-    own = {run.revision for run in family.runs()}
-    names = [name for name in heads if name in own or step_of(family, name) is not None]
+    revisions = {run.revision for run in family.runs()}
+    names = [name for name in heads if name in revisions or step_of(family, name) is not None]
     names = [name for name in names if (known or {}).get(name) != heads[name]]
 
     def look(name: str) -> Withdrawal | None:
@@ -172,10 +172,10 @@ def learn_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) 
     Branches that are as this workspace left them are not asked for.
     """
     receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
-    left = {branch: receipt.commit for branch, receipt in receipts.items()}
+    commits = {branch: receipt.commit for branch, receipt in receipts.items()}
     noted = {(one.revision, one.weights_sha256) for one in withdrawals(workspace, family)}
-    found = withdrawals_on(endpoint, family, left)
-    new = [one for one in found if (one.revision, one.weights_sha256) not in noted]
+    marks = withdrawals_on(endpoint, family, commits)
+    new = [one for one in marks if (one.revision, one.weights_sha256) not in noted]
     for one in new:
         note_withdrawal(workspace, one)
     return new
@@ -204,14 +204,14 @@ def _put_card(endpoint: Endpoint, repo_id: str, branch: str, parent: str, card: 
     if card.encode() == _card(endpoint, repo_id, branch, parent):
         return parent
     with hub_errors(endpoint, repo_id, branch):
-        made = client(endpoint).create_commit(
+        info = client(endpoint).create_commit(
             repo_id,
             [CommitOperationAdd(CARD, card.encode())],
             commit_message=f"Withdraw {branch}" if branch != MAIN else "Errata",
             revision=branch,
             parent_commit=parent,
         )
-    return str(made.oid)
+    return str(info.oid)
 
 
 def _card(endpoint: Endpoint, repo_id: str, branch: str, commit: str) -> bytes | None:

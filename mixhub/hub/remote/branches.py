@@ -86,8 +86,8 @@ class Branch:
 
     def text(self, path: str) -> str | None:
         """The text of one of its small files; None where it has none."""
-        found = self.folder / path
-        return found.read_text(encoding="utf-8", errors="replace") if found.is_file() else None
+        file = self.folder / path
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
 
 def read_branches(endpoint: Endpoint, repo_id: str, heads: Mapping[str, str], bar: Bar) -> Iterator[Branch]:
@@ -112,8 +112,8 @@ def read_branches(endpoint: Endpoint, repo_id: str, heads: Mapping[str, str], ba
 def read_branch(endpoint: Endpoint, repo_id: str, name: str, commit: str) -> Branch:
     """Reads one branch: the names of all files, and the content of the small ones, from the cache where it is there."""
     tree = remote_tree(endpoint, repo_id, commit)
-    wanted = [path for path, file in tree.items() if not path.endswith(_NOT_READ) and not is_pickle(path)]
-    return Branch(name, commit, tree, fetch(endpoint, repo_id, commit, [p for p in wanted if tree[p].size <= _SMALL]))
+    readable = [path for path, file in tree.items() if not path.endswith(_NOT_READ) and not is_pickle(path)]
+    return Branch(name, commit, tree, fetch(endpoint, repo_id, commit, [p for p in readable if tree[p].size <= _SMALL]))
 
 
 def fetch(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str]) -> Path:

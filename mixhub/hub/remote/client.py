@@ -224,16 +224,16 @@ def unreachable(endpoint: Endpoint) -> HubUnreachableError:
 
 def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> RevisionNotFoundError:
     """What to say of a revision that a repo does not have: those that it has, and the nearest."""
-    there = branches(endpoint, repo_id)
-    near = nearest(revision, there)
+    revisions = branches(endpoint, repo_id)
+    near = nearest(revision, revisions)
     meant = f"; did you mean {near}?" if near else ""
     return RevisionNotFoundError(
         f"{endpoint}: {repo_id} has no revision {revision!r}{meant}",
-        hint=f"it has: {listed(there, most=12)}" if there else "it has no branches",
+        hint=f"it has: {listed(revisions, most=12)}" if revisions else "it has no branches",
         repo_id=repo_id,
         revision=revision,
         endpoint=endpoint.url,
-        revisions=tuple(there),
+        revisions=tuple(revisions),
         nearest=near,
     )
 
@@ -298,7 +298,7 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
     from huggingface_hub import hf_hub_download
 
     with hub_errors(endpoint, repo_id, commit):
-        found = hf_hub_download(
+        file = hf_hub_download(
             repo_id,
             path,
             revision=commit,
@@ -306,7 +306,7 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
             token=endpoint.token,
             cache_dir=endpoint.cache_dir,
         )
-    return Path(found).read_bytes()
+    return Path(file).read_bytes()
 
 
 def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int) -> bytes:

@@ -112,8 +112,8 @@ def _note_store(url: str, store_id: str | None, workspace: Workspace | None) -> 
 
 def _known_store(url: str, workspace: Workspace | None) -> str | None:
     path = _downloads(workspace) / cache_name(url) / _STORE
-    found = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-    return found if found.isalnum() else None
+    store_id = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return store_id if store_id.isalnum() else None
 
 
 def _downloads(workspace: Workspace | None) -> Path:

@@ -38,20 +38,20 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
             try:
                 info = client(endpoint).model_info(repo_id, revision=revision)
                 paths = [sibling.rfilename for sibling in info.siblings or ()]
-                found: str | None = str(info.sha)
+                head: str | None = str(info.sha)
             except errors.RevisionNotFoundError:
-                found = None
-        if found is None:
+                head = None
+        if head is None:
             raise revision_not_found(endpoint, repo_id, revision)
-        if COMMIT.fullmatch(revision) and found != revision:
+        if COMMIT.fullmatch(revision) and head != revision:
             raise HubError(
-                f"{endpoint}: was asked for commit {revision} of {repo_id}, and answers with {found}",
+                f"{endpoint}: was asked for commit {revision} of {repo_id}, and answers with {head}",
                 code="commit-differs",
                 hint="this hub, or a mirror before it, does not give what is asked for: load it from another",
                 repo_id=repo_id,
                 revision=revision,
             )
-        commit, path = _snapshot(endpoint, repo_id, found, paths, local_files_only=False)
+        commit, path = _snapshot(endpoint, repo_id, head, paths, local_files_only=False)
         if revision != commit:  # where the cache keeps what a name meant, for when the hub cannot be asked
             with suppress(OSError):  # a cache that others filled may be read-only
                 write_text(path.parent.parent / "refs" / revision, commit)

@@ -86,15 +86,15 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
     commit, paths = _dataset_files(endpoint, repo_id, revision)
     if "README.md" in paths:
         _downloaded(endpoint, repo_id, commit, ["README.md"], into)
-    told = _metadata(endpoint, repo_id, into / "README.md")
-    configs = told.get("configs")
+    metadata = _metadata(endpoint, repo_id, into / "README.md")
+    configs = metadata.get("configs")
     if not configs and f"{repo_id.split('/')[-1]}.py" in paths:
         return _fetch_converted(endpoint, repo_id, config, into)
     if isinstance(configs, list) and configs:
-        wanted = _without_folder(_config(endpoint, repo_id, configs, config))
-        if patterns := list(_leaves(wanted.get("data_files"))) or _below(wanted.get("data_dir")):
+        chosen = _without_folder(_config(endpoint, repo_id, configs, config))
+        if patterns := list(_leaves(chosen.get("data_files"))) or _below(chosen.get("data_dir")):
             paths = [path for path in paths if any(_matches(path, pattern) for pattern in patterns)]
-        _write_card(into, wanted, told.get("dataset_info"))
+        _write_card(into, chosen, metadata.get("dataset_info"))
     wanted_paths = [path for path in paths if not path.endswith(".py") and path != "README.md"]
     _downloaded(endpoint, repo_id, commit, wanted_paths, into)
     return commit
@@ -113,11 +113,11 @@ def _write_card(into: Path, config: Mapping[str, Any], info: object) -> None:
 
 def _fetch_converted(endpoint: Endpoint, repo_id: str, config: str | None, into: Path) -> str:
     commit, paths = _dataset_files(endpoint, repo_id, _CONVERTED)
-    found = [match for path in paths if (match := _CONVERTED_FILE.fullmatch(path))]
-    names = sorted({match["config"] for match in found})
+    matches = [match for path in paths if (match := _CONVERTED_FILE.fullmatch(path))]
+    names = sorted({match["config"] for match in matches})
     name = config or ("default" if "default" in names else names[0] if len(names) == 1 else "")
     splits: dict[str, list[str]] = {}
-    for match in found:
+    for match in matches:
         if match["config"] == name:
             splits.setdefault(match["split"], []).append(match[0])
     if not splits:
@@ -174,10 +174,10 @@ def _config(endpoint: Endpoint, repo_id: str, configs: Sequence[Any], config: st
     if config is None:
         default = [own for own in by_name.values() if own.get("default")]
         only = list(by_name.values()) if len(by_name) == 1 else []
-        found = default or [own for own in (by_name.get("default"),) if own] or only
-        if not found:
+        candidates = default or [own for own in (by_name.get("default"),) if own] or only
+        if not candidates:
             raise _no_config(endpoint, repo_id, config, list(by_name))
-        return found[0]
+        return candidates[0]
     if config not in by_name:
         raise _no_config(endpoint, repo_id, config, list(by_name))
     return by_name[config]
@@ -201,7 +201,7 @@ def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]
     if not card.is_file():
         return {}
     try:
-        told: Any = metadata_load(card)
+        metadata: Any = metadata_load(card)
     except (ValueError, yaml.YAMLError) as error:
         raise HubError(
             f"{endpoint}: dataset {repo_id}: the head of its README.md is no YAML: {str(error).splitlines()[0]}",
@@ -209,7 +209,7 @@ def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]
             hint="correct it there, or mirror the dataset with a card that can be read",
             dataset=repo_id,
         ) from None
-    return told if isinstance(told, Mapping) else {}
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _without_folder(config: Mapping[str, Any]) -> Mapping[str, Any]:

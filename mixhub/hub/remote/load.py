@@ -125,11 +125,11 @@ def load(
             name other bos and eos tokens than its tokenizer, which are corrected on the model.
     """
     model_options = _model_options(options)
-    place = Workspace.open(Path(workspace)) if workspace is not None else None
-    repo_id, wanted = _target(family, place, seed=seed, index=index, step=step, revision=revision, commit=commit)
+    home = Workspace.open(Path(workspace)) if workspace is not None else None
+    repo_id, wanted = _target(family, home, seed=seed, index=index, step=step, revision=revision, commit=commit)
     environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
-    choice = choose_hub(hub, environ, place.config.hub if place else None, asked_by="hub=")
-    with open_hub(choice, place) as endpoint:
+    choice = choose_hub(hub, environ, home.config.hub if home else None, asked_by="hub=")
+    with open_hub(choice, home) as endpoint:
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
         return _load(endpoint, repo_id, wanted, options.get("verify", False), model_options)
@@ -163,8 +163,8 @@ def load_all(
         UsageError: nobody knows which revisions a repo of that name has.
         MixhubError: as `load`.
     """
-    place = Workspace.open(Path(workspace)) if workspace is not None else None
-    spec, _ = family_of(family, place)
+    home = Workspace.open(Path(workspace)) if workspace is not None else None
+    spec, _ = family_of(family, home)
     if spec is None:
         raise UsageError(
             f"{family!r}: is no family that mixhub or the workspace knows, so which revisions it has is not known",
@@ -188,9 +188,9 @@ def _model_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
     Transformers itself refuses what it does not know only after the download.
     """
-    own = [*(load.__kwdefaults__ or ()), "token", "verify"]
+    names = [*(load.__kwdefaults__ or ()), "token", "verify"]
     for name in options:
-        meant = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
+        meant = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
         if meant and name not in LoadOptions.__annotations__:
             raise TypeError(f"load() got an unexpected keyword argument {name!r}; did you mean {meant[0]!r}?")
     return {name: value for name, value in options.items() if name not in ("token", "verify")}
@@ -239,11 +239,11 @@ def open_folder(path: Path, what: str, **model_options: Any) -> tuple[PreTrained
         if isinstance(error, TypeError) and (name := _UNEXPECTED.search(str(error))) and name[1] in model_options:
             raise TypeError(f"load() got an unexpected keyword argument {name[1]!r}: Transformers: {error}") from error
         said = (str(error).strip().splitlines() or [""])[0]
-        given = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
+        cause = f", or an option does not go with them ({', '.join(model_options)})" if model_options else ""
         raise ExportError(
             f"{what}: cannot be opened: {type(error).__name__}: {said}",
             code="model-unloadable",
-            hint=f"the files of this revision are incomplete or damaged{given}; tell who published it, or load another",
+            hint=f"the files of this revision are incomplete or damaged{cause}; tell who published it, or load another",
             path=path,
         ) from error
     model, report = loaded
@@ -325,10 +325,10 @@ def _correct_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     configs = [model.config, *([model.generation_config] if model.generation_config is not None else [])]
     for name in ("bos_token_id", "eos_token_id"):
         right = getattr(tokenizer, name)
-        given = [getattr(config, name, None) for config in configs]
-        if right is None or all(one is None or right in _as_list(one) for one in given):
+        token_ids = [getattr(config, name, None) for config in configs]
+        if right is None or all(one is None or right in _as_list(one) for one in token_ids):
             continue
-        wrong = next(one for one in given if one is not None and right not in _as_list(one))
+        wrong = next(one for one in token_ids if one is not None and right not in _as_list(one))
         warnings.warn(
             f"{what}: its config says {name} = {wrong}, but its tokenizer's is {right}; corrected on the loaded model",
             stacklevel=4,

@@ -36,8 +36,8 @@ def token_guard(endpoint: Endpoint) -> Iterator[None]:
     from mixhub.hub.remote.huggingface_private import requests_watched
 
     token = endpoint.token if endpoint.token is not None else _saved()
-    given = _counted(_given, (token, _origin(endpoint.url))) if token else nullcontext()
-    with given, requests_watched(_look, _is_local):
+    registered = _counted(_given, (token, _origin(endpoint.url))) if token else nullcontext()
+    with registered, requests_watched(_look, _is_local):
         yield
 
 
@@ -80,12 +80,12 @@ def _look(request: Any) -> None:
     origin = _origin(str(request.url))
     if not origins or origin in origins or (origin[0] == "https" and ("http", origin[1], 80) in origins):
         return
-    asked = " and ".join(sorted(_address(one) for one in origins))
+    hosts = " and ".join(sorted(_address(one) for one in origins))
     raise HubError(
-        f"{asked}: its answer leads to {_address(origin)}, for which the token was not given; nothing was sent there",
+        f"{hosts}: its answer leads to {_address(origin)}, for which the token was not given; nothing was sent there",
         code="token-misdirected",
         hint="is it a mirror that passes on what another hub answers? Ask that one itself, with a token of its own",
-        endpoint=asked,
+        endpoint=hosts,
         host=_address(origin),
     )
 

@@ -57,10 +57,10 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
         if response.status_code not in (200, 400):
             raise _no_answer(endpoint, response.status_code)
         answer = response.json()
-        said = Answer(_messages(answer["errors"]), _messages(answer.get("warnings", [])))
-    if response.status_code == 400 and not said.errors:
+        verdict = Answer(_messages(answer["errors"]), _messages(answer.get("warnings", [])))
+    if response.status_code == 400 and not verdict.errors:
         raise _no_answer(endpoint, response.status_code)
-    return said
+    return verdict
 
 
 def _no_answer(endpoint: Endpoint, status: int) -> HubError:
