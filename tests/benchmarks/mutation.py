@@ -66,7 +66,11 @@ def run() -> str:
             share = number // len(ROOMS) + (place < number % len(ROOMS))
             covering = _covering(copied, room, [path for path in tests if (copied / path).exists()])
             chosen = _chosen(copied / room, copied, share, draws)
-            left = [mutation for mutation in chosen if not _is_killed(copied, mutation, covering)]
+            left = []
+            for mutation in chosen:
+                if not _is_killed(copied, mutation, covering):
+                    print(f"survived: {mutation}", file=sys.stderr, flush=True)  # the whole takes most of an hour
+                    left.append(mutation)
             survivors += left
             lines.append(f"{room}: {len(chosen) - len(left)} of {len(chosen)} killed")
     return "\n  ".join(["", *lines, *(f"survived: {mutation}" for mutation in survivors)])
