@@ -10,7 +10,9 @@ from mixhub import spec
 from mixhub.errors import UnknownNameError, UsageError
 from mixhub.spec import catalog
 from mixhub.spec.base import parse_yaml, to_yaml
+from mixhub.spec.family import extend
 from tests.refusals import refused
+from tests.tiny import tiny_family
 
 PILE = 17
 
@@ -137,3 +139,42 @@ def test_train_config_keeps_the_keys_of_regmix():
     assert config["valid"] == {"valid_the_pile_pile_cc": 1.0}
     assert config["model_name"] == "tinyllama_1_1b"
     assert config["mixhub"]["seed"] == config["mixhub"]["init_seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers", "shown"),
+    [
+        ("7-7", (7,), [7]),
+        ("3-4", (3, 4), [3, 4]),
+        ("1-5", (1, 2, 3, 4, 5), "1-5"),
+        ([1, 2, 3, 5], (1, 2, 3, 5), [1, 2, 3, 5]),
+        ([2, 1, 3], (2, 1, 3), [2, 1, 3]),
+        ("0-9999", tuple(range(10_000)), "0-9999"),
+    ],
+)
+def test_numbers_are_read_and_written_as_ranges(written, numbers, shown):
+    revisions = tiny_family(revisions={"seeds": written}).revisions
+    assert revisions.seeds == numbers
+    assert revisions.to_data()["seeds"] == shown
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_parameters_are_those_that_transformers_makes(tied):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    architecture = tiny_family(architecture={"num_key_value_heads": 1, "tie_word_embeddings": tied}).architecture
+    model = LlamaForCausalLM(LlamaConfig(**architecture.config))
+    assert architecture.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_a_tokenizer_with_another_token_is_still_that_of_the_repo():
+    base = {"tokenizer": {"name": "neox", "repo_id": "org/neox", "vocab_size": 10, "eos_token": "a"}}
+    assert extend(base, {"tokenizer": {"eos_token": "b"}})["tokenizer"]["repo_id"] == "org/neox"
+    assert extend(base, {"tokenizer": {"vocab_size": 11}})["tokenizer"]["repo_id"] is None
+    assert extend(base, {"data": {"name": "x"}}) == base | {"data": {"name": "x"}}
+
+
+def test_scores_without_averages_cannot_be_changed_either():
+    published = spec.PublishedScores.from_data({"source": "a", "rule": "b", "scores": {}}, "m.yaml")
+    with pytest.raises(TypeError):
+        published.average["seed-1"] = 1.0
