@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from mixhub.data import pack as pack_module
@@ -212,6 +213,21 @@ def test_a_tokenizer_that_loses_text_is_refused(corpus: Path, tmp_path: Path, to
     with refused("tokenizer-lossy", CorpusError) as caught:
         pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tmp_path)
     assert str(caught.value.fields["text"]).islower()
+
+
+def test_tokens_that_a_tokenizer_adds_to_each_text_are_not_packed(
+    corpus: Path, tokens: Path, tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    eos = FAMILY.tokenizer.eos_token
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{eos} $A", special_tokens=[(eos, tokenizer.token_to_id(eos))]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    family = tiny_family(tokenizer={"repo_id": "tester/tokenizer"})
+    manifest = pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tmp_path)
+    packed = stream(tmp_path / "tokens", manifest, "train", "prose")
+    assert packed.tolist() == stream(tokens, read_manifest(tokens), "train", "prose").tolist()
 
 
 def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path, tokenizer_folder: Path) -> None:
