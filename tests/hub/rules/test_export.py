@@ -447,3 +447,10 @@ def test_a_name_that_is_no_text_can_be_said(bench):
     done = subprocess.run(command, cwd=bench.workspace.root, capture_output=True, check=False)
     assert done.returncode == 1
     assert b"seed-1: \\udcff.txt: " in done.stdout
+
+
+def test_weights_that_cannot_be_read_are_told_with_the_next_step(bench):
+    (bench.export() / WEIGHTS).write_bytes(b"not safetensors")
+    broken = [one for one in check_export(bench.export(), "seed-1").findings if one.about == WEIGHTS]
+    assert broken
+    assert all(finding.hint for finding in broken)
