@@ -1,6 +1,6 @@
-.PHONY: check format lint types contracts test cards bench
+.PHONY: check format lint types contracts docs test cards bench
 
-check: lint types contracts test
+check: lint types contracts docs test
 
 format:
 	ruff format .
@@ -16,8 +16,11 @@ types:
 contracts:
 	lint-imports
 
+docs:
+	mkdocs build --strict
+
 test:
-	pytest
+	pytest -n auto --maxprocesses 4
 
 cards:
 	python -c "from pathlib import Path; from mixhub.card.page.write import write_model_cards; write_model_cards(Path('model_cards'))"

@@ -1,0 +1,51 @@
+"""What pyproject.toml declares is what the package imports."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def distribution(requirement):
+    """The normalised name of a requirement: `huggingface_hub>=1.31,<3` is `huggingface-hub`."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+
+
+def imported_packages(folder):
+    """Return the top-level packages that the modules of a folder import, without the standard library and ourselves."""
+    packages = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                packages |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                packages.add(node.module.split(".")[0])
+    # pydantic documents its errors in pydantic_core, and pins the exact version of it.
+    return packages - sys.stdlib_module_names - {"mixhub", "tests", "pydantic_core"}
+
+
+@pytest.mark.parametrize(("folder", "extras"), [("mixhub", []), ("tests", ["test", "dev"]), ("examples", [])])
+def test_every_import_is_declared(folder, extras):
+    # The extra `dev` counts for tests because of tests/benchmarks, which no test run collects.
+    declared = {distribution(one) for one in PROJECT["dependencies"]}
+    declared |= {distribution(one) for extra in extras for one in PROJECT["optional-dependencies"][extra]}
+    provided_by = packages_distributions()
+    undeclared = {
+        package
+        for package in imported_packages(ROOT / folder)
+        if not declared & {distribution(one) for one in provided_by.get(package, [])}
+    }
+    assert undeclared == set()
+
+
+def test_every_dependency_is_imported():
+    provided_by = packages_distributions()
+    imported = {distribution(one) for name in imported_packages(ROOT / "mixhub") for one in provided_by.get(name, [])}
+    assert {distribution(one) for one in PROJECT["dependencies"]} <= imported
