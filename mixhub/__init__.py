@@ -6,12 +6,14 @@
     mixhub.train("my-work", seed=1)
     mixhub.push("my-work", seed=1)
 
-The functions do what the commands of the same name do; `mixhub.workflow` has the others. Each name is imported when it
-is first used, so `import mixhub` imports no torch and no client of the Hub.
+The functions do what the commands of the same name do; `mixhub.workflow` has the others. Each name is imported on first
+use, so `import mixhub` imports neither torch nor a client of the Hub.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mixhub._version import __version__
@@ -50,55 +52,37 @@ if TYPE_CHECKING:
     from mixhub.workspace.paths import Workspace
 
 __all__ = [
-    "CorpusError",
-    "ExportError",
-    "Family",
-    "HubError",
-    "HubUnreachableError",
-    "MixhubError",
-    "PushConflictError",
-    "RepoNotFoundError",
-    "ResultsError",
-    "RevisionNotFoundError",
-    "RunError",
-    "SpecError",
-    "UnknownNameError",
-    "UsageError",
-    "Workspace",
-    "WorkspaceError",
-    "__version__",
-    "adopt",
-    "check",
-    "evaluate",
-    "generate",
-    "load",
-    "load_all",
-    "pack",
-    "promote",
-    "push",
-    "render_card",
-    "results",
-    "train",
-    "verify",
-    "withdraw",
-]
-
-_HOMES = {
-    "Family": "mixhub.spec.family",
-    "Workspace": "mixhub.workspace.paths",
-    "load": "mixhub.hub.remote.load",
-    "load_all": "mixhub.hub.remote.load",
-}
-"""Where those are that are neither exceptions nor functions of the workflow."""
+    "CorpusError", "ExportError", "Family", "HubError", "HubUnreachableError", "MixhubError", "PushConflictError",
+    "RepoNotFoundError", "ResultsError", "RevisionNotFoundError", "RunError", "SpecError", "UnknownNameError",
+    "UsageError", "Workspace", "WorkspaceError", "__version__", "adopt", "check", "evaluate", "generate", "load",
+    "load_all", "pack", "promote", "push", "render_card", "results", "train", "verify", "withdraw",
+]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'mixhub' has no attribute {name!r}")
-    from importlib import import_module
+def lazy_names(module: str, file: str) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module that imports what its `if TYPE_CHECKING:` block names, on first use."""
 
-    home = "mixhub.errors" if name.endswith("Error") else _HOMES.get(name, "mixhub.workflow")
-    return getattr(import_module(home), name)
+    @cache
+    def homes() -> dict[str, str]:
+        import ast
+        from pathlib import Path
+
+        nodes = ast.walk(ast.parse(Path(file).read_text(encoding="utf-8")))
+        return {
+            name.name: str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names
+        }
+
+    def get_name(name: str) -> Any:
+        from importlib import import_module
+
+        if not homes().get(name, "").startswith("mixhub."):
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return getattr(import_module(homes()[name]), name)
+
+    return get_name
+
+
+__getattr__ = lazy_names(__name__, __file__)
 
 
 def __dir__() -> list[str]:

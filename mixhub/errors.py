@@ -1,22 +1,22 @@
 """The exception tree. Errors that the user can fix are `MixhubError`s; the command line prints them and exits with 2.
 
 MixhubError
-├── SpecError              a family, mixture or workspace file breaks its rules; carries every problem
+├── SpecError              a family, mixture or workspace file breaks its rules; lists every problem
 ├── UsageError             options that do not go together, or a value out of range
-├── UnknownNameError       a name that nothing answers to: family, seed, index, task, revision
-├── WorkspaceError         the folder is not a workspace, of a newer format, or in use by another process
+├── UnknownNameError       an unknown family, seed, index, task or revision
+├── WorkspaceError         the folder is not a workspace, has a newer format, or is in use by another process
 ├── CorpusError            text data is missing or malformed
 ├── RunError               a run cannot be started, resumed or exported
-├── ExportError            an export is incomplete or contradicts itself
-├── ResultsError           results are missing, malformed or made with other weights
-└── HubError               a hub refused or cannot be understood
+├── ExportError            an export is incomplete or inconsistent
+├── ResultsError           results are missing, malformed or belong to other weights
+└── HubError               a hub refused a request or sent an invalid response
     ├── HubUnreachableError    nothing answers at the endpoint
     ├── RepoNotFoundError      the hub has no such repo, or hides it
     ├── RevisionNotFoundError  the repo has no such branch, tag or commit
-    └── PushConflictError      the branch moved while a push was under way
+    └── PushConflictError      the branch moved during a push
 
 Each error has a one-line message, a stable code (`docs/errors.md` lists them), a hint (what to do next) and `fields`:
-the values that the message names.
+the values in the message.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class MixhubError(Exception):
     """An error that the user can fix.
 
     Args:
-        message: one line: what, where, the value, and the rule that it breaks.
-        code: the kind of mistake; None if the class names it.
+        message: one line: what is wrong, where, the value, and the rule it breaks.
+        code: the kind of error; None if the class defines it.
         hint: the next step, if possible a command to type.
-        fields: the values that the message names, for programs.
+        fields: the values in the message, for programs.
     """
 
     code: str
-    """Stable name of the kind of mistake."""
+    """Stable name of the kind of error."""
 
     def __init__(self, message: str, *, code: str | None = None, hint: str | None = None, **fields: object) -> None:
         super().__init__(message)
@@ -53,17 +53,18 @@ class MixhubError(Exception):
             self.add_note(f"hint: {hint}")  # shown below a traceback, for users of the library
 
     def lines(self) -> list[str]:
-        """The message, a line each, with its code behind it: as commands print it.
+        """Return the lines of the message as commands print them, each followed by its code.
 
-        If it lists findings first, each of those lines has the finding's code.
+        The lines of findings, which come first, have the codes of the findings.
         """
-        found: Any = self.fields.get("findings", ())
-        codes = [finding.code for finding in found for _ in finding.message.splitlines()]
-        lines = self.message.splitlines()
-        return [f"{line}  [{code}]" for line, code in zip_longest(lines, codes, fillvalue=self.code)]
+        findings: Any = self.fields.get("findings", ())
+        codes = [finding.code for finding in findings for _ in finding.message.splitlines()]
+        return [
+            f"{line}  [{code}]" for line, code in zip_longest(self.message.splitlines(), codes, fillvalue=self.code)
+        ]
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for `--json`; fields that are not plain are given as text."""
+        """Return plain data for `--json`; other fields become text."""
         fields = {key: _plain(value) for key, value in self.fields.items()}
         return {"code": self.code, "message": self.message, "hint": self.hint, "fields": fields}
 
@@ -74,50 +75,46 @@ class _Absent:
 
 
 ABSENT = _Absent()
-"""The value of a key that is not there."""
+"""The value of a missing key."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken rule in a file of ours."""
+    """One broken rule in a file."""
 
     key: str
-    """Dotted path of the key, as `training.learning_rate`; empty for the file as a whole."""
+    """Dotted path of the key, as `training.learning_rate`; empty for the whole file."""
     value: object
-    """What stands there."""
+    """The value in the file."""
     rule: str
     """What the value must be, or why it is refused."""
     code: str
     """Stable name of the rule."""
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
+        """Return plain data for `--json`."""
         value = {} if self.value is ABSENT else {"value": _plain(self.value)}
         return {"code": self.code, "key": self.key, **value, "rule": self.rule}
 
     def __str__(self) -> str:
-        if not self.key:
-            return self.rule
-        if self.value is ABSENT:
-            return f"{self.key}: {self.rule}"
-        return f"{self.key} = {shown(self.value)}: {self.rule}"
+        value = "" if self.value is ABSENT else f" = {shown(self.value)}"
+        return f"{self.key}{value}: {self.rule}" if self.key else self.rule
 
 
 class SpecError(MixhubError):
-    """A file of ours breaks its rules; every problem is listed, one line each."""
+    """A file breaks its rules; the message has one line for each problem."""
 
     code = "spec-invalid"
 
     def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.file = file
         self.problems = tuple(problems)
-        hint = hint or "mend what is named, then run the command again"
-        super().__init__(
-            "\n".join(f"{file}: {problem}" for problem in problems), hint=hint, file=file, problems=problems
-        )
+        message = "\n".join(f"{file}: {problem}" for problem in problems)
+        hint = hint or "fix the problems above and run the command again"
+        super().__init__(message, hint=hint, file=file, problems=problems)
 
     def lines(self) -> list[str]:
-        """A line for each problem, with the code of its rule behind it."""
+        """Return a line for each problem, followed by the code of its rule."""
         return [f"{self.file}: {problem}  [{problem.code}]" for problem in self.problems]
 
 
@@ -126,31 +123,31 @@ class UsageError(MixhubError):
 
 
 class UnknownNameError(MixhubError):
-    """Nothing is known by that name; the nearest known names are offered."""
+    """An unknown name; the message suggests the nearest known one.
+
+    Args:
+        kind: what the name should name, as `family`; the code is `unknown-family`.
+        name: the unknown name.
+        known: the known names.
+        near: the name to suggest, if not the one with the most similar spelling.
+        where: where the name was looked up.
+        hint: the next step, if not the list of known names.
+    """
 
     def __init__(
-        self,
-        kind: str,
-        name: object,
-        known: Iterable[object],
-        *,
-        near: str | None = None,
-        where: str = "",
-        hint: str | None = None,
-        code: str | None = None,
+        self, kind: str, name: object, known: Iterable[object], *, near: str = "", where: str = "", hint: str = ""
     ) -> None:
-        choices = [str(choice) for choice in known]
-        near = near or (None if isinstance(name, int) else nearest(str(name), choices))
-        self.kind, self.name, self.known, self.nearest = kind, name, tuple(choices), near
-        place = f" in {where}" if where else ""
-        meant = f"; did you mean {near}?" if near else ""
+        choices = tuple(str(choice) for choice in known)
+        self.nearest = near or (None if isinstance(name, int) else nearest(str(name), choices))
+        location = f" in {where}" if where else ""
+        suggestion = f"; did you mean {self.nearest}?" if self.nearest else ""
         super().__init__(
-            f"unknown {kind} {shown(name)}{place}{meant}",
+            f"unknown {kind} {shown(name)}{location}{suggestion}",
             hint=hint or (f"known: {listed(choices, most=12)}" if choices else f"there is no {kind} yet"),
-            code=code or f"unknown-{kind.replace(' ', '-')}",
+            code=f"unknown-{kind.replace(' ', '-')}",
             kind=kind,
             name=name,
-            known=self.known,
+            known=choices,
         )
 
 
@@ -167,15 +164,15 @@ class RunError(MixhubError):
 
 
 class ExportError(MixhubError):
-    """An export is incomplete or contradicts itself."""
+    """An export is incomplete or inconsistent."""
 
 
 class ResultsError(MixhubError):
-    """Results are missing, malformed, or were made with other weights."""
+    """Results are missing, malformed, or belong to other weights."""
 
 
 class HubError(MixhubError):
-    """A hub refused a request, or answered what cannot be understood."""
+    """A hub refused a request, or sent an invalid response."""
 
 
 class HubUnreachableError(HubError):
@@ -197,22 +194,21 @@ class RevisionNotFoundError(HubError):
 
 
 class PushConflictError(HubError):
-    """The branch moved while a push was under way."""
+    """The branch moved during a push."""
 
     code = "push-conflict"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None when none is near."""
+    """Return the known name most similar to `name`; None if none is similar."""
     import difflib
 
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
 
 
 def _plain(value: object) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return value.to_data() if hasattr(value, "to_data") else str(value)

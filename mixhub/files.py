@@ -1,4 +1,4 @@
-"""Writing that a killed process cannot tear: a file or folder is the old one or the new one, never half of one."""
+"""Atomic writes: whenever a process is killed, a file or folder is the old one or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ from mixhub.errors import MixhubError, WorkspaceError
 
 _TEMPORARY = ".tmp-"
 _OUTGOING = ".outgoing"
-"""End of the name of a folder whose place another takes."""
+"""Suffix of a folder that is being replaced."""
 _OUTGOING_NAME = re.compile(rf"{re.escape(_TEMPORARY)}(.+)\.\d+-[0-9a-f]+{re.escape(_OUTGOING)}")
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
-    """Writes `data` under a temporary name beside `path`, syncs it, and renames it into place."""
+    """Write a file under a temporary name, sync it, and rename it."""
     write_all({path: data})
     return path
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:
-    """Writes several files: all under temporary names first, so that a full disk or a folder that cannot be written
-    leaves all of them as they were; then each is renamed into place.
+    """Write several files under temporary names, then rename them; if one cannot be written, none is changed.
 
     Raises:
-        IsADirectoryError: a folder lies at one of the paths.
-        OSError: one cannot be written.
+        IsADirectoryError: one of the paths is a folder.
+        OSError: a file cannot be written.
     """
     temporary: dict[Path, Path] = {}
     try:
@@ -44,66 +43,50 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path] = _temporary(path)
-            with _named(path), temporary[path].open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with temporary[path].open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:  # name the file to be written, not the temporary one
+                raise OSError(error.errno, error.strerror, str(path)) from error
         for path in files:
             temporary[path].replace(path)
     except BaseException:
-        for left in temporary.values():
-            left.unlink(missing_ok=True)
+        for leftover in temporary.values():
+            leftover.unlink(missing_ok=True)
         raise
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Errors of the system name the file that was to be written, not the temporary one."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-
-
 def write_text(path: Path, text: str) -> Path:
-    """`write_bytes` of UTF-8 text."""
+    """Write UTF-8 text as `write_bytes` does."""
     return write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """`write_bytes` of indented JSON with a final newline; NaN is refused (ValueError), since JSON has none."""
+    """Write indented JSON as `write_bytes` does; raises ValueError for NaN, which JSON does not have."""
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
-    """Parses a JSON file; raises `error` with the file, line and column when it is not JSON or not there.
-
-    Its code is `file-missing`, `file-unreadable` or `file-malformed`.
-    """
+    """Read a JSON file; raises `error` with the code `file-missing`, `file-unreadable` or `file-malformed`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file", code="file-missing", path=path) from None
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror}", code="file-unreadable", path=path) from None
-    except (ValueError, RecursionError) as problem:  # no UTF-8, no JSON, or a number of more digits than Python reads
+    except (ValueError, RecursionError) as problem:  # not UTF-8, not JSON, or a number with too many digits
         reason = "nested too deeply" if isinstance(problem, RecursionError) else problem
-        raise error(
-            f"{path}: not JSON: {reason}",
-            code="file-malformed",
-            hint="mend the file, or restore it from where you keep copies",
-            path=path,
-        ) from None
+        raise error(f"{path}: not JSON: {reason}", code="file-malformed", path=path) from None
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes `path` when the block ends well, and is deleted when it does not.
+    """Yield a temporary folder that becomes `path`, or replaces it, if the block succeeds, and is deleted otherwise.
 
-    A folder already at `path` is replaced. Temporary folders that killed processes left beside it are cleared by
-    `clear_leftovers`, which also puts a folder back that was taken away and not yet replaced.
+    `clear_leftovers` deletes the temporary folders of killed processes, and restores a folder that was moved away but
+    not yet replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -132,15 +115,15 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
-    """Deletes what killed processes left half written in `folder`, or of one file in it; restores what they took away.
+    """Delete the unfinished files of killed processes in `folder`, or those of one file, and restore what they moved.
 
-    The caller holds the lock of `folder`, or that of the file.
+    The caller must hold the lock of the folder or file.
     """
     if folder.is_dir():
         for leftover in folder.glob(f"{_TEMPORARY}*" if name is None else f"{_TEMPORARY}{glob.escape(name)}.*"):
-            taken = _OUTGOING_NAME.fullmatch(leftover.name)
-            if taken and not (folder / taken[1]).exists():
-                leftover.rename(folder / taken[1])
+            moved = _OUTGOING_NAME.fullmatch(leftover.name)
+            if moved and not (folder / moved[1]).exists():
+                leftover.rename(folder / moved[1])
             elif leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
@@ -149,12 +132,12 @@ def clear_leftovers(folder: Path, name: str | None = None) -> None:
 
 @contextmanager
 def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
-    """Holds the lock file `path` for the block; it is released when the process ends, however it ends.
+    """Hold the lock file `path` for the block. A killed process releases its locks.
 
     Args:
-        path: the lock file; it is made, and stays.
-        busy: what to say when another process holds it, as "runs/demo/seed-1 is being trained".
-        timeout: seconds to wait for it; negative waits for ever.
+        path: the lock file; it is created, and never deleted.
+        busy: the error message if another process holds it, as "runs/demo/seed-1 is being trained".
+        timeout: seconds to wait for it; if negative, wait forever.
 
     Raises:
         WorkspaceError: another process holds the lock.
@@ -166,12 +149,8 @@ def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
         with FileLock(path, timeout=timeout):
             yield
     except Timeout:
-        raise WorkspaceError(
-            f"{busy} by another process",
-            code="lock-held",
-            hint=f"wait for it, or stop it (lock: {path})",
-            path=path,
-        ) from None
+        hint = f"wait for it or stop it (lock: {path})"
+        raise WorkspaceError(f"{busy} by another process", code="lock-held", hint=hint, path=path) from None
 
 
 def _sync(path: Path) -> None:
@@ -188,24 +167,23 @@ def _temporary(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class FileState:
-    """What shows that a file has changed, without reading it."""
+    """Shows whether a file has changed, without reading it."""
 
     size: int
     """Bytes."""
     modified_ns: int
-    """When its content changed last, nanoseconds."""
+    """Time of the last change of its content, in nanoseconds."""
     changed_ns: int
-    """When its inode changed last, nanoseconds; no write leaves it as it was."""
+    """Time of the last change of its inode, in nanoseconds; every write changes it."""
 
     @classmethod
     def of(cls, path: Path) -> FileState:
-        """The state now; raises OSError if the file cannot be reached."""
+        """Return the current state; raises OSError if the file is missing."""
         status = path.stat()
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def file_states(folder: Path) -> dict[str, FileState]:
-    """The state of each file below a folder, by path; taken before the files are read, it shows later whether they
-    changed meanwhile."""
+    """Return the state of each file below a folder, by path."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): FileState.of(path) for path in paths}

@@ -1,4 +1,4 @@
-"""How messages and cards put values into words: lists, plurals, ranges, sizes."""
+"""Lists, plurals, ranges and sizes in messages and on cards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 def listed(names: Sequence[object], *, most: int | None = None, last: str = ",") -> str:
-    """`a, b, c`; past `most` names, `a, b and 3 more`.
+    """Join names: `a, b, c`, or `a, b and 3 more`.
 
     Args:
-        names: what is listed, in this order.
-        most: names that are written out; None: all.
-        last: what stands before the last name, as `and`; by default a comma as before the others.
+        names: the names, in this order.
+        most: how many to write out; None: all.
+        last: the separator before the last name, as `and`.
     """
     texts = [str(name) for name in names]
     if most is not None and len(texts) > most:
@@ -22,12 +22,12 @@ def listed(names: Sequence[object], *, most: int | None = None, last: str = ",")
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
-    """`1 file`, `2 files`, `1,200 indices`; `nouns` where the plural is not the noun and an s."""
+    """Count things: `1 file`, `2 files`, `1,200 indices`; `nouns` is an irregular plural."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """`1-5` for 1, 2, 3, 4, 5; `1, 2, 4-6` for 1, 2, 4, 5, 6. The numbers ascend; runs of two are written out."""
+    """Abbreviate ascending numbers: `1-5`, or `1, 2, 4-6`; runs of two are written out."""
     parts: list[str] = []
     start = 0
     for position in range(1, len(numbers) + 1):
@@ -40,13 +40,13 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A value as a message shows it: text in quotes, and no more than `most` characters."""
+    """Format a value for a message: text in quotes, cut off after `most` characters."""
     text = repr(value) if isinstance(value, (str, bytes)) else str(value)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def size(count: float) -> str:
-    """`1.5 MB` for 1,500,000 bytes."""
+    """Format bytes: `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -55,7 +55,7 @@ def size(count: float) -> str:
 
 
 def magnitude(count: float) -> str:
-    """`26.2B` for 26,214,400,000."""
+    """Format a large number: `26.2B` for 26,214,400,000."""
     for unit in ("", "k", "M", "B"):
         if count < 1000:
             return f"{count:.3g}{unit}"

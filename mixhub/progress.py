@@ -1,51 +1,40 @@
-"""How long work says how far it is, without knowing who listens."""
+"""Progress of long work, whoever shows it."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Protocol, Self
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 
 class Bar(Protocol):
-    """One piece of work under way."""
+    """A piece of work in progress."""
 
     def advance(self, amount: int = 1, note: str | None = None) -> None:
-        """Says that `amount` more units are done; `note` is a short figure to show beside, as `loss 3.21`."""
+        """Count `amount` more units as done; `note` is a short figure to show beside them, as `loss 3.21`."""
 
 
 class Progress(Protocol):
-    """Whoever shows progress."""
+    """Shows progress."""
 
     def start(self, what: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
-        """Begins a piece of work, for the length of a `with` block.
+        """Show a piece of work for the length of a `with` block.
 
         Args:
             what: a few words, as `train seed-1`.
-            total: units in all; None when not known.
+            total: units in all; None if unknown.
             unit: one unit, in the singular, as `step`.
         """
 
     def notice(self, text: str) -> None:
-        """Reports what the caller should know of at once, one line, as `tokenizer: me/bpe from huggingface.co`."""
-
-
-class _SilentBar:
-    def advance(self, amount: int = 1, note: str | None = None) -> None:
-        return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return
+        """Show one line at once, as `tokenizer: me/bpe from huggingface.co`."""
 
 
 class _Silent:
-    def start(self, what: str, total: int | None, unit: str) -> _SilentBar:
-        return _SilentBar()
+    def start(self, what: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
+        return nullcontext(self)
+
+    def advance(self, amount: int = 1, note: str | None = None) -> None:
+        return
 
     def notice(self, text: str) -> None:
         return

@@ -1,4 +1,4 @@
-"""Receipts: what was checked, pushed, verified, rendered or withdrawn, as JSON files of a workspace."""
+"""Receipts: JSON files of a workspace that record what was checked, pushed, verified, rendered or withdrawn."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ Schema = TypeVar("Schema", bound=Spec)
 
 
 class Store(Generic[Schema]):
-    """One file of receipts. Its schema is a `Spec` whose fields all have defaults: what a missing file holds."""
+    """One file of receipts. All fields of its schema have defaults, which stand for a missing file."""
 
     def __init__(self, path: Path, schema: type[Schema], lock: Path) -> None:
         """
         Args:
             path: the file.
-            schema: what it holds.
+            schema: its content.
             lock: the lock file that every writer takes.
         """
         self.path, self.schema, self._lock = path, schema, lock
 
     def read(self) -> Schema:
-        """What the file holds now; the schema's defaults if there is none.
+        """Return the content of the file.
 
         Raises:
-            SpecError: it is not what the schema says.
+            SpecError: it does not follow the schema.
             WorkspaceError: it cannot be read.
         """
         return self.schema.from_data(read_json(self.path), str(self.path)) if self.path.is_file() else self.schema()
 
     @contextmanager
     def update(self) -> Iterator[dict[str, Any]]:
-        """Plain data of the file, to be changed in the block; written when the block ends without an error.
+        """Yield the file's plain data to be changed; it is written if the block ends without an error.
 
-        Several processes may do so at once: each waits for the others.
+        Several processes may update the file at once: each waits for the others.
 
         Raises:
-            SpecError, WorkspaceError: as `read`; also when the lock is not free in time.
+            SpecError, WorkspaceError: as `read`; also if the lock is not free in time.
         """
         with locked(self._lock, f"{self.path} is being written", timeout=30):
             data = self.read().to_data()

@@ -53,7 +53,7 @@ def test_an_unknown_name_offers_the_nearest():
     error = UnknownNameError("token file", "tokenizr", ["tokenizer", "text"], where="data")
     assert (error.code, error.nearest) == ("unknown-token-file", "tokenizer")
     assert error.fields == {"kind": "token file", "name": "tokenizr", "known": ("tokenizer", "text")}
-    assert UnknownNameError("family, file or folder", "x", [], code="unknown-source").code == "unknown-source"
+    assert UnknownNameError("source", "x", []).code == "unknown-source"
     assert UnknownNameError("seed", 7, range(5), near="4").nearest == "4"
     assert UnknownNameError("seed", 7, range(5)).nearest is None
     assert nearest("xyz", ["abc"]) is None

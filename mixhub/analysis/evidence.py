@@ -68,7 +68,7 @@ def find_evidence(source: str, workspace: Workspace | None = None, progress: Pro
     if path.exists():
         return path_evidence([path], known_tasks(workspace), progress)
     hint = f"families: {', '.join(known)}; or give a folder of results, or a table (.md, .csv, .tsv)"
-    raise UnknownNameError("family, file or folder", source, known, hint=hint, code="unknown-source")
+    raise UnknownNameError("source", source, known, hint=hint)
 
 
 def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:

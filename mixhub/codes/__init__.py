@@ -1,7 +1,7 @@
-"""The codes of errors and findings: what each means, and what to do about it.
+"""The codes of errors and findings, with their meaning and remedy.
 
-A code is a promise: programs and tests rely on it, so it is never renamed or reused. Each wing has a YAML file here;
-`python -m mixhub.codes` prints `docs/errors.md` from them, and a test holds that they are the codes of the program.
+Programs and tests rely on the codes, so a code is never renamed or reused. Each wing has a YAML file here.
+`python -m mixhub.codes` prints `docs/errors.md` from them, and a test compares them with the codes in use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Code:
     """One kind of error or finding."""
 
     name: str
-    """As errors, findings and `--json` carry it."""
+    """As in errors, findings and `--json`."""
     wing: str
     """The part of mixhub that reports it."""
     meaning: str
@@ -38,34 +38,34 @@ TITLES = {
     "hubserver": "The embedded hub",
     "workflow": "Commands",
 }
-"""By file, the heading of its codes, in the order of the page."""
+"""The heading of each file, in the order of the page."""
 
 
 def all_codes() -> dict[str, Code]:
-    """Every code by name, in the order of the page."""
-    return {code.name: code for wing in TITLES for code in _of_wing(wing)}
+    """Return all codes by name, in the order of the page."""
+    return {code.name: code for wing in TITLES for code in _codes(wing)}
 
 
 def page() -> str:
-    """The Markdown of `docs/errors.md`."""
+    """Return the Markdown of `docs/errors.md`."""
     lines = [
         "# Errors and findings",
         "",
-        "Every error and every finding has a stable code. Commands print it in brackets behind the message, `--json`",
-        "has it under `code`, and in Python it is `error.code` or `finding.code`. An error ends a command with status",
-        "2; a finding is what `check`, `verify`, `card check` and `audit` report.",
+        "Every error and finding has a stable code. Commands print it in brackets after the message, `--json` has it",
+        "under `code`, and in Python it is `error.code` or `finding.code`. An error ends a command with status 2.",
+        "`check`, `verify`, `card check` and `audit` report findings.",
         "",
         "This page is generated: `python -m mixhub.codes > docs/errors.md`.",
     ]
     for wing, title in TITLES.items():
-        codes = sorted(_of_wing(wing), key=lambda code: code.name)
+        codes = sorted(_codes(wing), key=lambda code: code.name)
         if codes:
             lines += ["", f"## {title}", "", "| code | meaning | what to do |", "|---|---|---|"]
             lines += [f"| `{code.name}` | {_cell(code.meaning)} | {_cell(code.remedy)} |" for code in codes]
     return "\n".join(lines) + "\n"
 
 
-def _of_wing(wing: str) -> Iterator[Code]:
+def _codes(wing: str) -> Iterator[Code]:
     from mixhub.spec.base import parse_yaml
 
     file = resources.files(__name__).joinpath(f"{wing}.yaml")

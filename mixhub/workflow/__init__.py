@@ -1,4 +1,4 @@
-"""What the commands do, without parsing and printing: one function a step, values in and values out.
+"""What the commands do, without parsing or printing: one function per step.
 
     from mixhub import workflow
 
@@ -6,14 +6,15 @@
     workflow.pack(workspace)
     workflow.train(workspace, seed=1)
 
-The first argument is a workspace, or the folder of one. Runs are named as on the command line (`seed=`, `index=`,
-`all=`, `step=`, `family=`), a `progress=` shows long work, and results are values. Each name is imported when it is
-first used.
+The first argument is a workspace or its folder. Runs are named as on the command line (`seed=`, `index=`, `all=`,
+`step=`, `family=`), `progress=` shows long work, and functions return values. Each name is imported on first use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mixhub import lazy_names
 
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
@@ -55,130 +56,16 @@ if TYPE_CHECKING:
     from mixhub.workflow.release.withdrawals import Withdrawal, withdraw
 
 __all__ = [
-    "Adopted",
-    "Audited",
-    "Evaluated",
-    "EvaluatedModel",
-    "Generated",
-    "Options",
-    "PlannedPromotion",
-    "Prefetched",
-    "PushOptions",
-    "PushPlan",
-    "RunName",
-    "RunNames",
-    "RunStatus",
-    "Sampling",
-    "Selection",
-    "Trained",
-    "Withdrawal",
-    "adopt",
-    "audit",
-    "check",
-    "check_card",
-    "check_cards",
-    "check_each",
-    "compare_scores",
-    "crosscheck",
-    "diff_card",
-    "evaluate",
-    "evaluate_model",
-    "evaluated_so_far",
-    "find_suite",
-    "generate",
-    "init",
-    "open_hub",
-    "open_workspace",
-    "pack",
-    "plan_promotion",
-    "plan_push",
-    "plot_difference",
-    "plot_losses",
-    "plot_mixture",
-    "plot_scores",
-    "plot_shots",
-    "prefetch",
-    "prefetch_model",
-    "promote",
-    "push",
-    "render_card",
-    "results",
-    "save_plot",
-    "score_tables",
-    "status",
-    "train",
-    "validate_card",
-    "verify",
-    "with_fewshot_seed",
-    "withdraw",
-]
+    "Adopted", "Audited", "Evaluated", "EvaluatedModel", "Generated", "Options", "PlannedPromotion", "Prefetched",
+    "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling", "Selection", "Trained", "Withdrawal",
+    "adopt", "audit", "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card",
+    "evaluate", "evaluate_model", "evaluated_so_far", "find_suite", "generate", "init", "open_hub", "open_workspace",
+    "pack", "plan_promotion", "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores",
+    "plot_shots", "prefetch", "prefetch_model", "promote", "push", "render_card", "results", "save_plot",
+    "score_tables", "status", "train", "validate_card", "verify", "with_fewshot_seed", "withdraw",
+]  # fmt: skip
 
-_HOMES = {
-    "Selection": "mixhub.analysis.selection",
-    "results": "mixhub.analysis.results",
-    "Options": "mixhub.evaluation.options",
-    "RunName": "mixhub.workflow.inputs",
-    "RunNames": "mixhub.workflow.inputs",
-    "open_hub": "mixhub.workflow.inputs",
-    "open_workspace": "mixhub.workflow.inputs",
-    "Adopted": "mixhub.workflow.make.adoption",
-    "adopt": "mixhub.workflow.make.adoption",
-    "pack": "mixhub.workflow.make.packing",
-    "init": "mixhub.workflow.make.setup",
-    "Trained": "mixhub.workflow.make.training",
-    "train": "mixhub.workflow.make.training",
-    "Audited": "mixhub.workflow.measure.audits",
-    "audit": "mixhub.workflow.measure.audits",
-    "with_fewshot_seed": "mixhub.workflow.measure.documents",
-    "Evaluated": "mixhub.workflow.measure.evaluation",
-    "Prefetched": "mixhub.workflow.measure.evaluation",
-    "crosscheck": "mixhub.workflow.measure.evaluation",
-    "evaluate": "mixhub.workflow.measure.evaluation",
-    "evaluated_so_far": "mixhub.workflow.measure.evaluation",
-    "prefetch": "mixhub.workflow.measure.evaluation",
-    "EvaluatedModel": "mixhub.workflow.measure.models",
-    "evaluate_model": "mixhub.workflow.measure.models",
-    "find_suite": "mixhub.workflow.measure.models",
-    "prefetch_model": "mixhub.workflow.measure.models",
-    "plot_difference": "mixhub.workflow.measure.plots",
-    "plot_losses": "mixhub.workflow.measure.plots",
-    "plot_mixture": "mixhub.workflow.measure.plots",
-    "plot_scores": "mixhub.workflow.measure.plots",
-    "plot_shots": "mixhub.workflow.measure.plots",
-    "save_plot": "mixhub.workflow.measure.plots",
-    "compare_scores": "mixhub.workflow.measure.tables",
-    "score_tables": "mixhub.workflow.measure.tables",
-    "check_card": "mixhub.workflow.release.cards",
-    "check_cards": "mixhub.workflow.release.cards",
-    "diff_card": "mixhub.workflow.release.cards",
-    "render_card": "mixhub.workflow.release.cards",
-    "validate_card": "mixhub.workflow.release.cards",
-    "check": "mixhub.workflow.release.checks",
-    "check_each": "mixhub.workflow.release.checks",
-    "Generated": "mixhub.workflow.release.generation",
-    "Sampling": "mixhub.workflow.release.generation",
-    "generate": "mixhub.workflow.release.generation",
-    "PlannedPromotion": "mixhub.workflow.release.promotions",
-    "plan_promotion": "mixhub.workflow.release.promotions",
-    "promote": "mixhub.workflow.release.promotions",
-    "PushOptions": "mixhub.hub.publish.plan",
-    "PushPlan": "mixhub.workflow.release.pushes",
-    "plan_push": "mixhub.workflow.release.pushes",
-    "push": "mixhub.workflow.release.pushes",
-    "RunStatus": "mixhub.workflow.release.states",
-    "status": "mixhub.workflow.release.states",
-    "verify": "mixhub.workflow.release.verifications",
-    "Withdrawal": "mixhub.workflow.release.withdrawals",
-    "withdraw": "mixhub.workflow.release.withdrawals",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mixhub.workflow' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, __file__)
 
 
 def __dir__() -> list[str]:

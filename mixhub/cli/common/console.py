@@ -1,4 +1,4 @@
-"""How commands show: facts and tables on standard output, progress and errors on standard error."""
+"""How commands print: facts and tables on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
 
@@ -17,41 +16,34 @@ if TYPE_CHECKING:
     from mixhub.progress import Bar, Progress
 
 _WIDTH_WITHOUT_TERMINAL = 132
-_SHOWN_AS_PERCENT = ("token",)
-"""Units that nobody counts: their work says in a note what is done."""
-
-
-def console() -> Console:
-    """Standard output."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False, soft_wrap=False)
 
 
 def say(line: str) -> None:
-    """Prints one line as it is."""
+    """Print one line as it is."""
     print(line, flush=True)
 
 
 def say_json(data: object) -> None:
-    """Prints one JSON document."""
+    """Print one JSON document."""
     import json
 
     say(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show_error(error: MixhubError, *, as_json: bool = False) -> None:
-    """Prints message and hint of a user's mistake; with `--json` it is the document on standard output, too."""
+    """Print an error with its hint, or the remedy of its code; with `--json` also as a document on standard output."""
+    from mixhub.codes import all_codes
+
+    hint = error.hint or all_codes()[error.code].remedy
     if as_json:
-        say_json({"error": error.to_data()})
+        say_json({"error": {**error.to_data(), "hint": hint}})
     for line in error.lines():
         print(f"error: {line}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    print(f"hint: {hint}", file=sys.stderr)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """Prints findings, a line each, with their codes."""
+    """Print findings, one per line, with their codes."""
     from mixhub.findings import with_codes
 
     for line in with_codes(findings):
@@ -59,7 +51,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
 
 
 def show_hints(findings: Sequence[Finding]) -> None:
-    """Prints the next steps, each once."""
+    """Print the hints of findings, each once."""
     from mixhub.findings import hints
 
     for hint in hints(findings):
@@ -67,31 +59,29 @@ def show_hints(findings: Sequence[Finding]) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-    """Prints a table; columns whose cells all begin with a number, or are a lone dash, are set to the right."""
+    """Print a table; columns of numbers and dashes are right-aligned."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD if any(columns) else None,
-        show_header=any(columns),
-        pad_edge=False,
-    )
+    has_header = any(columns)
+    table = Table(box=box.SIMPLE_HEAD if has_header else None, show_header=has_header, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = bool(rows) and all(_is_figure(row[number]) for row in rows)
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
-    shown = console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
     if title:
-        shown.print(Text(title, style="bold"))
-    shown.print(table)
+        console.print(Text(title, style="bold"))
+    console.print(table)
 
 
 def show_figures(
     rows: Sequence[str], columns: Sequence[str], figures: Mapping[tuple[str, str], str], *, title: str, corner: str
 ) -> None:
-    """Prints figures by (row, column), `-` where there is none; the longer side goes down the page."""
+    """Print figures by (row, column), `-` if missing; the longer side becomes the rows."""
     if len(columns) > len(rows):
         rows, columns = columns, rows
         figures = {(row, column): figure for (column, row), figure in figures.items()}
@@ -100,12 +90,15 @@ def show_figures(
 
 
 def progress(*, as_json: bool = False) -> Progress:
-    """Bars on standard error where it is a terminal; notices on standard output, or beside the JSON that it is for."""
+    """Return progress with bars on standard error, if it is a terminal, and notices on standard output.
+
+    With `as_json`, which needs standard output, notices go to standard error.
+    """
     return _Progress(sys.stderr if as_json else sys.stdout)
 
 
 def log_lines() -> None:
-    """Prints what the library logs, where no bar shows how far it is."""
+    """Print the library's log if there are no progress bars."""
     import logging
 
     if sys.stderr.isatty():
@@ -118,7 +111,7 @@ def log_lines() -> None:
 
 
 def hide_client_bars() -> None:
-    """Keeps huggingface_hub and Transformers from drawing bars of their own in this process."""
+    """Turn off the progress bars of huggingface_hub and Transformers."""
     from huggingface_hub import utils
     from transformers.utils import logging
 
@@ -127,7 +120,7 @@ def hide_client_bars() -> None:
 
 
 class _Progress:
-    """mixhub's progress as a command shows it."""
+    """Progress of a command."""
 
     def __init__(self, notices: TextIO) -> None:
         self._notices = notices
@@ -143,23 +136,16 @@ class _Progress:
 
 @contextmanager
 def _bar(what: str, total: int | None, unit: str) -> Iterator[_Bar]:
-    """One bar, drawn by rich."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    what_is_done: tuple[ProgressColumn, ...] = (
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
-    )
-    if unit in _SHOWN_AS_PERCENT:
-        what_is_done = (TextColumn("{task.percentage:>3.0f}%", markup=False),)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        *what_is_done,
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
+    def text(template: str) -> TextColumn:
+        return TextColumn(template, markup=False)
+
+    done: list[ProgressColumn] = [MofNCompleteColumn(), text("{task.fields[rate]}")]
+    if unit == "token":  # too many to count
+        done = [text("{task.percentage:>3.0f}%")]
+    columns = (text("{task.description}"), BarColumn(20), *done, TimeRemainingColumn(), text("{task.fields[note]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         yield _Bar(bars, bars.add_task(what, total=total, rate="", note=""), unit)
 
@@ -171,10 +157,8 @@ class _Bar:
     def advance(self, amount: int = 1, note: str | None = None) -> None:
         self._bars.advance(self._task, amount)
         task = self._bars.tasks[self._task]
-        if task.elapsed:
-            self._bars.update(self._task, rate=f"{task.completed / task.elapsed:.3g} {self._unit}s/s")
-        if note is not None:
-            self._bars.update(self._task, note=note)
+        rate = f"{task.completed / task.elapsed:.3g} {self._unit}s/s" if task.elapsed else ""
+        self._bars.update(self._task, rate=rate, note=task.fields["note"] if note is None else note)
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share, and how they are read."""
 
 from __future__ import annotations
 
@@ -13,109 +13,83 @@ if TYPE_CHECKING:
     from mixhub.endpoint import HubChoice
     from mixhub.workspace.paths import Workspace
 
-SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's seed.", metavar="N", min=0)]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the run.", metavar="N", min=0)]
 IndexOption = Annotated[
-    int | None,
-    typer.Option("--index", help="The run's index, in families with one mixture per index.", metavar="N", min=0),
+    int | None, typer.Option("--index", help="Index of the run, for families with indices.", metavar="N", min=0)
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All runs that have an export.")]
 StepOption = Annotated[
-    int | None, typer.Option("--step", help="An earlier step than the last.", metavar="N", min=0, show_default=False)
+    int | None, typer.Option("--step", help="Step of the export. [default: the last]", metavar="N", min=0)
 ]
 FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="Another family than the workspace's.", metavar="NAME")
+    str | None, typer.Option("--family", help="Name of the family. [default: the workspace's]", metavar="NAME")
 ]
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace",
-        "-w",
-        help="The workspace; else MIXHUB_WORKSPACE, else the nearest at or above here.",
-        metavar="DIR",
-    ),
-]
-HubOption = Annotated[
-    str | None,
-    typer.Option(
-        "--hub", help="`local` or an address; else MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT, huggingface.co.", metavar="HUB"
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_WORKSPACE_HELP = "Workspace folder. [default: MIXHUB_WORKSPACE, or the nearest parent folder with a mixhub.yaml]"
+WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help=_WORKSPACE_HELP, metavar="DIR")]
+_HUB_HELP = "`local` or an address. [default: MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT or huggingface.co]"
+HubOption = Annotated[str | None, typer.Option("--hub", help=_HUB_HELP, metavar="HUB")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PublishedOption = Annotated[
-    bool, typer.Option("--published", help="Published scores, also where there are measured ones.")
+    bool, typer.Option("--published", help="Use published scores even if there are measured ones.")
 ]
-TasksOption = Annotated[str | None, typer.Option("--tasks", help="Only these, with commas.", metavar="NAMES")]
+TasksOption = Annotated[
+    str | None, typer.Option("--tasks", help="Comma-separated names of tasks. [default: all]", metavar="NAMES")
+]
 
 
 def find_workspace(folder: Path | None) -> Workspace:
-    """The workspace that `--workspace` means."""
+    """Open the workspace that `--workspace` names, or the nearest one."""
     from mixhub.workspace.paths import Workspace
 
     return Workspace.open(folder) if folder is not None else Workspace.find()
 
 
 def workspace_if_any(folder: Path | None) -> Workspace | None:
-    """The workspace that is named or near; none is fine, since the catalog needs none."""
+    """Open the workspace as `find_workspace` does, or return None if none is named or near."""
     from mixhub.errors import WorkspaceError
     from mixhub.workspace.paths import ENVIRONMENT
 
-    if folder is not None or os.environ.get(ENVIRONMENT):
-        return find_workspace(folder)
     try:
-        return find_workspace(None)
-    except WorkspaceError:
+        return find_workspace(folder)
+    except WorkspaceError as error:
+        if error.code != "workspace-missing" or folder is not None or os.environ.get(ENVIRONMENT):
+            raise
         return None
 
 
 def choose_hub(option: str | None, workspace: Workspace | None, *, asked_by: str = "--hub") -> HubChoice:
-    """The hub that an option means, with a workspace or without, by the environment too."""
+    """Choose a hub from an option, the environment and the workspace."""
     from mixhub import endpoint
 
     return endpoint.choose_hub(option, os.environ, workspace.config.hub if workspace else None, asked_by=asked_by)
 
 
 def names(option: str, text: str) -> list[str]:
-    """`a,b`, as an option takes it, as names; raises UsageError where there is none."""
+    """Split comma-separated names; raises UsageError if there are none."""
     from mixhub.errors import UsageError
 
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise UsageError(
-            f"{option} = {text!r}: names nothing",
-            code="option-value",
-            hint="names with commas, or leave the option out",
-            option=option,
-            value=text,
-        )
-    return found
+    split = [name.strip() for name in text.split(",") if name.strip()]
+    if not split:
+        raise UsageError(f"{option} = {text!r}: must be comma-separated names", code="option-value")
+    return split
 
 
 def counts(text: str) -> list[int]:
-    """`0,5` or `0-5`, or both, as numbers; raises UsageError for anything else."""
+    """Parse `--num-fewshot`: `0,5`, `0-5`, or both; raises UsageError for anything else."""
     from mixhub.errors import UsageError
 
-    found: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise UsageError(
-                f"--num-fewshot = {text!r}: must be counts as 0,5 or 0-5",
-                code="option-value",
-                option="--num-fewshot",
-                value=text,
-            )
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return found
+            raise UsageError(f"--num-fewshot = {text!r}: must be counts, as 0,5 or 0-5", code="option-value")
+        numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return numbers
 
 
 def require_dry_run(as_json: bool, dry_run: bool) -> None:
-    """Raises UsageError for --json where something would be sent: it prints a plan."""
+    """Raise UsageError for --json without --dry-run: it prints a plan."""
     from mixhub.errors import UsageError
 
     if as_json and not dry_run:
-        raise UsageError(
-            "--json goes with --dry-run: it prints the plan",
-            code="option-missing",
-            hint="--dry-run --json",
-            option="--dry-run",
-        )
+        raise UsageError("--json prints a plan and needs --dry-run", code="option-missing", hint="--dry-run --json")
