@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mixhub.card.plots.sheet import drawn_sha256
+from mixhub.card.plots.plot import drawn_sha256
 from tests.analysis.test_comparison import write_family
 from tests.analysis.written import write_results
 from tests.refusals import error_codes

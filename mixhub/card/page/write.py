@@ -14,8 +14,7 @@ from mixhub.card.page.context import family_context
 from mixhub.card.page.custom import Customization, read_custom_sections
 from mixhub.card.page.receipts import is_as_rendered, note_cards, noted_cards
 from mixhub.card.page.render import catalog_context, render_family_context, render_revision
-from mixhub.card.plots.plot import Plot
-from mixhub.card.plots.sheet import drawn_sha256
+from mixhub.card.plots.plot import Plot, drawn_sha256
 from mixhub.errors import UsageError
 from mixhub.files import clear_leftovers, locked, write_all, write_text
 from mixhub.progress import SILENT, Progress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -12,72 +12,64 @@ from mixhub.card.plots.plot import Plot, number, some
 from mixhub.phrases import plural
 from mixhub.spec.mixture import Mixture
 
-_MOST_DOMAINS = 40
-"""Rows of a mixture."""
-_SIDE_BY_SIDE = 4
-"""Mixtures up to so many have a marker each."""
+_MAX_DOMAINS = 40
+_MAX_MARKED = 4
+"""Mixtures up to this number have a marker each."""
 
 
 def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str) -> Plot | None:
-    """The shares of the domains: bars for one mixture, markers for up to four, strips for more; None for no mixture.
+    """Plot the shares of the domains: bars for one mixture, markers for up to four, strips for more; None for none.
 
     Args:
         mixtures: by name.
-        train_prefix: what the domain keys begin with, which is not shown.
+        train_prefix: prefix of the domain keys, which is not shown.
     """
     if not mixtures:
         return None
     shares = {name: mixture.shares for name, mixture in mixtures.items()}
-    domains = sorted(
-        {domain for own in shares.values() for domain in own},
-        key=lambda domain: (-fmean(own.get(domain, 0.0) for own in shares.values()), domain),
-    )
-    shown = domains[:_MOST_DOMAINS]
+    means = {key: fmean(one.get(key, 0.0) for one in shares.values()) for one in shares.values() for key in one}
+    domains = sorted(means, key=lambda domain: (-means[domain], domain))
     rows = [
         {
             "label": domain.removeprefix(train_prefix),
-            "values": [number(100 * own[domain]) if domain in own else None for own in shares.values()],
-            "mean": number(100 * fmean(own.get(domain, 0.0) for own in shares.values())),
+            "values": [number(100 * one[domain]) if domain in one else None for one in shares.values()],
+            "mean": number(100 * means[domain]),
         }
-        for domain in shown
+        for domain in domains[:_MAX_DOMAINS]
     ]
-    names = list(mixtures)
-    one = len(names) == 1
-    title = f"{names[0]}: the mixture" if one else f"{len(names)} mixtures"
+    one = len(mixtures) == 1
+    title = f"{next(iter(mixtures))}: the mixture" if one else f"{len(mixtures)} mixtures"
     data = {
         "subtitle": f"Shares of training tokens in percent, {plural(len(domains), 'domain')}"
         + ("." if one else "; the scale is logarithmic."),
         "unit": "share of training tokens, %",
-        "names": names,
-        "marked": len(names) <= _SIDE_BY_SIDE,
+        "names": list(mixtures),
+        "marked": len(mixtures) <= _MAX_MARKED,
         "rows": rows,
-        "notes": list(_mixture_notes(mixtures, domains, train_prefix)),
+        "notes": _notes(mixtures, domains, train_prefix),
     }
-    form = "Bar chart" if one else "Dot plot"
-    alt = f"{form}. {title}. {data['subtitle']} {_mixture_said(rows, len(names))}"
+    alt = f"{'Bar chart' if one else 'Dot plot'}. {title}. {data['subtitle']} {_summary(rows)}"
     return Plot("mixture", "mixture", title, alt, data)
 
 
-def _mixture_notes(mixtures: Mapping[str, Mixture], domains: Sequence[str], prefix: str) -> Iterator[str]:
-    if rest := domains[_MOST_DOMAINS:]:
+def _notes(mixtures: Mapping[str, Mixture], domains: Sequence[str], prefix: str) -> list[str]:
+    notes = []
+    if rest := domains[_MAX_DOMAINS:]:
         share = max(math.fsum(mixture.shares.get(domain, 0.0) for domain in rest) for mixture in mixtures.values())
         most = "" if len(mixtures) == 1 else "at most "
-        yield f"Not drawn: {len(rest)} smaller domains, {most}{figures.percent(share)} together."
-    every = dict.fromkeys(key for mixture in mixtures.values() for key in mixture.domain_weights)
-    if never := [key.removeprefix(prefix) for key in every if key not in set(domains)]:
-        yield f"Not sampled: {some(never)}."
-    if len(mixtures) > 1 and any(set(mixture.shares) != set(domains) for mixture in mixtures.values()):
-        yield "Where a mixture has no mark, it does not sample the domain."
+        notes.append(f"Not drawn: {len(rest)} smaller domains, {most}{figures.percent(share)} together.")
+    keys = dict.fromkeys(key for mixture in mixtures.values() for key in mixture.domain_weights)
+    if never := [key.removeprefix(prefix) for key in keys if key not in domains]:
+        notes.append(f"Not sampled: {some(never)}.")
+    if any(len(mixture.shares) < len(domains) for mixture in mixtures.values()):
+        notes.append("Where a mixture has no mark, it does not sample the domain.")
+    return notes
 
 
-def _mixture_said(rows: Sequence[Mapping[str, Any]], mixtures: int) -> str:
-    if mixtures == 1:
-        shares = [f"{row['label']} {figures.percent(row['values'][0] / 100)}" for row in (*rows[:3], *rows[3:][-1:])]
-        if len(rows) <= 4:
-            return f"{', '.join(shares)}."
-        return f"Largest: {', '.join(shares[:3])}; smallest: {shares[3]}."
-    said = []
-    for row in rows[:3]:
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    shown = []
+    for row in rows:
         known = [value / 100 for value in row["values"] if value is not None]
-        said.append(f"{row['label']} {figures.percent(min(known))} to {figures.percent(max(known))}")
-    return f"Largest on average: {', '.join(said)}."
+        ends = dict.fromkeys(figures.percent(share) for share in (min(known), max(known)))
+        shown.append(f"{row['label']} {' to '.join(ends)}")
+    return f"Largest: {', '.join(shown[:3])}" + (f"; smallest: {shown[-1]}." if len(shown) > 3 else ".")

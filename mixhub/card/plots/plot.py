@@ -1,103 +1,116 @@
-"""A plot: what it shows as plain values, in words and as bytes."""
+"""A plot: what it shows, as values and in words, and the files that it is written to."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
-from mixhub.card.plots.sheet import drawn_sha256
 from mixhub.files import write_bytes
 from mixhub.phrases import listed
 
-DRAWING = 2
-"""Counts up when the same data is drawn otherwise, so that plots are drawn anew."""
+DRAWING = 3
+"""Counts up when the same data is drawn differently, so that existing plots are drawn again."""
 Kind = Literal["scores", "difference", "shots", "mixture", "losses"]
-
-_DIGITS = 6
-"""Significant digits of what is drawn, so that the last bits of a sum make no other plot."""
+_STAMP = re.compile(rb"(?:<dc:identifier>mixhub-drawn:|tEXtmixhub-drawn\0)([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot: what it shows, and in words."""
+    """A plot, by what it shows."""
 
     name: str
-    """Stem of its files; no part of the drawing."""
+    """Stem of its files; not part of the drawing."""
     kind: Kind
-    """How it is drawn."""
     title: str
     alt: str
-    """What is seen, in a sentence or two, with the main figures."""
+    """What a reader sees, in a sentence or two, with the main figures."""
     data: Mapping[str, Any]
-    """All that is drawn, as JSON has it."""
+    """All that is drawn, as JSON values."""
 
     @cached_property
     def sha256(self) -> str:
-        """Of all that is drawn, and of how; not of the bytes, which differ from one matplotlib to another."""
+        """Hash of what is drawn and how. Not of the bytes, which depend on the version of matplotlib."""
         drawn = [DRAWING, self.kind, self.title, self.alt, self.data]
-        text = json.dumps(drawn, sort_keys=True, ensure_ascii=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(json.dumps(drawn, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def svg(self) -> bytes:
-        """SVG with title and description; the same bytes for the same data and version of matplotlib."""
-        from mixhub.card.plots.sheet import settings, svg_bytes
-
-        with settings():
-            return svg_bytes(self._figure, self.title, self.alt, self.sha256)
+        """Return the plot as SVG with title and description."""
+        metadata = {"Title": _xml(self.title), "Identifier": f"mixhub-drawn:{self.sha256}", "Date": None}
+        drawn = self._saved("svg", metadata | dict.fromkeys(("Creator", "Format", "Type")))
+        words = f"<desc>{escape(_xml(self.alt))}</desc>\n <metadata>".encode()
+        return drawn.replace(b"<svg ", b'<svg role="img" ', 1).replace(b"<metadata>", words, 1)
 
     def png(self) -> bytes:
-        """PNG, 1240 pixels wide; the same bytes for the same data and version of matplotlib."""
-        from mixhub.card.plots.sheet import png_bytes, settings
+        """Return the plot as PNG, 1240 pixels wide, with title and description in its metadata."""
+        from PIL import Image
+        from PIL.PngImagePlugin import PngInfo
 
-        with settings():
-            return png_bytes(self._figure, self.title, self.alt, self.sha256)
+        metadata = PngInfo()
+        for key, value in {"Title": self.title, "Description": self.alt, "mixhub-drawn": self.sha256}.items():
+            metadata.add_text(key, _xml(value))
+        file = BytesIO()
+        with Image.open(BytesIO(self._saved("png"))) as image:  # a palette makes the file a quarter of its size
+            image.convert("RGB").quantize(64).save(file, format="png", pnginfo=metadata)
+        return file.getvalue()
 
-    @cached_property
-    def _figure(self) -> Any:
-        """Drawn once for both forms."""
-        from mixhub.card.plots import dot_plots, line_plots
+    def _saved(self, form: str, metadata: Mapping[str, str | None] | None = None) -> bytes:
+        import matplotlib
+
+        from mixhub.card.plots import canvas, dots, lines
 
         draw = {
-            "scores": dot_plots.scores,
-            "difference": dot_plots.difference,
-            "mixture": dot_plots.mixture,
-            "shots": line_plots.shots,
-            "losses": line_plots.losses,
+            "scores": dots.draw_scores,
+            "difference": dots.draw_difference,
+            "mixture": dots.draw_mixture,
+            "shots": lines.draw_shots,
+            "losses": lines.draw_losses,
         }[self.kind]
-        return draw(self.title, self.data).figure
+        file = BytesIO()
+        with matplotlib.rc_context():  # the same drawing whatever the user's settings
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(canvas.SETTINGS)
+            draw(self.title, self.data).savefig(file, format=form, metadata=metadata)
+        return file.getvalue()
+
+
+def drawn_sha256(content: bytes) -> str | None:
+    """Return the hash that an SVG or PNG by mixhub carries; None for any other file."""
+    if not content.lstrip().startswith((b"<", b"\x89PNG\r\n\x1a\n")):
+        return None
+    stamp = _STAMP.search(content)
+    return stamp[1].decode() if stamp else None
 
 
 def write_plots(plots: Iterable[Plot], folder: Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
-    """Writes `<name>.<format>` of each plot into `folder`, which is made; a file that shows the same is left.
-
-    Args:
-        plots: what to write.
-        folder: where to.
-        formats: `svg`, `png` or both.
-
-    Returns:
-        The paths, written or left.
-    """
+    """Write `<name>.<format>` of each plot into `folder`, which is created if missing; return the paths."""
     return [write_plot(plot, folder / f"{plot.name}.{form}") for plot in plots for form in formats]
 
 
 def write_plot(plot: Plot, path: Path) -> Path:
-    """Writes one plot, as SVG or PNG by the suffix of `path`; a file that shows the same is left as it is."""
+    """Write a plot as SVG or PNG, by the suffix of `path`, unless the file shows the same already."""
     if not (path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256):
         write_bytes(path, plot.svg() if path.suffix.lower() == ".svg" else plot.png())
     return path
 
 
 def number(value: float) -> float:
-    """A value with the digits that are drawn."""
-    return float(f"{value:.{_DIGITS}g}")
+    """Round to six significant digits, so that the last bits of a sum do not make another plot."""
+    return float(f"{value:.6g}")
 
 
 def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     return listed(names, most=4)
+
+
+def _xml(text: str) -> str:
+    """Return `text` without the characters that XML cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", " ", text)

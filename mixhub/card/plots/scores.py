@@ -1,9 +1,9 @@
-"""The plots of scores: by task, against shots, and the difference of two families."""
+"""The plots of scores: by task, against the number of shots, and the difference of two families."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -15,274 +15,234 @@ from mixhub.phrases import plural
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 
+Row = dict[str, Any]
+
+_STANDING = {
+    "measured": "measured",
+    "imported": "imported from results that others measured",
+    "published": "published, not measured again",
+}
+_VARIES = {"seed": "a seed", "index": "a mixture"}
+
 
 def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) -> Plot | None:
-    """Each task's scores: a dot a seed, their mean with its 95 % interval, and chance; None without a whole score.
+    """Plot the scores of each task: a dot for each seed, their mean with its 95 % interval, and chance.
 
     Args:
-        table: the scores; what is not whole is not drawn.
-        chance: what choosing at random scores, percent by task; else what the table's documents tell.
+        table: the scores; incomplete ones are not drawn.
+        chance: percent by task, of choosing at random; by default, from the documents of the table.
+
+    Returns:
+        None if no score is complete.
     """
-    known = _chances(table, chance)
-    rows = [_score_row(table, column, title, known.get(column)) for column, title in table.headings.items()]
+    chances = _chances(table, chance or {})
+    rows = [_score_row(table, column, title, chances.get(column)) for column, title in table.headings.items()]
+    rows = [row for row in rows if row["values"] or not row["apart"]]
     if not any(row["values"] for row in rows):
         return None
-    rows = [row for row in rows if row["values"] or not row["apart"]]
+    notes = [f"Source: {table.source}"] if table.standing == "published" and table.source else []
+    expected = len(table.rows) * len(table.columns)
+    if missing := expected - sum(len(row["values"]) for row in rows if not row["apart"]):
+        notes.append(f"{missing} of {expected} scores are missing or incomplete, and not drawn.")
+    if table.kind == "seed":
+        reasons = [(table.over_seeds[column].reason, title) for column, title in table.headings.items()]
+        for reason, titles in _grouped(reasons).items():
+            of = f" of {some(titles)}" if len(titles) < len(table.headings) else ""
+            notes.append(f"No interval{of}: {reason}.")
     data = {
-        "subtitle": f"{_capital(table.measure.title)}; {plural(len(table.columns), 'task')}, "
-        f"{_runs(table)}; {_standing(table)}.",
+        "subtitle": f"{_measure(table)}; {plural(len(table.columns), 'task')}, {_runs(table)}; "
+        f"{_STANDING[table.standing]}.",
         "unit": _unit(table),
-        "over": table.kind,
+        "over": _VARIES.get(table.kind, "a revision"),
+        "center": "mean" if table.kind == "seed" else "median",
         "digits": _digits(table),
         "rows": rows,
-        "notes": list(_score_notes(table, rows)),
+        "notes": notes,
     }
-    said = _scores_said(rows, _digits(table), alone=len(table.rows) == 1)
-    alt = f"Dot plot of the scores of {table.name}. {data['subtitle']} {said}"
+    summary = _summary(rows, f"{{:.{_digits(table)}f}}")
+    alt = f"Dot plot of the scores of {table.name}. {data['subtitle']} {summary}"
     return Plot("scores", "scores", f"{table.name}: scores by task", alt, data)
 
 
 def difference_plot(comparison: Comparison) -> Plot | None:
-    """The difference of two families by task with its interval, the average first; None where nothing is compared."""
+    """Plot the difference of two families by task with its interval, the average first; None if none is known."""
     a, b = comparison.a, comparison.b
-    rows = [
-        _difference_row(one, apart=number == 0) for number, one in enumerate((comparison.primary, *comparison.tasks))
-    ]
+    rows = [_difference_row(comparison.primary, True), *(_difference_row(one, False) for one in comparison.tasks)]
     drawn = [row for row in rows if row["value"] is not None]
     if not drawn:
         return None
-    digits = _digits(a)
+    notes = []
+    if any(row["over"] == "documents" for row in drawn):
+        notes.append("An interval over documents alone holds for these checkpoints only, not for the mixtures.")
+    if bare := [row["label"] for row in drawn if row["over"] is None]:
+        notes.append(f"No interval: {some(bare)}.")
+    reasons = [(row["reason"] or "no figures", row["label"]) for row in rows if row["value"] is None]
+    notes += [f"Not compared: {some(labels)} ({reason})." for reason, labels in _grouped(reasons).items()]
     unit = "points" if a.measure.scale == 100 else "bits per byte"
-    counts = sorted({(row["seeds"][0], row["seeds"][1]) for row in drawn})
-    seeds = f"{counts[0][0]} and {counts[0][1]} seeds" if len(counts) == 1 else "seeds as far as they are whole"
+    counts = {tuple(row["seeds"]) for row in drawn}
+    seeds = "{} and {} seeds".format(*counts.pop()) if len(counts) == 1 else "over the seeds that have the score"
     data = {
-        "subtitle": f"{a.name} less {b.name}, in {unit}: {a.measure.title}, {seeds}; {_standing(a)}. "
+        "subtitle": f"{a.name} minus {b.name}, in {unit}: {a.measure.title}, {seeds}; {_STANDING[a.standing]}. "
         "The average is the endpoint; tasks are exploratory.",
         "a": a.name,
         "b": b.name,
         "higher_is_better": a.measure.higher_is_better,
-        "digits": digits,
+        "digits": _digits(a),
         "rows": rows,
-        "notes": _difference_notes(rows),
+        "notes": notes,
     }
-    alt = f"Dot plot of differences by task. {data['subtitle']} {_difference_said(rows, digits)}"
+    alt = f"Dot plot of differences by task. {data['subtitle']} {_summary(rows, f'{{:+z.{_digits(a)}f}}')}"
     return Plot("difference", "difference", f"{a.name} against {b.name}", alt, data)
 
 
 def shots_plot(table: ScoreTable) -> Plot | None:
-    """Scores against the number of shots, a panel a task; None without cells, or with a single shot count."""
-    panels = [
-        panel
-        for column in table.columns
-        if len((panel := _panel(table, column.task, column.title, column.num_fewshot))["shots"]) > 1
-    ]
+    """Plot scores against the number of shots, a panel for each task; None unless a task has two shot counts."""
+    panels = [_panel(table, column.task, column.title, column.num_fewshot) for column in table.columns]
+    panels = [panel for panel in panels if len(panel["shots"]) > 1]
     if not panels:
         return None
-    shots = sorted({count for panel in panels for count in panel["shots"]})
     middle = "mean" if table.kind == "seed" else "median"
-    whole = [panel for panel in panels if panel["middle"][0] is not None and panel["middle"][-1] is not None]
+    gaps = [panel["title"] for panel in panels if None in panel["middle"]] if len(table.rows) > 1 else []
+    reason = f"No {middle} where a {table.kind} lacks the cell, or cells are not comparable"
+    shots = sorted({count for panel in panels for count in panel["shots"]})
     data = {
-        "subtitle": f"{_capital(table.measure.title)}, at {figures.shots(shots)}; {_runs(table)}; "
-        f"{_standing(table)}. Each panel has its own scale.",
+        "subtitle": f"{_measure(table)}, at {figures.shots(shots)}; {_runs(table)}; {_STANDING[table.standing]}. "
+        "Each panel has its own scale.",
         "unit": _unit(table),
-        "over": table.kind,
+        "over": _VARIES.get(table.kind, "a revision"),
         "middle": middle,
         "drawn_middle": len(table.rows) > 1,
         "panels": panels,
-        "notes": [],
+        "notes": [f"{reason}: {some(gaps)}."] if gaps else [],
     }
-    if open_ := [panel["title"] for panel in panels if None in panel["middle"]] if len(table.rows) > 1 else []:
-        data["notes"] = [
-            f"No {middle} where a {table.kind} lacks the cell, or cells do not belong together: {some(open_)}."
-        ]
     digits = _digits(table)
-    moved = [f"{p['title']} {p['middle'][0]:.{digits}f} to {p['middle'][-1]:.{digits}f}" for p in whole]
-    said = f" From the fewest shots to the most, the {middle} goes: {'; '.join(moved)}." if moved else ""
-    what = f"Line plots of the scores of {table.name} against the number of shots, a panel a task."
-    alt = f"{what} {data['subtitle']}{said}"
+    ends = [(panel["title"], panel["middle"][0], panel["middle"][-1]) for panel in panels]
+    moves = [f"{title} {a:.{digits}f} to {b:.{digits}f}" for title, a, b in ends if None not in (a, b)]
+    summary = f" From the fewest shots to the most, the {middle} goes: {'; '.join(moves)}." if moves else ""
+    what = f"Line plots of the scores of {table.name} against the number of shots, a panel for each task."
+    alt = f"{what} {data['subtitle']}{summary}"
     return Plot("shots", "shots", f"{table.name}: scores by number of shots", alt, data)
 
 
-def _chances(table: ScoreTable, given: Mapping[str, float] | None) -> dict[str, float]:
-    """By task; of the average too, where all tasks have one."""
+def _chances(table: ScoreTable, given: Mapping[str, float]) -> dict[str, float]:
+    """Return chance by task, and of the average if all tasks have one."""
     if table.measure.name != "score":
         return {}
-    told = {task: own.chance for task, own in table.baselines.items() if own.chance is not None}
-    found = {c.task: {**told, **(given or {})}.get(c.task) for c in table.columns}
-    known = {task: value for task, value in found.items() if value is not None}
-    if known and len(known) == len(table.columns):
-        known[AVERAGE] = fmean(known.values())
-    return known
+    measured = {task: one.chance for task, one in table.baselines.items() if one.chance is not None}
+    by_task = {**measured, **given}
+    chances = {column.task: by_task[column.task] for column in table.columns if column.task in by_task}
+    if chances and len(chances) == len(table.columns):
+        chances[AVERAGE] = fmean(chances.values())
+    return chances
 
 
-def _score_row(table: ScoreTable, column: str, title: str, chance: float | None) -> dict[str, Any]:
+def _score_row(table: ScoreTable, column: str, title: str, chance: float | None) -> Row:
     values = [value for value in table.values(column) if math.isfinite(value)]
-    over = table.over_seeds[column]
-    by_seed = table.kind == "seed"
+    spread, interval = table.over_seeds[column].spread, table.over_seeds[column].interval
+    value = spread.mean if spread else None
+    if values and (len(table.rows) == 1 or (table.kind != "seed" and value is None)):
+        value = median(values)
     return {
         "label": title,
         "apart": column == AVERAGE,
         "values": [number(value) for value in values],
-        "mean": number(over.spread.mean) if over.spread else None,
-        "low": number(over.interval.low) if over.interval else None,
-        "high": number(over.interval.high) if over.interval else None,
-        "median": number(median(values)) if len(values) > 1 and not by_seed else None,
-        "chance": number(chance) if chance is not None else None,
+        "value": _rounded(value),
+        "low": _rounded(interval.low if interval else None),
+        "high": _rounded(interval.high if interval else None),
+        "over": "seeds" if interval else None,
+        "chance": _rounded(chance),
     }
 
 
-def _score_notes(table: ScoreTable, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if table.standing == "published" and table.source:
-        yield f"Source: {table.source}"
-    expected = len(table.rows) * len(table.columns)
-    missing = expected - sum(len(row["values"]) for row in rows if not row["apart"])
-    if missing:
-        yield f"{missing} of {expected} scores are missing or not whole, and are not drawn."
-    if table.kind == "seed":
-        by_reason: dict[str, list[str]] = {}
-        for column, title in table.headings.items():
-            if reason := table.over_seeds[column].reason:
-                by_reason.setdefault(reason, []).append(title)
-        for reason, titles in by_reason.items():
-            of = f" of {some(titles)}" if len(titles) < len(table.headings) else ""
-            yield f"No interval{of}: {reason}."
-
-
-def _scores_said(rows: Sequence[Mapping[str, Any]], digits: int, *, alone: bool) -> str:
-    centres = [(row, _centre(row, alone=alone)) for row in rows]
-    said = []
-    for row, value in centres:
-        if row["apart"] and value is not None:
-            interval = ""
-            if row["low"] is not None:
-                interval = f" (95 % over seeds {row['low']:.{digits}f} to {row['high']:.{digits}f})"
-            said.append(f"Average {value:.{digits}f}{interval}.")
-    tasks = sorted(((value, row["label"]) for row, value in centres if not row["apart"] and value is not None))
-    if len(tasks) > 1:
-        (low, lowest), (high, highest) = tasks[0], tasks[-1]
-        said.append(f"Tasks from {low:.{digits}f} ({lowest}) to {high:.{digits}f} ({highest}).")
-    elif tasks:
-        said.append(f"{tasks[0][1]} {tasks[0][0]:.{digits}f}.")
-    return " ".join(said)
-
-
-def _centre(row: Mapping[str, Any], *, alone: bool) -> float | None:
-    """What stands for a row: the mean, else the median, else the value of the only run; None of runs that are not
-    whole."""
-    for name in ("mean", "median"):
-        if row[name] is not None:
-            return float(row[name])
-    return float(row["values"][0]) if alone and row["values"] else None
-
-
-def _difference_row(contrast: Contrast, *, apart: bool) -> dict[str, Any]:
-    difference = contrast.difference
-    found: Any = contrast.interval
-    over = "seeds and documents" if contrast.two_level else "seeds"
-    if found is None:
-        found, over = contrast.these_checkpoints, "documents"
-    sizes = [side.n if side else 0 for side in (contrast.a, contrast.b)]
-    has = difference is not None and found is not None
+def _difference_row(contrast: Contrast, apart: bool) -> Row:
+    interval, over = contrast.interval, "seeds and documents" if contrast.two_level else "seeds"
+    if interval is None:
+        interval, over = contrast.these_checkpoints, "documents"
+    if contrast.difference is None:
+        interval = None
     return {
         "label": contrast.title,
         "apart": apart,
-        "seeds": sizes,
-        "value": number(difference) if difference is not None else None,
-        "low": number(found.low) if has else None,
-        "high": number(found.high) if has else None,
-        "over": over if has else None,
+        "seeds": [side.n if side else 0 for side in (contrast.a, contrast.b)],
+        "value": _rounded(contrast.difference),
+        "low": _rounded(interval.low if interval else None),
+        "high": _rounded(interval.high if interval else None),
+        "over": over if interval else None,
         "reason": contrast.reason,
     }
 
 
-def _difference_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    notes = []
-    if any(row["over"] == "documents" for row in rows):
-        notes.append("An interval over documents alone holds for these checkpoints only, and says nothing on mixtures.")
-    if bare := [row["label"] for row in rows if row["value"] is not None and row["over"] is None]:
-        notes.append(f"No interval: {some(bare)}.")
-    reasons: dict[str, list[str]] = {}
+def _summary(rows: Sequence[Row], form: str) -> str:
+    """Return the average with its interval, and the lowest and the highest task, in words."""
+    sentences = []
+    shown: Callable[[float], str] = form.format
     for row in rows:
-        if row["value"] is None:
-            reasons.setdefault(row["reason"] or "no figures", []).append(row["label"])
-    return [*notes, *(f"Not compared: {some(labels)} ({reason})." for reason, labels in reasons.items())]
-
-
-def _difference_said(rows: Sequence[Mapping[str, Any]], digits: int) -> str:
-    said = []
-    first = rows[0]
-    if first["value"] is not None:
-        interval = ""
-        if first["over"]:
-            interval = f" (95 % over {first['over']} {first['low']:+z.{digits}f} to {first['high']:+z.{digits}f})"
-        said.append(f"Average {first['value']:+z.{digits}f}{interval}.")
-    tasks = sorted((row["value"], row["label"]) for row in rows[1:] if row["value"] is not None)
+        if row["apart"] and row["value"] is not None:
+            interval = ""
+            if row["over"]:
+                interval = f" (95 % over {row['over']} {shown(row['low'])} to {shown(row['high'])})"
+            sentences.append(f"Average {shown(row['value'])}{interval}.")
+    tasks = sorted((row["value"], row["label"]) for row in rows if not row["apart"] and row["value"] is not None)
     if tasks:
         (low, lowest), (high, highest) = tasks[0], tasks[-1]
-        said.append(f"Tasks from {low:+z.{digits}f} ({lowest}) to {high:+z.{digits}f} ({highest}).")
-    return " ".join(said)
+        sentences.append(f"Tasks from {shown(low)} ({lowest}) to {shown(high)} ({highest}).")
+    return " ".join(sentences)
 
 
 def _panel(table: ScoreTable, task: str, title: str, shots: Sequence[int]) -> dict[str, Any]:
-    """One task against shots; without a shot count that no revision was measured at."""
-    cells = {revision: _by_shots(table, records, task) for revision, records in table.records.items()}
-    counts = [count for count in sorted(shots) if any(count in own for own in cells.values())]
-    lines = [[number(own[count]) if count in own else None for count in counts] for own in cells.values()]
-    centre = fmean if table.kind == "seed" else median
-    whole = [[line[place] for line in lines] for place in range(len(counts))]
-    mixed = [not _belong_together(table, task, count) for count in counts]
-    return {
-        "title": title,
-        "shots": counts,
-        "lines": [line for line in lines if any(value is not None for value in line)],
-        "middle": [
-            None if None in at or is_mixed else number(centre(v for v in at if v is not None))
-            for at, is_mixed in zip(whole, mixed, strict=True)
-        ],
-    }
-
-
-def _belong_together(table: ScoreTable, task: str, num_fewshot: int) -> bool:
-    """Whether the cells of all runs are of one dtype and one metric, so that a mean over them means something."""
-    cells = [record for own in table.records.values() for record in own if record.task == task]
-    cells = [record for record in cells if record.num_fewshot == num_fewshot]
-    dtypes = {record.dtype for record in cells} - {UNKNOWN}
-    return len(dtypes) <= 1 and len({table.measure.metric(record) for record in cells}) <= 1
+    """Return one task against the shot counts at which any revision was measured."""
+    cells = [record for records in table.records.values() for record in records if record.task == task]
+    scores = [_by_shots(table, records, task) for records in table.records.values()]
+    counts = [count for count in sorted(shots) if any(count in one for one in scores)]
+    center = fmean if table.kind == "seed" else median
+    middle = []
+    for count in counts:
+        at_count = [record for record in cells if record.num_fewshot == count]
+        metrics = {table.measure.metric(record) for record in at_count}
+        comparable = len(metrics) <= 1 and len({record.dtype for record in at_count} - {UNKNOWN}) <= 1
+        complete = comparable and all(count in one for one in scores)
+        middle.append(number(center(one[count] for one in scores)) if complete else None)
+    lines = [[_rounded(one.get(count)) for count in counts] for one in scores if one]
+    return {"title": title, "shots": counts, "lines": lines, "middle": middle}
 
 
 def _by_shots(table: ScoreTable, records: Sequence[Record], task: str) -> dict[int, float]:
-    found = {}
+    scores = {}
     for record in records:
         metric = table.measure.metric(record)
         if record.task == task and record.limit is None and metric and isinstance(record.num_fewshot, int):
             value = table.measure.scale * table.measure.figures(record)[metric]
             if math.isfinite(value):
-                found[record.num_fewshot] = value
-    return found
+                scores[record.num_fewshot] = value
+    return scores
+
+
+def _grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the titles by reason, without those that have no reason."""
+    groups: dict[str, list[str]] = {}
+    for reason, title in pairs:
+        if reason:
+            groups.setdefault(reason, []).append(title)
+    return groups
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else number(value)
 
 
 def _runs(table: ScoreTable) -> str:
-    """`5 seeds`, `1 seed` or `64 indices`."""
+    """Return `5 seeds`, `1 seed` or `64 indices`."""
     return plural(len(table.rows), table.kind, "indices" if table.kind == "index" else None)
 
 
-def _standing(table: ScoreTable) -> str:
-    return {
-        "measured": "measured",
-        "imported": "imported from results that others measured",
-        "published": "published, not measured again",
-    }[table.standing]
+def _measure(table: ScoreTable) -> str:
+    return table.measure.title[:1].upper() + table.measure.title[1:]
 
 
 def _unit(table: ScoreTable) -> str:
-    return {"score": "score, %", "bits_per_byte": "bits per byte, lower is better"}.get(
-        table.measure.name, table.measure.title
-    )
+    units = {"score": "score, %", "bits_per_byte": "bits per byte, lower is better"}
+    return units.get(table.measure.name, table.measure.title)
 
 
 def _digits(table: ScoreTable) -> int:
     return 2 if table.measure.scale == 100 else 4
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mixhub.card.markdown.parse import front_matter
 from mixhub.card.page.write import is_plot
-from mixhub.card.plots.sheet import drawn_sha256
+from mixhub.card.plots.plot import drawn_sha256
 from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, changes

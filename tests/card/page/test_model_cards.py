@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from mixhub.card.check.lint import lint_card
 from mixhub.card.page.render import catalog_context, render_catalog
 from mixhub.card.page.write import PLOTS
-from mixhub.card.plots.sheet import drawn_sha256
+from mixhub.card.plots.plot import drawn_sha256
 from mixhub.errors import UnknownNameError
 from mixhub.spec import catalog
 from tests.refusals import refused

@@ -26,9 +26,8 @@ from mixhub.analysis.scores import Score, ScoreRow
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
-from mixhub.card.plots.plot import Plot, write_plots
+from mixhub.card.plots.plot import Plot, drawn_sha256, write_plots
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
-from mixhub.card.plots.sheet import drawn_sha256
 from mixhub.spec import catalog
 from mixhub.spec.mixture import Mixture
 from tests.analysis.test_comparison import tables, write_family
@@ -100,7 +99,7 @@ def test_scores_show_seeds_mean_interval_and_chance(two):
     plot = drawn(scores_plot(table, {"piqa": 50.0}))
     shown, over = row(plot, "PIQA"), table.over_seeds["piqa"]
     assert shown["values"] == pytest.approx(table.values("piqa"), rel=1e-5)
-    assert [shown[name] for name in ("mean", "low", "high")] == pytest.approx(
+    assert [shown[name] for name in ("value", "low", "high")] == pytest.approx(
         [over.spread.mean, over.interval.low, over.interval.high], rel=1e-5
     )
     assert shown["chance"] == 50
@@ -130,14 +129,15 @@ def test_what_is_not_whole_is_not_drawn_and_said(two):
     plot = drawn(scores_plot(table))
     assert len(row(plot, "PIQA")["values"]) == 2
     assert len(row(plot, "Average")["values"]) == 2
-    assert "1 of 6 scores are missing or not whole, and are not drawn." in plot.data["notes"]
+    assert "1 of 6 scores are missing or incomplete, and not drawn." in plot.data["notes"]
 
 
 def test_rows_that_are_no_seeds_have_a_median_and_no_interval(two):
     reason = {column: replace(own, spread=None, interval=None) for column, own in two[0].over_seeds.items()}
     plot = drawn(scores_plot(replace(two[0], kind="index", over_seeds=reason)))
-    assert row(plot, "PIQA")["median"] == pytest.approx(median(two[0].values("piqa")), rel=1e-5)
-    assert row(plot, "PIQA")["mean"] is None
+    assert row(plot, "PIQA")["value"] == pytest.approx(median(two[0].values("piqa")), rel=1e-5)
+    assert row(plot, "PIQA")["low"] is None
+    assert plot.data["center"] == "median"
     assert "3 indices" in plot.data["subtitle"]
 
 
@@ -287,7 +287,7 @@ def test_a_step_logged_twice_counts_once_and_what_is_not_finite_is_said():
     plot = drawn(losses_plot({"seed-1": lines}, "valid_"))
     assert plot.data["training"][0]["points"] == [[10, 5], [30, 4]]
     assert plot.data["validation"][0]["lines"][0]["points"] == [[40, 3]]
-    assert "Losses that are no finite numbers, and are not drawn: 1." in plot.data["notes"]
+    assert "Losses that are not finite, and not drawn: 1." in plot.data["notes"]
 
 
 def test_files_carry_what_they_show_and_others_do_not(published, tmp_path):

@@ -1,0 +1,116 @@
+"""Plots with a row for each task or domain: scores, differences, mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mixhub.card.markdown import figures
+from mixhub.card.plots.canvas import BLACK, COLOURS, GREY, Style, row_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DOT: Style = {"linestyle": "none", "marker": "o", "markersize": 4.5, "markerfacecolor": "none", "color": COLOURS[0]}
+_STRIP: Style = {"linestyle": "none", "marker": "|", "markersize": 7, "markeredgewidth": 0.8, "color": COLOURS[0]}
+_CHANCE: Style = {"linestyle": "none", "marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": "#999999"}
+_CENTER: Style = {"marker": "D", "markersize": 4.5, "color": BLACK}
+_OVER: dict[str | None, Style] = {
+    "seeds and documents": _CENTER,
+    "seeds": {"marker": "o", "markersize": 5, "color": COLOURS[0]},
+    "documents": {"marker": "s", "markersize": 4.5, "color": COLOURS[1], "markerfacecolor": "white"},
+    None: {"marker": "x", "markersize": 5, "color": GREY, "linestyle": "none"},
+}
+_MARKERS = ("o", "s", "^", "D")
+
+
+def draw_scores(title: str, data: Mapping[str, Any]) -> Figure:
+    """Each row has the scores of a task: one of each seed, their mean with its interval, and chance."""
+    rows, center = data["rows"], data["center"]
+    dot = _STRIP if max(len(row["values"]) for row in rows) > 12 else _DOT
+    key = {data["over"]: dot}
+    has_interval = any(row["low"] is not None for row in rows)
+    if len(rows[0]["values"]) > 1 or has_interval:
+        key[f"{center} with 95 % t interval over seeds" if has_interval else center] = _CENTER
+    if any(row["chance"] is not None for row in rows):
+        key["chance"] = _CHANCE
+    heading = f"{center} ± 95 %" if has_interval else center if len(key) > 1 else ""
+    values = [_score(row, data["digits"]) for row in rows]
+    figure, axes, places = row_figure(title, data, key, heading, values)
+    for place, row in zip(places, rows, strict=True):
+        if row["chance"] is not None:
+            axes.plot(row["chance"], place, **_CHANCE)
+        axes.plot(row["values"], [place - 0.18] * len(row["values"]), **dot)
+        _draw_interval(axes, row, place + 0.18, _CENTER)
+    return figure
+
+
+def draw_difference(title: str, data: Mapping[str, Any]) -> Figure:
+    """Each row has the difference of two families on a task, with its interval."""
+    rows = data["rows"]
+    drawn = {row["over"] for row in rows if row["value"] is not None}
+    key = {f"95 % over {over}" if over else "no interval": style for over, style in _OVER.items() if over in drawn}
+    values = [_difference(row, data["digits"]) for row in rows]
+    figure, axes, places = row_figure(title, data, key, "difference [95 %]", values)
+    for place, row in zip(places, rows, strict=True):
+        _draw_interval(axes, row, place, _OVER[row["over"]])
+    axes.axvline(0, color=BLACK, linewidth=0.9)
+    left, right = (data["b"], data["a"]) if data["higher_is_better"] else (data["a"], data["b"])
+    axes.set_xlabel(f"← {left} better     |     {right} better →")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+    return figure
+
+
+def draw_mixture(title: str, data: Mapping[str, Any]) -> Figure:
+    """Each row has the share of a domain: a bar in one mixture, a marker for each of several."""
+    from matplotlib.ticker import LogLocator
+
+    rows, names = data["rows"], data["names"]
+    if len(names) == 1:
+        figure, axes, places = row_figure(title, data, {}, "share", [_range(row) for row in rows])
+        axes.barh(places, [row["values"][0] for row in rows], height=0.62, color=COLOURS[0], zorder=2)
+        return figure
+    if data["marked"]:
+        pairs = zip(names, _MARKERS, COLOURS, strict=False)
+        styles = {name: {**_DOT, "marker": marker, "color": colour} for name, marker, colour in pairs}
+        key = styles
+    else:
+        styles = dict.fromkeys(names, _STRIP)
+        key = {f"one of {len(names)} mixtures": _STRIP, "mean, zeros included": {**_CENTER, "linestyle": "none"}}
+    figure, axes, places = row_figure(title, data, key, "lowest … highest", [_range(row) for row in rows])
+    for number, name in enumerate(names):
+        axes.plot([row["values"][number] for row in rows], places, **styles[name])
+    if not data["marked"]:
+        axes.plot([row["mean"] for row in rows], places, **{**_CENTER, "linestyle": "none"})
+    axes.set_xscale("log", subs=())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+def _draw_interval(axes: Axes, row: Mapping[str, Any], place: float, style: Style) -> None:
+    value, low, high = row["value"], row["low"], row["high"]
+    if value is not None:
+        error = None if low is None else [[value - low], [high - value]]
+        axes.errorbar(value, place, xerr=error, **style, capsize=3, elinewidth=1.6)
+
+
+def _score(row: Mapping[str, Any], digits: int) -> str:
+    if row["value"] is None:
+        return figures.ABSENT
+    half = f" ± {(row['high'] - row['low']) / 2:.{digits}f}" if row["low"] is not None else ""
+    return f"{row['value']:.{digits}f}{half}"
+
+
+def _difference(row: Mapping[str, Any], digits: int) -> str:
+    if row["value"] is None:
+        return "not compared"
+    interval = f" [{row['low']:+z.{digits}f}, {row['high']:+z.{digits}f}]" if row["low"] is not None else ""
+    return f"{row['value']:+z.{digits}f}{interval}".replace("-", "−")
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    known = [value for value in row["values"] if value is not None]
+    low, high = figures.percent(min(known) / 100), figures.percent(max(known) / 100)
+    return low if low == high else f"{low} … {high}"

@@ -1,0 +1,157 @@
+"""Plots of lines: scores against the number of shots, losses against tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from mixhub.card.markdown import figures
+from mixhub.card.markdown.text import clipped
+from mixhub.card.plots.canvas import BLACK, COLOURS, FAINT, SMALL, Style, new_figure, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Line = tuple[Sequence[Sequence[float]], Style]
+"""Points (x, y), and how they are drawn."""
+
+_COLUMNS = 3
+_THIN: Style = {"linewidth": 0.8, "color": "#56B4E9", "marker": ".", "markersize": 2}
+_THICK: Style = {"linewidth": 1.8, "color": BLACK, "marker": "o", "markersize": 3.6}
+_DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
+"""Lines differ in dashes too, so that they can be told apart without colour."""
+_MANY: Style = {"linewidth": 0.6, "color": "#808080"}
+"""Of each run, if there are more runs than dashes."""
+_MAX_DOMAINS = 8
+"""Domains that are drawn with a name each; of more, their mean is."""
+_WARM_UP = 0.05
+"""Share of the tokens at the start in which losses fall so far that a scale for all of them shows little else."""
+
+
+def draw_shots(title: str, data: Mapping[str, Any]) -> Figure:
+    """A panel for each task: a thin line for each seed, a thick one for their mean."""
+    panels = data["panels"]
+    key = {data["over"]: _THIN} | ({data["middle"]: _THICK} if data["drawn_middle"] else {})
+    columns = min(_COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = new_figure(title, data, key, 1.2 * rows + 0.3, (rows, columns))
+    counts = sorted({count for panel in panels for count in panel["shots"]})
+    for panel, one in zip(panels, axes, strict=False):
+        for values in panel["lines"]:
+            one.plot(panel["shots"], [math.nan if value is None else value for value in values], **_THIN)
+        if data["drawn_middle"]:
+            one.plot(panel["shots"], [math.nan if value is None else value for value in panel["middle"]], **_THICK)
+        one.set_title(clipped(printable(panel["title"]), 24))
+        one.set_xticks(counts if len(counts) <= 8 else [counts[0], counts[len(counts) // 2], counts[-1]])
+        one.set_xlim(counts[0] - 0.25, counts[-1] + 0.25)
+        _set_scale(one, 3)
+    for one in axes[len(panels) :]:
+        one.set_visible(False)
+    for one in axes[len(panels) - columns : len(panels)]:
+        one.set_xlabel("number of shots")
+    for one in axes[::columns]:
+        one.set_ylabel(data["unit"])
+    return figure
+
+
+def draw_losses(title: str, data: Mapping[str, Any]) -> Figure:
+    """Training above, validation below, against the same tokens."""
+    domains = data["validation"]
+    labels = [line["label"] for line in [*data["training"], *(line for own in domains for line in own["lines"])]]
+    runs = list(dict.fromkeys(labels))
+    many = len(runs) > len(_DASHES)
+    styles = dict.fromkeys(runs, _MANY) if many else {
+        run: {"color": colour, "linestyle": dashes, "linewidth": 1.3}
+        for run, colour, dashes in zip(runs, COLOURS, _DASHES, strict=False)
+    }  # fmt: skip
+    training = [(line["points"], styles[line["label"]]) for line in data["training"]]
+    validation = [(line["points"], styles[line["label"]]) for own in domains for line in own["lines"]]
+    names = {own["label"]: fmean(line["points"][-1][1] for line in own["lines"]) for own in domains}
+    if len(domains) > _MAX_DOMAINS:
+        means = [(points, styles[run]) for run, points in _means(domains, runs).items()]
+        validation = [(points, {"color": FAINT, "linewidth": 0.5}) for points, _ in validation] + means
+        note = f"Validation: each of {len(domains)} domains in grey, and their plain mean in the style of the run."
+        data = {**data, "notes": [*data["notes"], note]}
+        ends = {name: names[name] for name in (min(names, key=names.__getitem__), max(names, key=names.__getitem__))}
+        names = ends | ({f"mean of {len(domains)}": fmean(points[-1][1] for points, _ in means)} if means else {})
+    heading = f"Validation: {domains[0]['label']}" if len(domains) == 1 else "Validation, by domain"
+    panels = [(lines, heading) for lines, heading in ((training, "Training"), (validation, heading)) if lines]
+    end = max(x for lines, _ in panels for points, _ in lines for x, _ in points)
+    data = {**data, "notes": [*data["notes"], *_cut_notes([lines for lines, _ in panels], end)]}
+    key = {f"one of {len(runs)} runs": _MANY} if many else styles
+    figure, axes = new_figure(title, data, key, 2.0 * len(panels) + 0.3, (len(panels), 1))
+    for one, (lines, heading) in zip(axes, panels, strict=True):
+        _draw_losses_panel(one, lines, printable(heading), end)
+        one.set_ylabel(data["unit"])
+    axes[-1].set_xlabel("training tokens")
+    if len(names) > 1:
+        _name_ends(axes[-1], names)
+    return figure
+
+
+def _draw_losses_panel(axes: Axes, lines: Sequence[Line], heading: str, end: float) -> None:
+    for points, style in lines:
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, **style, marker="." if len(xs) == 1 else "")
+    _set_scale(axes, 4)
+    low, high = _range(lines, end)
+    room = 0.07 * (high - low) or 0.1
+    axes.set(xlim=(0, 1.005 * end or 1), ylim=(low - room, high + room), title=heading)
+    axes.xaxis.set_major_formatter(lambda tokens, _: _short(figures.count(round(tokens))))
+
+
+def _range(lines: Sequence[Line], end: float) -> tuple[float, float]:
+    """Return the least and the largest loss after the warm-up, or of all if there are too few after it."""
+    late = [[y for x, y in points if x >= _WARM_UP * end] for points, _ in lines]
+    if max(map(len, late)) < 4:
+        late = [[y for _, y in points] for points, _ in lines]
+    return min(y for ys in late for y in ys), max(y for ys in late for y in ys)
+
+
+def _cut_notes(panels: Sequence[Sequence[Line]], end: float) -> list[str]:
+    highest = [(max(y for points, _ in lines for _, y in points), _range(lines, end)[1]) for lines in panels]
+    if all(value <= top for value, top in highest):
+        return []
+    return [
+        f"Losses of the first {_short(figures.count(round(_WARM_UP * end)))} tokens that are off the scale are cut."
+    ]
+
+
+def _name_ends(axes: Axes, names: Mapping[str, float]) -> None:
+    """Write names at the right edge, at the values where lines end, or as close to them as there is room."""
+    low, high = axes.get_ylim()
+    gap = (high - low) / 10
+    ends = sorted((value, name) for name, value in names.items())
+    places: list[float] = []
+    for value, _ in ends:
+        places.append(max(value, places[-1] + gap) if places else value)
+    places = [min(place, high - gap * number) for number, place in zip(range(len(places))[::-1], places, strict=True)]
+    right = axes.twinx()
+    right.set_ylim(low, high)
+    right.set_yticks(places, [clipped(printable(name), 26) for _, name in ends], size=SMALL)
+
+
+def _means(domains: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> dict[str, list[list[float]]]:
+    """Return the mean loss over all domains by run, at the tokens where each domain was measured."""
+    means = {}
+    for run in runs:
+        lines = [dict(line["points"]) for domain in domains for line in domain["lines"] if line["label"] == run]
+        common = sorted(set.intersection(*map(set, lines))) if len(lines) == len(domains) else []
+        if common:
+            means[run] = [[x, fmean(line[x] for line in lines)] for x in common]
+    return means
+
+
+def _set_scale(axes: Axes, ticks: int) -> None:
+    axes.margins(y=0.08)
+    axes.locator_params(axis="y", nbins=ticks)
+    axes.tick_params(axis="y", labelsize=SMALL)
+    axes.grid(axis="y")
+
+
+def _short(count: str) -> str:
+    """Return `1.5B` for `1.50B`."""
+    return count.rstrip("KMBT").rstrip("0").rstrip(".") + count[-1] if "." in count else count
