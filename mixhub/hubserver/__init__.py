@@ -1,10 +1,10 @@
-"""The embedded Hub: a server on loopback that unchanged Hub clients can create, push to, and load from.
+"""The embedded Hub: a server on loopback that Hub clients can push to and load from.
 
     with serve(Path("hub")) as hub:
         HfApi(endpoint=hub.url, token=LOCAL_TOKEN).create_repo("demo/tiny")
 
-Everything lies under one root folder, and several server processes over one root are safe. Importing this package
-imports neither starlette nor pygit2; they come with the first name that is used.
+Everything is stored under one root folder, which several server processes may share. Importing this package imports
+neither starlette nor pygit2; the first name that is used imports them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mixhub.hubserver.storage.storage import Store
 
 LOCAL_TOKEN = "hf_mixhub_local"
-"""A token for the embedded hub. Any other that is not empty does as well: there is one user, named `local`."""
+"""A token for the embedded hub. Any other text works as well: there is one user, named `local`."""
 
 _HOMES = {
     "ImportedRepo": "storage.importer",

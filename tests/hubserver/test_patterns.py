@@ -62,6 +62,9 @@ def test_empty_lines_and_comments_ignore_nothing(line: str) -> None:
         assert not is_ignored(path, f"{line}\n"), path
 
 
-def test_a_pattern_that_is_no_regex_is_taken_literally() -> None:
-    assert is_ignored("a[z-a]", "a[z-a]")
-    assert not is_ignored("b", "a[z-a]")
+def test_two_stars_match_any_number_of_folders() -> None:
+    assert is_ignored("a/b/c.txt", "a/**")
+    assert not is_ignored("a", "a/**")
+    assert is_ignored("a/x/y/b", "a/**/b")
+    assert is_ignored("a/b", "a/**/b")
+    assert not is_ignored("x/a/b", "a/**/b")

@@ -1,20 +1,19 @@
-"""The shapes of the API's answers: the field names are those that Hub clients parse."""
+"""The fields of the API's answers, named as Hub clients parse them."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import pygit2
-from starlette.responses import Response
 
 from mixhub.hubserver.protocol.frontmatter import read_metadata
-from mixhub.hubserver.storage.repo import Entry, Ref, Repo
+from mixhub.hubserver.storage.repo import Entry, Repo
 
 
 def facts(repo: Repo, head: pygit2.Commit) -> dict[str, Any]:
-    """What is said of a repo wherever it is listed; part of it stands in its card."""
+    """Describe a repo, as in every listing; part of it comes from its card."""
     metadata = read_metadata(repo.read_text(head, "README.md"))
     tags = metadata.get("tags")
     answer: dict[str, Any] = {
@@ -22,8 +21,8 @@ def facts(repo: Repo, head: pygit2.Commit) -> dict[str, Any]:
         "id": repo.name.repo_id,
         "author": repo.name.namespace,
         "sha": str(head.id),
-        "createdAt": date_text(repo.created_at),
-        "lastModified": date_text(head.commit_time),
+        "createdAt": _date(repo.created_at),
+        "lastModified": _date(head.commit_time),
         "private": repo.is_private,
         "gated": False,
         "disabled": False,
@@ -33,62 +32,54 @@ def facts(repo: Repo, head: pygit2.Commit) -> dict[str, Any]:
         "cardData": metadata,
     }
     if repo.name.repo_type == "model":
-        answer["modelId"] = repo.name.repo_id
-        for key in ("library_name", "pipeline_tag"):
-            if isinstance(metadata.get(key), str):
-                answer[key] = metadata[key]
+        texts = {key: metadata.get(key) for key in ("library_name", "pipeline_tag")}
+        answer |= {"modelId": repo.name.repo_id, **{key: text for key, text in texts.items() if isinstance(text, str)}}
     return answer
 
 
 def sibling(entry: Entry) -> dict[str, Any]:
-    """A file in a repo's info, with its size and hashes."""
-    answer: dict[str, Any] = {"rfilename": entry.path, "size": entry.size, "blobId": entry.oid}
-    if entry.pointer is not None:
-        pointer = entry.pointer
-        answer["lfs"] = {"sha256": pointer.sha256, "size": pointer.size, "pointerSize": pointer.pointer_size}
+    """Describe a file in a repo's info."""
+    return {"rfilename": entry.path, "size": entry.size, "blobId": entry.oid, **_lfs(entry, "sha256")}
+
+
+def listing(repo: Repo, head: pygit2.Commit, entries: Iterable[Entry], *, expand: bool) -> list[dict[str, Any]]:
+    """Describe files and folders; `expand` adds the last commit that changed each."""
+    entries = list(entries)
+    answer = [
+        {
+            "type": "directory" if entry.is_folder else "file",
+            "oid": entry.oid,
+            "size": entry.size,
+            "path": entry.path,
+            **_lfs(entry, "oid"),
+        }
+        for entry in entries
+    ]
+    if expand:
+        last = repo.last_commits(head, [entry.path for entry in entries])
+        for item in answer:
+            fields = commit_fields(last[item["path"]])
+            item["lastCommit"] = {key: fields[key] for key in ("id", "title", "date")}
     return answer
 
 
-def entry_fields(entry: Entry, last: pygit2.Commit | None) -> dict[str, Any]:
-    """A file or folder in a listing, with the last commit that changed it when that is known."""
-    kind = "directory" if entry.is_folder else "file"
-    answer: dict[str, Any] = {"type": kind, "oid": entry.oid, "size": entry.size, "path": entry.path}
-    if entry.pointer is not None:
-        pointer = entry.pointer
-        answer["lfs"] = {"oid": pointer.sha256, "size": pointer.size, "pointerSize": pointer.pointer_size}
-    if last is not None:
-        answer["lastCommit"] = {"id": str(last.id), "title": _title(last), "date": date_text(last.commit_time)}
-    return answer
-
-
-def ref_fields(ref: Ref) -> dict[str, str]:
-    """A branch or tag."""
-    return {"name": ref.name, "ref": ref.ref, "targetCommit": ref.commit}
-
-
-def commit_fields(item: pygit2.Commit) -> dict[str, Any]:
-    """A commit in a history."""
-    _, _, description = item.message.partition("\n")
+def commit_fields(commit: pygit2.Commit) -> dict[str, Any]:
+    """Describe a commit in a history."""
+    title, _, description = commit.message.partition("\n")
     return {
-        "id": str(item.id),
-        "title": _title(item),
+        "id": str(commit.id),
+        "title": title,
         "message": description.strip(),
-        "authors": [{"user": item.author.name}],
-        "date": date_text(item.commit_time),
+        "authors": [{"user": commit.author.name}],
+        "date": _date(commit.commit_time),
     }
 
 
-def _title(item: pygit2.Commit) -> str:
-    return item.message.partition("\n")[0]
+def _lfs(entry: Entry, hash_key: str) -> dict[str, Any]:
+    if entry.sha256 is None:
+        return {}
+    return {"lfs": {hash_key: entry.sha256, "size": entry.size, "pointerSize": entry.pointer_size}}
 
 
-def date_text(seconds: float) -> str:
-    """A time in seconds since 1970, as ISO 8601 in UTC."""
+def _date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def json_response(value: object) -> Response:
-    """A JSON answer whose values may have come from YAML."""
-    # YAML has dates, as values and as keys; JSON has none.
-    text = json.dumps(value, default=str, skipkeys=True, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(text, media_type="application/json")

@@ -1,152 +1,145 @@
-"""What all routes share: reading a request, finding its store and repo, and answering off the event loop."""
+"""What all routes share: reading a request, finding its store and repo, and answering it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from mixhub.hubserver.storage.names import RepoName, repo_name
-from mixhub.hubserver.storage.refusals import BadRequest, RepoNotFound, TooLarge, Unauthorized
+from mixhub.hubserver.storage.refusals import BadRequest, NotFound, RepoNotFound, TooLarge, Unauthorized
 from mixhub.hubserver.storage.repo import Repo
 from mixhub.hubserver.storage.storage import Store
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-JsonHandler = Callable[[Request, dict[str, Any]], Response]
-
-BODY_MOST_BYTES = 64 * 2**20
-"""The largest body that is read into memory at once."""
+_MAX_BODY_BYTES = 64 * 2**20
+"""The largest body that is read into memory."""
 _BLOCK_BYTES = 2 * 2**20
 
 
-def store_of(request: Request) -> Store:
-    """The store that the app serves."""
-    store: Store = request.app.state.store
-    return store
+class Call:
+    """One request, with the store it goes to.
+
+    Args:
+        request: the request.
+        token: whether to refuse it unless it carries a token.
+    """
+
+    def __init__(self, request: Request, *, token: bool = True) -> None:
+        self.request = request
+        self.store: Store = request.app.state.store
+        self.base_url = str(request.base_url).rstrip("/")
+        """Scheme, host and port as the client addressed them."""
+        self.body: dict[str, Any] = {}
+        scheme, _, self.token = request.headers.get("authorization", "").partition(" ")
+        self.has_token = scheme.lower() == "bearer" and bool(self.token.strip())
+        """Any token will do: there is one user."""
+        if token and not self.has_token:
+            raise Unauthorized("this request needs a token; any text will do on this hub")
+
+    def part(self, key: str, default: str = "") -> str:
+        """Return a part of the URL path, decoded."""
+        return unquote(self.request.path_params.get(key, default))
+
+    def flag(self, key: str) -> bool:
+        """Return whether a query field is true."""
+        return self.request.query_params.get(key, "").lower() in ("true", "1", "yes")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text field of the body; raises BadRequest if it is missing or not text."""
+        value = self.body.get(key)
+        value = default if value is None else value
+        if not isinstance(value, str):
+            raise BadRequest(f"{key!r} must be text")
+        return value
+
+    @property
+    def name(self) -> RepoName:
+        """The repo in the path; raises RepoNotFound if no repo can have that name."""
+        kind = self.part("kind", "models")
+        if kind not in ("models", "datasets"):
+            raise NotFound(f"this hub has no {kind}")
+        try:
+            return repo_name(kind.removesuffix("s"), f"{self.part('namespace')}/{self.part('name')}")
+        except BadRequest as problem:
+            raise RepoNotFound(problem.message) from None
+
+    @contextmanager
+    def repo(self) -> Iterator[Repo]:
+        """Open the repo in the path; raises RepoNotFound, also for a private repo without a token."""
+        with self.store.repo(self.name) as repo:
+            if repo.is_private and not self.has_token:
+                raise RepoNotFound(f"{self.name} does not exist on this hub, or it is private")
+            yield repo
+
+    async def read(self) -> bytes:
+        """Return the whole body; raises TooLarge or BadRequest."""
+        body = bytearray()
+        async for block in self.blocks():
+            body += block
+            if len(body) > _MAX_BODY_BYTES:
+                raise TooLarge(f"the body has more than {_MAX_BODY_BYTES} bytes")
+        return bytes(body)
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Yield the body in blocks of some MiB, each worth a hop to a thread; raises BadRequest if it breaks off."""
+        block = bytearray()
+        try:
+            async for part in self.request.stream():
+                block += part
+                if len(block) >= _BLOCK_BYTES:
+                    yield bytes(block)
+                    block.clear()
+        except ClientDisconnect:
+            raise BadRequest("the connection broke while the body was sent") from None
+        if block:
+            yield bytes(block)
 
 
-def base_url(request: Request) -> str:
-    """Scheme, host and port as the client addressed them, without a final slash."""
-    return str(request.base_url).rstrip("/")
+def route(method: str, path: str, handler: Callable[[Call], object], *, token: bool | None = None) -> Route:
+    """Declare a route whose handler runs in a thread, with the fields of the body in `call.body`.
 
-
-def raw(request: Request, key: str, default: str = "") -> str:
-    """A decoded part of the URL path."""
-    return unquote(request.path_params.get(key, default))
-
-
-def name_of(request: Request) -> RepoName:
-    """The repo that the path names; what cannot be a repo's name is answered as a missing repo."""
-    repo_type = request.path_params.get("kind", "models").removesuffix("s")
-    repo_id = f"{raw(request, 'namespace')}/{raw(request, 'name')}"
-    try:
-        return repo_name(repo_type, repo_id)
-    except BadRequest as problem:
-        raise RepoNotFound(problem.message) from None
-
-
-@contextmanager
-def repo_of(request: Request) -> Iterator[Repo]:
-    """Opens the repo that the path names, for a block; raises RepoNotFound, also of a private one without a token."""
-    name = name_of(request)
-    with store_of(request).repo(name) as repo:
-        if repo.is_private and not has_token(request):
-            raise RepoNotFound(f"there is no {name} on this hub, or it is private")
-        yield repo
-
-
-def has_token(request: Request) -> bool:
-    """Whether the request carries a bearer token; any will do, there is one user."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and bool(token.strip())
-
-
-def require_token(request: Request) -> None:
-    """Raises Unauthorized unless the request carries a token."""
-    if not has_token(request):
-        raise Unauthorized("this needs a token; any text does on this hub")
-
-
-def is_true(value: str | None) -> bool:
-    """Whether a query or form field says true."""
-    return value is not None and value.lower() in ("true", "1", "yes")
-
-
-def writing(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """An endpoint without a body that needs a token."""
-
-    def endpoint(request: Request) -> Response:
-        require_token(request)
-        return handler(request)
-
-    return endpoint
-
-
-def json_body(handler: JsonHandler, *, token: bool = True) -> Endpoint:
-    """An endpoint with a JSON object as its body; `handler` runs in a thread."""
+    Args:
+        method: HTTP method; GET answers HEAD, too.
+        path: revisions and file paths arrive percent-encoded, as one part each.
+        handler: returns a response, data for JSON, text, or None for "OK".
+        token: whether a token is required; None: unless the method is GET.
+    """
+    token = method != "GET" if token is None else token
 
     async def endpoint(request: Request) -> Response:
-        if token:
-            require_token(request)
-        body = parse_object(await read_body(request) or b"{}")
-        return await to_thread.run_sync(handler, request, body)
+        call = Call(request, token=token)
+        if method != "GET" and (body := await call.read()):
+            is_form = "x-www-form-urlencoded" in request.headers.get("content-type", "")
+            call.body = parse_qs(body.decode("utf-8", "replace")) if is_form else parse_object(body)
+        return respond(await to_thread.run_sync(handler, call))
 
-    return endpoint
-
-
-async def read_body(request: Request, most: int = BODY_MOST_BYTES) -> bytes:
-    """The whole body; raises TooLarge beyond `most` bytes, BadRequest when it breaks off."""
-    parts, size = [], 0
-    async for part in _parts(request):
-        size += len(part)
-        if size > most:
-            raise TooLarge(f"the body has more than {most} bytes")
-        parts.append(part)
-    return b"".join(parts)
+    return Route(path, endpoint, methods=[method])
 
 
-async def blocks_of(request: Request) -> AsyncIterator[bytes]:
-    """The body in blocks of some MiB, so that each is worth a hop to a thread; raises BadRequest when it breaks off."""
-    parts, size = [], 0
-    async for part in _parts(request):
-        parts.append(part)
-        size += len(part)
-        if size >= _BLOCK_BYTES:
-            yield b"".join(parts)
-            parts, size = [], 0
-    if parts:
-        yield b"".join(parts)
-
-
-async def _parts(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for part in request.stream():
-            yield part
-    except ClientDisconnect:
-        raise BadRequest("the connection broke while the body was sent") from None
+def respond(answer: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Make a response of what a handler returned."""
+    if isinstance(answer, Response):
+        return answer
+    if answer is None or isinstance(answer, str):
+        return PlainTextResponse(answer or "OK", status, headers)
+    # Cards are YAML, which has dates as values and as keys; JSON has none.
+    text = json.dumps(answer, default=str, skipkeys=True, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "replace"), status, headers, media_type="application/json")
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """A JSON object; raises BadRequest for anything else."""
+    """Parse a JSON object; raises BadRequest for anything else."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as problem:
         raise BadRequest(f"the body is not JSON: {problem}") from None
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
-    return value
-
-
-def text_field(body: dict[str, Any], key: str, default: str | None = None) -> str:
-    """A text field of a JSON body; raises BadRequest when it is missing or no text."""
-    value = body.get(key)
-    value = default if value is None else value
-    if not isinstance(value, str):
-        raise BadRequest(f"{key!r} must be given, as text")
     return value

@@ -1,362 +1,301 @@
-"""The JSON API: users, repos, refs, commits, trees. What it answers is shaped in `answers`."""
+"""The JSON API: users, repos, refs, commits, trees."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs
 
-import pygit2
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from mixhub.hubserver.protocol.answers import commit_fields, entry_fields, facts, json_response, ref_fields, sibling
+from mixhub._version import __version__
+from mixhub.hubserver.protocol.answers import commit_fields, facts, listing, sibling
 from mixhub.hubserver.protocol.commits import CommitReader
-from mixhub.hubserver.protocol.exchange import (
-    base_url,
-    blocks_of,
-    has_token,
-    is_true,
-    json_body,
-    parse_object,
-    raw,
-    read_body,
-    repo_of,
-    require_token,
-    store_of,
-    text_field,
-    writing,
-)
-from mixhub.hubserver.protocol.frontmatter import problems_of
+from mixhub.hubserver.protocol.exchange import Call, respond, route
+from mixhub.hubserver.protocol.frontmatter import metadata_problems
 from mixhub.hubserver.storage.names import RepoName, check_path, repo_name
 from mixhub.hubserver.storage.patterns import SAMPLE_BYTES, is_ignored, is_large
 from mixhub.hubserver.storage.refusals import BadRequest, EntryNotFound, NotFound, Refusal, RepoNotFound
-from mixhub.hubserver.storage.repo import MAIN, USER, Entry, Repo
+from mixhub.hubserver.storage.repo import MAIN, USER
 from mixhub.hubserver.storage.storage import FORMAT
 
 
 def routes() -> list[Route]:
-    """The routes of the API; revisions and paths arrive percent-encoded, as one part each."""
-    repo = "/api/{kind:kind}/{namespace}/{name}"
+    """Return the routes of the API."""
+    repo = "/api/{kind}/{namespace}/{name}"
     return [
-        Route("/", home),
-        Route("/api/mixhub", about),
-        Route("/api/whoami-v2", whoami),
-        Route("/api/validate-yaml", json_body(validate_yaml, token=False), methods=["POST"]),
-        Route("/api/repos/create", json_body(create_repo), methods=["POST"]),
-        Route("/api/repos/delete", json_body(delete_repo), methods=["DELETE"]),
-        Route("/api/{kind:kind}", list_repos),
-        Route(repo, info),
-        Route(f"{repo}/revision/{{rev}}", info),
-        Route(f"{repo}/refs", refs),
-        Route(f"{repo}/auth-check", auth_check),
-        Route(f"{repo}/auth-check/write", writing(auth_check)),
-        Route(f"{repo}/branch/{{rev}}", json_body(create_branch), methods=["POST"]),
-        Route(f"{repo}/branch/{{rev}}", writing(delete_branch), methods=["DELETE"]),
-        Route(f"{repo}/tag/{{rev}}", json_body(create_tag), methods=["POST"]),
-        Route(f"{repo}/tag/{{rev}}", writing(delete_tag), methods=["DELETE"]),
-        Route(f"{repo}/preupload/{{rev}}", json_body(preupload), methods=["POST"]),
+        route("GET", "/", home),
+        route("GET", "/api/mixhub", about),
+        route("GET", "/api/whoami-v2", whoami, token=True),
+        route("POST", "/api/validate-yaml", validate_yaml, token=False),
+        route("POST", "/api/repos/create", create_repo),
+        route("DELETE", "/api/repos/delete", delete_repo),
+        route("GET", "/api/models", list_models),
+        route("GET", "/api/datasets", list_datasets),
+        route("GET", repo, info),
+        route("GET", f"{repo}/revision/{{rev}}", info),
+        route("GET", f"{repo}/refs", refs),
+        route("GET", f"{repo}/auth-check", auth_check),
+        route("GET", f"{repo}/auth-check/write", auth_check, token=True),
+        route("POST", f"{repo}/branch/{{rev}}", create_branch),
+        route("DELETE", f"{repo}/branch/{{rev}}", delete_branch),
+        route("POST", f"{repo}/tag/{{rev}}", create_tag),
+        route("DELETE", f"{repo}/tag/{{rev}}", delete_tag),
+        route("POST", f"{repo}/preupload/{{rev}}", preupload),
         Route(f"{repo}/commit/{{rev}}", commit, methods=["POST"]),
-        Route(f"{repo}/commits/{{rev}}", commits),
-        Route(f"{repo}/tree/{{rev}}", tree),
-        Route(f"{repo}/tree/{{rev}}/{{path:path}}", tree),
-        Route(f"{repo}/paths-info/{{rev}}", paths_info, methods=["POST"]),
-        Route(f"{repo}/super-squash/{{rev}}", json_body(super_squash), methods=["POST"]),
-        Route("/api/{kind:kind}/{rest:path}", unknown, methods=["GET", "POST", "PUT", "DELETE"]),
+        route("GET", f"{repo}/commits/{{rev}}", commits),
+        route("GET", f"{repo}/tree/{{rev}}", tree),
+        route("GET", f"{repo}/tree/{{rev}}/{{path:path}}", tree),
+        route("POST", f"{repo}/paths-info/{{rev}}", paths_info, token=False),
+        route("POST", f"{repo}/super-squash/{{rev}}", super_squash),
     ]
 
 
-def home(request: Request) -> Response:
-    """Says in plain text what this is and which repos it has."""
-    names = [name for name in store_of(request).names() if _summary(request, name) is not None]
-    listed = "".join(f"{base_url(request)}/{name.url_path}\n" for name in names)
-    return PlainTextResponse(f"mixhub's embedded Hub: {len(names)} repos. Clients find it by HF_ENDPOINT.\n{listed}")
+def fallback_routes() -> list[Route]:
+    """Return the routes for whatever no other route answers."""
+    return [Route("/{rest:path}", unknown, methods=["GET", "POST", "PUT", "DELETE"])]
 
 
-def about(request: Request) -> Response:
-    """By this a client recognises an embedded hub, and which one."""
-    return JSONResponse({"store_id": store_of(request).store_id, "version": _version(), "format": FORMAT})
+def home(call: Call) -> object:
+    """Say in plain text what this is, and list the repos."""
+    urls = [f"{call.base_url}/{name.url_path}\n" for name in call.store.names() if _summary(call, name)]
+    return f"mixhub's embedded Hub: {len(urls)} repos. To use it, set HF_ENDPOINT.\n{''.join(urls)}"
 
 
-def whoami(request: Request) -> Response:
-    """The one user, to whom every namespace belongs."""
-    require_token(request)
-    namespaces = sorted({name.namespace for name in store_of(request).names()} - {USER})
+def about(call: Call) -> object:
+    """Identify this hub to mixhub's clients."""
+    return {"store_id": call.store.store_id, "version": __version__, "format": FORMAT}
+
+
+def whoami(call: Call) -> object:
+    """Describe the only user, who owns every namespace."""
+    namespaces = sorted({name.namespace for name in call.store.names()} - {USER})
     orgs = [{"type": "org", "id": name, "name": name, "fullname": name, "roleInOrg": "admin"} for name in namespaces]
     user = {"type": "user", "id": USER, "name": USER, "fullname": USER, "isPro": False, "canPay": False}
     auth = {"type": "access_token", "accessToken": {"displayName": USER, "role": "write"}}
-    return JSONResponse({**user, "orgs": orgs, "auth": auth})
+    return {**user, "orgs": orgs, "auth": auth}
 
 
-def validate_yaml(request: Request, body: dict[str, Any]) -> Response:
-    """Checks the metadata of a README; 400 when it has errors."""
-    errors, warnings = problems_of(text_field(body, "content"))
+def validate_yaml(call: Call) -> object:
+    """Check the metadata of a README; 400 if it has errors."""
+    errors, warnings = metadata_problems(call.text("content"))
     answer = {"errors": [{"message": text} for text in errors], "warnings": [{"message": text} for text in warnings]}
-    return JSONResponse(answer, 400 if errors else 200)
+    return respond(answer, 400 if errors else 200)
 
 
-def create_repo(request: Request, body: dict[str, Any]) -> Response:
-    """Makes a repo. The answer has its URL even when it exists, since `exist_ok` reads it there."""
-    name = _named_in(body)
-    url = f"{base_url(request)}/{name.url_path}"
-    store = store_of(request)
+def create_repo(call: Call) -> object:
+    """Create a repo. The answer has its URL even if it exists, since `exist_ok` reads it there."""
+    name = _repo_in_body(call)
+    url = f"{call.base_url}/{name.url_path}"
     try:
-        store.create(name, private=body.get("private") is True or body.get("visibility") == "private")
+        call.store.create(name, private=call.body.get("private") is True or call.body.get("visibility") == "private")
     except Refusal as refusal:
-        return JSONResponse({"error": refusal.message, "url": url}, refusal.status, refusal.http_headers())
-    return JSONResponse({"url": url, "name": name.repo_id, "id": name.repo_id})
+        return respond({"error": refusal.message, "url": url}, refusal.status, refusal.http_headers())
+    return {"url": url, "name": name.repo_id, "id": name.repo_id}
 
 
-def delete_repo(request: Request, body: dict[str, Any]) -> Response:
-    """Deletes a repo."""
-    store_of(request).delete(_named_in(body))
-    return PlainTextResponse("OK")
+def delete_repo(call: Call) -> object:
+    """Delete a repo."""
+    call.store.delete(_repo_in_body(call))
+    return None
 
 
-def list_repos(request: Request) -> Response:
-    """All models or datasets, filtered by `author` and `search`."""
-    query = request.query_params
-    repo_type = request.path_params["kind"].removesuffix("s")
-    wanted = [
+def list_models(call: Call) -> object:
+    """List the models, filtered by `author` and `search`."""
+    return _list_repos(call, "model")
+
+
+def list_datasets(call: Call) -> object:
+    """List the datasets, filtered by `author` and `search`."""
+    return _list_repos(call, "dataset")
+
+
+def info(call: Call) -> object:
+    """Describe a repo at a revision, with the names of its files; `blobs` adds sizes and hashes."""
+    with call.repo() as repo:
+        head = repo.resolve(call.part("rev", MAIN))
+        answer = facts(repo, head)
+        if call.flag("blobs"):
+            answer["siblings"] = [sibling(entry) for entry in repo.entries(head) if not entry.is_folder]
+        else:
+            answer["siblings"] = [{"rfilename": path} for path in repo.paths(head)]
+    if call.flag("securityStatus"):
+        answer["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
+    return answer
+
+
+def refs(call: Call) -> object:
+    """List branches and tags."""
+    answer: dict[str, Any] = {"converts": [], "pullRequests": []}
+    with call.repo() as repo:
+        for key, kind in (("branches", "branch"), ("tags", "tag")):
+            answer[key] = [
+                {"name": name, "ref": ref, "targetCommit": commit_id} for name, ref, commit_id in repo.refs(kind)
+            ]
+    return answer
+
+
+def auth_check(call: Call) -> object:
+    """Check that the repo exists: everybody may read it, and any token may write."""
+    with call.repo():
+        return None
+
+
+def create_branch(call: Call) -> object:
+    """Create a branch at `startingPoint`, or at the head of `main`."""
+    for option in ("emptyBranch", "overwrite"):
+        if call.body.get(option):
+            raise BadRequest(f"this hub does not support {option!r} for a new branch")
+    with call.repo() as repo:
+        repo.create_ref("branch", call.part("rev"), call.text("startingPoint", MAIN))
+    return None
+
+
+def delete_branch(call: Call) -> object:
+    """Delete a branch."""
+    with call.repo() as repo:
+        repo.delete_ref("branch", call.part("rev"))
+    return None
+
+
+def create_tag(call: Call) -> object:
+    """Tag the revision in the path."""
+    with call.repo() as repo:
+        repo.create_ref("tag", call.text("tag"), call.part("rev"), call.text("message", ""))
+    return None
+
+
+def delete_tag(call: Call) -> object:
+    """Delete the tag in the path."""
+    with call.repo() as repo:
+        repo.delete_ref("tag", call.part("rev"))
+    return None
+
+
+def preupload(call: Call) -> object:
+    """Say for each file whether it goes into git or is a large file, whether it is ignored, and its present hash."""
+    files, ignore = call.body.get("files"), call.body.get("gitIgnore")
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        raise BadRequest("'files' must be a list of objects")
+    with call.repo() as repo:
+        head = repo.resolve(call.part("rev"))
+        attributes = repo.read_text(head, ".gitattributes")
+        ignore = ignore if isinstance(ignore, str) else repo.read_text(head, ".gitignore")
+        answer = []
+        for file in files:
+            path = check_path(file.get("path"))
+            present = None
+            with suppress(EntryNotFound):
+                entry = repo.entry(head, path)
+                present = None if entry.is_folder else entry.sha256 or entry.oid
+            mode = "lfs" if _is_large(path, file, attributes) else "regular"
+            ignored = is_ignored(path, ignore)
+            answer.append({"path": path, "uploadMode": mode, "shouldIgnore": ignored, "oid": present})
+    return {"files": answer, "commitOid": str(head.id)}
+
+
+async def commit(request: Request) -> Response:
+    """Commit lines of JSON; contents are stored while they arrive, and the branch moves at the end."""
+    call = Call(request)
+    if call.flag("create_pr"):
+        raise BadRequest("this hub has no pull requests; commit to a branch")
+    with call.repo() as repo:
+        reader = CommitReader(repo)
+        async for block in call.blocks():
+            await to_thread.run_sync(reader.feed, block)
+        oid = await to_thread.run_sync(reader.commit, call.part("rev"))
+    url = f"{call.base_url}/{call.name.url_path}/commit/{oid}"
+    return respond({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
+
+
+def commits(call: Call) -> object:
+    """List the history of a revision, newest first."""
+    with call.repo() as repo:
+        answer = [commit_fields(item) for item in repo.history(repo.resolve(call.part("rev")))]
+    return respond(answer, headers={"X-Total-Count": str(len(answer))})
+
+
+def tree(call: Call) -> object:
+    """List a folder; `recursive` lists everything below it, `expand` adds the last commit of each entry."""
+    with call.repo() as repo:
+        head = repo.resolve(call.part("rev"))
+        entries = repo.entries(head, call.part("path").strip("/"), recursive=call.flag("recursive"))
+        return listing(repo, head, entries, expand=call.flag("expand"))
+
+
+def paths_info(call: Call) -> object:
+    """Describe the entries at the paths in the body, without those that do not exist."""
+    paths = call.body.get("paths", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise BadRequest("'paths' must be a list of texts")
+    entries = []
+    with call.repo() as repo:
+        head = repo.resolve(call.part("rev"))
+        for path in paths:
+            with suppress(EntryNotFound):
+                entries.append(repo.entry(head, path.strip("/")))
+        return listing(repo, head, entries, expand=call.body.get("expand") in (True, ["true"], ["True"]))
+
+
+def super_squash(call: Call) -> object:
+    """Replace the history of a branch by one commit."""
+    with call.repo() as repo:
+        repo.squash(call.part("rev"), call.text("message", "squash history"))
+    return None
+
+
+def unknown(request: Request) -> Response:
+    """Refuse what no route answers: usually a repo that cannot exist here, such as `gpt2`, which has no namespace."""
+    call = Call(request, token=False)
+    parts = [*call.part("rest").split("/"), "", "", ""]
+    if "resolve" in parts or "raw" in parts:
+        raise RepoNotFound("this repo does not exist on this hub")
+    if parts[0] == "api" and parts[1] in ("models", "datasets"):
+        exists = False
+        with suppress(BadRequest):
+            exists = call.store.exists(repo_name(parts[1].removesuffix("s"), f"{parts[2]}/{parts[3]}"))
+        if not exists:
+            raise RepoNotFound("this repo does not exist on this hub")
+    raise NotFound(f"this hub does not answer {request.method} {request.url.path}")
+
+
+def _list_repos(call: Call, repo_type: str) -> list[dict[str, Any]]:
+    query = call.request.query_params
+    names = [
         name
-        for name in store_of(request).names()
+        for name in call.store.names()
         if name.repo_type == repo_type
         and query.get("author", name.namespace) == name.namespace
         and query.get("search", "").lower() in name.repo_id.lower()
     ]
     limit = query.get("limit", "")
-    listed = wanted[: int(limit)] if limit.isdecimal() else wanted
-    return json_response([answer for name in listed if (answer := _summary(request, name)) is not None])
+    names = names[: int(limit)] if limit.isdecimal() else names
+    return [summary for name in names if (summary := _summary(call, name))]
 
 
-def info(request: Request) -> Response:
-    """A repo at a revision, with the names of its files; `blobs` adds sizes and hashes."""
-    with repo_of(request) as repo:
-        head = repo.resolve(raw(request, "rev", MAIN))
-        answer = facts(repo, head)
-        if is_true(request.query_params.get("blobs")):
-            files = (entry for entry in repo.entries(head) if not entry.is_folder)
-            answer["siblings"] = [sibling(entry) for entry in files]
-        else:
-            answer["siblings"] = [{"rfilename": path} for path in repo.paths(head)]
-        if is_true(request.query_params.get("securityStatus")):
-            answer["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
-    return json_response(answer)
+def _summary(call: Call, name: RepoName) -> dict[str, Any]:
+    """Describe a repo in a listing; empty if it is private and the client has no token."""
+    with suppress(NotFound), call.store.repo(name) as repo:  # it may have been deleted meanwhile
+        if call.has_token or not repo.is_private:
+            return facts(repo, repo.resolve(MAIN))
+    return {}
 
 
-def refs(request: Request) -> Response:
-    """Branches and tags."""
-    with repo_of(request) as repo:
-        answer: dict[str, Any] = {
-            "branches": [ref_fields(ref) for ref in repo.branches()],
-            "tags": [ref_fields(ref) for ref in repo.tags()],
-            "converts": [],
-        }
-    if is_true(request.query_params.get("include_prs")):
-        answer["pullRequests"] = []
-    return JSONResponse(answer)
+def _repo_in_body(call: Call) -> RepoName:
+    namespace = call.body.get("organization") or USER
+    return repo_name(call.text("type", "model"), f"{namespace}/{call.text('name')}")
 
 
-def auth_check(request: Request) -> Response:
-    """Whether the repo is there; whoever asks may use it."""
-    with repo_of(request):
-        return PlainTextResponse("OK")
-
-
-def create_branch(request: Request, body: dict[str, Any]) -> Response:
-    """Starts a branch at `startingPoint`, else at the head of `main`."""
-    for option in ("emptyBranch", "overwrite"):
-        if body.get(option):
-            raise BadRequest(f"this hub has no option {option!r} for a new branch")
-    with repo_of(request) as repo:
-        repo.create_branch(raw(request, "rev"), text_field(body, "startingPoint", MAIN))
-    return PlainTextResponse("OK")
-
-
-def delete_branch(request: Request) -> Response:
-    """Deletes a branch."""
-    with repo_of(request) as repo:
-        repo.delete_branch(raw(request, "rev"))
-    return PlainTextResponse("OK")
-
-
-def create_tag(request: Request, body: dict[str, Any]) -> Response:
-    """Tags the revision in the path."""
-    with repo_of(request) as repo:
-        repo.create_tag(text_field(body, "tag"), raw(request, "rev"), text_field(body, "message", ""))
-    return PlainTextResponse("OK")
-
-
-def delete_tag(request: Request) -> Response:
-    """Deletes the tag in the path."""
-    with repo_of(request) as repo:
-        repo.delete_tag(raw(request, "rev"))
-    return PlainTextResponse("OK")
-
-
-def preupload(request: Request, body: dict[str, Any]) -> Response:
-    """For each file: whether it goes into git or is sent as a large file, is ignored, and what is there now."""
-    files = body.get("files")
-    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
-        raise BadRequest("'files' must be a list of objects")
-    with repo_of(request) as repo:
-        head = repo.resolve(raw(request, "rev"))
-        attributes = repo.read_text(head, ".gitattributes")
-        ignore = body.get("gitIgnore")
-        ignore = ignore if isinstance(ignore, str) else repo.read_text(head, ".gitignore")
-        answer = [_upload_mode(repo, head, file, attributes, ignore) for file in files]
-    return JSONResponse({"files": answer, "commitOid": str(head.id)})
-
-
-async def commit(request: Request) -> Response:
-    """Makes a commit from lines of JSON; contents are stored while they arrive, the branch moves at the end."""
-    require_token(request)
-    if is_true(request.query_params.get("create_pr")):
-        raise BadRequest("this hub has no pull requests; commit to a branch")
-    with await to_thread.run_sync(_Opened, request) as opened:
-        async for block in blocks_of(request):
-            await to_thread.run_sync(opened.reader.feed, block)
-        oid = await to_thread.run_sync(opened.commit, raw(request, "rev"))
-        url = f"{base_url(request)}/{opened.repo.name.url_path}/commit/{oid}"
-    return JSONResponse({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
-
-
-def commits(request: Request) -> Response:
-    """The history of a revision, newest first."""
-    with repo_of(request) as repo:
-        answer = [commit_fields(item) for item in repo.history(repo.resolve(raw(request, "rev")))]
-    return JSONResponse(answer, headers={"X-Total-Count": str(len(answer))})
-
-
-def tree(request: Request) -> Response:
-    """What a folder holds; `recursive` for all below it, `expand` for the last commit of each."""
-    query = request.query_params
-    with repo_of(request) as repo:
-        head = repo.resolve(raw(request, "rev"))
-        folder = raw(request, "path").strip("/")
-        entries = repo.entries(head, folder, recursive=is_true(query.get("recursive")))
-        return JSONResponse(_listed(repo, head, entries, expand=is_true(query.get("expand"))))
-
-
-async def paths_info(request: Request) -> Response:
-    """The entries at the paths in the body, a form or JSON; paths that are not there are left out."""
-    body = await read_body(request)
-    if "json" in request.headers.get("content-type", ""):
-        fields = parse_object(body)
-        paths, expand = fields.get("paths", []), bool(fields.get("expand"))
-    else:
-        form = parse_qs(body.decode("utf-8", "replace"))
-        paths, expand = form.get("paths", []), is_true(form.get("expand", [""])[0])
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise BadRequest("'paths' must be a list of texts")
-    return await to_thread.run_sync(partial(_paths_info, request, paths, expand=expand))
-
-
-def super_squash(request: Request, body: dict[str, Any]) -> Response:
-    """Replaces the history of a branch by one commit."""
-    with repo_of(request) as repo:
-        repo.squash(raw(request, "rev"), text_field(body, "message", "squash history"))
-    return PlainTextResponse("OK")
-
-
-def unknown(request: Request) -> Response:
-    """What no route answers: a repo that cannot be here, as `gpt2`, which has no namespace, or a missing feature."""
-    parts = raw(request, "rest").split("/")
-    try:
-        name = repo_name(request.path_params["kind"].removesuffix("s"), "/".join(parts[:2]))
-        known = store_of(request).exists(name)
-    except BadRequest:
-        known = False
-    if not known:
-        raise RepoNotFound("there is no such repo on this hub")
-    raise NotFound(f"this hub does not answer {request.method} {request.url.path}")
-
-
-class _Opened:
-    """A repo held open while a commit arrives: opened and closed by different threads."""
-
-    def __init__(self, request: Request) -> None:
-        self._context = repo_of(request)
-        self.repo = self._context.__enter__()
-        self.reader = CommitReader(self.repo)
-
-    def __enter__(self) -> _Opened:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(None, None, None)
-
-    def commit(self, branch: str) -> str:
-        self.reader.finish()
-        return self.repo.commit(branch, self.reader.changes, self.reader.message, parent=self.reader.parent)
-
-
-def _paths_info(request: Request, paths: list[str], *, expand: bool) -> Response:
-    with repo_of(request) as repo:
-        head = repo.resolve(raw(request, "rev"))
-        found = []
-        for path in paths:
-            try:
-                found.append(repo.entry(head, path.strip("/")))
-            except EntryNotFound:
-                continue
-        return JSONResponse(_listed(repo, head, found, expand=expand))
-
-
-def _named_in(body: dict[str, Any]) -> RepoName:
-    namespace = body.get("organization") or USER
-    return repo_name(text_field(body, "type", "model"), f"{namespace}/{text_field(body, 'name')}")
-
-
-def _summary(request: Request, name: RepoName) -> dict[str, Any] | None:
-    try:
-        with store_of(request).repo(name) as repo:
-            return facts(repo, repo.resolve(MAIN)) if has_token(request) or not repo.is_private else None
-    except NotFound:  # deleted meanwhile
-        return None
-
-
-def _listed(repo: Repo, head: pygit2.Commit, entries: Iterable[Entry], *, expand: bool) -> list[dict[str, Any]]:
-    found = list(entries)
-    last = repo.last_commits(head, [entry.path for entry in found]) if expand else {}
-    return [entry_fields(entry, last.get(entry.path)) for entry in found]
-
-
-def _upload_mode(repo: Repo, head: pygit2.Commit, file: dict[str, Any], attributes: str, ignore: str) -> dict[str, Any]:
-    path, size = check_path(file.get("path")), file.get("size")
+def _is_large(path: str, file: dict[str, Any], attributes: str) -> bool:
+    size = file.get("size")
     if not isinstance(size, int):
         raise BadRequest(f"{path!r}: 'size' must be a number")
     try:
         sample = base64.b64decode(file.get("sample") or "")[:SAMPLE_BYTES]
     except (binascii.Error, ValueError, TypeError):
         raise BadRequest(f"{path!r}: 'sample' is not base64") from None
-    large = is_large(path, size, sample, attributes)
-    return {
-        "path": path,
-        "uploadMode": "lfs" if large else "regular",
-        "shouldIgnore": is_ignored(path, ignore),
-        "oid": _present_oid(repo, head, path),
-    }
-
-
-def _present_oid(repo: Repo, head: pygit2.Commit, path: str) -> str | None:
-    try:
-        entry = repo.entry(head, path)
-    except EntryNotFound:
-        return None
-    if entry.is_folder:
-        return None
-    return entry.pointer.sha256 if entry.pointer is not None else entry.oid
-
-
-def _version() -> str:
-    try:
-        return version("mixhub")
-    except PackageNotFoundError:
-        return "unknown"
+    return is_large(path, size, sample, attributes)

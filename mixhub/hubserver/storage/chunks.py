@@ -17,12 +17,14 @@ import numpy as np
 
 from mixhub.hubserver.storage.refusals import BadRequest
 
-XORB_MOST_BYTES = 64 * 2**20
-"""The serialized size that a client may give a xorb, without its footer."""
+MAX_XORB_BYTES = 64 * 2**20
+"""The largest xorb that a client may send, without its footer."""
+PLAIN = 0
+"""The compression scheme of a chunk that is stored as it is."""
 
+_LZ4, _GROUPED_LZ4 = 1, 2
 _CHUNK_HEADER_BYTES = 8
 _FOOTER_START = b"XETBLOB"
-_PLAIN, _LZ4, _GROUPED_LZ4 = 0, 1, 2
 
 _RECORD_BYTES = 48
 _SHARD_TAG = b"HFRepoMetaData"
@@ -32,19 +34,24 @@ _HAS_METADATA = 1 << 30
 
 
 class CorruptUpload(BadRequest):
-    """The bytes are no xorb or shard, or do not fit together."""
+    """The bytes are not a xorb or shard, or do not fit together."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Where a chunk lies in a xorb."""
+    """Where a chunk is in a file."""
 
     offset: int
     stored: int
-    """Bytes in the xorb."""
+    """Bytes in the file."""
     scheme: int
     size: int
     """Bytes when decoded."""
+
+    def read(self, file: IO[bytes]) -> bytes:
+        """Read and decode the chunk; raises CorruptUpload."""
+        file.seek(self.offset)
+        return decode_chunk(file.read(self.stored), self.scheme, self.size)
 
 
 @dataclass(frozen=True)
@@ -60,103 +67,17 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FileRecipe:
     """How one file is made: its segments, one after another."""
 
     file_hash: str
     segments: tuple[Segment, ...]
     sha256: str | None
-    """Of the whole file, when the client says so."""
+    """Hash of the whole file, if the client sent it."""
 
 
-class Xorb:
-    """An open xorb, of which one chunk at a time is decoded.
-
-    Args:
-        file: the serialized xorb, seekable; the caller closes it.
-
-    Raises:
-        CorruptUpload: the chunks do not fill the file up to its end or footer.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.chunks = list(_scan(file))
-
-    def decode(self, first: int, end: int) -> Iterator[bytes]:
-        """Decodes the chunks [first, end); raises CorruptUpload when there are not so many or one is damaged."""
-        check_run(first, end, len(self.chunks))
-        for chunk in self.chunks[first:end]:
-            self._file.seek(chunk.offset)
-            yield decode_chunk(self._file.read(chunk.stored), chunk.scheme, chunk.size)
-
-
-def check_run(first: int, end: int, count: int) -> None:
-    """Raises CorruptUpload unless [first, end) are some of `count` chunks."""
-    if not 0 <= first < end <= count:
-        raise CorruptUpload(f"chunks {first} to {end} are wanted of a xorb that has {count}")
-
-
-def decode_chunk(stored: bytes, scheme: int, size: int) -> bytes:
-    """Decompresses a chunk to its `size` bytes; raises CorruptUpload for a scheme not known or a wrong size."""
-    if scheme == _PLAIN:
-        data = stored
-    elif scheme == _LZ4:
-        data = _decompress(stored, size)
-    elif scheme == _GROUPED_LZ4:
-        data = _ungroup(_decompress(stored, size))
-    else:
-        raise CorruptUpload(f"a chunk has the compression scheme {scheme}; 0, 1 and 2 are known")
-    if len(data) != size:
-        raise CorruptUpload(f"a chunk has {len(data)} bytes, its header says {size}")
-    return data
-
-
-def parse_shard(data: bytes) -> list[Recipe]:
-    """The files that a shard describes, in its order; raises CorruptUpload."""
-    if not data.startswith(_SHARD_TAG):
-        raise CorruptUpload("the shard has no shard header")
-    records = _Records(data)
-    recipes = []
-    while (header := records.next())[:32] != _END:
-        flags, count = struct.unpack_from("<II", header, 32)
-        segments = tuple(_segment(records.next()) for _ in range(count))
-        if flags & _HAS_VERIFICATION:
-            records.skip(count)
-        sha256 = hash_hex(records.next()) if flags & _HAS_METADATA else None
-        recipes.append(Recipe(hash_hex(header), segments, sha256))
-    return recipes
-
-
-def hash_hex(record: bytes) -> str:
-    """The hash at the start of a record, in the hex of Xet: of four numbers of 64 bits, each little-endian."""
-    return "".join(f"{number:016x}" for number in struct.unpack_from("<4Q", record))
-
-
-class _Records:
-    """The records of a shard, one after another; running past the end is a CorruptUpload."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._offset = _RECORD_BYTES  # the header has the size of a record
-
-    def next(self) -> bytes:
-        record = self._data[self._offset : self._offset + _RECORD_BYTES]
-        if len(record) < _RECORD_BYTES:
-            raise CorruptUpload("the shard ends within the list of files")
-        self._offset += _RECORD_BYTES
-        return record
-
-    def skip(self, count: int) -> None:
-        self._offset += count * _RECORD_BYTES
-
-
-def _segment(record: bytes) -> Segment:
-    size, first, end = struct.unpack_from("<III", record, 36)
-    return Segment(hash_hex(record), size, first, end)
-
-
-def _scan(file: IO[bytes]) -> Iterator[Chunk]:
+def scan_xorb(file: IO[bytes]) -> Iterator[Chunk]:
+    """Yield the chunks of a xorb; raises CorruptUpload unless they fill it up to its end or footer."""
     end = file.seek(0, 2)
     offset = 0
     while offset < end:
@@ -174,18 +95,59 @@ def _scan(file: IO[bytes]) -> Iterator[Chunk]:
         offset += stored
 
 
-def _decompress(stored: bytes, size: int) -> bytes:
-    decompressor = lz4.frame.LZ4FrameDecompressor()
-    try:
-        # The limit keeps a small chunk from growing beyond what its header says.
-        data: bytes = decompressor.decompress(stored, max_length=size + 1)
-    except (RuntimeError, ValueError, EOFError) as problem:
-        raise CorruptUpload(f"a chunk cannot be decompressed: {problem}") from None
-    return data
+def decode_chunk(stored: bytes, scheme: int, size: int) -> bytes:
+    """Decompress a chunk to its `size` bytes; raises CorruptUpload for an unknown scheme or a wrong size."""
+    if scheme not in (PLAIN, _LZ4, _GROUPED_LZ4):
+        raise CorruptUpload(f"a chunk has the unknown compression scheme {scheme}")
+    data = stored
+    if scheme != PLAIN:
+        try:
+            # The limit keeps a small chunk from growing beyond what its header says.
+            data = lz4.frame.LZ4FrameDecompressor().decompress(stored, max_length=size + 1)
+        except (RuntimeError, ValueError, EOFError) as problem:
+            raise CorruptUpload(f"a chunk cannot be decompressed: {problem}") from None
+    if len(data) != size:
+        raise CorruptUpload(f"a chunk has {len(data)} bytes, and its header says {size}")
+    return _ungroup(data) if scheme == _GROUPED_LZ4 else data
+
+
+def parse_shard(data: bytes) -> list[FileRecipe]:
+    """Return the files that a shard describes, in its order; raises CorruptUpload."""
+    if not data.startswith(_SHARD_TAG):
+        raise CorruptUpload("the shard has no shard header")
+    offset = _RECORD_BYTES  # the header has the size of a record
+
+    def next_record() -> bytes:
+        nonlocal offset
+        record = data[offset : offset + _RECORD_BYTES]
+        if len(record) < _RECORD_BYTES:
+            raise CorruptUpload("the shard ends within the list of files")
+        offset += _RECORD_BYTES
+        return record
+
+    recipes = []
+    while (header := next_record())[:32] != _END:
+        flags, count = struct.unpack_from("<II", header, 32)
+        segments = tuple(_segment(next_record()) for _ in range(count))
+        if flags & _HAS_VERIFICATION:
+            offset += count * _RECORD_BYTES
+        sha256 = hash_hex(next_record()) if flags & _HAS_METADATA else None
+        recipes.append(FileRecipe(hash_hex(header), segments, sha256))
+    return recipes
+
+
+def hash_hex(record: bytes) -> str:
+    """Return the hash at the start of a record in the hex of Xet: four little-endian numbers of 64 bits."""
+    return "".join(f"{number:016x}" for number in struct.unpack_from("<4Q", record))
+
+
+def _segment(record: bytes) -> Segment:
+    size, first, end = struct.unpack_from("<III", record, 36)
+    return Segment(hash_hex(record), size, first, end)
 
 
 def _ungroup(grouped: bytes) -> bytes:
-    # First all bytes whose place is 0 modulo 4, then 1, 2 and 3: the exponents of float32 lie together.
+    # First all bytes at positions 0 modulo 4, then 1, 2 and 3, so that the exponents of float32 are together.
     source = np.frombuffer(grouped, np.uint8)
     plain = np.empty_like(source)
     start = 0

@@ -1,19 +1,18 @@
-"""Brings folders into a hub: each `<namespace>/<name>` below a folder becomes a repo."""
+"""Imports folders into a hub: each `<namespace>/<name>` below a folder becomes a repo."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.errors import HubError, UsageError
-from mixhub.hubserver.storage.blobs import Blobs
 from mixhub.hubserver.storage.names import REPO_TYPES, RepoName, check_path, repo_name
-from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, LARGE_BYTES, SAMPLE_BYTES, is_large
-from mixhub.hubserver.storage.refusals import BadRequest, Conflict, Refusal, Stale
-from mixhub.hubserver.storage.repo import MAIN, Change, DeleteFile, PutFile, PutLarge, Repo
+from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, SAMPLE_BYTES, is_large
+from mixhub.hubserver.storage.refusals import BadRequest, Conflict, Refusal
+from mixhub.hubserver.storage.repo import MAIN
 from mixhub.hubserver.storage.storage import Store
 
 _ATTRIBUTES = ".gitattributes"
@@ -21,19 +20,19 @@ _ATTRIBUTES = ".gitattributes"
 
 @dataclass(frozen=True)
 class ImportedRepo:
-    """What became of one folder."""
+    """One imported folder."""
 
     repo_id: str
     repo_type: str
     commit: str
     """The head of `main` afterwards."""
     changed: bool
-    """Whether a commit was made; not when the folder is as it was."""
+    """Whether a commit was made."""
     files: int
     size: int
     """Bytes of all files."""
     skipped: tuple[str, ...]
-    """Symbolic links that lead out of the folder; they are left out."""
+    """Symbolic links that lead out of the folder."""
 
 
 def import_folder(
@@ -42,134 +41,106 @@ def import_folder(
     repo_type: str = "model",
     on_repo: Callable[[ImportedRepo], None] | None = None,
 ) -> list[ImportedRepo]:
-    """Makes a repo of each `<namespace>/<name>` below `folder`, with `main` holding exactly its files.
+    """Make a repo of each `<namespace>/<name>` below `folder`, with exactly its files on `main`.
 
-    Each is one commit, or none if nothing has changed. Hidden files and folders are left out, but `.gitattributes`.
+    Each import is one commit, or none if nothing has changed. Hidden files and folders are skipped, except
+    `.gitattributes`.
 
     Args:
-        folder: holds folders of folders.
+        folder: holds the folders of namespaces.
         root: the hub's storage.
         repo_type: "model" or "dataset".
         on_repo: called after each repo.
 
     Raises:
-        UsageError: there is no such folder, nothing in it to import, or a name that a repo cannot have.
+        UsageError: the folder does not exist or holds nothing to import, or a repo cannot have a folder's name.
         WorkspaceError: the storage has a newer format, is damaged, or cannot be written.
         HubError: a file cannot be read, or the hub refuses it.
     """
-    found = _repos_below(Path(folder), repo_type)
-    store = Store.open(root)
+    if repo_type not in REPO_TYPES:
+        rule = f"repo type {repo_type!r} must be 'model' or 'dataset'"
+        raise UsageError(rule, code="option-value", option="repo_type", value=repo_type)
     imported = []
-    for name, source in found:
-        try:
-            result = _import_repo(store, name, source)
-        except Refusal as refusal:
-            hint = "run it again" if isinstance(refusal, Stale) else "rename or move it"
-            raise HubError(f"{source}: {refusal.message}", code="import-refused", hint=hint, path=source) from refusal
-        except OSError as problem:
-            place = problem.filename or source
-            reason = problem.strerror or str(problem)
-            raise HubError(
-                f"{place}: {reason}", code="file-unreadable", hint="check its permissions and the disk", path=place
-            ) from problem
-        imported.append(result)
-        if on_repo is not None:
-            on_repo(result)
+    source = Path(folder)
+    try:
+        sources = _repo_folders(source, repo_type)
+        store = Store.open(root)
+        for name, source in sources:
+            imported.append(_import_repo(store, name, source))
+            if on_repo is not None:
+                on_repo(imported[-1])
+    except Refusal as refusal:
+        hint = "rename or move the file, or import again if the branch moved"
+        raise HubError(f"{source}: {refusal.message}", code="import-refused", hint=hint, path=source) from refusal
+    except OSError as problem:
+        path, hint = problem.filename or source, "check its permissions and the disk"
+        reason = problem.strerror or problem
+        raise HubError(f"{path}: {reason}", code="file-unreadable", hint=hint, path=path) from problem
     return imported
 
 
-def _repos_below(folder: Path, repo_type: str) -> list[tuple[RepoName, Path]]:
-    if repo_type not in REPO_TYPES:
-        message = f"repo type {repo_type!r} must be 'model' or 'dataset'"
-        raise UsageError(message, code="option-value", option="repo_type", value=repo_type)
+def _repo_folders(folder: Path, repo_type: str) -> list[tuple[RepoName, Path]]:
+    hint = "give a folder of <namespace>/<name> folders"
     if not folder.is_dir():
-        raise UsageError(
-            f"{folder}: no such folder",
-            code="import-missing",
-            hint="give a folder of <namespace>/<name> folders",
-            path=folder,
-        )
-    sources = [source for namespace in _folders(folder) for source in _folders(namespace)]
+        raise UsageError(f"{folder}: no such folder", code="import-missing", hint=hint, path=folder)
+    sources = [source for namespace in _subfolders(folder) for source in _subfolders(namespace)]
     if not sources:
-        raise UsageError(
-            f"{folder}: no <namespace>/<name> folder in it",
-            code="import-empty",
-            hint="give the folder above the namespaces",
-            path=folder,
-        )
-    return [(_name_of(source, repo_type), source) for source in sources]
+        raise UsageError(f"{folder}: holds no <namespace>/<name> folder", code="import-empty", hint=hint, path=folder)
+    names = []
+    for source in sources:
+        try:
+            names.append((repo_name(repo_type, f"{source.parent.name}/{source.name}"), source))
+        except BadRequest as rule:
+            message = f"{source}: {rule.message}"
+            raise UsageError(message, code="import-name", hint="rename the folder", path=source) from None
+    return names
 
 
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as problem:
-        raise HubError(
-            f"{folder}: {problem.strerror}", code="file-unreadable", hint="check its permissions", path=folder
-        ) from problem
-
-
-def _name_of(source: Path, repo_type: str) -> RepoName:
-    try:
-        return repo_name(repo_type, f"{source.parent.name}/{source.name}")
-    except BadRequest as refusal:
-        raise UsageError(
-            f"{source}: {refusal.message}", code="import-name", hint="rename the folder", path=source
-        ) from None
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _import_repo(store: Store, name: RepoName, source: Path) -> ImportedRepo:
-    files, skipped = _files_of(source)
+    files, skipped = _files(source)
     attributes = files.get(_ATTRIBUTES)
     text = attributes.read_text(encoding="utf-8") if attributes else DEFAULT_ATTRIBUTES
-    if not store.exists(name):
-        with suppress(Conflict):  # another process was faster
-            store.create(name)
+    with suppress(Conflict):  # it exists already
+        store.create(name)
     with store.repo(name) as repo:
-        puts = [_put(repo, store.blobs, path, file, text) for path, file in files.items()]
-        if attributes is None:
-            puts.append(PutFile(_ATTRIBUTES, repo.write_blob(text.encode())))
+        puts = {_ATTRIBUTES: repo.write_blob(text.encode())}
+        for path, file in files.items():
+            with file.open("rb") as opened:
+                sample = opened.read(SAMPLE_BYTES)
+            if is_large(path, file.stat().st_size, sample, text):
+                puts[path] = repo.write_pointer(path, *store.blobs.add_file(file))
+            else:
+                puts[path] = repo.write_blob(file.read_bytes())
         before = repo.resolve(MAIN)
-        gone = set(repo.paths(before)) - {put.path for put in puts}
-        changes: list[Change] = [*(DeleteFile(path) for path in sorted(gone)), *puts]
-        commit = repo.commit(MAIN, changes, f"Import {name.repo_id}", parent=str(before.id), empty_ok=False)
+        gone = sorted(set(repo.paths(before)) - puts.keys())
+        message = f"Import {name.repo_id}"
+        commit = repo.commit(MAIN, puts, gone, message, parent=str(before.id), empty_ok=False)
     size = sum(file.stat().st_size for file in files.values())
-    return ImportedRepo(
-        name.repo_id, name.repo_type, commit, commit != str(before.id), len(files), size, tuple(skipped)
-    )
+    changed = commit != str(before.id)
+    return ImportedRepo(name.repo_id, name.repo_type, commit, changed, len(files), size, tuple(skipped))
 
 
-def _files_of(source: Path) -> tuple[dict[str, Path], list[str]]:
-    files: dict[str, Path] = {}
-    skipped: list[str] = []
-    for path in _walk(source):
-        name = path.relative_to(source).as_posix()
-        inside = path.resolve().is_relative_to(source.resolve())
-        if inside and path.is_file():
-            files[check_path(name)] = path
-        elif path.is_symlink():
-            skipped.append(name)
-    return files, sorted(skipped)
+def _files(source: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return the files of a folder by path, and the links that lead out of it."""
 
-
-def _walk(source: Path) -> Iterator[Path]:
     def fail(problem: OSError) -> None:
         raise problem
 
+    files: dict[str, Path] = {}
+    skipped: list[str] = []
     for folder, subfolders, names in os.walk(source, onerror=fail):
-        linked = [name for name in subfolders if (Path(folder) / name).is_symlink()]
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in linked)
-        for name in sorted([*names, *linked]):
-            if not name.startswith(".") or name == _ATTRIBUTES:
-                yield Path(folder) / name
-
-
-def _put(repo: Repo, blobs: Blobs, path: str, file: Path, attributes: str) -> PutFile | PutLarge:
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        sample = opened.read(SAMPLE_BYTES)
-    if is_large(path, size, sample, attributes):
-        sha256, size = blobs.add_file(file)
-        return PutLarge(path, sha256, size)
-    assert size <= LARGE_BYTES
-    return PutFile(path, repo.write_blob(file.read_bytes()))
+        links = [name for name in subfolders if Path(folder, name).is_symlink()]
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in links)
+        for name in sorted([*names, *links]):
+            path = Path(folder, name)
+            if name.startswith(".") and name != _ATTRIBUTES:
+                continue
+            if path.is_file() and path.resolve().is_relative_to(source.resolve()):
+                files[check_path(path.relative_to(source).as_posix())] = path
+            elif path.is_symlink():
+                skipped.append(path.relative_to(source).as_posix())
+    return files, sorted(skipped)

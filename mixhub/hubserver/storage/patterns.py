@@ -1,15 +1,14 @@
-"""The patterns of `.gitattributes` and `.gitignore`, and the rule that says which files are stored as large files."""
+"""The patterns of `.gitattributes` and `.gitignore`, and the rule for which files are stored as large files."""
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 LARGE_BYTES = 10 * 2**20
-"""A file larger than this is stored by its sha256 beside git, whatever its name."""
-
+"""A larger file is stored by its sha256 beside git, whatever its name."""
 SAMPLE_BYTES = 512
-"""How much of a file's start tells whether it is binary."""
+"""How many bytes at the start of a file decide whether it is binary."""
 
 _LARGE_SUFFIXES = (
     "7z arrow bin bz2 ckpt ftz gguf gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt "
@@ -24,7 +23,7 @@ DEFAULT_ATTRIBUTES = "".join(
 
 
 def is_large(path: str, size: int, sample: bytes, attributes: str) -> bool:
-    """Whether a file is stored as a large file.
+    """Return whether a file is stored as a large file.
 
     Args:
         path: path in the repo.
@@ -32,74 +31,49 @@ def is_large(path: str, size: int, sample: bytes, attributes: str) -> bool:
         sample: the first bytes of the file.
         attributes: text of the repo's `.gitattributes`.
     """
-    if size == 0:  # an empty file cannot be uploaded as a large one
+    if size == 0:  # an empty file cannot be uploaded as a large file
         return False
     return size > LARGE_BYTES or b"\0" in sample or _has_lfs_filter(path, attributes)
 
 
 def is_ignored(path: str, ignore: str) -> bool:
-    """Whether the text of a `.gitignore` at the repo's root covers `path`; the last pattern that matches decides.
+    """Return whether the text of a `.gitignore` covers `path`; the last matching pattern decides.
 
-    As in git, a file below an ignored folder cannot be taken back by a later `!pattern`.
+    As in git, a later `!pattern` does not restore a file below an ignored folder.
     """
     parts = path.split("/")
-    folders = ["/".join(parts[:end]) for end in range(1, len(parts))]
-    if any(_ignore_verdict(folder, ignore, is_folder=True) for folder in folders):
-        return True
-    return _ignore_verdict(path, ignore, is_folder=False)
+    return any(_matches_ignore(parts[:end], ignore, is_folder=end < len(parts)) for end in range(1, len(parts) + 1))
 
 
-def _ignore_verdict(path: str, ignore: str, *, is_folder: bool) -> bool:
+def _matches_ignore(parts: Sequence[str], ignore: str, *, is_folder: bool) -> bool:
     ignored = False
     for line in ignore.splitlines():
         pattern = line.rstrip()
-        if not pattern or pattern.startswith("#"):
+        if not pattern or pattern.startswith("#") or (pattern.endswith("/") and not is_folder):
             continue
-        negated = pattern.startswith("!")
-        pattern = pattern[1:] if negated else pattern
-        if pattern.endswith("/") and not is_folder:
-            continue
-        if _matches(path, pattern.rstrip("/")):
-            ignored = not negated
+        if _matches(parts, pattern.removeprefix("!").rstrip("/")):
+            ignored = not pattern.startswith("!")
     return ignored
 
 
 def _has_lfs_filter(path: str, attributes: str) -> bool:
     large = False
     for line in attributes.splitlines():
-        pattern, *settings = line.split() or [""]
-        if not pattern or pattern.startswith("#"):
-            continue
-        for setting in settings:
-            if setting == "filter=lfs" and _matches(path, pattern):
-                large = True
-            elif setting in ("-filter", "!filter", "filter") and _matches(path, pattern):
-                large = False
+        pattern, *settings = line.split() or ["#"]
+        filters = [setting for setting in settings if setting.lstrip("-!").partition("=")[0] == "filter"]
+        if filters and not pattern.startswith("#") and _matches(path.split("/"), pattern):
+            large = filters[-1] == "filter=lfs"
     return large
 
 
-def _matches(path: str, pattern: str) -> bool:
-    # A pattern without a slash is about the last part of the path, wherever it lies.
-    subject = path if "/" in pattern else path.rsplit("/", 1)[-1]
-    return _compiled(pattern.lstrip("/")).fullmatch(subject) is not None
+def _matches(parts: Sequence[str], pattern: str) -> bool:
+    """Match the parts of a path; a pattern without a slash matches its last part, in any folder."""
+    return _match(parts, pattern.lstrip("/").split("/") if "/" in pattern else ["**", pattern])
 
 
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    tokens = re.findall(r"\*\*/|/\*\*$|\*+|\?|\[[^\]/]+\]|\\.|.", pattern, re.DOTALL)
-    try:
-        return re.compile("".join(_token_regex(token) for token in tokens))
-    except re.error:  # a bracket that git takes literally
-        return re.compile(re.escape(pattern))
-
-
-def _token_regex(token: str) -> str:
-    fixed = {"**/": "(?:.*/)?", "/**": "/.*", "?": "[^/]"}
-    if token in fixed:
-        return fixed[token]
-    if token[0] == "*":
-        return "[^/]*"
-    if token[0] == "[" and len(token) > 2:
-        body = token[1:-1].replace("\\", r"\\")
-        return f"[^{body[1:]}]" if body[0] == "!" else f"[{body}]"
-    return re.escape(token[-1] if token[0] == "\\" else token)
+def _match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    if not patterns or not parts:
+        return not patterns and not parts
+    if patterns[0] == "**":
+        return len(patterns) == 1 or any(_match(parts[start:], patterns[1:]) for start in range(len(parts)))
+    return fnmatchcase(parts[0], patterns[0]) and _match(parts[1:], patterns[1:])

@@ -1,4 +1,4 @@
-"""What the hub refuses, and how it says so over HTTP.
+"""What the hub refuses, as HTTP statuses and headers.
 
 Clients tell a missing repo, revision and file apart by the header `X-Error-Code`, not by the status.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of the protocol, not a fault of the program
-    """A request that cannot be granted.
+    """A request that the hub refuses.
 
     Args:
-        message: one line for the person at the client.
-        headers: further response headers.
+        message: one line for the user of the client.
+        headers: more response headers.
     """
 
     status = 400
@@ -23,14 +23,14 @@ class Refusal(Exception):  # noqa: N818 - an answer of the protocol, not a fault
         self.headers = headers or {}
 
     def http_headers(self) -> dict[str, str]:
-        """The headers that clients read; header values are ASCII on one line."""
+        """Return the headers that clients read; header values are ASCII on one line."""
         text = " ".join(self.message.split()).encode("ascii", "backslashreplace").decode()
         coded = {"X-Error-Code": self.code} if self.code else {}
         return {**self.headers, "X-Error-Message": text, **coded}
 
 
 class BadRequest(Refusal):
-    """The request breaks a rule; sending it again will not help."""
+    """The request breaks a rule; retrying will not help."""
 
 
 class Unauthorized(Refusal):
@@ -39,12 +39,12 @@ class Unauthorized(Refusal):
     status = 401
 
     def http_headers(self) -> dict[str, str]:
-        """Says the one message by which clients tell a missing token from a missing repo."""
+        """Add the message by which clients tell a missing token from a missing repo."""
         return {**super().http_headers(), "X-Error-Message": "Invalid credentials in Authorization header"}
 
 
 class Forbidden(Refusal):
-    """Nobody may do this, as deleting `main`."""
+    """Nobody may do this, for example delete `main`."""
 
     status = 403
 
@@ -74,13 +74,13 @@ class EntryNotFound(NotFound):
 
 
 class Conflict(Refusal):
-    """What is to be made exists already."""
+    """The repo, branch or tag already exists."""
 
     status = 409
 
 
 class Stale(Refusal):
-    """The branch has moved on from the commit that the client names as parent."""
+    """The branch is no longer at the commit that the client named as parent."""
 
     status = 412
 

@@ -1,110 +1,115 @@
-"""Files over HTTP: the LFS uploads, in one piece or in parts, and the downloads with ranges."""
+"""Files over HTTP: LFS uploads, in one piece or in parts, and downloads with ranges."""
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mixhub.hubserver.protocol.exchange import base_url, blocks_of, json_body, name_of, raw, repo_of, store_of
+from mixhub.hubserver.protocol.exchange import Call, respond, route
 from mixhub.hubserver.storage.names import check_sha256
 from mixhub.hubserver.storage.refusals import BadRequest, EntryNotFound, NotFound, RepoNotFound
-from mixhub.hubserver.storage.repo import Entry, Repo
-from mixhub.hubserver.storage.storage import Store
 
 PART_BYTES = 64 * 2**20
-"""A file larger than this is uploaded in parts of this size, by clients that can."""
+"""Clients that support it upload a larger file in parts of this size."""
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _LFS_JSON = "application/vnd.git-lfs+json"
 
 
 def routes() -> list[Route]:
-    """LFS and download routes. An upload's href carries no token, by the protocol: its content is checked instead."""
-    repos = ("/{namespace}/{name}", "/{kind:kind}/{namespace}/{name}")
+    """Return LFS and download routes. By the protocol an upload URL needs no token: the content is checked instead."""
+    repos = ("/{namespace}/{name}", "/{kind}/{namespace}/{name}")
     return [
-        *(Route(f"{repo}.git/info/lfs/objects/batch", json_body(batch), methods=["POST"]) for repo in repos),
+        *(route("POST", f"{repo}.git/info/lfs/objects/batch", batch) for repo in repos),
         Route("/lfs/{oid}/{size:int}", put_large, methods=["PUT"]),
-        Route("/lfs/{oid}/{size:int}/verify", json_body(verify, token=False), methods=["POST"]),
-        Route("/lfs/{oid}/{size:int}/{upload}", json_body(finish_parts, token=False), methods=["POST"]),
+        route("POST", "/lfs/{oid}/{size:int}/verify", verify, token=False),
+        route("POST", "/lfs/{oid}/{size:int}/{upload}", finish_parts, token=False),
         Route("/lfs/{oid}/{size:int}/{upload}/{offset:int}", put_part, methods=["PUT"]),
-        *(Route(f"{repo}/{verb}/{{rev}}/{{path:path}}", download) for repo in repos for verb in ("resolve", "raw")),
+        *(
+            route("GET", f"{repo}/{verb}/{{rev}}/{{path:path}}", download)
+            for repo in repos
+            for verb in ("resolve", "raw")
+        ),
     ]
 
 
-def batch(request: Request, body: dict[str, Any]) -> Response:
-    """Where to send each large file; those that are here already have no action."""
-    name = name_of(request)
-    store = store_of(request)
-    if not store.exists(name):
-        raise RepoNotFound(f"there is no {name} on this hub")
-    if body.get("operation") not in ("upload", "download"):
+def batch(call: Call) -> object:
+    """Say where to send each large file; a file that is stored already needs no action."""
+    if not call.store.exists(call.name):
+        raise RepoNotFound(f"{call.name} does not exist on this hub")
+    operation, objects = call.body.get("operation"), call.body.get("objects")
+    if operation not in ("upload", "download"):
         raise BadRequest("'operation' must be 'upload' or 'download'")
-    if not isinstance(body.get("objects"), list):
+    if not isinstance(objects, list):
         raise BadRequest("'objects' must be a list")
-    in_parts = "multipart" in (body.get("transfers") or [])
-    objects = [_batch_object(request, store, item, body["operation"], in_parts) for item in body["objects"]]
-    transfer = "multipart" if in_parts else "basic"
-    return JSONResponse({"transfer": transfer, "objects": objects, "hash_algo": "sha256"}, media_type=_LFS_JSON)
+    in_parts = "multipart" in (call.body.get("transfers") or [])
+    answers = [_batch_object(call, item, operation, in_parts) for item in objects]
+    answer = {"transfer": "multipart" if in_parts else "basic", "objects": answers, "hash_algo": "sha256"}
+    return JSONResponse(answer, media_type=_LFS_JSON)
 
 
 async def put_large(request: Request) -> Response:
-    """Stores a large file sent in one piece; 400 when its content has another hash."""
-    oid = check_sha256(raw(request, "oid"))
-    blobs = store_of(request).blobs
-    with await to_thread.run_sync(blobs.incoming) as incoming:
-        async for block in blocks_of(request):
+    """Store a large file that is sent in one piece; 400 if its content has another hash."""
+    call = Call(request, token=False)
+    oid = check_sha256(call.part("oid"))
+    with call.store.blobs.incoming() as incoming:
+        async for block in call.blocks():
             _refuse_longer(incoming.size + len(block), request)
             await to_thread.run_sync(incoming.write, block)
-        await to_thread.run_sync(blobs.keep, incoming, oid)
-    return PlainTextResponse("OK")
+        await to_thread.run_sync(call.store.blobs.keep, incoming, oid)
+    return respond(None)
 
 
 async def put_part(request: Request) -> Response:
-    """Stores one part of a large file at its offset."""
-    blobs, upload = store_of(request).blobs, raw(request, "upload")
+    """Store one part of a large file at its offset."""
+    call = Call(request, token=False)
     start = offset = request.path_params["offset"]
-    async for block in blocks_of(request):
+    async for block in call.blocks():
         _refuse_longer(offset + len(block), request)
-        await to_thread.run_sync(blobs.write_part, upload, offset, block)
+        await to_thread.run_sync(call.store.blobs.write_part, call.part("upload"), offset, block)
         offset += len(block)
-    return PlainTextResponse("OK", headers={"ETag": f'"{start}-{offset}"'})
+    return respond(None, headers={"ETag": f'"{start}-{offset}"'})
 
 
-def finish_parts(request: Request, body: dict[str, Any]) -> Response:
-    """Makes one file of the parts; 400 when one is missing."""
-    store_of(request).blobs.finish_parts(raw(request, "upload"), check_sha256(raw(request, "oid")))
+def finish_parts(call: Call) -> object:
+    """Make one file of the parts; 400 if one is missing."""
+    call.store.blobs.finish_parts(call.part("upload"), check_sha256(call.part("oid")))
     return JSONResponse({}, media_type=_LFS_JSON)
 
 
-def verify(request: Request, body: dict[str, Any]) -> Response:
-    """Whether the large file is here with the size that the client sent."""
-    size = store_of(request).blobs.size(raw(request, "oid"))
-    if size is None or size != body.get("size", size):
-        raise NotFound(f"the large file {raw(request, 'oid')} is not here, or has another size")
+def verify(call: Call) -> object:
+    """Check that a large file is stored with the size that the client sent."""
+    size = call.store.blobs.size(call.part("oid"))
+    if size is None or size != call.body.get("size", size):
+        raise NotFound(f"the large file {call.part('oid')} is not here, or has another size")
     return JSONResponse({}, media_type=_LFS_JSON)
 
 
-def download(request: Request) -> Response:
-    """A file at a revision, by GET or HEAD; a range of it when asked. A missing file still names the commit."""
-    with repo_of(request) as repo:
-        head = repo.resolve(raw(request, "rev"))
+def download(call: Call) -> object:
+    """Send a file at a revision, or a range of it. The 404 for a missing file still names the commit."""
+    with call.repo() as repo:
+        head = repo.resolve(call.part("rev"))
         commit = {"X-Repo-Commit": str(head.id)}
         try:
-            entry = repo.entry(head, raw(request, "path"))
+            entry = repo.entry(head, call.part("path"))
         except EntryNotFound as problem:
             raise EntryNotFound(problem.message, commit) from None
         if entry.is_folder:
             raise EntryNotFound(f"{entry.path!r} is a folder", commit)
-        if entry.pointer is not None:
-            return _large_response(store_of(request), entry, commit)
-        return _small_response(request, repo, entry, commit)
+        if entry.sha256 is None:
+            return _small_response(call.request, repo.read(entry), {**commit, "ETag": f'"{entry.oid}"'})
+        path, etag = call.store.blobs.path(entry.sha256), f'"{entry.sha256}"'
+        if not path.is_file():
+            raise EntryNotFound(f"the content of {entry.path!r} is missing from the hub's storage", commit)
+        headers = {**commit, "ETag": etag, "X-Linked-Etag": etag, "X-Linked-Size": str(entry.size)}
+        filename = entry.path.rsplit("/", 1)[-1]
+        return _BlobResponse(path, headers=headers, filename=filename, media_type="application/octet-stream")
 
 
 class _BlobResponse(FileResponse):
@@ -113,71 +118,50 @@ class _BlobResponse(FileResponse):
     chunk_size = 2**20
 
 
-def _large_response(store: Store, entry: Entry, commit: dict[str, str]) -> Response:
-    assert entry.pointer is not None
-    path = store.blobs.path(entry.pointer.sha256)
-    try:
-        stat: os.stat_result = path.stat()
-    except FileNotFoundError:
-        raise EntryNotFound(f"the content of {entry.path!r} is missing from the hub's storage", commit) from None
-    etag = f'"{entry.pointer.sha256}"'
-    headers = {**commit, "ETag": etag, "X-Linked-Etag": etag, "X-Linked-Size": str(stat.st_size)}
-    filename = entry.path.rsplit("/", 1)[-1]
-    return _BlobResponse(
-        path, headers=headers, stat_result=stat, filename=filename, media_type="application/octet-stream"
-    )
-
-
-def _small_response(request: Request, repo: Repo, entry: Entry, commit: dict[str, str]) -> Response:
-    data, status = repo.read(entry), 200
-    headers = {**commit, "ETag": f'"{entry.oid}"', "Accept-Ranges": "bytes"}
-    wanted = parse_range(request.headers.get("range"), len(data))
-    if wanted is not None:
+def _small_response(request: Request, data: bytes, headers: dict[str, str]) -> Response:
+    total, status = len(data), 200
+    headers["Accept-Ranges"] = "bytes"
+    if wanted := parse_range(request.headers.get("range"), total):
         start, end = wanted
         if start >= end:
-            return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{total}"})
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{total}"
         data, status = data[start:end], 206
     headers["Content-Length"] = str(len(data))
     return Response(b"" if request.method == "HEAD" else data, status, headers, media_type="text/plain; charset=utf-8")
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The single byte range [start, end) that a Range header asks of `size` bytes; empty if there is nothing in it.
+    """Return the byte range [start, end) that a Range header asks of `size` bytes; it may be empty.
 
-    None when there is no header, or one of several ranges, which may be answered with the whole file.
+    None without a header, or with several ranges, which may be answered with the whole file.
     """
     match = _RANGE.fullmatch((header or "").replace(" ", ""))
     if match is None or not (match[1] or match[2]):
         return None
     if not match[1]:
         return max(0, size - int(match[2])), size
-    end = min(size, int(match[2]) + 1) if match[2] else size
-    return int(match[1]), end
+    return int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
 
 
-def _batch_object(request: Request, store: Store, item: object, operation: str, in_parts: bool) -> dict[str, Any]:
+def _batch_object(call: Call, item: object, operation: str, in_parts: bool) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("size"), int) or item["size"] < 0:
         raise BadRequest("each object needs 'oid' and 'size'")
     oid, size = check_sha256(item.get("oid")), item["size"]
     answer: dict[str, Any] = {"oid": oid, "size": size}
-    present = store.blobs.size(oid)
+    present = call.store.blobs.size(oid)
     if operation == "download":
-        missing = {"code": 404, "message": "git-lfs downloads are not served here; use /resolve/"}
-        return {**answer, "error": missing}
-    if present is not None and present != size:
-        return {**answer, "error": {"code": 422, "message": f"the file is here and has {present} bytes"}}
-    if present is None:
-        href = f"{base_url(request)}/lfs/{oid}/{size}"
-        answer["actions"] = _actions_in_parts(href, size) if in_parts and size > PART_BYTES else _actions(href)
+        answer["error"] = {"code": 404, "message": "git-lfs downloads are not served here; use /resolve/"}
+    elif present not in (None, size):
+        answer["error"] = {"code": 422, "message": f"the file is stored already, with {present} bytes"}
+    elif present is None:
+        answer["actions"] = _actions(f"{call.base_url}/lfs/{oid}/{size}", size, in_parts)
     return answer
 
 
-def _actions(href: str) -> dict[str, Any]:
-    return {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}/verify", "header": {}}}
-
-
-def _actions_in_parts(href: str, size: int) -> dict[str, Any]:
+def _actions(href: str, size: int, in_parts: bool) -> dict[str, Any]:
+    if not in_parts or size <= PART_BYTES:
+        return {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}/verify", "header": {}}}
     upload = f"{href}/{secrets.token_hex(16)}"
     parts = {str(number): f"{upload}/{offset}" for number, offset in enumerate(range(0, size, PART_BYTES), start=1)}
     return {"upload": {"href": upload, "header": {"chunk_size": str(PART_BYTES), **parts}}}
@@ -186,4 +170,4 @@ def _actions_in_parts(href: str, size: int) -> dict[str, Any]:
 def _refuse_longer(size: int, request: Request) -> None:
     declared = request.path_params["size"]
     if size > declared:
-        raise BadRequest(f"the body is longer than the {declared} bytes that were declared")
+        raise BadRequest(f"the body is longer than the declared {declared} bytes")
