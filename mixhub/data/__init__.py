@@ -1,1 +1,1 @@
-"""Text to token shards, the order of samples, and batches."""
+"""Data: the corpus, token shards, the order of samples, and batches."""

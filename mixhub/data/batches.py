@@ -1,4 +1,4 @@
-"""Token shards as sequences, and sequences as batches."""
+"""Sequences of tokens, and batches of sequences."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Tokens = npt.NDArray[np.int64]
 class TokenShards:
     """A folder of token shards, mapped into memory.
 
-    A domain is one stream of tokens. Its sequence j is the `sequence_length` + 1 tokens from j × `sequence_length` on:
-    the targets of a sequence are its inputs shifted by one, so neighbours share one token.
+    A domain is one stream of tokens. Its sequence j is the `sequence_length` + 1 tokens from j × `sequence_length`:
+    the targets of a sequence are its inputs shifted by one, so adjacent sequences share one token.
     """
 
     def __init__(self, folder: Path, sequence_length: int) -> None:
@@ -32,27 +32,20 @@ class TokenShards:
         self._maps: dict[str, np.memmap[tuple[int, ...], np.dtype[np.uint16 | np.uint32]]] = {}
 
     def sequences(self, split: Split, domain: str) -> int:
-        """Whole sequences of a domain; raises CorpusError when it has none."""
+        """Return the number of whole sequences of a domain; raises CorpusError if it is 0."""
         tokens = self.manifest.domains(split)[domain].tokens
-        count = (tokens - 1) // self.sequence_length
-        if count < 1:
-            raise CorpusError(
-                f"{self.folder / split / domain}: {tokens} tokens, too few for one sequence of "
-                f"{self.sequence_length} and its last target",
-                code="domain-too-small",
-                hint=f"add text to {split}/{domain}, give the domain a weight of 0, or lower training.sequence_length",
-                split=split,
-                domain=domain,
-                tokens=tokens,
+        if tokens <= self.sequence_length:
+            message = (
+                f"{self.folder / split / domain}: {tokens} tokens, but a sequence needs {self.sequence_length} + 1"
             )
-        return count
+            raise CorpusError(message, code="domain-too-small", split=split, domain=domain, tokens=tokens)
+        return (tokens - 1) // self.sequence_length
 
     def sequence(self, split: Split, domain: str, index: int) -> Tokens:
-        """(T + 1,), tokens of one sequence."""
+        """Return the tokens of one sequence, (T + 1,)."""
         start = index * self.sequence_length
         stop = start + self.sequence_length + 1
-        parts = []
-        offset = 0
+        parts, offset = [], 0
         for shard in self.manifest.domains(split)[domain].shards:
             if start < offset + shard.tokens and stop > offset:
                 parts.append(self._map(shard.file)[max(0, start - offset) : stop - offset])
@@ -69,19 +62,19 @@ class TokenShards:
 class TrainingBatches:
     """The batches of one process.
 
-    Step s takes the samples s × `global_batch_size` and on. They are dealt out in micro-batches: first one to each
-    process, then the next micro-step's. So the samples of a step are the same for any number of processes.
+    Step s takes `global_batch_size` samples from s × `global_batch_size`. Each micro-step deals out one micro-batch to
+    each process. So the samples of a step are the same for any number of processes.
 
     Args:
-        shards: where the tokens are.
-        order: which sequence each sample is; its domains are domain keys.
+        shards: the tokens.
+        order: which sequence each sample is, by domain key.
         prefix: what a domain key has before the name of the domain.
-        training: gives the batch sizes.
+        training: has the batch sizes.
         rank: number of this process, from 0.
-        world: processes in all.
+        world: number of processes.
 
     Raises:
-        RunError: the global batch cannot be dealt out evenly.
+        RunError: the global batch cannot be divided evenly.
     """
 
     def __init__(
@@ -89,21 +82,16 @@ class TrainingBatches:
     ) -> None:
         size, micro = training.global_batch_size, training.micro_batch_size
         if size % (micro * world):
-            raise RunError(
-                f"training.global_batch_size = {size}: must be a multiple of micro_batch_size × processes, "
-                f"{micro} × {world}",
-                code="batch-indivisible",
-                hint="train with another number of processes, or change training.micro_batch_size",
-                global_batch_size=size,
-                micro_batch_size=micro,
-                processes=world,
-            )
+            rule = f"must be a multiple of micro_batch_size × processes, {micro} × {world}"
+            message = f"training.global_batch_size = {size}: {rule}"
+            code = "batch-indivisible"
+            raise RunError(message, code=code, global_batch_size=size, micro_batch_size=micro, processes=world)
         self._shards, self._order, self._prefix = shards, order, prefix
         self._size, self._micro, self._rank, self._world = size, micro, rank, world
         self.micro_steps = size // (micro * world)
 
     def batch(self, step: int, micro_step: int) -> Tokens:
-        """(B, T + 1), one micro-batch of this process; `step` counts updates made so far."""
+        """Return a micro-batch of this process, (B, T + 1); `step` is the number of updates so far."""
         start = step * self._size + (micro_step * self._world + self._rank) * self._micro
         sequences = [
             self._shards.sequence("train", key.removeprefix(self._prefix), index)
@@ -115,7 +103,7 @@ class TrainingBatches:
 def validation_batches(
     shards: TokenShards, domain: str, most: int, batch_size: int, *, rank: int, world: int
 ) -> Iterator[Tokens]:
-    """(≤ B, T + 1) each: this process's part of the first `most` sequences of a validation domain, or of all it has."""
+    """Yield this process's part of the first `most` sequences of a validation domain, each batch (≤ B, T + 1)."""
     count = min(most, shards.sequences("valid", domain))
     for start in range(rank * batch_size, count, world * batch_size):
         stop = min(count, start + batch_size)

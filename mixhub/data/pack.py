@@ -1,14 +1,14 @@
-"""Text to token shards: documents, each ended by the eos token, one after another, a folder a domain."""
+"""Packing: text becomes token shards, a folder for each domain. An eos token ends each document."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import Literal
 
 from mixhub.data.corpus import Corpus, Row
 from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, tokenizer_sha256
@@ -29,12 +29,9 @@ from mixhub.workspace.manifest import (
     required_domains,
 )
 
-if TYPE_CHECKING:
-    import tokenizers
-
 TOKENIZER_FOLDER = "tokenizer"
 SHARD_TOKENS = 64 * 2**20
-"""Tokens of a shard, at most."""
+"""Maximum tokens of a shard."""
 
 _BATCH_DOCUMENTS = 1024
 _BATCH_BYTES = 4 * 2**20
@@ -48,18 +45,18 @@ def pack(
     tokenizer_folder: Path | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Makes the token shards that a family needs, or finds that they are there.
+    """Make the token shards that a family needs, unless they exist.
 
-    Each document is its tokens and one eos token; there is no bos token. The eos token's text within a document becomes
-    its id too, as in the original runs. Training and validation domains that no run of the family reads are not packed.
-    The folder appears whole or not at all; domains that were packed for another family stay in it.
+    Each document is its tokens and one eos token; there is no bos token. The text of the eos token within a document
+    becomes its id too, as in the original runs. Domains that no run of the family reads are not packed. The folder is
+    written atomically, and keeps the domains that were packed for other families.
 
     Args:
-        family: says which domains, and the tokenizer.
+        family: has the domains and the tokenizer.
         corpus: folder with `train/` and `valid/`.
-        destination: `train/<domain>/00000.bin`, `valid/<domain>/00000.bin` (raw little-endian uint16, or uint32 where
-            the vocabulary needs it), `tokenizer/` and `manifest.json`.
-        tokenizer_folder: the fetched tokenizer, for a family that names a repo; else one is trained on the corpus.
+        destination: folder for `train/<domain>/00000.bin`, `valid/<domain>/00000.bin` (raw little-endian uint16, or
+            uint32 if the vocabulary needs it), `tokenizer/` and `manifest.json`.
+        tokenizer_folder: the downloaded tokenizer of a family that names a repo; otherwise one is trained.
         progress: counts bytes of text.
 
     Returns:
@@ -70,61 +67,65 @@ def pack(
             for another tokenizer.
     """
     text = Corpus.open(corpus)
-    wanted = required_domains(family)
-    text.require(wanted)
+    needed = required_domains(family)
+    text.require(needed)
     with locked(destination.parent / ".lock", f"{destination.parent} is being written", timeout=-1):
         clear_leftovers(destination.parent)
-        there = read_manifest(destination) if destination.exists() else None
-        if there is not None:
-            there.require_tokenizer(family, str(destination))
-            check_shards(there, destination)
-            _same_sources(there, text, wanted, destination)
-            if all(domain in there.domains(split) for split in SPLITS for domain in wanted[split]):
-                return there
+        existing = read_manifest(destination) if destination.exists() else None
+        if existing is not None:
+            existing.require_tokenizer(family, str(destination))
+            check_shards(existing, destination)
+            _require_same_sources(existing, text, needed, destination)
+            if all(domain in existing.domains(split) for split in SPLITS for domain in needed[split]):
+                return existing
         with new_folder(destination) as building:
-            if there is None:
+            if existing is None:
                 make_tokenizer(family, text, building / TOKENIZER_FOLDER, tokenizer_folder)
             else:
-                _link(destination, building)
-            manifest = _pack_into(building, family, text, there, wanted, progress)
+                ignore = shutil.ignore_patterns(MANIFEST_FILE)
+                shutil.copytree(destination, building, copy_function=_link, ignore=ignore, dirs_exist_ok=True)
+            manifest = _pack_into(building, family, text, existing, needed, progress)
             write_json(building / MANIFEST_FILE, manifest.to_data())
     return manifest
 
 
 def check_shards(manifest: Manifest, tokens: Path) -> None:
-    """Raises CorpusError when a shard is missing or not of its size."""
+    """Raise CorpusError if a shard is missing or has the wrong size."""
     width = int(manifest.dtype.removeprefix("uint")) // 8
-    for split in SPLITS:
-        for domain in manifest.domains(split).values():
-            for shard in domain.shards:
-                path = tokens / shard.file
-                size = path.stat().st_size if path.is_file() else None
-                if size != shard.tokens * width:
-                    found = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
-                    message = f"{path}: the shard {found}"
-                    raise CorpusError(message, code="tokens-damaged", hint=_remake(tokens), path=path, size=size)
+    for domain in (*manifest.train.values(), *manifest.valid.values()):
+        for shard in domain.shards:
+            path = tokens / shard.file
+            size = path.stat().st_size if path.is_file() else None
+            if size != shard.tokens * width:
+                fault = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
+                message = f"{path}: the shard {fault}"
+                raise CorpusError(message, code="tokens-damaged", hint=_pack_again(tokens), path=path, size=size)
 
 
 def _pack_into(
     building: Path,
     family: Family,
     text: Corpus,
-    there: Manifest | None,
-    wanted: Mapping[Split, list[str]],
+    existing: Manifest | None,
+    needed: Mapping[Split, list[str]],
     progress: Progress,
 ) -> Manifest:
-    from tokenizers import Tokenizer as FastTokenizer
+    from tokenizers import Tokenizer
 
-    tokenizer = FastTokenizer.from_file(str(building / TOKENIZER_FOLDER / TOKENIZER_FILE))
+    tokenizer = Tokenizer.from_file(str(building / TOKENIZER_FOLDER / TOKENIZER_FILE))
     eos = eos_id(tokenizer, family)
     dtype: Literal["uint16", "uint32"] = "uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32"
-    packed = {split: dict(there.domains(split)) if there else {} for split in SPLITS}
-    new = [(split, domain) for split in SPLITS for domain in wanted[split] if domain not in packed[split]]
+    packed = {split: dict(existing.domains(split)) if existing else {} for split in SPLITS}
+    new = [(split, domain) for split in SPLITS for domain in needed[split] if domain not in packed[split]]
     total = sum(text.size(split, domain) for split, domain in new)
     with progress.start(f"pack {family.data.corpus}", total, "byte") as bar:
         for split, domain in new:
-            encoded = _encoded(tokenizer, _reported(text.rows(split, domain), bar, domain), eos)
-            packed[split][domain] = _pack_domain(building, split, domain, encoded, dtype, text)
+            documents = (
+                [*encoding.ids, eos]
+                for batch in _batches(text.rows(split, domain), bar, domain)
+                for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+            )
+            packed[split][domain] = _pack_domain(building, split, domain, documents, dtype, text)
     return Manifest(
         corpus=family.data.corpus,
         tokenizer=family.tokenizer,
@@ -136,22 +137,11 @@ def _pack_into(
     )
 
 
-def _reported(rows: Iterator[Row], bar: Bar, domain: str) -> Iterator[Row]:
-    for row in rows:
-        yield row
-        bar.advance(row.size, note=domain)
-
-
-def _encoded(tokenizer: tokenizers.Tokenizer, rows: Iterable[Row], eos: int) -> Iterator[list[int]]:
-    for batch in _batches(rows):
-        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            yield [*encoding.ids, eos]
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[str]]:
+def _batches(rows: Iterable[Row], bar: Bar, domain: str) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0
     for row in rows:
+        bar.advance(row.size, note=domain)
         batch.append(row.text)
         size += row.size
         if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_BYTES:
@@ -162,124 +152,56 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[str]]:
 
 
 def _pack_domain(
-    building: Path, split: Split, domain: str, encoded: Iterator[list[int]], dtype: str, text: Corpus
+    building: Path, split: Split, domain: str, documents: Iterator[list[int]], dtype: str, text: Corpus
 ) -> PackedDomain:
-    writer = _ShardWriter(building, f"{split}/{domain}", dtype)
-    documents = 0
-    with writer:
-        for ids in encoded:
-            writer.write(ids)
-            documents += 1
-    if writer.tokens == documents:
+    import numpy as np
+
+    (building / split / domain).mkdir(parents=True)
+    counter = count()
+    stream = chain.from_iterable(ids for ids, _ in zip(documents, counter, strict=False))
+    shards: list[Shard] = []
+    while len(tokens := np.fromiter(islice(stream, SHARD_TOKENS), np.dtype(dtype).newbyteorder("<"))):
+        file = f"{split}/{domain}/{len(shards):05d}.bin"
+        tokens.tofile(building / file)
+        shards.append(Shard(file=file, tokens=len(tokens), content_sha256=hashlib.sha256(tokens.data).hexdigest()))
+    total, number = sum(shard.tokens for shard in shards), next(counter)
+    if total == number:
         files = ", ".join(path.name for path in text.files[split][domain])
-        raise CorpusError(
-            f"{text.path / split}: the domain {domain} has no text (in {files})",
-            code="domain-empty",
-            hint="add text, or give the domain a weight of 0",
-            split=split,
-            domain=domain,
-        )
+        message = f"{text.path / split}: the domain {domain} has no text (in {files})"
+        raise CorpusError(message, code="domain-empty", split=split, domain=domain)
     sources = tuple(_source(text, path) for path in text.files[split][domain])
-    return PackedDomain(documents=documents, tokens=writer.tokens, shards=tuple(writer.shards), sources=sources)
-
-
-class _ShardWriter:
-    """Writes one stream of tokens as shards of at most SHARD_TOKENS."""
-
-    def __init__(self, building: Path, folder: str, dtype: str) -> None:
-        self._building, self._folder, self._dtype = building, folder, dtype
-        self._file: BinaryIO | None = None
-        self._left = 0
-        self._hash = hashlib.sha256()
-        self.shards: list[Shard] = []
-        self.tokens = 0
-        (building / folder).mkdir(parents=True)
-
-    def __enter__(self) -> _ShardWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def write(self, ids: Sequence[int]) -> None:
-        import numpy as np
-
-        tokens = np.asarray(ids, dtype=np.dtype(self._dtype).newbyteorder("<"))
-        while len(tokens):
-            if self._file is None:
-                self._open()
-            part, tokens = tokens[: self._left], tokens[self._left :]
-            data = part.tobytes()
-            assert self._file is not None
-            self._file.write(data)
-            self._hash.update(data)
-            self._left -= len(part)
-            self.tokens += len(part)
-            if not self._left:
-                self._close()
-
-    def _name(self) -> str:
-        return f"{self._folder}/{len(self.shards):05d}.bin"
-
-    def _open(self) -> None:
-        self._file = (self._building / self._name()).open("xb")
-        self._left, self._hash = SHARD_TOKENS, hashlib.sha256()
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            tokens = SHARD_TOKENS - self._left
-            self.shards.append(Shard(file=self._name(), tokens=tokens, content_sha256=self._hash.hexdigest()))
+    return PackedDomain(documents=number, tokens=total, shards=tuple(shards), sources=sources)
 
 
 def _source(text: Corpus, path: Path) -> SourceFile:
-    return SourceFile(
-        name=path.relative_to(text.path).as_posix(), size=path.stat().st_size, content_sha256=file_sha256(path)
-    )
+    name = path.relative_to(text.path).as_posix()
+    return SourceFile(name=name, size=path.stat().st_size, content_sha256=file_sha256(path))
 
 
-def _same_sources(manifest: Manifest, text: Corpus, wanted: Mapping[Split, list[str]], destination: Path) -> None:
-    for split in SPLITS:
-        for domain in wanted[split]:
-            if domain not in manifest.domains(split):
+def _require_same_sources(manifest: Manifest, text: Corpus, needed: Mapping[Split, list[str]], tokens: Path) -> None:
+    pairs = [(split, domain) for split in SPLITS for domain in needed[split] if domain in manifest.domains(split)]
+    for split, domain in pairs:
+        packed = {source.name: source for source in manifest.domains(split)[domain].sources}
+        current = {path.relative_to(text.path).as_posix(): path for path in text.files[split][domain]}
+        for name in sorted({*packed, *current}):
+            if name not in packed or name not in current:
+                change = "removed" if name in packed else "added"
+            elif _source(text, current[name]) != packed[name]:
+                change = "changed"
+            else:
                 continue
-            packed = {source.name: source for source in manifest.domains(split)[domain].sources}
-            current = {path.relative_to(text.path).as_posix(): path for path in text.files[split][domain]}
-            for name in sorted({*packed, *current}):
-                if change := _change(packed.get(name), current.get(name), text):
-                    raise CorpusError(
-                        f"{text.path / name}: was {change} since {destination} was packed from it",
-                        code="corpus-changed",
-                        hint=_remake(destination),
-                        path=text.path / name,
-                        change=change,
-                    )
+            path = text.path / name
+            message = f"{path}: was {change} since {tokens} was packed"
+            raise CorpusError(message, code="corpus-changed", hint=_pack_again(tokens), path=path, change=change)
 
 
-def _change(packed: SourceFile | None, current: Path | None, text: Corpus) -> str | None:
-    if packed is None:
-        return "added"
-    if current is None:
-        return "removed"
-    if current.stat().st_size != packed.size or _source(text, current) != packed:
-        return "changed"
-    return None
+def _pack_again(tokens: Path) -> str:
+    return f"delete or rename {tokens} to pack again; runs on the old tokens cannot resume with the new ones"
 
 
-def _remake(tokens: Path) -> str:
-    return f"delete or rename {tokens}, and it is packed anew; runs on the old tokens cannot go on with the new"
-
-
-def _link(source: Path, building: Path) -> None:
-    """Hard links, or copies where the disk has none; a run that reads the old folder goes on reading the same bytes."""
-    for path in source.rglob("*"):
-        target = building / path.relative_to(source)
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        elif path.name != MANIFEST_FILE:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):
-                os.link(path, target)
-            if not target.exists():
-                shutil.copyfile(path, target)
+def _link(source: str, target: str) -> None:
+    """Make a hard link, or a copy if the disk has no links; runs that read the old folder keep their bytes."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""The tokenizer of a family: a byte-level BPE trained on the corpus, or one that exists."""
+"""The tokenizer of a family: a byte-level BPE trained on the corpus, or a published one."""
 
 from __future__ import annotations
 
@@ -17,37 +17,35 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILE = "tokenizer.json"
 SAMPLE_CHARACTERS = 4_000_000
-"""Text of each domain that a tokenizer is trained on, at most; the domain's first documents."""
+"""Maximum text of each domain for training a tokenizer: its first documents."""
 
 _PIECE_CHARACTERS = 10_000
 _PROBE = "The café's price: 12 + 7 = 19 €.\n\tdef f(x):\n\t\treturn x  # 数 🙂\n"
 
 
 def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Path | None = None) -> None:
-    """Writes the family's tokenizer to the new folder `destination`, as a Transformers fast tokenizer.
+    """Write the family's tokenizer to the new folder `destination`, as a fast tokenizer of Transformers.
 
     Args:
-        family: says the number of ids, the eos token, and the context length.
-        corpus: what it is trained on, when the family names no repo: all its training domains, so that families that
-            share the corpus share the tokenizer.
+        family: has the number of ids, the eos token, and the context length.
+        corpus: text to train on if the family names no repo: all training domains, so that families with the same
+            corpus share a tokenizer.
         destination: gets `tokenizer.json` and `tokenizer_config.json`.
-        source: folder with the `tokenizer.json` of the repo that the family names; that file is copied as it is.
+        source: folder with the `tokenizer.json` of the family's repo, which is copied unchanged.
 
     Raises:
-        CorpusError: the corpus is too small for so many ids, `source` is missing or not wanted, or its tokenizer is
-            not what the family says.
+        CorpusError: the corpus is too small for the vocabulary, `source` is missing, or its tokenizer is not as the
+            family says.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     if source is None:
         if family.tokenizer.repo_id is not None:
-            raise CorpusError(
-                f"{family.name}: the tokenizer {family.tokenizer.repo_id} must be fetched before the corpus is packed",
-                code="tokenizer-missing",
-                hint=f"hf download {family.tokenizer.repo_id} tokenizer.json tokenizer_config.json",
-                repo_id=family.tokenizer.repo_id,
-            )
+            repo_id = family.tokenizer.repo_id
+            hint = f"hf download {repo_id} tokenizer.json tokenizer_config.json"
+            message = f"{family.name}: the tokenizer {repo_id} must be downloaded before packing"
+            raise CorpusError(message, code="tokenizer-missing", hint=hint, repo_id=repo_id)
         tokenizer = _trained(family, corpus)
     else:
         tokenizer = Tokenizer.from_file(str(_tokenizer_file(source)))
@@ -67,20 +65,17 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
 
 
 def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
-    """Id of the family's eos token; raises CorpusError when the tokenizer has no such token."""
-    found: int | None = tokenizer.token_to_id(family.tokenizer.eos_token)
-    if found is None:
-        raise CorpusError(
-            f"tokenizer {family.tokenizer.name} has no token {family.tokenizer.eos_token!r} (tokenizer.eos_token)",
-            code="eos-token-missing",
-            hint="set tokenizer.eos_token in the family to a token that it has",
-            eos_token=family.tokenizer.eos_token,
-        )
-    return found
+    """Return the id of the family's eos token; raises CorpusError if the tokenizer has no such token."""
+    token = family.tokenizer.eos_token
+    number: int | None = tokenizer.token_to_id(token)
+    if number is None:
+        message = f"tokenizer {family.tokenizer.name} has no token {token!r} (tokenizer.eos_token)"
+        raise CorpusError(message, code="eos-token-missing", eos_token=token)
+    return number
 
 
 def _trained(family: Family, corpus: Corpus) -> tokenizers.Tokenizer:
-    """A byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) whose id 0 is the eos token."""
+    """Train a byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) whose id 0 is the eos token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -107,40 +102,26 @@ def _sample(corpus: Corpus) -> Iterator[str]:
                 break
 
 
-def _check(tokenizer: tokenizers.Tokenizer, family: Family, place: Path) -> None:
+def _check(tokenizer: tokenizers.Tokenizer, family: Family, source: Path) -> None:
     size, wanted = tokenizer.get_vocab_size(with_added_tokens=True), family.tokenizer.vocab_size
     if size != wanted:
-        gives = "the tokenizer has" if family.tokenizer.repo_id else "the text gives"
-        raise CorpusError(
-            f"{place}: {gives} {size} ids, but tokenizer.vocab_size = {wanted}",
-            code="vocabulary-size",
-            hint=f"set tokenizer.vocab_size: {size} in the family",
-            size=size,
-            wanted=wanted,
-        )
+        message = f"{source}: the tokenizer has {size} ids, but tokenizer.vocab_size = {wanted}"
+        hint = f"set tokenizer.vocab_size: {size} in the family"
+        raise CorpusError(message, code="vocabulary-size", hint=hint, size=size, wanted=wanted)
     eos_id(tokenizer, family)
     ids = tokenizer.encode(_PROBE, add_special_tokens=False).ids
-    if (back := tokenizer.decode(ids, skip_special_tokens=False)) != _PROBE:
-        raise CorpusError(
-            f"{place}: the tokenizer loses text: {_PROBE!r} comes back as {back!r}",
-            code="tokenizer-lossy",
-            hint="take a byte-level tokenizer",
-            text=back,
-        )
+    if (text := tokenizer.decode(ids, skip_special_tokens=False)) != _PROBE:
+        message = f"{source}: the tokenizer loses text: it turns {_PROBE!r} into {text!r}"
+        raise CorpusError(message, code="tokenizer-lossy", text=text)
 
 
 def _tokenizer_file(folder: Path) -> Path:
     path = folder / TOKENIZER_FILE
     if not path.is_file():
-        raise CorpusError(
-            f"{path}: no such file",
-            code="file-missing",
-            hint="a tokenizer folder must hold tokenizer.json",
-            path=path,
-        )
+        raise CorpusError(f"{path}: no such file", code="file-missing", path=path)
     return path
 
 
 def tokenizer_sha256(folder: Path) -> str:
-    """sha256 of a folder's `tokenizer.json`."""
+    """Return the sha256 of a folder's `tokenizer.json`."""
     return file_sha256(_tokenizer_file(folder))

@@ -1,1 +1,1 @@
-"""From token shards to weights: the model, the loop, checkpoints and exports."""
+"""Training: the model, the loop, checkpoints and exports."""

@@ -1,4 +1,4 @@
-"""Resumable training state, a folder a step."""
+"""Resumable training state, a folder for each step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from transformers import LlamaForCausalLM
 
 from mixhub.errors import RunError, SpecError
 from mixhub.files import new_folder, read_json, write_json
-from mixhub.spec.base import FrozenMap, Spec
+from mixhub.spec.base import FrozenMap, Spec, data_sha256
+from mixhub.spec.family import Family, Run
 from mixhub.spec.values import Count
-from mixhub.workspace.lineage import Sha256, versions
+from mixhub.workspace.lineage import Sha256
+from mixhub.workspace.manifest import Manifest
 from mixhub.workspace.paths import RunFolder
 
 WEIGHTS_FILE = "model.safetensors"
@@ -22,11 +24,11 @@ OPTIMIZER_FILE = "optimizer.pt"
 STATE_FILE = "state.json"
 
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
-"""Whose versions are written into checkpoints and exports."""
+"""Packages whose versions are written into checkpoints and exports."""
 
 
 class State(Spec):
-    """What a checkpoint says of itself."""
+    """The content of `state.json`."""
 
     format: Literal[1] = 1
     """Version of the folder's layout."""
@@ -45,7 +47,7 @@ class State(Spec):
 def save_checkpoint(
     folder: RunFolder, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, state: State, *, keep: int
 ) -> Path:
-    """Writes a checkpoint whole or not at all, then deletes all but the newest `keep`."""
+    """Write a checkpoint atomically, then delete all but the newest `keep`."""
     path = folder.checkpoint(state.step)
     with new_folder(path) as building:
         weights = {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
@@ -58,7 +60,7 @@ def save_checkpoint(
 
 
 def read_state(path: Path) -> State:
-    """What a checkpoint says of itself; raises RunError when it cannot be read."""
+    """Read the state of a checkpoint; raises RunError if it cannot be read."""
     try:
         return State.from_data(read_json(path / STATE_FILE, RunError), str(path / STATE_FILE))
     except (RunError, SpecError) as error:
@@ -66,47 +68,34 @@ def read_state(path: Path) -> State:
 
 
 def load_checkpoint(path: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> None:
-    """Puts weights and optimizer state in place; raises RunError when they cannot be read or do not fit."""
+    """Load weights and optimizer state; raises RunError if they cannot be read or do not fit."""
     load_weights(path, model)
     try:
-        optimizer_state = torch.load(path / OPTIMIZER_FILE, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, pickle and zip readers each raise their own
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from None
-    try:
-        optimizer.load_state_dict(optimizer_state)
-    except (ValueError, KeyError) as error:
-        raise _unreadable(path, f"{OPTIMIZER_FILE}: {error}") from None
+        optimizer.load_state_dict(torch.load(path / OPTIMIZER_FILE, map_location="cpu", weights_only=True))
+    except Exception as error:  # pickle, the zip reader and the optimizer raise different errors
+        raise _unreadable(path, f"{OPTIMIZER_FILE}: {type(error).__name__}: {error}") from None
 
 
 def load_weights(path: Path, model: LlamaForCausalLM) -> None:
-    """Puts the weights of a checkpoint in place; raises RunError when they cannot be read or do not fit."""
+    """Load the weights of a checkpoint; raises RunError if they cannot be read or do not fit."""
     try:
-        weights = safetensors.torch.load_file(path / WEIGHTS_FILE)
-    except Exception as error:  # safetensors has its own
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from None
-    parameters = dict(model.named_parameters())
-    if {name: weight.shape for name, weight in weights.items()} != {n: p.shape for n, p in parameters.items()}:
-        raise _unreadable(path, f"{WEIGHTS_FILE} holds other tensors than the model has")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+        safetensors.torch.load_model(model, path / WEIGHTS_FILE)
+    except Exception as error:  # safetensors and torch raise different errors
+        raise _unreadable(path, f"{WEIGHTS_FILE}: {type(error).__name__}: {error}") from None
 
 
-def state_of(step: int, *, train_config_sha256: str, corpus_sha256: str, initial_weights_sha256: str) -> State:
-    """The state after `step` updates, made by the packages that are installed."""
-    return State(
-        step=step,
-        train_config_sha256=train_config_sha256,
-        corpus_sha256=corpus_sha256,
-        initial_weights_sha256=initial_weights_sha256,
-        versions=versions(*PACKAGES),
-    )
+def require_unchanged(path: Path, state: State, family: Family, run: Run, manifest: Manifest) -> None:
+    """Raise RunError if a checkpoint was made with another recipe or other tokens than the family has now."""
+    for code, what, then, now in (
+        ("recipe-differs", "the recipe", state.train_config_sha256, data_sha256(family.train_config(run))),
+        ("tokens-changed", "the token shards", state.corpus_sha256, manifest.sha256()),
+    ):
+        if then != now:
+            hint = f"restore them, or delete or rename {path.parents[1]} to train {run.revision} again"
+            message = f"{path}: {what} changed since this checkpoint (sha256 {then[:12]}, now {now[:12]})"
+            raise RunError(message, code=code, hint=hint, path=path)
 
 
-def _unreadable(path: Path, why: str) -> RunError:
-    return RunError(
-        f"{path}: the checkpoint cannot be read: {why}",
-        code="checkpoint-unreadable",
-        hint=f"delete {path}; training then goes on from the checkpoint before it, or from the start",
-        path=path,
-    )
+def _unreadable(path: Path, reason: str) -> RunError:
+    hint = f"delete {path}; training then resumes from the checkpoint before it, or starts again"
+    return RunError(f"{path}: unreadable checkpoint: {reason}", code="checkpoint-unreadable", hint=hint, path=path)

@@ -12,16 +12,16 @@ from mixhub.spec import Architecture, Training
 
 
 def build_model(architecture: Architecture, training: Training, *, init_seed: int, eos_id: int) -> LlamaForCausalLM:
-    """A float32 Llama on the CPU with the initial weights of `init_seed`.
+    """Build a float32 Llama on the CPU with the initial weights of `init_seed`.
 
-    The weights depend on the seed, the scheme and the shapes alone: not on the device, on threads, or on the global
-    random state, which stays as it is.
+    The weights only depend on the seed, the scheme and the shapes, not on the device, threads or the global random
+    state, which does not change.
 
     Args:
         architecture: the shapes.
-        training: gives the scheme, `initialisation`.
+        training: has the scheme, `initialisation`.
         init_seed: seed of the initial weights.
-        eos_id: id of the eos token, which is also the bos and the padding token.
+        eos_id: id of the eos token, which is also the bos and padding token.
     """
     config = LlamaConfig(
         vocab_size=architecture.vocab_size,
@@ -40,7 +40,7 @@ def build_model(architecture: Architecture, training: Training, *, init_seed: in
     )
     with torch.random.fork_rng(devices=[]):
         model: LlamaForCausalLM = LlamaForCausalLM(config).float()  # type: ignore[no-untyped-call]
-    # Set only now: an embedding that is made with a padding id never learns that row, and here it is the eos token's.
+    # Not in the config above: an embedding made with a padding id never learns its row, here that of the eos token.
     model.config.pad_token_id = eos_id
     if model.generation_config is not None:
         model.generation_config.pad_token_id = eos_id
@@ -50,12 +50,12 @@ def build_model(architecture: Architecture, training: Training, *, init_seed: in
 
 @torch.no_grad()
 def initialise(model: LlamaForCausalLM, architecture: Architecture, scheme: str, seed: int) -> None:
-    """Overwrites every parameter, in the order of their names, from one generator on the CPU.
+    """Initialise every parameter, in the order of their names, from one generator on the CPU.
 
-    `as_written`, what RegMix's code asks for: N(0, sqrt(0.4 / fan_in)), and N(0, 1 / sqrt(intermediate_size) / layers)
-    for the MLP's down projection; the fan-in of the embedding is the hidden size. `torch_default`, what its runs on
-    several devices got: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1). Norms are 1 in both. A head that is tied to the
-    embedding is initialised as the embedding.
+    `as_written` follows RegMix's code: N(0, sqrt(0.4 / fan_in)), and N(0, 1 / sqrt(intermediate_size) / layers) for the
+    MLP's down projection; the fan-in of the embedding is the hidden size. `torch_default` is what RegMix's runs on
+    several devices got: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1). Norms are 1 in both. A tied head is
+    initialised as the embedding.
     """
     generator = torch.Generator(device="cpu").manual_seed(seed)
     for name, weight in sorted(model.named_parameters()):
@@ -74,10 +74,10 @@ def initialise(model: LlamaForCausalLM, architecture: Architecture, scheme: str,
 
 
 def next_token_loss(model: torch.nn.Module, tokens: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of each next token, in nats, computed in float32.
+    """Return the cross-entropy of the next tokens in nats, computed in float32.
 
     Args:
-        model: gives logits.
+        model: returns logits.
         tokens: (B, T + 1), inputs and, shifted by one, targets.
         reduction: "mean" over the B × T targets, or "sum".
     """

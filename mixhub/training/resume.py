@@ -1,4 +1,4 @@
-"""What a run is trained with, and whether that is what was asked for. Nothing here needs torch."""
+"""Whether a run is finished, and whether it can be resumed; without torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mixhub.workspace.recipe_diff import require_same_recipe
 
 
 def finished_export(family: Family, run: Run, folder: RunFolder) -> Path | None:
-    """The export of a run's last step, or None when the run is not trained to its end.
+    """Return the export of a run's last step, or None if the run is not finished.
 
     Raises:
-        RunError: the run was trained with another `train_config.yaml` than the family gives now.
+        RunError: the run was trained with another recipe than the family has now.
         ExportError: the export lacks a file.
     """
     steps = family.training.steps
@@ -30,11 +30,7 @@ def finished_export(family: Family, run: Run, folder: RunFolder) -> Path | None:
 
 
 def settle_recipe(family: Family, run: Run, folder: RunFolder) -> None:
-    """Writes `train_config.yaml` where nothing was trained yet; refuses to go on with another one.
-
-    Raises:
-        RunError: a key differs from what the checkpoints or exports there were made with; names key and both values.
-    """
+    """Write `train_config.yaml`; raises RunError if the run has checkpoints or exports of another recipe."""
     path = folder.train_config
     if path.is_file() and (folder.checkpoint_steps() or folder.export_steps()):
         require_same_recipe(family, run, path, folder.path, RunError)

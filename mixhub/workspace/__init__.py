@@ -1,1 +1,1 @@
-"""What lies on disk: paths, run folders, and the files in them as they are read back."""
+"""The files of a workspace: their paths and their content."""

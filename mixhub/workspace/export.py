@@ -1,4 +1,4 @@
-"""What an export must hold before anything is evaluated, rendered or published from it."""
+"""The files of an export."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ EXPORT_FILES = (
     "train_config.yaml",
     "lineage.json",
 )
-"""What lies beside the weights."""
+"""Required files beside the weights."""
 TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja")
-"""Files of a tokenizer that may lie beside `tokenizer.json`."""
+"""Optional files of a tokenizer."""
 
-_HINT = "delete the folder and make it again from the newest checkpoint: mixhub train --seed N (or --index N)"
+_HINT = "delete the folder, and export the newest checkpoint again: mixhub train --seed N (or --index N)"
 
 
 @dataclass(frozen=True)
 class WeightsIndex:
-    """`model.safetensors.index.json`: which file holds each tensor of weights in several files."""
+    """`model.safetensors.index.json`: which file holds which tensor."""
 
     weight_map: Mapping[str, str]
-    """The file of each tensor."""
+    """File by tensor."""
     total_size: int | None
-    """Bytes of all tensors; None if it is not stated."""
+    """Bytes of all tensors; None if not stated."""
 
     @property
     def shards(self) -> list[str]:
@@ -43,11 +43,7 @@ class WeightsIndex:
 
     @classmethod
     def read(cls, folder: Path) -> WeightsIndex:
-        """Reads the index of a folder.
-
-        Raises:
-            ExportError: it cannot be read, or does not map each tensor to a file.
-        """
+        """Read the index of a folder; raises ExportError if it does not map each tensor to a file."""
         path = folder / WEIGHTS_INDEX_FILE
         data = read_json(path, ExportError)
         names = data.get("weight_map") if isinstance(data, Mapping) else None
@@ -60,48 +56,35 @@ class WeightsIndex:
 
 
 def weight_files(export: Path) -> list[str]:
-    """Names of the safetensors files that an export's weights consist of: one, or the shards that its index names.
+    """Return the names of an export's safetensors files: a single one, or the shards in its index.
 
     Raises:
-        ExportError: there is neither, or both; the index cannot be read; a shard is missing; or a safetensors file
-            lies there that does not belong to the weights.
+        ExportError: it has neither or both, the index cannot be read, or a file is missing or does not belong to the
+            weights.
     """
     has_index, has_single = (export / WEIGHTS_INDEX_FILE).is_file(), (export / WEIGHTS_FILE).is_file()
     if has_index and has_single:
-        what = f"both {WEIGHTS_FILE} and {WEIGHTS_INDEX_FILE}, which contradict each other"
-        raise _incomplete(export, "weights-ambiguous", what)
-    if has_index:
-        names = WeightsIndex.read(export).shards
-    elif has_single:
-        names = [WEIGHTS_FILE]
-    else:
-        raise _incomplete(export, "weights-missing", f"neither {WEIGHTS_FILE} nor {WEIGHTS_INDEX_FILE}")
+        raise _incomplete(export, "weights-ambiguous", f"has both {WEIGHTS_FILE} and {WEIGHTS_INDEX_FILE}")
+    if not has_index and not has_single:
+        raise _incomplete(export, "weights-missing", f"has neither {WEIGHTS_FILE} nor {WEIGHTS_INDEX_FILE}")
+    names = WeightsIndex.read(export).shards if has_index else [WEIGHTS_FILE]
     present = {path.name for path in export.glob("*.safetensors")}
     if missing := [name for name in names if name not in present]:
-        what = f"no {listed(missing)}, which {WEIGHTS_INDEX_FILE} names"
-        raise _incomplete(export, "shard-missing", what, missing)
+        raise _incomplete(export, "shard-missing", f"lacks {listed(missing)} of {WEIGHTS_INDEX_FILE}", missing)
     if extra := sorted(present.difference(names)):
-        what = f"{listed(extra)}, which no part of the weights is"
-        raise _incomplete(export, "shard-foreign", what, extra)
+        raise _incomplete(export, "shard-foreign", f"has {listed(extra)}, which is not in {WEIGHTS_INDEX_FILE}", extra)
     return names
 
 
 def require_complete(export: Path) -> None:
-    """Refuses an export that lacks a file, or has weights that do not go together.
-
-    Only presence is checked, so it is instant; hashes are in `lineage.json` (see `mixhub.workspace.lineage`).
-
-    Raises:
-        ExportError: names every missing file, and the command that makes them.
-    """
+    """Raise ExportError if files of an export are missing; their content is not read."""
     if not export.is_dir():
-        message = f"{export}: no such export"
-        raise ExportError(message, code="export-missing", hint="train it: mixhub train --seed N", path=export)
+        hint = "train it: mixhub train --seed N"
+        raise ExportError(f"{export}: no such export", code="export-missing", hint=hint, path=export)
     if missing := [name for name in EXPORT_FILES if not (export / name).is_file()]:
-        raise _incomplete(export, "file-missing", f"no {listed(missing)}", missing)
+        raise _incomplete(export, "file-missing", f"lacks {listed(missing)}", missing)
     weight_files(export)
 
 
 def _incomplete(export: Path, code: str, what: str, files: Sequence[str] = ()) -> ExportError:
-    message = f"{export}: an export must be complete, but it has {what}"
-    return ExportError(message, code=code, hint=_HINT, path=export, files=tuple(files))
+    return ExportError(f"{export}: the export {what}", code=code, hint=_HINT, path=export, files=tuple(files))

@@ -1,4 +1,4 @@
-"""What an export is made of: hashes, versions, seeds; and what is not known of it."""
+"""What an export is made of: hashes, versions and seeds, as far as they are known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.values import Count, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
-"""What is not known of a run that another trainer made."""
+"""Stands for what is not known of a run that another trainer made."""
 
 Unknown = Literal["unknown"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -25,7 +25,7 @@ LINEAGE_FILE = "lineage.json"
 
 
 class Lineage(Spec):
-    """Where an export comes from. It holds no time and no path: the same run gives the same bytes."""
+    """Where an export comes from, without times and paths, so that the same run gives the same bytes."""
 
     format: Literal[1] = 1
     """Version of this file's layout."""
@@ -34,7 +34,7 @@ class Lineage(Spec):
     revision: str
     """Branch of the run."""
     kind: Literal["seed", "index"]
-    """What varies over the family's runs."""
+    """What distinguishes the family's runs."""
     number: Count
     """The seed or the index."""
     step: Count | Unknown
@@ -54,7 +54,7 @@ class Lineage(Spec):
     tokenizer_sha256: Sha256 | Unknown
     """Hash of `tokenizer.json`."""
     initial_weights_sha256: Sha256 | Unknown
-    """`weights_sha256` at step 0; two runs share it when they share init_seed."""
+    """`weights_sha256` at step 0; equal for runs with the same init_seed."""
     weights_sha256: Sha256
     """Hash of the weights (see `weights_sha256`)."""
     device: str
@@ -66,50 +66,39 @@ class Lineage(Spec):
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
+    """Return the hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_sha256(folder: Path) -> str:
-    """Hash that names the weights of an export, whatever lies beside them.
-
-    The sha256 of the sorted lines "name, NUL, sha256, newline" of the folder's safetensors files.
-
-    Raises:
-        ExportError: the folder has no safetensors file.
-    """
+    """Return `combined_sha256` of a folder's safetensors files; raises ExportError if it has none."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ExportError(
-            f"{folder}: no *.safetensors file",
-            code="weights-missing",
-            hint="an export is made by: mixhub train --seed N",
-            path=folder,
-        )
+        raise ExportError(f"{folder}: no *.safetensors file", code="weights-missing", path=folder)
     return combined_sha256((path.name, file_sha256(path)) for path in files)
 
 
 def combined_sha256(hashes: Iterable[tuple[str, str]]) -> str:
-    """The sha256 of the sorted lines "name, NUL, sha256, newline"."""
+    """Return the sha256 of the sorted lines "name, NUL, sha256, newline"."""
     lines = sorted(f"{name}\0{digest}\n" for name, digest in hashes)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def read_lineage(export: Path) -> Lineage:
-    """The lineage of an export folder; raises ExportError when it is missing, SpecError when it is malformed."""
+    """Read the lineage of an export folder; raises ExportError if it is missing, SpecError if it is malformed."""
     path = export / LINEAGE_FILE
     return Lineage.from_data(read_json(path, ExportError), str(path))
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of mixhub and of installed packages, without importing them; `unknown` for what is not installed."""
+    """Return the versions of mixhub and of packages, without importing them; `unknown` if not installed."""
     from importlib import metadata
 
-    found = {"mixhub": __version__}
+    installed = {"mixhub": __version__}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = UNKNOWN
-    return found
+            installed[package] = UNKNOWN
+    return installed

@@ -1,4 +1,4 @@
-"""What a folder of token shards holds: its `manifest.json`."""
+"""`manifest.json` of a folder of token shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS: tuple[Split, ...] = ("train", "valid")
 
 
 class SourceFile(Spec):
-    """A file of the corpus as it was when it was packed."""
+    """A file of the corpus at the time it was packed."""
 
     name: str
     """Path relative to the corpus."""
@@ -36,7 +36,7 @@ class Shard(Spec):
     file: str
     """Path relative to the manifest."""
     tokens: Count
-    """How many it holds."""
+    """Number of tokens."""
     content_sha256: Sha256
     """Hash of its bytes."""
 
@@ -49,78 +49,65 @@ class PackedDomain(Spec):
     tokens: Count
     """Tokens of all shards, eos tokens included."""
     shards: FrozenList[Shard]
-    """One stream of tokens, cut anywhere."""
+    """Parts of one stream of tokens."""
     sources: FrozenList[SourceFile]
-    """What it was made from."""
+    """The packed files."""
 
 
 class Manifest(Spec):
-    """What a folder of token shards holds."""
+    """The content of a folder of token shards."""
 
     format: Literal[1] = 1
     """Version of the folder's layout."""
     corpus: str
     """Name of the corpus."""
     tokenizer: Tokenizer
-    """The tokenizer, as the family describes it."""
+    """The tokenizer as the family describes it."""
     tokenizer_sha256: Sha256
     """Hash of `tokenizer/tokenizer.json`."""
     dtype: Literal["uint16", "uint32"]
-    """Of each token, little-endian."""
+    """Type of a token, little-endian."""
     eos_id: Count
-    """Id that ends each document."""
+    """Id of the token that ends each document."""
     train: FrozenMap[str, PackedDomain]
     """Training domains, without prefix."""
     valid: FrozenMap[str, PackedDomain]
     """Validation domains, without prefix."""
 
     def domains(self, split: Split) -> Mapping[str, PackedDomain]:
-        """The domains of a split."""
+        """Return the domains of a split."""
         return self.train if split == "train" else self.valid
 
     def for_family(self, family: Family) -> Manifest:
-        """The part that a family reads; its `sha256` does not change when other families' domains are packed beside.
+        """Return the part that a family reads; packing domains of other families does not change its `sha256`.
 
         Raises:
             CorpusError: the tokens were made for another corpus or tokenizer, or lack domains.
         """
         self.require_tokenizer(family, f"tokens of {self.corpus}")
-        wanted = required_domains(family)
-        missing = [
-            f"{split}/{domain}" for split in SPLITS for domain in wanted[split] if domain not in self.domains(split)
-        ]
-        if missing:
-            raise CorpusError(
-                f"tokens of {self.corpus}: no {', '.join(missing)}, which {family.name} needs",
-                code="domains-not-packed",
-                hint=f"pack the corpus for {family.name}: mixhub data pack",
-                missing=tuple(missing),
-            )
-        kept: dict[str, object] = {
-            split: {domain: self.domains(split)[domain] for domain in wanted[split]} for split in SPLITS
+        needed = required_domains(family)
+        pairs = [(split, domain) for split in SPLITS for domain in needed[split]]
+        if missing := tuple(f"{split}/{domain}" for split, domain in pairs if domain not in self.domains(split)):
+            message = f"tokens of {self.corpus}: {family.name} also needs {', '.join(missing)}"
+            raise CorpusError(message, code="domains-not-packed", hint="mixhub data pack", missing=missing)
+        parts: dict[str, object] = {
+            split: {domain: self.domains(split)[domain] for domain in needed[split]} for split in SPLITS
         }
-        return self.model_copy(update=kept)
+        return self.model_copy(update=parts)
 
-    def require_tokenizer(self, family: Family, place: str) -> None:
-        """Raises CorpusError, naming `place`, when the tokens are of another corpus or tokenizer than the family's."""
+    def require_tokenizer(self, family: Family, where: str) -> None:
+        """Raise CorpusError if the tokens, which are in `where`, are from another corpus or tokenizer."""
+        ours, theirs = family.tokenizer.to_data(), self.tokenizer.to_data()
         pairs: list[tuple[str, object, object]] = [("data.corpus", self.corpus, family.data.corpus)]
-        ours = family.tokenizer.to_data()
-        theirs = self.tokenizer.to_data()
         pairs += [(f"tokenizer.{key}", theirs.get(key), ours.get(key)) for key in sorted({*ours, *theirs})]
         for key, packed, wanted in pairs:
             if packed != wanted:
-                raise CorpusError(
-                    f"{place}: packed with {key} = {packed!r}, but {family.name} says {wanted!r}",
-                    code="tokens-differ",
-                    hint="give the tokenizer another tokenizer.name in the family, or delete or rename the folder",
-                    key=key,
-                    packed=packed,
-                    wanted=wanted,
-                )
+                message = f"{where}: packed with {key} = {packed!r}, but {family.name} has {wanted!r}"
+                raise CorpusError(message, code="tokens-differ", key=key, packed=packed, wanted=wanted)
 
 
 def read_manifest(tokens: Path) -> Manifest:
-    """The manifest of a folder of token shards; raises CorpusError when there is none, SpecError when it is wrong."""
+    """Read the manifest of a folder of token shards; raises CorpusError if it is missing, SpecError if malformed."""
     path = tokens / MANIFEST_FILE
     if not path.is_file():
         raise CorpusError(f"no token shards at {tokens}", code="tokens-missing", hint="mixhub data pack", path=tokens)
@@ -128,7 +115,7 @@ def read_manifest(tokens: Path) -> Manifest:
 
 
 def required_domains(family: Family) -> dict[Split, list[str]]:
-    """Domains that a family samples in any of its mixtures, and those that it validates on; sorted, without prefix."""
+    """Return the domains that a family samples in any mixture or validates on; sorted, without prefix."""
     mixtures = [family.mixture] if family.mixture is not None else list((family.mixtures or {}).values())
     sampled = {key for mixture in mixtures for key in mixture.shares}
     return {

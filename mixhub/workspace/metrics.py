@@ -1,4 +1,4 @@
-"""`metrics.jsonl` of a run, read back: one line of JSON a step and a validation."""
+"""`metrics.jsonl` of a run: a line of JSON for each step and validation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _NUMBERS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last line that a killed process left unfinished is passed over.
+    """Read the lines of a run's metrics, without an unfinished last line.
 
-    A step's line has `step` (counted from 1, the update that it ends), `loss` (nats a token, mean of the global batch
-    before the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far) and `tokens_per_second`.
-    A validation's line has `step` and `validation`: domain key to loss; the first one is of step 0.
+    A step's line has `step` (the number of the update, from 1), `loss` (nats per token, mean of the global batch before
+    the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far) and `tokens_per_second`. A
+    validation's line has `step` and `validation`, losses by domain key; the first one has step 0.
 
     Raises:
-        RunError: another line is not JSON, has no step, or holds what is no finite number; names it.
+        RunError: a line is not JSON, has no step, or holds a figure that is not a finite number.
     """
     if not path.is_file():
         return []
@@ -38,21 +38,14 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
         raise _malformed(path, number, "no step")
     validation = line.get("validation", {})
     if not isinstance(validation, dict):
-        raise _malformed(path, number, f"validation = {validation!r}: must be domains and losses")
+        raise _malformed(path, number, f"validation = {validation!r}: must be losses by domain")
     for key, value in {**{key: line[key] for key in _NUMBERS if key in line}, **validation}.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise RunError(
-                f"{path}:{number}: {key} = {value}: must be a finite number",
-                code="metrics-not-finite",
-                hint="a run that has diverged is not published; a line that is no step's can be deleted",
-                path=path,
-                line=number,
-                key=key,
-            )
+            message = f"{path}:{number}: {key} = {value}: must be a finite number"
+            raise RunError(message, code="metrics-not-finite", path=path, line=number, key=key)
     return line
 
 
 def _malformed(path: Path, number: int, rule: str) -> RunError:
-    return RunError(
-        f"{path}:{number}: {rule}", code="metrics-malformed", hint="delete the line", path=path, line=number
-    )
+    message = f"{path}:{number}: {rule}"
+    return RunError(message, code="metrics-malformed", hint="delete the line", path=path, line=number)

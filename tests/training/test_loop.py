@@ -387,7 +387,7 @@ def test_the_log_says_where_a_run_goes_on_and_what_validations_find(
     with caplog.at_level("INFO", logger="mixhub.training"):
         train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
     said = [record.getMessage() for record in caplog.records if record.name == "mixhub.training"]
-    assert said[0] == "seed-1: goes on from step 5 of 12"
+    assert said[0] == "seed-1: resumes from step 5 of 12"
     assert [line.partition(",")[0] for line in said[1:]] == ["seed-1: step 6 of 12", "seed-1: step 12 of 12"]
     loss, found = steps(halted)[-1]["loss"], untimed(halted)[-1]["validation"]
     shown = f"loss {loss:.3f}, validation prose {found['valid_prose']:.3f}, sums {found['valid_sums']:.3f}"
