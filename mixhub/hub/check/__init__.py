@@ -1,4 +1,4 @@
-"""`mixhub check`: whether a run may be published. `run` applies the tuples of rules; the other modules hold them.
+"""`mixhub check`: whether a run may be published. `run` applies the rules of the other modules.
 
-A rule is named after what it reports, mostly by its code; its docstring says what must hold.
+A rule is named after what it reports; its docstring says what it looks for.
 """

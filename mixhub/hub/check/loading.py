@@ -1,4 +1,4 @@
-"""Whether a model can be loaded with Transformers, and writes text."""
+"""Whether a model loads with Transformers and generates text."""
 
 from __future__ import annotations
 
@@ -8,39 +8,35 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding
+from mixhub.hub.rules.config import reason
 
 if TYPE_CHECKING:
     import torch
 
-_PROMPT = "The"
 _NEW_TOKENS = 8
 LOADING_HINT = "load it in Python to see more: AutoModelForCausalLM.from_pretrained(...)"
 
 
 def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
-    """Loads a folder with Transformers and lets the model write a few tokens."""
+    """A folder that Transformers cannot load, or a model that does not generate a few tokens."""
     import torch
 
     from mixhub.hub.remote.load import open_folder
 
     try:
         model, tokenizer = open_folder(folder, where)
-        ids = tokenizer(_PROMPT, return_tensors="pt").input_ids  # (1, T)
+        ids = tokenizer("The", return_tensors="pt").input_ids  # (1, T)
         with torch.inference_mode():
-            finite = bool(torch.isfinite(model(input_ids=ids).logits).all())
+            is_finite = bool(torch.isfinite(model(input_ids=ids).logits).all())
             options = {"max_new_tokens": _NEW_TOKENS, "min_new_tokens": _NEW_TOKENS, "do_sample": False}
-            written: torch.Tensor = cast("Any", model).generate(ids, **options)  # (1, T + new)
+            output: torch.Tensor = cast("Any", model).generate(ids, **options)  # (1, T + new)
     except MixhubError as error:
         yield Finding("load-failed", where, error.message, error.hint or LOADING_HINT)
-    except Exception as error:  # whatever the model's own code raises
-        said = (str(error).strip().splitlines() or [""])[0]
-        yield Finding("load-failed", where, f"cannot write text: {type(error).__name__}: {said}", LOADING_HINT)
-    else:
-        yield from _output_findings(where, finite, written.shape[1] - ids.shape[1])
-
-
-def _output_findings(where: str, finite: bool, written: int) -> Iterator[Finding]:
-    if not finite:
+        return
+    except Exception as error:  # anything that the model's own code raises
+        yield Finding("load-failed", where, f"cannot generate text: {reason(error)}", LOADING_HINT)
+        return
+    if not is_finite:
         yield Finding("load-failed", where, "gives logits that are NaN or infinite", "do not publish it")
-    elif written != _NEW_TOKENS:
-        yield Finding("load-failed", where, f"wrote {written} tokens of {_NEW_TOKENS}", LOADING_HINT)
+    elif (count := output.shape[1] - ids.shape[1]) != _NEW_TOKENS:
+        yield Finding("load-failed", where, f"generated {count} tokens of {_NEW_TOKENS}", LOADING_HINT)

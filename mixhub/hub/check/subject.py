@@ -1,4 +1,4 @@
-"""A run as its rules see it: its export, and what lies around it in the workspace."""
+"""A run as its rules see it: its export, and the rest of the workspace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RunUnderCheck:
     run: Run
     step: int
     content: ExportCheck
-    """What the check of the export gave."""
+    """The result for the export alone."""
 
     @property
     def where(self) -> str:
@@ -45,12 +45,12 @@ class RunUnderCheck:
 
     @cached_property
     def lineage(self) -> Lineage | None:
-        """Its lineage; None if that is missing or malformed, as the check of the export reports."""
+        """Its lineage; None if missing or malformed, as the check of the export reports."""
         return lineage_of(self.export)
 
     @cached_property
     def pairs(self) -> tuple[ExportPair, ...]:
-        """It and each other export of the workspace, of any family, that has a lineage; none if it has none itself."""
+        """It with each other export of the workspace, of any family; both must have lineages."""
         if self.lineage is None:
             return ()
         own = (self.family.name, self.run.revision, self.step)
@@ -65,42 +65,42 @@ class RunUnderCheck:
 class ExportPair:
     """The export of a run, and another one of the workspace."""
 
-    own: RunUnderCheck
+    run: RunUnderCheck
     lineage: Lineage
     """Of the run."""
     family: str
-    """Name of the other one's family."""
+    """Name of the other export's family."""
     revision: str
     step: int
     path: Path
     other: Lineage
-    """Of the other one."""
+    """Of the other export."""
 
     @property
     def is_of_family(self) -> bool:
-        """Whether both are of one family."""
-        return self.family == self.own.family.name
+        """Whether both belong to one family."""
+        return self.family == self.run.family.name
 
     @property
-    def shown(self) -> str:
-        """The other one, as findings name it."""
+    def name(self) -> str:
+        """The other export, as findings name it."""
         return f"{self.family} {self.revision} at step {self.step}"
 
     @cached_property
     def fingerprints(self) -> tuple[Mapping[str, Fingerprint], Mapping[str, Fingerprint]]:
         """Of the tensors of both."""
-        return _fingerprints(self.own.export), _fingerprints(self.path)
+        return _fingerprints(self.run.export), _fingerprints(self.path)
 
     @cached_property
     def has_same_weights(self) -> bool:
-        """By hash, or by the tensors themselves, which may lie in other shards, or be cast."""
-        if self.other.weights_sha256 in (self.lineage.weights_sha256, self.own.content.weights_sha256):
+        """By hash, or by the tensors, which may be in other shards or of another dtype."""
+        if self.other.weights_sha256 in (self.lineage.weights_sha256, self.run.content.weights_sha256):
             return True
         return are_same_tensors(*self.fingerprints)
 
 
 def lineage_of(export: Path) -> Lineage | None:
-    """The lineage of an export; None if it is missing or malformed."""
+    """Return the lineage of an export; None if missing or malformed."""
     try:
         return read_lineage(export)
     except MixhubError:  # a rule of exports reports it
@@ -108,7 +108,7 @@ def lineage_of(export: Path) -> Lineage | None:
 
 
 def _fingerprints(export: Path) -> Mapping[str, Fingerprint]:
-    """`fingerprints`, once for a folder as it is: of 64 runs each is compared with all others."""
+    """As `fingerprints`, once per state of a folder: each of 64 runs is compared with all others."""
     return _cached_fingerprints(export, tuple(file_states(export).items()))
 
 

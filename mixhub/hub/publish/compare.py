@@ -14,7 +14,7 @@ from mixhub.files import read_json
 from mixhub.findings import Finding
 from mixhub.hub.publish.plan import Plan
 from mixhub.hub.publish.receipts import hub_key, read_receipts
-from mixhub.hub.remote.client import ASKED_AT_ONCE, branch_heads, file_content, remote_tree
+from mixhub.hub.remote.client import PARALLEL_REQUESTS, branch_heads, file_content, remote_tree
 from mixhub.hub.remote.files import weights_in
 from mixhub.hub.rules.lineage import initial_findings
 from mixhub.hub.rules.revisions import training_of
@@ -50,7 +50,7 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
         has_lineage = name in runs and LINEAGE_FILE in tree
         return weights_in(tree), _lineage(endpoint, family.repo_id, heads[name]) if has_lineage else None
 
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         found = dict(zip(others, pool.map(look, others), strict=True))
     held = {name: weights for name, (weights, _) in found.items()}
     lineages = {name: lineage for name, (_, lineage) in found.items() if lineage is not None}

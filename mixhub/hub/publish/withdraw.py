@@ -23,7 +23,7 @@ from mixhub.errors import HubError, UsageError
 from mixhub.hub.publish.receipts import hub_key, read_receipts, write_receipt
 from mixhub.hub.remote.branches import Branch, read_branch
 from mixhub.hub.remote.client import (
-    ASKED_AT_ONCE,
+    PARALLEL_REQUESTS,
     branch_heads,
     client,
     file_content,
@@ -162,7 +162,7 @@ def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] 
             return None
         return Withdrawal(family=family.name, revision=name, weights_sha256=weights, why=mark[0], date=mark[1])
 
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         return [one for one in pool.map(look, names) if one is not None]
 
 

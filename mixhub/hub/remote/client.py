@@ -1,14 +1,13 @@
-"""huggingface_hub for one endpoint, and its errors as ours."""
+"""huggingface_hub for one endpoint, with its errors translated to ours."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,260 +27,186 @@ from mixhub.hub.remote.tokens import token_guard
 from mixhub.phrases import listed
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import GitRefInfo, GitRefs, HfApi
 
 _LOG = logging.getLogger(__name__)
 
-ASKED_AT_ONCE = 4
-"""Branches of which a hub is asked at the same time."""
-
+PARALLEL_REQUESTS = 4
+"""Branches that are requested at the same time."""
 _NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError)
-"""What huggingface_hub raises when an answer is not what it expects."""
-
+"""Errors that huggingface_hub raises for an answer it does not expect."""
 _XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
-"""How hf_xet tells that a hub answered, and refused."""
-_REACH = "check the address and the network; the hub that needs none is the embedded one, `local`"
-_PATIENCE = 30.0
+"""How hf_xet reports that a hub answered and refused."""
+_TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2")
+"""HTTP clients below huggingface_hub, by version."""
+_REACH = "check the address and the network; the embedded hub, `local`, needs none"
+_TIMEOUT = 30.0
 """Seconds to wait for the first bytes of a file."""
+_TRANSLATIONS: dict[str, tuple[type[HubError], str, str, str]] = {
+    "OfflineModeIsEnabled": (
+        HubUnreachableError, "hub-offline", "HF_HUB_OFFLINE is set, and {what} is not in the cache",
+        "unset HF_HUB_OFFLINE, or run it once with a network",
+    ),
+    "GatedRepoError": (
+        HubError, "repo-gated", "{repo_id} is gated, and this token has no access",
+        "request access at {endpoint}/{repo_id}, then: hf auth login",
+    ),
+    "RepositoryNotFoundError": (
+        RepoNotFoundError, "repo-not-found", "no repo {repo_id}, or it is private",
+        "check the name, and the hub: --hub, MIXHUB_HUB, mixhub.yaml or HF_ENDPOINT",
+    ),
+    "LocalEntryNotFoundError": (
+        HubUnreachableError, "hub-unreachable", "cannot be reached, and {what} is not in the cache", _REACH,
+    ),
+}  # fmt: skip
+"""Class, code, message and hint by error of huggingface_hub; the first that fits counts, some are kinds of others."""
 
 
 def client(endpoint: Endpoint) -> HfApi:
-    """The client of an endpoint; it sends the endpoint's token and no other."""
+    """Return the client of an endpoint; it sends the endpoint's token and no other."""
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=endpoint.url, token=endpoint.token, library_name="mixhub")
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a hub was asked for."""
-
-    endpoint: Endpoint
-    repo_id: str
-    revision: str | None
-
-    @property
-    def at(self) -> str:
-        """` at seed-1`; empty without a revision."""
-        return f" at {self.revision}" if self.revision else ""
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The fields of an error."""
-        return {"repo_id": self.repo_id, "revision": self.revision, "endpoint": self.endpoint.url}
-
-
 @contextmanager
 def hub_errors(endpoint: Endpoint, repo_id: str, revision: str | None = None) -> Iterator[None]:
-    """Turns what huggingface_hub raises inside the block into our errors, which name repo, revision and endpoint; and
-    sends the endpoint's token nowhere else."""
-    asked = _Asked(endpoint, repo_id, revision)
+    """Translate errors of huggingface_hub in the block to ours, which name repo, revision and endpoint.
+
+    The block sends the endpoint's token nowhere else.
+    """
     try:
         with token_guard(endpoint):
             yield
-    except Exception as error:
-        known = _known(error)
-        for kind, translate in _translations():
-            if isinstance(known, kind):
-                raise translate(asked, known) from None
-        if (guess := _guess(asked, known)) is None:
-            if known is error:
-                raise
-            raise known from None
-        _LOG.debug("%s: %s is taken for: %s", endpoint, type(known).__name__, guess.message, exc_info=known)
-        raise guess from known
+    except Exception as raised:
+        cause = raised.__cause__  # of a failed upload, huggingface_hub raises a bare RuntimeError
+        error = cause if isinstance(raised, RuntimeError) and isinstance(cause, Exception) else raised
+        if (ours := _translated(error, endpoint, repo_id, revision)) is not None:
+            raise ours from None
+        if (guess := _guess(error, endpoint, repo_id, revision)) is not None:
+            _LOG.debug("%s: %s is reported as: %s", endpoint, type(error).__name__, guess.message, exc_info=error)
+            raise guess from error
+        if error is raised:
+            raise
+        raise error from None
 
 
-def _known(error: Exception) -> Exception:
-    """What went wrong: of an upload, huggingface_hub says only that it failed, and has the reason behind it."""
-    behind = error.__cause__
-    return behind if isinstance(error, RuntimeError) and isinstance(behind, Exception) else error
-
-
-@cache
-def _translations() -> tuple[tuple[type[Exception], Callable[[_Asked, Any], MixhubError]], ...]:
-    """Our errors by what huggingface_hub raises; the first that fits counts, since some are kinds of others."""
+def _translated(error: Exception, endpoint: Endpoint, repo_id: str, revision: str | None) -> MixhubError | None:
+    """Return our error for a documented one of huggingface_hub."""
     from huggingface_hub import errors
 
-    return (
-        (errors.OfflineModeIsEnabled, _offline),
-        (errors.RevisionNotFoundError, _no_revision),
-        (errors.GatedRepoError, _gated),
-        (errors.RepositoryNotFoundError, _no_repo),
-        (errors.LocalEntryNotFoundError, _not_cached),
-        (errors.HfHubHTTPError, _refused),
-        (errors.HFValidationError, _no_repo_id),
-    )
+    fields = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
+    if isinstance(error, errors.RevisionNotFoundError):
+        return revision_not_found(endpoint, repo_id, str(revision))
+    for name, (kind, code, message, hint) in _TRANSLATIONS.items():
+        if isinstance(error, getattr(errors, name)):
+            message = message.format(**fields, what=f"{repo_id} at {revision}" if revision else repo_id)
+            return kind(f"{endpoint}: {message}", code=code, hint=hint.format(**fields), **fields)
+    if isinstance(error, errors.HFValidationError):
+        message = f"{repo_id!r} is not a repo_id: {str(error).splitlines()[0]}"
+        return UsageError(message, code="repo-id-malformed", repo_id=repo_id)
+    return _refused(error, endpoint, fields) if isinstance(error, errors.HfHubHTTPError) else None
 
 
-def _offline(asked: _Asked, _: Exception) -> MixhubError:
-    return HubUnreachableError(
-        f"{asked.endpoint}: HF_HUB_OFFLINE is set, and {asked.repo_id}{asked.at} is not in the cache",
-        code="hub-offline",
-        hint="unset HF_HUB_OFFLINE, or load it once where there is a network",
-        **asked.fields,
-    )
-
-
-def _no_revision(asked: _Asked, _: Exception) -> MixhubError:
-    return revision_not_found(asked.endpoint, asked.repo_id, str(asked.revision))
-
-
-def _gated(asked: _Asked, _: Exception) -> MixhubError:
-    return HubError(
-        f"{asked.endpoint}: {asked.repo_id} is gated, and this token has no access",
-        code="repo-gated",
-        hint=f"ask for access at {asked.endpoint.url}/{asked.repo_id}, then: hf auth login",
-        **asked.fields,
-    )
-
-
-def _no_repo(asked: _Asked, _: Exception) -> MixhubError:
-    return RepoNotFoundError(
-        f"{asked.endpoint}: no repo {asked.repo_id}, or it is private",
-        hint="check the name, and which hub: --hub, MIXHUB_HUB, mixhub.yaml or HF_ENDPOINT",
-        **asked.fields,
-    )
-
-
-def _not_cached(asked: _Asked, _: Exception) -> MixhubError:
-    return HubUnreachableError(
-        f"{asked.endpoint}: cannot be reached, and {asked.repo_id}{asked.at} is not in the cache",
-        hint=_REACH,
-        **asked.fields,
-    )
-
-
-def _no_repo_id(asked: _Asked, error: Exception) -> MixhubError:
-    return UsageError(
-        f"{asked.repo_id!r} is no repo_id: {str(error).splitlines()[0]}",
-        code="repo-id-malformed",
-        repo_id=asked.repo_id,
-    )
-
-
-def _refused(asked: _Asked, error: Any) -> MixhubError:
-    """By the status of the answer."""
-    endpoint, repo_id = asked.endpoint, asked.repo_id
+def _refused(error: Any, endpoint: Endpoint, fields: dict[str, Any]) -> HubError:
+    """Return the error for an answer, by its status."""
     status = getattr(error.response, "status_code", None)
-    fields = {**asked.fields, "status": status}
+    repo_id = fields["repo_id"]
+    reason = ((error.server_message or str(error)).strip().splitlines() or ["no reason given"])[0]
+    kind, code, hint = HubError, "hub-refused", "retry; if it persists, contact the hub's operators"
+    message = f"refused a request for {repo_id} (status {status}): {reason}"
     if status == 412:
-        branch = f" of branch {asked.revision}" if asked.revision else ""
-        return PushConflictError(
-            f"{endpoint}: somebody pushed to {repo_id}{branch} meanwhile; nothing of this push is there",
-            hint="look at what came, then push again: the plan is made anew",
-            **fields,
-        )
-    if status in (401, 403):
-        return HubError(
-            f"{endpoint}: not allowed to do this with {repo_id} (status {status})",
-            code="token-refused",
-            hint="log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN",
-            **fields,
-        )
-    if status == 404 and not error.response.headers.get("X-Error-Code"):
-        return HubError(
-            f"{endpoint}: knows nothing of {repo_id} (status 404), and does not answer as a Hub does",
-            code="hub-answer-malformed",
-            hint="is this the address of a hub?",
-            **fields,
-        )
-    reason = (error.server_message or str(error)).strip().splitlines()
-    return HubError(
-        f"{endpoint}: refused a request for {repo_id} (status {status}): {reason[0] if reason else 'no reason given'}",
-        code="hub-refused",
-        hint="try again; if it stays, the hub is the place to ask",
-        **fields,
-    )
+        kind, code, hint = PushConflictError, "push-conflict", "look at what was pushed, then push again"
+        message = f"somebody else pushed to {repo_id} meanwhile; nothing of this push is there"
+    elif status in (401, 403):
+        code, message = "token-refused", f"not allowed for {repo_id} (status {status}): {reason}"
+        hint = "log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN"
+    elif status == 404 and not error.response.headers.get("X-Error-Code"):
+        code, hint = "hub-answer-malformed", "is this the address of a hub?"
+        message = f"does not know {repo_id} (status 404), and does not answer like a Hub"
+    return kind(f"{endpoint}: {message}", code=code, hint=hint, **fields, status=status)
 
 
-def _guess(asked: _Asked, error: Exception) -> MixhubError | None:
-    """What an exception means that huggingface_hub does not document, by its type, text and origin; None: a bug."""
+def _guess(error: Exception, endpoint: Endpoint, repo_id: str, revision: str | None) -> MixhubError | None:
+    """Return our error for an undocumented one, by its type, text and origin; None: it is a bug."""
+    fields = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
     if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
-        return HubError(
-            f"{asked.endpoint}: refused large files of {asked.repo_id}{asked.at} (status {status[1]})",
-            code="upload-refused",
-            hint="push again; if it stays, HF_HUB_DISABLE_XET=1 sends them in another way",
-            status=int(status[1]),
-            **asked.fields,
-        )
-    if _is_transport(error):
-        return unreachable(asked.endpoint)
-    if isinstance(error, _NOT_A_HUB) or (isinstance(error, ValueError) and _is_of_client(error)):
-        return HubError(
-            f"{asked.endpoint}: answers, but not as a Hub ({type(error).__name__}: {str(error).splitlines()[0]})",
-            code="hub-answer-malformed",
-            hint="is this the address of a hub, and not of a login page or a proxy?",
-            **asked.fields,
-        )
+        message = f"{endpoint}: refused large files of {repo_id} (status {status[1]})"
+        hint = "push again; if it persists, set HF_HUB_DISABLE_XET=1"
+        return HubError(message, code="upload-refused", hint=hint, status=int(status[1]), **fields)
+    if isinstance(error, ConnectionError | TimeoutError) or type(error).__module__.split(".")[0] in _TRANSPORTS:
+        return unreachable(endpoint)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    is_of_client = bool(frames) and str(frames[-1].f_globals.get("__name__", "")).startswith("huggingface_hub")
+    if isinstance(error, _NOT_A_HUB) or (isinstance(error, ValueError) and is_of_client):
+        message = f"{endpoint}: does not answer like a Hub ({type(error).__name__}: {str(error).splitlines()[0]})"
+        hint = "is this the address of a hub, or of a login page or a proxy?"
+        return HubError(message, code="hub-answer-malformed", hint=hint, **fields)
     return None
 
 
 def unreachable(endpoint: Endpoint) -> HubUnreachableError:
-    """What to say when nothing answers."""
-    return HubUnreachableError(f"{endpoint}: nothing answers there", hint=_REACH, endpoint=endpoint.url)
+    """Return the error for a hub that does not answer."""
+    return HubUnreachableError(f"{endpoint}: no answer", hint=_REACH, endpoint=endpoint.url)
 
 
 def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> RevisionNotFoundError:
-    """What to say of a revision that a repo does not have: those that it has, and the nearest."""
-    revisions = branches(endpoint, repo_id)
-    near = nearest(revision, revisions)
-    meant = f"; did you mean {near}?" if near else ""
+    """Return the error for a missing revision; it lists the existing ones and names the nearest."""
+    refs = _refs(endpoint, repo_id)
+    names = sorted((ref.name for ref in (*refs.branches, *refs.tags)), key=natural)
+    near = nearest(revision, names)
     return RevisionNotFoundError(
-        f"{endpoint}: {repo_id} has no revision {revision!r}{meant}",
-        hint=f"it has: {listed(revisions, most=12)}" if revisions else "it has no branches",
+        f"{endpoint}: {repo_id} has no revision {revision!r}{f'; did you mean {near}?' if near else ''}",
+        hint=f"it has: {listed(names, most=12)}" if names else "it has no branches",
         repo_id=repo_id,
         revision=revision,
         endpoint=endpoint.url,
-        revisions=tuple(revisions),
+        revisions=tuple(names),
         nearest=near,
     )
 
 
-def branches(endpoint: Endpoint, repo_id: str) -> list[str]:
-    """Names of a repo's branches and tags, in natural order."""
-    with hub_errors(endpoint, repo_id):
-        refs = client(endpoint).list_repo_refs(repo_id)
-    names = [ref.name for ref in (*refs.branches, *refs.tags)]
-    return sorted(names, key=natural)
-
-
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """By this names are in the order in which people count: `seed-2` before `seed-10`."""
+    """Key to sort names as people count: `seed-2` before `seed-10`."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def branch_heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
-    """The commit of each branch of a repo, in natural order."""
-    with hub_errors(endpoint, repo_id):
-        heads = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).branches}
-    return {name: heads[name] for name in sorted(heads, key=natural)}
+    """Return the commit of each branch of a repo, in natural order."""
+    return _commits(_refs(endpoint, repo_id).branches)
 
 
 def heads_if_any(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
-    """As `branch_heads`; none where there is no such repo."""
+    """As `branch_heads`; empty if there is no such repo."""
     try:
         return branch_heads(endpoint, repo_id)
     except RepoNotFoundError:
         return {}
 
 
+def tags(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
+    """Return the commit of each tag of a repo, in natural order."""
+    return _commits(_refs(endpoint, repo_id).tags)
+
+
+def _refs(endpoint: Endpoint, repo_id: str) -> GitRefs:
+    with hub_errors(endpoint, repo_id):
+        return client(endpoint).list_repo_refs(repo_id)
+
+
+def _commits(refs: Iterable[GitRefInfo]) -> dict[str, str]:
+    return {ref.name: ref.target_commit for ref in sorted(refs, key=lambda ref: natural(ref.name))}
+
+
 def first_commit(endpoint: Endpoint, repo_id: str) -> str:
-    """The commit that a repo began with, on which new branches are built."""
+    """Return the first commit of a repo, on which new branches are built."""
     with hub_errors(endpoint, repo_id, MAIN):
         return str(client(endpoint).list_repo_commits(repo_id, revision=MAIN)[-1].commit_id)
 
 
-def tags(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
-    """The commit of each tag of a repo, in natural order."""
-    with hub_errors(endpoint, repo_id):
-        known = {ref.name: ref.target_commit for ref in client(endpoint).list_repo_refs(repo_id).tags}
-    return {name: known[name] for name in sorted(known, key=natural)}
-
-
 def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, RemoteFile]:
-    """The files of a revision, by path."""
+    """Return the files of a revision, by path."""
     from huggingface_hub import RepoFile
 
     with hub_errors(endpoint, repo_id, revision):
@@ -293,49 +218,33 @@ def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, Re
     }
 
 
+def snapshot(endpoint: Endpoint, repo_id: str, revision: str | None = None, **options: Any) -> Path:
+    """Return the folder of a revision's files, downloaded unless cached; options go to `snapshot_download`."""
+    from huggingface_hub import snapshot_download
+
+    options = {"endpoint": endpoint.url, "token": endpoint.token, "cache_dir": endpoint.cache_dir, **options}
+    with hub_errors(endpoint, repo_id, revision):
+        return Path(str(snapshot_download(repo_id, revision=revision, **options)))
+
+
 def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bytes:
-    """The content of a small file of a commit, from the cache where it is there."""
+    """Return the content of a small file of a commit, from the cache if it is there."""
     from huggingface_hub import hf_hub_download
 
+    options: dict[str, Any] = {"endpoint": endpoint.url, "token": endpoint.token, "cache_dir": endpoint.cache_dir}
     with hub_errors(endpoint, repo_id, commit):
-        file = hf_hub_download(
-            repo_id,
-            path,
-            revision=commit,
-            endpoint=endpoint.url,
-            token=endpoint.token,
-            cache_dir=endpoint.cache_dir,
-        )
-    return Path(file).read_bytes()
+        return Path(hf_hub_download(repo_id, path, revision=commit, **options)).read_bytes()
 
 
 def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int) -> bytes:
-    """The first bytes of a file of a commit, by one range request; fewer where it has no more."""
+    """Return the first bytes of a file, by one range request; fewer if the file is shorter."""
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
 
     from mixhub.hub.remote.huggingface_private import build_hf_headers
 
     url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint.url)
-    headers = build_hf_headers(token=endpoint.token, library_name="mixhub")
+    headers = {**build_hf_headers(token=endpoint.token, library_name="mixhub"), "range": f"bytes=0-{count - 1}"}
     with hub_errors(endpoint, repo_id, commit):
-        answer = get_session().get(url, headers={**headers, "range": f"bytes=0-{count - 1}"}, timeout=_PATIENCE)
-        hf_raise_for_status(answer)
-    return bytes(answer.content[:count])
-
-
-def _is_of_client(error: Exception) -> bool:
-    """Whether huggingface_hub itself raised it, and none of ours."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("huggingface_hub")
-
-
-def _is_transport(error: BaseException) -> bool:
-    """Whether the HTTP client below huggingface_hub (httpx or httpx2, by version) could not get an answer."""
-    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in (
-        "httpx",
-        "httpx2",
-        "httpcore",
-        "httpcore2",
-    )
+        response = get_session().get(url, headers=headers, timeout=_TIMEOUT)
+        hf_raise_for_status(response)
+    return bytes(response.content[:count])

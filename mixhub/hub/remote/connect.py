@@ -1,4 +1,4 @@
-"""From a choice of hub to an endpoint that answers: starts the embedded hub when `local` is meant."""
+"""From a choice of hub to an endpoint that answers; starts the embedded hub for `local`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from mixhub.hub.remote.client import unreachable
 from mixhub.hub.remote.tokens import requests_allowed
 from mixhub.workspace.paths import Workspace
 
-_STORE = "store_id"
-"""Name of the file that says which embedded hub an address led to last."""
-
 
 @contextmanager
 def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoint]:
-    """The endpoint of a choice, for the block.
+    """Open the endpoint of a choice, for the block.
 
-    `local` starts the embedded hub over the workspace's `hub/`. Another hub than huggingface.co is asked who it is:
-    an embedded hub has a store id, which names the folder of its downloads, and takes the local token.
+    `local` starts the embedded hub over the workspace's `hub/`. A hub other than huggingface.co is asked for its store
+    id: an embedded hub has one, which names the folder of its downloads, and accepts the local token.
 
     Raises:
         UsageError: `local` without a workspace.
@@ -33,17 +30,13 @@ def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoin
     """
     if choice.value == LOCAL:
         if workspace is None:
-            raise UsageError(
-                f"hub 'local' (from {choice.source}) is the embedded hub of a workspace, and there is none",
-                code="workspace-required",
-                hint="give a workspace, or the address of a hub",
-            )
+            message = f"hub 'local' (from {choice.source}) is the embedded hub of a workspace, but there is none"
+            raise UsageError(message, code="workspace-required", hint="name a workspace, or the address of a hub")
         from mixhub.hubserver import LOCAL_TOKEN, serve
 
         with serve(workspace.hub) as hub, requests_allowed(hub.url):
             _require_no_proxy(hub.url)
-            cache = _downloads(workspace) / hub.store_id
-            yield Endpoint(hub.url, LOCAL_TOKEN, cache, LOCAL, hub.store_id)
+            yield Endpoint(hub.url, LOCAL_TOKEN, _downloads(workspace) / hub.store_id, LOCAL, hub.store_id)
     elif choice.value == HUGGINGFACE:
         yield Endpoint(HUGGINGFACE, choice.token)
     else:
@@ -51,44 +44,45 @@ def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoin
 
 
 def _require_no_proxy(url: str) -> None:
-    """Refuses an address of this machine that a proxy of the environment would be asked for.
+    """Refuse an address of this machine that the environment would send through a proxy.
 
-    Commands add these addresses to NO_PROXY of their process; a library leaves the environment to whose it is.
+    Commands add these addresses to NO_PROXY of their process; a library must not change the environment.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in LOOPBACK and {parts.scheme, "all"} & set(getproxies()) and not proxy_bypass(host):
-        raise HubUnreachableError(
-            f"{url}: is on this machine, and the environment sends requests to it through a proxy",
-            code="hub-behind-proxy",
-            hint=f"export NO_PROXY={','.join(LOOPBACK)}",
-            endpoint=url,
-        )
+        message = f"{url}: is on this machine, but the environment sends requests to it through a proxy"
+        hint = f"export NO_PROXY={','.join(LOOPBACK)}"
+        raise HubUnreachableError(message, code="hub-behind-proxy", hint=hint, endpoint=url)
 
 
 def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
     from huggingface_hub import is_offline_mode
 
     _require_no_proxy(choice.value)
+    address_folder = _downloads(workspace) / cache_name(choice.value)
+    note = address_folder / "store_id"  # the embedded hub that answered last, to find its downloads when none answers
+    noted = note.read_text(encoding="utf-8").strip() if note.is_file() else None
     try:
-        store_id = _known_store(choice.value, workspace) if is_offline_mode() else _store_id(choice.value)
+        store_id = noted if is_offline_mode() else _store_id(choice.value)
     except HubUnreachableError:
-        if not (_downloads(workspace) / cache_name(choice.value)).exists():
+        if not address_folder.exists():
             raise
-        store_id = _known_store(choice.value, workspace)  # what it gave before may be in the cache
-    else:
-        _note_store(choice.value, store_id, workspace)
+        store_id = noted
+    if store_id not in (None, noted):
+        with suppress(OSError):  # a shared cache may be read-only
+            write_text(note, str(store_id))
     token = choice.token
     if store_id and not token:
         from mixhub.hubserver import LOCAL_TOKEN
 
         token = LOCAL_TOKEN
-    cache = _downloads(workspace) / (store_id or cache_name(choice.value))
+    cache = _downloads(workspace) / store_id if store_id else address_folder
     return Endpoint(choice.value, token, cache, store_id=store_id)
 
 
 def _store_id(url: str) -> str | None:
-    """The store id of an embedded hub; None for a hub of another make."""
+    """Return the store id of an embedded hub; None for other hubs."""
     from huggingface_hub import get_session
 
     try:
@@ -102,22 +96,8 @@ def _store_id(url: str) -> str | None:
     return store_id if isinstance(store_id, str) and store_id.isalnum() else None
 
 
-def _note_store(url: str, store_id: str | None, workspace: Workspace | None) -> None:
-    """Keeps which embedded hub answered at an address, by which its downloads are found when it does not answer."""
-    path = _downloads(workspace) / cache_name(url) / _STORE
-    if store_id is not None and not (path.is_file() and path.read_text(encoding="utf-8") == store_id):
-        with suppress(OSError):  # a cache that others filled may be read-only
-            write_text(path, store_id)
-
-
-def _known_store(url: str, workspace: Workspace | None) -> str | None:
-    path = _downloads(workspace) / cache_name(url) / _STORE
-    store_id = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-    return store_id if store_id.isalnum() else None
-
-
 def _downloads(workspace: Workspace | None) -> Path:
-    """Where downloads of hubs other than huggingface.co are kept, a folder a hub."""
+    """Return where downloads of hubs other than huggingface.co go, one folder per hub."""
     if workspace is not None:
         return workspace.cache / "downloads"
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"

@@ -1,4 +1,4 @@
-"""Files of a branch, on disk and on a hub: what names their content, and what each is for."""
+"""Files of a branch, on disk and on a hub: what identifies their content, and what each is for."""
 
 from __future__ import annotations
 
@@ -17,56 +17,45 @@ from mixhub.workspace.lineage import combined_sha256, file_sha256
 MAIN = "main"
 """The branch of the family's card."""
 CARD = "README.md"
-
-
 METRICS = "metrics.jsonl"
-
-
 TRAIN_CONFIG = "train_config.yaml"
-
-
 RESULTS = "results"
-
-
-_MODEL = {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
+KEPT_ON_HUB = frozenset({".gitattributes"})
+"""Files that the hub makes; a push does not touch them."""
 
 
 def is_result_file(path: str) -> bool:
-    """Whether a file of a branch is what a push sends of results: a cell, or its samples."""
+    """Whether a push sends a file of a branch as a result: a cell, or its samples."""
     return re.fullmatch(rf"{RESULTS}/[^/]+\.\d+shot(?:\.json|\.samples\.parquet)", path) is not None
 
 
 def is_model_file(path: str) -> bool:
-    """Whether a file of a branch is of its model: weights, their index, configs, tokenizer, lineage; no adapter."""
+    """Whether a file of a branch belongs to its model: weights, index, configs, tokenizer, lineage; not an adapter."""
     is_weights = path.endswith(".safetensors") and "/" not in path and not path.startswith("adapter_")
-    return path in _MODEL or is_weights
-
-
-KEPT_ON_HUB = frozenset({".gitattributes"})
-"""Files that the hub makes; a push leaves them alone."""
+    return is_weights or path in {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE}
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file to be on the branch."""
+    """A file that a branch should hold."""
 
     source: Path | bytes | None
-    """Where its content is; None of a file that lies on another hub, and need not be fetched where it is kept."""
+    """Its content; None if it is on another hub, and not needed unless it has to be sent."""
     size: int
     sha256: str | None
-    """None where only git's name of it is known."""
+    """None if only git's name of it is known."""
     oid: str | None = None
-    """sha1 that git gives the content, where it is known already."""
+    """sha1 of git's blob, if known."""
     state: FileState | None = None
     """Of a file on disk, when it was hashed."""
 
     def git_oid(self) -> str | None:
-        """sha1 that git gives the content, by which a hub names a file that is not large."""
+        """Return the sha1 of git's blob, by which a hub identifies files that are not large."""
         if self.oid is not None or self.source is None:
             return self.oid
         if isinstance(self.source, bytes):
             return git_oid(self.source)
-        with _read(self.source):
+        with _readable(self.source):
             digest = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
             with self.source.open("rb") as file:
                 while block := file.read(1 << 20):
@@ -76,40 +65,37 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that is on the branch."""
+    """A file on a branch."""
 
     size: int
     oid: str
     """sha1 of git's blob: of the content, or of the pointer to it."""
     sha256: str | None
-    """sha256 of the content, where it is stored as a large file."""
+    """sha256 of the content, if it is stored as a large file."""
 
 
 def local_file(source: Path | bytes) -> LocalFile:
-    """Size and hash of a file on disk, or of content in memory; raises ExportError when it cannot be read."""
+    """Return size and hash of a file on disk, or of content in memory; raises ExportError if it cannot be read."""
     if isinstance(source, bytes):
         return LocalFile(source, len(source), hashlib.sha256(source).hexdigest())
-    with _read(source):
+    with _readable(source):
         state = FileState.of(source)
         return LocalFile(source, state.size, file_sha256(source), state=state)
 
 
 def require_unchanged(files: Mapping[str, LocalFile]) -> None:
-    """Raises ExportError when a file on disk is not as it was when it was hashed."""
+    """Raise ExportError if a file on disk changed since it was hashed."""
     for file in files.values():
         if isinstance(file.source, Path):
-            with _read(file.source):
+            with _readable(file.source):
                 if file.state is not None and FileState.of(file.source) != file.state:
-                    raise ExportError(
-                        f"{file.source}: changed while it was pushed; nothing of this push is on the branch",
-                        code="export-changed",
-                        hint="wait until nothing writes there, then push again",
-                        path=file.source,
-                    )
+                    message = f"{file.source}: changed during the push; nothing of this push is on the branch"
+                    hint = "wait until nothing writes there, then push again"
+                    raise ExportError(message, code="export-changed", hint=hint, path=file.source)
 
 
 def remote_file(file: RemoteFile) -> LocalFile:
-    """A file that lies on another hub, as far as that hub tells."""
+    """Return a file on another hub, with the hash that the hub states."""
     return LocalFile(None, file.size, file.sha256, None if file.sha256 else file.oid)
 
 
@@ -121,7 +107,7 @@ def same_content(local: LocalFile, remote: RemoteFile) -> bool:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -129,18 +115,16 @@ def _read(path: Path) -> Iterator[None]:
 
 
 def safetensors_in(tree: Mapping[str, RemoteFile]) -> list[str]:
-    """Files of weights of a branch, in no folder, by path."""
+    """Return the paths of files of weights of a branch, without those in folders."""
     return sorted(path for path in tree if path.endswith(".safetensors") and "/" not in path)
 
 
 def weights_in(tree: Mapping[str, RemoteFile]) -> str | None:
-    """As `weights_sha256`, from what a hub tells of a branch; None where it has none, or does not."""
-    hashes = [(path, tree[path].sha256) for path in safetensors_in(tree)]
-    if not hashes or any(digest is None for _, digest in hashes):
-        return None
-    return combined_sha256((path, str(digest)) for path, digest in hashes)
+    """As `weights_sha256`, by the hashes of a branch on a hub; None if there are none."""
+    hashes = [(path, digest) for path in safetensors_in(tree) if (digest := tree[path].sha256) is not None]
+    return combined_sha256(hashes) if hashes and len(hashes) == len(safetensors_in(tree)) else None
 
 
 def git_oid(content: bytes) -> str:
-    """sha1 that git gives some content."""
+    """Return the sha1 of git's blob for some content."""
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()

@@ -1,7 +1,7 @@
-"""A token goes to the hub that it was given for: a request that would carry it elsewhere is refused.
+"""A token goes only to the hub it was given for: a request that would carry it elsewhere is refused.
 
-huggingface_hub follows addresses that a hub's answers name (the next page of a listing, where to confirm an upload),
-and sends the token along, to whichever host that is. A mirror that passes on what another hub says does so by mistake.
+huggingface_hub follows addresses in a hub's answers (the next page of a listing, where to confirm an upload) and sends
+the token along to any host. A mirror that passes on another hub's answers causes this by mistake.
 """
 
 from __future__ import annotations
@@ -17,33 +17,36 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError
 
 _Origin = tuple[str, str, int | None]
+"""Scheme, host and port."""
 
 _given: Counter[tuple[str, _Origin]] = Counter()
-"""By token and origin, how many blocks hold the one for the other now."""
+"""Number of running blocks by token and the origin it was given for."""
 _local: Counter[_Origin] = Counter()
-"""By the origin of an embedded hub, how many blocks run it now."""
+"""Number of running blocks by the origin of an embedded hub."""
 _lock = Lock()
 _PORTS = {"http": 80, "https": 443}
 
 
 @contextmanager
 def token_guard(endpoint: Endpoint) -> Iterator[None]:
-    """Refuses, for the block, requests of huggingface_hub that carry the endpoint's token to another host.
+    """Refuse, for the block, requests of huggingface_hub that carry the endpoint's token to another host.
 
     Raises:
-        HubError: in the block, when a hub's answer would have the token sent elsewhere.
+        HubError: in the block, if an answer of the hub would send the token elsewhere.
     """
+    from huggingface_hub import get_token
+
     from mixhub.hub.remote.huggingface_private import requests_watched
 
-    token = endpoint.token if endpoint.token is not None else _saved()
+    token = endpoint.token if endpoint.token is not None else get_token()
     registered = _counted(_given, (token, _origin(endpoint.url))) if token else nullcontext()
-    with registered, requests_watched(_look, _is_local):
+    with registered, requests_watched(_require_own_host, _is_local):
         yield
 
 
 @contextmanager
 def requests_allowed(url: str) -> Iterator[None]:
-    """Lifts HF_HUB_OFFLINE for requests to one address, for the block: an embedded hub needs no network."""
+    """Lift HF_HUB_OFFLINE for one address, for the block: an embedded hub needs no network."""
     with _counted(_local, _origin(url)):
         yield
 
@@ -57,34 +60,26 @@ def _counted(counter: Counter[Any], key: object) -> Iterator[None]:
     finally:
         with _lock:
             counter[key] -= 1
-            if not counter[key]:
-                del counter[key]
-
-
-def _saved() -> str | None:
-    from huggingface_hub import get_token
-
-    return get_token()
 
 
 def _is_local(request: Any) -> bool:
     """Whether a request goes to an embedded hub of this process."""
-    return _origin(str(request.url)) in _local
+    return _local[_origin(str(request.url))] > 0
 
 
-def _look(request: Any) -> None:
-    """Refuses a request whose token was given for other hosts alone."""
+def _require_own_host(request: Any) -> None:
+    """Refuse a request whose token was given only for other hosts."""
     token = request.headers.get("authorization", "").removeprefix("Bearer ")
     with _lock:
-        origins = {origin for held, origin in _given if held == token}
+        origins = {origin for (given, origin), blocks in _given.items() if given == token and blocks}
     origin = _origin(str(request.url))
     if not origins or origin in origins or (origin[0] == "https" and ("http", origin[1], 80) in origins):
         return
     hosts = " and ".join(sorted(_address(one) for one in origins))
     raise HubError(
-        f"{hosts}: its answer leads to {_address(origin)}, for which the token was not given; nothing was sent there",
+        f"{hosts}: the answer leads to {_address(origin)}, which the token was not given for; nothing was sent there",
         code="token-misdirected",
-        hint="is it a mirror that passes on what another hub answers? Ask that one itself, with a token of its own",
+        hint="if this is a mirror, use the hub behind it directly, with its own token",
         endpoint=hosts,
         host=_address(origin),
     )

@@ -1,4 +1,4 @@
-"""`config.json` as Transformers reads it: with its defaults, and with old keys under their new names."""
+"""`config.json` as Transformers reads it: defaults filled in, old keys renamed."""
 
 from __future__ import annotations
 
@@ -16,65 +16,58 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 _VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
-"""Keys of configs that say who saved them, and in what; two seeds may differ in them."""
+"""Keys of configs about who saved them and in which dtype; two seeds may differ in them."""
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
-    """The config that Transformers makes of a folder's `config.json`.
+    """Return the config that Transformers makes of `config.json`.
 
     Raises:
-        ExportError: it describes no model that Transformers can make without code from elsewhere.
+        ExportError: Transformers cannot make a model of it without custom code.
     """
     from transformers import AutoConfig
 
     try:
-        made: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # each config class raises its own for values that do not go together
-        raise no_model(folder, error) from None
-    return made
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # each config class raises its own for values that contradict each other
+        raise config_unusable(folder, error) from None
+    return config
 
 
-def no_model(folder: Path, error: Exception) -> ExportError:
-    """The error for a `config.json` that Transformers makes no model of."""
-    said = (str(error).strip().splitlines() or [""])[0]
-    return ExportError(
-        f"{CONFIG} describes no model that Transformers can make: {type(error).__name__}: {said}",
-        code="config-unusable",
-        hint=f"take {CONFIG} from where it was trained",
-        path=folder / CONFIG,
-    )
+def config_unusable(folder: Path, error: Exception) -> ExportError:
+    """Return the error for a `config.json` that Transformers cannot use."""
+    message = f"{CONFIG} does not describe a model for Transformers: {reason(error)}"
+    hint = f"take {CONFIG} from where it was trained"
+    return ExportError(message, code="config-unusable", hint=hint, path=folder / CONFIG)
 
 
-def effective_config(config: PreTrainedConfig) -> dict[str, Any]:
-    """What a model is made with: the keys of its `config.json`, and Transformers' defaults for the rest.
-
-    It is plain data, as a receipt keeps it. Transformers takes some keys in several places (`rope_scaling` goes before
-    `rope_parameters`), so that the file alone does not tell.
-    """
-    made = json.dumps(config.to_dict(), default=str)
-    plain: dict[str, Any] = json.loads(made, parse_constant=str, object_hook=_with_values)
-    return plain
-
-
-def _with_values(data: dict[str, Any]) -> dict[str, Any]:
-    """Without keys that have none, which mean the same as keys that are not there."""
-    return {key: value for key, value in data.items() if value is not None}
+def reason(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def known_config(folder: Path) -> dict[str, Any]:
-    """The `effective_config` of a folder; empty if it has no config, or one that describes no model."""
+    """Return what a model is made with: the keys of `config.json`, and the defaults of Transformers for the rest.
+
+    Plain data without keys that are None. Transformers reads some keys from several places (`rope_scaling` goes before
+    `rope_parameters`), so the file alone is not enough. Empty without a usable config, which `shape_findings` reports.
+    """
+
+    def with_values(data: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if value is not None}
+
     try:
-        return effective_config(read_config(folder)) if (folder / CONFIG).is_file() else {}
-    except MixhubError:  # `shape_findings` reports it
+        text = json.dumps(read_config(folder).to_dict(), default=str) if (folder / CONFIG).is_file() else "{}"
+    except MixhubError:
         return {}
+    config: dict[str, Any] = json.loads(text, parse_constant=str, object_hook=with_values)
+    return config
 
 
 def comparable_config(folder: Path, name: str) -> str | None:
-    """What is equal for two folders whose configs say the same, as JSON; None if the config is no JSON object.
+    """Return JSON that is equal for two configs that mean the same; None unless the file holds a JSON object.
 
-    Args:
-        folder: the folder.
-        name: `config.json`, which is compared by what Transformers makes of it, or another config.
+    `config.json` is compared by what Transformers makes of it, other configs by their content.
     """
     data: Any = known_config(folder) if name == CONFIG else {}
     if not data:
@@ -88,14 +81,13 @@ def comparable_config(folder: Path, name: str) -> str | None:
 
 
 def code_findings(where: str, folder: Path) -> Iterator[Finding]:
-    """Configs that ask for custom code, which whoever loads the model would have to run."""
+    """Configs that name custom code, which would run when the model is loaded."""
     for name in (CONFIG, "tokenizer_config.json"):
         try:
             data = read_json(folder / name, ExportError)
         except MixhubError:  # other rules report it
             continue
-        asked = data.get("auto_map") if isinstance(data, Mapping) else None
-        if asked:
-            message = f"auto_map in {name} names code that would run when it is loaded: {json.dumps(asked)[:120]}"
-            hint = f"delete auto_map from {name}: Transformers has the classes itself"
+        if isinstance(data, Mapping) and (code := data.get("auto_map")):
+            message = f"auto_map in {name} names code that would run when it is loaded: {json.dumps(code)[:120]}"
+            hint = f"delete auto_map from {name} if Transformers has the classes itself"
             yield Finding("code-required", where, message, hint, about=name)

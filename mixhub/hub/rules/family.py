@@ -1,4 +1,4 @@
-"""Whether a model and its tokenizer are as the family describes them, and what would make the description fit."""
+"""Whether a model and its tokenizer fit the description in the family, and which description would fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mixhub.findings import Finding
 from mixhub.hub.rules.config import CONFIG
 from mixhub.hub.rules.export import ExportCheck
-from mixhub.spec import Architecture, Family, Tokenizer
+from mixhub.spec import Architecture, Family
 from mixhub.spec.base import to_yaml
 
 _FIXED: dict[str, Any] = {
@@ -30,85 +30,70 @@ _FIXED: dict[str, Any] = {
     "chunk_size_feed_forward": 0,
     "attn_logit_softcapping": None,
     "final_logit_softcapping": None,
+    "architectures": ["LlamaForCausalLM"],
 }
-"""What a family's architecture does not leave open, by key of `config.json`; some Transformers reads off any config."""
+"""Keys of `config.json` that a family's architecture does not set; Transformers reads some off any config."""
 _FIXED_ROPE = {"rope_type": "default"}
-"""The same of its `rope_parameters`, which hold nothing else but the base."""
-_ARCHITECTURE = "LlamaForCausalLM"
+"""The same for `rope_parameters`, which hold only the base besides."""
 
 
-def architecture_findings(where: str, architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Where a model is not as the family describes it.
+def model_findings(
+    where: str, family: Family, config: Mapping[str, Any], vocab_size: int | None, eos_token: str | None
+) -> Iterator[Finding]:
+    """Differences between a model with its tokenizer and the family.
 
     Args:
         where: the revision.
-        architecture: the family's.
-        config: the model's `effective_config`; nothing is found if it is empty.
+        family: the family.
+        config: the model's `known_config`; not compared if empty.
+        vocab_size: number of ids of the tokenizer; None if unknown.
+        eos_token: the token that ends text; None if unknown.
     """
-    asked = architecture.config
-    for key, value in sorted(_unlike(architecture, config).items()):
-        message = f"{key} = {value} in {CONFIG}, and the family says {asked[key]}"
-        hint = "this is another model; or mend the family's architecture"
+    asked, tokenizer = family.architecture.config, family.tokenizer
+    for key, value in sorted(_differences(family.architecture, config).items()):
+        message = f"{key} = {value} in {CONFIG}, but the family says {asked[key]}"
+        hint = "this is another model; or correct the family's architecture"
         yield Finding("architecture-differs", where, message, hint, about=key)
-    only = {**_FIXED, **_FIXED_ROPE, "architectures": [_ARCHITECTURE]}
-    for key, value in _not_fixed(config).items():
-        message = f"{key} = {value!r} in {CONFIG}, and a family's architecture has {only.get(key)!r}"
-        hint = "a model of another kind cannot be described by a family yet"
-        yield Finding("architecture-unsupported", where, message, hint, about=key)
-
-
-def tokenizer_findings(where: str, tokenizer: Tokenizer, size: int | None, eos_token: str | None) -> Iterator[Finding]:
-    """Whether a tokenizer has as many ids, and ends text with the token, that the family says.
-
-    Args:
-        where: the revision.
-        tokenizer: the family's.
-        size: ids that there are; None if they are not known.
-        eos_token: the token that there is; None if it is not known.
-    """
-    hint = "take the tokenizer that it was trained with, or describe it in the family: tokenizer: "
-    if size is not None and size != tokenizer.vocab_size:
-        message = f"tokenizer.json has {size} ids, and the family says tokenizer.vocab_size = {tokenizer.vocab_size}"
-        yield Finding("vocabulary-differs", where, message, f"{hint}{{vocab_size: {size}}}", about="vocab_size")
-    if eos_token is not None and eos_token != tokenizer.eos_token:
-        message = f"its tokenizer's eos_token is {eos_token!r}, and the family says {tokenizer.eos_token!r}"
-        wanted = f"{hint}{{eos_token: {json.dumps(eos_token)}}}"
-        yield Finding("vocabulary-differs", where, message, wanted, about="eos_token")
+    rope = config.get("rope_parameters")
+    rope = {key: value for key, value in rope.items() if key != "rope_theta"} if isinstance(rope, Mapping) else {}
+    fixed = {**_FIXED, **dict.fromkeys(rope), **_FIXED_ROPE}
+    for key, value in {**{key: config.get(key) for key in _FIXED}, **rope}.items():
+        if value not in (fixed[key], None, []):
+            message = f"{key} = {value!r} in {CONFIG}, but a family's architecture has {fixed[key]!r}"
+            hint = "a family cannot describe this kind of model yet"
+            yield Finding("architecture-unsupported", where, message, hint, about=key)
+    for key, actual in (("vocab_size", vocab_size), ("eos_token", eos_token)):
+        expected = getattr(tokenizer, key)
+        if actual not in (None, expected):
+            message = f"its tokenizer has {key} = {actual!r}, but the family says tokenizer.{key} = {expected!r}"
+            hint = f"take its own tokenizer, or correct the family: tokenizer: {{{key}: {json.dumps(actual)}}}"
+            yield Finding("vocabulary-differs", where, message, hint, about=key)
 
 
 def description(family: Family, content: ExportCheck) -> str:
-    """Lines of `mixhub.yaml` that would make the family's model and tokenizer those of an export; empty if they are."""
-    changed = _unlike(family.architecture, content.config)
-    changed.pop("model_type", None)
-    given = {"vocab_size": content.vocab_size, "eos_token": content.eos_token}
-    tokens = {key: value for key, value in given.items() if value not in (None, getattr(family.tokenizer, key))}
+    """Return the lines of `mixhub.yaml` that would describe the model and tokenizer of an export; empty if they fit."""
+    architecture = _differences(family.architecture, content.config)
+    architecture.pop("model_type", None)
+    tokenizer = {"vocab_size": content.vocab_size, "eos_token": content.eos_token}
+    tokens = {key: value for key, value in tokenizer.items() if value not in (None, getattr(family.tokenizer, key))}
     length = content.config.get("max_position_embeddings")
     is_short = isinstance(length, int) and length < family.training.sequence_length
-    training = {"sequence_length": length} if is_short else {}
-    parts = {"architecture": changed, "tokenizer": tokens, "training": training}
+    parts = {
+        "architecture": architecture,
+        "tokenizer": tokens,
+        "training": {"sequence_length": length} if is_short else {},
+    }
     return "\n".join(f"    {part}: {_flow(values)}" for part, values in parts.items() if values)
 
 
-def _unlike(architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a model that are not the architecture's, by key of that, in its order."""
+def _differences(architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a model that differ from the architecture, in its order."""
     rope = config.get("rope_parameters")
     base = rope.get("rope_theta") if isinstance(rope, Mapping) else config.get("rope_theta")
-    given = {**config, "rope_theta": base}
-    asked = architecture.config
-    return {key: given[key] for key in asked if given.get(key) is not None and given[key] != asked[key]}
-
-
-def _not_fixed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that no architecture of a family has, by key."""
-    rope = config.get("rope_parameters")
-    other = {key: config[key] for key, only in _FIXED.items() if config.get(key) not in (only, None)}
-    for key, value in rope.items() if isinstance(rope, Mapping) else ():
-        if key != "rope_theta" and value not in (_FIXED_ROPE.get(key), None):
-            other[key] = value
-    classes = config.get("architectures")
-    return other | ({"architectures": classes} if classes and classes != [_ARCHITECTURE] else {})
+    actual, asked = {**config, "rope_theta": base}, architecture.config
+    return {key: actual[key] for key in asked if actual.get(key) is not None and actual[key] != asked[key]}
 
 
 def _flow(values: Mapping[str, Any]) -> str:
-    """One line of YAML."""
+    """Return one line of YAML."""
     return "{" + ", ".join(to_yaml({key: value}).strip() for key, value in values.items()) + "}"

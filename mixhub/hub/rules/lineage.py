@@ -1,72 +1,114 @@
-"""A lineage beside the run that it should be of, and beside other lineages."""
+"""A lineage and a recipe compared with the run they should belong to, and with other lineages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from mixhub.findings import Finding
+from mixhub.errors import ExportError, MixhubError
+from mixhub.findings import Finding, from_error
+from mixhub.spec.base import data_sha256, read_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage
+from mixhub.workspace.recipe_diff import recipe_changes
+
+_SHOWN = 5
+"""Keys of a recipe that are reported."""
 
 
 def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
-    """Whether a lineage is that of the run."""
-    given = (lineage.family, lineage.revision, lineage.kind, lineage.number)
-    if given != (run.family, run.revision, run.kind, run.number):
+    """A lineage that belongs to another run."""
+    if (lineage.family, lineage.revision, lineage.kind, lineage.number) != (
+        run.family, run.revision, run.kind, run.number,
+    ):  # fmt: skip
         message = (
-            f"{LINEAGE_FILE} says that it is {lineage.kind} {lineage.number} of {lineage.family} ({lineage.revision}), "
-            f"not {run.kind} {run.number} of {run.family} ({run.revision})"
+            f"{LINEAGE_FILE} belongs to {lineage.kind} {lineage.number} of {lineage.family} ({lineage.revision}), "
+            f"not to {run.kind} {run.number} of {run.family} ({run.revision})"
         )
-        hint = "these are the weights of another run: put them where they belong"
-        yield Finding("run-wrong", where, message, hint)
+        yield Finding("run-wrong", where, message, "these are another run's weights: move them there")
 
 
-def seed_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
-    """Seeds of a lineage that are not the run's; what is unknown on either side is no contradiction."""
-    for key, asked in (("init_seed", run.init_seed), ("order_seed", run.order_seed)):
+def lineage_findings(where: str, family: Family, run: Run, step: int, lineage: Lineage, hint: str) -> Iterator[Finding]:
+    """A lineage that contradicts the run, its seeds, or the step; unknown values contradict nothing."""
+    yield from identity_findings(where, run, lineage)
+    for key, seed in (("init_seed", run.init_seed), ("order_seed", run.order_seed)):
         trained = getattr(lineage, key)
-        if asked is not None and trained not in (UNKNOWN, asked):
-            message = f"was trained with {key} = {trained}, and {run.family} says {asked} for {run.revision}"
-            yield Finding("seed-wrong", where, message, "these are the weights of another run", about=key)
+        if seed is not None and trained not in (UNKNOWN, seed):
+            message = f"was trained with {key} = {trained}, but {run.family} says {seed} for {run.revision}"
+            yield Finding("seed-wrong", where, message, "these are another run's weights", about=key)
+    expected = {"step": step, "steps": family.training.steps}
+    if UNKNOWN not in (lineage.step, lineage.steps):
+        per_step = tokens_per_step(family.training.global_batch_size, family.training.sequence_length)
+        expected["tokens"] = int(lineage.step) * per_step
+    for key, value in expected.items():
+        stated = getattr(lineage, key)
+        if stated not in (UNKNOWN, value):
+            message = f"{LINEAGE_FILE} says {key} = {stated:,}, expected {value:,}"
+            yield Finding("lineage-differs", where, message, hint, about=key)
 
 
-def trained_tokens_findings(where: str, family: Family, lineage: Lineage, hint: str = "") -> Iterator[Finding]:
-    """Whether a lineage states as many training tokens as its steps take; nothing if either is unknown."""
-    if UNKNOWN in (lineage.tokens, lineage.step, lineage.steps):
+def hash_findings(
+    where: str, lineage: Lineage, weights: str | None, tokenizer: str | None, hint: str
+) -> Iterator[Finding]:
+    """Hashes of weights and tokenizer that differ from the lineage; None is not compared."""
+    for code, what, actual, stated in (
+        ("weights-differ", "its weights are", weights, lineage.weights_sha256),
+        ("tokenizer-differs", "tokenizer.json is", tokenizer, lineage.tokenizer_sha256),
+    ):
+        if actual is not None and stated not in (UNKNOWN, actual):
+            yield Finding(code, where, f"{what} {actual}, but {LINEAGE_FILE} says {stated}", hint)
+
+
+def recipe_findings(
+    where: str, train_config: Path, lineage: Lineage | None, family: Family | None, run: Run | None
+) -> Iterator[Finding]:
+    """A `train_config.yaml` that differs from the hash in the lineage, or from the recipe of the family."""
+    if not train_config.is_file():
         return
-    asked = int(lineage.step) * tokens_per_step(family.training.global_batch_size, family.training.sequence_length)
-    if lineage.tokens != asked:
-        message = f"{LINEAGE_FILE} says {lineage.tokens:,} tokens, and {lineage.step:,} steps take {asked:,}"
-        yield Finding("lineage-differs", where, message, hint, about="tokens")
+    try:
+        actual = data_sha256(read_yaml(train_config, ExportError))
+        changes = recipe_changes(family, run, train_config) if family and run else {}
+    except MixhubError as error:
+        yield from_error(error, where, code="train-config-malformed")
+        return
+    if lineage is not None and lineage.train_config_sha256 not in (UNKNOWN, actual):
+        message = f"train_config.yaml was changed since the export: {LINEAGE_FILE} states another hash"
+        yield Finding("train-config-differs", where, message, "make the export again")
+    hint = "restore the family, or train the run again"
+    for key, line in list(changes.items())[:_SHOWN]:
+        yield Finding("recipe-differs", where, line.removeprefix(f"{train_config.parent}/"), hint, about=key)
+    if len(changes) > _SHOWN:
+        message = f"and {len(changes) - _SHOWN} more keys of train_config.yaml differ"
+        yield Finding("recipe-differs", where, message, hint)
 
 
-def initial_findings(where: str, own: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
-    """Initial weights and their seeds, compared with other runs: the one is the same exactly where the other is.
+def initial_findings(where: str, lineage: Lineage, others: Mapping[str, Lineage]) -> Iterator[Finding]:
+    """Initial weights shared by runs with different seeds, or different for the same seed.
 
     Args:
         where: the revision.
-        own: its lineage.
+        lineage: its lineage.
         others: lineages of other runs of the same architecture, by revision.
     """
+    seed, weights = lineage.init_seed, lineage.initial_weights_sha256
     for revision, other in others.items():
-        if UNKNOWN in (own.init_seed, own.initial_weights_sha256, other.init_seed, other.initial_weights_sha256):
+        if UNKNOWN in (seed, weights, other.init_seed, other.initial_weights_sha256):
             continue
-        alike = own.initial_weights_sha256 == other.initial_weights_sha256
-        if alike and own.init_seed != other.init_seed:
+        if weights == other.initial_weights_sha256 and seed != other.init_seed:
             message = (
-                f"began with the same weights as {revision} ({own.initial_weights_sha256[:12]}), though init_seed is "
-                f"{own.init_seed} here and {other.init_seed} there"
+                f"started from the same weights as {revision} ({weights[:12]}), but init_seed is {seed} here "
+                f"and {other.init_seed} there"
             )
             hint = "one of the two was trained with the wrong seed"
             yield Finding("initial-weights-repeated", where, message, hint, about=revision)
-        elif not alike and own.init_seed == other.init_seed:
-            message = f"began with other weights than {revision}, though init_seed is {own.init_seed} in both"
+        elif weights != other.initial_weights_sha256 and seed == other.init_seed:
+            message = f"started from other weights than {revision}, but init_seed is {seed} in both"
             hint = "one of the two was not initialised as its lineage says"
             yield Finding("initial-weights-differ", where, message, hint, about=revision)
 
 
-def began_apart(own: Lineage, other: Lineage) -> bool:
-    """Whether two trainings are known to have begun with other weights, so that they share no matrix."""
-    seeds = (own.init_seed, other.init_seed)
+def have_different_starts(lineage: Lineage, other: Lineage) -> bool:
+    """Whether two runs are known to have started from different weights, so that they share no matrix."""
+    seeds = (lineage.init_seed, other.init_seed)
     return UNKNOWN not in seeds and seeds[0] != seeds[1]

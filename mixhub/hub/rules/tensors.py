@@ -1,166 +1,124 @@
-"""Tensors of weights beside what is said of them: the index of their shards, and `config.json`."""
+"""The tensors of weights compared with the index of their shards and with `config.json`."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.errors import ExportError
 from mixhub.findings import Finding, from_error
-from mixhub.hub.rules.config import CONFIG, known_config, no_model, read_config
-from mixhub.hub.rules.weights import FLOATS, WIDTHS, Tensor
+from mixhub.hub.rules.config import CONFIG, config_unusable, known_config, read_config
+from mixhub.hub.rules.weights import FLOATS, Tensor
 from mixhub.phrases import listed
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-"""What Transformers calls the dtypes of safetensors."""
+"""Names of safetensors dtypes in Transformers."""
 _SHOWN = 3
 """Names or lines that are shown; the others are counted."""
 
 
 def not_finite_findings(where: str, not_finite: Mapping[str, int], hint: str) -> Iterator[Finding]:
-    """Tensors that hold NaN or infinite numbers, in one line.
-
-    Args:
-        where: the revision.
-        not_finite: how many such numbers a tensor has; tensors without any are absent.
-        hint: the next step.
-    """
+    """NaN or infinite numbers, given as their count by tensor, in one line."""
     if not_finite:
-        shown = [f"{name} ({count:,})" for name, count in not_finite.items()]
-        message = f"NaN or infinite numbers in {len(shown)} tensors: {listed(shown, most=_SHOWN)}"
+        names = [f"{name} ({count:,})" for name, count in not_finite.items()]
+        message = f"NaN or infinite numbers in {len(names)} tensors: {listed(names, most=_SHOWN)}"
         yield Finding("weights-not-finite", where, message, hint, about=next(iter(not_finite)))
 
 
 def index_findings(where: str, index: WeightsIndex, shards: Mapping[str, Mapping[str, Tensor]]) -> Iterator[Finding]:
-    """Where an index and its shards contradict each other.
-
-    Args:
-        where: the revision.
-        index: the index.
-        shards: the tensors of each file.
-    """
-    hint = "write the export again: the index is that of other shards"
-    held: dict[str, list[str]] = defaultdict(list)
+    """Contradictions between an index and its shards, given as the tensors of each file."""
+    hint = "write the export again: the index belongs to other shards"
+    holders: dict[str, list[str]] = defaultdict(list)
     for file, tensors in shards.items():
         for tensor in tensors:
-            held[tensor].append(file)
-    named = index.weight_map
-    for said, names in (
-        ("names tensors that are in no shard", sorted(set(named) - set(held))),
-        ("does not name tensors of the shards", sorted(set(held) - set(named))),
-        ("names the wrong shard of", sorted(name for name in set(held) & set(named) if named[name] not in held[name])),
-        ("goes with shards of which several hold", sorted(name for name, files in held.items() if len(files) > 1)),
+            holders[tensor].append(file)
+    index_map = index.weight_map
+    for problem, names in (
+        ("names tensors that are in no shard", set(index_map) - set(holders)),
+        ("does not name tensors of the shards", set(holders) - set(index_map)),
+        (
+            "names the wrong shard of",
+            {name for name in {*holders} & {*index_map} if index_map[name] not in holders[name]},
+        ),
+        ("belongs to shards of which several hold", {name for name, files in holders.items() if len(files) > 1}),
     ):
         if names:
-            message = f"{WEIGHTS_INDEX_FILE} {said}: {listed(names, most=_SHOWN)}"
-            yield Finding("index-differs", where, message, hint, about=names[0])
-    size = sum(_bytes(tensor) for tensors in shards.values() for tensor in tensors.values())
+            message = f"{WEIGHTS_INDEX_FILE} {problem}: {listed(sorted(names), most=_SHOWN)}"
+            yield Finding("index-differs", where, message, hint, about=min(names))
+    size = sum(tensor.size for tensors in shards.values() for tensor in tensors.values())
     if index.total_size is not None and index.total_size != size:
-        message = f"{WEIGHTS_INDEX_FILE} says {index.total_size:,} bytes of tensors, and the shards hold {size:,}"
+        message = f"{WEIGHTS_INDEX_FILE} says {index.total_size:,} bytes of tensors, but the shards hold {size:,}"
         yield Finding("index-differs", where, message, hint, about="total_size")
 
 
-def dtype_findings(where: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """Tensors of a dtype that no model of a family has."""
+def dtype_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """Tensors that are not plain floats, and a dtype in `config.json` that none has, though they are loaded in it."""
     odd = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in FLOATS}
     if odd:
-        shown = listed([f"{name} ({dtype})" for name, dtype in odd.items()], most=_SHOWN)
-        message = f"{len(odd)} tensors are no plain floats ({', '.join(FLOATS)}): {shown}"
-        hint = "save the weights in the dtype that they are computed in"
+        names = listed([f"{name} ({dtype})" for name, dtype in odd.items()], most=_SHOWN)
+        message = f"{len(odd)} tensors are not plain floats ({', '.join(FLOATS)}): {names}"
+        hint = "save the weights in the dtype used for computing"
         yield Finding("weights-wrong-dtype", where, message, hint, about=next(iter(odd)))
-
-
-def stored_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
-    """Whether `config.json` names the dtype of the weights, since that is the one that they are loaded in."""
-    named = known_config(folder).get("dtype")
-    stored = {_DTYPES.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()}
-    if isinstance(named, str) and stored and named not in stored:
-        message = f"dtype = {named} in {CONFIG}, and the weights are {' and '.join(sorted(stored))}"
-        hint = f"set dtype in {CONFIG} to {sorted(stored)[0]}, or save the weights anew"
+    dtype = known_config(folder).get("dtype")
+    stored = sorted({_DTYPES.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()})
+    if isinstance(dtype, str) and stored and dtype not in stored:
+        message = f"dtype = {dtype} in {CONFIG}, but the weights are {' and '.join(stored)}"
+        hint = f"set dtype in {CONFIG} to {stored[0]}, or save the weights again"
         yield Finding("dtype-differs", where, message, hint, about="dtype")
 
 
 def shape_findings(
     where: str, folder: Path, tensors: Mapping[str, Tensor], *, strict: bool = True
 ) -> Iterator[Finding]:
-    """Where the tensors are not those of the model that `config.json` describes.
+    """Tensors that are not those of the model that `config.json` describes.
 
     Args:
         where: the revision.
         folder: holds `config.json`.
-        tensors: those of the weights, by name.
-        strict: other names are an error too; otherwise only the shapes of names that both have are compared, since
-            Transformers renames tensors of old exports when it loads them.
+        tensors: the weights, by name.
+        strict: report missing and extra names too; otherwise only shapes of names that both have, since Transformers
+            renames tensors of old exports when it loads them.
     """
     try:
-        expected = _expected(folder, len(tensors))
+        shapes, tied = _expected(folder, len(tensors))
     except ExportError as error:
         yield from_error(error, where, about=CONFIG)
         return
-    found = [*(_name_findings(where, expected, tensors) if strict else ()), *_unlike(where, expected, tensors)]
-    yield from found[:_SHOWN]
-    if len(found) > _SHOWN:
-        message = f"and {len(found) - _SHOWN} tensors more that do not fit config.json"
+    findings = []
+    hint = "config.json and weights are not of the same model: take both from where it was trained"
+    for code, problem, names in (
+        ("tensor-missing", "lack tensors of the model in config.json", {*shapes} - {*tensors} - tied),
+        ("tensor-foreign", "hold tensors that the model in config.json lacks", {*tensors} - {*shapes}),
+    ):
+        if names and strict:
+            message = f"the weights {problem}: {listed(sorted(names), most=_SHOWN)}"
+            findings.append(Finding(code, where, message, hint, about=min(names)))
+    for name in sorted({*shapes} & {*tensors}):
+        if tensors[name].shape != shapes[name]:
+            message = f"{name} has shape {list(tensors[name].shape)}, but config.json implies {list(shapes[name])}"
+            findings.append(Finding("shape-differs", where, message, hint, about=name))
+    yield from findings[:_SHOWN]
+    if len(findings) > _SHOWN:
+        message = f"and {len(findings) - _SHOWN} tensors more that do not fit config.json"
         yield Finding("shape-differs", where, message)
 
 
 def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str) -> Iterator[Finding]:
-    """Matrices that a model has in common with another one.
-
-    Args:
-        where: the revision.
-        shared: names of the matrices.
-        tensors: how many tensors the model has.
-        other: names the other model.
-    """
+    """Matrices, of so many tensors, that a model shares with another one."""
     if shared:
-        message = f"{len(shared)} of its {tensors} tensors are those of {other}: {listed(shared, most=_SHOWN)}"
-        hint = "they were copied from the one to the other, or the two did not begin as their lineage says"
+        message = f"{len(shared)} of its {tensors} tensors are also in {other}: {listed(shared, most=_SHOWN)}"
+        hint = "they were copied from one to the other, or one of the two lineages is wrong"
         yield Finding("tensors-shared", where, message, hint, about=other)
 
 
-@dataclass(frozen=True)
-class _Expected:
-    """The tensors of the model that a `config.json` describes."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-    optional: frozenset[str]
-    """Names that need not be in the files, because they are tied to others."""
-
-
-_HINT = "config.json and weights are not of the same model: take both from where it was trained"
-
-
-def _name_findings(where: str, expected: _Expected, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
-    lacking = sorted(set(expected.shapes) - set(tensors) - expected.optional)
-    if lacking:
-        message = f"the weights lack tensors that config.json asks for: {listed(lacking, most=_SHOWN)}"
-        yield Finding("tensor-missing", where, message, _HINT, about=lacking[0])
-    extra = sorted(set(tensors) - set(expected.shapes))
-    if extra:
-        message = f"the weights hold tensors that config.json does not ask for: {listed(extra, most=_SHOWN)}"
-        yield Finding("tensor-foreign", where, message, _HINT, about=extra[0])
-
-
-def _unlike(where: str, expected: _Expected, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
-    for name in sorted(set(expected.shapes) & set(tensors)):
-        shape, asked = tensors[name].shape, expected.shapes[name]
-        if shape != asked:
-            message = f"{name} has shape {list(shape)}, and config.json asks for {list(asked)}"
-            yield Finding("shape-differs", where, message, _HINT, about=name)
-
-
-def _expected(folder: Path, tensors: int) -> _Expected:
-    """What the model of a `config.json` has.
-
-    A model with more layers than there are tensors is not built, which would take long.
+def _expected(folder: Path, tensors: int) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+    """Return the shapes of the model in `config.json`, and the names that files may lack since they are tied.
 
     Raises:
-        ExportError: it has more layers, or Transformers can make no model of it.
+        ExportError: Transformers cannot make a model of it; or it has more layers than there are tensors, and making
+            it would take long.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -168,17 +126,11 @@ def _expected(folder: Path, tensors: int) -> _Expected:
     config = read_config(folder)
     layers = getattr(config, "num_hidden_layers", None)
     if isinstance(layers, int) and layers > tensors:
-        message = f"num_hidden_layers = {layers} in {CONFIG}, and the weights have {tensors} tensors"
-        hint = f"take {CONFIG} from where it was trained"
-        raise ExportError(message, code="shape-differs", hint=hint, path=folder / CONFIG)
+        message = f"num_hidden_layers = {layers} in {CONFIG}, but the weights have {tensors} tensors"
+        raise ExportError(message, code="shape-differs", hint=f"take {CONFIG} from where it was trained")
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except Exception as error:  # each class of models raises its own
-        raise no_model(folder, error) from None
-    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    return _Expected(shapes, frozenset(model.all_tied_weights_keys))
-
-
-def _bytes(tensor: Tensor) -> int:
-    return WIDTHS.get(tensor.dtype, 0) * math.prod(tensor.shape)
+        raise config_unusable(folder, error) from None
+    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}, set(model.all_tied_weights_keys)

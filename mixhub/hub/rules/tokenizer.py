@@ -1,4 +1,4 @@
-"""The tokenizer of an export or a branch: what it has, and whether the configs beside it agree."""
+"""The tokenizer of an export or a branch: what it holds, and whether the configs beside it agree."""
 
 from __future__ import annotations
 
@@ -10,42 +10,39 @@ from typing import Any
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
 from mixhub.findings import Finding, from_error
-from mixhub.hub.rules.config import known_config
+from mixhub.hub.rules.config import known_config, reason
 from mixhub.phrases import listed
 from mixhub.workspace.export import TOKENIZER_EXTRAS
 from mixhub.workspace.lineage import file_sha256
 
-_SHOWN = 3
-"""Tokens that a line shows."""
-
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """What checks need to know of a tokenizer."""
+    """What checks need to know about a tokenizer."""
 
     size: int
-    """How many ids it has, with those that were added."""
+    """Number of ids, added ones included."""
     largest: int
-    """The largest of them."""
+    """Largest id."""
     eos_token: str | None
-    """The token that ends text."""
+    """Token that ends text."""
     special: Mapping[str, int | None]
-    """Ids of `bos_token` and `eos_token`; None if it has none."""
+    """Ids of `bos_token` and `eos_token`; None if absent."""
     absent: tuple[str, ...]
-    """Tokens that its settings name, as `pad_token = '[PAD]'`, and that it has no id for."""
+    """Tokens without an id that the settings name, as `pad_token = '[PAD]'`."""
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFacts:
-        """Reads `tokenizer.json`, and opens the folder as Transformers does, which reads the files beside it too.
+        """Read `tokenizer.json`, and open the folder with Transformers, which also reads the files beside it.
 
         Raises:
             ExportError: it cannot be read.
         """
         files = ("tokenizer.json", "tokenizer_config.json", "config.json", *TOKENIZER_EXTRAS)
         key = tuple((name, file_sha256(folder / name)) for name in files if (folder / name).is_file())
-        if key not in _READ:
-            _READ[key] = cls._read(folder)
-        return _READ[key]
+        if key not in _CACHE:
+            _CACHE[key] = cls._read(folder)
+        return _CACHE[key]
 
     @classmethod
     def _read(cls, folder: Path) -> TokenizerFacts:
@@ -53,37 +50,36 @@ class TokenizerFacts:
         from transformers import AutoTokenizer
 
         path = folder / "tokenizer.json"
-        settings = _object(folder / "tokenizer_config.json")
+        settings = _read_object(folder / "tokenizer_config.json")
         try:
             tokenizer = Tokenizer.from_file(str(path))
             opened = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except BaseException as error:  # tokenizers raises the bare class, and panics
             if not is_fault_of_files(error):
                 raise
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            message = f"{path.name}: no tokenizer that can be opened: {said}"
+            message = f"{path.name}: the tokenizer cannot be opened: {reason(error)}"
             raise ExportError(message, code="tokenizer-unusable", path=path) from None
-        named = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
-        named |= {f"added token {key}": _text(value) for key, value in _added(settings).items()}
-        ids_of = {key: tokenizer.token_to_id(text) for key, text in named.items() if text is not None}
-        lost = {key for key, number in ids_of.items() if number is None}
+        names = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
+        if isinstance(added := settings.get("added_tokens_decoder"), Mapping):
+            names |= {f"added token {key}": _text(value) for key, value in added.items()}
+        absent = {key: text for key, text in names.items() if text is not None and tokenizer.token_to_id(text) is None}
         special = {"bos_token": opened.bos_token_id, "eos_token": opened.eos_token_id}
         ids = (*tokenizer.get_vocab(with_added_tokens=True).values(), *opened.get_vocab().values())
         return cls(
             size=tokenizer.get_vocab_size(with_added_tokens=True),
             largest=max(ids, default=-1),
             eos_token=_text(opened.eos_token),
-            special={key: None if key in lost else number for key, number in special.items()},
-            absent=tuple(f"{key} = {named[key]!r}" for key in ids_of if key in lost),
+            special={key: None if key in absent else token for key, token in special.items()},
+            absent=tuple(f"{key} = {text!r}" for key, text in absent.items()),
         )
 
 
-_READ: dict[tuple[tuple[str, str], ...], TokenizerFacts] = {}
-"""Tokenizers that were read, by the hashes of their files: the revisions of a family share theirs."""
+_CACHE: dict[tuple[tuple[str, str], ...], TokenizerFacts] = {}
+"""Tokenizers by the hashes of their files: the revisions of a family share one."""
 
 
 def read_tokenizer(folder: Path) -> TokenizerFacts | None:
-    """The tokenizer of a folder; None if it cannot be read."""
+    """Return the tokenizer of a folder; None if it cannot be read."""
     try:
         return TokenizerFacts.read(folder)
     except MixhubError:
@@ -91,61 +87,48 @@ def read_tokenizer(folder: Path) -> TokenizerFacts | None:
 
 
 def token_findings(where: str, folder: Path) -> Iterator[Finding]:
-    """Where a tokenizer does not fit `config.json` and `generation_config.json`, all in one folder.
+    """Contradictions between a tokenizer, `config.json` and `generation_config.json`.
 
-    Nothing if `config.json` describes no model, as `shape_findings` reports.
+    Nothing if `config.json` cannot be used, as `shape_findings` reports.
     """
     if not known_config(folder):
         return
     try:
         tokenizer = TokenizerFacts.read(folder)
-        configs = {name: _object(folder / name) for name in ("config.json", "generation_config.json")}
+        configs = {name: _read_object(folder / name) for name in ("config.json", "generation_config.json")}
     except MixhubError as error:
         yield from_error(error, where)
         return
     if tokenizer.absent:
-        absent = listed(tokenizer.absent, most=_SHOWN)
-        message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {absent}"
-        hint = "Transformers would give them new ids, which were never trained: save the tokenizer again, or mend it"
+        names = listed(tokenizer.absent, most=3)
+        message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {names}"
+        hint = "Transformers would give them new, untrained ids: save the tokenizer again, or correct its settings"
         yield Finding("token-missing", where, message, hint, about=tokenizer.absent[0].partition(" = ")[0])
     rows = configs["config.json"].get("vocab_size")
     if isinstance(rows, int) and tokenizer.largest >= rows:
-        message = f"the tokenizer has ids up to {tokenizer.largest}, and vocab_size of config.json is {rows}"
-        hint = "this is the tokenizer of another model"
-        yield Finding("vocabulary-exceeded", where, message, hint, about="vocab_size")
+        message = f"the tokenizer has ids up to {tokenizer.largest}, but vocab_size in config.json is {rows}"
+        yield Finding("vocabulary-exceeded", where, message, "this is another model's tokenizer", about="vocab_size")
     for name, config in configs.items():
-        yield from _id_findings(where, name, config, tokenizer.special)
-
-
-def _id_findings(
-    where: str, name: str, config: Mapping[str, Any], special: Mapping[str, int | None]
-) -> Iterator[Finding]:
-    for key, token in special.items():
-        given = config.get(f"{key}_id")
-        ids = given if isinstance(given, list) else [given]
-        if given is not None and token is not None and token not in ids:
-            message = f"{key}_id = {given} in {name}, and the tokenizer's is {token}"
-            hint = f"set {key}_id to {token} in {name}"
-            yield Finding("token-id-differs", where, message, hint, about=f"{name}:{key}_id")
+        for key, token in tokenizer.special.items():
+            stated = config.get(f"{key}_id")
+            if None not in (stated, token) and token not in (stated if isinstance(stated, list) else [stated]):
+                message = f"{key}_id = {stated} in {name}, but the tokenizer's is {token}"
+                hint = f"set {key}_id to {token} in {name}"
+                yield Finding("token-id-differs", where, message, hint, about=f"{name}:{key}_id")
 
 
 def is_fault_of_files(error: BaseException) -> bool:
-    """Whether what a library raised is about the files that it read: Rust code may panic, which is no Exception."""
+    """Whether a library raised an error about the files it read: Rust code may panic, which is not an Exception."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _text(token: object) -> str | None:
-    """The text of a token, which stands alone or with its flags."""
+    """Return the text of a token, given alone or with its flags."""
     text = token.get("content") if isinstance(token, Mapping) else token
     return text if isinstance(text, str) else None
 
 
-def _added(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    added = settings.get("added_tokens_decoder")
-    return added if isinstance(added, Mapping) else {}
-
-
-def _object(path: Path) -> Mapping[str, Any]:
+def _read_object(path: Path) -> Mapping[str, Any]:
     data = read_json(path, ExportError)
     if not isinstance(data, Mapping):
         raise ExportError(f"{path}: must be a JSON object", code="file-malformed", path=path)

@@ -1,11 +1,13 @@
-"""Files of weights, read once: their hash, their tensors, and what in them is not a number."""
+"""Safetensors files, read once: hash, tensors, and numbers that are not finite."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,13 +17,13 @@ import numpy as np
 from mixhub.errors import ExportError
 
 _BLOCK = 1 << 20
-"""Bytes that are hashed and looked at together: they stay in a core's cache."""
-MOST_HEADER = 100_000_000
-"""Bytes of a header, as safetensors itself allows."""
+"""Bytes that are hashed and checked together; they fit into the cache of a core."""
+MAX_HEADER = 100_000_000
+"""Longest header in bytes that safetensors itself accepts."""
 _EDGE = 4096
-"""Bytes at either end of a tensor by which two are told apart."""
+"""Bytes at each end of a tensor that its fingerprint covers."""
 _FIRST = 64
-"""Numbers of a tensor by which two of unlike dtypes are compared."""
+"""Numbers of a tensor by which different dtypes are compared."""
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Dtypes of weights that load without conversion."""
 _BITS = {
@@ -31,15 +33,7 @@ _BITS = {
     "BF16": (np.uint16, 0x7F80),
     "F8_E5M2": (np.uint8, 0x7C),
 }
-"""By dtype: an unsigned integer as wide, and the bits of the exponent, which are all set in what is not finite."""
-WIDTHS = {
-    "F8_E4M3": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1, "F8_E8M0": 1, "C64": 8,
-    "BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "U32": 4, "I32": 4, "U64": 8, "I64": 8,
-    **{name: np.dtype(kind).itemsize for name, (kind, _) in _BITS.items()},
-}  # fmt: skip
-"""Bytes of an element, by dtype."""
-_PACKED = ("F4", "F6_E2M3", "F6_E3M2")
-"""Dtypes of which several elements share a byte; those of safetensors are these and the keys of `WIDTHS`."""
+"""By dtype: an unsigned integer of its width, and the bits of the exponent, all set in a number that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -49,76 +43,121 @@ class Tensor:
     dtype: str
     """As safetensors names it: `F32`, `BF16`."""
     shape: tuple[int, ...]
+    size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """A safetensors file that was read from its first byte to its last."""
+    """A safetensors file that was read from the first byte to the last."""
 
     sha256: str
-    size: int
     tensors: Mapping[str, Tensor]
     not_finite: Mapping[str, int]
-    """How many elements of a tensor are NaN or infinite; those that have none are left out."""
+    """Number of NaN or infinite elements by tensor; tensors without any are absent."""
 
 
 def scan(path: Path) -> Scanned:
-    """Reads a safetensors file once: hashes it, and looks at every number of it.
+    """Read a safetensors file once: hash it, and look at every number.
 
     Raises:
-        ExportError: it cannot be read, is cut short, or is no safetensors file.
+        ExportError: it cannot be read, is truncated, or is not a safetensors file.
     """
     try:
-        with path.open("rb", buffering=0) as file:
-            size = path.stat().st_size
-            digest = hashlib.sha256()
-            head = file.read(8)
-            length = int.from_bytes(head, "little")
-            raw = file.read(length) if 8 + length <= size and length <= MOST_HEADER else b""
-            places = _places(path, size, head, raw)
-            digest.update(head + raw)
-            counts = {name: _read_tensor(file, tensor, length, digest) for name, (tensor, length) in places.items()}
-            tensors = {name: tensor for name, (tensor, _) in places.items()}
-            not_finite = {name: count for name, count in counts.items() if count}
-            return Scanned(digest.hexdigest(), size, tensors, not_finite)
+        with path.open("rb") as file:
+            header, tensors = _read_header(path, str(path))
+            digest = hashlib.sha256(header)
+            file.seek(len(header))
+            counts = {name: _scan_tensor(file, tensor, digest) for name, tensor in tensors.items()}
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}", code="file-unreadable", path=path) from None
+        reason = error.strerror or error
+        raise ExportError(f"{path}: cannot be read: {reason}", code="file-unreadable", path=path) from None
+    return Scanned(digest.hexdigest(), tensors, {name: count for name, count in counts.items() if count})
 
 
 def header_end(start: bytes) -> int:
-    """Where the header of a file ends, by its first 8 bytes."""
+    """Return where the header of a file ends, from its first 8 bytes."""
     return 8 + int.from_bytes(start[:8], "little")
 
 
 def header_tensors(name: str, size: int, start: bytes) -> dict[str, Tensor]:
-    """The tensors that a file says that it holds, in their order, from its first bytes.
+    """Return the tensors of a file, in the order of their bytes, from its first bytes.
 
     Args:
-        name: of the file, for errors.
+        name: the file, for errors.
         size: bytes of the whole file.
-        start: its first bytes, up to `header_end` at least.
+        start: its first bytes, at least up to `header_end`.
 
     Raises:
-        ExportError: it is cut short, or is no safetensors file.
+        ExportError: it is truncated, or not a safetensors file.
     """
-    places = _places(Path(name), size, start[:8], start[8 : header_end(start)])
-    return {name: tensor for name, (tensor, _) in places.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "header"
+        path.write_bytes(start)
+        os.truncate(path, size)  # safetensors compares the header with the size; the file is sparse
+        return _read_header(path, name)[1]
+
+
+def _read_header(path: Path, name: str) -> tuple[bytes, dict[str, Tensor]]:
+    """Return the bytes before the tensors, and the tensors in the order of the file; `name` stands in errors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):  # refuses what is malformed, and a file of another size
+            pass
+    except SafetensorError as error:
+        message = f"{name}: not a whole safetensors file: {error}"
+        hint = "copy it again from where it was made, or make it again"
+        raise ExportError(message, code="weights-malformed", hint=hint, path=Path(name)) from None
+    with path.open("rb") as file:
+        raw = file.read(8)
+        raw += file.read(header_end(raw) - 8)
+    entries = json.loads(raw[8:])
+    entries.pop("__metadata__", None)
+    tensors = {}
+    for tensor, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        start, stop = entry["data_offsets"]
+        tensors[tensor] = Tensor(entry["dtype"], tuple(entry["shape"]), stop - start)
+    return raw, tensors
+
+
+def _scan_tensor(file: BinaryIO, tensor: Tensor, digest: Any) -> int:
+    """Hash the bytes of a tensor, and count its numbers that are not finite."""
+    bad = 0
+    for start in range(0, tensor.size, _BLOCK):
+        wanted = min(_BLOCK, tensor.size - start)
+        block = file.read(wanted)
+        if len(block) < wanted:
+            raise OSError(0, "the file became shorter while it was read")
+        digest.update(block)
+        bad += _count_not_finite(tensor.dtype, block)
+    return bad
+
+
+def _count_not_finite(dtype: str, block: bytes) -> int:
+    if dtype == "F8_E4M3":  # has no infinity
+        return int(np.count_nonzero((np.frombuffer(block, np.uint8) & 0x7F) == 0x7F))
+    if dtype not in _BITS:
+        return 0
+    kind, exponent = _BITS[dtype]
+    bits = np.frombuffer(block, kind) & kind(exponent)
+    return int(np.count_nonzero(bits == exponent)) if bits.max(initial=0) == exponent else 0
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells one tensor from another, without reading all of it."""
+    """What distinguishes a tensor from another without reading all of it."""
 
     tensor: Tensor
     edges: bytes
     """sha256 of the bytes at both ends."""
     varies: bool
-    """Whether the numbers at its ends are not all the same, as those of a norm that was never trained are."""
+    """False if all numbers at the ends are equal, as in a norm that was never trained."""
     first: np.ndarray
-    """The first numbers, float32, shape (at most 64,); none of a dtype that is no plain float."""
+    """The first numbers, float32, shape (at most 64,); empty unless the dtype is a plain float."""
 
     def is_alike(self, other: Fingerprint) -> bool:
-        """Whether the two are the same numbers, as far as is seen; one may be a cast of the other."""
+        """Whether both seem to be the same numbers; one may be a cast of the other."""
         if self.tensor.dtype == other.tensor.dtype:
             return self.edges == other.edges
         if not (self.first.size and self.first.size == other.first.size):
@@ -127,63 +166,57 @@ class Fingerprint:
 
 
 def fingerprints(folder: Path) -> dict[str, Fingerprint]:
-    """Both ends and the first numbers of all tensors of a folder, by name; empty where they cannot be read.
+    """Return the fingerprints of all tensors of a folder, by name; empty if they cannot be read.
 
-    It reads some kilobytes a tensor.
+    Reads a few kilobytes per tensor.
     """
-    found = {}
+    prints = {}
     try:
         for path in sorted(folder.glob("*.safetensors")):
+            header, tensors = _read_header(path, str(path))
+            start = len(header)
             with path.open("rb") as file:
-                head = file.read(8)
-                length = int.from_bytes(head, "little")
-                raw = file.read(min(length, MOST_HEADER))
-                start = 8 + length
-                for name, (tensor, size) in _places(path, path.stat().st_size, head, raw).items():
+                for name, tensor in tensors.items():
+                    length = min(_EDGE, tensor.size)
                     file.seek(start)
-                    edges = file.read(min(_EDGE, size))
+                    edges = file.read(length)
                     first = _floats(tensor.dtype, edges)
-                    file.seek(max(start, start + size - _EDGE))
-                    edges += file.read(min(_EDGE, size))
-                    found[name] = Fingerprint(
-                        tensor, hashlib.sha256(edges).digest(), _varies(tensor.dtype, edges), first
-                    )
-                    start += size
+                    file.seek(start + tensor.size - length)
+                    edges += file.read(length)
+                    width = tensor.size // math.prod(tensor.shape) if tensor.size else 1
+                    varies = len(edges) > width and edges != edges[:width] * (len(edges) // width)
+                    prints[name] = Fingerprint(tensor, hashlib.sha256(edges).digest(), varies, first)
+                    start += tensor.size
     except (OSError, ExportError):
         return {}
-    return found
+    return prints
 
 
 def shared_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> list[str]:
-    """Matrices that two folders have alike, and that are no constants: no two trainings that began apart have any."""
+    """Return the matrices, except constants, that two models share; runs with different initial weights share none."""
     return [
         name
-        for name, own in one.items()
+        for name, tensor in one.items()
         if name in other
-        and len(own.tensor.shape) > 1
-        and own.tensor.shape == other[name].tensor.shape
-        and own.varies
-        and own.is_alike(other[name])
+        and len(tensor.tensor.shape) > 1
+        and tensor.tensor.shape == other[name].tensor.shape
+        and tensor.varies
+        and tensor.is_alike(other[name])
     ]
 
 
-def _varies(dtype: str, edges: bytes) -> bool:
-    width = WIDTHS.get(dtype, 1)
-    return len(edges) > width and edges != edges[:width] * (len(edges) // width)
-
-
 def are_same_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> bool:
-    """Whether two folders hold the same tensors, however they are divided into files, and in whichever dtype.
+    """Whether two models hold the same tensors, in any division into files and any dtype.
 
-    Two trainings do not, since a step of training changes every tensor. A tensor that one of them lacks, as the head
-    of tied embeddings, does not count; most must be in both.
+    Two runs never do, since a step of training changes every tensor. A tensor that one model lacks, such as the head of
+    tied embeddings, does not count, but most must be in both.
     """
     common = [name for name in one if name in other and one[name].tensor.shape == other[name].tensor.shape]
     return 2 * len(common) > max(len(one), len(other)) and all(one[name].is_alike(other[name]) for name in common)
 
 
 def _floats(dtype: str, data: bytes) -> np.ndarray:
-    """The first numbers of a tensor as float32; none where the dtype is no plain float."""
+    """Return the first numbers of a tensor as float32; empty unless the dtype is a plain float."""
     if dtype not in FLOATS:
         return np.empty(0, np.float32)
     kind = np.dtype({"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}[dtype])
@@ -192,74 +225,3 @@ def _floats(dtype: str, data: bytes) -> np.ndarray:
         return (numbers.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):  # a float64 beyond float32
         return numbers.astype(np.float32)
-
-
-def _places(path: Path, size: int, head: bytes, raw: bytes) -> dict[str, tuple[Tensor, int]]:
-    """Tensors with their bytes, in the order of the file; refuses holes, overlaps and a file of another size."""
-    length = int.from_bytes(head, "little")
-    if len(head) < 8 or len(raw) < length or not raw.startswith(b"{"):
-        raise _broken(path, "length", f"no safetensors file, or cut short ({size} bytes)")
-    try:
-        header = json.loads(raw)
-        found = sorted(_offsets(header), key=lambda place: place[2:])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _broken(path, "header", f"its header cannot be read ({type(error).__name__}: {error})") from None
-    metadata = header.get("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise _broken(path, "metadata", "__metadata__ of its header must map names to texts")
-    end = 0
-    for name, tensor, start, stop in found:
-        width = WIDTHS.get(tensor.dtype)
-        if start != end or stop < start or (width and stop - start != width * math.prod(tensor.shape)):
-            raise _broken(path, "offsets", f"tensor {name} does not lie where its header says")
-        end = stop
-    if 8 + length + end != size:
-        raise _broken(path, "size", f"has {size} bytes, and its header says {8 + length + end}")
-    return {name: (tensor, stop - start) for name, tensor, start, stop in found}
-
-
-def _offsets(header: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, int, int]]:
-    for name, entry in header.items():
-        if name != "__metadata__":
-            start, stop = entry["data_offsets"]
-            shape, dtype = entry["shape"], entry["dtype"]
-            if not isinstance(shape, list) or not all(_is_count(number) for number in (*shape, start, stop)):
-                raise ValueError(f"{name}: shape and data_offsets must be whole numbers")
-            if not isinstance(dtype, str) or (dtype not in WIDTHS and dtype not in _PACKED):
-                raise ValueError(f"{name}: dtype {dtype!r} is none of safetensors")
-            yield name, Tensor(dtype, tuple(shape)), start, stop
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _read_tensor(file: BinaryIO, tensor: Tensor, length: int, digest: Any) -> int:
-    bad, left = 0, length
-    buffer = bytearray(min(_BLOCK, length))
-    while left:
-        view = memoryview(buffer)[: min(_BLOCK, left)]
-        filled = 0
-        while filled < len(view):  # an unbuffered read may give less than was asked for
-            if not (got := file.readinto(view[filled:])):  # type: ignore[attr-defined]  # a raw file has it
-                raise OSError(0, "the file became shorter while it was read")
-            filled += got
-        digest.update(view)
-        left -= len(view)
-        bad += _count_not_finite(tensor.dtype, view)
-    return bad
-
-
-def _count_not_finite(dtype: str, view: memoryview) -> int:
-    if dtype == "F8_E4M3":  # has no infinity
-        return int(np.count_nonzero((np.frombuffer(view, np.uint8) & 0x7F) == 0x7F))
-    if dtype not in _BITS:
-        return 0
-    kind, exponent = _BITS[dtype]
-    bits = np.frombuffer(view, kind) & kind(exponent)
-    return int(np.count_nonzero(bits == exponent)) if bits.max(initial=0) == exponent else 0
-
-
-def _broken(path: Path, fault: str, what: str) -> ExportError:
-    hint = "copy it again from where it was made, or make it again"
-    return ExportError(f"{path}: {what}", code="weights-malformed", hint=hint, path=path, fault=fault)

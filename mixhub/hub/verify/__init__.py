@@ -1,4 +1,4 @@
-"""`mixhub verify`: whether a repo is what its family says. `repo` applies the tuples of rules; the others hold them.
+"""`mixhub verify`: whether a repo holds what its family says. `repo` applies the rules of the other modules.
 
-A rule is named after what it reports, mostly by its code; its docstring says what must hold.
+A rule is named after what it reports; its docstring says what it looks for.
 """

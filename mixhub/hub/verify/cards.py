@@ -61,7 +61,7 @@ def card_scores_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
     try:
         metadata = _metadata_by_results(branch) if text is not None else None
     except MixhubError as error:
-        yield Finding(error.code, branch.name, error.message)
+        yield from_error(error, branch.name)
         return
     if text is None or metadata is None:
         return

@@ -1,4 +1,4 @@
-"""Which files a branch has, and whether those that should be the same on all branches are."""
+"""Which files a branch has, and whether the files that should be equal on all branches are."""
 
 from __future__ import annotations
 
@@ -19,123 +19,110 @@ from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 
 CONFIGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-"""Files that each branch has, and that say the same on all."""
+"""Files that every branch has, with the same content."""
 _SHOWN = 3
 """Files and keys that a line shows."""
 _ODD_SHOWN = 5
-"""Branches with a line each for one file."""
+"""Branches that get a line each for one file."""
 _PICKLE = "a pickle, which runs code when it is opened"
 
 
 def files_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """All files that a branch of ours has; of another one, what is needed to load it."""
+    """Missing files: all that a branch of ours has; of other branches, those needed to load it."""
     tree = branch.branch.tree
     needed = (*EXPORT_FILES, CARD, *branch.repo.licenses) if branch.is_ours else ("config.json",)
     if missing := [name for name in needed if name not in tree]:
         message = f"lacks {', '.join(missing)}"
-        yield Finding("file-missing", branch.name, message, _again(branch), about=missing[0])
+        yield Finding("file-missing", branch.name, message, branch.again, about=missing[0])
     if not branch.is_ours and not any(path.startswith(("tokenizer", "vocab")) for path in tree):
-        yield Finding("file-missing", branch.name, "lacks a tokenizer", _again(branch), "warning", about="tokenizer")
+        yield Finding("file-missing", branch.name, "lacks a tokenizer", branch.again, "warning", about="tokenizer")
 
 
 def files_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """No file that no push sends: a pickle in a folder, or what somebody put there by hand.
+    """Files that no push sends: a pickle in a folder, or a file added by hand.
 
-    On `main` others may keep files, so a pickle there is a warning.
+    On `main` others may keep files, so only a pickle is reported there, as a warning.
     """
     if not branch.is_ours:
         return
-    if branch.name == MAIN:
-        for path in branch.branch.tree:
-            if is_pickle(path) and "/" in path:
-                hint = "delete it, if it is of this model"
-                yield Finding("pickle-found", MAIN, f"{path}: {_PICKLE}", hint, "warning", about=path)
-        return
+    is_main = branch.name == MAIN
     known = {*EXPORT_FILES, *TOKENIZER_EXTRAS, *KEPT_ON_HUB, WEIGHTS_INDEX_FILE, CARD, METRICS, "LICENSE"}
-    known |= {*branch.repo.licenses, *branch.branch.safetensors, *branch.branch.pickles}
-    shown = _shown_by_card(branch)
+    known |= {*branch.repo.licenses, *branch.branch.safetensors, *branch.branch.pickles, *_card_links(branch)}
     for path in branch.branch.tree:
-        if path in known or is_result_file(path):
-            continue
-        if is_pickle(path):
+        if is_pickle(path) and path not in branch.branch.pickles:
             hint = "delete it; weights are published as safetensors"
-            yield Finding("pickle-found", branch.name, f"{path}: {_PICKLE}", hint, about=path)
-        elif path not in shown:  # what the card shows or links to was sent with it
-            message, hint = f"{path}: is no part of a release", "the next push deletes it"
+            level: Level = "warning" if is_main else "error"
+            yield Finding("pickle-found", branch.name, f"{path}: {_PICKLE}", hint, level, about=path)
+        elif not (is_main or path in known or is_result_file(path)):
+            message, hint = f"{path}: not part of a release", "the next push deletes it"
             yield Finding("file-foreign", branch.name, message, hint, "warning", about=path)
 
 
 def pickles_found(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """Weights, and none in pickles; of others' models a pickle beside safetensors is a warning."""
+    """Missing weights, or weights in pickles; in models of others a pickle beside safetensors is a warning."""
     pickles, safetensors = branch.branch.pickles, branch.branch.safetensors
     if pickles:
-        only = "" if safetensors else ", and holds no safetensors"
-        message = f"{listed(pickles, most=_SHOWN)}: {_PICKLE}{only}"
+        alone = "" if safetensors else "; there are no safetensors"
+        message = f"{listed(pickles, most=_SHOWN)}: {_PICKLE}{alone}"
         level: Level = "error" if branch.is_ours or not safetensors else "warning"
-        yield Finding("pickle-found", branch.name, message, "publish safetensors alone", level, about=pickles[0])
+        yield Finding("pickle-found", branch.name, message, "publish safetensors only", level, about=pickles[0])
     elif not safetensors:
-        yield Finding("weights-missing", branch.name, "holds no weights", _again(branch))
+        yield Finding("weights-missing", branch.name, "holds no weights", branch.again)
 
 
 def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Configs, tokenizers and licences are the same on all branches."""
+    """Configs, tokenizers and licences that are not the same on all branches."""
     models = [one.branch for one in repo.models if one.name != MAIN]
     for path in (*CONFIGS, *TOKENIZER_EXTRAS):
-        may_lack = path in TOKENIZER_EXTRAS  # if a file must be there, its absence is reported already
-        several = {one.name: _comparable(one, path) for one in models if may_lack or path in one.tree}
-        yield from _unlike(repo, path, several, "warning" if may_lack else "error")  # Transformers writes other ones
+        may_lack = path in TOKENIZER_EXTRAS  # versions of Transformers write different ones; others are reported above
+        contents = {one.name: _comparable(one, path) for one in models if may_lack or path in one.tree}
+        yield from _differences(path, contents, "warning" if may_lack else "error")
     for path in repo.licenses:
-        several = {one.name: _comparable(one, path) for one in repo.branches.values() if path in one.tree}
-        yield from _unlike(repo, path, several, "error")
+        contents = {one.name: _comparable(one, path) for one in repo.branches.values() if path in one.tree}
+        yield from _differences(path, contents, "error")
 
 
-def _unlike(repo: RepoUnderCheck, path: str, contents: Mapping[str, str], level: Level) -> Iterator[Finding]:
-    """The branches whose content of a file is not the most frequent one."""
+def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterator[Finding]:
+    """Branches where the content of a file is not the most frequent one, or the first of several as frequent."""
     if len(set(contents.values())) < 2:
         return
-    [(usual, _)] = Counter(contents.values()).most_common(1)  # the first of several that are as frequent
+    [(usual, _)] = Counter(contents.values()).most_common(1)
     odd = [name for name, content in contents.items() if content != usual]
-    like = next(name for name, content in contents.items() if content == usual)
+    example = next(name for name, content in contents.items() if content == usual)
     for name in odd[:_ODD_SHOWN]:
-        difference = _difference(usual, contents[name]) if name == odd[0] and path.endswith("config.json") else ""
-        message = f"{path} is not that of {like}{difference}"
+        difference = _keys(usual, contents[name]) if name == odd[0] and path.endswith("config.json") else ""
+        message = f"{path} is not that of {example}{difference}"
         if not (contents[name] and usual):
-            message = f"{'lacks' if usual else 'has'} {path}, unlike {like}"
-        hint = "seeds of a family differ in their weights alone"
-        yield Finding("file-differs", name, message, hint, level, about=path)
+            message = f"{'lacks' if usual else 'has'} {path}, unlike {example}"
+        yield Finding("file-differs", name, message, "only the weights of seeds should differ", level, about=path)
     if len(odd) > _ODD_SHOWN:
         message = f"{path}: nor is that of {listed(odd[_ODD_SHOWN:], most=_SHOWN)}"
         yield Finding("file-differs", odd[_ODD_SHOWN], message, level=level, about=path)
 
 
 def _comparable(branch: Branch, path: str) -> str:
-    """Equal for two branches whose files say the same: the content of a config, else the hash; empty: no file."""
+    """Return text that is equal for two branches whose files mean the same; empty without the file."""
     if path not in branch.tree:
         return ""
-    if path.endswith("config.json") and (said := comparable_config(branch.folder, path)) is not None:
-        return said
-    return branch.tree[path].sha256 or branch.tree[path].oid
+    config = comparable_config(branch.folder, path) if path.endswith("config.json") else None
+    return config or branch.tree[path].sha256 or branch.tree[path].oid
 
 
-def _difference(usual: str, odd: str) -> str:
-    """`: rope_theta = 5.0 instead of 10000.0`, of two JSON objects."""
+def _keys(usual: str, odd: str) -> str:
+    """Return `: rope_theta = 5.0 instead of 10000.0`, for two JSON objects."""
     try:
         before, after = json.loads(usual), json.loads(odd)
     except ValueError:
         return ""
     keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
-    shown = [f"{key} = {after.get(key, 'absent')!r} instead of {before.get(key, 'absent')!r}" for key in keys]
-    return f": {listed(shown, most=_SHOWN)}"
+    texts = [f"{key} = {after.get(key, 'absent')!r} instead of {before.get(key, 'absent')!r}" for key in keys]
+    return f": {listed(texts, most=_SHOWN)}"
 
 
-def _shown_by_card(branch: BranchUnderCheck) -> set[str]:
-    """Files that the card of a branch shows or links to."""
+def _card_links(branch: BranchUnderCheck) -> set[str]:
+    """Return the files that the card of a branch shows or links to, which are sent with it."""
     try:
         card = read_card(branch.branch.text(CARD) or "")
     except MixhubError:  # the rules of cards report it
         return set()
     return {unquote(link.address.partition("#")[0]).removeprefix("./") for link in card.links}
-
-
-def _again(branch: BranchUnderCheck) -> str:
-    return "push it again from its export" if branch.is_ours else "tell who published it"

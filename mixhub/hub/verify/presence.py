@@ -1,40 +1,87 @@
-"""Which branches a repo has, and whether they are of the family and of the workspace."""
+"""Which branches a repo has, whether they belong to family and workspace, and what `main` holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.findings import Finding
-from mixhub.hub.remote.files import MAIN
+from mixhub.hub.remote.branches import Branch
+from mixhub.hub.remote.files import CARD, MAIN, is_model_file
 from mixhub.hub.verify.subject import RepoUnderCheck
+from mixhub.phrases import listed
+from mixhub.workspace.lineage import LINEAGE_FILE
 
 _PUSH = "push it: mixhub push --all"
 
 
 def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Each revision has a branch, which holds a model."""
+    """Revisions without a branch, and branches of revisions without a model."""
     for name in repo.expected:
         if name not in repo.branches:
-            hint = f"{_PUSH}; or, if it will never be, leave it out of revisions in mixhub.yaml"
+            hint = f"{_PUSH}; or, if it will never exist, omit it from revisions in mixhub.yaml"
             yield Finding("branch-missing", name, f"{repo.repo_id} has no such branch", hint)
         elif not repo.branches[name].is_model:
             yield Finding("model-missing", name, "holds no model", "push it again: mixhub push --all")
 
 
 def branches_unknown(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Each branch with a model is a revision of the family, or a step of one."""
-    if repo.family is not None:
-        for branch in repo.models:
-            if branch.name != MAIN and branch.run is None:
-                message = f"is no revision of {repo.family.name}"
-                hint = "rename it, or add it to the family"
-                yield Finding("branch-unknown", branch.name, message, hint, "warning")
+    """Branches with a model that are neither a revision of the family nor a step of one."""
+    for branch in repo.models if repo.family else ():
+        if branch.name != MAIN and branch.run is None:
+            message = f"is not a revision of {repo.family.name}"  # type: ignore[union-attr]
+            yield Finding("branch-unknown", branch.name, message, "rename it, or add it to the family", "warning")
 
 
 def branches_stale(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Each branch holds the weights that the workspace has now."""
+    """Branches with other weights than the workspace."""
     for name, weights in repo.local.items():
-        held = repo.branches[name].weights_sha256 if name in repo.branches else None
-        if held is not None and held != weights:
-            message = f"is stale: it holds weights {held[:12]}, and the workspace has {weights[:12]}"
+        remote = repo.branches[name].weights_sha256 if name in repo.branches else None
+        if remote not in (None, weights):
+            message = f"is stale: it holds weights {str(remote)[:12]}, but the workspace has {weights[:12]}"
             yield Finding("branch-stale", name, message, _PUSH, "warning")
+
+
+def license_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """A licence file that `main` lacks."""
+    if MAIN not in repo.branches or not repo.is_any_ours:
+        return
+    if missing := [name for name in repo.licenses if name not in repo.branches[MAIN].tree]:
+        yield Finding("file-missing", MAIN, f"lacks {', '.join(missing)}", _PUSH, about=missing[0])
+
+
+def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """A model on `main` that is not that of the revision in the family."""
+    if repo.family is None or MAIN not in repo.branches:
+        return
+    main, run = repo.branches[MAIN], repo.family.main_run
+    branch = repo.branches.get(run.revision) if run else None
+    if run is None and main.is_model and repo.is_any_ours:
+        other = "push again: mixhub push --all" if LINEAGE_FILE in main.tree else "delete its files there"
+        message = f"holds a model, but {repo.family.name} does not say of which revision"
+        hint = f"name it as revisions.main in mixhub.yaml; or {other}"
+        yield Finding("main-model-unknown", MAIN, message, hint, "warning")
+    elif branch is not None and branch.is_model:
+        yield from _compare_with_run(main, branch)
+    elif run is not None and main.is_model:
+        message = f"holds a model, but {run.revision}, whose model it should be, is not there"
+        yield Finding("main-model-unknown", MAIN, message, _PUSH)
+
+
+def _compare_with_run(main: Branch, branch: Branch) -> Iterator[Finding]:
+    actual, expected = (
+        {path: (file.sha256, file.oid) for path, file in one.tree.items() if is_model_file(path)}
+        for one in (main, branch)
+    )
+    different = [path for path in sorted({*actual, *expected}) if actual.get(path) != expected.get(path)]
+    why = withdrawal_of(branch.text(CARD) or "")
+    if why is not None and main.weights == branch.weights:
+        message = f"holds the model of {branch.name}, which was withdrawn: {why}"
+        hint = "name another in revisions.main of mixhub.yaml, or none; then push"
+        yield Finding("weights-withdrawn", MAIN, message, hint, about=branch.name)
+    elif different:
+        message = f"{listed(different, most=3)}: differs from {branch.name}, whose model main should hold"
+        if not actual:
+            message = f"holds no model, but should hold that of {branch.name}"
+        hint = "push the card again, or promote all: mixhub push"
+        yield Finding("main-differs", MAIN, message, hint, about=branch.name)

@@ -31,9 +31,7 @@ class VerifyReceipts(Spec):
 
     format: Literal[1] = 1
     """Version of this file's layout."""
-    branches: FrozenMap[str, FrozenMap[str, FrozenMap[str, VerifyReceipt]]] = Field(
-        default_factory=dict, validate_default=True
-    )
+    branches: FrozenMap[str, FrozenMap[str, FrozenMap[str, VerifyReceipt]]] = Field({}, validate_default=True)
 
 
 def read_verified(workspace: Workspace, hub: str, repo_id: str) -> Mapping[str, VerifyReceipt]:

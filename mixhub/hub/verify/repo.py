@@ -1,6 +1,6 @@
-"""Whether a repo on a hub is what its family says: every branch there, whole, of its own seed, and truly described.
+"""Whether a repo on a hub holds what its family says: every branch complete, of its own seed, and described correctly.
 
-It works on repos that mixhub did not make: what they do not say is not asked for.
+It works on repos from others, too: facts that they do not state are not expected.
 """
 
 from __future__ import annotations
@@ -23,65 +23,49 @@ from mixhub.hub.verify.cards import (
 from mixhub.hub.verify.copies import initial_weights_repeated, weights_repeated
 from mixhub.hub.verify.deep import deep_findings
 from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
-from mixhub.hub.verify.lineage import (
-    hashes_differ,
-    lineage_differs,
-    lineage_malformed,
-    metrics_malformed,
-    model_differs,
-    recipe_differs,
+from mixhub.hub.verify.model import config_unfit, lineage_differs, metrics_malformed, weights_malformed
+from mixhub.hub.verify.presence import (
+    branches_missing,
+    branches_stale,
+    branches_unknown,
+    license_missing,
+    main_differs,
 )
-from mixhub.hub.verify.main import license_missing, main_differs
-from mixhub.hub.verify.presence import branches_missing, branches_stale, branches_unknown
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
-from mixhub.hub.verify.weights import config_unfit, shards_missing, tensors_differ, weights_malformed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family
 
-RepoRule = Callable[[RepoUnderCheck], Iterator[Finding]]
-BranchRule = Callable[[BranchUnderCheck], Iterator[Finding]]
-
-BRANCH_RULES: tuple[BranchRule, ...] = (
+BRANCH_RULES: tuple[Callable[[BranchUnderCheck], Iterator[Finding]], ...] = (
     files_missing,
     files_foreign,
     pickles_found,
-    lineage_malformed,
-    hashes_differ,
     lineage_differs,
-    recipe_differs,
-    model_differs,
     metrics_malformed,
-    shards_missing,
     weights_malformed,
-    tensors_differ,
     config_unfit,
 )
-"""What each branch with a model must keep, by itself and beside its run."""
-CARD_RULES: tuple[BranchRule, ...] = (
+"""Rules for each branch with a model."""
+CARD_RULES: tuple[Callable[[BranchUnderCheck], Iterator[Finding]], ...] = (
     card_missing,
     card_unsound,
     results_foreign,
     card_scores_differ,
     weights_withdrawn,
 )
-"""What the card of each branch must keep, and that of `main`."""
+"""Rules for the card of each branch, and that of `main`."""
 
 
 def each_branch(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """`BRANCH_RULES` of all branches with models."""
-    for branch in repo.models:
-        for rule in BRANCH_RULES:
-            yield from rule(branch)
+    """Apply `BRANCH_RULES` to all branches with models."""
+    return (finding for branch in repo.models for rule in BRANCH_RULES for finding in rule(branch))
 
 
 def each_card(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """`CARD_RULES` of all branches that should have a card."""
-    for branch in repo.with_cards:
-        for rule in CARD_RULES:
-            yield from rule(branch)
+    """Apply `CARD_RULES` to all branches that should have a card."""
+    return (finding for branch in repo.with_cards for rule in CARD_RULES for finding in rule(branch))
 
 
-RULES: tuple[RepoRule, ...] = (
+RULES: tuple[Callable[[RepoUnderCheck], Iterator[Finding]], ...] = (
     branches_missing,
     branches_unknown,
     branches_stale,
@@ -94,19 +78,19 @@ RULES: tuple[RepoRule, ...] = (
     each_card,
     card_commits_differ,
 )
-"""What a repo must keep, in the order in which it is reported; for what needs the weights see `deep`."""
+"""Rules for a repo, in the order of the report; for those that need the weights see `deep`."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A branch, and what was found of it."""
+    """A branch that was verified."""
 
     name: str
     commit: str | None
-    """None of a branch that is not there."""
+    """None if the branch is missing."""
     is_expected: bool
     weights: str | None
-    """Names its weights; None if it holds none."""
+    """Identifies its weights; None without weights."""
     files: int
     size: int
     """Bytes."""
@@ -132,16 +116,16 @@ def verify(
     deep: bool = False,
     progress: Progress = SILENT,
 ) -> Verification:
-    """Reads all branches of a repo that hold models, and `main`, and reports what is wrong.
+    """Read all branches of a repo that hold models, and `main`, and report what is wrong.
 
     Args:
         endpoint: the hub.
         repo_id: the repo.
-        family: what it should hold; None: whatever it holds, checked against itself alone.
-        only: these branches alone; they are still compared with each other.
-        local: the weights that a workspace has, as `weights_sha256` by revision: other ones on the hub are stale.
-        deep: download the weights too: hash them, look at every number, load and generate.
-        progress: advances with each branch that is read.
+        family: what it should hold; None: its branches are only compared with each other.
+        only: verify only these branches, and compare them with each other.
+        local: `weights_sha256` by revision in the workspace: other weights on the hub are stale.
+        deep: download the weights, too: hash them, check every number, load and generate.
+        progress: advances with each branch.
 
     Raises:
         RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
@@ -154,30 +138,27 @@ def verify(
     revisions = [run.revision for run in family.runs()] if family else []
     expected = tuple(name for name in revisions if only is None or name in only)
     repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches)
-    found = [finding for rule in RULES for finding in rule(repo)]
+    findings = [finding for rule in RULES for finding in rule(repo)]
     if deep:
-        found += deep_findings(repo, found, progress)
-    return Verification(repo_id, tuple(_verified(repo)), tuple(_without_folders(repo, found)))
-
-
-def _verified(repo: RepoUnderCheck) -> Iterator[Verified]:
-    for branch in repo.branches.values():
-        yield Verified(
+        findings += deep_findings(repo, findings, progress)
+    verified = [
+        Verified(
             branch.name,
             branch.commit,
-            branch.name in repo.expected,
+            branch.name in expected,
             branch.weights_sha256 or branch.weights,
             len(branch.tree),
             branch.size,
             branch.name in repo.lineages,
         )
-    for name in repo.expected:
-        if name not in repo.branches:
-            yield Verified(name, None, True, None, 0, 0, False)
+        for branch in branches.values()
+    ]
+    verified += [Verified(name, None, True, None, 0, 0, False) for name in expected if name not in branches]
+    return Verification(repo_id, tuple(verified), tuple(_without_folders(repo, findings)))
 
 
 def _without_folders(repo: RepoUnderCheck, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Findings that name no folder into which a branch was downloaded."""
+    """Remove the folders of downloads from messages."""
     folders = [f"{branch.folder}/" for branch in repo.branches.values()]
     for finding in findings:
         message = finding.message

@@ -1,49 +1,49 @@
-"""A repo and its branches as their rules see them: what was read of them, and what the family says."""
+"""A repo and its branches as their rules see them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.facts.withdrawal import is_rendered
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
-from mixhub.hub.remote.branches import Branch, tensors_of
-from mixhub.hub.remote.files import CARD, MAIN, RESULTS, TRAIN_CONFIG
+from mixhub.hub.remote.branches import Branch
+from mixhub.hub.remote.files import CARD, MAIN, RESULTS
 from mixhub.hub.rules.revisions import step_of, training_of
-from mixhub.hub.rules.weights import Tensor
-from mixhub.spec.base import data_sha256, read_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, read_cells
-from mixhub.workspace.export import WEIGHTS_FILE, WeightsIndex
-from mixhub.workspace.lineage import LINEAGE_FILE, Lineage
+from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, read_lineage
+
+AGAIN = "push it again from its export"
+"""Hint for a branch of ours."""
 
 
 @dataclass(frozen=True)
 class RepoUnderCheck:
-    """A repo on a hub, of which all branches were read, but for their weights."""
+    """A repo on a hub, of which all branches were read, except for their weights."""
 
     endpoint: Endpoint
     repo_id: str
     family: Family | None
-    """What it should hold; None: it is compared with itself alone."""
+    """What it should hold; None: its branches are only compared with each other."""
     expected: tuple[str, ...]
-    """Revisions that must be there."""
+    """Revisions that must exist."""
     local: Mapping[str, str]
-    """The weights that a workspace has, as `weights_sha256` by revision."""
+    """`weights_sha256` by revision in the workspace."""
     branches: Mapping[str, Branch]
     """All that were read, by name."""
 
     @cached_property
     def runs(self) -> dict[str, Run]:
-        """The runs of the family, by revision; none without a family."""
+        """The runs of the family, by revision; empty without a family."""
         return {run.revision: run for run in self.family.runs()} if self.family else {}
 
     @cached_property
     def pushed(self) -> list[Branch]:
-        """The branches of runs that are there."""
+        """The branches of runs that exist."""
         return [self.branches[name] for name in self.runs if name in self.branches]
 
     @cached_property
@@ -64,7 +64,7 @@ class RepoUnderCheck:
 
     @cached_property
     def facts(self) -> dict[str, RunFacts]:
-        """What the branches of runs report of them, by revision: lineage, and the cells that have its weights."""
+        """Facts that the branches of runs hold, by revision: lineage, and the cells of its weights."""
         return {one.name: one.facts for one in self.models if one.facts is not None}
 
     @cached_property
@@ -77,17 +77,13 @@ class RepoUnderCheck:
 
     @property
     def licenses(self) -> list[str]:
-        """The file of the licence, if the family has a custom one."""
+        """The licence file, if the family has a custom licence."""
         name = self.family.card.license_file if self.family else None
         return [name] if name else []
 
     def training_of(self, name: str) -> object:
-        """What fixes the weights that a branch should hold (see `revisions.training_of`); its name without a family."""
+        """What determines the weights of a branch (see `revisions.training_of`); its name without a family."""
         return training_of(self.family, name) if self.family else name
-
-    def step_of(self, name: str) -> tuple[Run, int] | None:
-        """The run and the step that a branch's name means, if it is that of a step."""
-        return step_of(self.family, name) if self.family else None
 
 
 @dataclass(frozen=True)
@@ -99,28 +95,41 @@ class BranchUnderCheck:
 
     @property
     def name(self) -> str:
-        """Of the branch, as findings name it."""
+        """The branch, as findings name it."""
         return self.branch.name
 
     @cached_property
+    def training(self) -> tuple[Run, int] | None:
+        """The run and the step that its name means; None if it means none."""
+        family = self.repo.family
+        if family is None:
+            return None
+        run = self.repo.runs.get(self.name)
+        return (run, family.training.steps) if run else step_of(family, self.name)
+
+    @property
     def run(self) -> Run | None:
-        """The run that it is of, or of a step of which; None if it is of none."""
-        step = self.repo.step_of(self.name)
-        return self.repo.runs.get(self.name) or (step[0] if step else None)
+        """The run that it belongs to, maybe with an earlier step."""
+        return self.training[0] if self.training else None
 
     @cached_property
     def is_ours(self) -> bool:
-        """Whether mixhub pushed it, so that it has all that such a branch has.
+        """Whether mixhub pushed it, so that it has all files of such a branch.
 
-        Its lineage says so; if that is what it lacks, those of the other runs of the family do.
+        Its lineage shows it; without one, those of the other runs of the family do.
         """
         return LINEAGE_FILE in self.branch.tree or (self.run is not None and self.repo.is_any_ours)
+
+    @property
+    def again(self) -> str:
+        """The next step for a damaged branch."""
+        return AGAIN if self.is_ours else "report it to the publisher"
 
     @cached_property
     def read_lineage(self) -> Lineage | MixhubError | None:
         """Its lineage, or why it cannot be read; None without one."""
         try:
-            return self.branch.lineage()
+            return read_lineage(self.branch.folder) if LINEAGE_FILE in self.branch.tree else None
         except MixhubError as error:
             return error
 
@@ -128,20 +137,6 @@ class BranchUnderCheck:
     def lineage(self) -> Lineage | None:
         """Its lineage, if it can be read."""
         return None if isinstance(self.read_lineage, MixhubError) else self.read_lineage
-
-    @cached_property
-    def train_config_sha256(self) -> str | MixhubError | None:
-        """Hash of the content of its `train_config.yaml`, or why that cannot be read; None without one."""
-        path = self.branch.folder / TRAIN_CONFIG
-        try:
-            return data_sha256(read_yaml(path)) if path.is_file() else None
-        except MixhubError as error:
-            return error
-
-    @cached_property
-    def weights(self) -> WeightsOnBranch:
-        """Its files of weights, from the first bytes of each."""
-        return WeightsOnBranch.read(self.repo, self.branch)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...] | MixhubError:
@@ -153,9 +148,9 @@ class BranchUnderCheck:
 
     @cached_property
     def facts(self) -> RunFacts | None:
-        """What it reports of its run; None unless it is the branch of a run and has a lineage.
+        """Facts about its run; None unless it is the branch of a run with a lineage.
 
-        Its cells count only if all of them were measured with its weights.
+        Its cells count only if all were measured with its weights.
         """
         lineage = self.lineage
         if self.name not in self.repo.runs or lineage is None:
@@ -163,41 +158,3 @@ class BranchUnderCheck:
         cells = () if isinstance(self.cells, MixhubError) else self.cells
         is_sound = all(cell.weights_sha256 == lineage.weights_sha256 for cell in cells)
         return RunFacts(self.repo.runs[self.name], lineage, cells=cells if is_sound else ())
-
-
-@dataclass(frozen=True)
-class WeightsOnBranch:
-    """The safetensors files of a branch."""
-
-    index: WeightsIndex | None = None
-    """Of its shards; None without one."""
-    problem: MixhubError | None = None
-    """Why the index cannot be read."""
-    named: tuple[str, ...] = ()
-    """Files that the weights consist of: those that the index names, else the single one."""
-    shards: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    """The tensors of each file that could be read."""
-    broken: Mapping[str, MixhubError] = field(default_factory=dict)
-    """Why the others could not be."""
-
-    @classmethod
-    def read(cls, repo: RepoUnderCheck, branch: Branch) -> WeightsOnBranch:
-        """Reads the headers of all files that are named and there."""
-        try:
-            index = branch.index()
-        except MixhubError as error:
-            return cls(problem=error)
-        named = tuple(index.shards) if index else (WEIGHTS_FILE,)
-        shards: dict[str, Mapping[str, Tensor]] = {}
-        broken: dict[str, MixhubError] = {}
-        for path in (path for path in named if path in branch.tree):
-            try:
-                shards[path] = tensors_of(repo.endpoint, repo.repo_id, branch, path)
-            except MixhubError as error:
-                broken[path] = error
-        return cls(index, None, named, shards, broken)
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """The tensors of all files, by name."""
-        return {name: tensor for own in self.shards.values() for name, tensor in own.items()}

@@ -14,7 +14,7 @@ from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.findings import Finding, errors, hints
 from mixhub.hub.rules.export import ExportCheck, check_export, is_pickle
-from mixhub.hub.rules.family import architecture_findings, description, tokenizer_findings
+from mixhub.hub.rules.family import description, model_findings
 from mixhub.hub.rules.lineage import identity_findings
 from mixhub.hub.rules.revisions import branch_of
 from mixhub.progress import SILENT, Progress
@@ -209,8 +209,7 @@ def _require_sound(
     content = check_export(building, where, progress)
     findings: list[Finding] = [*content.findings]
     findings += identity_findings(where, run, lineage)
-    findings += architecture_findings(where, family.architecture, content.config)
-    findings += tokenizer_findings(where, family.tokenizer, content.vocab_size, content.eos_token)
+    findings += model_findings(where, family, content.config, content.vocab_size, content.eos_token)
     changed = recipe_changes(family, run, building / _TRAIN_CONFIG).values()
     hint = "take the mixture that it was trained on, or mend the family in mixhub.yaml"
     findings += [Finding("recipe-differs", where, line, hint) for line in changed]

@@ -181,7 +181,7 @@ def test_a_withdrawn_seed_says_so_wherever_it_is_met(workspace, family, endpoint
     assert withdrawal_of(card).startswith(why)
     main = content(endpoint, workspace, family, "main", "README.md").decode()
     assert "was withdrawn on" in main[main.index("## Errata") :]
-    with pytest.warns(UserWarning, match=re.escape(f"was withdrawn by those who published it: {why}")):
+    with pytest.warns(UserWarning, match=re.escape(f"was withdrawn by its publisher: {why}")):
         loaded = mixhub.load("tiny", seed=2, workspace=workspace.root)
     assert loaded.commit == heads["seed-2"]
     pinned = mixhub.load("tiny", commit=before["seed-2"], workspace=workspace.root)

@@ -463,7 +463,7 @@ def test_a_tokenizer_with_ids_for_which_there_is_no_row(made, tmp_path, is_ours)
         operations = [CommitOperationAdd("tokenizer.json", json.dumps(tokenizer).encode())]
         operations += [] if is_ours else [CommitOperationDelete("lineage.json")]
         api.create_commit("tester/tiny", operations, revision="seed-1", commit_message="a fault")
-        said = "its tokenizer has ids up to 339, and its model has 320 rows for them"
+        said = "its tokenizer has ids up to 339, but its model has only 320 rows for them"
         expected = refused("vocabulary-exceeded", ExportError) if is_ours else pytest.warns(UserWarning, match=said)
         with expected:
             mixhub.load("tiny", seed=1, workspace=workspace.root)

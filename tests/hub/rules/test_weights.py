@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_what_a_file_holds(file):
     scanned = scan(file)
-    assert (scanned.sha256, scanned.size, scanned.not_finite) == (file_sha256(file), file.stat().st_size, {})
+    assert (scanned.sha256, scanned.not_finite) == (file_sha256(file), {})
     shapes = {name: (tensor.dtype, tensor.shape) for name, tensor in scanned.tensors.items()}
     assert shapes == {"a": ("F32", (3, 4)), "b": ("F32", (4,)), "c": ("F32", (0,))}
 
@@ -37,9 +37,9 @@ def test_the_first_bytes_are_enough_for_the_tensors(file):
     end = header_end(content[:8])
     assert content[end - 1 : end] in (b"}", b" ")
     assert header_tensors("x", len(content), content[:end]) == scan(file).tensors
-    with refused("weights-malformed", ExportError, fault="length"):
+    with refused("weights-malformed", ExportError):
         header_tensors("x", len(content), content[: end - 1])
-    with refused("weights-malformed", ExportError, fault="size"):
+    with refused("weights-malformed", ExportError):
         header_tensors("x", len(content) - 1, content[:end])
 
 
@@ -63,19 +63,17 @@ def test_numbers_of_a_dtype_without_infinity(tmp_path):
     assert dict(scan(tmp_path / "x.safetensors").not_finite) == {"w": 1}
 
 
-@pytest.mark.parametrize(
-    ("cut", "fault"), [(0, "length"), (4, "length"), (8, "length"), (100, "length"), (-1, "size"), (-60, "size")]
-)
-def test_a_file_that_is_cut_short(file, cut, fault):
+@pytest.mark.parametrize("cut", [0, 4, 8, 100, -1, -60])
+def test_a_file_that_is_cut_short(file, cut):
     file.write_bytes(file.read_bytes()[:cut])
-    with refused("weights-malformed", ExportError, path=file, fault=fault):
+    with refused("weights-malformed", ExportError, path=file):
         scan(file)
 
 
 @pytest.mark.parametrize("end", [b"x", b"\0" * 512])
 def test_a_file_with_something_behind_it(file, end):
     file.write_bytes(file.read_bytes() + end)
-    with refused("weights-malformed", ExportError, fault="size"):
+    with refused("weights-malformed", ExportError):
         scan(file)
 
 
@@ -85,26 +83,26 @@ def test_a_file_that_is_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "fault"),
+    ("key", "value"),
     [
-        ("dtype", "XYZ", "header"),
-        ("dtype", "f32", "header"),
-        ("dtype", 32, "header"),
-        ("shape", ["3", "4"], "header"),
-        ("shape", [3.0, 4.0], "header"),
-        ("shape", [-3, -4], "header"),
-        ("shape", "34", "header"),
-        ("shape", [3, 5], "offsets"),
-        ("data_offsets", ["0", "48"], "header"),
-        ("data_offsets", [False, 48], "header"),
-        ("data_offsets", [0, 48, 48], "header"),
-        ("data_offsets", [48, 0], "offsets"),
-        ("data_offsets", [16, 64], "offsets"),
+        ("dtype", "XYZ"),
+        ("dtype", "f32"),
+        ("dtype", 32),
+        ("shape", ["3", "4"]),
+        ("shape", [3.0, 4.0]),
+        ("shape", [-3, -4]),
+        ("shape", "34"),
+        ("shape", [3, 5]),
+        ("data_offsets", ["0", "48"]),
+        ("data_offsets", [False, 48]),
+        ("data_offsets", [0, 48, 48]),
+        ("data_offsets", [48, 0]),
+        ("data_offsets", [16, 64]),
     ],
 )
-def test_a_header_that_no_reader_opens(file, key, value, fault):
+def test_a_header_that_no_reader_opens(file, key, value):
     change_header(file, lambda header: header["a"].update({key: value}))
-    with refused("weights-malformed", ExportError, path=file, fault=fault):
+    with refused("weights-malformed", ExportError, path=file):
         scan(file)
     with pytest.raises(SafetensorError):
         load_file(file)
@@ -113,7 +111,7 @@ def test_a_header_that_no_reader_opens(file, key, value, fault):
 @pytest.mark.parametrize("value", [{"format": 5}, ["pt"]])
 def test_metadata_that_no_reader_opens(file, value):
     change_header(file, lambda header: header.update(__metadata__=value))
-    with refused("weights-malformed", ExportError, path=file, fault="metadata"):
+    with refused("weights-malformed", ExportError, path=file):
         scan(file)
     with pytest.raises(SafetensorError):
         load_file(file)
@@ -132,7 +130,7 @@ def test_a_hole_between_tensors(tmp_path):
     raw = json.dumps(header).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + b"\0" * 12)
-    with refused("weights-malformed", ExportError, fault="offsets"):
+    with refused("weights-malformed", ExportError):
         scan(path)
 
 

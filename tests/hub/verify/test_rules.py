@@ -11,8 +11,13 @@ from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import RemoteFile, git_oid
 from mixhub.hub.verify.copies import weights_repeated
 from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
-from mixhub.hub.verify.main import license_missing, main_differs
-from mixhub.hub.verify.presence import branches_missing, branches_stale, branches_unknown
+from mixhub.hub.verify.presence import (
+    branches_missing,
+    branches_stale,
+    branches_unknown,
+    license_missing,
+    main_differs,
+)
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.spec.family import Family
 from tests.hub.seen import seen

@@ -1,0 +1,101 @@
+"""The model of a branch: lineage, recipe, weights, config and tokenizer.
+
+Reads the small files, and the first bytes of the large ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from mixhub.errors import HubError, MixhubError
+from mixhub.findings import Finding, from_error
+from mixhub.hub.remote.branches import tensors_of
+from mixhub.hub.remote.files import METRICS, TRAIN_CONFIG
+from mixhub.hub.rules.config import CONFIG, code_findings, known_config
+from mixhub.hub.rules.family import model_findings
+from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_findings
+from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings
+from mixhub.hub.rules.tokenizer import read_tokenizer, token_findings
+from mixhub.hub.rules.weights import Tensor
+from mixhub.hub.verify.files import CONFIGS
+from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck
+from mixhub.phrases import listed
+from mixhub.workspace.export import WEIGHTS_FILE, WEIGHTS_INDEX_FILE, WeightsIndex
+from mixhub.workspace.lineage import file_sha256
+from mixhub.workspace.metrics import read_metrics
+
+
+def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """A lineage that is malformed, or contradicts files, run or family; and a model that differs from the family."""
+    lineage, family, folder = branch.lineage, branch.repo.family, branch.branch.folder
+    if isinstance(branch.read_lineage, MixhubError):
+        yield from_error(branch.read_lineage, branch.name, code="lineage-malformed")
+    if lineage is None:
+        return
+    path = folder / "tokenizer.json"
+    digest = file_sha256(path) if path.is_file() else None
+    yield from hash_findings(branch.name, lineage, branch.branch.weights_sha256, digest, AGAIN)
+    if family is not None and branch.training is not None:
+        run, step = branch.training
+        yield from lineage_findings(branch.name, family, run, step, lineage, AGAIN)
+    yield from recipe_findings(branch.name, folder / TRAIN_CONFIG, lineage, family, branch.run)
+    if family is not None and branch.run is not None:
+        tokenizer = read_tokenizer(folder)
+        size, eos = (tokenizer.size, tokenizer.eos_token) if tokenizer else (None, None)
+        yield from model_findings(branch.name, family, known_config(folder), size, eos)
+
+
+def metrics_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Metrics of a branch of ours that cannot be read."""
+    if branch.is_ours:
+        try:
+            read_metrics(branch.branch.folder / METRICS)
+        except MixhubError as error:
+            yield from_error(error, branch.name, hint="push it again from where it was trained")
+
+
+def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Missing, foreign or malformed files of weights; if there are none, tensors that contradict index or config."""
+    where, tree, folder = branch.name, branch.branch.tree, branch.branch.folder
+    if not branch.branch.safetensors:
+        return
+    try:
+        index = WeightsIndex.read(folder) if WEIGHTS_INDEX_FILE in tree else None
+    except MixhubError as error:
+        yield from_error(error, where, hint=AGAIN)
+        return
+    names = index.shards if index else [WEIGHTS_FILE]
+    if missing := [path for path in names if path not in tree]:
+        yield Finding("shard-missing", where, f"lacks {listed(missing, most=3)}", AGAIN, about=missing[0])
+    if extra := [path for path in branch.branch.safetensors if path not in names]:
+        message = f"has {listed(extra, most=3)} beside its weights"
+        yield Finding("shard-foreign", where, message, AGAIN, about=extra[0])
+    shards: dict[str, Mapping[str, Tensor]] = {}
+    for path in (path for path in names if path in tree):
+        try:
+            shards[path] = tensors_of(branch.repo.endpoint, branch.repo.repo_id, branch.branch, path)
+        except MixhubError as error:
+            message = f"{path} cannot be read: {error.message}" if isinstance(error, HubError) else error.message
+            yield Finding(error.code, where, message, AGAIN, about=path)
+    if missing or extra or len(shards) < len(names):
+        return
+    tensors = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
+    if index is not None:
+        yield from index_findings(where, index, shards)
+    if branch.is_ours:
+        yield from dtype_findings(where, folder, tensors)
+        if branch.branch.weights_sha256 is None:
+            message = "its weights are not stored as large files, so the hub states no hash of them"
+            yield Finding("weights-hash-missing", where, message, AGAIN)
+    if CONFIG in tree:
+        yield from shape_findings(where, folder, tensors, strict=branch.is_ours)
+
+
+def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Custom code in a config, and a tokenizer that does not fit; warnings for what others pushed."""
+    findings = [*code_findings(branch.name, branch.branch.folder)]
+    if all(name in branch.branch.tree for name in CONFIGS):
+        findings += token_findings(branch.name, branch.branch.folder)
+    for finding in findings:
+        yield finding if branch.is_ours else replace(finding, level="warning")
