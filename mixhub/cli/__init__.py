@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function of the workflow, and prints what came of it."""
+"""The command line: each command parses, calls one function of the workflow, and prints the result."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from mixhub.errors import MixhubError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What a system says when nothing more can be written."""
+"""The disk is full, or read-only."""
 
 
 def main() -> None:
-    """Runs a command. A mistake of the user's gets message and hint, and status 2; a bug keeps its traceback."""
-    # Threads of OpenMP that wait by spinning make a small model many times slower where cores are shared.
+    """Run a command. A MixhubError ends it with a message, a hint and status 2; a bug keeps its traceback."""
+    # OpenMP threads that spin while they wait make small models many times slower on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -28,7 +28,7 @@ def main() -> None:
     from mixhub.errors import MixhubError
 
     warnings.formatwarning = _warning
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may be invalid text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -37,20 +37,18 @@ def main() -> None:
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         if error.filename is None:
             raise
-        hint = "make it writable for you" if isinstance(error, PermissionError) else None
-        what = f"{error.filename}: {error.strerror}"
-        _end(MixhubError(what, code="access-denied", hint=hint, path=error.filename))
+        _end(MixhubError(f"{error.filename}: {error.strerror}", code="access-denied"))
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        what = f"{error.filename or 'the output'}: {error.strerror}"
-        _end(MixhubError(what, code="disk-full", hint="make room, and run it again"), is_output_full=True)
+        message = f"{error.filename or 'the output'}: {error.strerror}"
+        _end(MixhubError(message, code="disk-full"), is_output_full=True)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def _bypass_proxy_on_loopback() -> None:
-    """Adds this machine to NO_PROXY of this process: HTTP_PROXY else captures the embedded hub."""
+    """Add this machine to NO_PROXY, so that HTTP_PROXY does not apply to the embedded hub."""
     from mixhub.endpoint import LOOPBACK
 
     for name in ("NO_PROXY", "no_proxy"):
@@ -59,16 +57,16 @@ def _bypass_proxy_on_loopback() -> None:
 
 
 def _end(error: MixhubError, *, is_output_full: bool = False) -> None:
-    """Shows a mistake of the user's, and ends with status 2."""
+    """Print an error and exit with status 2."""
     from mixhub.cli.common.console import show_error
 
     as_json = "--json" in itertools.takewhile(lambda argument: argument != "--", sys.argv[1:])
     show_error(error, as_json=as_json and not is_output_full)
     if is_output_full:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of the output would fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the rest of the output does not fail at exit
     sys.exit(2)
 
 
 def _warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
-    """What a library warns of, as one line; where in the code is of no use to who types a command."""
+    """Format a warning as one line, without its place in the code."""
     return f"warning: {' '.join(str(message).split())}\n"

@@ -1,5 +1,5 @@
-"""The commands by name. Each is imported when it is called, and for `mixhub --help` only the modules are, not Typer's
-machinery for their options: so help is instant."""
+"""The commands by name. A command is imported when it is called; `mixhub --help` imports all modules, but does not
+let Typer build their options, which would be slow."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ COMMANDS = {
     "generate": "release.generate",
     "hub": "release.hub",
 }
-"""The module of each command, in the order of the help. It holds a function of that name, or an `app` of several."""
+"""The module of each command, in the order of the help, with a function of that name or an `app`."""
 
 
 class LazyCommands(Mapping[str, Any]):
-    """The commands by name, each imported and built when it is taken out."""
+    """The commands by name, imported and built on access."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        found = _function_or_app(name)
-        if not isinstance(found, typer.Typer):
+        command = _function_or_app(name)
+        if not isinstance(command, typer.Typer):
             single = typer.Typer(rich_markup_mode=None, add_completion=False)
-            single.command(name)(found)
+            single.command(name)(command)
             return typer.main.get_command(single)
-        group: Any = typer.main.get_command(found)
-        for command in group.commands.values():  # shown whole, not cut off at the end of the line
+        group: Any = typer.main.get_command(command)
+        for command in group.commands.values():  # click would cut the text off at the end of the line
             command.short_help = _first_paragraph(command.help)
         return group
 
@@ -61,7 +61,7 @@ class LazyCommands(Mapping[str, Any]):
 
 
 class Commands(TyperGroup):
-    """All commands, of which a call imports one."""
+    """All commands."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -71,7 +71,7 @@ class Commands(TyperGroup):
         return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The first paragraph of what each command's own help says."""
+        """Write the first paragraph of each command's help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, _summary(name)) for name in self.commands])
 
@@ -82,8 +82,8 @@ def _function_or_app(name: str) -> Any:
 
 
 def _summary(name: str) -> str:
-    found = _function_or_app(name)
-    return _first_paragraph(str(found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)))
+    command = _function_or_app(name)
+    return _first_paragraph(str(command.info.help if isinstance(command, typer.Typer) else inspect.getdoc(command)))
 
 
 def _first_paragraph(text: str) -> str:
@@ -101,8 +101,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"mixhub {__version__}")
         raise typer.Exit
 

@@ -1,4 +1,4 @@
-"""What the functions of the workflow take: a workspace, names of runs, a hub."""
+"""What the functions of the workflow take: a workspace, names of runs, a hub, a mixture."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from mixhub.endpoint import Endpoint, HubChoice, checked_token, choose_hub
-from mixhub.errors import UsageError
+from mixhub.errors import MixhubError, UsageError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
-from mixhub.spec import catalog
+from mixhub.spec import Mixture, catalog
+from mixhub.spec.base import read_yaml, validated
 from mixhub.workspace.paths import Workspace
 
 if TYPE_CHECKING:
     from mixhub.spec import Family, Run
 
 WorkspaceLike = Workspace | str | os.PathLike[str]
-"""A workspace, or the folder that holds its mixhub.yaml."""
+"""A workspace, or the folder of one."""
 HubLike = str | HubChoice | Endpoint
-"""`local` or an address; what the environment chose; or an endpoint that is open."""
+"""`local` or an address; a chosen hub; or an open endpoint."""
 
 
 class RunName(TypedDict, total=False):
-    """How one run is named."""
+    """The name of one run."""
 
     seed: int | None
     """Its seed."""
@@ -37,14 +38,14 @@ class RunName(TypedDict, total=False):
 
 
 class RunNames(RunName, total=False):
-    """How one run, or every run, is named."""
+    """The name of one run, or of all."""
 
     all: bool
-    """Every run that has an export; not together with a seed or an index."""
+    """Every run that has an export; excludes seed and index."""
 
 
 def open_workspace(workspace: WorkspaceLike) -> Workspace:
-    """The workspace itself, or the one in a folder.
+    """Return the workspace itself, or the one in a folder.
 
     Raises:
         WorkspaceError: the folder has no mixhub.yaml.
@@ -54,12 +55,12 @@ def open_workspace(workspace: WorkspaceLike) -> Workspace:
 
 
 def workspace_if_given(workspace: WorkspaceLike | None) -> Workspace | None:
-    """As `open_workspace`; None for None, where the catalog is enough."""
+    """Open the workspace as `open_workspace` does; None stays None, where the catalog is enough."""
     return None if workspace is None else open_workspace(workspace)
 
 
 def find_family(workspace: Workspace | None, family: str | Family | None) -> Family:
-    """The family itself, or the one of that name in the workspace or the catalog; None: the workspace's."""
+    """Return the family itself, or the one with that name in the workspace or catalog; None: the workspace's."""
     if workspace is not None and (family is None or isinstance(family, str)):
         return workspace.family(family)
     assert family is not None
@@ -69,7 +70,7 @@ def find_family(workspace: Workspace | None, family: str | Family | None) -> Fam
 def find_run(
     workspace: Workspace, *, seed: int | None = None, index: int | None = None, family: str | Family | None = None
 ) -> tuple[Family, Run]:
-    """The family and the run that the names mean.
+    """Return a family and one of its runs.
 
     Raises:
         UsageError: neither a seed nor an index is given, or the family has the other kind.
@@ -89,12 +90,12 @@ def find_exports(
     step: int | None = None,
     family: str | Family | None = None,
 ) -> tuple[Family, list[Run]]:
-    """The family and the runs that the names mean, each with an export of the step.
+    """Return a family and those of its runs that are named and have an export of the step.
 
     Args:
-        workspace: where they lie.
-        progress: reports which runs of all are omitted.
-        seed, index, all, family: as `RunNames` has them.
+        workspace: the workspace.
+        progress: reports which runs are left out.
+        seed, index, all, family: as in `RunNames`.
         step: an earlier step; None: the last.
 
     Raises:
@@ -113,21 +114,35 @@ def find_exports(
     if not runs:
         workspace.export(family.runs()[0], step)
     if missing:
-        progress.notice(f"left out, since they have no export of step {step}: {listed(missing, most=5)}")
+        progress.notice(f"skipped, because they have no export of step {step}: {listed(missing, most=5)}")
     return family, runs
 
 
 def require_one_way(seed: int | None, index: int | None, all: bool) -> None:
-    """Raises UsageError when one run and all are named."""
+    """Raise UsageError if both one run and all are named."""
     if all and (seed is not None or index is not None):
-        raise UsageError("give either --all, or one run", code="option-conflict", options=("--all", "--seed"))
+        raise UsageError("pass either --all or one run", code="option-conflict")
 
 
 def with_export(workspace: Workspace, family: Family, step: int) -> tuple[list[Run], list[str]]:
-    """The runs of a family that have an export of a step, and the revisions of the others."""
+    """Return the runs of a family that have an export of a step, and the revisions of the others."""
     runs = family.runs()
     exported = [run for run in runs if step in workspace.run_folder(run).export_steps()]
     return exported, [run.revision for run in runs if run not in exported]
+
+
+def read_mixtures(path: Path) -> tuple[Mixture, Mixture | None]:
+    """Read the training and validation mixtures from a file: RegMix's YAML, or `domain: weight` without validation.
+
+    Raises:
+        SpecError: a mixture breaks rules.
+        MixhubError: the file cannot be read.
+    """
+    data = read_yaml(path, MixhubError)
+    if not isinstance(data, dict) or "train" not in data:
+        return validated(Mixture, data, str(path)), None
+    valid = validated(Mixture, data["valid"], f"{path} (valid)") if "valid" in data else None
+    return validated(Mixture, data["train"], str(path)), valid
 
 
 @contextmanager
@@ -138,14 +153,14 @@ def open_hub(
     token: str | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Endpoint]:
-    """The endpoint of a hub, for a block; several calls may then share it, by `hub=endpoint`.
+    """Open a hub for a block; several calls can share the endpoint with `hub=endpoint`.
 
     Args:
-        workspace: its embedded hub is what `local` means, and its mixhub.yaml names the hub if none is given.
-        hub: `local`, an address, or an endpoint, which is taken as it is; None: the workspace's; without a workspace
-            HF_ENDPOINT, else huggingface.co.
-        token: sent to this hub only; None: for huggingface.co the one that huggingface_hub has, else none.
-        progress: reports which hub it is.
+        workspace: has the embedded hub, `local`, and names the default hub.
+        hub: `local`, an address, or an open endpoint; None: the workspace's; without a workspace HF_ENDPOINT or
+            huggingface.co.
+        token: sent to this hub only; None: huggingface_hub's token for huggingface.co, and none for others.
+        progress: reports the hub.
 
     Raises:
         UsageError: the hub is neither `local` nor an address, or `local` without a workspace.

@@ -51,7 +51,7 @@ def test_runs_are_one_or_all_that_have_an_export(workspace):
     assert (family.name, [run.revision for run in runs], told.notices) == ("tiny", ["seed-2"], [])
     _, runs = find_exports(workspace, told, all=True)
     assert [run.revision for run in runs] == ["seed-1", "seed-2"]
-    assert told.notices == ["left out, since they have no export of step 12: seed-3"]
+    assert told.notices == ["skipped, because they have no export of step 12: seed-3"]
     for names, code, kind in (
         ({"seed": 3}, "export-missing", RunError),
         ({"seed": 1, "step": 5}, "export-missing", RunError),

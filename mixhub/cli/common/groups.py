@@ -1,4 +1,4 @@
-"""A command of several commands, as `mixhub card`."""
+"""Commands with subcommands, as `mixhub card`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import typer
 
 
 def group(text: str) -> typer.Typer:
-    """An app whose commands are called `mixhub <name of the module> <command>`.
-
-    Args:
-        text: its help.
-    """
+    """Return an app for subcommands, with `text` as its help."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=text)
 
     @app.callback()
-    def _callback() -> None:  # without one, a single command would stand for the whole
+    def _callback() -> None:  # without a callback, Typer would replace the group by a single subcommand
         return
 
     return app

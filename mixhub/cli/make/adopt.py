@@ -11,15 +11,15 @@ from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, Wor
 
 FolderArgument = Annotated[Path, typer.Argument(help="A model in Transformers format: config, safetensors, tokenizer.")]
 StepOption = Annotated[
-    int | None, typer.Option(help="Updates made, where that is known.", metavar="N", min=0, show_default=False)
+    int | None, typer.Option(help="Updates made. [default: as the folder states, or unknown]", metavar="N", min=0)
 ]
 MixtureOption = Annotated[
-    Path | None, typer.Option(help="What it was trained on: RegMix's YAML, or domain: weight.", metavar="FILE")
+    Path | None, typer.Option(help="Training mixture: a file with RegMix's YAML, or domain: weight.", metavar="FILE")
 ]
 TokenizerOption = Annotated[
-    Path | None, typer.Option(help="Its tokenizer, where that is not in the folder.", metavar="DIR")
+    Path | None, typer.Option(help="Folder of the tokenizer. [default: that of the model]", metavar="DIR")
 ]
-ReplaceOption = Annotated[bool, typer.Option("--replace", help="Take the place of an export that is there.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite an existing export.")]
 
 
 def adopt(
@@ -33,10 +33,9 @@ def adopt(
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Take a model that another trainer made into the workspace, as the export of a run.
+    """Copy a model from another trainer into the workspace, as the export of a run.
 
-    The folder is copied and checked, and stays as it is. What is not known of its training is said to be unknown, in
-    lineage.json and on the card.
+    The copy is checked. What is not known about its training is recorded as unknown, in lineage.json and on the card.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import hide_client_bars, progress, say
@@ -61,12 +60,10 @@ def adopt(
     for name, revision in adopted.repeated:
         say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
     if adopted.left_out:
-        say(f"left where they are: {', '.join(adopted.left_out)}")
+        say(f"not copied: {', '.join(adopted.left_out)}")
     option = f"--{adopted.run.kind} {adopted.run.number}"
-    if adopted.step != adopted.family.training.steps:
-        say(
-            f"it is an earlier step of a run of {adopted.family.training.steps} steps, and has no scores of its own; "
-            f"if it is the last, let the family say so in mixhub.yaml (training: {{steps: {adopted.step}}})"
-        )
+    if adopted.step != (steps := adopted.family.training.steps):
+        say(f"it is an earlier step of a run of {steps} steps, and will have no scores of its own;")
+        say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
         option += f" --step {adopted.step}"
     say(f"next: mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

@@ -10,37 +10,32 @@ import typer
 from mixhub.cli.common.groups import group
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
 
-app = group("Make text into token shards.")
+app = group("Pack text into token shards.")
+TokenizerOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the tokenizer. [default: downloaded from the family's repo]", metavar="DIR"),
+]
 
 
 @app.command()
 def pack(
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the family's tokenizer; else it is fetched from its repo.", metavar="DIR"),
-    ] = None,
-    family_name: FamilyOption = None,
-    workspace_dir: WorkspaceOption = None,
+    tokenizer: TokenizerOption = None, family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None
 ) -> None:
-    """Tokenize the family's corpus into shards, with a manifest; what is packed already is left alone.
+    """Pack the family's corpus into token shards, unless they exist.
 
-    A family whose tokenizer has no repo_id trains one on its corpus.
+    If the family's tokenizer has no repo_id, it is trained on the corpus.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say, show_table
     from mixhub.phrases import magnitude
+    from mixhub.workspace.manifest import SPLITS
 
     workspace = find_workspace(workspace_dir)
     family = workspace.family(family_name)
     manifest = workflow.pack(workspace, family=family, tokenizer=tokenizer, progress=progress())
-    show_table(
-        ["split", "domain", "documents", "tokens"],
-        [
-            (split, domain, part.documents, magnitude(part.tokens))
-            for split in ("train", "valid")
-            for domain, part in manifest.domains(split).items()
-        ],
-    )
+    domains = [(split, domain, part) for split in SPLITS for domain, part in manifest.domains(split).items()]
+    rows = [(split, domain, part.documents, magnitude(part.tokens)) for split, domain, part in domains]
+    show_table(["split", "domain", "documents", "tokens"], rows)
     say(f"packed in {workspace.tokens(family)}")
     run = family.runs()[0]
     say(f"next: mixhub train --{run.kind} {run.number}")

@@ -13,51 +13,35 @@ if TYPE_CHECKING:
 
 
 def families(
-    name: Annotated[str | None, typer.Argument(help="Show this one whole.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="Show one family in full.", show_default=False)] = None,
     workspace_dir: WorkspaceOption = None,
-    fields: Annotated[bool, typer.Option("--fields", help="Say what each field of mixhub.yaml means.")] = False,
+    fields: Annotated[bool, typer.Option("--fields", help="Explain the fields of mixhub.yaml.")] = False,
 ) -> None:
-    """List the families that are known, or show one whole, its mixture normalised."""
+    """List the families of the workspace and the catalog, or show one in full."""
+    from mixhub.cli.common.console import show_table
     from mixhub.errors import UsageError
+    from mixhub.phrases import magnitude
     from mixhub.spec import catalog
 
     if fields:
         if name is not None:
-            raise UsageError(
-                "give either --fields, or a family",
-                code="option-conflict",
-                hint=f"the family: mixhub families {name}",
-                options=("NAME", "--fields"),
-            )
+            hint = f"the family: mixhub families {name}"
+            raise UsageError("pass either --fields or a family", code="option-conflict", hint=hint)
         _show_fields()
         return
     workspace = workspace_if_any(workspace_dir)
+    names, get = (workspace.family_names(), workspace.family) if workspace else (catalog.names(), catalog.get)
     if name is not None:
-        _show(workspace.family(name) if workspace else catalog.get(name))
+        _show(get(name))
         return
-    from mixhub.cli.common.console import show_table
-    from mixhub.phrases import magnitude
-
-    known = (
-        [workspace.family(each) for each in workspace.family_names()]
-        if workspace
-        else [catalog.get(n) for n in catalog.names()]
-    )
-    show_table(
-        ["family", "repo_id", "revisions", "parameters", "tokens", "domains", "published scores"],
-        [
-            (
-                family.name,
-                family.repo_id,
-                _revisions(family),
-                magnitude(family.architecture.parameters),
-                magnitude(family.training.tokens),
-                _domains(family),
-                len(family.published_scores.scores) if family.published_scores else "-",
-            )
-            for family in known
-        ],
-    )
+    rows = []
+    for family in map(get, names):
+        domains = sorted({len(run.mixture.shares) for run in family.runs()})
+        sizes = (magnitude(family.architecture.parameters), magnitude(family.training.tokens))
+        count = f"{domains[0]}-{domains[-1]}" if len(domains) > 1 else str(domains[0])
+        scores = len(family.published_scores.scores) if family.published_scores else "-"
+        rows.append((family.name, family.repo_id, _revisions(family), *sizes, count, scores))
+    show_table(["family", "repo_id", "revisions", "parameters", "tokens", "domains", "published scores"], rows)
 
 
 def _show_fields() -> None:
@@ -68,21 +52,16 @@ def _show_fields() -> None:
 
     columns = ["field", "default", "meaning"]
     show_table(columns, list(described(WorkspaceConfig)), title=CONFIG_FILE)
-    extends = ("extends", "-", "Takes over what it does not name of another family, of the workspace or the catalog.")
-    families = [extends, *(field for field in described(Family) if field.key != "name")]
-    show_table(columns, families, title="families.<name>, a family of your own")
+    extends = ("extends", "-", "Takes over missing values from another family of the workspace or the catalog.")
+    rows = [extends, *(field for field in described(Family) if field.key != "name")]
+    show_table(columns, rows, title="families.<name>, a custom family")
     say("A family that extends another takes over all but repo_id, mixture, mixtures, card and published_scores.")
-    say("A model of another shape, and a tokenizer of another size, are called like the family unless it names them.")
+    say("If it changes the shape of the model or the size of the tokenizer, these get the family's name by default.")
 
 
 def _revisions(family: Family) -> str:
     runs = family.runs()
     return runs[0].revision if len(runs) == 1 else f"{runs[0].revision} … {runs[-1].revision}"
-
-
-def _domains(family: Family) -> str:
-    counts = {len(run.mixture.shares) for run in family.runs()}
-    return str(counts.pop()) if len(counts) == 1 else f"{min(counts)}-{max(counts)}"
 
 
 def _show(family: Family) -> None:
@@ -92,39 +71,26 @@ def _show(family: Family) -> None:
     architecture, training = family.architecture, family.training
     say(f"{family.card.title}\n")
     say(family.card.summary.strip())
-    show_table(
-        ["", ""],
-        [
-            ("family", family.name),
-            ("repo_id", family.repo_id),
-            ("revisions", _revisions(family)),
-            *([("on main", family.main_run.revision)] if family.main_run else []),
-            ("parameters", f"{architecture.parameters:,}"),
-            ("training tokens", f"{training.tokens:,} ({magnitude(training.tokens)})"),
-            ("tokenizer", f"{family.tokenizer.repo_id or family.tokenizer.name}, {family.tokenizer.vocab_size:,} ids"),
-            ("data", family.data.dataset or family.data.corpus),
-            ("license", family.card.license),
-        ],
-    )
-    skipped = {"origins", "origin"}
     rows = [
-        (f"architecture.{key}", value, architecture.origin)
-        for key, value in architecture.to_data().items()
-        if key not in skipped
+        ("family", family.name),
+        ("repo_id", family.repo_id),
+        ("revisions", _revisions(family)),
+        *([("on main", family.main_run.revision)] if family.main_run else []),
+        ("parameters", f"{architecture.parameters:,}"),
+        ("training tokens", f"{training.tokens:,} ({magnitude(training.tokens)})"),
+        ("tokenizer", f"{family.tokenizer.repo_id or family.tokenizer.name}, {family.tokenizer.vocab_size:,} ids"),
+        ("data", family.data.dataset or family.data.corpus),
+        ("license", family.card.license),
     ]
-    rows += [
-        (f"training.{key}", value, training.origin(key))
-        for key, value in training.to_data().items()
-        if key not in skipped
-    ]
-    show_table(["recipe", "value", "origin"], [(key, str(value), origin) for key, value, origin in rows])
+    show_table(["", ""], rows)
+    values = {f"architecture.{key}": (value, architecture.origin) for key, value in architecture.to_data().items()}
+    values |= {f"training.{key}": (value, training.origin(key)) for key, value in training.to_data().items()}
+    recipe = [(key, str(value), origin) for key, (value, origin) in values.items() if "origin" not in key]
+    show_table(["recipe", "value", "origin"], recipe)
     _show_mixtures(family)
     shots = ", ".join(map(str, family.evaluation.num_fewshot))
-    show_table(
-        ["task", "column", "documents"],
-        [(task.name, task.title, task.documents or "unknown") for task in family.evaluation.tasks],
-        title=f"evaluation, shots {shots}",
-    )
+    tasks = [(task.name, task.title, task.documents or "unknown") for task in family.evaluation.tasks]
+    show_table(["task", "column", "documents"], tasks, title=f"evaluation, shots {shots}")
     _show_published(family)
 
 
@@ -133,37 +99,20 @@ def _show_mixtures(family: Family) -> None:
     from mixhub.phrases import magnitude
 
     if family.mixture is not None:
-        shares = family.mixture.shares
-        weights = family.mixture.domain_weights
-        show_table(
-            ["domain", "weight", "share", "tokens"],
-            [
-                (
-                    domain,
-                    f"{weight:g}",
-                    f"{shares[domain]:.4%}" if domain in shares else "not sampled",
-                    magnitude(shares.get(domain, 0.0) * family.training.tokens),
-                )
-                for domain, weight in sorted(weights.items(), key=lambda item: -item[1])
-            ],
-            title="mixture, normalised",
-        )
+        rows = []
+        for domain, weight in sorted(family.mixture.domain_weights.items(), key=lambda item: -item[1]):
+            share = family.mixture.shares.get(domain, 0.0)
+            percent = f"{share:.4%}" if share else "not sampled"
+            rows.append((domain, f"{weight:g}", percent, magnitude(share * family.training.tokens)))
+        show_table(["domain", "weight", "share", "tokens"], rows, title="mixture, normalised")
         return
     say("one mixture per index; the three largest shares of each:")
-    show_table(
-        ["revision", "domains", "largest shares"],
-        [
-            (
-                run.revision,
-                len(run.mixture.shares),
-                ", ".join(
-                    f"{domain.removeprefix(family.data.train_prefix)} {share:.1%}"
-                    for domain, share in sorted(run.mixture.shares.items(), key=lambda item: -item[1])[:3]
-                ),
-            )
-            for run in family.runs()
-        ],
-    )
+    largest = []
+    for run in family.runs():
+        top = sorted(run.mixture.shares.items(), key=lambda item: -item[1])[:3]
+        shares = (f"{domain.removeprefix(family.data.train_prefix)} {share:.1%}" for domain, share in top)
+        largest.append((run.revision, len(run.mixture.shares), ", ".join(shares)))
+    show_table(["revision", "domains", "largest shares"], largest)
 
 
 def _show_published(family: Family) -> None:

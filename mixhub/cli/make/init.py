@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-FolderArgument = Annotated[Path, typer.Argument(help="Where to make it; made if it is not there.")]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the workspace; made if missing.")]
 BaseOption = Annotated[
-    str, typer.Option(help="The family to work on; with --mixture, the one whose recipe is taken.", metavar="NAME")
+    str, typer.Option(help="Family to work on, or, with --mixture, whose recipe to use.", metavar="NAME")
 ]
 MixtureOption = Annotated[
     Path | None,
-    typer.Option(help="A mixture of your own (RegMix's YAML, or domain: weight): makes a new family.", metavar="FILE"),
+    typer.Option(help="Mixture of a new family: a file with RegMix's YAML, or domain: weight.", metavar="FILE"),
 ]
-NameOption = Annotated[str | None, typer.Option(help="The name of the new family.", metavar="NAME")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the new family.", metavar="NAME")]
 NamespaceOption = Annotated[
-    str | None, typer.Option(help="Owner of the repos that you push to; else as the family says.", metavar="NAME")
+    str | None, typer.Option(help="Owner of the repos to push to. [default: as the family says]", metavar="NAME")
 ]
 HubOption = Annotated[str, typer.Option(help="`local` for the embedded hub, or an address.", metavar="HUB")]
 
@@ -30,24 +30,24 @@ def init(
     namespace: NamespaceOption = None,
     hub: HubOption = "local",
 ) -> None:
-    """Make a workspace: a folder with a mixhub.yaml, under which everything lies."""
+    """Make a workspace: a folder with a mixhub.yaml, which holds everything that mixhub makes."""
     from mixhub import workflow
     from mixhub.cli.common.console import say
 
     workspace = workflow.init(folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub)
-    chosen = workspace.family()
-    run = chosen.runs()[0]
-    say(f"made {workspace.root} for {chosen.name} ({chosen.repo_id} on hub {workspace.config.hub})")
+    default = workspace.family()
+    run = default.runs()[0]
+    say(f"made {workspace.root} for {default.name} ({default.repo_id} on hub {workspace.config.hub})")
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     adopt = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
-    if chosen.training.order == "original":
-        say("it cannot be trained here: its order of samples, that of the original loader, is not built yet")
-        say("for a family that can, give a mixture: mixhub init DIR --mixture FILE --name NAME")
-        say(f"next, where it was trained elsewhere: {adopt}")
+    if default.training.order == "original":
+        say("it cannot be trained here, because the original order of samples is not implemented yet")
+        say("for a family that can be trained, pass a mixture: mixhub init DIR --mixture FILE --name NAME")
+        say(f"next, if it was trained elsewhere: {adopt}")
         return
-    corpus = workspace.corpus(chosen).relative_to(workspace.root)
-    say(f"next: put text into {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
+    corpus = workspace.corpus(default).relative_to(workspace.root)
+    say(f"next: add text as {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
     say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
-    say(f"or, where it was trained elsewhere: {adopt}")
+    say(f"or, if it was trained elsewhere: {adopt}")
     if mixture is not None:
-        say("before you publish, see to license, language, datasets and seeds in mixhub.yaml: they are set for you")
+        say("before you publish, review license, language, datasets and seeds in mixhub.yaml")

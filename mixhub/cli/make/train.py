@@ -9,18 +9,20 @@ import typer
 
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
+DeviceOption = Annotated[str | None, typer.Option(help="`cpu` or `cuda`. [default: cuda if available]", metavar="NAME")]
+
 
 def train(
     seed: SeedOption = None,
     index: IndexOption = None,
-    device: Annotated[str | None, typer.Option(help="`cpu` or `cuda`; else the best there is.", metavar="NAME")] = None,
+    device: DeviceOption = None,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Train one run, from its last checkpoint if there is one, and export its weights.
 
-    Makes no request: `mixhub data pack` comes before. Several processes: `torchrun --nproc-per-node 8 -m mixhub train
-    --seed 1`.
+    Needs the token shards of `mixhub data pack`, and no network. To train with several processes: `torchrun
+    --nproc-per-node 8 -m mixhub train --seed 1`.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import log_lines, progress, say
@@ -28,7 +30,6 @@ def train(
     log_lines()
     workspace = find_workspace(workspace_dir)
     trained = workflow.train(workspace, seed=seed, index=index, family=family_name, device=device, progress=progress())
-    if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
-        return
-    say(f"{trained.run.revision}: export in {trained.export}")
-    say(f"next: mixhub evaluate --{trained.run.kind} {trained.run.number}")
+    if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
+        say(f"{trained.run.revision}: export in {trained.export}")
+        say(f"next: mixhub evaluate --{trained.run.kind} {trained.run.number}")

@@ -1,4 +1,4 @@
-"""Text becomes token shards."""
+"""Packing text into token shards."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ def pack(
     tokenizer: str | os.PathLike[str] | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Tokenizes the family's corpus into shards; what is packed already is left alone.
+    """Pack the family's corpus into token shards; domains that are already packed stay as they are.
 
     Args:
-        workspace: where the corpus lies.
+        workspace: the workspace with the corpus.
         family: the family; None: the workspace's.
-        tokenizer: a folder with its tokenizer; None: it is downloaded from the repo that the family names; if the
-            family names none, one is trained on the corpus.
-        progress: shows the files.
+        tokenizer: folder of the tokenizer; None: download it from the family's repo, or train one if there is none.
+        progress: counts bytes of text.
 
     Returns:
-        What the shards hold.
+        The content of the shards.
 
     Raises:
         CorpusError: text is missing or malformed.
@@ -45,7 +44,7 @@ def pack(
     workspace = open_workspace(workspace)
     family = find_family(workspace, family)
     destination = workspace.tokens(family)
-    Corpus.open(workspace.corpus(family)).require(required_domains(family))  # before anything is asked of a hub
+    Corpus.open(workspace.corpus(family)).require(required_domains(family))  # before any download
     folder = Path(tokenizer) if tokenizer is not None else None
     if folder is None and family.tokenizer.repo_id is not None:
         packed = destination / "tokenizer"
@@ -54,7 +53,7 @@ def pack(
 
 
 def download_tokenizer(repo_id: str, progress: Progress) -> Path:
-    """A published tokenizer lies where the family's authors put it, not on the workspace's own hub."""
+    """Download a published tokenizer from HF_ENDPOINT or huggingface.co, not from the workspace's hub."""
     from mixhub.hub.remote.connect import open_hub
     from mixhub.hub.remote.fetch import fetch_tokenizer
 
@@ -64,9 +63,5 @@ def download_tokenizer(repo_id: str, progress: Progress) -> Path:
         with open_hub(choice, None) as endpoint:
             return fetch_tokenizer(endpoint, repo_id)
     except HubError as error:
-        raise HubError(
-            f"tokenizer {repo_id}: {error.message}",
-            code=error.code,
-            hint="give its folder: mixhub data pack --tokenizer DIR; or have one trained: tokenizer.repo_id: null",
-            repo_id=repo_id,
-        ) from None
+        hint = "pass its folder: mixhub data pack --tokenizer DIR; or train one: tokenizer.repo_id: null"
+        raise HubError(f"tokenizer {repo_id}: {error.message}", code=error.code, hint=hint) from None

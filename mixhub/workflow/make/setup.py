@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.endpoint import checked_hub
-from mixhub.errors import MixhubError, UsageError
-from mixhub.spec import Family, Mixture, catalog
-from mixhub.spec.base import read_yaml, validated
+from mixhub.errors import UsageError
+from mixhub.spec import Family, catalog
+from mixhub.workflow.inputs import read_mixtures
 from mixhub.workspace.paths import Workspace
 
 
@@ -23,61 +23,51 @@ def init(
     namespace: str | None = None,
     hub: str = "local",
 ) -> Workspace:
-    """Makes a workspace: writes its mixhub.yaml.
+    """Make a workspace: write its mixhub.yaml.
 
     Args:
-        folder: where; made if it does not exist.
-        family: the family to work on; with `mixture`, the one whose recipe is taken.
+        folder: the workspace's folder; made if missing.
+        family: the family to work on, or, with `mixture`, the one whose recipe to use.
         mixture: a file with the mixture of a new family: RegMix's YAML, or `domain: weight`.
         name: the name of the new family.
-        namespace: owner of the repos that are pushed to; None: as the family says.
+        namespace: owner of the repos to push to; None: as the family says.
         hub: `local` for the embedded hub, or an address.
 
     Raises:
-        UsageError: mixture and name do not come together, the name is taken, or the hub is not an address.
-        SpecError: the mixture breaks a rule; every problem is listed.
+        UsageError: only one of mixture and name is given, the name is taken, or the hub is not an address.
+        SpecError: the mixture breaks rules; lists every problem.
         UnknownNameError: there is no such family.
-        WorkspaceError: the folder is a workspace already, or cannot be written.
+        WorkspaceError: the folder is already a workspace, or cannot be written.
     """
     config: dict[str, Any] = {"family": family, "hub": checked_hub(hub, "--hub")}
     if namespace is not None:
         config["namespace"] = namespace
-    if (mixture is None) != (name is None):
-        raise UsageError(
-            "--mixture and --name go together: a new mixture makes a new family",
-            code="option-missing",
-            option="--name" if name is None else "--mixture",
-        )
     if mixture is not None and name is not None:
         config |= {"family": name, "families": {name: _new_family(name, family, Path(mixture), namespace)}}
+    elif mixture is not None or name is not None:
+        raise UsageError("--mixture and --name go together: a new mixture makes a new family", code="option-missing")
     return Workspace.create(Path(folder), config)
 
 
 def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> dict[str, Any]:
-    """Plain data of a family with the recipe of a shipped one and a new mixture.
+    """Return plain data of a family with the recipe of a shipped one and a new mixture.
 
-    Domains that do not have the prefix of the shipped family belong to a corpus of their own, named as the family. If
-    the file has no `valid`, every domain of the mixture is validated.
+    Domains without the prefix of the shipped family belong to a new corpus, named as the family. Without a validation
+    mixture, every domain of the mixture is validated.
     """
     if name in catalog.names():
-        raise UsageError(
-            f"--name = {name!r}: is a shipped family",
-            code="option-value",
-            hint="choose another name",
-            option="--name",
-            value=name,
-        )
+        message = f"--name = {name!r}: is the name of a shipped family"
+        raise UsageError(message, code="option-value", hint="choose another name")
     recipe = catalog.get(base)
-    data = read_yaml(mixture, MixhubError)
-    whole = data if isinstance(data, dict) and "train" in data else {"train": data}
-    own = validated(Mixture, whole["train"], str(mixture))
-    prefixes = _prefixes(own.domain_weights, recipe)
+    train, valid = read_mixtures(mixture)
+    prefixes = _prefixes(train.domain_weights, recipe)
+    validation = {prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in train.shares}
     family: dict[str, Any] = {
         "extends": base,
         "repo_id": f"{namespace or 'local'}/data-mixture-{name}",
         "revisions": {"pattern": "seed-{seed}", "seeds": "1-5"},
-        "mixture": dict(own.domain_weights),
-        "validation": {prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in own.shares},
+        "mixture": dict(train.domain_weights),
+        "validation": validation if valid is None else dict(valid.domain_weights),
         "training": {"order": "iid", "initialisation": "as_written"},
         "card": {
             "title": f"{name}: one data mixture, several seeds",
@@ -86,8 +76,6 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
             "language": list(recipe.card.language),
         },
     }
-    if "valid" in whole:
-        family["validation"] = dict(validated(Mixture, whole["valid"], f"{mixture} (valid)").domain_weights)
     if prefixes == (recipe.data.train_prefix, recipe.data.valid_prefix):
         family["card"]["datasets"] = list(recipe.card.datasets)
     else:
@@ -96,7 +84,7 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
 
 
 def _prefixes(domains: Iterable[str], recipe: Family) -> tuple[str, str]:
-    """Prefixes of training and validation keys: the recipe's where they fit, else train_ and valid_, else none."""
+    """Return the prefixes of training and validation keys: the recipe's, train_ and valid_, or none."""
     for prefixes in ((recipe.data.train_prefix, recipe.data.valid_prefix), ("train_", "valid_")):
         if all(domain.startswith(prefixes[0]) for domain in domains):
             return prefixes

@@ -1,4 +1,4 @@
-"""A run is trained to its end."""
+"""Training a run."""
 
 from __future__ import annotations
 
@@ -13,29 +13,27 @@ from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_worksp
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that is trained."""
+    """A trained run."""
 
     run: Run
     export: Path
-    """Its weights after the last step, in Transformers format."""
+    """The weights of the last step, in Transformers format."""
 
 
 def train(
     workspace: WorkspaceLike, *, device: str | None = None, progress: Progress = SILENT, **run_name: Unpack[RunName]
 ) -> Trained:
-    """Trains a run to its end, from its last checkpoint if there is one, and exports its weights.
-
-    Makes no request. A run that is trained already does not even import torch.
+    """Train a run, from its last checkpoint if there is one, and export its weights; makes no network requests.
 
     Args:
-        workspace: where its token shards lie, and where the run goes.
-        device: `cpu` or `cuda`; None: the best there is.
-        progress: shows the steps.
+        workspace: the workspace with the token shards.
+        device: `cpu` or `cuda`; None: `cuda` if available.
+        progress: counts the steps.
         **run_name: seed or index, and family.
 
     Raises:
-        UsageError, UnknownNameError: the names mean no run.
-        RunError: it cannot be trained here, or was begun with another recipe.
+        UsageError, UnknownNameError: there is no such run.
+        RunError: it cannot be trained here, or was started with another recipe.
         CorpusError: the corpus is not packed.
     """
     from mixhub.training.resume import finished_export
