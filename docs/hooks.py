@@ -28,8 +28,7 @@ def fields() -> str:
 
     family = [field for field in described(Family) if field.key != "name"]
     return (
-        f"## The file\n\n{_table(described(WorkspaceConfig))}\n"
-        f"## A family, below `families.<name>`\n\n{_table(family)}"
+        f"## The file\n\n{_table(described(WorkspaceConfig))}\n## A family, below `families.<name>`\n\n{_table(family)}"
     )
 
 

@@ -1,10 +1,8 @@
-"""Help is instant, and every command and option has it; the README shows commands and options that exist."""
+"""Help is instant, and every command and option has it."""
 
 import re
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import typer
@@ -15,7 +13,6 @@ HEAVY = (
     *("torch", "transformers", "huggingface_hub", "lm_eval", "datasets", "pandas", "jinja2", "accelerate", "numpy"),
     *("matplotlib", "langcodes", "yaml", "rich", "markdown_it", "mixhub.spec", "mixhub.workspace"),
 )
-README = Path(__file__).parents[2] / "README.md"
 GROUPS = ("card", "data", "hub", "plot")
 
 
@@ -26,21 +23,6 @@ def commands():
         below = getattr(command, "commands", None)
         found |= {f"{name} {sub}": each for sub, each in below.items()} if below else {name: command}
     return found
-
-
-def shown_commands():
-    """Lines of the README's code blocks that call mixhub, without their comments."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", README.read_text(), re.M | re.S)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [words for line in lines for words in calls(shlex.split(line, comments=True))]
-
-
-def calls(words):
-    """The calls of mixhub in a line, which may be several with && between."""
-    for part in " ".join(shlex.quote(word) for word in words).split("'&&'"):
-        found = shlex.split(part)
-        if found[:1] == ["mixhub"]:
-            yield found[1:]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["push", "--help"], ["hub", "serve", "--help"]])
@@ -90,21 +72,3 @@ def test_an_old_option_works_and_is_not_shown(mixhub):
 def test_each_command_has_a_module_of_its_own():
     assert len(set(COMMANDS.values())) == len(COMMANDS)
     assert {name for name in COMMANDS if any(path.startswith(f"{name} ") for path in commands())} == set(GROUPS)
-
-
-def test_the_readme_names_every_command_and_no_other():
-    text = README.read_text()
-    table = re.search(r"^\| command \| what it does \|\n\|[-|]+\|\n((?:\|.*\|\n)+)", text, re.M)
-    named = re.findall(r"`mixhub ([a-z ]+?)`", table[1])
-    assert sorted(named) == sorted(commands())
-
-
-def test_the_options_that_the_readme_shows_exist():
-    known = commands()
-    shown = shown_commands()
-    assert len(shown) > 40
-    for words in shown:
-        name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
-        assert name in known, words
-        options = {option for parameter in known[name].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, words

@@ -21,6 +21,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page 
 """Every page, by its path in the repository."""
 
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
+_CALL = re.compile(r"(?:^|&& |-m )mixhub (.+?)(?= && |'?$)")
 _VARIABLE = re.compile(r"\b[0-9a-f]{7,40}\b|\d+([.,:]\d+)*|─+")
 """What differs from run to run in an output: hashes, numbers, and how wide a table is."""
 
@@ -55,8 +56,8 @@ def blocks(page: str) -> Iterator[Block]:
 def mixhub_calls(page: str) -> list[tuple[str, list[str]]]:
     """Where a page shows a call of mixhub in a shell block, and its words."""
     lines = [(block.where, line) for block in blocks(page) if block.language == "bash" for line in block.lines()]
-    calls = [(where, shlex.split(part, comments=True)) for where, line in lines for part in line.split("&&")]
-    return [(where, words[1:]) for where, words in calls if words[:1] == ["mixhub"]]
+    calls = [(where, match[1]) for where, line in lines for match in _CALL.finditer(line)]
+    return [(where, shlex.split(call, comments=True)) for where, call in calls]
 
 
 class Reader:
