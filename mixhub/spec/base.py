@@ -1,10 +1,9 @@
-"""What every YAML file of ours shares: strict, frozen models whose problems are all reported at once."""
+"""The base of every YAML file of mixhub: strict, frozen models that report all their problems at once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mixhub.errors import ABSENT, MixhubError, Problem, SpecError, nearest
+from mixhub.phrases import listed
 
 CONFIG = ConfigDict(strict=True, frozen=True)
 
@@ -31,7 +31,7 @@ V = TypeVar("V")
 
 
 def _plain(value: object) -> Any:
-    """Mappings as dict and tuples as list, all the way down."""
+    """Turn mappings into dicts and tuples into lists, at every level."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -40,14 +40,14 @@ def _plain(value: object) -> Any:
 
 
 FrozenMap = Annotated[Mapping[K, V], AfterValidator(MappingProxyType), PlainSerializer(_plain)]
-"""A mapping that cannot be changed after validation."""
+"""A mapping that cannot change after validation."""
 
 FrozenList = Annotated[tuple[V, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 """A YAML list, kept as a tuple."""
 
 
 class Spec(BaseModel):
-    """A part of a specification: strict types, no change after it is made, no unknown keys."""
+    """A part of a specification: strict types, frozen, no unknown keys."""
 
     model_config = ConfigDict(**CONFIG, extra="forbid")
 
@@ -58,21 +58,21 @@ class Spec(BaseModel):
         return self
 
     def _broken_rules(self) -> Iterator[Problem]:
-        """Broken rules that no field can state alone; keys are relative to this part."""
+        """Yield broken rules that concern several fields; keys are relative to this part."""
         return iter(())
 
     @classmethod
     def from_data(cls, data: object, file: str, *, hint: str | None = None) -> Self:
-        """Makes the spec from parsed YAML; raises SpecError with every problem, naming `file`."""
+        """Make the spec from parsed YAML; raises SpecError with every problem and the name of the file."""
         return validated(cls, data, file, hint=hint)
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data that `from_data` reads back to an equal spec; keys without a value are left out."""
+        """Return plain data from which `from_data` makes an equal spec; keys without a value are omitted."""
         data: dict[str, Any] = _plain(self.model_dump(exclude_none=True))
         return data
 
     def sha256(self) -> str:
-        """Hash of the content, independent of the order of keys and of the file's layout."""
+        """Return a hash of the content that does not depend on the order of keys or the layout of the file."""
         return data_sha256(self.to_data())
 
 
@@ -80,59 +80,53 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], data: object, file: str, *, hint: str | None = None) -> Model:
-    """`model` made from `data`; raises SpecError with every problem, naming `file`."""
-    if issubclass(model, Spec) and not isinstance(data, Mapping):
-        rule = f"must be a mapping of keys to values, not {_kind(data)}"
-        raise SpecError(file, [Problem("", data, rule, code="value-type")], hint=hint)
+    """Make a model from data; raises SpecError with every problem and the name of the file."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SpecError(file, list(_problems(model, data, error)), hint=hint) from None
+        raise SpecError(file, list(_problems(model, error)), hint=hint) from None
 
 
 def problems_error(problems: list[Problem]) -> PydanticCustomError:
-    """What a validator raises to report several problems of one part; keys are relative to that part."""
+    """Return the error with which a validator reports several problems of a part; keys are relative to it."""
     return PydanticCustomError("problems", "several problems", {"problems": problems})
 
 
 def rule_error(rule: str, *, code: str) -> PydanticCustomError:
-    """What a validator raises to refuse one value."""
+    """Return the error with which a validator refuses a value."""
     return PydanticCustomError("rule", "{rule}", {"rule": rule, "code": code})
 
 
 def data_sha256(data: object) -> str:
-    """sha256 of the canonical JSON (sorted keys, no spaces) of plain data; raises MixhubError when it is none."""
+    """Return the sha256 of the canonical JSON of plain data; raises MixhubError if the data is not plain."""
     try:
         canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
-        raise MixhubError(
-            f"holds what is no plain data ({error}): keys must be texts, and numbers finite", code="data-not-plain"
-        ) from None
+        message = f"not plain data ({error}): keys must be text, and numbers finite"
+        raise MixhubError(message, code="data-not-plain") from None
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def parse_yaml(text: str, file: str) -> Any:
-    """Parses YAML; raises SpecError with line and column when it is none, or when a key stands twice."""
+    """Parse YAML; raises SpecError with line and column if it is malformed or repeats a key."""
     import yaml
 
     from mixhub.spec.strict_yaml import Loader, RepeatedKeyError
 
     try:
         return yaml.load(text, Loader=Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        rule = f"not valid YAML: {error.problem or error.context}"
-        repeated = isinstance(error, RepeatedKeyError)
-        problem = Problem("", None, rule, code="key-repeated" if repeated else "yaml-malformed")
-        raise SpecError(place, [problem]) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that none can be
-        rule = f"not valid YAML: {str(error).splitlines()[0]}"
-        raise SpecError(file, [Problem("", None, rule, code="yaml-malformed")]) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+        place, reason = file, str(error).splitlines()[0]
+        if isinstance(error, yaml.MarkedYAMLError):
+            reason = str(error.problem or error.context)
+            if mark := error.problem_mark or error.context_mark:
+                place = f"{file}:{mark.line + 1}:{mark.column + 1}"
+        code = "key-repeated" if isinstance(error, RepeatedKeyError) else "yaml-malformed"
+        raise SpecError(place, [Problem("", None, f"not valid YAML: {reason}", code=code)]) from None
 
 
 def read_yaml(path: Path, error: type[MixhubError] = MixhubError) -> Any:
-    """Parses a YAML file; raises `error` when it cannot be read and SpecError when it is not YAML."""
+    """Parse a YAML file; raises `error` if it cannot be read, and SpecError if it is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -143,7 +137,7 @@ def read_yaml(path: Path, error: type[MixhubError] = MixhubError) -> Any:
 
 
 def to_yaml(data: object) -> str:
-    """YAML text of plain data, in the order of its keys."""
+    """Return plain data as YAML, in the order of its keys."""
     import yaml
 
     from mixhub.spec.strict_yaml import Dumper
@@ -151,15 +145,18 @@ def to_yaml(data: object) -> str:
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
+_MAPPING = ("value-type", "must be a mapping of keys to values")
+_TRAP = "; YAML reads numbers such as 1e-4 as text: write 1.0e-4"
 _RULES = {
     "float_type": ("value-type", "must be a number"),
-    "int_type": ("value-type", "must be a whole number"),
+    "int_type": ("value-type", "must be an integer"),
     "string_type": ("value-type", "must be text"),
     "bool_type": ("value-type", "must be true or false"),
     "tuple_type": ("value-type", "must be a list"),
-    "mapping_type": ("value-type", "must be a mapping of keys to values"),
-    "dict_type": ("value-type", "must be a mapping of keys to values"),
-    "model_type": ("value-type", "must be a mapping of keys to values"),
+    "list_type": ("value-type", "must be a list"),
+    "mapping_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
     "finite_number": ("value-range", "must be a finite number"),
     "greater_than": ("value-range", "must be above {gt}"),
     "greater_than_equal": ("value-range", "must be at least {ge}"),
@@ -169,66 +166,44 @@ _RULES = {
     "string_too_short": ("value-length", "must not be empty"),
     "literal_error": ("value-choice", "must be one of {expected}"),
     "string_pattern_mismatch": ("value-format", "must match {pattern}"),
+    "missing": ("key-missing", "is required"),
 }
-"""By pydantic's kind of error, our code and the rule."""
+"""Our code and rule for each of pydantic's kinds of error."""
 
 
-def _problems(model: type[BaseModel], data: object, error: ValidationError) -> Iterator[Problem]:
+def _problems(model: type[BaseModel], error: ValidationError) -> Iterator[Problem]:
     for entry in error.errors():
-        location = entry["loc"]
-        key = ".".join(str(part) for part in location)
-        kind, value, context = entry["type"], entry["input"], entry.get("ctx", {})
+        location, kind, value, context = entry["loc"], entry["type"], entry["input"], entry.get("ctx", {})
+        key = ".".join(map(str, location))
+        code, rule = _RULES.get(kind, ("value-invalid", entry["msg"].replace("Input should be", "must be")))
+        rule = rule.format(**context) if kind in _RULES else rule
         if kind == "problems":
             for problem in context["problems"]:
                 inner = ".".join(part for part in (key, problem.key) if part)
                 yield Problem(inner, problem.value, problem.rule, code=problem.code)
+            continue
+        if kind == "rule":
+            code, rule = context["code"], context["rule"]
         elif kind == "missing":
-            yield Problem(key, ABSENT, "is required", code="key-missing")
+            value = ABSENT
         elif kind == "extra_forbidden":
             known = _known_keys(model, location[:-1])
             near = nearest(str(location[-1]), known)
-            meant = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
-            yield Problem(key, value, f"unknown key; {meant}", code="key-unknown")
-        elif kind == "rule":
-            yield Problem(key, value, context["rule"], code=context["code"])
-        else:
-            code, template = _RULES.get(kind, ("value-invalid", ""))
-            rule = template.format(**context) or entry["msg"].replace("Input should be", "must be")
-            yield Problem(key, value, _number_rule(kind, value) or rule, code=code)
-
-
-def _number_rule(kind: str, value: object) -> str | None:
-    """The rule for text where a number must stand; None for anything else."""
-    if kind not in ("float_type", "int_type") or not isinstance(value, str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return "must be a number, not text"
-    if not math.isfinite(number):
-        return None
-    written = str(int(number)) if kind == "int_type" else repr(number) if "." in repr(number) else f"{number:.1e}"
-    return f"must be a number; YAML reads {value!r} as text: write {written}"
+            code, rule = "key-unknown", f"unknown key; {f'did you mean {near}?' if near else f'keys: {listed(known)}'}"
+        elif kind in ("float_type", "int_type") and isinstance(value, str) and "e" in value.casefold():
+            rule += _TRAP
+        yield Problem(key, value, rule, code=code)
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location:
-        if issubclass(model, RootModel) or part not in model.model_fields:
-            continue
-        inner = model_in(model.model_fields[str(part)].annotation)
-        if inner is not None:
-            model = inner
+        if not issubclass(model, RootModel) and part in model.model_fields:
+            model = model_in(model.model_fields[str(part)].annotation) or model
     return list(model.model_fields)
 
 
 def model_in(annotation: object) -> type[BaseModel] | None:
+    """Return the first model in a type; None if it has none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for argument in get_args(annotation):
-        if found := model_in(argument):
-            return found
-    return None
-
-
-def _kind(data: object) -> str:
-    return {type(None): "nothing", str: "text", list: "a list"}.get(type(data), type(data).__name__)
+    return next((model for argument in get_args(annotation) if (model := model_in(argument))), None)

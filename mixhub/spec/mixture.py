@@ -1,4 +1,4 @@
-"""Domains, how much each is sampled, and what that means in sequences."""
+"""Domains, their shares of the training tokens, and what that means in sequences."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DOMAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 class Mixture(RootModel[FrozenMap[str, NonNegativeFloat]]):
     """Domain weights: the relative share of training tokens of each domain.
 
-    Weights are normalised: 17 weights that sum to 0.7868 are fine. A weight of zero means that the domain is not
-    sampled. In YAML a mixture is a plain mapping of domain keys to weights.
+    Weights are normalised: they need not sum to 1. A domain of weight zero is not sampled. In YAML a mixture is a plain
+    mapping of domain keys to weights.
     """
 
     model_config = CONFIG
@@ -40,12 +40,12 @@ class Mixture(RootModel[FrozenMap[str, NonNegativeFloat]]):
 
     @property
     def domain_weights(self) -> Mapping[str, float]:
-        """The weights as they were given, zeros included."""
+        """The weights as given, including zeros."""
         return self.root
 
     @property
     def shares(self) -> dict[str, float]:
-        """The sampled domains and their shares of all training tokens: positive, with sum 1."""
+        """The sampled domains and their shares of the training tokens, which sum to 1."""
         largest = max(self.root.values())
         relative = {domain: weight / largest for domain, weight in self.root.items()}  # sums of huge weights overflow
         total = math.fsum(relative.values())
@@ -53,7 +53,7 @@ class Mixture(RootModel[FrozenMap[str, NonNegativeFloat]]):
 
 
 def sequences_per_domain(weights: Sequence[float], total_tokens: int, sequence_length: int) -> list[int]:
-    """Splits a token budget into whole sequences, one count per domain.
+    """Split a token budget into whole sequences, one count per domain.
 
     Largest-remainder rounding: the counts sum to the budget, each within one sequence of its share.
 

@@ -6,7 +6,7 @@ import math
 
 
 def tokens_per_step(global_batch_size: int, sequence_length: int) -> int:
-    """Tokens that one optimizer update sees: sequences × tokens per sequence."""
+    """Return the tokens per optimizer update."""
     return global_batch_size * sequence_length
 
 
@@ -20,7 +20,7 @@ def learning_rate(
     schedule: str,
     micro_steps: int | None = None,
 ) -> float:
-    """Learning rate of the update that makes step `step` (counted from 0) into step `step + 1`.
+    """Return the learning rate of the update that makes step `step` (counted from 0) into step `step + 1`.
 
     Linear warmup from 0 to `peak` over `warmup_steps`, then `constant`, or `cosine` down to `minimum` at the end
     (SGDR without restarts: Loshchilov and Hutter 2017, equation 5).
@@ -32,8 +32,8 @@ def learning_rate(
         minimum: rate at the end of a cosine.
         warmup_steps: updates of linear warmup.
         schedule: "cosine" or "constant".
-        micro_steps: micro-steps per update, where the rate was set per micro-step, so that an update took the rate of
-            its last micro-step, counted from 0. None: the rate at the end of the update.
+        micro_steps: micro-steps per update, if the rate was set per micro-step: an update then has the rate of its last
+            micro-step, counted from 0. None: the rate at the end of the update.
     """
     position = step + 1 if micro_steps is None else step + (micro_steps - 1) / micro_steps
     if position < warmup_steps:

@@ -1,4 +1,4 @@
-"""How YAML is read and written: a key that stands twice is an error, and blocks of text stay blocks."""
+"""Read and write YAML strictly: repeated keys are errors, and blocks of text stay blocks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import yaml
 
 
 class RepeatedKeyError(yaml.constructor.ConstructorError):
-    """A mapping holds a key twice."""
+    """A mapping has a key twice."""
 
 
 class Loader(yaml.CSafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; a domain given twice must not pass."""
+    """Refuses repeated keys; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node; raises RepeatedKeyError, or ConstructorError for a key that is a list or mapping."""
+        """Return the mapping of a node; raises ConstructorError for a key that is repeated, or a list or mapping."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -26,13 +26,13 @@ class Loader(yaml.CSafeLoader):
                     None, None, "a key must be text or a number", key_node.start_mark
                 )
             if key in seen:
-                raise RepeatedKeyError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+                raise RepeatedKeyError(None, None, f"the key {key!r} is repeated", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
 class Dumper(yaml.SafeDumper):
-    """Blocks of text stay blocks; mappings keep their order."""
+    """Writes text of several lines as a block."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -1,18 +1,19 @@
-"""Kinds of values that several fields share: numbers in bounds, names, repo ids, lists of numbers."""
+"""Types of values that several fields share: numbers in bounds, names, repo ids, lists of numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from mixhub.spec.base import FrozenList, rule_error
-from mixhub.spec.identifiers import repo_id_problem
+
+V = TypeVar("V")
 
 Origin = Literal["published", "inferred", "chosen"]
-"""Where a value is from: its authors say so, it follows from what they say, or whoever wrote the family chose it."""
+"""Where a value comes from: its authors publish it, it follows from what they publish, or the family chose it."""
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -24,19 +25,71 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 
 
 def ruled(problem: Callable[[str], str | None]) -> AfterValidator:
-    """Refuses text in which `problem` finds one."""
+    """Refuse text for which `problem` returns a rule."""
 
-    def checked(text: str) -> str:
+    def check(text: str) -> str:
         if rule := problem(text):
             raise rule_error(rule, code="value-format")
         return text
 
-    return AfterValidator(checked)
+    return AfterValidator(check)
+
+
+def matching(pattern: str, rule: str) -> AfterValidator:
+    """Refuse text that does not match a pattern."""
+    return ruled(lambda text: None if re.fullmatch(pattern, text) else rule)
+
+
+def repo_id_problem(repo_id: str) -> str | None:
+    """Return the rule of the Hub that a repo_id breaks; None if it is valid."""
+    parts = repo_id.split("/")
+    if len(parts) != 2 or not all(re.fullmatch(r"[A-Za-z0-9._-]+", part) for part in parts):
+        return "must be <namespace>/<name>, each of letters, digits, '.', '_' and '-'"
+    if len(repo_id) > 96:
+        return "must have at most 96 characters"
+    if any(part[0] in ".-" or part[-1] in ".-" for part in parts) or "--" in repo_id or ".." in repo_id:
+        return "must not contain '--' or '..', or begin or end a part with '.' or '-'"
+    return "must not end in .git" if repo_id.endswith(".git") else None
 
 
 RepoId = Annotated[str, ruled(repo_id_problem)]
 
-_MOST_NUMBERS = 10_000
+# Which licences there are, the Hub knows: `card check --validate` asks it.
+License = Annotated[
+    str,
+    matching(
+        r"[a-z0-9][a-z0-9.+-]*(?<!-or-later)(?<!-only)",
+        "must be a licence identifier of the Hub, such as apache-2.0, or other",
+    ),
+]
+LicenseName = Annotated[str, matching(r"[a-z0-9][a-z0-9.-]{0,95}", "must be lower-case letters, digits, '-' and '.'")]
+LicenseLink = Annotated[
+    str,
+    matching(
+        r"https?://[^\s/]+(?:/\S*)?|LICEN[CS]E[\w-]*(?:\.(?:md|txt|rst|pdf|html))?",
+        "must be an address (https://…) or the name of a file, such as LICENSE",
+    ),
+]
+Language = Annotated[
+    str,
+    matching(
+        r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*|code|multilingual",
+        "must be a language code such as en (ISO 639) or zh-Hant (BCP 47), or code, or multilingual",
+    ),
+]
+Tag = Annotated[str, matching(r"(?=.*\S).{1,96}", "must be 1 to 96 characters on one line")]
+
+
+def _check_unique(values: tuple[V, ...]) -> tuple[V, ...]:
+    if len(set(values)) != len(values):
+        raise rule_error("each value must be unique", code="value-repeated")
+    return values
+
+
+UniqueList = Annotated[FrozenList[V], AfterValidator(_check_unique)]
+"""A list without repeated values."""
+
+_MAX_NUMBERS = 10_000
 
 
 def _expand_range(value: object) -> object:
@@ -45,8 +98,8 @@ def _expand_range(value: object) -> object:
     first, last = int(match[1]), int(match[2])
     if last < first:
         raise rule_error(f"is empty; write {last}-{first}", code="value-range")
-    if last - first >= _MOST_NUMBERS:
-        raise rule_error(f"must hold at most {_MOST_NUMBERS:,} numbers", code="value-range")
+    if last - first >= _MAX_NUMBERS:
+        raise rule_error(f"must have at most {_MAX_NUMBERS:,} numbers", code="value-range")
     return tuple(range(first, last + 1))
 
 
@@ -57,6 +110,6 @@ def _compact_range(values: tuple[int, ...]) -> str | list[int]:
 
 
 Numbers = Annotated[
-    FrozenList[Count], BeforeValidator(_expand_range), PlainSerializer(_compact_range, return_type=str | list[int])
+    UniqueList[Count], BeforeValidator(_expand_range), PlainSerializer(_compact_range, return_type=str | list[int])
 ]
-"""A list of numbers, or a range as `1-64`."""
+"""A list of numbers, or a range such as `1-64`."""

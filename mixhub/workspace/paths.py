@@ -17,8 +17,7 @@ from mixhub.files import write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend
-from mixhub.spec.identifiers import repo_id_problem
-from mixhub.spec.values import Name
+from mixhub.spec.values import Name, repo_id_problem
 
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"

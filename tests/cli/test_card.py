@@ -73,13 +73,15 @@ def test_check_of_cards_that_are_not_rendered(mixhub_here, place):
 
 
 def test_check_of_any_card(mixhub, place):
-    (place.root / "other.md").write_text("---\nlicense: apache2\n---\n# A card\n\n[gone](#nowhere)\n", encoding="utf-8")
+    (place.root / "other.md").write_text(
+        "---\nlicense: apache-2.0-or-later\n---\n# A card\n\n![gone](nowhere.png)\n", encoding="utf-8"
+    )
     checked = mixhub("card", "check", "other.md")
     assert checked.returncode == 1
     lines = checked.stdout.splitlines()
     assert [(line.partition(": ")[0], *printed_codes(line)) for line in lines[:2]] == [
-        ("other.md:2", "license-unknown"),
-        ("other.md:6", "anchor-missing"),
+        ("other.md:2", "metadata-invalid"),
+        ("other.md:6", "link-broken"),
     ]
     assert checked.stdout.splitlines()[-1] == "1 card, 2 findings"
 
@@ -125,14 +127,16 @@ def test_an_edited_card_is_not_lost(mixhub_here, place):
     assert "Mine." not in card.read_text(encoding="utf-8")
 
 
-def test_an_unknown_licence_is_refused_and_the_old_card_stays(mixhub_here, place):
+def test_a_malformed_licence_is_refused_and_the_old_card_stays(mixhub_here, place):
     mixhub_here("card", "render")
     before = place.card(place.family()).read_bytes()
     config = place.root / "mixhub.yaml"
-    config.write_text(config.read_text(encoding="utf-8").replace("license: mit", "license: mitt"), encoding="utf-8")
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("license: mit", "license: MIT License"), encoding="utf-8"
+    )
     refused = mixhub_here("card", "render")
     assert error_codes(refused) == ["value-format"]
-    assert "card.license = 'mitt'" in refused.stderr
+    assert "card.license = 'MIT License'" in refused.stderr
     assert (place.root / "cards" / "tiny" / "README.md").read_bytes() == before
 
 
@@ -153,15 +157,15 @@ def test_a_card_that_cannot_be_read_hides_no_other(mixhub_here, place):
     mixhub_here("card", "render", cwd=place.root)
     first, second = sorted(place.card(place.family()).parent.glob("seed-*/README.md"))[:2]
     first.write_text(first.read_text().replace("license: mit", "license: [mit"))
-    second.write_text(second.read_text().replace("license: mit", "license: nonsense"))
+    second.write_text(second.read_text().replace("license: mit", "license: Nonsense"))
     checked = mixhub_here("card", "check", cwd=place.root)
     assert checked.returncode == 1
     assert f"{first}:" in checked.stdout
-    assert "nonsense" in checked.stdout
+    assert "Nonsense" in checked.stdout
     shown = mixhub_here("card", "diff", cwd=place.root)
     assert shown.returncode == 0, shown.stderr
     assert "all of it, since it cannot be read" in shown.stdout
-    assert "nonsense" in shown.stdout
+    assert "Nonsense" in shown.stdout
 
 
 def test_a_shape_that_the_weights_do_not_have_is_on_no_card(mixhub_here, place):

@@ -11,6 +11,7 @@ from mixhub.errors import UnknownNameError, UsageError
 from mixhub.spec import catalog
 from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.spec.family import extend
+from mixhub.spec.parts import PublishedScores
 from tests.refusals import refused
 from tests.tiny import tiny_family
 
@@ -175,6 +176,6 @@ def test_a_tokenizer_with_another_token_is_still_that_of_the_repo():
 
 
 def test_scores_without_averages_cannot_be_changed_either():
-    published = spec.PublishedScores.from_data({"source": "a", "rule": "b", "scores": {}}, "m.yaml")
+    published = PublishedScores.from_data({"source": "a", "rule": "b", "scores": {}}, "m.yaml")
     with pytest.raises(TypeError):
         published.average["seed-1"] = 1.0

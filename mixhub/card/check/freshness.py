@@ -1,4 +1,4 @@
-"""Whether the cards of a workspace say what a new render of them would say."""
+"""Whether a card says what a new render of it would say."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ if TYPE_CHECKING:
     from mixhub.card.diff.change import Change
 
 _RENDER = "mixhub card render"
-_SHOWN = 3
-"""Differences that are told of a card that is not fresh."""
+_MAX_SHOWN = 3
+"""Differences that a finding lists."""
 
 
 def missing_card(source: str) -> Finding:
-    """What to say of a card that should be there and is not."""
+    """Return the finding for a card that does not exist yet."""
     return Finding("card-unrendered", source, "is not rendered yet", _RENDER, about=source)
 
 
 def figure_findings(changes: Sequence[Change], source: str, stale_plots: Sequence[str]) -> list[Finding]:
-    """What a new render of a card would change: a finding for each figure, and one that sums up all else.
+    """Return a finding for each figure that a new render would change, and one for all else.
 
     Args:
-        changes: what differs between the card and a new render of it, as `card_changes` gives it.
+        changes: the differences between the card and a new render of it.
         source: names the card.
-        stale_plots: names of plots that a new render would write anew.
+        stale_plots: plots that a new render would draw again.
     """
-    findings = [_changed_figure(change, source) for change in changes if change.kind == "figure"]
-    others = [str(change) for change in changes if change.kind != "figure"]
-    others += [f"the plot {name} is missing, or not as it would be drawn" for name in stale_plots]
+    findings, others = [], []
+    for change in changes:
+        if change.is_figure:
+            card, results = change.old or "nothing", change.new or "nothing"
+            message = f"{change.where}: the card says {card}, the results give {results}"
+            findings.append(Finding("figure-differs", source, message, _RENDER, about=change.where))
+        else:
+            others.append(str(change))
+    others += [f"the plot {name} is missing or out of date" for name in stale_plots]
     if others:
-        shown = "; ".join(clipped(other.split("\n")[0], 100) for other in others[:_SHOWN])
-        more = f"; and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        message = f"is not fresh, {plural(len(others), 'difference')} from a new render: {shown}{more}"
+        listed = "; ".join(clipped(other, 100) for other in others[:_MAX_SHOWN])
+        more = f"; and {len(others) - _MAX_SHOWN} more" if len(others) > _MAX_SHOWN else ""
+        message = f"is not fresh, {plural(len(others), 'difference')} from a new render: {listed}{more}"
         findings.append(Finding("card-stale", source, message, _RENDER, about=source))
     return findings
-
-
-def _changed_figure(change: Change, source: str) -> Finding:
-    card = "the card says " + change.old if change.old is not None else "the card has none"
-    results = "the results give " + change.new if change.new is not None else "the results have none"
-    message = f"{change.where}: {card}, {results}"
-    return Finding("figure-differs", source, message, _RENDER, about=change.where)

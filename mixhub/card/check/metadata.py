@@ -1,154 +1,99 @@
-"""Whether the metadata of a card is what the Hub takes."""
+"""Whether the Hub takes the metadata of a card."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from mixhub.card.check.subject import Subject
-from mixhub.card.markdown.model_index import Path
-from mixhub.card.markdown.text import yaml_line
-from mixhub.errors import nearest
+from mixhub.card.markdown.model_index import MODEL_INDEX, ModelIndex
+from mixhub.errors import ABSENT, Problem, SpecError
 from mixhub.findings import Finding
-from mixhub.spec import identifiers
-from mixhub.spec.identifiers import repo_id_problem
+from mixhub.spec.base import Spec, validated
+from mixhub.spec.values import Language, License, LicenseLink, LicenseName, RepoId, Tag, repo_id_problem, ruled
 
-MEND = "mend the lines between the two ---"
-_QUOTE = "YAML reads it so; put it into quotes to have it as text"
-_RELATIONS = ("adapter", "finetune", "merge", "quantized")
-_ARXIV = "arxiv:"
+HINT = "correct the lines between the two ---"
+
+T = TypeVar("T")
+OneOrMany = Annotated[
+    tuple[T, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else (value,))
+]
+
+# The Hub still redirects old names without a namespace, such as `squad`.
+OldRepoId = Annotated[str, ruled(lambda name: repo_id_problem(name if "/" in name else f"namespace/{name}"))]
 
 
-class _Fault(NamedTuple):
-    """A value of the metadata that breaks a rule."""
+class _Metadata(Spec):
+    """The keys that have rules; all others may hold anything."""
 
-    code: str
-    path: Path
-    value: Any
-    rule: str
+    model_config = ConfigDict(extra="allow")
+
+    license: OneOrMany[License] = ()
+    license_name: LicenseName | None = None
+    license_link: LicenseLink | None = None
+    language: OneOrMany[Language] = ()
+    datasets: OneOrMany[OldRepoId] = ()
+    base_model: OneOrMany[OldRepoId] = ()
+    base_model_relation: Literal["adapter", "finetune", "merge", "quantized"] | None = None
+    new_version: RepoId | None = None
+    pipeline_tag: str | None = None
+    library_name: str | None = None
+    metrics: OneOrMany[str] = ()
+    tags: OneOrMany[Tag] = ()
+    index: ModelIndex | None = Field(None, alias=MODEL_INDEX)
+
+    def _broken_rules(self) -> Iterator[Problem]:
+        for key in ("license_name", "license_link"):
+            if self.license == ("other",) and getattr(self, key) is None:
+                yield Problem(key, ABSENT, "is required, since license is other", code="key-missing")
 
 
 def missing_metadata(subject: Subject) -> Iterator[Finding]:
-    """A card without metadata."""
+    """Find a card without metadata."""
     if not subject.card.metadata:
-        message = "has no metadata" if subject.card.metadata_lines is None else "the metadata is empty"
-        hint = "a card begins with YAML between two lines of ---"
-        yield Finding("metadata-missing", subject.source, message, hint, line=1, about="metadata")
+        message = "has no metadata" if subject.card.head is None else "the metadata is empty"
+        hint = "begin the card with YAML between two lines of ---"
+        yield subject.finding("metadata-missing", message, hint, line=1, about="metadata")
 
 
-def invalid_values(subject: Subject) -> Iterator[Finding]:
-    """Values that the Hub does not take, but for the model-index.
-
-    Keys that nobody here knows are left alone. A dataset or a base model may be named without a namespace, as `squad`:
-    the Hub still leads such names of old to the repo that they meant.
-    """
-    for rule in _RULES:
-        value = subject.card.metadata.get(rule.key)
-        if value is not None:
-            for fault in _faults(rule, value):
-                yield _finding(subject, fault)
-
-
-def unnamed_licenses(subject: Subject) -> Iterator[Finding]:
-    """A licence that the Hub does not know, without a name or a link."""
-    if subject.card.metadata.get("license") == identifiers.OTHER:
-        for key in ("license_name", "license_link"):
-            if subject.card.metadata.get(key) is None:
-                rule = "is required, since the license is other"
-                yield _finding(subject, _Fault("license-unnamed", (key,), None, rule))
-
-
-def unreadable_for_client(subject: Subject) -> Iterator[Finding]:
-    """Metadata that the client of the Hub, which opens cards for others, cannot read."""
+def invalid_metadata(subject: Subject) -> Iterator[Finding]:
+    """Find values that the Hub does not take, or that its client cannot read."""
     from huggingface_hub import ModelCardData
 
+    metadata = subject.card.metadata
     try:
-        ModelCardData(**subject.card.metadata)
+        validated(_Metadata, {key: value for key, value in metadata.items() if value is not None}, subject.card.source)
+        ModelCardData(**metadata)
+    except SpecError as error:
+        for problem in error.problems:
+            yield _finding(subject, problem)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        line = subject.card.metadata_line()
         message = f"huggingface_hub cannot read it: {reason}"
-        yield Finding("metadata-refused", subject.source, message, MEND, line=subject.lines.line(), about="metadata")
+        yield subject.finding("metadata-refused", message, HINT, line=line, about="metadata")
+
+
+def _finding(subject: Subject, problem: Problem) -> Finding:
+    path = problem.key.split(".")
+    if not isinstance(subject.card.metadata.get(path[0]), list):
+        path = path[:1]  # a single value was checked as a list of one
+    is_no_text = problem.code == "value-type" and path[0] != MODEL_INDEX
+    code = "metadata-no-text" if is_no_text else "metadata-invalid"
+    if path[0] == MODEL_INDEX:
+        code = "model-index-key-missing" if problem.code == "key-missing" else "model-index-malformed"
+    is_quotable = is_no_text and isinstance(problem.value, (bool, int, float))
+    hint = "YAML does not read it as text; put it into quotes" if is_quotable else HINT
+    key = ".".join(path)
+    message = str(Problem(key, problem.value, problem.rule, code=problem.code))
+    return subject.finding(code, message, hint, line=subject.card.metadata_line(*path), about=key)
 
 
 def hub_findings(errors: Sequence[str], warnings: Sequence[str], source: str, hub: str) -> Iterator[Finding]:
-    """What a hub says of a card.
-
-    Args:
-        errors: what it refuses the card for.
-        warnings: what it says of a card that it takes.
-        source: names the card.
-        hub: names the hub.
-    """
-    hint = "mend the metadata of the card"
+    """Yield what a hub says of a card: errors for which it refuses the card, and warnings."""
     for error in errors:
-        yield Finding("card-refused", source, f"{hub} refuses it: {error}", hint, about=hub)
+        yield Finding("card-refused", source, f"{hub} refuses it: {error}", HINT, about=hub)
     for warning in warnings:
-        yield Finding("card-doubted", source, f"{hub} warns: {warning}", hint, about=hub)
-
-
-def _finding(subject: Subject, fault: _Fault) -> Finding:
-    key = ".".join(map(str, fault.path))
-    hint = _QUOTE if isinstance(fault.value, (bool, int, float)) else MEND
-    value = "" if fault.value is None else f" = {yaml_line(fault.value)}"
-    message, line = f"{key}{value}: {fault.rule}", subject.lines.line(*fault.path)
-    return Finding(fault.code, subject.source, message, hint, line=line, about=key)
-
-
-def _faults(rule: _TextRule, value: object) -> Iterator[_Fault]:
-    if isinstance(value, list) and rule.may_be_list:
-        for at, item in enumerate(value):
-            path = (rule.key, at)
-            if not isinstance(item, str):
-                yield _Fault("metadata-no-text", path, item, "must be text")
-            elif problem := rule.problem(item):
-                yield _Fault(rule.code, path, item, problem)
-            elif rule.key == "tags" and item in value[:at]:
-                yield _Fault("tag-repeated", path, item, "stands there twice")
-    elif not isinstance(value, str):
-        kinds = "text or a list of texts" if rule.may_be_list else "text"
-        yield _Fault("metadata-no-text", (rule.key,), value, f"must be {kinds}")
-    elif problem := rule.problem(value):
-        yield _Fault(rule.code, (rule.key,), value, problem)
-
-
-def _repo_problem(name: str) -> str | None:
-    return repo_id_problem(name if "/" in name else f"namespace/{name}")
-
-
-def _relation_problem(text: str) -> str | None:
-    if text in _RELATIONS:
-        return None
-    near = nearest(text, _RELATIONS)
-    return f"must be one of {', '.join(_RELATIONS)}" + (f"; did you mean {near}?" if near else "")
-
-
-def _tag_problem(tag: str) -> str | None:
-    if tag.startswith(_ARXIV) and (problem := identifiers.arxiv_problem(tag.removeprefix(_ARXIV))):
-        return f"behind {_ARXIV} {problem}"
-    return identifiers.tag_problem(tag)
-
-
-class _TextRule(NamedTuple):
-    """What the text of a key must be, or each text of its list."""
-
-    key: str
-    code: str
-    problem: Callable[[str], str | None]
-    """What is wrong with a text; None when nothing is."""
-    may_be_list: bool = True
-
-
-_RULES = (
-    _TextRule("license", "license-unknown", identifiers.license_problem),
-    _TextRule("license_name", "license-name-malformed", identifiers.license_name_problem, may_be_list=False),
-    _TextRule("license_link", "license-link-malformed", identifiers.license_link_problem, may_be_list=False),
-    _TextRule("language", "language-unknown", identifiers.language_problem),
-    _TextRule("datasets", "repo-id-malformed", _repo_problem),
-    _TextRule("base_model", "repo-id-malformed", _repo_problem),
-    _TextRule("new_version", "repo-id-malformed", repo_id_problem, may_be_list=False),
-    _TextRule("base_model_relation", "relation-unknown", _relation_problem, may_be_list=False),
-    _TextRule("pipeline_tag", "pipeline-unknown", identifiers.pipeline_tag_problem, may_be_list=False),
-    _TextRule("library_name", "library-unknown", identifiers.library_problem, may_be_list=False),
-    _TextRule("metrics", "metadata-no-text", lambda _: None),
-    _TextRule("tags", "tag-malformed", _tag_problem),
-)
+        yield Finding("card-doubted", source, f"{hub} warns: {warning}", HINT, about=hub)

@@ -1,91 +1,110 @@
-"""Figures as they are printed, and the tables of a card that have a line per model."""
+"""Printed figures, and the tables of a card that have a row per model."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from mixhub.card.markdown.parse import ReadTable
+from mixhub.card.markdown.model_index import AVERAGE, MEAN
+from mixhub.card.markdown.parse import Block
 
-SLACK = 1e-9
-"""More than floats lose in a mean or an sd; nothing that digits would show."""
+_SLACK = 1e-9
+"""More than floats lose in a mean or an sd, and less than printed digits show."""
 _NUMBER = re.compile(r"[-+]?\d{1,18}(?:\.\d+)?(?:e[-+]?\d{1,2})?")
 _RUN = re.compile(r"(?:(?:seed|index)[ -]?)?(\d+)", re.IGNORECASE)
 _MEAN = re.compile(r"mean ± (?:sd|std)\.?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A number as it is printed."""
 
     text: str
     value: float
     half: float
-    """Half a unit of its last digit: what it stands for lies no farther away."""
+    """Half a unit of its last digit: the exact number is no farther away."""
 
     @classmethod
     def read(cls, text: str) -> Figure | None:
-        """The figure that a text is; None where it is none, or more than one."""
+        """Return the figure in a text; None if it holds anything else."""
         text = text.strip().removesuffix("%").strip()
-        if not _NUMBER.fullmatch(text):
+        if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
             return None
         digits, _, exponent = text.partition("e")
-        decimals = len(digits.partition(".")[2]) - int(exponent or 0)
-        value = float(text)
-        return cls(text, value, 0.5 * 10.0**-decimals) if math.isfinite(value) else None
+        return cls(text, float(text), 0.5 * 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2])))
 
-    def may_be(self, low: float, high: float) -> bool:
-        """Whether it can stand for a number between two others."""
-        return low - self.half - SLACK <= self.value <= high + self.half + SLACK
+    def rounds(self, value: float, error: float = 0.0) -> bool:
+        """Return whether it can be the printed form of a number that is known up to an error."""
+        return abs(self.value - value) <= self.half + error + _SLACK
+
+    def beside(self, value: float) -> str:
+        """Return another number with one more digit than this figure has."""
+        return f"{value:.{len(self.text.partition('.')[2]) + 1}f}"
+
+
+class Cell(NamedTuple):
+    """A score in a table."""
+
+    line: int
+    score: Figure
+    sd: Figure | None
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """A table with a line per model: its seed or index, scores in percent, and their average."""
+    """A table with a row per model: its seed or index, scores in percent, and their average."""
 
-    table: ReadTable
+    block: Block
 
-    @classmethod
-    def of(cls, table: ReadTable) -> ScoreTable | None:
-        """None where the table is of another kind."""
+    @staticmethod
+    def fits(table: Block) -> bool:
+        """Return whether a table is of this kind."""
         headers = [header.strip().casefold() for header in table.headers]
-        is_one = len(headers) > 1 and headers[0] in ("seed", "index") and headers[-1] == "average"
-        return cls(table) if is_one else None
+        return len(headers) > 1 and headers[0] in ("seed", "index") and headers[-1] == AVERAGE.casefold()
 
     @property
-    def kind(self) -> str:
-        """`seed` or `index`."""
-        return self.table.headers[0].strip().casefold()
+    def columns(self) -> tuple[str, ...]:
+        """The tasks, and the average."""
+        return (*self.block.headers[1:-1], AVERAGE)
 
     @cached_property
-    def runs(self) -> tuple[tuple[int, int], ...]:
-        """Seed or index of each model, and the index of its row."""
-        matches = ((at, _RUN.fullmatch(row[0].strip())) for at, row in enumerate(self.table.rows))
-        return tuple((int(match[1]), at) for at, match in matches if match)
+    def rows(self) -> dict[str, dict[str, Cell]]:
+        """The scores of each model (`seed 3`) and the means (`mean ± sd`) by column, without empty cells."""
+        rows: dict[str, dict[str, Cell]] = {}
+        for line, (first, *texts) in enumerate(self.block.rows, start=self.block.line + 2):
+            run = _RUN.fullmatch(first.strip())
+            if run is None and not _MEAN.fullmatch(first.strip()):
+                continue
+            cells = rows[f"{self.block.headers[0].strip().lower()} {run[1]}" if run else MEAN] = {}
+            for column, text in zip(self.columns, texts, strict=True):
+                score, sd = (Figure.read(part) for part in (*text.split("±", 1), "")[:2])
+                if score:
+                    cells[column] = Cell(line, score, sd)
+        return rows
 
-    @cached_property
-    def means(self) -> tuple[int, ...]:
-        """Indices of the rows with means and sds."""
-        return tuple(at for at, row in enumerate(self.table.rows) if _MEAN.fullmatch(row[0].strip()))
+    @property
+    def runs(self) -> dict[str, dict[str, Cell]]:
+        """The rows of models."""
+        return {row: cells for row, cells in self.rows.items() if row != MEAN}
 
-    def line(self, row: int) -> int:
-        """The line of a row in the file."""
-        return row_line(self.table, row)
-
-    def name(self, column: int, number: int) -> str:
-        """What a cell is, as `SciQ seed 3`."""
-        return f"{self.table.headers[column]} {self.kind} {number}"
+    @property
+    def means(self) -> dict[str, Cell]:
+        """The row of means; empty if there is none."""
+        return self.rows.get(MEAN, {})
 
 
-def row_line(table: ReadTable, row: int) -> int:
-    """The line of a row in the file; two lines stand above the first, the head and its rule."""
-    return table.line + 2 + row
+def mean(figures: Iterable[Figure]) -> tuple[float, float]:
+    """Return the mean of figures, and the most that rounding can have moved it."""
+    figures = list(figures)
+    return sum(figure.value for figure in figures) / len(figures), sum(f.half for f in figures) / len(figures)
 
 
-def mean_and_sd(cell: str) -> tuple[Figure, Figure] | None:
-    """The two figures of `65.54 ± 0.68`; None where a text is something else."""
-    mean, sign, sd = cell.partition("±")
-    figures = Figure.read(mean), Figure.read(sd)
-    return (figures[0], figures[1]) if sign and figures[0] and figures[1] else None
+def sample_sd(figures: Iterable[Figure]) -> tuple[float, float]:
+    """Return the sample sd of figures, and the most that rounding can have moved it."""
+    figures = list(figures)
+    center = mean(figures)[0]
+    scale = math.sqrt(len(figures) - 1)
+    return math.hypot(*(f.value - center for f in figures)) / scale, math.hypot(*(f.half for f in figures)) / scale

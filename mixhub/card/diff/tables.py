@@ -1,162 +1,97 @@
-"""What differs between two tables, and the names of their cells."""
+"""What differs between two tables."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
 
-from mixhub.card.diff.change import Change, Kind
-from mixhub.card.diff.parts import link_changes, side
-from mixhub.card.diff.sections import FIRST, FOOTER, Key, Outline, numbered
-from mixhub.card.markdown import figures
-from mixhub.card.markdown.parse import ReadCard, ReadTable
+from mixhub.card.diff.change import Change
+from mixhub.card.markdown.figures import ABSENT
+from mixhub.card.markdown.parse import Block, ReadCard
 from mixhub.phrases import plural
 
 _BY_RUN = ("seed", "index", "branch")
-"""First headers of tables with a line per model."""
+"""First headers of tables with a row per model."""
 _FIGURE = re.compile(r"[-+]?\d[\d,.]*(?:e-?\d+)?[%KMBT]?(?!\w)")
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table with names for rows and columns; repeated names are numbered."""
+def table_changes(section: str, old: Block | None, new: Block | None, repeated: Container[str]) -> Iterator[Change]:
+    """Yield what differs between two tables with the same first header; a summary if one is missing.
 
-    first: str
-    """The header of the row names."""
-    columns: tuple[str, ...]
-    """The other headers."""
-    rows: Mapping[str, Mapping[str, str]]
-    """Cells by row, then by column."""
-
-    @classmethod
-    def of(cls, table: ReadTable) -> Grid:
-        columns = tuple(_distinct(table.headers[1:]))
-        cells = (dict(zip(columns, row[1:], strict=True)) for row in table.rows)
-        return cls(table.headers[0], columns, dict(zip(_distinct([row[0] for row in table.rows]), cells, strict=True)))
-
-    @property
-    def is_by_run(self) -> bool:
-        """Whether it has a line per model."""
-        return self.first.casefold() in _BY_RUN
-
-    @property
-    def is_of_facts(self) -> bool:
-        """Whether the first column names what the second one says."""
-        return not self.is_by_run and (len(self.columns) == 1 or self.columns[:1] == ("Value",))
-
-    def name(self, row: str, column: str | None) -> str:
-        """Names a cell, or without a column a whole row, to who knows the table."""
-        if self.is_by_run:
-            shown = f"{self.first.lower()} {row}" if row.isdigit() else row
-            return shown if column is None else f"{column} {shown}"
-        return row if column is None or (self.is_of_facts and column == self.columns[0]) else f"{row}, {column}"
-
-    def names(self) -> set[str]:
-        """All names of cells and rows."""
-        return {self.name(row, column) for row in self.rows for column in (None, *self.columns)}
-
-    def column(self, column: str) -> str:
-        """The cells of a column, on one line."""
-        return ", ".join(cells[column] for cells in self.rows.values())
-
-    def row(self, row: str) -> str:
-        """The cells of a row, on one line."""
-        return ", ".join(self.rows[row].values())
-
-
-class Names:
-    """Names of sections and of cells, just long enough to tell them apart in both cards."""
-
-    def __init__(self, cards: Sequence[ReadCard]) -> None:
-        self._sections = _repeated([[key[-1] for key in Outline.of(card).sections if key] for card in cards])
-        self._cells = _repeated([[n for table in card.tables for n in Grid.of(table).names()] for card in cards])
-
-    def section(self, key: Key) -> str:
-        if key in (FIRST, FOOTER):
-            return "footer" if key else "first part"
-        return " › ".join(key) if key[-1] in self._sections else key[-1]
-
-    def cell(self, section: str, grid: Grid, row: str, column: str | None = None) -> str:
-        """The name of a cell, or of a whole row."""
-        name = grid.name(row, column)
-        if grid.is_by_run:
-            return f"{section}, {name}" if name in self._cells else name
-        return name if grid.is_of_facts and name not in self._cells else f"{section}: {name}"
-
-
-def table_changes(section: str, old: ReadTable | None, new: ReadTable | None, names: Names) -> Iterator[Change]:
-    """What differs between two tables; of one that is new or gone, a summary."""
+    Args:
+        section: the heading above them.
+        old: the table of the old card.
+        new: that of the new one.
+        repeated: names of cells that are in several tables of a card; the section goes before them.
+    """
     if old is None or new is None:
-        yield Change("fact", f"{section}: table", side(old, _summary), side(new, _summary))
-    else:
-        yield from _cell_changes(section, Grid.of(old), Grid.of(new), names)
-        yield from link_changes(section, old, new)
-
-
-def _cell_changes(section: str, old: Grid, new: Grid, names: Names) -> Iterator[Change]:
-    is_mixture = "mixture" in section.casefold()
-    kind: Kind = "mixture" if is_mixture else "fact" if old.is_of_facts else "figure"
-    if old.first != new.first:
-        yield Change("fact", f"{section}: header of the first column", old.first, new.first)
-    yield from _column_changes(kind, section, old, new)
-    columns = [column for column in new.columns if column in old.columns]
-    for row in new.rows:
-        if row not in old.rows:
-            yield Change(kind, names.cell(section, new, row), None, new.row(row))
+        yield Change(f"{section}, table", _summary(old) if old else None, _summary(new) if new else None)
+        return
+    was, now = _cells(old), _cells(new)
+    for row in dict.fromkeys((*now, *was)):
+        if row not in was or row not in now:
+            before, after = (", ".join(cells[row].values()) if row in cells else None for cells in (was, now))
+            yield Change(_placed(section, new, _name(new, row), repeated), before, after, _has_figures(new))
             continue
-        for column in columns:
-            if (was := old.rows[row][column]) != (now := new.rows[row][column]):
-                yield _cell_change(kind, names.cell(section, new, row, column), was, now)
-    for row in old.rows:
-        if row not in new.rows:
-            yield Change(kind, names.cell(section, old, row), old.row(row), None)
-    yield from _order_of(f"{section}: order of the columns", old.columns, new.columns)
-    yield from _order_of(f"{section}: order of the rows", list(old.rows), list(new.rows))
+        for column in dict.fromkeys((*now[row], *was[row])):
+            before, after = (cells[row].get(column, "").removeprefix(ABSENT) or None for cells in (was, now))
+            if before != after:
+                where = _placed(section, new, _name(new, row, column), repeated)
+                is_figure = _has_figures(new) and any(_FIGURE.match(text or "") for text in (before, after))
+                yield Change(where, before, after, is_figure)
 
 
-def _column_changes(kind: Kind, section: str, old: Grid, new: Grid) -> Iterator[Change]:
-    for column in dict.fromkeys((*old.columns, *new.columns)):
-        if column in old.columns and column in new.columns:
-            continue
-        grid = old if column in old.columns else new
-        where, cells = f"column {column}" if grid.is_by_run else f"{section}: column {column}", grid.column(column)
-        yield Change(kind, where, cells if grid is old else None, cells if grid is new else None)
+def scores_by_run(card: ReadCard) -> Iterator[tuple[str, str]]:
+    """Yield name (such as `SciQ seed 3`) and text of each cell of the tables with a row per model."""
+    for table in filter(_is_by_run, card.tables):
+        for row, cells in _cells(table).items():
+            yield from ((_name(table, row, column), text) for column, text in cells.items())
 
 
-def _cell_change(kind: Kind, where: str, old: str, new: str) -> Change:
-    if kind == "figure" and not (_FIGURE.match(old) or _FIGURE.match(new)):
-        kind = "fact"
-    absent = ("", figures.ABSENT)
-    return Change(kind, where, None if old in absent and new else old, None if new in absent and old else new)
+def _cells(table: Block) -> dict[str, dict[str, str]]:
+    """The cells of a table by row, then by column; repeated names are numbered."""
+    columns = unique(table.headers[1:])
+    names = unique([row[0] for row in table.rows])
+    return {name: dict(zip(columns, row[1:], strict=True)) for name, row in zip(names, table.rows, strict=True)}
 
 
-def _order_of(where: str, old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
-    was, now = ([name for name in names if name in old and name in new] for names in (old, new))
-    if was != now:
-        yield Change("fact", where, ", ".join(was), ", ".join(now))
+def _name(table: Block, row: str, column: str | None = None) -> str:
+    if _is_by_run(table):
+        name = f"{table.headers[0].lower()} {row}" if row.isdigit() else row
+        return f"{column} {name}" if column is not None else name
+    return row if column is None or (_is_of_facts(table) and column == table.headers[1]) else f"{row}, {column}"
 
 
-def _summary(table: ReadTable) -> str:
-    return f"{plural(len(table.rows), 'row')} of {', '.join(header or '(no header)' for header in table.headers)}"
+def unique(names: tuple[str, ...] | list[str]) -> list[str]:
+    """Number repeated names: `a`, `a (2)`."""
+    taken: list[str] = []
+    for name in names:
+        number, numbered = 1, name
+        while numbered in taken:
+            number += 1
+            numbered = f"{name} ({number})"
+        taken.append(numbered)
+    return taken
 
 
-def scores_by_run(card: ReadCard) -> dict[tuple[str, str], list[str]]:
-    """What the tables with a line per model say, by column and row."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for grid in map(Grid.of, card.tables):
-        if grid.is_by_run:
-            for row, cells in grid.rows.items():
-                for column, cell in cells.items():
-                    found.setdefault((column, row), []).append(cell)
-    return found
+def _placed(section: str, table: Block, name: str, repeated: Container[str]) -> str:
+    if _is_by_run(table):
+        return f"{section}, {name}" if name in repeated else name
+    return name if _is_of_facts(table) else f"{section}: {name}"
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    return [name for (name,) in numbered([(name,) for name in names])]
+def _is_by_run(table: Block) -> bool:
+    return table.headers[0].casefold() in _BY_RUN
 
 
-def _repeated(names: Iterable[Sequence[str]]) -> set[str]:
-    """The names that stand more than once in one of the lists."""
-    return {name for those in names for name, times in Counter(those).items() if times > 1}
+def _is_of_facts(table: Block) -> bool:
+    """Whether the first column names what the second one says."""
+    return not _is_by_run(table) and (len(table.headers) == 2 or table.headers[1:2] == ("Value",))
+
+
+def _has_figures(table: Block) -> bool:
+    return table.headers[0] != "Domain" and not _is_of_facts(table)
+
+
+def _summary(table: Block) -> str:
+    return f"{plural(len(table.rows), 'row')} of {', '.join(table.headers)}"

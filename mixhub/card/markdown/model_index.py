@@ -2,93 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mixhub.card.markdown.figures import is_finite
+from mixhub.errors import SpecError
+from mixhub.spec.base import rule_error, validated
 
 MODEL_INDEX = "model-index"
 """Its key in the metadata."""
-Path = tuple[str | int, ...]
-"""Keys and indices that lead to a value of the metadata."""
+AVERAGE = "Average"
+"""The column of the average in tables of scores."""
+MEAN = "mean ± sd"
+"""The row of the means in tables of scores."""
+
+
+def _check_value(value: object) -> object:
+    if not isinstance(value, str) and not is_finite(value):
+        raise rule_error("must be a finite number or text", code="value-type")
+    return value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
+class Task(_Part):
+    """What a model was asked to do."""
+
+    type: str
+
+
+class Dataset(_Part):
+    """What a model was evaluated on."""
+
+    type: str
+    name: str
+
+
+class Metric(_Part):
+    """A score."""
+
+    type: str
+    value: Annotated[Any, AfterValidator(_check_value)]
+    name: str | None = None
+    args: Any = None
+
+
+class Source(_Part):
+    """Where the scores come from."""
+
+    url: str
+
+
+class Result(_Part):
+    """The scores on a dataset."""
+
+    task: Task
+    dataset: Dataset
+    metrics: Annotated[list[Metric], Field(min_length=1)]
+    source: Source | None = None
+
+
+class IndexedModel(_Part):
+    """The scores of a model."""
+
+    name: str
+    results: list[Result]
+
+
+ModelIndex = Annotated[list[IndexedModel], Field(min_length=1)]
+"""The shape that the Hub reads."""
+
+
+class _Metadata(_Part):
+    index: ModelIndex = Field(alias=MODEL_INDEX)
 
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One score: a metric of a result of a model."""
+    """A metric of a result."""
 
-    path: Path
-    """Where the metric stands."""
-    model: Mapping[str, Any]
-    """What is said of the model: its name."""
-    result: Mapping[str, Any]
-    """What is said of the result beside its metrics: task, dataset and source."""
-    metric: Mapping[str, Any]
-    """All that is said of the metric: type, name, value, args, verified and more."""
-    dataset: str
-    """Name of the dataset."""
-    metric_type: str
-    """As `acc`."""
-    args: Mapping[str, Any]
-    """What the metric was computed with, as seed and num_fewshot; empty if it is no mapping."""
+    path: tuple[str, ...]
+    """The keys and indices that lead to it in the metadata."""
+    result: Result
+    metric: Metric
 
     @property
-    def value(self) -> Any:
-        """The score, as it is written; None if there is none."""
-        return self.metric.get("value")
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.result.dataset.name
 
     @property
-    def metric_name(self) -> str:
-        """As `score, seed 1`; the type of a metric without a name."""
-        return str(self.metric.get("name", self.metric_type))
+    def args(self) -> Mapping[str, Any]:
+        """What the metric was computed with, such as seed and num_fewshot; empty if that is not a mapping."""
+        return self.metric.args if isinstance(self.metric.args, dict) else {}
 
     @property
-    def is_average(self) -> bool:
-        """Whether it is the average over the tasks of a card of ours."""
-        return str(self.result["dataset"].get("type")).casefold() == "average"
+    def column(self) -> str:
+        """The column of the score in a table of scores."""
+        return AVERAGE if self.result.dataset.type.casefold() == "average" else self.dataset
 
     @property
-    def run(self) -> tuple[str, int] | None:
-        """`seed` or `index`, and which; None for a score of several models."""
-        for kind in ("seed", "index"):
-            number = self.args.get(kind)
-            if isinstance(number, int):
-                return kind, number
-        return None
+    def row(self) -> str | None:
+        """The row of the score in a table of scores, such as `seed 3`; None if it has none."""
+        run = next(
+            (f"{key} {self.args[key]}" for key in ("seed", "index") if isinstance(self.args.get(key), int)), None
+        )
+        return run or (MEAN if "sd" in self.args else None)
+
+    @property
+    def label(self) -> str:
+        """The score in words, such as `SciQ seed 3` or `SciQ score, mean of 5 seeds`."""
+        row = self.row if self.row != MEAN else None
+        return f"{self.dataset} {row or self.metric.name or self.metric.type}"
 
 
 def read_model_index(metadata: Mapping[str, Any]) -> tuple[IndexEntry, ...] | None:
-    """The scores of a card, in their order.
-
-    Args:
-        metadata: of the card, as `read_card` gives it.
-
-    Returns:
-        The entries; none if the card has no model-index. None if it does not have the shape that the Hub reads.
-    """
-    index = metadata.get(MODEL_INDEX)
+    """Return the scores of a card in their order; None if the Hub cannot read the shape of the model-index."""
+    if metadata.get(MODEL_INDEX) is None:
+        return ()
     try:
-        return tuple(_entries(index)) if index is not None else ()
-    except (TypeError, KeyError, AttributeError):
+        index = validated(_Metadata, metadata, "card").index
+    except SpecError:
         return None
-
-
-def _entries(index: Any) -> Iterator[IndexEntry]:
-    for place, model in enumerate(index):
-        for number, result in enumerate(model["results"]):
-            for at, metric in enumerate(result["metrics"]):
-                args = metric.get("args")
-                yield IndexEntry(
-                    path=(MODEL_INDEX, place, "results", number, "metrics", at),
-                    model={key: value for key, value in model.items() if key != "results"},
-                    result={key: value for key, value in result.items() if key != "metrics"},
-                    metric=metric,
-                    dataset=str(_mapping(result["dataset"])["name"]),
-                    metric_type=str(metric["type"]),
-                    args=args if isinstance(args, dict) else {},
-                )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
+    return tuple(
+        IndexEntry((MODEL_INDEX, str(at), "results", str(number), "metrics", str(position)), result, metric)
+        for at, model in enumerate(index)
+        for number, result in enumerate(model.results)
+        for position, metric in enumerate(result.metrics)
+    )

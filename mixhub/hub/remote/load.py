@@ -21,8 +21,8 @@ from mixhub.hub.rules.config import reason
 from mixhub.hub.rules.tokenizer import is_fault_of_files
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
-from mixhub.spec.identifiers import repo_id_problem
 from mixhub.spec.parts import Revisions
+from mixhub.spec.values import repo_id_problem
 from mixhub.workspace.export import weight_files
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace

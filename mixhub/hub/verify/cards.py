@@ -146,5 +146,5 @@ def _scores(metadata: Mapping[str, Any]) -> dict[str, float]:
     scores: dict[str, float] = {}
     for entry in read_model_index(metadata) or ():
         arguments = ", ".join(f"{key} {value}" for key, value in entry.args.items() if key in _WHOSE)
-        scores[f"{entry.dataset} {entry.metric_type} ({arguments})"] = entry.value
+        scores[f"{entry.dataset} {entry.metric.type} ({arguments})"] = entry.metric.value
     return scores

@@ -13,26 +13,22 @@ _ORDER = ("human-1b", "doremi-1b", "pile-cc-1b", "regmix-1b", "random-1b")
 
 
 def names() -> list[str]:
-    """Names of the shipped families, in the order of their paper's table."""
+    """Return the names of the shipped families, in the order of their paper's table."""
     return list(_ORDER)
 
 
 def data(name: str) -> dict[str, Any]:
-    """Plain data of a shipped family, with what it extends; raises UnknownNameError, naming the nearest."""
+    """Return the data of a shipped family, merged with what it extends; raises UnknownNameError."""
     if name not in _ORDER:
-        raise UnknownNameError(
-            "family",
-            name,
-            _ORDER,
-            hint="list them: mixhub families; one of your own goes with its workspace: workspace='DIR'",
-        )
+        hint = "list them: mixhub families; a custom family needs its workspace: workspace='DIR'"
+        raise UnknownNameError("family", name, _ORDER, hint=hint)
     own: dict[str, Any] = parse_yaml(source(name), f"{name}.yaml")
     base = own.pop("extends", None)
     return extend(data(base), own) if base else own
 
 
 def source(name: str) -> str:
-    """The text of a shipped family's YAML file."""
+    """Return the YAML of a shipped family."""
     from importlib import resources
 
     return resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
@@ -40,5 +36,5 @@ def source(name: str) -> str:
 
 @cache
 def get(name: str) -> Family:
-    """A shipped family; raises UnknownNameError, naming the nearest."""
+    """Return a shipped family; raises UnknownNameError."""
     return Family.from_data(data(name), f"{name}.yaml")

@@ -134,7 +134,7 @@ def _find_model(
 ) -> Model:
     """Where a model lies; a repo is downloaded, or taken from the cache."""
     from mixhub.hub.remote.download import download
-    from mixhub.spec.identifiers import repo_id_problem
+    from mixhub.spec.values import repo_id_problem
 
     model = os.fspath(model)
     folder = Path(model)

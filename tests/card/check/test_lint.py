@@ -29,7 +29,7 @@ tags: ['1.0', demo]
 
 # Two models
 
-See [below](#scores-one-table), the [words](https://huggingface.co/datasets/acme/words "all"), [all](/acme) and
+See [below](#nowhere), the [words](https://huggingface.co/datasets/acme/words "all"), [all](/acme) and
 [the other](other.md#part), or [write](mailto:a@example.org). `[x](file:///etc/passwd)` is no link.
 
 <img src="plot.png" alt="a plot" width="300"> <a name="here"></a>[here](#here), [top](#top)
@@ -102,34 +102,30 @@ def test_nothing_is_found_in_a_card_that_a_person_wrote(tmp_path: Path) -> None:
 
 INDEX = "model-index.0.results.0"
 METADATA = [
-    ("license: mit", "license: apache2", "license-unknown", "license", 0),
-    ("license: mit", "license: [mit, nope-9]", "license-unknown", "license.1", 0),
+    ("license: mit", "license: agpl-3.0-or-later", "metadata-invalid", "license", 0),
+    ("license: mit", "license: [mit, Apache 2]", "metadata-invalid", "license.1", 0),
+    ("- sail/regmix-data\n", "- null\n", "metadata-no-text", "datasets.0", 0),
+    ("license: mit", "license: mit\nbase_model: /home/me/model", "metadata-invalid", "base_model", 1),
     ("license: mit", "license: no", "metadata-no-text", "license", 0),
-    ("- en\n", "- english\n", "language-unknown", "language.0", 0),
+    ("- en\n", "- english\n", "metadata-invalid", "language.0", 0),
     ("- en\n", "- no\n", "metadata-no-text", "language.0", 0),
-    ("- sail/regmix-data\n", "- sail/regmix data\n", "repo-id-malformed", "datasets.0", 0),
-    ("license: mit", "license: mit\nbase_model: a/b/c", "repo-id-malformed", "base_model", 1),
-    ("license: mit", "license: mit\nbase_model_relation: tuned", "relation-unknown", "base_model_relation", 1),
-    ("pipeline_tag: text-generation", "pipeline_tag: text-gen", "pipeline-unknown", "pipeline_tag", 0),
+    ("- sail/regmix-data\n", "- sail/regmix data\n", "metadata-invalid", "datasets.0", 0),
+    ("license: mit", "license: mit\nbase_model: a/b/c", "metadata-invalid", "base_model", 1),
+    ("license: mit", "license: mit\nbase_model_relation: tuned", "metadata-invalid", "base_model_relation", 1),
     ("pipeline_tag: text-generation", "pipeline_tag: [text-generation]", "metadata-no-text", "pipeline_tag", 0),
-    ("library_name: transformers", "library_name: transformer", "library-unknown", "library_name", 0),
     ("- data-mixture\n", "- yes\n", "metadata-no-text", "tags.1", 0),
     ("- data-mixture\n", "- 1.0\n", "metadata-no-text", "tags.1", 0),
-    ("- data-mixture\n", "- regmix\n", "tag-repeated", "tags.1", 0),
-    ("- data-mixture\n", "- ''\n", "tag-malformed", "tags.1", 0),
-    ("arxiv:2407.01492", "arxiv:240701492", "tag-malformed", "tags.3", 0),
-    ("license: mit", "license: mit\nlicense_name: A B", "license-name-malformed", "license_name", 1),
-    ("license: mit", "license: mit\nlicense_link: some words", "license-link-malformed", "license_link", 1),
+    ("- data-mixture\n", "- ''\n", "metadata-invalid", "tags.1", 0),
+    ("license: mit", "license: mit\nlicense_name: A B", "metadata-invalid", "license_name", 1),
+    ("license: mit", "license: mit\nlicense_link: some words", "metadata-invalid", "license_link", 1),
     ("      type: piqa\n", "", "model-index-key-missing", f"{INDEX}.dataset.type", -2),
     ("      type: piqa\n", "      type: 7\n", "model-index-malformed", f"{INDEX}.dataset.type", 0),
     ("  - task:\n      type: text-generation\n", "  - task: x\n", "model-index-malformed", f"{INDEX}.task", 0),
     ("      value: 65.0\n", "", "model-index-key-missing", f"{INDEX}.metrics.1.value", -1),
     ("      value: 65.0\n", "      value: .nan\n", "model-index-malformed", f"{INDEX}.metrics.1.value", 0),
     ("      value: 65.0\n", "      value: true\n", "model-index-malformed", f"{INDEX}.metrics.1.value", 0),
-    ("        seed: 1\n", "        seed: one\n", "model-index-malformed", f"{INDEX}.metrics.1.args.seed", 0),
-    ("shot: 0-5\n", "shot: few\n", "model-index-malformed", f"{INDEX}.metrics.0.args.num_fewshot", 0),
     ("    metrics:\n", "    metrics: []\n    more:\n", "model-index-malformed", f"{INDEX}.metrics", 0),
-    ("  results:\n", "  outcome:\n", "model-index-malformed", "model-index.0.results", -1),
+    ("  results:\n", "  outcome:\n", "model-index-key-missing", "model-index.0.results", -1),
     ("- name: human-1b\n", "- name: 1\n", "model-index-malformed", "model-index.0.name", 0),
     ("      url: https", "      uri: https", "model-index-key-missing", f"{INDEX}.source.url", -1),
 ]
@@ -147,34 +143,16 @@ def test_each_fault_of_the_metadata_is_found_at_its_line(
     assert finding.line == line_of(card, old) + below
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "meant"),
-    [
-        ("license: mit", "license: apache2", "apache-2.0"),
-        ("license: mit", "license: mit\nbase_model_relation: finetuned", "finetune"),
-        ("library_name: transformers", "library_name: transformer", "transformers"),
-        ("pipeline_tag: text-generation", "pipeline_tag: text-gen", "text-generation"),
-        ("](#", "](#limit) [x](#", "#limits"),
-        ("](https:", "](htps:", "https:"),
-        ("name: SciQ\n", "name: SciQQ\n", "SciQ"),
-    ],
-)
-def test_the_nearest_known_value_is_offered(card: str, old: str, new: str, meant: str) -> None:
-    text = card.replace("## Limits\n", "## Limits\n\nSee [these](#limits).\n")
-    message = lint_card(replaced(text, old, new))[0].message
-    assert message.endswith(f"did you mean {meant}?")
-
-
 def test_a_value_that_yaml_reads_as_no_text_should_be_quoted(card: str) -> None:
     assert "quotes" in only(replaced(card, "license: mit", "license: no")).hint
-    assert "quotes" not in only(replaced(card, "license: mit", "license: nope")).hint
+    assert "quotes" not in only(replaced(card, "license: mit", "license: No Way")).hint
 
 
 def test_a_licence_that_is_other_needs_a_name_and_a_link(card: str) -> None:
     found = lint_card(replaced(card, "license: mit", "license: other"))
     assert [(finding.code, finding.about) for finding in found] == [
-        ("license-unnamed", "license_name"),
-        ("license-unnamed", "license_link"),
+        ("metadata-invalid", "license_name"),
+        ("metadata-invalid", "license_link"),
     ]
     whole = "license: other\nlicense_name: my-own-1.0\nlicense_link: LICENSE.md"
     assert lint_card(replaced(card, "license: mit", whole)) == ()
@@ -198,12 +176,13 @@ def test_metadata_that_cannot_be_read(text: str, line: int, code: str) -> None:
     assert (finding.code, finding.line) == (code, line)
 
 
-def test_links_and_tables_are_checked_below_metadata_that_cannot_be_read() -> None:
-    found = lint_card("---\na: b\na: c\n---\n\n[x](#nowhere)\n\n| a | b |\n|---|---|\n| 1 |\n")
+def test_the_body_is_checked_below_metadata_that_cannot_be_read(tmp_path: Path) -> None:
+    text = "---\na: b\na: c\n---\n\n![x](no.png)\n\n| Domain | Share |\n|---|---|\n| a | 1% |\n"
+    found = lint_card(text, folder=tmp_path)
     assert [(finding.code, finding.line) for finding in found] == [
         ("key-repeated", 3),
-        ("anchor-missing", 6),
-        ("table-ragged", 10),
+        ("link-broken", 6),
+        ("shares-sum-differs", 8),
     ]
 
 
@@ -214,18 +193,6 @@ def test_what_the_client_of_the_hub_refuses_is_found() -> None:
     (results,) = lint_card("---\nlicense: mit\neval_results: [1]\n---\n")
     assert results.code == "metadata-refused"
     assert only("---\ntags: 5\n---\n").about == "tags", "what has been said is not said again"
-
-
-def test_two_figures_of_one_thing_must_be_one(card: str) -> None:
-    entry = card[
-        card.index("    - type: accuracy\n      value: 65.03") : card.index("    - type: accuracy\n      value: 65.57")
-    ]
-    assert lint_card(replaced(card, entry, entry + entry)) == (), "the same twice contradicts nothing"
-    broken = replaced(card, entry, entry + entry.replace("65.03", "65.031"))
-    found = only(broken)
-    assert (found.code, found.about) == ("model-index-conflict", "PIQA seed 2")
-    assert found.message.endswith(f"says 65.031, and 65.03 in line {line_of(card, 'value: 65.03')}")
-    assert found.line == line_of(broken, "65.031")
 
 
 RESULT = {"task": {"type": "a"}, "dataset": {"type": "b", "name": "c"}, "metrics": [{"type": "d", "value": 1}]}
@@ -268,52 +235,21 @@ def test_keys_of_arguments_may_be_anything(card: str) -> None:
     assert lint_card(replaced(card, arguments, arguments + "        1: a\n        2.5: [b, {3: c, d: e}]\n")) == ()
 
 
-def test_html_that_no_parser_takes() -> None:
-    assert lint_card("---\nlicense: mit\n---\n\n<div>\n<![foo bar]>\n</div>\n") == ()
-
-
-LINKS = [
-    ("https:///nowhere", "link-malformed"),
-    ("https://exa%20mple.org", "link-malformed"),
-    ("http://[::1", "link-malformed"),
-    ("https://example.org:99999/", "link-malformed"),
-    ("htps://example.org", "link-scheme-unknown"),
-    ("http://localhost:8000/x", "link-to-localhost"),
-    ("http://127.0.0.1/x", "link-to-localhost"),
-    ("http://[::1]/x", "link-to-localhost"),
-    ("/home/me/plot.png", "link-to-own-disk"),
-    ("C:/plot.png", "link-to-own-disk"),
-    ("file:///plot.png", "link-refused"),
-    ("javascript:alert(1)", "link-refused"),
-    ("#limit", "anchor-missing"),
-    ("#Limits", "anchor-missing"),
-    ("#qqqq", "anchor-missing"),
-    ("../elsewhere.md", "link-outside-repo"),
-    ("notes/../../elsewhere.md", "link-outside-repo"),
-    ("<>", "link-empty"),
-    ("notes/missing.md", "link-broken"),
-    ("not%20here.md", "link-broken"),
-    ("a" * 300, "link-malformed"),
-]
-
-
-@pytest.mark.parametrize(("address", "code"), LINKS, ids=[address[:40] for address, _ in LINKS])
-def test_each_link_that_leads_nowhere_is_found_at_its_line(card: str, folder: Path, address: str, code: str) -> None:
-    broken = replaced(card, "## Limits\n", f"## Limits\n\nSee\n[this]({address}).\n")
+@pytest.mark.parametrize("address", ["notes/missing.md", "not%20here.md#x", "a" * 300])
+def test_each_missing_file_is_found_at_its_line(card: str, folder: Path, address: str) -> None:
+    broken = replaced(card, "## Limits\n", f"## Limits\n\nSee this\n\n[file]({address}).\n")
     (found,) = lint_card(broken, folder=folder)
-    assert (found.code, found.line) == (code, line_of(broken, "[this]("))
+    assert (found.code, found.line, found.about) == ("link-broken", line_of(broken, "[file]("), address)
 
 
 @pytest.mark.parametrize(
     "address",
-    ["#limits", "#", "#seeds", "/sail", "/papers/2407.01492", "/docs/hub/model-cards#x", "//example.org/x", "a%20b.md",
-     "there.md#part", "./there.md", "sub/../there.md", "mailto:a@example.org", "https://example.org/a%20b?c=d&e#f",
-     "http://sub.example.org:8080", "https://münchen.example/", "tel:123"],
+    ["#nowhere", "#", "/sail", "/docs/hub/model-cards#x", "//example.org/x", "a%20b.md", "there.md#part", "./there.md",
+     "mailto:a@example.org", "https://example.org/a%20b?c=d&e#f", "http://[::1", "javascript:x"],
 )  # fmt: skip
-def test_links_that_lead_somewhere(card: str, folder: Path, address: str) -> None:
+def test_addresses_that_are_not_files_are_not_looked_up(card: str, folder: Path, address: str) -> None:
     (folder / "there.md").touch()
     (folder / "a b.md").touch()
-    (folder / "sub").mkdir()
     assert lint_card(replaced(card, "## Limits\n", f"## Limits\n\n[this]({address})\n"), folder=folder) == ()
 
 
@@ -326,41 +262,24 @@ def test_files_are_looked_up_only_below_a_folder(card: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("markdown", "code"),
+    "markdown",
     [
-        ("![](plots/scores.png)", "image-text-missing"),
-        ("[![](plots/scores.png)](plots/scores.svg)", "image-text-missing"),
-        ('<img src="plots/scores.png">', "image-text-missing"),
-        ('<p>\n<img src="plots/none.png" alt="x">\n</p>', "link-broken"),
-        ('<a href="#nowhere">x</a>', "anchor-missing"),
-        ('<a href="file:///x">x</a>', "link-to-own-disk"),
-        ("[](https://example.org)", "link-text-missing"),
-        ("| a |\n|---|\n| [x](#nowhere) |", "anchor-missing"),
+        '<p>\n<img src="plots/none.png" alt="x">\n</p>',
+        "Inline <img width=3 src='plots/none.png'>.",
+        "| a |\n|---|\n| [![x](plots/none.png)](https://example.org) |",
     ],
 )
-def test_images_and_links_in_any_place(card: str, folder: Path, markdown: str, code: str) -> None:
-    assert codes(lint_card(replaced(card, "## Limits\n", f"## Limits\n\n{markdown}\n"), folder=folder)) == [code]
+def test_images_are_found_anywhere(card: str, folder: Path, markdown: str) -> None:
+    (found,) = lint_card(replaced(card, "## Limits\n", f"## Limits\n\n{markdown}\n"), folder=folder)
+    assert (found.code, found.about) == ("link-broken", "plots/none.png")
 
 
-ROWS = [
-    ("| `seed-3` |      3 |\n", "| `seed-3` |      3 | 4 |\n", "table-ragged", "a row of 3 cells in a table of 2"),
-    ("| `seed-3` |      3 |\n", "| `seed-3` |\n", "table-ragged", "a row of 1 cell in a table of 2"),
-    ("| `seed-3` |      3 |\n", "| `seed|3` |      3 |\n", "table-ragged", "a row of 3 cells in a table of 2"),
-    ("| 10.74% |", "| 11.74% |", "shares-sum-differs", "the shares sum to 101%"),
-]
-
-
-@pytest.mark.parametrize(("old", "new", "code", "counts"), ROWS, ids=[new for _, new, *_ in ROWS])
-def test_rows_and_shares(card: str, old: str, new: str, code: str, counts: str) -> None:
-    card = replaced(card, "|  10.74% |", "| 10.74% |")
-    (found,) = (one for one in lint_card(replaced(card, old, new)) if one.code == code)
-    assert found.message.startswith(counts)
-    assert found.line == line_of(card, "| Domain" if code == "shares-sum-differs" else old)
-
-
-def test_text_that_clings_to_a_table_is_a_row_of_it(card: str) -> None:
-    broken = replaced(card, "| `seed-5` |      5 |\n", "| `seed-5` |      5 |\nAnd so on.\n")
-    assert (only(broken).code, only(broken).line) == ("table-ragged", line_of(broken, "And so on."))
+def test_shares_sum_to_one(card: str) -> None:
+    broken = replaced(card, "|  10.74% |", "|  11.74% |")
+    found = {finding.code: finding for finding in lint_card(broken)}
+    assert set(found) == {"shares-sum-differs", "mixture-differs"}
+    assert found["shares-sum-differs"].line == line_of(card, "| Domain")
+    assert found["shares-sum-differs"].message.startswith("the shares sum to 101%")
 
 
 def test_figures_agree_with_the_model_index(card: str) -> None:
@@ -388,7 +307,7 @@ def test_a_figure_that_is_changed_by_hand_contradicts_what_was_made_of_it(card: 
     wrong = replaced(card, "| 65.54\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.68 |", "| 65.54 ± 0.66 |")
     (index, table) = lint_card(wrong)
     assert codes((index, table)) == ["model-index-differs", "sd-differs"]
-    assert table.message == "PIQA sd: the card says 0.66, that of the 5 rows is 0.68"
+    assert table.message == "PIQA sd: the card says 0.66, the 5 rows give 0.678"
     assert table.line == line_of(card, "| mean ± sd")
 
 
@@ -398,7 +317,7 @@ def test_copied_averages_are_the_affair_of_those_who_printed_them(card: str) -> 
     assert {finding.about for finding in lint_card(both)} == {"Average mean"}
     measured = lint_card(both.replace("### Published, not re-measured", "### Measured"))
     assert (measured[0].code, measured[0].line) == ("average-differs", line_of(both, "| 3         |"))
-    assert measured[0].message == "Average seed 3: the card says 45.97, the mean of the row is 46.97"
+    assert measured[0].message == "Average seed 3: the card says 45.97, the mean of the row is 46.971"
 
 
 def test_means_are_checked_where_all_rows_are_whole() -> None:
@@ -465,9 +384,9 @@ def test_a_figure_that_rounding_cannot_explain_is_found(rows: list[list[float]],
 def test_a_figure_may_be_what_it_was_rounded_from(value: float, decimals: int) -> None:
     figure = Figure.read(f"{value:.{decimals}f}")
     assert figure is not None
-    assert figure.may_be(value, value)
+    assert figure.rounds(value)
     far = value + 1.2 * 10.0**-decimals
-    assert not figure.may_be(far, far)
+    assert not figure.rounds(far)
 
 
 @pytest.mark.parametrize(
@@ -484,9 +403,10 @@ def test_shares_that_were_rounded_are_never_refused(weights: list[float], decima
 
 
 @pytest.mark.parametrize("separator", ["\n", "\r\n"])
-def test_lines_are_counted_whatever_ends_them(card: str, separator: str) -> None:
-    text = replaced(card, "## Limits\n", "## Limits\n\n[this](#nowhere)\n").replace("\n", separator)
-    assert only(text).line == card[: card.index("## Limits")].count("\n") + 3
+def test_lines_are_counted_whatever_ends_them(card: str, folder: Path, separator: str) -> None:
+    text = replaced(card, "## Limits\n", "## Limits\n\n[this](nowhere)\n").replace("\n", separator)
+    (found,) = lint_card(text, folder=folder)
+    assert found.line == card[: card.index("## Limits")].count("\n") + 3
 
 
 @settings(max_examples=60)
@@ -509,17 +429,14 @@ def test_what_a_hub_says() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "code", "about"),
     [
-        ("model_name: tinyllama_1_1b\n```\n", "model_name: tinyllama_1_1b\n", "code-endless", "code"),
-        ("\n</details>\n", "\n", "fold-endless", "details"),
         ("train_the_pile_arxiv: 0.1052", "train_the_pile_arxiv: 0.9052", "mixture-differs", "arxiv"),
         ("train_the_pile_arxiv: 0.1052", "train_the_pile_arxiv 0.1052", "mixture-malformed", "train"),
-        ("_arxiv: 0.1052", "_xiv: 0.1052", "mixture-domain-missing", "train_the_pile_xiv"),
-        ("64.70\u00a0to\u00a066.39", "66.39 to 64.70", "interval-reversed", "PIQA 95 % for the mean over seeds"),
+        ("_arxiv: 0.1052", "_xiv: 0.1052", "mixture-differs", "train_the_pile_xiv"),
+        ("64.70\u00a0to\u00a066.39", "66.39 to 64.70", "interval-differs", "PIQA 95 % for the mean over seeds"),
         ("64.70\u00a0to\u00a066.39", "10.00 to 12.00", "interval-differs", "PIQA 95 % for the mean over seeds"),
         ("AutoModelForCausalLM.from", "AutoModel.from", "model-headless", "AutoModel"),
         ('1b", revision="seed-1")\ntok', '1b", revision="seed-9")\ntok', "revision-unlisted", "seed-9"),
         ("value: 82.48", "value: '92.48'", "model-index-differs", "SciQ seed 3"),
-        ("name: SciQ\n", "name: SciQQ\n", "dataset-misnamed", "SciQQ"),
     ],
 )
 def test_blocks_and_figures_that_were_changed_by_hand(card: str, old: str, new: str, code: str, about: str) -> None:
@@ -533,31 +450,11 @@ def test_a_changed_weight_takes_one_line_though_it_moves_all_shares(card: str) -
     assert differs.message.endswith("the mixture gives 57.05%; and 16 more")
 
 
-def test_an_endless_block_is_told_by_the_next_one_or_by_the_end_of_the_card(card: str) -> None:
-    start = "---\nlicense: mit\n---\n\n```python\nx\n"
-    (before,) = lint_card(f"{start}\n```python\ny\n```\n")
-    (at_end,) = lint_card(start)
-    assert codes((before, at_end)) == ["code-endless"] * 2
-    assert (before.line, at_end.line) == (5, 5)
-    assert before.message.endswith("in line 8")
-
-
 def test_a_figure_that_is_only_in_the_table_is_told(card: str) -> None:
     entry = "    - type: accuracy\n      value: 82.48\n      name: score, seed 3\n      args:\n        seed: 3\n"
     assert entry in card
     found = lint_card(card.replace(f"{entry}        num_fewshot: 0-5\n", "", 1))
     assert [(f.about, f.code) for f in found] == [("SciQ seed 3", "model-index-incomplete")]
-
-
-def test_cells_and_errors_by_task() -> None:
-    table = (
-        "---\nlicense: mit\n---\n\n| Task | Cells | Standard error over documents |\n|---|---|---|\n| A | {} | {} |\n"
-    )
-    assert not lint_card(table.format("3 of 4", "at most 0.10"))
-    assert [(f.code, f.about) for f in lint_card(table.format("5 of 4", "-0.10"))] == [
-        ("cells-excess", "A Cells"),
-        ("stderr-negative", "A Standard error over documents"),
-    ]
 
 
 def test_code_of_others_is_no_matter_of_a_check() -> None:
@@ -580,6 +477,10 @@ b = AutoModelForCausalLM.from_pretrained("a/b", revision="seed-1-step-5")
 > ```
 
     train:
+
+```python
+AutoModelForCausalLM
+```
 
 <details><summary>More</summary>
 

@@ -29,40 +29,41 @@ def test_each_metric_is_an_entry_with_its_dataset_and_its_place() -> None:
     entries = read_model_index(index({**RESULT, "metrics": RESULT["metrics"][1:]}, RESULT))
     assert entries is not None
     assert [entry.path[1:] for entry in entries] == [
-        (0, "results", 0, "metrics", 0),
-        (0, "results", 1, "metrics", 0),
-        (0, "results", 1, "metrics", 1),
+        ("0", "results", "0", "metrics", "0"),
+        ("0", "results", "1", "metrics", "0"),
+        ("0", "results", "1", "metrics", "1"),
     ]
     _, first, second = entries
-    assert (first.dataset, first.metric_type, first.metric_name, first.value) == ("SciQ", "acc", "score, seed 3", 82.48)
-    assert (first.args, first.run, first.metric["verified"]) == ({"seed": 3}, ("seed", 3), True)
-    assert (second.metric_name, second.value, second.args, second.run) == ("acc", "0.5", {}, None)
-    assert first.model == {"name": "m"}
-    assert first.result == {key: value for key, value in RESULT.items() if key != "metrics"}
+    assert (first.dataset, first.metric.type, first.metric.value) == ("SciQ", "acc", 82.48)
+    assert (first.args, first.row, first.label) == ({"seed": 3}, "seed 3", "SciQ seed 3")
+    assert (second.label, second.metric.value, second.args, second.row) == ("SciQ acc", "0.5", {}, None)
+    assert first.metric.model_dump()["verified"] is True
 
 
 @pytest.mark.parametrize(
-    ("args", "run"),
+    ("args", "row"),
     [
-        ({"seed": 0}, ("seed", 0)),
-        ({"index": 7}, ("index", 7)),
-        ({"seed": 1, "index": 7}, ("seed", 1)),
+        ({"seed": 0}, "seed 0"),
+        ({"index": 7}, "index 7"),
+        ({"seed": 1, "index": 7}, "seed 1"),
         ({"seeds": [1, 2]}, None),
+        ({"seeds": [1, 2], "sd": 0.5}, "mean ± sd"),
         ({"seed": "default"}, None),
     ],
 )
-def test_whose_score_it_is(args: dict[str, Any], run: tuple[str, int] | None) -> None:
-    entries = read_model_index(index({**RESULT, "metrics": [{"type": "acc", "args": args}]}))
+def test_the_row_of_a_score(args: dict[str, Any], row: str | None) -> None:
+    entries = read_model_index(index({**RESULT, "metrics": [{"type": "acc", "value": 1, "args": args}]}))
     assert entries is not None
-    assert entries[0].run == run
-    assert entries[0].value is None
+    assert entries[0].row == row
 
 
-@pytest.mark.parametrize(("kind", "is_average"), [("average", True), ("Average", True), ("sciq", False), (None, False)])
-def test_an_average_is_told_by_the_type_of_its_dataset(kind: str | None, is_average: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "column"), [("average", "Average"), ("Average", "Average"), ("sciq", "Average of 13 tasks")]
+)
+def test_an_average_is_told_by_the_type_of_its_dataset(kind: str, column: str) -> None:
     entries = read_model_index(index({**RESULT, "dataset": {"name": "Average of 13 tasks", "type": kind}}))
     assert entries is not None
-    assert entries[0].is_average is is_average
+    assert entries[0].column == column
 
 
 def test_a_card_without_a_model_index_has_no_entries() -> None:
@@ -84,6 +85,7 @@ def test_a_card_without_a_model_index_has_no_entries() -> None:
         index({**RESULT, "metrics": [{"value": 1}]}),
         index({**RESULT, "metrics": None}),
         index("a result"),
+        index({**RESULT, "metrics": [{"type": "acc"}]}),
     ],
 )
 def test_another_shape_is_none(metadata: dict[str, Any]) -> None:
@@ -94,5 +96,5 @@ def test_the_scores_of_a_card_of_ours_are_read_whole() -> None:
     entries = read_model_index(read_card(render_catalog("human-1b")).metadata)
     assert entries is not None
     assert len(entries) == 84
-    assert len({(entry.dataset, entry.run) for entry in entries}) == 84
-    assert sum(entry.is_average for entry in entries) == 6
+    assert len({(entry.dataset, entry.row) for entry in entries}) == 84
+    assert sum(entry.column == "Average" for entry in entries) == 6

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixhub.card.markdown.parse import Anchors, front_matter, read_card, split_lines
+from mixhub.card.markdown.parse import front_matter, read_card, split_lines
 from mixhub.errors import SpecError
 from tests.refusals import codes, refused
 
@@ -62,49 +62,45 @@ End.
 def test_a_card_is_read_with_sections_and_lines() -> None:
     card = read_card(CARD)
     assert card.metadata == {"license": "mit", "tags": ["a"]}
-    assert card.metadata_lines == (1, 5)
+    assert card.head is not None
+    assert card.head.lines == (1, 5)
     title = "A card of x"
-    assert [(h.level, h.text, h.anchor, h.line, h.section) for h in card.headings] == [
-        (1, title, "a-card-of-x", 7, ()),
-        (2, "Results & more", "results--more", 12, (title,)),
-        (3, "Over seeds", "over-seeds", 14, (title, "Results & more")),
-        (2, "Quoted", "quoted", 24, (title, "Results & more", "Over seeds")),
-        (2, "Notes", "notes", 38, (title,)),
+    assert [(h.level, h.text, h.line, h.section) for h in card.of_kind("heading")] == [
+        (1, title, 7, ()),
+        (2, "Results & more", 12, (title,)),
+        (3, "Over seeds", 14, (title, "Results & more")),
+        (2, "Notes", 38, (title,)),
     ]
-    assert [heading.is_outermost for heading in card.headings] == [True, True, True, False, True]
     (table,) = card.tables
     assert (table.line, table.section) == (16, (title, "Results & more", "Over seeds"))
     assert (table.headers, table.rows) == (("Seed", "SciQ"), (("1", "80"), ("2", "a | b")))
-    assert [(p.text, p.line) for p in card.paragraphs] == [
-        ("See the paper and a plot or bold <text>.", 9),
-        ("an item with two lines, two", 21),
+    assert [(p.text, p.line) for p in card.of_kind("text")][1:] == [
+        ("an item with *two* lines, [two](#links)", 21),
+        ("Quoted", 24),
         ("words", 25),
         ("End.", 41),
     ]
-    assert card.paragraphs[1].markdown == "an item with *two* lines, [two](#links)"
-    assert card.paragraphs[3].section == (title, "Notes")
+    assert card.of_kind("text")[-1].section == (title, "Notes")
 
 
 def test_links_code_and_html_have_their_lines() -> None:
-    card = read_card(CARD)
+    card = read_card(CARD + "\n<p>\n<img src='c.png'>\n</p>\n\nInline <img src=\"d.png\">\n")
     assert [(link.text, link.address, link.line, link.is_image) for link in card.links] == [
         ("the paper", "https://example.org/p", 9, False),
-        ("a plot", "plots/a.svg", 10, True),
+        ("a plot", "plots/a.svg", 9, True),
         ("80", "https://example.org/s", 18, False),
-        ("two", "#links", 22, False),
+        ("two", "#links", 21, False),
+        ("", "c.png", 43, True),
+        ("", "d.png", 47, True),
     ]
-    assert [(f.language, f.content, f.line) for f in card.fences] == [
+    assert [(code.language, code.text, code.line) for code in card.of_kind("code")] == [
         ("python", "## no heading\n", 27),
         ("", "indented\n", 31),
     ]
-    assert [(html.content.strip(), html.line) for html in card.html] == [
-        ("<b>", 10),
-        ("</b>", 10),
+    assert [(html.text.strip(), html.line) for html in card.of_kind("html")][:2] == [
         ("<details>\n<summary>More</summary>", 33),
         ("</details>", 36),
     ]
-    for part in card.parts:
-        assert card.lines[part.line - 1].strip()
 
 
 def test_an_image_in_a_link_is_both() -> None:
@@ -113,22 +109,22 @@ def test_an_image_in_a_link_is_both() -> None:
         ("alt text", "https://example.org/b", False),
         ("alt text", "a.png", True),
     ]
-    assert card.paragraphs[0].text == "alt text"
 
 
-def test_anchors_are_those_of_the_page() -> None:
-    anchors = Anchors()
-    names = ["Data", "Data", "data-1", "Data", "95 % (n = 5)", "Größe_x", "C++", " ½ ", ""]
-    assert [anchors.add(name) for name in names] == [
-        *("data", "data-1", "data-1-1", "data-2", "95--n--5", "größe_x", "c", "--", ""),
-    ]
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [((), 2), (("a",), 3), (("b", "c"), 5), (("b", "1"), 4), (("d", "1"), 8), (("d", "9"), 6), (("e",), 2)],
+)
+def test_values_of_the_metadata_have_lines(path: tuple[str, ...], line: int) -> None:
+    card = read_card("\n---\na: 1\nb:\n  c: 2\nd:\n- x\n- y\n---\n")
+    assert card.metadata_line(*path) == line
 
 
 def test_a_card_without_metadata() -> None:
     card = read_card("\n# T\n\nwords\n")
-    assert (card.metadata, card.metadata_lines) == ({}, None)
-    assert [part.line for part in card.parts] == [2, 4]
-    assert read_card("").parts == ()
+    assert (card.metadata, card.head) == ({}, None)
+    assert [block.line for block in card.blocks] == [2, 4]
+    assert read_card("").blocks == ()
     assert read_card("---\n# nothing\n---\nx").metadata == {}
 
 
@@ -136,12 +132,11 @@ def test_a_card_without_metadata() -> None:
 def test_line_ends_and_a_byte_order_mark_change_nothing(end: str) -> None:
     strange = read_card("\ufeff" + CARD.replace("\n", end))
     plain = read_card(CARD)
-    assert (strange.metadata, strange.metadata_lines, strange.lines) == (
-        plain.metadata,
-        plain.metadata_lines,
-        plain.lines,
-    )
-    assert strange.parts == plain.parts
+    assert strange.metadata == plain.metadata
+    assert strange.metadata_line("license") == plain.metadata_line("license") == 2
+    assert [(block.line, block.links, block.rows) for block in strange.blocks] == [
+        (block.line, block.links, block.rows) for block in plain.blocks
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +151,7 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(end: str) -> None:
 )
 def test_metadata_that_is_no_mapping(text: str, place: str, code: str) -> None:
     with refused("spec-invalid", SpecError, file=place) as caught:
-        read_card(text)
+        _ = read_card(text).metadata
     assert codes(caught.value.problems) == [code]
 
 
@@ -168,7 +163,7 @@ def test_metadata_is_found_where_the_hubs_client_finds_it(text: str) -> None:
         card = ModelCard(text)
     except (ValueError, TypeError, yaml.YAMLError):
         with pytest.raises(SpecError):
-            read_card(text)
+            _ = read_card(text).metadata
         return
     assert card.text == (text[head.end :] if head else text)
     if head:
@@ -181,6 +176,8 @@ def test_the_shipped_cards_are_read_whole(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     card = read_card(text)
     assert card.metadata == yaml.safe_load(front_matter(text).yaml)  # type: ignore[union-attr]
-    for part in (*card.headings, *card.tables, *card.fences):
-        start = card.lines[part.line - 1]
+    for block in card.blocks:
+        if block.kind not in ("heading", "table", "code"):
+            continue
+        start = split_lines(text)[block.line - 1]
         assert re.match(r"#|\||```", start), start

@@ -52,7 +52,7 @@ def applied(text: str, body: str = BODY) -> str:
 
 
 def headings(markdown: str) -> list[str]:
-    return [heading.text for heading in read_card(markdown).headings if heading.level < 3]
+    return [heading.text for heading in read_card(markdown).of_kind("heading") if heading.level < 3]
 
 
 def test_no_words_leave_the_body_as_it_is() -> None:
@@ -221,4 +221,4 @@ def test_whatever_is_accepted_leaves_the_rest_of_the_card_whole(text: str) -> No
 
 
 def headings_of_parts(markdown: str) -> list[str]:
-    return [heading.text for heading in read_card(markdown).headings if heading.level == 2 and heading.is_outermost]
+    return [heading.text for heading in read_card(markdown).of_kind("heading") if heading.level == 2]

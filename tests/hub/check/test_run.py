@@ -274,14 +274,14 @@ def test_metrics_of_another_run_and_cut_ones(bench):
 
 
 def test_a_card_that_is_refused(bench):
-    bench.workspace.path("revision.md").write_text("## More\n\n[nothing](#there-is-none)\n")
-    assert bench.seen() == ["anchor-missing #there-is-none"]
+    bench.workspace.path("revision.md").write_text("## More\n\n```python\nAutoModel.from_pretrained(1)\n```\n")
+    assert bench.seen() == ["model-headless AutoModel"]
     [found] = bench.check().findings
     assert (found.line, found.message.startswith("the card of seed-1:")) == (0, True)
 
 
 def test_a_card_is_looked_at_only_if_nothing_else_is_wrong(bench):
-    bench.workspace.path("revision.md").write_text("## More\n\n[nothing](#there-is-none)\n")
+    bench.workspace.path("revision.md").write_text("## More\n\n```python\nAutoModel.from_pretrained(1)\n```\n")
     bench.edit("lineage.json", lambda lineage: lineage.update(tokens=1))
     assert bench.seen() == ["lineage-differs tokens"]
 

@@ -310,7 +310,7 @@ def no_card(release):
 
 def broken_card(release):
     text = release.get("seed-2", "README.md").read_text()
-    release.put("seed-2", {"README.md": text.replace("license: mit", "license: nonsense").encode()})
+    release.put("seed-2", {"README.md": text.replace("license: mit", "license: Nonsense").encode()})
 
 
 def false_card(release):
@@ -384,7 +384,7 @@ def other_results(release):
         (other_recipe, ["train-config-differs", "recipe-differs train.train_prose"]),
         (same_start, ["initial-weights-repeated seed-1"]),
         (no_card, ["file-missing README.md", "card-missing"]),
-        (broken_card, ["license-unknown license"]),
+        (broken_card, ["metadata-invalid license"]),
         (
             false_card,
             [
