@@ -51,12 +51,13 @@ def wrong_means(subject: Subject) -> Iterator[Finding]:
             figures = [cells[column].score for cells in table.runs.values() if column in cells]
             if len(figures) != len(table.runs) or len(figures) < 2:
                 continue
-            for name, figure, compute in (("mean", cell.score, mean), ("sd", cell.sd, sample_sd)):
+            parts = (("mean-differs", "mean", cell.score, mean), ("sd-differs", "sd", cell.sd, sample_sd))
+            for code, name, figure, compute in parts:
                 expected, error = compute(figures)
                 if figure and not figure.rounds(expected, error):
                     where, value = f"{column} {name}", figure.beside(expected)
                     message = f"{where}: the card says {figure.text}, the {len(figures)} rows give {value}"
-                    yield subject.finding(f"{name}-differs", message, HINT, line=cell.line, about=where)
+                    yield subject.finding(code, message, HINT, line=cell.line, about=where)
 
 
 def wrong_shares(subject: Subject) -> Iterator[Finding]:
