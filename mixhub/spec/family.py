@@ -154,8 +154,8 @@ class Family(Spec):
             raise UsageError(f"{kind} = {number!r}: must be an integer", code="option-value", option=kind, value=number)
         if number not in numbers:
             near = str(min(numbers, key=lambda known: abs(known - number)))
-            code = "unknown-seed" if kind == "seed" else "unknown-index"
-            raise UnknownNameError(kind, number, numbers, near=near, where=self.name, hint=available, code=code)
+            name = "seed" if kind == "seed" else "index"
+            raise UnknownNameError(name, number, numbers, near=near, where=self.name, hint=available)
         return self._run(number)
 
     @property

@@ -43,12 +43,6 @@ def clipped(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 2]} …"
 
 
-def yaml_line(value: object, most: int = 80) -> str:
-    """A value of the metadata on one line, as YAML has it; cut if it has more than `most` characters."""
-    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    return clipped(text, most)
-
-
 def escape(value: object) -> Markdown:
     """Markdown that shows `value` as it is, in a paragraph, a heading, a list or the cell of a table."""
     if isinstance(value, Markdown):
