@@ -1,4 +1,4 @@
-"""Whether cells hold what lm-eval's own backend finds: a random sample of their requests, scored by it."""
+"""Compares cells with lm-eval's own backend, which scores a random sample of their requests again."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixhub.errors import ResultsError, UsageError
+from mixhub.errors import ResultsError
 from mixhub.evaluation.harness import choose_device, choose_dtype, load_model
+from mixhub.evaluation.options import bad_option
 from mixhub.workspace.cells import Cell
 
 TOLERANCE = 1e-3
-"""Largest difference in float32, in nats, that is rounding; smaller dtypes have no such bound."""
+"""Largest difference in float32, in nats, that counts as rounding; smaller dtypes have no such bound."""
 
 
 @dataclass(frozen=True)
 class Crosscheck:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     requests: int
     """Requests that were scored again."""
@@ -28,13 +29,13 @@ class Crosscheck:
     largest: float
     """Largest difference of a log-likelihood, in nats."""
     where: str
-    """The request that has it."""
+    """The request with that difference."""
     flips: int
     """Requests whose `is_greedy` differs."""
 
 
 @dataclass(frozen=True)
-class _Recorded:
+class _Request:
     cell: Cell
     where: str
     pair: tuple[str, str]
@@ -51,96 +52,77 @@ def crosscheck(
     dtype: str | None = None,
     seed: int | None = None,
 ) -> Crosscheck:
-    """Scores requests of cells on disk with lm-eval's own backend, and compares.
+    """Score requests of cells on disk with lm-eval's own backend, and compare.
 
     Args:
         folder: the model that the cells were measured on.
         cells: cells that were measured on it, in the same dtype.
-        requests: how many, drawn over all documents of all cells alike.
+        requests: how many requests, drawn uniformly over all documents of all cells.
         device: as for `evaluate`.
         dtype: as for `evaluate`.
-        seed: of the draw; None: another one each time.
+        seed: of the draw; None: random.
 
     Raises:
         UsageError: fewer than one request.
         ResultsError: in float32, a log-likelihood differs by more than rounding; or no cell has log-likelihoods.
     """
     if requests < 1:
-        raise UsageError(
-            f"check = {requests}: must be at least 1 request", code="option-value", option="--check", value=requests
-        )
-    draws = random.Random(seed)
-    recorded = list(_drawn(cells, requests, draws))
-    if not recorded:
+        raise bad_option("--check", requests, "must be at least 1 request")
+    drawn = list(_draw(cells, requests, random.Random(seed)))
+    if not drawn:
+        hint = "evaluate multiple-choice tasks first"
+        raise ResultsError("there are no log-likelihoods to check", code="crosscheck-empty", hint=hint)
+    answers = _score(folder, drawn, device, dtype)
+    differences = [abs(one.log_likelihood - answer[0]) for one, answer in zip(drawn, answers, strict=True)]
+    worst = max(range(len(drawn)), key=differences.__getitem__)
+    request = drawn[worst]
+    if differences[worst] > TOLERANCE and request.cell.dtype == "float32":
+        both = f"{request.log_likelihood:.6f} on disk, {answers[worst][0]:.6f} by lm-eval's own backend"
         raise ResultsError(
-            "there is no log-likelihood to check",
-            code="crosscheck-empty",
-            hint="evaluate tasks of multiple choice first",
+            f"{request.cell.path}: {request.where}: the log-likelihood differs: {both}",
+            code="crosscheck-differs",
+            hint="measure the cell with --backend stock, and report the difference",
+            path=request.cell.path,
         )
-    answers = _answers(folder, recorded, device, dtype)
-    differences = [abs(one.log_likelihood - answer[0]) for one, answer in zip(recorded, answers, strict=True)]
-    worst = max(range(len(recorded)), key=differences.__getitem__)
-    if differences[worst] > TOLERANCE and recorded[worst].cell.dtype == "float32":
-        raise _differs(recorded[worst], answers[worst][0])
     return Crosscheck(
-        requests=len(recorded),
-        cells=len({one.cell.path for one in recorded}),
+        requests=len(drawn),
+        cells=len({one.cell.path for one in drawn}),
         largest=differences[worst],
-        where=recorded[worst].where,
-        flips=sum(one.greedy != bool(answer[1]) for one, answer in zip(recorded, answers, strict=True)),
+        where=request.where,
+        flips=sum(one.greedy != bool(answer[1]) for one, answer in zip(drawn, answers, strict=True)),
     )
 
 
-def _differs(one: _Recorded, log_likelihood: float) -> ResultsError:
-    return ResultsError(
-        f"{one.cell.path}: {one.where}: the log-likelihood on disk is {one.log_likelihood:.6f}, and lm-eval's own "
-        f"backend finds {log_likelihood:.6f}",
-        code="crosscheck-differs",
-        hint="measure it with lm-eval's own backend: --backend stock; and tell us",
-        path=one.cell.path,
-        where=one.where,
-    )
-
-
-def _answers(folder: Path, recorded: Sequence[_Recorded], device: str | None, dtype: str | None) -> Sequence[Any]:
-    """What lm-eval's own backend answers: log-likelihood, and whether it is greedy."""
+def _score(folder: Path, drawn: Sequence[_Request], device: str | None, dtype: str | None) -> Sequence[Any]:
+    """Return log-likelihood and whether it is greedy, by lm-eval's own backend."""
     from mixhub.evaluation.lm_eval_private import Instance, quiet
 
     device = choose_device(device)
+    options: dict[str, Any] = {"request_type": "loglikelihood", "doc": {}, "idx": 0, "metadata": ("check", 0, 1)}
     with quiet():
         lm = load_model(folder, device, choose_dtype(dtype, device), "stock")
-        answers: Sequence[Any] = lm.loglikelihood(
-            [
-                Instance(request_type="loglikelihood", doc={}, arguments=one.pair, idx=0, metadata=("check", 0, 1))
-                for one in recorded
-            ]
-        )
+        answers: Sequence[Any] = lm.loglikelihood([Instance(arguments=one.pair, **options) for one in drawn])
     return answers
 
 
-def _drawn(cells: Sequence[Cell], requests: int, draws: random.Random) -> Iterator[_Recorded]:
-    """Requests of documents that are drawn without replacement, each document as likely as any other."""
+def _draw(cells: Sequence[Cell], requests: int, draws: random.Random) -> Iterator[_Request]:
+    """Draw documents uniformly without replacement, and one request of each."""
     documents = [(cell, line) for cell in cells for line in range(cell.documents)]
-    wanted: dict[Path, tuple[Cell, set[int]]] = {}
+    lines: dict[Path, set[int]] = {}
     for cell, line in draws.sample(documents, min(requests, len(documents))):
-        wanted.setdefault(cell.path, (cell, set()))[1].add(line)
-    for cell, lines in wanted.values():
+        lines.setdefault(cell.path, set()).add(line)
+    for cell in cells:
         with cell.samples.open(encoding="utf-8") as file:
             for number, text in enumerate(file):
-                if number in lines and (recorded := _recorded(cell, json.loads(text), draws)):
-                    yield recorded
+                if number in lines.get(cell.path, ()) and (request := _request(cell, json.loads(text), draws)):
+                    yield request
 
 
-def _recorded(cell: Cell, sample: dict[str, Any], draws: random.Random) -> _Recorded | None:
+def _request(cell: Cell, sample: dict[str, Any], draws: random.Random) -> _Request | None:
     choice = draws.randrange(len(sample["resps"]))
     arguments = list(sample["arguments"][f"gen_args_{choice}"].values())
     answer = sample["resps"][choice][0]
     if len(arguments) != 2 or not isinstance(arguments[1], str) or len(answer) != 2:
         return None
-    return _Recorded(
-        cell=cell,
-        where=f"{cell.task} {cell.num_fewshot}-shot, document {sample['doc_id']}, choice {choice}",
-        pair=(arguments[0], arguments[1]),
-        log_likelihood=float(answer[0]),
-        greedy=str(answer[1]) == "True",
-    )
+    where = f"{cell.task} {cell.num_fewshot}-shot, document {sample['doc_id']}, choice {choice}"
+    return _Request(cell, where, (arguments[0], arguments[1]), float(answer[0]), str(answer[1]) == "True")

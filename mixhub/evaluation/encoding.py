@@ -1,4 +1,4 @@
-"""From the text of requests to tokens, as lm-eval does it, many at a time."""
+"""Encodes the text of requests as lm-eval does, many at a time."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ import numpy as np
 from mixhub.errors import ResultsError
 from mixhub.evaluation.packing import Ints
 
-_AT_ONCE = 4096
-"""Texts that the tokenizer is given at once."""
+_BATCH_TEXTS = 4096
+"""Texts per call of the tokenizer."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What lm-eval's Hugging Face backend needs to know to make tokens; no weights."""
+    """What lm-eval's Hugging Face backend needs to encode text, without weights."""
 
     tokenizer: Any
     max_length: int
     """Context length, tokens."""
     prefix_token_id: int
-    """Stands for an empty context."""
+    """Takes the place of an empty context."""
     add_bos_token: bool | None = None
-    """Whether special tokens are added; None: as the tokenizer does."""
+    """Whether special tokens are added; None: the tokenizer decides."""
 
     @classmethod
     def of(cls, lm: Any) -> Encoder:
-        """The encoder of an lm-eval HFLM."""
+        """Return the encoder of an lm-eval HFLM."""
         return cls(lm.tokenizer, lm.max_length, lm.prefix_token_id, lm.add_bos_token)
 
     @classmethod
     def load(cls, folder: Path, config: Any = None) -> Encoder:
-        """The encoder of a folder with a tokenizer, without loading weights.
+        """Return the encoder of a folder with a tokenizer, without loading weights.
 
         Args:
-            folder: holds a tokenizer, and `config.json` when no `config` is given.
+            folder: holds a tokenizer, and `config.json` unless `config` is given.
             config: the model's config, for its context length.
         """
         from transformers import AutoConfig, AutoTokenizer
@@ -55,11 +55,11 @@ class Encoder:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all that decides which tokens a text becomes, whatever its files are called."""
+        """Hash of everything that determines the tokens of a text; it does not depend on file names."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         content = json.loads(backend.to_str()) if backend is not None else _files_sha256(self.tokenizer)
         if isinstance(content, dict):
-            content.pop("padding", None)  # set by use, and of no effect here
+            content.pop("padding", None)  # set by use, without effect here
             content.pop("truncation", None)
         deciding = {
             "tokenizer": content,
@@ -71,10 +71,10 @@ class Encoder:
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Ints], list[Ints]]:
-        """Tokens of contexts and continuations; pairs that share a context share its array.
+        """Return tokens of contexts and continuations; pairs that share a context share its array.
 
-        Spaces at the end of a context go to the continuation, the continuation's tokens are what the whole text has
-        beyond the context's, and an empty context is the prefix token: all as in lm-eval's `TemplateLM`.
+        As in lm-eval's `TemplateLM`, spaces at the end of a context go to the continuation, the tokens of a
+        continuation are those of the whole text after the context's, and an empty context is the prefix token.
 
         Args:
             pairs: R contexts and continuations.
@@ -108,7 +108,7 @@ class Encoder:
         return contexts, continuations
 
     def _encoded(self, texts: Sequence[str]) -> list[Ints]:
-        """As HFLM's `tok_encode`: no special tokens for a text that begins with the prefix token already."""
+        """Encode as HFLM's `tok_encode`: without special tokens if a text begins with the prefix token already."""
         prefix = self.tokenizer.decode(self.prefix_token_id)
         common = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
         encoded: list[Ints] = [np.zeros(0, np.int32)] * len(texts)
@@ -120,8 +120,8 @@ class Encoder:
 
     def _tokens(self, texts: Sequence[str], options: dict[str, bool]) -> list[Ints]:
         tokens: list[Ints] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            part = list(texts[start : start + _AT_ONCE])
+        for start in range(0, len(texts), _BATCH_TEXTS):
+            part = list(texts[start : start + _BATCH_TEXTS])
             batch = self.tokenizer(part, return_attention_mask=False, verbose=False, **options)["input_ids"]
             tokens += [np.array(ids, np.int32) for ids in batch]
         return tokens
@@ -134,17 +134,13 @@ def _with_spaces_moved(context: str, continuation: str) -> tuple[str, str]:
 
 def _unscorable(continuation: str, tokens: int, max_length: int) -> ResultsError:
     rule = f"must have 1 to {max_length} (the model's context length)"
-    return ResultsError(
-        f"the choice {continuation[:60]!r} has {tokens} tokens, and {rule}",
-        code="choice-unscorable",
-        hint="is it the right tokenizer, and are the task's choices whole?",
-        tokens=tokens,
-        max_length=max_length,
-    )
+    message = f"the choice {continuation[:60]!r} has {tokens} tokens, and {rule}"
+    hint = "check that the tokenizer belongs to the model, and that no choice of the task is empty"
+    return ResultsError(message, code="choice-unscorable", hint=hint, tokens=tokens, max_length=max_length)
 
 
 def _files_sha256(tokenizer: Any) -> str:
-    """For tokenizers that are written in Python: hash of the files that they read."""
+    """Hash the files of a tokenizer that is written in Python."""
     digest = hashlib.sha256()
     for name in sorted(tokenizer.vocab_files_names.values()):
         path = Path(str(tokenizer.name_or_path), name)

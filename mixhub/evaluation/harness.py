@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from mixhub.errors import ExportError, ResultsError, UsageError
 from mixhub.evaluation.bootstrap import bootstrap_stderr, can_bootstrap
 from mixhub.evaluation.measures import MEASURES, cell_measures, document_measures
-from mixhub.evaluation.options import Backend
+from mixhub.evaluation.options import Backend, bad_option
 from mixhub.evaluation.requests import Prepared, configure
 from mixhub.evaluation.suite import first_line
 from mixhub.phrases import listed
@@ -20,75 +21,73 @@ from mixhub.workspace.cells import MEASURES_KEY
 
 DTYPES = ("float32", "bfloat16", "float16")
 SCORER = 1
-"""Version of our backend: raised by each change that may move a log-likelihood by more than rounding."""
+"""Version of our backend: raise it when a log-likelihood may change by more than rounding."""
 REPLICATES = 100_000
 """Draws of a bootstrap: lm-eval's default."""
 STDERR = f"of means: closed form; else lm-eval's bootstrap, {REPLICATES:,} draws (100 for bleu, chrf and ter)"
 """How standard errors were computed, as each cell records it."""
 
 _FEW_REPLICATES = 100
-"""What lm-eval draws at most for the corpus metrics that take seconds each."""
+"""lm-eval's draws for the corpus metrics that take seconds each."""
 _LOGIT_BYTES = {"cpu": 2**30, "cuda": 2**33}
 _MAX_REQUESTS = 32
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What lm-eval found for one task at one shot count."""
+    """lm-eval's figures for one task at one shot count."""
 
     results: dict[str, Any]
-    """lm-eval's result, without samples and without what depends on the machine or the hour."""
+    """lm-eval's result, without samples and without what depends on the machine or the time."""
     samples: list[dict[str, Any]]
-    """lm-eval's samples, one a document and filter, with our measures beside its metrics."""
+    """lm-eval's samples, one per document and filter, with our measures beside its metrics."""
     measures: dict[str, float | int]
     """Ours, over all documents (see `mixhub.evaluation.measures`)."""
+    date: float
+    """Start, seconds since 1970."""
+    seconds: float
+    """Duration."""
 
 
 def choose_device(device: str | None) -> str:
-    """`cuda` where there is one, else `cpu`; raises UsageError for a device that is not there."""
+    """Return the device, by default `cuda` if available; raises UsageError if it is not."""
     import torch
 
+    available = torch.cuda.is_available()
     if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if available else "cpu"
     kind = device.partition(":")[0]
     if kind not in ("cpu", "cuda"):
-        raise UsageError(
-            f"device = {device!r}: must be cpu or cuda, or cuda:N",
-            code="option-value",
-            option="--device",
-            value=device,
-        )
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            "device = 'cuda': this machine has no CUDA device, or its torch was built without",
-            code="device-missing",
-            device=device,
-        )
+        raise bad_option("--device", device, "must be cpu, cuda or cuda:N")
+    if kind == "cuda" and not available:
+        message = f"--device = {device!r}: this machine has no CUDA device, or its torch was built without CUDA"
+        raise UsageError(message, code="device-missing", device=device)
     return device
 
 
 def choose_dtype(dtype: str | None, device: str) -> str:
-    """The dtype; by default float32 on CPU and bfloat16 on CUDA; raises UsageError for another dtype."""
+    """Return the dtype, by default float32 on CPU and bfloat16 on CUDA; raises UsageError for an unknown one."""
     if dtype is None:
         return "bfloat16" if device.startswith("cuda") else "float32"
     if dtype not in DTYPES:
-        raise UsageError(
-            f"dtype = {dtype!r}: must be one of {listed(DTYPES)}", code="option-value", option="--dtype", value=dtype
-        )
+        raise bad_option("--dtype", dtype, f"must be one of {listed(DTYPES)}")
     return dtype
 
 
 def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub") -> Any:
-    """lm-eval's model class, ours or its own, over the model in a folder; makes no request.
+    """Load the model in a folder into lm-eval's model class, ours or its own; makes no network request.
 
     Raises:
-        ExportError: it is no causal language model, its weights are not whole, or its tokenizer does not fit.
+        ExportError: it is not a causal language model, weights are missing, or its tokenizer does not fit.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from mixhub.evaluation.lm_eval_private import StockLM
+    from mixhub.evaluation.scorer import SharedLM
+
     try:
-        # Code in the folder is not run: where that is left open, Transformers asks whoever sits there.
+        # Code in the folder is not run: without an answer here, Transformers would ask the user.
         options = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         auto: Any = AutoModelForCausalLM
@@ -97,113 +96,82 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
         raise _unloadable(folder, f"{type(error).__name__}: {first_line(error)}") from error
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if names := sorted(map(str, report.get(problem, ()))):
-            what = f"{problem.replace('_keys', '')} weights: {', '.join(names[:3])} ({len(names)})"
+            what = f"{problem.removesuffix('_keys')} weights: {listed(names, most=3)}"
             raise _unloadable(folder, what, weights=names)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         what = f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows"
         raise _unloadable(folder, what, code="vocabulary-exceeded", ids=len(tokenizer), rows=rows)
     model.to(device)
+    kind = SharedLM if backend == "mixhub" else StockLM
     try:
-        return wrap(model, tokenizer, backend)
+        return kind(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=_batch_size(model))
     except ResultsError as error:
         raise ExportError(f"{folder}: {error.message}", code=error.code, hint=error.hint, path=folder) from error
 
 
-def wrap(model: Any, tokenizer: Any, backend: Backend) -> Any:
-    """A loaded model as lm-eval's model class; raises ResultsError when it is not causal."""
-    from mixhub.evaluation.lm_eval_private import HFLM
-    from mixhub.evaluation.scorer import SharedLM
+def _batch_size(model: Any) -> int:
+    """Return the requests per forward pass, by the size of the logits that HFLM makes of all positions.
 
-    class StockLM(HFLM):  # type: ignore[misc]
-        """HFLM without its bar over requests, which has no other switch."""
-
-        def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-        def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
-            return super().loglikelihood_rolling(requests, disable_tqdm=True)
-
-        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
-            return super().generate_until(requests, disable_tqdm=True)
-
-    kind = SharedLM if backend == "mixhub" else StockLM
-    batch_size = _batch_size(model, model.device.type)
-    return kind(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
-
-
-def _batch_size(model: Any, device: str) -> int:
-    """Requests a forward pass, by the size of the logits that HFLM makes of all positions.
-
-    It never depends on what memory is free, for then the same export would not give the same figures.
+    It does not depend on free memory: the same export must give the same figures.
     """
     row: int = 4 * model.config.vocab_size * getattr(model.config, "max_position_embeddings", 2048)
-    return max(1, min(_MAX_REQUESTS, _LOGIT_BYTES[device.partition(":")[0]] // row))
+    return max(1, min(_MAX_REQUESTS, _LOGIT_BYTES[model.device.type] // row))
 
 
 def measure(
     lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_seed: int, prepared: Prepared | None = None
 ) -> Measured:
-    """Evaluates one lm-eval task at one shot count.
+    """Evaluate one lm-eval task at one shot count.
 
     Args:
         lm: the model.
         task: lm-eval's task.
         num_fewshot: shots in each prompt.
-        limit: only the first so many documents.
+        limit: use only the first N documents.
         fewshot_seed: seed of the choice of shots.
-        prepared: its requests, where they are built already; else lm-eval builds them.
+        prepared: its requests; None: lm-eval builds them.
 
     Raises:
         ResultsError: a log-likelihood or metric is not finite.
     """
-    from mixhub.evaluation.lm_eval_private import add_tokenizer_info, evaluate, seeded, templates_compiled_once
+    from mixhub.evaluation import lm_eval_private as lm_eval
 
-    name = task.config.task
+    name, date, started = task.config.task, time.time(), time.monotonic()
     configure(task, num_fewshot, fewshot_seed)
+    lm.prepared = prepared
+    given = lm_eval.instances_given(task, lambda: prepared.instances(task)) if prepared else nullcontext()
     try:
-        with seeded(), _given(lm, task, prepared), templates_compiled_once():
-            results = evaluate(
+        with lm_eval.seeded(), given, lm_eval.templates_compiled_once():
+            results = lm_eval.evaluate(
                 lm=lm,
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
                 limit=limit,
-                bootstrap_iters=0,  # leaves out every standard error; they are put in below
+                bootstrap_iters=0,  # omits every standard error; they are added below
                 log_samples=True,
             )
     except OverflowError as error:
         raise _not_finite(name, num_fewshot, f"a metric overflows ({error})") from error
+    finally:
+        lm.prepared = None
     samples: list[dict[str, Any]] = results.pop("samples")[name]
     results.pop("group_subtasks", None)
     _require_finite(name, num_fewshot, samples, results["results"][name])
     results["results"][name] |= _stderrs(task, samples)
     results["config"] = _model_config(lm, limit, fewshot_seed)
-    add_tokenizer_info(results, lm)
-    results["task_hashes"] = {name: _task_hash(samples)}
+    lm_eval.add_tokenizer_info(results, lm)
+    # lm-eval's hash of a task: of the hashes of all its documents, prompts and targets.
+    hashes = "".join(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"] for sample in samples)
+    results["task_hashes"] = {name: str(lm_eval.hash_string(hashes))}
     by_document = [document_measures(task, sample) for sample in samples]
     first = samples[0]["filter"]
     measures = cell_measures(own for own, sample in zip(by_document, samples, strict=True) if sample["filter"] == first)
     logged = [_as_logged(sample, own) for sample, own in zip(samples, by_document, strict=True)]
-    return Measured(results, logged, measures)
-
-
-@contextmanager
-def _given(lm: Any, task: Any, prepared: Prepared | None) -> Iterator[None]:
-    """Has lm-eval take the requests that are prepared instead of building them, for the block."""
-    from mixhub.evaluation.lm_eval_private import instances_given
-
-    if prepared is None:
-        yield
-        return
-    lm.prepared = prepared
-    try:
-        with instances_given(task, lambda: prepared.instances(task)):
-            yield
-    finally:
-        lm.prepared = None
+    return Measured(results, logged, measures, date, time.monotonic() - started)
 
 
 def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
-    """Standard errors as lm-eval gives them, under its keys."""
+    """Return standard errors as lm-eval computes them, under its keys."""
     from mixhub.evaluation.lm_eval_private import metrics
 
     values: dict[tuple[str, str], list[Any]] = {}
@@ -247,15 +215,8 @@ def _model_config(lm: Any, limit: int | None, fewshot_seed: int) -> dict[str, An
     }
 
 
-def _task_hash(samples: Iterable[Mapping[str, str]]) -> str:
-    """lm-eval's hash of a task: of the hashes of all its documents, prompts and targets."""
-    from mixhub.evaluation.lm_eval_private import hash_string
-
-    return str(hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples)))
-
-
 def _as_logged(sample: dict[str, Any], measures: Mapping[str, float]) -> dict[str, Any]:
-    """A sample in the layout of lm-eval's `samples_*.jsonl`, which datasets can load, and our measures."""
+    """Return a sample in the layout of lm-eval's `samples_*.jsonl`, which datasets can load, with our measures."""
     from mixhub.evaluation.lm_eval_private import sanitize_list
 
     arguments = {
@@ -291,9 +252,9 @@ def _floats(value: object) -> Iterable[float]:
 
 def _not_finite(task: str, num_fewshot: int, what: str, **fields: object) -> ResultsError:
     return ResultsError(
-        f"cell {task} {num_fewshot}-shot: not finite: {what}; nothing was written for it",
+        f"{what} is not finite; nothing was written",
         code="figure-not-finite",
-        hint="the weights give NaN or infinity: look at the run's losses, or evaluate in float32 (--dtype float32)",
+        hint="the weights give NaN or infinity: check the run's losses, or pass --dtype float32",
         task=task,
         num_fewshot=num_fewshot,
         **fields,
@@ -301,10 +262,6 @@ def _not_finite(task: str, num_fewshot: int, what: str, **fields: object) -> Res
 
 
 def _unloadable(export: Path, what: str, *, code: str = "model-unloadable", **fields: object) -> ExportError:
-    return ExportError(
-        f"{export}: cannot be loaded as a causal language model: {what}",
-        code=code,
-        hint="are its files whole, and of one model? an export is made again by: mixhub train --seed N (or --index N)",
-        path=export,
-        **fields,
-    )
+    message = f"{export}: cannot be loaded as a causal language model: {what}"
+    hint = "check that its files are complete and belong together; export a run again with: mixhub train --seed N"
+    return ExportError(message, code=code, hint=hint, path=export, **fields)

@@ -1,8 +1,8 @@
-"""The wall to lm-eval: everything that mixhub takes from it, and what it changes in the process while it works.
+"""The only module that imports lm-eval: what mixhub takes from it, and what it changes in the process meanwhile.
 
 Much of it is not part of lm-eval's documented interface. All names are checked when this module is imported, so that
-another version of lm-eval is refused with one error instead of failing somewhere in a sweep. The import takes seconds:
-other modules import this one inside functions.
+an unsupported version of lm-eval is refused with one error. The import takes seconds: other modules import this one
+inside functions.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
-from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub.constants  # noqa: F401 - it reads the environment when it is imported, before lm-eval changes it
 import numpy as np
 
 from mixhub.errors import ResultsError
+from mixhub.workspace.vendors import require_names
 
 DEBUG = "MIXHUB_DEBUG"
-"""Set to anything, this environment variable shows the logs and bars that `quiet` turns off."""
+"""If this environment variable is set, the logs and bars that `quiet` turns off are shown."""
 
-_RELIED_ON = {
+RELIED_ON = {
     "lm_eval.api.instance": ("Instance",),
     "lm_eval.api.metrics": (
         "acc_all",
@@ -76,53 +77,9 @@ PYTHON_SEED, NUMPY_SEED, TORCH_SEED = 0, 1234, 1234
 _IMPORT_SETS = ("HF_XET_HIGH_PERFORMANCE", "HF_HUB_ENABLE_HF_TRANSFER")
 """Environment variables that `import lm_eval` sets for the whole process, unless they are set."""
 
-
-def missing_names() -> list[str]:
-    """The names that mixhub relies on and the installed lm-eval lacks, sorted."""
-    return sorted(f"{module}.{name}" for module, names in _RELIED_ON.items() for name in names if _lacks(module, name))
-
-
-def _lacks(module: str, name: str) -> bool:
-    try:
-        value: Any = import_module(module)
-    except ImportError:
-        return True
-    for part in name.split("."):
-        if hasattr(value, part):
-            value = getattr(value, part)
-        else:  # an attribute of its objects, unless nothing assigns it
-            return not (isinstance(value, type) and part in value.__init__.__code__.co_names)  # type: ignore[misc]
-    return False
-
-
-def require_names() -> None:
-    """Raises ResultsError with all names that the installed lm-eval lacks."""
-    if names := missing_names():
-        installed = version("lm_eval")
-        raise ResultsError(
-            f"lm-eval {installed}: lacks what mixhub relies on: {', '.join(names)}",
-            code="lm-eval-unsupported",
-            hint="pip install 'lm-eval>=0.4.12,<0.5'; if it is in that range, report it to mixhub",
-            version=installed,
-            names=names,
-        )
-
-
-@contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Takes back what `import lm_eval` sets: huggingface_hub reads it, for all of the process's transfers."""
-    import huggingface_hub.constants  # noqa: F401 - it reads the environment once, when it is imported
-
-    unset = [name for name in _IMPORT_SETS if name not in os.environ]
-    try:
-        yield
-    finally:
-        for name in unset:
-            os.environ.pop(name, None)
-
-
-with _environment_kept():
-    require_names()
+_unset = [name for name in _IMPORT_SETS if name not in os.environ]
+try:
+    require_names("lm_eval>=0.4.12,<0.5", RELIED_ON, ResultsError, "lm-eval-unsupported")
     from lm_eval.api import metrics
     from lm_eval.api import task as _task_module
     from lm_eval.api.instance import Instance
@@ -132,36 +89,38 @@ with _environment_kept():
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import env as _templates
     from lm_eval.utils import handle_non_serializable, hash_string, sanitize_list
+finally:
+    for _name in _unset:
+        os.environ.pop(_name, None)
 
 __all__ = [
-    "DEBUG",
     "HFLM",
-    "NUMPY_SEED",
-    "PYTHON_SEED",
-    "TORCH_SEED",
     "Instance",
     "TaskManager",
     "add_tokenizer_info",
-    "built_instances",
     "evaluate",
     "handle_non_serializable",
     "hash_string",
-    "instances_given",
-    "length_and_prefix",
     "metrics",
-    "missing_names",
-    "quiet",
-    "require_names",
     "sanitize_list",
-    "seeded",
-    "shot_documents",
-    "templates_compiled_once",
-    "without_download_counts",
 ]
 
 
+class StockLM(HFLM):  # type: ignore[misc]
+    """HFLM without its bar over requests, which has no other switch."""
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+        return super().loglikelihood(requests, disable_tqdm=True)
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+        return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+        return super().generate_until(requests, disable_tqdm=True)
+
+
 def length_and_prefix(tokenizer: Any, config: Any) -> tuple[int, int]:
-    """Context length and prefix token of HFLM over a tokenizer and a config, by its own rules but without a model."""
+    """Return the context length and prefix token of HFLM for a tokenizer and a config, without a model."""
     lm = SimpleNamespace(
         tokenizer=tokenizer,
         model=SimpleNamespace(config=config),
@@ -174,7 +133,7 @@ def length_and_prefix(tokenizer: Any, config: Any) -> tuple[int, int]:
 
 
 def shot_documents(task: Any) -> int | None:
-    """How many documents a task has to draw the shots of one document from; None if it does not draw shots."""
+    """Return how many documents a task has to draw the shots of one document from; None if it draws no shots."""
     sampler: Any = getattr(task, "sampler", None)
     if not hasattr(sampler, "df"):
         return None
@@ -184,7 +143,7 @@ def shot_documents(task: Any) -> int | None:
 
 
 def built_instances(task: Any, limit: int | None) -> list[Any]:
-    """The requests of a task, as lm-eval builds them; the task forgets them again."""
+    """Return the requests of a task as lm-eval builds them; the task does not keep them."""
     task.build_all_requests(limit=limit, rank=0, world_size=1)
     instances: list[Any] = task.instances
     task._instances = None
@@ -193,7 +152,7 @@ def built_instances(task: Any, limit: int | None) -> list[Any]:
 
 @contextmanager
 def instances_given(task: Any, make: Callable[[], Sequence[Any]]) -> Iterator[None]:
-    """Has lm-eval take the requests that `make` returns instead of building them, for the block."""
+    """Make lm-eval use the requests that `make` returns instead of building them, for the block."""
 
     def take(**_: object) -> None:
         task._instances = make()
@@ -211,9 +170,9 @@ _GENERATORS = threading.RLock()
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """Seeds all generators that a task may draw from for the block, as `simple_evaluate` does, and puts them back.
+    """Seed all generators that a task may draw from for the block, as `simple_evaluate` does, and restore them.
 
-    They belong to the process: of several threads, one is in the block at a time.
+    They belong to the process: only one thread at a time is in the block.
     """
     import torch
 
@@ -233,7 +192,7 @@ def seeded() -> Iterator[None]:
 
 
 def _shared(change: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
-    """Lets overlapping blocks share a change of the process: the first one makes it, and the last one undoes it.
+    """Let overlapping blocks share a change of the process: the first one makes it, and the last one undoes it.
 
     If each thread restored what it saw, the second of two would restore the change of the first.
     """
@@ -262,64 +221,32 @@ def _shared(change: Callable[[], AbstractContextManager[None]]) -> Callable[[], 
 @_shared
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Turns off lm-eval's log and the bars of lm-eval, datasets and Transformers for the block."""
+    """Turn off lm-eval's log and the bars of lm-eval, datasets and Transformers for the block."""
+    import datasets
+
+    bars: Any = import_module("transformers.utils.logging")
+    # Transformers turns huggingface_hub's bars off and on with its own, and forgets those of single groups.
+    hub_bars: dict[str, bool] = import_module("huggingface_hub.utils.tqdm").progress_bar_states
     if os.environ.get(DEBUG):
         yield
         return
-    with _log_of("lm_eval"), _without_request_bar(), _without_dataset_bars(), _without_loading_bars():
-        yield
-
-
-@contextmanager
-def _log_of(name: str) -> Iterator[None]:
-    """Lets errors through only: lm-eval warns of what is intended here, such as a model that is loaded already."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def _without_request_bar() -> Iterator[None]:
-    """lm-eval shows a bar while it builds requests, and has no switch for it."""
-    before: Any = _task_module.tqdm
-    _task_module.tqdm = functools.partial(before, disable=True)
-    try:
-        yield
-    finally:
-        _task_module.tqdm = before
-
-
-@contextmanager
-def _without_dataset_bars() -> Iterator[None]:
-    import datasets
-
-    before = datasets.are_progress_bars_disabled()
+    log = logging.getLogger("lm_eval")
+    level, request_bar, hub_before = log.level, _task_module.tqdm, dict(hub_bars)
+    had_dataset_bars, had_bars = not datasets.are_progress_bars_disabled(), bars.is_progress_bar_enabled()
+    # lm-eval warns of what is intended here, such as a model that is loaded already; errors still show.
+    log.setLevel(logging.ERROR)
+    _task_module.tqdm = functools.partial(request_bar, disable=True)  # it has no other switch
     datasets.disable_progress_bars()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
-        if not before:
+        log.setLevel(level)
+        _task_module.tqdm = request_bar
+        if had_dataset_bars:
             datasets.enable_progress_bars()
-
-
-@contextmanager
-def _without_loading_bars() -> Iterator[None]:
-    """Transformers turns huggingface_hub's bars off and on with its own, and forgets those of single groups."""
-    from transformers.utils import logging as module
-
-    transformers_logging: Any = module
-    hub_bars: dict[str, bool] = import_module("huggingface_hub.utils.tqdm").progress_bar_states
-    before, hub_before = transformers_logging.is_progress_bar_enabled(), dict(hub_bars)
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if before:
-            transformers_logging.enable_progress_bar()
+        if had_bars:
+            bars.enable_progress_bar()
         hub_bars.clear()
         hub_bars.update(hub_before)
 
@@ -327,7 +254,7 @@ def _without_loading_bars() -> Iterator[None]:
 @_shared
 @contextmanager
 def templates_compiled_once() -> Iterator[None]:
-    """Has lm-eval keep its compiled templates for the block; by itself it compiles one again for each text it makes."""
+    """Make lm-eval keep its compiled templates for the block; otherwise it compiles one for each text."""
     _templates.from_string = functools.lru_cache(maxsize=256)(type(_templates).from_string.__get__(_templates))
     try:
         yield
@@ -338,7 +265,7 @@ def templates_compiled_once() -> Iterator[None]:
 @_shared
 @contextmanager
 def without_download_counts() -> Iterator[None]:
-    """Keeps datasets from reporting to a server that it reads local files, which it does for each load."""
+    """Keep datasets from reporting each load of local files to a server."""
     from datasets import config
 
     before = config.HF_UPDATE_DOWNLOAD_COUNTS

@@ -1,7 +1,8 @@
-"""What else one pass shows of a document: how well the right answer is compressed, and how it stands among the choices.
+"""Two measures of a document beside lm-eval's metrics: bits per byte of the right answer, and its probability among the
+choices.
 
-Both move earlier and more smoothly than accuracy, which is near chance for small models (Magnusson et al. 2025,
-DataDecide; Heineman et al. 2025, Signal and Noise). They are no metrics of lm-eval, and stand apart from them.
+Both change earlier and more smoothly than accuracy, which is near chance for small models (Magnusson et al. 2025,
+DataDecide; Heineman et al. 2025, Signal and Noise).
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ MEASURES = (BITS_PER_BYTE, ANSWER_PROBABILITY)
 
 
 def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
-    """Measures of one document; empty where a task has no right answer that is scored.
+    """Return the measures of one document; empty if a task has no right answer that is scored.
 
-    With several right answers, bits per byte is that of the likeliest, and their probabilities add up.
+    With several right answers, bits per byte is of the likeliest, and probabilities are added.
 
     Args:
         task: lm-eval's task.
-        sample: lm-eval's sample of the document, with `arguments` and `resps` as `evaluate` gives them.
+        sample: lm-eval's sample of the document, with `arguments` and `resps` as in `evaluate`.
     """
     if task.OUTPUT_TYPE == "loglikelihood":
         return {BITS_PER_BYTE: _bits_per_byte(sample["resps"][0][0][0], sample["arguments"][0][1])}
@@ -32,7 +33,9 @@ def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
     document = sample["doc"]
     choices = task.doc_to_choice(document)
     right = _right(task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document), choices)
-    likelihoods = [response[0][0] for response in sample["resps"]][: len(choices)]  # mutual information asks for more
+    likelihoods = [response[0][0] for response in sample["resps"]][
+        : len(choices)
+    ]  # mutual information makes more requests
     right = [number for number in right if 0 <= number < len(likelihoods)]
     if not right:
         return {}
@@ -44,7 +47,7 @@ def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
 
 
 def cell_measures(documents: Iterable[Mapping[str, float]]) -> dict[str, float | int]:
-    """Mean and standard error of each measure over the documents that have it, and how many those are."""
+    """Return mean, standard error and number of documents of each measure, over the documents that have it."""
     measures: dict[str, float | int] = {}
     measured = list(documents)
     for name in MEASURES:
@@ -58,7 +61,7 @@ def cell_measures(documents: Iterable[Mapping[str, float]]) -> dict[str, float |
 
 
 def _right(gold: object, choices: Sequence[str]) -> list[int]:
-    """Numbers of the right choices, as lm-eval's `process_results` reads them."""
+    """Return the numbers of the right choices, read as by lm-eval's `process_results`."""
     if isinstance(gold, list | tuple):
         return [number for own in gold for number in _right(own, choices)]
     if isinstance(gold, str):

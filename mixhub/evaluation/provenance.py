@@ -1,5 +1,5 @@
-"""What cells are made from: the model and the settings of a call, whether a cell on disk still fits them, and the file
-that a measured cell becomes."""
+"""What cells are made from: the model and the settings of a call, whether a cell on disk still matches them, and the
+file of a measured cell."""
 
 from __future__ import annotations
 
@@ -30,33 +30,25 @@ from mixhub.workspace.cells import (
     samples_path,
 )
 from mixhub.workspace.export import require_complete
-from mixhub.workspace.lineage import (
-    UNKNOWN,
-    Lineage,
-    combined_sha256,
-    file_sha256,
-    read_lineage,
-    versions,
-    weights_sha256,
-)
+from mixhub.workspace.lineage import UNKNOWN, combined_sha256, file_sha256, read_lineage, versions, weights_sha256
 from mixhub.workspace.recipe_diff import require_same_recipe
 
 _PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
 _DECIDING = ("lm_eval", "transformers", "torch")
-"""Packages whose version may move a figure: cells of other versions of them are measured again."""
+"""Packages whose version may change a figure: cells of other versions are measured again."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
 
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """The weights that are measured, and what is known about them."""
+    """The weights to measure, and what is known about them."""
 
     folder: Path
     """Weights, config and tokenizer, in Transformers format."""
     name: str
-    """The family; of another model its repo_id, or the folder's name."""
+    """The family; for another model its repo_id, or the folder's name."""
     revision: str
-    """The run's branch; of another model what was asked for."""
+    """The run's branch; for another model the requested revision."""
     weights_sha256: str
     """Hash of the weights."""
     tokenizer_sha256: str
@@ -68,68 +60,61 @@ class ModelUnderTest:
 
     @classmethod
     def of_run(cls, family: Family, run: Run, export: Path) -> ModelUnderTest:
-        """The export of a run.
+        """Return the export of a run.
 
         Raises:
-            ExportError: the export is incomplete, another run's, or not the weights that its lineage names.
+            ExportError: the export is incomplete, another run's, or does not have the weights in its lineage.
             RunError: the export was trained with another recipe or mixture than the family has now.
         """
         require_complete(export)
-        lineage = _own_lineage(family, run, export)
+        lineage, actual = read_lineage(export), weights_sha256(export)
+        if (lineage.family, lineage.revision) != (family.name, run.revision):
+            own, other = f"{run.revision} of {family.name}", f"{lineage.revision} of {lineage.family}"
+            raise ExportError(
+                f"{export}: is {other} by its lineage, not {own}",
+                code="run-wrong",
+                hint="this export belongs to another run; name that run, or keep each run's export in its own folder",
+                path=export,
+                family=lineage.family,
+                revision=lineage.revision,
+            )
+        if actual != lineage.weights_sha256:
+            raise ExportError(
+                f"{export}: its weights have sha256 {actual}, but its lineage says {lineage.weights_sha256}",
+                code="weights-differ",
+                hint="delete the folder and export again: mixhub train --seed N (or --index N)",
+                path=export,
+                lineage=lineage.weights_sha256,
+            )
         require_same_recipe(family, run, export / "train_config.yaml", export.parent.parent)
-        return cls(
-            folder=export,
-            name=family.name,
-            revision=run.revision,
-            weights_sha256=lineage.weights_sha256,
-            tokenizer_sha256=_tokenizer_sha256(export),
-            run=run,
-            step=lineage.step,
-        )
+        return cls(export, family.name, run.revision, actual, _tokenizer_sha256(export), run, lineage.step)
 
     @classmethod
     def of_folder(cls, folder: Path, name: str, revision: str) -> ModelUnderTest:
-        """Any model in Transformers format; raises ExportError if its weights are not safetensors."""
+        """Return any model in Transformers format; raises ExportError if it lacks a config, tokenizer or safetensors.
+
+        Args:
+            folder: weights, config and tokenizer.
+            name: the name of the model in its cells.
+            revision: the revision in its cells.
+        """
+        if not (folder / "config.json").is_file():
+            raise _missing(folder, "config.json", "name a folder in Transformers format")
         return cls(folder, name, revision, weights_sha256(folder), _tokenizer_sha256(folder))
 
 
-def _own_lineage(family: Family, run: Run, export: Path) -> Lineage:
-    lineage = read_lineage(export)
-    if (lineage.family, lineage.revision) != (family.name, run.revision):
-        raise ExportError(
-            f"{export}: is {lineage.revision} of {lineage.family} by its lineage, not {run.revision} of {family.name}",
-            code="run-wrong",
-            hint="name the run that it is of, or put each run's export into its own folder",
-            path=export,
-            family=lineage.family,
-            revision=lineage.revision,
-        )
-    actual = weights_sha256(export)
-    if actual != lineage.weights_sha256:
-        raise ExportError(
-            f"{export}: its weights are {actual}, and its lineage names {lineage.weights_sha256}",
-            code="weights-differ",
-            hint="delete the folder and make it again from the newest checkpoint: mixhub train --seed N (or --index N)",
-            path=export,
-            weights_sha256=actual,
-            lineage=lineage.weights_sha256,
-        )
-    return lineage
-
-
 def _tokenizer_sha256(folder: Path) -> str:
-    """Hash of `tokenizer.json`; of the files there are, for tokenizers that have none."""
+    """Hash `tokenizer.json`; without it, the files of the tokenizer."""
     if (folder / "tokenizer.json").is_file():
         return file_sha256(folder / "tokenizer.json")
     files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
     if not files:
-        raise ExportError(
-            f"{folder}: holds no tokenizer (no tokenizer.json)",
-            code="file-missing",
-            hint="put it beside the weights",
-            path=folder / "tokenizer.json",
-        )
+        raise _missing(folder, "tokenizer.json", "put the tokenizer beside the weights")
     return combined_sha256((path.name, file_sha256(path)) for path in files)
+
+
+def _missing(folder: Path, name: str, hint: str) -> ExportError:
+    return ExportError(f"{folder}: has no {name}", code="file-missing", hint=hint, path=folder / name)
 
 
 @dataclass(frozen=True)
@@ -148,7 +133,7 @@ class SweepConfig:
 
     @classmethod
     def of(cls, model: ModelUnderTest, evaluation: Evaluation, storage: Storage, options: Options) -> SweepConfig:
-        """Options with the device and dtype that they leave open; raises UsageError for those that cannot be used."""
+        """Complete the options with device and dtype; raises UsageError for those that cannot be used."""
         device = choose_device(options.device)
         return cls(
             model=model,
@@ -163,10 +148,10 @@ class SweepConfig:
 
 
 def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | None:
-    """The cell on disk, if it stands for this one.
+    """Return the cell on disk, if it matches.
 
     Raises:
-        ResultsError: the file in its place is not a cell of ours, or is a whole one that a limited one would replace.
+        ResultsError: the file in its place is not a cell of ours, or a whole cell that a limited one would replace.
     """
     path = key.path(results)
     if not path.exists():
@@ -174,11 +159,11 @@ def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | No
     cell = read_cell(path)
     if differences := _differences(config, key.task, cell):
         if cell.limit is None and config.limit is not None and "weights_sha256" not in differences:
+            what = f"is a whole cell of these weights, and {config.limit} documents would replace it"
             raise ResultsError(
-                f"{path}: is a whole cell of these weights, which {config.limit} documents would replace "
-                f"(it differs in {', '.join(differences)})",
+                f"{path}: {what} (different {', '.join(differences)})",
                 code="cell-complete",
-                hint="leave out the limit to measure it anew, or delete it",
+                hint="omit the limit to measure it again, or delete it",
                 path=path,
                 differences=tuple(differences),
             )
@@ -189,7 +174,7 @@ def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | No
 
 
 def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
-    """In what a cell on disk differs from the one that was asked for, except for its limit."""
+    """List what differs between a cell on disk and the requested one, except for its limit."""
     made, model = cell.provenance, config.model
     compared = {
         "family": (made.family, model.name),
@@ -211,34 +196,23 @@ def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
     return [name for name, (on_disk, now) in compared.items() if on_disk != now]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """When a cell was measured."""
-
-    date: float
-    """Start, seconds since 1970."""
-    seconds: float
-    """Time that it took."""
-
-
 def write_cell(
-    config: SweepConfig, lm: Any, built: BuiltTask, measured: Measured, timing: Timing, cell: CellKey, results: Path
+    config: SweepConfig, lm: Any, built: BuiltTask, measured: Measured, cell: CellKey, results: Path
 ) -> Cell:
-    """Writes a measured cell, whole or not at all.
+    """Write a measured cell, whole or not at all, and its samples beside it.
 
     Args:
         config: what all cells of the call share.
         lm: lm-eval's model, after it scored the cell.
         built: the task.
-        measured: what was found.
-        timing: when.
-        cell: which cell it is.
-        results: folder of the cells; samples go beside them.
+        measured: the figures.
+        cell: the cell.
+        results: folder of the cells.
     """
     samples = "".join(_line(sample) for sample in measured.samples).encode()
     provenance = _provenance(config, lm, built, measured, samples, cell.num_fewshot)
-    path, results_json = cell.path(results), _results_json(config, measured, provenance, timing)
-    # The result goes first and comes last: while it is there, the samples beside it are its own.
+    path, results_json = cell.path(results), _results_json(config, measured, provenance)
+    # The result is deleted first and written last: while it exists, the samples beside it belong to it.
     path.unlink(missing_ok=True)
     write_bytes(samples_path(path), samples)
     write_text(path, results_json)
@@ -246,7 +220,7 @@ def write_cell(
 
 
 def _line(sample: Mapping[str, Any]) -> str:
-    """A sample as JSON. Log-likelihoods are finite by now; a document's own fields that are not are written as null."""
+    """Return a sample as JSON. Its log-likelihoods are finite; a field of the document that is not becomes null."""
     try:
         return json.dumps(sample, default=_jsonable, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError:
@@ -267,6 +241,8 @@ def _provenance(
     figures = json.loads(json.dumps(measured.results["results"], default=_jsonable, allow_nan=False))  # as read
     model, task = config.model, built.suite
     is_ours = config.backend == "mixhub"
+    path, name = str(task.config.get("dataset_path")), task.config.get("dataset_name")
+    dataset = Dataset(path=path, name=name, fingerprint=built.fingerprint)
     return Provenance(
         family=model.name,
         revision=model.revision,
@@ -287,11 +263,7 @@ def _provenance(
         layout=lm.layout if is_ours else None,
         batch_tokens=lm.batch_tokens if is_ours else None,
         batch_size=None if is_ours else lm.batch_size,
-        dataset=Dataset(
-            path=str(task.config.get("dataset_path")),
-            name=task.config.get("dataset_name"),
-            fingerprint=built.fingerprint,
-        ),
+        dataset=dataset,
         stderr=STDERR,
         samples_sha256=hashlib.sha256(samples).hexdigest(),
         results_sha256=figures_sha256(figures, {task.name: measured.measures}),
@@ -299,8 +271,8 @@ def _provenance(
     )
 
 
-def _results_json(config: SweepConfig, measured: Measured, provenance: Provenance, timing: Timing) -> str:
-    """lm-eval's results and ours, without what names the machine or a folder (`git_hash`, environment)."""
+def _results_json(config: SweepConfig, measured: Measured, provenance: Provenance) -> str:
+    """Return lm-eval's results and ours, without the keys that name the machine or a folder."""
     model = config.model
     name = f"{model.name}@{model.revision}"
     settings = {
@@ -312,13 +284,13 @@ def _results_json(config: SweepConfig, measured: Measured, provenance: Provenanc
     results = {
         **measured.results,
         "config": {**settings, **measured.results["config"]},
-        "date": timing.date,
+        "date": measured.date,
         "transformers_version": config.versions["transformers"],
         "lm_eval_version": config.versions["lm_eval"],
         "model_source": "hf",
         "model_name": name,
         "model_name_sanitized": re.sub(r"[@/]", "__", name),
-        "total_evaluation_time_seconds": str(timing.seconds),
+        "total_evaluation_time_seconds": str(measured.seconds),
         MEASURES_KEY: {provenance.task: measured.measures},
         PROVENANCE_KEY: provenance.to_data(),
     }
@@ -326,7 +298,7 @@ def _results_json(config: SweepConfig, measured: Measured, provenance: Provenanc
 
 
 def _jsonable(value: object) -> Any:
-    """What JSON has no form for, as lm-eval writes it; functions by name, since their address changes."""
+    """Convert a value as lm-eval does; functions become their names, since their addresses change."""
     from mixhub.evaluation.lm_eval_private import handle_non_serializable
 
     if callable(value):

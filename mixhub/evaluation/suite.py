@@ -1,4 +1,4 @@
-"""Which lm-eval tasks a family is evaluated on: found by name or by path, and built without lm-eval's whole index."""
+"""Which lm-eval tasks a family is evaluated on: found by name or path, and built without lm-eval's whole index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import re
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 @dataclass(frozen=True)
 class SuiteTask:
-    """One task of a suite, as its YAML says it."""
+    """One task of a suite, as in its YAML."""
 
     name: str
     """lm-eval's name of the task."""
@@ -38,52 +39,49 @@ class SuiteTask:
     is_custom: bool
     """Whether the YAML is the workspace's rather than lm-eval's."""
     config: Mapping[str, Any]
-    """The YAML with what it includes; functions stand as `{"function": name, "sha256": hash of their file}`."""
+    """The YAML with its includes; a function becomes `{"function": name, "sha256": hash of its file}`."""
     folder: Path
-    """Where its `data_files` are."""
+    """The folder of its `data_files`."""
 
     @property
     def source(self) -> str:
-        """Where the YAML is, without naming this machine's folders."""
-        return (
-            self.path.name
-            if self.is_custom
-            else f"lm_eval/tasks/{self.path.relative_to(builtin_folder().resolve()).as_posix()}"
-        )
+        """The path of the YAML without the folders of this machine."""
+        if self.is_custom:
+            return self.path.name
+        return f"lm_eval/tasks/{self.path.relative_to(builtin_folder().resolve()).as_posix()}"
 
     @property
     def dataset(self) -> str:
-        """Its dataset, as `aps/super_glue (copa)`."""
+        """Its dataset, for example `aps/super_glue (copa)`."""
         name = self.config.get("dataset_name")
         return f"{self.config.get('dataset_path')}" + (f" ({name})" if name else "")
 
     @property
     def version(self) -> str:
-        """Version of the task, as its metadata says."""
+        """Version of the task in its metadata."""
         metadata = self.config.get("metadata")
         return str(metadata.get("version", UNKNOWN)) if isinstance(metadata, Mapping) else UNKNOWN
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the YAML's content, with its includes and functions; the same wherever the file is."""
+        """Hash of the YAML's content, with its includes and functions; it does not depend on the file's location."""
         return data_sha256(_plain(self.config))
 
     @cached_property
     def data_files(self) -> tuple[Path, ...]:
-        """The local files that it reads; empty when its dataset is a repo.
+        """The local files that it reads; empty if its dataset is a repo.
 
         Raises:
-            ResultsError: one of them is not there.
+            ResultsError: a file does not exist.
         """
-        return tuple(
-            path
-            for pattern in _leaves(self._dataset_kwargs.get("data_files") if self._reads_files else None)
-            for path in self._matches(pattern)
-        )
+        files: list[Path] = []
+        if self._reads_files:
+            _map_paths(self._dataset_kwargs.get("data_files"), lambda pattern: files.extend(self._matches(pattern)))
+        return tuple(files)
 
     @cached_property
     def data_sha256(self) -> str:
-        """Hash of the local files that it reads; `unknown` when its dataset is a repo."""
+        """Hash of the local files that it reads; `unknown` if its dataset is a repo."""
         if not self.data_files:
             return UNKNOWN
         return combined_sha256((path.name, file_sha256(path)) for path in self.data_files)
@@ -97,23 +95,22 @@ class SuiteTask:
 
     @property
     def revision(self) -> str | None:
-        """The revision of its dataset repo that the YAML names."""
+        """The revision of its dataset repo in the YAML."""
         revision = self._dataset_kwargs.get("revision")
         return None if revision is None else str(revision)
 
     def dataset_kwargs(self, cache: Path) -> dict[str, Any]:
-        """What lm-eval gives to `load_dataset`: local files by absolute path, and datasets' cache in `cache`."""
-        kwargs = dict(self._dataset_kwargs)
+        """Return lm-eval's arguments of `load_dataset`: absolute paths of local files, and the library's cache."""
+        kwargs = {"cache_dir": str(cache), **self._dataset_kwargs}
         if self._reads_files and "data_files" in kwargs:
-            kwargs["data_files"] = _mapped(kwargs["data_files"], lambda pattern: str(self.folder / pattern))
+            kwargs["data_files"] = _map_paths(kwargs["data_files"], lambda pattern: str(self.folder / pattern))
         if self.repo_id is not None:
             kwargs.pop("revision", None)  # a folder has none
-        kwargs.setdefault("cache_dir", str(cache))
         return kwargs
 
     @property
     def _dataset_kwargs(self) -> Mapping[str, Any]:
-        kwargs = self.config.get("dataset_kwargs") or {}
+        kwargs = self.config.get("dataset_kwargs")
         return kwargs if isinstance(kwargs, Mapping) else {}
 
     @property
@@ -121,30 +118,38 @@ class SuiteTask:
         return self.config.get("dataset_path") in _FILE_BUILDERS
 
     def _matches(self, pattern: str) -> list[Path]:
-        if "://" in pattern:
-            return []
         path = self.folder / pattern
         files = [path] if path.is_file() else sorted(self.folder.glob(pattern)) if not path.is_absolute() else []
         if not files:
             raise ResultsError(
-                f"{self.path}: task {self.name} reads {pattern}, and {path} is not there",
+                f"{self.path}: task {self.name} reads {pattern}, but {path} does not exist",
                 code="documents-missing",
-                hint=f"put it there, or correct dataset_kwargs.data_files in {self.path}",
+                hint=f"add the file, or correct dataset_kwargs.data_files in {self.path}",
                 task=self.name,
                 path=path,
             )
         return files
 
 
+@contextmanager
+def naming(where: str, **fields: object) -> Iterator[None]:
+    """Name a task or cell in errors that do not name it."""
+    try:
+        yield
+    except ResultsError as error:
+        message, fields = f"{where}: {error.message}", {**error.fields, **fields}
+        raise ResultsError(message, code=error.code, hint=error.hint, **fields) from error
+
+
 def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTask]:
-    """The YAMLs of a suite, read.
+    """Read the YAMLs of a suite.
 
     Args:
         tasks: tasks of a family.
         configs: by task, the YAML of each task that is not lm-eval's.
 
     Raises:
-        UnknownNameError: lm-eval has no task of that name; names the nearest that it has.
+        UnknownNameError: lm-eval has no task of that name; suggests the nearest.
         ResultsError: a YAML in `configs` does not exist.
         SpecError: a YAML in `configs` is not a task of that name.
     """
@@ -155,22 +160,18 @@ def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     is_custom = task.name in configs
     path = (configs[task.name] if is_custom else find_builtin(task.name)).resolve()
     if not path.is_file():
-        raise ResultsError(
-            f"{path}: task {task.name} has its YAML there, and it is not there",
-            code="file-missing",
-            hint="write the YAML, or correct evaluation.tasks in the family",
-            task=task.name,
-            path=path,
-        )
+        message = f"{path}: the YAML of task {task.name} does not exist"
+        hint = "write the YAML, or correct evaluation.tasks in the family"
+        raise ResultsError(message, code="file-missing", hint=hint, task=task.name, path=path)
     config, folder = read_config(path)
     if config.get("task") != task.name:
-        rule = f"must be {task.name}, as the family calls it"
+        rule = f"must be {task.name}, its name in the family"
         raise SpecError(str(path), [Problem("task", config.get("task", ABSENT), rule, code="task-misnamed")])
     return SuiteTask(task.name, path, is_custom, config, folder)
 
 
 def known_fingerprint(task: SuiteTask, datasets: Datasets) -> str:
-    """What names the data that a task would read now; `unknown` if the data is not there yet."""
+    """Return what identifies the data that a task would read now; `unknown` if the data was not downloaded."""
     if task.repo_id is not None:
         return datasets.commit(task.repo_id, task.config.get("dataset_name"), task.revision) or UNKNOWN
     return task.data_sha256
@@ -185,11 +186,11 @@ class BuiltTask:
     task: Any
     """lm-eval's task."""
     fingerprint: str
-    """What names the data: the commit of its dataset repo, the hash of its local files, or `unknown`."""
+    """What identifies the data: the commit of its dataset repo, the hash of its local files, or `unknown`."""
 
 
 def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
-    """The lm-eval task with its dataset loaded.
+    """Return the lm-eval task with its dataset loaded.
 
     Raises:
         ResultsError: its dataset cannot be loaded, or lm-eval refuses the YAML; names task and dataset.
@@ -201,23 +202,19 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     cache = datasets.prepared
     if task.repo_id is not None:
         config = task.config.get("dataset_name")
-        try:
-            fetched, fingerprint = datasets.get(task.repo_id, config, task.revision)
-        except ResultsError as error:
-            raise ResultsError(
-                f"task {task.name}: {error.message}", code=error.code, hint=error.hint, task=task.name, **error.fields
-            ) from error
-        derived["dataset_path"] = str(fetched)
+        with naming(f"task {task.name}", task=task.name):
+            folder, fingerprint = datasets.get(task.repo_id, config, task.revision)
+        derived["dataset_path"] = str(folder)
         cache = datasets.prepared_of(task.repo_id, config, fingerprint)
     derived["dataset_kwargs"] = task.dataset_kwargs(cache)
-    with tempfile.TemporaryDirectory(prefix="mixhub-task-") as folder:
-        Path(folder, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
-        manager = TaskManager(include_defaults=False, include_path=folder)
+    with tempfile.TemporaryDirectory(prefix="mixhub-task-") as include:
+        Path(include, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
+        manager = TaskManager(include_defaults=False, include_path=include)
         try:
             with seeded(), without_download_counts():
                 built = manager.load([task.name])["tasks"][task.name]
         except Exception as error:
-            raise _unbuilt(task, error) from error
+            raise _not_built(task, error) from error
     # What lm-eval writes into each result: without the folders of this machine.
     built.set_config("dataset_path", task.config.get("dataset_path"))
     built.set_config("dataset_kwargs", _plain(task._dataset_kwargs) or None)
@@ -225,34 +222,28 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     return BuiltTask(task, built, fingerprint)
 
 
-def _unbuilt(task: SuiteTask, error: Exception) -> ResultsError:
-    kind, reason = type(error).__name__, textwrap.shorten(first_line(error), 300, placeholder=" ...")
+def _not_built(task: SuiteTask, error: Exception) -> ResultsError:
+    reason = textwrap.shorten(first_line(error), 300, placeholder=" ...")
+    message = f"task {task.name}: its dataset {task.dataset} cannot be loaded: {type(error).__name__}: {reason}"
     hint = f"correct {task.path}"
     if task.repo_id is not None:
-        hint = f"is {task.repo_id} whole, and in the form that lm-eval's task reads? fetch it again: --prefetch"
-    return ResultsError(
-        f"task {task.name}: its dataset {task.dataset} cannot be loaded: {kind}: {reason}",
-        code="dataset-unloadable",
-        hint=hint,
-        task=task.name,
-        dataset=task.dataset,
-    )
+        hint = f"check that {task.repo_id} is complete and what the task reads; fetch it again with --prefetch"
+    return ResultsError(message, code="dataset-unloadable", hint=hint, task=task.name, dataset=task.dataset)
 
 
 @cache
 def builtin_folder() -> Path:
-    """Where lm-eval's own task YAMLs lie; found without importing it."""
+    """Return the folder of lm-eval's own task YAMLs, without importing lm-eval."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        raise ResultsError(
-            "lm-eval is not installed", code="lm-eval-missing", hint="pip install 'lm-eval>=0.4.12,<0.5'"
-        )
+        hint = "pip install 'lm-eval>=0.4.12,<0.5'"
+        raise ResultsError("lm-eval is not installed", code="lm-eval-missing", hint=hint)
     return Path(spec.origin).parent / "tasks"
 
 
 @cache
 def find_builtin(name: str) -> Path:
-    """The YAML of one of lm-eval's tasks; raises UnknownNameError, naming the nearest, when it has none.
+    """Return the YAML of one of lm-eval's tasks; raises UnknownNameError, which suggests the nearest.
 
     lm-eval's own index parses every YAML that it ships, for seconds; this reads lines, likely files first.
     """
@@ -261,18 +252,14 @@ def find_builtin(name: str) -> Path:
     for file in (*likely, *files):
         if _declared_task(file) == name:
             return Path(file)
-    raise UnknownNameError(
-        "task",
-        name,
-        sorted({declared for file in files if (declared := _declared_task(file))}),
-        where="lm-eval",
-        hint="lm-eval lists its own: lm_eval ls tasks; a family's evaluation.tasks may give a YAML of yours (config)",
-    )
+    names = sorted({declared for file in files if (declared := _declared_task(file))})
+    hint = "list lm-eval's tasks with: lm_eval ls tasks; for a custom task, give its YAML in evaluation.tasks (config)"
+    raise UnknownNameError("task", name, names, where="lm-eval", hint=hint)
 
 
 @cache
 def _builtin_files() -> tuple[str, ...]:
-    """Paths of the YAMLs, those nearest to the root first: the families of hundreds of variants lie deep."""
+    """Return the paths of the YAMLs, nearest to the root first: families of hundreds of variants are deep."""
     files = [
         f"{folder}/{name}" for folder, _, names in os.walk(builtin_folder()) for name in names if name.endswith(".yaml")
     ]
@@ -286,40 +273,39 @@ def _declared_task(file: str) -> str | None:
     return match[1].decode() if match else None
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], Path]:
-    """A task YAML with what it includes, and the folder of the file that says what data it reads.
+def read_config(path: Path, including: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Path]:
+    """Read a task YAML with its includes, and return the folder of the file that names its data, too.
+
+    Args:
+        path: the YAML.
+        including: the YAMLs that include it.
 
     Raises:
-        SpecError: it is not YAML or no mapping, or files include each other in a circle; names the file.
+        SpecError: a file is not YAML or not a mapping, or files include each other; names the file.
     """
-    return _read_config(path.resolve(), ())
-
-
-def _read_config(path: Path, including: tuple[Path, ...]) -> tuple[dict[str, Any], Path]:
+    path = path.resolve()
     if path in including:
         raise SpecError(str(path), [Problem("include", str(path), "includes itself", code="task-include-circular")])
     try:
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path.parent))
+        problem = "" if isinstance(config, dict) else "must be a mapping of keys to values"
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        rule = f"cannot be read as YAML: {first_line(error)}"
-        raise SpecError(str(path), [Problem("", None, rule, code="file-malformed")]) from None
-    if not isinstance(config, dict):
-        raise SpecError(str(path), [Problem("", config, "must be a mapping of keys to values", code="file-malformed")])
+        problem = f"cannot be read as YAML: {first_line(error)}"
+    if problem:
+        raise SpecError(str(path), [Problem("", ABSENT, problem, code="file-malformed")])
     includes = config.pop("include", [])
     merged: dict[str, Any] = {}
     folder = path.parent
     for include in includes if isinstance(includes, list) else [includes]:
-        included, included_folder = _read_config((path.parent / str(include)).resolve(), (*including, path))
+        included, included_folder = read_config(path.parent / str(include), (*including, path))
         merged |= included
         if "dataset_kwargs" in included:
             folder = included_folder
-    if "dataset_kwargs" in config:
-        folder = path.parent
-    return merged | config, folder
+    return merged | config, path.parent if "dataset_kwargs" in config else folder
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:
-    """A loader that leaves functions unresolved, as name and hash of the file that has them."""
+    """Return a loader that reads a function as its name and the hash of its file."""
 
     class Loader(yaml.SafeLoader):
         pass
@@ -335,7 +321,7 @@ def _loader(folder: Path) -> type[yaml.SafeLoader]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a vendor's message that is not empty."""
+    """Return the first line of a vendor's message that is not empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
@@ -347,20 +333,10 @@ def _plain(value: object) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _leaves(value: object) -> Iterator[str]:
+def _map_paths(value: object, change: Callable[[str], object]) -> Any:
+    """Change each path in `data_files`, except URLs."""
     if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    elif value is not None:
-        yield str(value)
-
-
-def _mapped(value: object, change: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _mapped(inner, change) for key, inner in value.items()}
+        return {key: _map_paths(inner, change) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_mapped(inner, change) for inner in value]
-    return value if "://" in str(value) else change(str(value))
+        return [_map_paths(inner, change) for inner in value]
+    return value if value is None or "://" in str(value) else change(str(value))

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixhub.evaluation.options import Options, Storage
-from mixhub.evaluation.sweep import evaluate_folder
+from mixhub.evaluation.provenance import ModelUnderTest
+from mixhub.evaluation.sweep import evaluate
 from mixhub.spec import Evaluation
 from mixhub.workspace.cells import Cell
 from tests.benchmarks.shapes import REAL_DOCUMENTS, documents, real_tasks, smol, smol_is_there

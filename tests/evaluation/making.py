@@ -16,6 +16,7 @@ from mixhub.demo.tasks import write_tasks
 from mixhub.errors import RepoNotFoundError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.options import Options, Storage
+from mixhub.evaluation.provenance import ModelUnderTest
 from mixhub.evaluation.sweep import evaluate
 from mixhub.files import write_json
 from mixhub.progress import SILENT, Progress
@@ -157,9 +158,8 @@ class Place:
     def evaluate(self, progress: Progress = SILENT, **options: Any) -> list[Cell]:
         """`evaluate` on what lies here."""
         return evaluate(
-            self.family,
-            self.run,
-            export=self.export,
+            ModelUnderTest.of_run(self.family, self.run, self.export),
+            self.family.evaluation,
             results=self.results,
             storage=self.storage,
             options=Options(**{"device": "cpu", **options}),

@@ -21,7 +21,8 @@ from mixhub.errors import MixhubError, ResultsError
 from mixhub.evaluation.crosscheck import crosscheck
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.options import Options
-from mixhub.evaluation.sweep import evaluate_folder, prefetch
+from mixhub.evaluation.provenance import ModelUnderTest
+from mixhub.evaluation.sweep import evaluate, prefetch
 from mixhub.workspace.cells import read_cells
 from tests.evaluation.making import Place, Recorder, contents, write_export
 from tests.evaluation.state import differences, process_state
@@ -59,15 +60,8 @@ def _evaluate_by_stock(place: Place) -> None:
 
 
 def _evaluate_folder(place: Place) -> None:
-    assert evaluate_folder(
-        place.export,
-        name="tiny",
-        revision="local",
-        evaluation=place.family.evaluation,
-        results=place.results,
-        storage=place.storage,
-        options=OPTIONS,
-    )
+    model = ModelUnderTest.of_folder(place.export, "tiny", "local")
+    assert evaluate(model, place.family.evaluation, results=place.results, storage=place.storage, options=OPTIONS)
 
 
 def _prefetch(place: Place) -> None:

@@ -16,7 +16,8 @@ from mixhub.evaluation import requests as requests_module
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.lm_eval_private import quiet
-from mixhub.evaluation.requests import Prepared, RequestKey, RequestStore, prepare
+from mixhub.evaluation.options import CellKey, Storage
+from mixhub.evaluation.requests import Prepared, RequestKey, Requests, RequestStore, prepare
 from mixhub.evaluation.suite import BuiltTask, build, resolve
 from mixhub.spec import Task
 from tests.evaluation.making import CopyFetch, Place, Recorder
@@ -66,7 +67,7 @@ def test_what_is_read_is_what_was_stored(built, encoder: Encoder, tmp_path: Path
     assert found is not None
     assert list(found.pairs) == list(prepared.pairs)
     assert _arrays(found) == _arrays(prepared)
-    assert store.size(key) == (prepared.requests, len(prepared.packing.tokens))
+    assert store.size(key) == (len(prepared.pairs), len(prepared.packing.tokens))
     ours, theirs = found.instances(built[name].task), _stock_instances(built[name], 2)
     assert ours == theirs
 
@@ -178,13 +179,26 @@ def test_another_seed_of_the_family_reads_the_same_requests(copied, measured: Pl
 
 def test_a_limited_cell_has_the_prompts_of_the_whole_one(built, encoder: Encoder):
     whole, limited = (_prepared(built["arc_easy"], encoder, limit=limit) for limit in (None, 4))
-    assert list(limited.pairs) == list(whole.pairs)[: limited.requests]
+    assert list(limited.pairs) == list(whole.pairs)[: len(limited.pairs)]
     assert set(limited.documents.tolist()) == {0, 1, 2, 3}
 
 
-def test_documents_that_nothing_names_are_not_kept(built, encoder: Encoder):
-    assert RequestKey.of(built["copa"], encoder, 0, 1234, None).names_documents
-    assert not RequestKey.of(replace(built["copa"], fingerprint="unknown"), encoder, 0, 1234, None).names_documents
+@pytest.mark.parametrize(("fingerprint", "stored"), [(None, 1), ("unknown", 0)])
+def test_requests_of_unidentified_documents_are_not_stored(
+    built, encoder: Encoder, tmp_path: Path, fingerprint: str | None, stored: int
+):
+    task = built["copa"] if fingerprint is None else replace(built["copa"], fingerprint=fingerprint)
+    cell = CellKey(task.suite, 0)
+    requests = Requests(Storage(Datasets(tmp_path / "datasets"), tmp_path / "requests"), encoder, 1234, None)
+    requests._built["copa"] = task
+    with quiet():
+        prepared = requests._prepare(cell)
+    assert prepared is not None
+    assert len(list(tmp_path.rglob("*.npz"))) == stored
+    again = requests.get(cell)
+    assert again is not None
+    assert (list(again.pairs), _arrays(again)) == (list(prepared.pairs), _arrays(prepared))
+    assert requests.size(cell) == (len(prepared.pairs), len(prepared.packing.tokens))
 
 
 def test_the_tasks_of_the_suite_are_all_there():

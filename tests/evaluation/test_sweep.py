@@ -20,8 +20,9 @@ import yaml
 
 from mixhub.errors import ExportError, ResultsError, RunError, UnknownNameError, UsageError
 from mixhub.evaluation.options import CellKey, shard_of
+from mixhub.evaluation.provenance import ModelUnderTest
 from mixhub.evaluation.suite import resolve
-from mixhub.evaluation.sweep import evaluate_folder
+from mixhub.evaluation.sweep import evaluate
 from mixhub.spec import catalog
 from mixhub.workspace.cells import read_cells
 from tests.evaluation.making import DOCUMENTS, SHOTS, TASKS, Place, Recorder, contents, write_export, write_lineage
@@ -320,8 +321,8 @@ def test_a_tensor_that_is_missing_is_not_made_up(copied: Copied):
         ({"dtype": "int8"}, "--dtype", "int8"),
         ({"device": "tpu"}, "--device", "tpu"),
         ({"backend": "other"}, "--backend", "other"),
-        ({"shard": (3, 2)}, "--shard", (3, 2)),
-        ({"shard": (0, 2)}, "--shard", (0, 2)),
+        ({"shard": (3, 2)}, "--shard", "3/2"),
+        ({"shard": (0, 2)}, "--shard", "0/2"),
     ],
 )
 def test_options_out_of_range_are_named(measured: Place, changes: dict[str, Any], option: str, value: object):
@@ -353,14 +354,8 @@ def test_a_folder_without_a_model_or_a_tokenizer_is_refused(copied: Copied):
     place = copied("results")
 
     def evaluated():
-        evaluate_folder(
-            place.export,
-            name="tiny",
-            revision="local",
-            evaluation=place.family.evaluation,
-            results=place.results,
-            storage=place.storage,
-        )
+        model = ModelUnderTest.of_folder(place.export, "tiny", "local")
+        evaluate(model, place.family.evaluation, results=place.results, storage=place.storage)
 
     (place.export / "tokenizer.json").unlink()
     with refused("file-missing", ExportError, path=place.export / "tokenizer.json"):

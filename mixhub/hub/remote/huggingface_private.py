@@ -9,17 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.metadata import version
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import HubError
+from mixhub.workspace.vendors import require_names
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
-_RELIED_ON = {
+RELIED_ON = {
     "huggingface_hub": ("CommitOperationAdd._is_uploaded", "CommitOperationAdd._upload_mode"),
     "huggingface_hub.lfs": ("UploadInfo.sha256", "post_lfs_batch_info"),
     "huggingface_hub.utils": ("build_hf_headers",),
@@ -27,34 +25,13 @@ _RELIED_ON = {
 }
 """By module, the names that must exist: functions, attributes of classes, and module variables."""
 
-
-def require_names() -> None:
-    """Raise HubError with all names that the installed huggingface_hub lacks."""
-    missing = []
-    for module, names in _RELIED_ON.items():
-        for name in names:
-            try:
-                attrgetter(name)(import_module(module))
-            except (ImportError, AttributeError):
-                missing.append(f"{module}.{name}")
-    if missing:
-        installed = version("huggingface_hub")
-        raise HubError(
-            f"huggingface_hub {installed}: lacks what mixhub relies on: {', '.join(missing)}",
-            code="client-unsupported",
-            hint="pip install 'huggingface_hub>=1.31,<3'; if it is in that range, report it to mixhub",
-            version=installed,
-            names=tuple(missing),
-        )
-
-
-require_names()
+require_names("huggingface_hub>=1.31,<3", RELIED_ON, HubError, "client-unsupported")
 
 from huggingface_hub import errors  # noqa: E402
 from huggingface_hub.lfs import post_lfs_batch_info  # noqa: E402
 from huggingface_hub.utils import _http, build_hf_headers  # type: ignore[attr-defined]  # noqa: E402
 
-__all__ = ["build_hf_headers", "mark_present", "requests_watched", "require_names", "set_sha256"]
+__all__ = ["build_hf_headers", "mark_present", "requests_watched", "set_sha256"]
 
 _lock = threading.Lock()
 _blocks = 0

@@ -8,12 +8,14 @@ from huggingface_hub.utils import _http
 
 from mixhub.errors import HubError
 from mixhub.hub.remote import huggingface_private
-from mixhub.hub.remote.huggingface_private import require_names, set_sha256
+from mixhub.hub.remote.huggingface_private import RELIED_ON, set_sha256
+from mixhub.workspace.vendors import missing_names, require_names
 from tests.refusals import refused
 
 
 def test_the_installed_version_has_it_all():
-    require_names()
+    assert missing_names(RELIED_ON) == []
+    require_names("huggingface_hub>=1", RELIED_ON, HubError, "client-unsupported")
 
 
 @pytest.mark.parametrize(
@@ -24,12 +26,11 @@ def test_the_installed_version_has_it_all():
         ("huggingface_hub", "CommitOperationAdd._upload_ways"),
     ],
 )
-def test_a_version_without_it_is_named_with_what_it_lacks(monkeypatch, module, name):
+def test_a_version_without_it_is_named_with_what_it_lacks(module, name):
     relied_on = {"huggingface_hub": ("CommitOperationAdd",), module: (name,)}
-    monkeypatch.setattr(huggingface_private, "_RELIED_ON", relied_on)
-    names, installed = (f"{module}.{name}",), version("huggingface_hub")
+    names, installed = [f"{module}.{name}"], version("huggingface_hub")
     with refused("client-unsupported", HubError, version=installed, names=names) as caught:
-        require_names()
+        require_names("huggingface_hub>=1", relied_on, HubError, "client-unsupported")
     assert installed in caught.value.message
     assert names[0] in caught.value.message
 
@@ -37,8 +38,8 @@ def test_a_version_without_it_is_named_with_what_it_lacks(monkeypatch, module, n
 def test_each_name_that_is_checked_is_one_that_is_used():
     """The check of a name that is used no more would refuse a version for nothing."""
     with open(huggingface_private.__file__, encoding="utf-8") as file:  # noqa: PTH123
-        source = file.read().partition("require_names()\n\n")[2]
-    for names in huggingface_private._RELIED_ON.values():
+        source = file.read().partition("require_names(")[2]
+    for names in RELIED_ON.values():
         for name in names:
             assert name.rpartition(".")[2] in source.partition("__all__")[2], name
 
