@@ -9,8 +9,9 @@ neither starlette nor pygit2; the first name that is used imports them.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mixhub import lazy_names
 
 if TYPE_CHECKING:
     from mixhub.hubserver.server import RunningHub, run_forever, serve
@@ -20,22 +21,9 @@ if TYPE_CHECKING:
 LOCAL_TOKEN = "hf_mixhub_local"
 """A token for the embedded hub. Any other text works as well: there is one user, named `local`."""
 
-_HOMES = {
-    "ImportedRepo": "storage.importer",
-    "RunningHub": "server",
-    "Store": "storage.storage",
-    "import_folder": "storage.importer",
-    "run_forever": "server",
-    "serve": "server",
-}
-
 __all__ = ["LOCAL_TOKEN", "ImportedRepo", "RunningHub", "Store", "import_folder", "run_forever", "serve"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)
 
 
 def __dir__() -> list[str]:

@@ -36,11 +36,9 @@ def run(limit: int = LIMIT, shots: Sequence[int] = (0, 1, 3, 5)) -> str:
         cells, seconds = {}, {}
         for backend in ("mixhub", "stock"):
             before = time.process_time()
-            cells[backend] = evaluate_folder(
-                root / "model",
-                name="SmolLM2-135M-Instruct",
-                revision="gguf",
-                evaluation=evaluation,
+            cells[backend] = evaluate(
+                ModelUnderTest.of_folder(root / "model", "SmolLM2-135M-Instruct", "gguf"),
+                evaluation,
                 results=root / backend,
                 storage=Storage(documents(root), root / "requests"),
                 options=Options(limit=limit, device="cpu", backend=backend),

@@ -188,25 +188,25 @@ def test_two_shards_give_what_one_process_does(measured, measured_copy, model):
 MISTAKES: list[tuple[list[object], str, str]] = [
     (["MODEL", "--output", "out", "--tasks", "hellaswagg"], "unknown-task", "'hellaswagg' in lm-eval"),
     (["--seed", 1, "--tasks", "tiny_choise"], "unknown-task", "'tiny_choise' in tiny's evaluation"),
-    (["MODEL", "--output", "out", "--shard", "3/2"], "option-value", "--shard = 3/2"),
-    (["MODEL", "--output", "out", "--shard", "0/2"], "option-value", "--shard = 0/2"),
+    (["MODEL", "--output", "out", "--shard", "3/2"], "option-value", "--shard = '3/2'"),
+    (["MODEL", "--output", "out", "--shard", "0/2"], "option-value", "--shard = '0/2'"),
     (["MODEL", "--output", "out", "--shard", "x"], "option-value", "--shard = 'x'"),
     (["MODEL", "--output", "out", "--num-fewshot", "5-1"], "option-value", "--num-fewshot = '5-1'"),
     (["MODEL", "--output", "out", "--num-fewshot", "-1"], "option-value", "--num-fewshot = '-1'"),
     (["--seed", 1, "--tasks", ","], "option-value", "--tasks = ','"),
-    (["--seed", 1, "--num-fewshot", "3"], "option-value", "num_fewshot = 3"),
+    (["--seed", 1, "--num-fewshot", "3"], "option-value", "--num-fewshot = 3"),
     (["MODEL"], "option-missing", "stranger"),
     (["MODEL", "--output", "out", "--seed", 1], "option-conflict", "--seed"),
     (["MODEL", "--output", "out", "--all"], "option-conflict", "--all"),
     (["--all", "--seed", 1], "option-conflict", "--all"),
-    (["--seed", 1, "--output", "out"], "option-missing", "--output goes with a MODEL"),
-    (["--seed", 1, "--hub", "local"], "option-missing", "--hub goes with a MODEL"),
+    (["--seed", 1, "--output", "out"], "option-missing", "--output needs a MODEL"),
+    (["--seed", 1, "--hub", "local"], "option-missing", "--hub needs a MODEL"),
     (["--seed", 1, "--prefetch", "--check", 5], "option-conflict", "--prefetch"),
     (["no folder", "--output", "out"], "option-value", "MODEL = 'no folder'"),
     (["acme/tiny@", "--output", "out"], "option-value", "MODEL = 'acme/tiny@'"),
     (["MODEL", "--output", "out", "--datasets-hub", "loca"], "hub-address", "--datasets-hub = 'loca'"),
-    (["MODEL", "--output", "out", "--device", "tpu"], "option-value", "device = 'tpu'"),
-    (["MODEL", "--output", "out", "--dtype", "int8"], "option-value", "dtype = 'int8'"),
+    (["MODEL", "--output", "out", "--device", "tpu"], "option-value", "--device = 'tpu'"),
+    (["MODEL", "--output", "out", "--dtype", "int8"], "option-value", "--dtype = 'int8'"),
     ([".", "--output", "out", "--tasks", "copa"], "file-missing", ".: "),
 ]
 
@@ -280,7 +280,7 @@ def test_after_prefetch_evaluation_asks_no_network(suite_place):
     assert prefetched.status == 0, prefetched
     folder = re.escape(str(suite_place / "cache" / "datasets"))
     assert re.search(
-        rf"^\d+ requests built, and the documents in {folder}: evaluation needs no net", prefetched.out, re.M
+        rf"^\d+ requests built; documents in {folder}; evaluation now works offline$", prefetched.out, re.M
     )
     assert not (suite_place / "results").exists()
     requests = state(suite_place / "cache" / "requests")
@@ -300,7 +300,7 @@ def test_all_runs_that_are_trained(place):
     shutil.rmtree(place / "results")
     answer = start(place, "--all")
     assert answer.status == 0, answer
-    assert "not trained yet, so left out: seed-3" in answer.out.splitlines()
+    assert "skipped, not trained yet: seed-3" in answer.out.splitlines()
     rows = [line.split() for line in answer.out.splitlines() if line.startswith((" score ", " seed-"))]
     assert rows[0] == ["score", "Choice", "Average"]
     assert [row[0] for row in rows[1:]] == ["seed-1", "seed-2"]

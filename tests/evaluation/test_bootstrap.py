@@ -96,9 +96,7 @@ def test_an_overflow_is_lm_evals():
         bootstrap_stderr(metrics.perplexity, [-1e4, -1e5], replicates=20)
 
 
-@pytest.mark.parametrize(
-    ("metric", "values"), [(metrics.f1_score, pairs(80)), (metrics.perplexity, logs(80))]
-)
+@pytest.mark.parametrize(("metric", "values"), [(metrics.f1_score, pairs(80)), (metrics.perplexity, logs(80))])
 def test_threads_change_nothing(metric, values):
     found = {bootstrap_stderr(metric, values, replicates=7000, threads=threads) for threads in (None, 1, 2, 5, 40)}
     assert len(found) == 1

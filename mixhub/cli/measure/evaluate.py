@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,9 +24,9 @@ from mixhub.cli.common.options import (
 )
 
 if TYPE_CHECKING:
-    from mixhub.evaluation.crosscheck import Crosscheck
-    from mixhub.spec import Family
+    from mixhub.spec import Evaluation, Family
     from mixhub.workflow import Options, Prefetched
+    from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
 
 
@@ -38,54 +37,32 @@ class BackendName(StrEnum):
     STOCK = "stock"
 
 
-ModelArgument = Annotated[
-    str | None,
-    typer.Argument(
-        help="A model that is no run of the workspace: a folder, or repo_id@revision.",
-        metavar="MODEL",
-        show_default=False,
-    ),
-]
-AllOption = Annotated[bool, typer.Option("--all", help="All runs that are trained.")]
-TasksOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Only these, with commas; for a MODEL any of lm-eval's; else all of the family's.", metavar="NAMES"
-    ),
-]
-ShotsOption = Annotated[
-    str | None, typer.Option(help="Shot counts, as 0,5 or 0-5; else all of the family's.", metavar="COUNTS")
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option(help="Only the first N documents of a task; never counted as whole.", metavar="N", min=1),
-]
-DeviceOption = Annotated[
-    str | None, typer.Option(help="`cpu`, `cuda` or `cuda:N`; else the best there is.", metavar="NAME")
-]
-DtypeOption = Annotated[str | None, typer.Option(help="Else float32 on cpu and bfloat16 on cuda.", metavar="DTYPE")]
-FewshotSeedOption = Annotated[
-    int | None,
-    typer.Option(help="Another seed of the shots; its cells lie apart and make no score.", metavar="N", min=0),
-]
-ShardOption = Annotated[
-    str, typer.Option(help="The i-th of n parts of the cells, for a job array or several GPUs.", metavar="I/N")
-]
-PrefetchOption = Annotated[
-    bool, typer.Option("--prefetch", help="Only fetch documents and build requests, where the network is.")
-]
-CheckOption = Annotated[
-    int | None,
-    typer.Option(help="Then score N random requests with lm-eval's own backend, and compare.", metavar="N", min=1),
-]
-BackendOption = Annotated[BackendName, typer.Option(help="`stock`: all by lm-eval's own backend, request by request.")]
-DatasetsHubOption = Annotated[
-    str | None,
-    typer.Option(help="Source of documents: `local` or an address; else HF_ENDPOINT, huggingface.co.", metavar="HUB"),
-]
-OutputOption = Annotated[
-    Path | None, typer.Option(help="Where the cells of a MODEL go.", metavar="DIR", show_default=False)
-]
+_MODEL_HELP = "Any model to evaluate instead of a run: a folder, or repo_id@revision."
+_TASKS_HELP = "Comma-separated names of tasks; for MODEL, any of lm-eval's. [default: the family's suite]"
+_SHOTS_HELP = "Shot counts, for example 0,5 or 0-5. [default: the family's]"
+_LIMIT_HELP = "Use only the first N documents of each task. Such cells count in no score."
+_DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available]"
+_FEWSHOT_SEED_HELP = "Draw the shots with another seed. Such cells have their own folder, and count in no score."
+_SHARD_HELP = "Measure the I-th of N parts of the cells, for a job array or several GPUs."
+_PREFETCH_HELP = "Only download documents and build requests, to evaluate offline later."
+_CHECK_HELP = "Afterwards score N random requests with lm-eval's own backend, and compare."
+_BACKEND_HELP = "`stock`: score with lm-eval's own backend, request by request."
+_DATASETS_HELP = "Hub to download documents from: `local` or an address. [default: HF_ENDPOINT or huggingface.co]"
+
+ModelArgument = Annotated[str | None, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False)]
+AllOption = Annotated[bool, typer.Option("--all", help="All trained runs.")]
+TasksOption = Annotated[str | None, typer.Option(help=_TASKS_HELP, metavar="NAMES")]
+ShotsOption = Annotated[str | None, typer.Option(help=_SHOTS_HELP, metavar="COUNTS")]
+LimitOption = Annotated[int | None, typer.Option(help=_LIMIT_HELP, metavar="N", min=1)]
+DeviceOption = Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")]
+DtypeOption = Annotated[str | None, typer.Option(help="[default: float32 on CPU, bfloat16 on CUDA]", metavar="DTYPE")]
+FewshotSeedOption = Annotated[int | None, typer.Option(help=_FEWSHOT_SEED_HELP, metavar="N", min=0)]
+ShardOption = Annotated[str, typer.Option(help=_SHARD_HELP, metavar="I/N")]
+PrefetchOption = Annotated[bool, typer.Option("--prefetch", help=_PREFETCH_HELP)]
+CheckOption = Annotated[int | None, typer.Option(help=_CHECK_HELP, metavar="N", min=1)]
+BackendOption = Annotated[BackendName, typer.Option(help=_BACKEND_HELP)]
+DatasetsHubOption = Annotated[str | None, typer.Option(help=_DATASETS_HELP, metavar="HUB")]
+OutputOption = Annotated[Path | None, typer.Option(help="Folder for the cells of MODEL.", metavar="DIR")]
 
 
 def evaluate(
@@ -109,9 +86,9 @@ def evaluate(
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Evaluate models with lm-eval's tasks and numbers, all in one process, a file a cell (task × shots).
+    """Evaluate models with lm-eval's tasks and numbers, all in one process, one file per cell (task × shots).
 
-    Cells that are done are left alone. Several processes may share the work: each takes cells that no other has.
+    Finished cells are not measured again. Several processes may share the work: each takes cells that no other has.
     """
     from mixhub.cli.common.console import log_lines
     from mixhub.workflow import Options
@@ -125,7 +102,7 @@ def evaluate(
         backend=backend.value,
         shard=_shard(shard),
     )
-    _require_fitting(model, every or seed is not None or index is not None, prefetch, check, output, hub)
+    _check_options(model, every or seed is not None or index is not None, prefetch, check, output, hub)
     log_lines()
     settings: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
     if model is None:
@@ -143,34 +120,33 @@ def _evaluate_runs(
 ) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
-    from mixhub.cli.measure.cells import say_missing, show_cells, show_scores
-    from mixhub.phrases import plural
+    from mixhub.cli.measure.cells import show_cells, show_scores
 
     if prefetch:
         ready = workflow.prefetch(workspace, family=runs["family"], **settings, progress=progress())
         say(f"tokenizer: {ready.tokenizer}")
         _say_prefetched(ready)
         return
-    with _table_of_what_is_there(workspace, runs):
+    try:
         evaluated = workflow.evaluate(workspace, **settings, **runs, progress=progress())
-    options: Options = settings["options"]
-    if evaluated.counts:
+    except KeyboardInterrupt:
+        evaluated = workflow.evaluated_so_far(workspace, **runs)
         show_scores(evaluated.family, evaluated.runs, evaluated.cells)
-    for run in evaluated.runs:
-        cells = evaluated.cells[run.revision]
+        for revision, cells in evaluated.cells.items():
+            say(f"{revision}: stopped with {len(cells)} cells; the same command measures the others")
+        raise
+    family, options = evaluated.family, settings["options"]
+    if evaluated.counts:
+        show_scores(family, evaluated.runs, evaluated.cells)
+    for revision, cells in evaluated.cells.items():
         if not evaluated.counts:
-            show_cells(evaluated.family.evaluation, cells, f"{run.revision}, shots by another seed: in no score")
-        say(f"{run.revision}: {plural(len(cells), 'cell')} in {evaluated.folders[run.revision]}")
-        say_missing(evaluated.family.evaluation, cells, options)
-        if check is not None:
-            _say_checked(workflow.crosscheck(evaluated.exports[run.revision], cells, check, options))
+            show_cells(family.evaluation, cells, f"{revision}, shots by another seed: in no score")
+        _say_cells(revision, evaluated.folders[revision], family.evaluation, cells, options)
+        _check(check, evaluated.exports[revision], cells, options)
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
         first = evaluated.runs[0]
-        say(
-            "next: mixhub card render"
-            if len(evaluated.runs) > 1
-            else f"next: mixhub push --{first.kind} {first.number}"
-        )
+        step = "card render" if len(evaluated.runs) > 1 else f"push --{first.kind} {first.number}"
+        say(f"next: mixhub {step}")
 
 
 def _evaluate_model(
@@ -178,112 +154,79 @@ def _evaluate_model(
 ) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
-    from mixhub.cli.measure.cells import say_missing, show_cells
-    from mixhub.phrases import plural
+    from mixhub.cli.measure.cells import show_cells
 
     if prefetch:
         _say_prefetched(workflow.prefetch_model(model, **settings, progress=progress()))
         return
     assert output is not None
     evaluated = workflow.evaluate_model(model, output, **settings, progress=progress())
-    options: Options = settings["options"]
-    if not options.tasks:
+    if not settings["options"].tasks:
         say(f"suite: that of {evaluated.suite}")
     show_cells(evaluated.evaluation, evaluated.cells, str(evaluated.model))
-    say(f"{evaluated.model}: {plural(len(evaluated.cells), 'cell')} in {output}")
-    say_missing(evaluated.evaluation, evaluated.cells, options)
-    if check is not None:
-        _say_checked(workflow.crosscheck(evaluated.model.folder, evaluated.cells, check, options))
+    _say_cells(str(evaluated.model), output, evaluated.evaluation, evaluated.cells, settings["options"])
+    _check(check, evaluated.model.folder, evaluated.cells, settings["options"])
 
 
 def _say_prefetched(ready: Prefetched) -> None:
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 
-    built = plural(ready.requests, "request")
-    say(f"{built} built, and the documents in {ready.datasets}: evaluation needs no network now")
+    say(f"{plural(ready.requests, 'request')} built; documents in {ready.datasets}; evaluation now works offline")
 
 
-def _say_checked(again: Crosscheck) -> None:
+def _say_cells(name: str, folder: Path, evaluation: Evaluation, cells: Sequence[Cell], options: Options) -> None:
+    from mixhub.cli.common.console import say
+    from mixhub.cli.measure.cells import say_missing
+    from mixhub.phrases import plural
+
+    say(f"{name}: {plural(len(cells), 'cell')} in {folder}")
+    say_missing(evaluation, cells, options)
+
+
+def _check(requests: int | None, folder: Path, cells: Sequence[Cell], options: Options) -> None:
+    from mixhub import workflow
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 
-    say(
-        f"check: {plural(again.requests, 'request')} of {plural(again.cells, 'cell')} by lm-eval's own backend: "
-        f"largest difference {again.largest:.1e} nats ({again.where}), is_greedy differs in {again.flips}"
-    )
-
-
-@contextmanager
-def _table_of_what_is_there(workspace: Workspace, runs: Mapping[str, Any]) -> Iterator[None]:
-    """Shows the table so far when the block is interrupted, since the cells that are done stay."""
-    from mixhub import workflow
-    from mixhub.cli.common.console import say
-    from mixhub.cli.measure.cells import show_scores
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        evaluated = workflow.evaluated_so_far(workspace, **runs)
-        show_scores(evaluated.family, evaluated.runs, evaluated.cells)
-        for revision, cells in evaluated.cells.items():
-            say(f"{revision}: stopped; {len(cells)} cells are there, and the same command measures the others")
-        raise
+    if requests is not None:
+        again = workflow.crosscheck(folder, cells, requests, options)
+        say(
+            f"check: {plural(again.requests, 'request')} of {plural(again.cells, 'cell')} by lm-eval's own backend: "
+            f"largest difference {again.largest:.1e} nats ({again.where}), is_greedy differs in {again.flips}"
+        )
 
 
 def _family(workspace: Workspace | None, name: str | None, fewshot_seed: int | None) -> Family:
-    """The family whose suite is used, with another seed of the shots if one is given."""
+    """Find the family whose suite is used, with another seed of the shots if one is given."""
     from mixhub import workflow
 
     family = workflow.find_suite(workspace, name)
     return family if fewshot_seed is None else workflow.with_fewshot_seed(family, fewshot_seed)
 
 
-def _require_fitting(
+def _check_options(
     model: str | None, is_run_named: bool, prefetch: bool, check: int | None, output: Path | None, hub: str | None
 ) -> None:
-    """Raises UsageError for options that do not go together: those of a run, and those of a MODEL."""
+    """Refuse options that exclude each other: those of a run, and those of a MODEL."""
     from mixhub.errors import UsageError
 
-    if prefetch and check:
-        raise UsageError(
-            "--prefetch measures nothing that --check could check",
-            code="option-conflict",
-            hint="give one of them",
-            options=("--prefetch", "--check"),
-        )
-    if model is None and (output is not None or hub is not None):
-        option = "--output" if output is not None else "--hub"
-        raise UsageError(
-            f"{option} goes with a MODEL",
-            code="option-missing",
-            hint="name a folder, or repo_id@revision",
-            option="MODEL",
-        )
-    if model is not None and is_run_named:
-        raise UsageError(
-            f"MODEL = {model}: goes without --seed, --index and --all",
-            code="option-conflict",
-            hint="leave one out",
-            options=("MODEL", "--seed"),
-        )
-    if model is not None and output is None and not prefetch:
-        raise UsageError(
-            f"MODEL = {model}: its cells need a folder", code="option-missing", hint="--output DIR", option="--output"
-        )
+    for is_broken, message, code in (
+        (prefetch and check, "--prefetch measures nothing that --check could check", "option-conflict"),
+        (not model and output, "--output needs a MODEL: a folder, or repo_id@revision", "option-missing"),
+        (not model and hub, "--hub needs a MODEL: a folder, or repo_id@revision", "option-missing"),
+        (model and is_run_named, f"MODEL = {model}: excludes --seed, --index and --all", "option-conflict"),
+        (model and not output and not prefetch, f"MODEL = {model}: needs a folder: --output DIR", "option-missing"),
+    ):
+        if is_broken:
+            raise UsageError(message, code=code)
 
 
 def _shard(text: str) -> tuple[int, int]:
-    """`2/8` as numbers; raises UsageError for anything else."""
+    """Parse `2/8`; raises UsageError for anything else."""
     from mixhub.errors import UsageError
 
     match = re.fullmatch(r"\s*([0-9]{1,5})\s*/\s*([0-9]{1,5})\s*", text)
     if match is None:
-        raise UsageError(
-            f"--shard = {text!r}: must be i/n, as 1/8",
-            code="option-value",
-            hint="the first of eight is 1/8, the last 8/8",
-            option="--shard",
-            value=text,
-        )
+        raise UsageError(f"--shard = {text!r}: must be i/n, for example 1/8", code="option-value")
     return int(match[1]), int(match[2])

@@ -1,4 +1,4 @@
-"""Where an evaluation keeps what it reads: documents, built requests and tasks of the workspace."""
+"""Where an evaluation finds its tasks, documents and built requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 def evaluation_storage(
     workspace: Workspace | None, evaluation: Evaluation, datasets_hub: str | None, *, refresh: bool = False
 ) -> Storage:
-    """Where tasks, documents and built requests are: in the workspace, else in the user's cache.
+    """Return where tasks, documents and built requests are: in the workspace, or in the user's cache.
 
     Args:
         workspace: the workspace, if there is one.
         evaluation: the suite, whose tasks may have YAMLs in the workspace.
-        datasets_hub: where documents come from that are not there: `local` or an address; None: HF_ENDPOINT, else
-            huggingface.co.
-        refresh: download documents again that are there already.
+        datasets_hub: the hub to download documents from: `local` or an address; None: HF_ENDPOINT, or huggingface.co.
+        refresh: download documents again if the hub has another commit by now.
 
     Raises:
         UsageError: `datasets_hub` is neither `local` nor an address.
@@ -43,7 +42,7 @@ def evaluation_storage(
 
 
 def with_fewshot_seed(family: Family, seed: int) -> Family:
-    """The family with another seed of the shots; its cells lie in a folder of their own and count in no score."""
+    """Return the family with another seed of the shots; its cells have their own folder, and count in no score."""
     evaluation = family.evaluation.model_copy(update={"fewshot_seed": seed})
     return family.model_copy(update={"evaluation": evaluation})
 

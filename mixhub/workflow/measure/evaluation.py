@@ -1,4 +1,4 @@
-"""The runs of a workspace are evaluated."""
+"""Evaluates the runs of a workspace."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from mixhub.errors import RunError, UsageError, WorkspaceError
+from mixhub.errors import RunError, WorkspaceError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, open_workspace, with_export
+from mixhub.workflow.inputs import (
+    RunNames,
+    WorkspaceLike,
+    find_family,
+    open_workspace,
+    require_one_way,
+    with_export,
+)
 from mixhub.workflow.make.packing import download_tokenizer
 from mixhub.workflow.measure.documents import evaluation_storage
 
@@ -28,22 +35,22 @@ class Evaluated:
     family: Family
     runs: tuple[Run, ...]
     cells: Mapping[str, list[Cell]]
-    """The cells that were asked for, by revision."""
+    """The requested cells, by revision."""
     folders: Mapping[str, Path]
-    """Where they lie, by revision."""
+    """The folder of the cells, by revision."""
     exports: Mapping[str, Path]
-    """What was measured, by revision."""
+    """The measured export, by revision."""
     counts: bool
-    """Whether they count in scores: cells with another seed of the shots than the workspace's family has do not."""
+    """Whether they count in scores: cells with another seed of the shots than the workspace's family do not."""
 
 
 @dataclass(frozen=True)
 class Prefetched:
-    """What an evaluation needs, once it is on disk."""
+    """What an evaluation needs, on disk."""
 
     tokenizer: Path
     requests: int
-    """Requests that are built."""
+    """Requests that were built."""
     datasets: Path
     """Folder of the documents."""
 
@@ -56,50 +63,46 @@ def evaluate(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> Evaluated:
-    """Evaluates the last step of runs; cells that are done are left alone.
+    """Evaluate the last step of runs, without measuring finished cells again.
 
     Args:
-        workspace: where the runs lie, and where the cells go.
-        options: which cells, and how.
-        datasets_hub: where documents come from that are not there: `local` or an address; None: HF_ENDPOINT, else
-            huggingface.co.
-        progress: shows the cells, and reports which runs of all are omitted.
+        workspace: the workspace of the runs and cells.
+        options: the cells, and how to measure them.
+        datasets_hub: the hub to download documents from: `local` or an address; None: HF_ENDPOINT, or huggingface.co.
+        progress: shows the cells, and reports which runs of all are skipped.
         **run_names: seed or index, or all; and family, for example one with another seed of the shots.
 
     Raises:
-        UsageError, UnknownNameError: the names mean no run, or an option is out of range.
+        UsageError, UnknownNameError: the names match no run, or an option is out of range.
         RunError: a run has no export of its last step, or was trained with another recipe than the family has now.
         ExportError: an export is incomplete, or another run's.
-        ResultsError: a dataset cannot be loaded, a figure is not finite, or a file in the way is none of ours.
+        ResultsError: a dataset cannot be loaded, a figure is not finite, or a file in the way is not a cell of ours.
     """
+    from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
 
     workspace = open_workspace(workspace)
-    family, chosen = _chosen(workspace, progress, **run_names)
+    family, runs = _find_runs(workspace, progress, **run_names)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub)
-    cells = {
-        run.revision: evaluate(
-            family,
-            run,
-            export=workspace.export(run, family.training.steps),
-            results=results_folder(workspace, family, run),
-            storage=storage,
-            options=options,
-            progress=progress,
+    cells = {}
+    for run in runs:
+        model = ModelUnderTest.of_run(family, run, workspace.export(run, family.training.steps))
+        results = _results_folder(workspace, family, run)
+        cells[run.revision] = evaluate(
+            model, family.evaluation, results=results, storage=storage, options=options, progress=progress
         )
-        for run in chosen
-    }
-    return _evaluated(workspace, family, chosen, cells)
+    return _evaluated(workspace, family, runs, cells)
 
 
 def evaluated_so_far(workspace: WorkspaceLike, **run_names: Unpack[RunNames]) -> Evaluated:
-    """What is on disk of an evaluation that was interrupted; the cells that are done stay."""
+    """Return the finished cells of an evaluation that was interrupted."""
     from mixhub.workspace.cells import cells_in
 
     workspace = open_workspace(workspace)
-    family, chosen = _chosen(workspace, SILENT, **run_names)
-    cells = {run.revision: cells_in(results_folder(workspace, family, run)) for run in chosen}
-    return _evaluated(workspace, family, chosen, cells)
+    family, runs = _find_runs(workspace, SILENT, **run_names)
+    return _evaluated(
+        workspace, family, runs, {run.revision: cells_in(_results_folder(workspace, family, run)) for run in runs}
+    )
 
 
 def prefetch(
@@ -110,10 +113,9 @@ def prefetch(
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
 ) -> Prefetched:
-    """Downloads the documents of the family's evaluation and builds its requests; evaluation then makes no request.
+    """Download the documents of the family's evaluation and build its requests; evaluation then works offline.
 
-    The tokenizer is that of an export, of the token shards, or, before there are any, of the repo that the family
-    names.
+    The tokenizer is that of an export, or of the token shards, or of the repo that the family names.
 
     Raises:
         WorkspaceError: the family has no tokenizer yet.
@@ -129,23 +131,18 @@ def prefetch(
     family = find_family(workspace, family)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub, refresh=True)
     config = LlamaConfig(max_position_embeddings=family.architecture.max_position_embeddings)
-    tokenizer = _tokenizer(workspace, family, progress)
-    requests = prefetch(
-        Encoder.load(tokenizer, config),
-        family.evaluation,
-        storage=storage,
-        options=options,
-        progress=progress,
-    )
+    tokenizer = _find_tokenizer(workspace, family, progress)
+    encoder = Encoder.load(tokenizer, config)
+    requests = prefetch(encoder, family.evaluation, storage=storage, options=options, progress=progress)
     return Prefetched(tokenizer, requests, storage.datasets.root)
 
 
 def crosscheck(folder: Path, cells: Sequence[Cell], requests: int, options: Options = DEFAULT_OPTIONS) -> Crosscheck:
-    """Scores random requests of cells again, by lm-eval's own backend, and compares.
+    """Score random requests of cells again with lm-eval's own backend, and compare.
 
     Args:
         folder: the model that the cells were measured on.
-        cells: what `evaluate` gave of it.
+        cells: the cells that `evaluate` returned for it.
         requests: how many.
         options: those of `evaluate`.
 
@@ -157,11 +154,10 @@ def crosscheck(folder: Path, cells: Sequence[Cell], requests: int, options: Opti
     return crosscheck(folder, cells, requests, device=options.device, dtype=options.dtype)
 
 
-def results_folder(workspace: Workspace, family: Family, run: Run) -> Path:
-    """Where the cells of a run go: apart, when the shots are drawn by another seed than the workspace's family says."""
-    seed = family.evaluation.fewshot_seed
+def _results_folder(workspace: Workspace, family: Family, run: Run) -> Path:
+    """Return the folder of a run's cells; those with another seed of the shots than the workspace's have their own."""
     folder = workspace.results(run)
-    return folder if _counts(workspace, family) else folder / f"fewshot-seed-{seed}"
+    return folder if _counts(workspace, family) else folder / f"fewshot-seed-{family.evaluation.fewshot_seed}"
 
 
 def _counts(workspace: Workspace, family: Family) -> bool:
@@ -169,12 +165,12 @@ def _counts(workspace: Workspace, family: Family) -> bool:
 
 
 def _evaluated(workspace: Workspace, family: Family, runs: list[Run], cells: Mapping[str, list[Cell]]) -> Evaluated:
-    folders = {run.revision: results_folder(workspace, family, run) for run in runs}
+    folders = {run.revision: _results_folder(workspace, family, run) for run in runs}
     exports = {run.revision: workspace.run_folder(run).export(family.training.steps) for run in runs}
     return Evaluated(family, tuple(runs), cells, folders, exports, _counts(workspace, family))
 
 
-def _chosen(
+def _find_runs(
     workspace: Workspace,
     progress: Progress,
     *,
@@ -183,41 +179,27 @@ def _chosen(
     all: bool = False,
     family: str | Family | None = None,
 ) -> tuple[Family, list[Run]]:
-    """The family and the runs that are meant; of all, those that are trained."""
+    """Find the family and the runs of the names; `all` are those that are trained."""
     family = find_family(workspace, family)
+    require_one_way(seed, index, all)
     if not all:
         return family, [family.run(seed=seed, index=index)]
-    if seed is not None or index is not None:
-        raise UsageError(
-            "--all goes without --seed and --index",
-            code="option-conflict",
-            hint="leave one out",
-            options=("--all", "--seed" if seed is not None else "--index"),
-        )
     steps = family.training.steps
     trained, others = with_export(workspace, family, steps)
     if not trained:
-        raise RunError(
-            f"{workspace.root}: no run of {family.name} is trained to step {steps}",
-            code="run-not-trained",
-            hint="mixhub train --seed N",
-            family=family.name,
-        )
+        message = f"{workspace.root}: no run of {family.name} is trained to step {steps}"
+        raise RunError(message, code="run-not-trained", hint="mixhub train --seed N", family=family.name)
     if others:
-        progress.notice(f"not trained yet, so left out: {', '.join(others)}")
+        progress.notice(f"skipped, not trained yet: {', '.join(others)}")
     return family, trained
 
 
-def _tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path:
+def _find_tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path:
     exports = (workspace.run_folder(run).export(family.training.steps) for run in family.runs())
     for folder in (*exports, workspace.tokens(family) / "tokenizer"):
         if (folder / "tokenizer.json").is_file():
             return folder
     if family.tokenizer.repo_id is None:
-        raise WorkspaceError(
-            f"{workspace.tokens(family)}: {family.name} has no tokenizer yet, since it is made from the corpus",
-            code="tokenizer-untrained",
-            hint="mixhub data pack",
-            family=family.name,
-        )
+        message = f"{workspace.tokens(family)}: {family.name} has no tokenizer yet; it is trained on the corpus"
+        raise WorkspaceError(message, code="tokenizer-untrained", hint="mixhub data pack", family=family.name)
     return download_tokenizer(family.tokenizer.repo_id, progress)

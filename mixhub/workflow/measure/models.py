@@ -1,4 +1,4 @@
-"""A model that is not a run of the workspace is evaluated: in a folder, or on a hub."""
+"""Evaluates any model in Transformers format, in a folder or on a hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixhub.errors import UsageError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, find_family, open_hub, workspace_if_given
@@ -25,15 +24,15 @@ _SUITE = "human-1b"
 
 @dataclass(frozen=True)
 class Model:
-    """A model in Transformers format, by whomever."""
+    """A model in Transformers format."""
 
     folder: Path
     name: str
     """Its repo_id, or the name of its folder."""
     revision: str
-    """What was asked for; `local` for a folder."""
+    """The requested revision; `local` for a folder."""
     commit: str | None = None
-    """Where the revision was when it was downloaded; None for a folder."""
+    """The commit that was downloaded; None for a folder."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.revision}"
@@ -47,7 +46,7 @@ class EvaluatedModel:
     suite: str
     """The family whose suite was used."""
     evaluation: Evaluation
-    """Tasks and shot counts that were asked for."""
+    """The requested tasks and shot counts."""
     cells: list[Cell]
 
 
@@ -62,37 +61,36 @@ def evaluate_model(
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
 ) -> EvaluatedModel:
-    """Evaluates any causal language model in Transformers format on a family's suite, or on any of lm-eval's tasks.
+    """Evaluate any causal language model in Transformers format on a family's suite, or on any of lm-eval's tasks.
 
     Args:
         model: a folder in Transformers format, or repo_id@revision.
         output: folder of the cells.
-        workspace: its hub, its cache and its family's suite are used.
-        family: the family whose suite is used; None: the workspace's, else human-1b.
-        hub: where a repo lies: `local`, an address or an endpoint; None: the workspace's, else HF_ENDPOINT, else
+        workspace: the workspace whose hub, cache and suite are used.
+        family: the family whose suite is used; None: the workspace's, or human-1b.
+        hub: the hub of a repo: `local`, an address or an endpoint; None: the workspace's, HF_ENDPOINT or
             huggingface.co.
-        options: which cells, and how; tasks and shot counts need not be those of the suite.
+        options: the cells, and how to measure them; tasks and shot counts need not be in the suite.
         datasets_hub: as for `evaluate`.
-        progress: shows the cells, and reports which commit it is.
+        progress: shows the cells, and reports the commit of a repo.
 
     Raises:
         UsageError: the model is neither a folder nor a repo, or an option is out of range.
-        UnknownNameError: there is no such task or family.
-        ExportError: it is no causal language model whose weights are safetensors.
+        UnknownNameError: a task or family does not exist.
+        ExportError: it is not a causal language model with safetensors weights.
         HubError: the hub does not have it, or does not answer.
         ResultsError: as for `evaluate`.
     """
-    from mixhub.evaluation.sweep import evaluate_folder
+    from mixhub.evaluation.provenance import ModelUnderTest
+    from mixhub.evaluation.sweep import evaluate
 
     workspace = workspace_if_given(workspace)
     suite = find_suite(workspace, family)
-    evaluation = _widened(suite.evaluation, options)
+    evaluation = _with_options(suite.evaluation, options)
     subject = _find_model(model, workspace, hub, progress)
-    cells = evaluate_folder(
-        subject.folder,
-        name=subject.name,
-        revision=subject.revision,
-        evaluation=evaluation,
+    cells = evaluate(
+        ModelUnderTest.of_folder(subject.folder, subject.name, subject.revision),
+        evaluation,
         results=Path(output),
         storage=evaluation_storage(workspace, evaluation, datasets_hub),
         options=options,
@@ -111,28 +109,23 @@ def prefetch_model(
     datasets_hub: str | None = None,
     progress: Progress = SILENT,
 ) -> Prefetched:
-    """Downloads the documents of `evaluate_model` with the same arguments and builds its requests."""
+    """Download the documents of `evaluate_model` with the same arguments, and build its requests."""
     from mixhub.evaluation.encoding import Encoder
     from mixhub.evaluation.sweep import prefetch
 
     workspace = workspace_if_given(workspace)
-    evaluation = _widened(find_suite(workspace, family).evaluation, options)
-    subject = _find_model(model, workspace, hub, progress)
+    evaluation = _with_options(find_suite(workspace, family).evaluation, options)
+    folder = _find_model(model, workspace, hub, progress).folder
     storage = evaluation_storage(workspace, evaluation, datasets_hub, refresh=True)
-    requests = prefetch(
-        Encoder.load(subject.folder),
-        evaluation,
-        storage=storage,
-        options=options,
-        progress=progress,
-    )
-    return Prefetched(subject.folder, requests, storage.datasets.root)
+    requests = prefetch(Encoder.load(folder), evaluation, storage=storage, options=options, progress=progress)
+    return Prefetched(folder, requests, storage.datasets.root)
 
 
 def _find_model(
     model: str | os.PathLike[str], workspace: Workspace | None, hub: HubLike | None, progress: Progress
 ) -> Model:
-    """Where a model lies; a repo is downloaded, or taken from the cache."""
+    """Find the folder of a model; a repo is downloaded, or taken from the cache."""
+    from mixhub.evaluation.options import bad_option
     from mixhub.hub.remote.download import download
     from mixhub.spec.values import repo_id_problem
 
@@ -142,33 +135,29 @@ def _find_model(
         return Model(folder, folder.resolve().name, "local")
     repo_id, at, revision = model.partition("@")
     if repo_id_problem(repo_id) or (at and not revision):
-        raise UsageError(
-            f"MODEL = {model!r}: no such folder, and no repo_id@revision",
-            code="option-value",
-            hint="for example: ./export/step-025000, or sail/data-mixture-human-1b@seed-1",
-            option="MODEL",
-            value=model,
-        )
+        hint = "for example: ./export/step-025000, or sail/data-mixture-human-1b@seed-1"
+        raise bad_option("MODEL", model, "must be a folder, or repo_id@revision", hint)
+    revision = revision or "main"
     with open_hub(workspace, hub, progress=progress) as endpoint:
-        commit, path = download(endpoint, repo_id, revision or "main")
-    progress.notice(f"{repo_id}@{revision or 'main'}: commit {commit}")
-    return Model(path, repo_id, revision or "main", commit)
+        commit, path = download(endpoint, repo_id, revision)
+    progress.notice(f"{repo_id}@{revision}: commit {commit}")
+    return Model(path, repo_id, revision, commit)
 
 
 def find_suite(workspace: Workspace | None, family: str | Family | None) -> Family:
-    """The family whose suite a model is evaluated on: the one that is named, the workspace's, or human-1b."""
+    """Find the family whose suite is used: the named one, the workspace's, or human-1b."""
     return find_family(workspace, family if workspace is not None else family or _SUITE)
 
 
-def _widened(evaluation: Evaluation, options: Options) -> Evaluation:
-    """The suite of a model: what is asked for, whether or not the family has it."""
+def _with_options(evaluation: Evaluation, options: Options) -> Evaluation:
+    """Return a suite of the requested tasks and shot counts, whether or not the family has them."""
     from mixhub.spec import Task
 
-    known = {task.name: task for task in evaluation.tasks}
-    names = options.tasks or list(known)
+    by_name = {task.name: task for task in evaluation.tasks}
+    names = options.tasks or list(by_name)
     return evaluation.model_copy(
         update={
-            "tasks": tuple(known.get(name) or Task(name=name, title=name) for name in dict.fromkeys(names)),
+            "tasks": tuple(by_name.get(name) or Task(name=name, title=name) for name in dict.fromkeys(names)),
             "num_fewshot": tuple(options.num_fewshot or evaluation.num_fewshot),
         }
     )
