@@ -1,4 +1,4 @@
-"""Names of vendors that their documentation does not promise: checked before they are used."""
+"""Checks that vendors have the undocumented names that mixhub uses."""
 
 from __future__ import annotations
 
@@ -10,25 +10,17 @@ from typing import Any
 from mixhub.errors import MixhubError
 
 
-def missing_names(relied_on: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the names that the installed packages lack, sorted.
-
-    Args:
-        relied_on: by module, names of functions, of classes with their attributes, and of module variables.
-    """
-    return sorted(f"{module}.{name}" for module, names in relied_on.items() for name in names if _lacks(module, name))
-
-
 def require_names(package: str, relied_on: Mapping[str, Sequence[str]], error: type[MixhubError], code: str) -> None:
     """Raise one error with all names that the installed version of a package lacks.
 
     Args:
-        package: as pip names it, with the versions that mixhub supports, for example `lm-eval>=0.4.12,<0.5`.
-        relied_on: as for `missing_names`.
+        package: as pip names it, with the versions that mixhub supports, for example `lm_eval>=0.4.12,<0.5`.
+        relied_on: by module, names of functions, of classes with their attributes, and of module variables.
         error: the class of the error.
         code: its code.
     """
-    if names := missing_names(relied_on):
+    names = sorted(f"{module}.{name}" for module, names in relied_on.items() for name in names if _lacks(module, name))
+    if names:
         name = package.partition(">")[0]
         raise error(
             f"{name} {version(name)}: lacks what mixhub relies on: {', '.join(names)}",

@@ -22,7 +22,7 @@ from lm_eval.models.huggingface import HFLM
 
 from mixhub.errors import ResultsError
 from mixhub.evaluation import lm_eval_private
-from mixhub.workspace.vendors import missing_names
+from mixhub.workspace.vendors import require_names
 from tests import structure
 from tests.evaluation.state import differences, hub_bars, process_state
 from tests.refusals import refused
@@ -32,7 +32,7 @@ BLOCKS = [lm_eval_private.quiet, lm_eval_private.templates_compiled_once, lm_eva
 
 
 def test_the_installed_lm_eval_has_all_that_is_relied_on():
-    assert missing_names(lm_eval_private.RELIED_ON) == []
+    require_names("lm_eval>=0.4", lm_eval_private.RELIED_ON, ResultsError, "lm-eval-unsupported")
 
 
 def test_names_that_are_gone_are_one_error_at_import(monkeypatch: pytest.MonkeyPatch):
