@@ -1,4 +1,4 @@
-"""Score tables made: of measured cells, and of what was published."""
+"""Building score tables, from measured cells and from published scores."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 from mixhub.analysis.evidence import Evidence
 from mixhub.analysis.published.table import PublishedTable, require_columns
-from mixhub.analysis.samples import DocumentScores, SampleSummary, read_scores
+from mixhub.analysis.samples import NO_DOCUMENTS, DocumentScores, SampleSummary, read_scores
 from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow, average, column_reason, score_row
-from mixhub.analysis.selection import Selection, require_any, select, select_cells, select_columns
-from mixhub.analysis.statistics import spread, t_interval
-from mixhub.analysis.tables import AVERAGE, NO_DOCUMENTS, OverSeeds, ScoreTable, Standing
+from mixhub.analysis.selection import Selection, select, select_columns
+from mixhub.analysis.statistics.seeds import spread, t_interval
+from mixhub.analysis.tables import AVERAGE, OverSeeds, ScoreTable, Standing
 from mixhub.errors import UsageError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
@@ -23,37 +23,24 @@ from mixhub.workspace.records import Record
 def measured_tables(
     evidence: Sequence[Evidence], selection: Selection, progress: Progress = SILENT
 ) -> list[ScoreTable]:
-    """The tables of what was measured.
-
-    Args:
-        evidence: the families or models.
-        selection: tasks, shot counts and measure.
-        progress: shows the files of samples that are read.
-
-    Returns:
-        A table for each, in their order.
+    """Build the tables of measured scores, one for each family or model, in their order.
 
     Raises:
-        ResultsError: as `select`, `require_any`, `measured_table` and `read_scores` do.
-        UnknownNameError: none has a task that was asked for.
-        UsageError: a task has none of the shot counts that were asked for.
+        ResultsError, UnknownNameError, UsageError: as `select`, `measured_table` and `read_scores`.
     """
     tables = []
-    for given, (one, columns) in zip(evidence, select(evidence, selection), strict=True):
-        asked = select_columns(columns, selection)
-        require_any(given, asked, selection.measure)
-        one = select_cells(one, asked)
-        documents = read_scores(one.records, asked, selection.measure, progress) if selection.samples else NO_DOCUMENTS
-        tables.append(
-            measured_table(
-                one,
-                asked,
-                selection.measure,
-                documents=documents,
-                allow_incomplete=selection.allow_incomplete,
-                rows_are_seeds=selection.rows_are_seeds,
-            )
+    for one, columns in select(evidence, selection):
+        documents = NO_DOCUMENTS
+        if selection.samples:
+            documents = read_scores(one.records, columns, selection.measure, progress)
+        table = measured_table(
+            replace(one, kind="seed") if selection.rows_are_seeds else one,
+            columns,
+            selection.measure,
+            documents=documents,
+            allow_incomplete=selection.allow_incomplete,
         )
+        tables.append(table)
     return tables
 
 
@@ -66,44 +53,45 @@ def measured_table(
     samples: SampleSummary | None = None,
     standing: Standing = "measured",
     allow_incomplete: bool = False,
-    rows_are_seeds: bool = False,
 ) -> ScoreTable:
-    """The table of what was measured.
+    """Build a table of measured scores.
 
     Args:
         evidence: the cells that count (see `evidence.family_columns`).
         columns: the tasks.
         measure: what the figures are.
-        documents: what each document contributed, for standard errors that know that shot counts share documents.
-        samples: as much of it as a table shows, where `documents` itself was not read again.
-        standing: `measured`, or `imported` where the cells are another's.
-        allow_incomplete: show means over what is there, each marked with how much that is.
-        rows_are_seeds: take the revisions for seeds of one recipe, whatever they are called.
+        documents: what each document contributed, for exact standard errors.
+        samples: a summary of it; default: that of `documents`.
+        standing: `measured`, or `imported` for cells that others measured.
+        allow_incomplete: show means over the cells that are present, each marked as incomplete.
 
     Raises:
-        ResultsError: a cell of a column has no such metric, or cells of a revision were made with different weights.
+        ResultsError: a cell of a column lacks the metric, or cells of a revision were made with different weights.
     """
-    records = evidence.records
+    records, notes = evidence.records, list(evidence.notes)
     samples = samples or documents.summary()
-    columns, dropped = (columns, []) if measure is SCORE else _measurable(columns, records, measure)
+    if measure is not SCORE:
+        measured = {r.task for own in records.values() for r in own if measure.metric(r) is not None}
+        if missing := [column.title for column in columns if column.task not in measured]:
+            notes.append(f"{measure.name} does not exist for {', '.join(missing)}; the average is over the others")
+        columns = [column for column in columns if column.task in measured]
     rows = []
     for revision, own in records.items():
         row = score_row(revision, columns, own, measure, allow_incomplete=allow_incomplete)
         rows.append(_with_stderrs(row, own, samples, allow_incomplete))
-    kind = "seed" if rows_are_seeds else evidence.kind
+    notes += _record_notes(evidence)
+    notes += _out_of_range(rows) if measure.scale == 100 else ()
+    notes += _incomplete(rows) if allow_incomplete else ()
     reasons = {column.task: _no_mean(column.task, records, measure, samples) for column in columns}
-    notes = [*evidence.notes, *_dropped_note(measure, dropped), *_record_notes(evidence)]
-    notes += _outside(rows) if measure.scale == 100 else ()
-    notes += _partial(rows) if allow_incomplete else ()
     return ScoreTable(
         name=evidence.name,
         standing=standing,
         source="",
         measure=measure,
-        kind=kind,
+        kind=evidence.kind,
         columns=tuple(columns),
         rows=tuple(rows),
-        over_seeds=_over_seeds(kind, rows, reasons),
+        over_seeds=_over_seeds(evidence.kind, rows, reasons),
         baselines=samples.baselines if measure is SCORE else MappingProxyType({}),
         records=records,
         documents=documents,
@@ -113,16 +101,16 @@ def measured_table(
 
 
 def published_scores(evidence: Evidence, selection: Selection | None = None) -> ScoreTable | None:
-    """The table of what was published; None if nothing was.
+    """Build the table of published scores; None if there are none.
 
     Args:
-        evidence: a family, or a file of printed scores.
-        selection: the suite or the tasks that are asked for; by default all that was printed.
+        evidence: a family, or a file with a table.
+        selection: the suite or tasks to show; default: all.
 
     Raises:
-        ResultsError: a suite is asked for, and the table lacks columns of it; names file and columns.
-        UsageError: another measure than the score is asked for, or single shot counts.
-        UnknownNameError: a task is asked for that it does not have.
+        ResultsError: the table lacks columns of the selected suite.
+        UsageError: a measure other than the score, or single shot counts, are selected.
+        UnknownNameError: a selected task does not exist.
     """
     printed = evidence.published
     if printed is None:
@@ -131,9 +119,9 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
     if selection.measure is not SCORE or selection.num_fewshot is not None:
         what = selection.measure.name if selection.measure is not SCORE else "single shot counts"
         raise UsageError(
-            f"{evidence.name}: its published scores say nothing of {what}",
+            f"{evidence.name}: its published scores do not include {what}",
             code="measure-unpublished",
-            hint="measure it: mixhub evaluate",
+            hint="run mixhub evaluate",
             name=evidence.name,
             measure=selection.measure.name,
         )
@@ -143,13 +131,13 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
     columns = select_columns(
         [Column(c.task.name if c.task else c.title, c.title, ()) for c in printed.columns], selection
     )
+    has_average = len(columns) == len(printed.columns)
     rows = []
     for row in printed.rows:
         figures = {column.task: row.figures.get(column.title) for column in columns}
-        scores = {task: _printed(found.value if found else None) for task, found in figures.items()}
-        is_whole = row.average is not None and len(columns) == len(printed.columns)
-        whole = _printed(row.average.value if row.average and is_whole else None)
-        rows.append(ScoreRow(row.label, MappingProxyType(scores), whole))
+        scores = {task: _published_score(figure.value if figure else None) for task, figure in figures.items()}
+        mean = _published_score(row.average.value if row.average and has_average else None)
+        rows.append(ScoreRow(row.label, MappingProxyType(scores), mean))
     return ScoreTable(
         name=evidence.name,
         standing="published",
@@ -162,29 +150,28 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         baselines=MappingProxyType({}),
         records=MappingProxyType({}),
         documents=NO_DOCUMENTS,
-        notes=tuple(_printed_notes(printed, rows)),
+        notes=(*_scale_note(printed), *_out_of_range(rows)),
     )
 
 
-def _printed_notes(printed: PublishedTable, rows: Sequence[ScoreRow]) -> Iterator[str]:
-    if printed.scale == "fraction":
-        yield "printed as fractions, shown in percent"
-    yield from _outside(rows)
+def _scale_note(printed: PublishedTable) -> tuple[str, ...]:
+    return ("published as fractions, shown in percent",) if printed.scale == "fraction" else ()
 
 
-def _printed(value: float | None) -> Score:
+def _published_score(value: float | None) -> Score:
     return Score(value, 0 if value is None else 1, 1, "not published" if value is None else "")
 
 
 def _with_stderrs(row: ScoreRow, records: Sequence[Record], samples: SampleSummary, allow: bool) -> ScoreRow:
-    """The row with standard errors from the documents, where their samples were read."""
-    scores = {}
-    for task, found in row.scores.items():
-        if (row.revision, task) in samples.stderrs and found.complete:
-            found = replace(found, stderr=samples.stderrs[row.revision, task], stderr_is_bound=False)
-        scores[task] = found
-    whole = average(list(scores.values()), records, allow_incomplete=allow)
-    return ScoreRow(row.revision, MappingProxyType(scores), whole)
+    """The row with standard errors from the documents, if their samples were read."""
+    scores = {
+        task: replace(score, stderr=samples.stderrs[row.revision, task], stderr_is_bound=False)
+        if (row.revision, task) in samples.stderrs and score.complete
+        else score
+        for task, score in row.scores.items()
+    }
+    mean = average(list(scores.values()), records, allow_incomplete=allow)
+    return ScoreRow(row.revision, MappingProxyType(scores), mean)
 
 
 def _over_seeds(kind: str, rows: Sequence[ScoreRow], reasons: Mapping[str, str]) -> Mapping[str, OverSeeds]:
@@ -193,40 +180,35 @@ def _over_seeds(kind: str, rows: Sequence[ScoreRow], reasons: Mapping[str, str])
     Args:
         kind: what varies over the rows.
         rows: the seeds.
-        reasons: by task, why its cells make no mean; empty where they do.
+        reasons: by task, why its cells are not averaged; empty if they are.
     """
     over = {task: _column(kind, [row.scores[task] for row in rows], reason) for task, reason in reasons.items()}
-    reason = next((found.reason for found in over.values() if found.reason), "")
+    reason = next((one.reason for one in over.values() if one.reason), "")
     return MappingProxyType({**over, AVERAGE: _column(kind, [row.average for row in rows], reason)})
 
 
 def _column(kind: str, scores: Sequence[Score], reason: str) -> OverSeeds:
-    values = [found.value for found in scores if found.complete and found.value is not None]
+    values = [score.value for score in scores if score.complete and score.value is not None]
     if kind != "seed":
-        return OverSeeds(None, None, "the rows are no seeds")
-    if reason:
-        return OverSeeds(None, None, reason)
-    if len(values) < len(scores):
-        return OverSeeds(None, None, f"{len(values)} of {len(scores)} seeds are whole")
-    if len(values) < 2:
-        return OverSeeds(None, None, "one seed has no spread")
-    return OverSeeds(spread(values), t_interval(values))
+        reason = "the rows are not seeds"
+    elif not reason and len(values) < len(scores):
+        reason = f"{len(values)} of {len(scores)} seeds are complete"
+    elif not reason and len(values) < 2:
+        reason = "one seed has no spread"
+    return OverSeeds(None, None, reason) if reason else OverSeeds(spread(values), t_interval(values))
 
 
 def _no_mean(task: str, records: Mapping[str, Sequence[Record]], measure: Measure, samples: SampleSummary) -> str:
-    """Why the cells of a task make no mean over the revisions; empty where they do."""
+    """Why the cells of a task are not averaged over the revisions; empty if they are."""
     cells = [record for own in records.values() for record in own if record.task == task]
-    return _same_weights(records) or column_reason(cells, measure) or _other_documents(task, records, samples)
-
-
-def _other_documents(task: str, records: Mapping[str, object], samples: SampleSummary) -> str:
-    """Whether the samples of different revisions show different documents, which only they tell without a hash."""
-    seen = {samples.contents.get((revision, task), "") for revision in records} - {""}
-    return "different documents do not mix" if len(seen) > 1 else ""
+    if reason := _same_weights(records) or column_reason(cells, measure):
+        return reason
+    contents = {samples.contents.get((revision, task), "") for revision in records} - {""}
+    return "different documents do not mix" if len(contents) > 1 else ""
 
 
 def _same_weights(records: Mapping[str, Sequence[Record]]) -> str:
-    """Which two rows are the same model under two names, so that they are no two seeds."""
+    """Which two revisions are the same model, so that they are not two seeds."""
     first: dict[str, str] = {}
     for revision, own in records.items():
         for weights in {record.weights_sha256 for record in own} - {UNKNOWN}:
@@ -235,55 +217,38 @@ def _same_weights(records: Mapping[str, Sequence[Record]]) -> str:
     return ""
 
 
-def _measurable(
-    columns: Sequence[Column], records: Mapping[str, Sequence[Record]], measure: Measure
-) -> tuple[list[Column], list[str]]:
-    """The columns of tasks that have the measure in any cell, and the titles of the others."""
-    having = {r.task for own in records.values() for r in own if measure.metric(r) is not None}
-    return (
-        [column for column in columns if column.task in having],
-        [column.title for column in columns if column.task not in having],
-    )
-
-
-def _dropped_note(measure: Measure, titles: Sequence[str]) -> Iterator[str]:
-    """Tasks that have no such measure."""
-    if titles:
-        yield f"{measure.name} does not exist for: {', '.join(titles)}; the average is over the others"
-
-
 def _record_notes(evidence: Evidence) -> Iterator[str]:
-    """What is not used of the cells, and what is not known of them, each with the number of cells."""
+    """Which cells are not used, and what is unknown about cells."""
     if evidence.superseded:
         files = list(dict.fromkeys(str(one.record.path) for one in evidence.superseded))
-        number = len(evidence.superseded)
-        yield f"measured again later, so not used: {number} cells, in {listed(files, most=3)}"
+        yield f"not used, since measured again later: {len(evidence.superseded)} cells, in {listed(files, most=3)}"
     records = [record for own in evidence.records.values() for record in own]
-    counts = {
-        "weights": sum(record.weights_sha256 == UNKNOWN for record in records),
-        "dtype": sum(record.dtype == UNKNOWN for record in records),
-        "documents": sum(record.documents == UNKNOWN for record in records),
-        "version of lm-eval": sum(record.harness == UNKNOWN for record in records),
-        "prompts": sum(record.task_hash == UNKNOWN for record in records),
+    fields = {
+        "weights": "weights_sha256",
+        "dtype": "dtype",
+        "documents": "documents",
+        "version of lm-eval": "harness",
+        "prompts": "task_hash",
     }
-    named = [what if count == len(records) else f"{what} of {count}" for what, count in counts.items() if count]
-    if named:
-        yield f"not known, so not compared, of {len(records)} cells: {', '.join(named)}"
+    unknown = []
+    for what, field in fields.items():
+        if count := sum(getattr(record, field) == UNKNOWN for record in records):
+            unknown.append(what if count == len(records) else f"{what} of {count}")
+    if unknown:
+        yield f"unknown, so not compared, for {len(records)} cells: {', '.join(unknown)}"
     versions = sorted({record.harness for record in records} - {UNKNOWN})
     if len(versions) > 1:
         yield f"measured with lm-eval {' and '.join(versions)}"
 
 
-def _outside(rows: Sequence[ScoreRow]) -> Iterator[str]:
-    """What can be no percentage."""
+def _out_of_range(rows: Sequence[ScoreRow]) -> Iterator[str]:
     values = [score.value for row in rows for score in (*row.scores.values(), row.average)]
-    if outside := [value for value in values if value is not None and not 0 <= value <= 100]:
-        yield f"outside 0 to 100: {', '.join(f'{value:g}' for value in outside[:3])}; see mixhub audit"
+    if outside := [f"{value:g}" for value in values if value is not None and not 0 <= value <= 100]:
+        yield f"outside 0 to 100: {', '.join(outside[:3])}; see mixhub audit"
 
 
-def _partial(rows: Sequence[ScoreRow]) -> Iterator[str]:
-    """The means that are not over all that they take."""
+def _incomplete(rows: Sequence[ScoreRow]) -> Iterator[str]:
     for row in rows:
         scores = {**row.scores, AVERAGE: row.average}
         if part := [f"{name} ({s.reason})" for name, s in scores.items() if s.value is not None and not s.complete]:
-            yield f"{row.revision}: means over what is there: {', '.join(part)}"
+            yield f"{row.revision}: incomplete means: {', '.join(part)}"

@@ -1,4 +1,4 @@
-"""Scores: what cells make together, and what keeps them apart."""
+"""Scores: the means that cells make, and which cells do not mix."""
 
 from __future__ import annotations
 
@@ -18,30 +18,42 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 @dataclass(frozen=True)
 class Measure:
-    """What a table is of."""
+    """What the figures of a table are."""
 
     name: str
-    """As `--measure` takes it."""
+    """Value of `--measure`."""
     title: str
-    """With its unit."""
+    """Description with the unit."""
     scale: float
-    """What the values of cells are multiplied with."""
+    """Factor for the values of cells."""
     higher_is_better: bool
-    """Which way is better."""
 
     def metric(self, record: Record) -> str | None:
-        """The name of the figure of `record` that counts: for scores `acc_norm`, else `acc`; None where it has none."""
+        """The name of the figure that counts: for scores `acc_norm`, else `acc`; None if the record has neither."""
         names = ("acc_norm", "acc") if self is SCORE else (self.name,)
         return next((name for name in names if name in self.figures(record)), None)
 
+    def require_metric(self, record: Record) -> str:
+        """The same; ResultsError if the record has neither."""
+        metric = self.metric(record)
+        if metric is None:
+            raise ResultsError(
+                f"{record.path}: task {record.task} has no {'acc_norm or acc' if self is SCORE else self.name}",
+                code="score-missing",
+                hint="omit the task; measures other than the score need results of mixhub evaluate",
+                path=record.path,
+                task=record.task,
+            )
+        return metric
+
     def figures(self, record: Record) -> Mapping[str, float]:
-        """The figures of `record` among which it lies."""
+        """The figures of `record` that include it."""
         return record.metrics if self is SCORE else record.measures
 
     def stderr(self, record: Record, metric: str) -> float | None:
-        """The standard error over documents of that figure, scaled; None where it is not known."""
-        found = record.stderrs.get(metric) if self is SCORE else record.measures.get(f"{metric}_stderr")
-        return None if found is None else self.scale * found
+        """The standard error over documents of that figure, scaled; None if unknown."""
+        stderr = record.stderrs.get(metric) if self is SCORE else record.measures.get(f"{metric}_stderr")
+        return None if stderr is None else self.scale * stderr
 
 
 SCORE = Measure("score", "scores in percent", 100.0, True)
@@ -53,11 +65,11 @@ MEASURES = (
 
 
 def measure_named(name: str) -> Measure:
-    """The measure of that name; raises UnknownNameError, naming the nearest."""
-    for measure in MEASURES:
-        if measure.name == name:
-            return measure
-    raise UnknownNameError("measure", name, [measure.name for measure in MEASURES])
+    """The measure with that name; UnknownNameError if there is none."""
+    by_name = {measure.name: measure for measure in MEASURES}
+    if name not in by_name:
+        raise UnknownNameError("measure", name, list(by_name))
+    return by_name[name]
 
 
 SHARED = MappingProxyType(
@@ -71,53 +83,51 @@ SHARED = MappingProxyType(
         "drop": "passage",
     }
 )
-"""By task, the field of a document that several documents share, so that they are no independent draws: their standard
-error takes samples."""
+"""By task, the field that several documents share, so that they are not independent: their standard error needs
+samples."""
 
 
 class Counted(NamedTuple):
-    """How much of a run is evaluated."""
+    """How many cells of a family's suite were evaluated for a run."""
 
     present: int
-    """Cells that count."""
     expected: int
-    """Cells of the family's suite."""
 
 
 class Column(NamedTuple):
-    """One task of a table, and the cells that its score is the mean of."""
+    """One task of a table."""
 
     task: str
     """lm-eval's name."""
     title: str
     """Heading."""
     num_fewshot: tuple[int, ...]
-    """Shot counts."""
+    """Shot counts that its score is the mean over."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score, or how far it is from being one."""
+    """A score, or why there is none."""
 
     value: float | None
-    """In the unit of its measure, percent for scores; None while anything is missing."""
+    """In the unit of its measure, percent for scores; None if anything is missing."""
     present: int
-    """Cells that count (of an average: tasks with a whole score)."""
+    """Cells that count; for an average, tasks with a complete score."""
     expected: int
-    """Cells that it takes (of an average: tasks)."""
+    """Cells that are needed; for an average, tasks."""
     reason: str = ""
-    """Why there is no value, or why it is not whole, in a few words."""
+    """Why there is no value, or why it is incomplete, in a few words."""
     metric: str | None = None
     """`acc_norm` or `acc`; None for an average."""
     stderr: float | None = None
-    """Standard error over documents, in the unit of the value; None where it is not known."""
+    """Standard error over documents, in the unit of the value; None if unknown."""
     stderr_is_bound: bool = False
-    """Whether it is the most that it can be, since without samples nobody knows how the shot counts, which share their
-    documents, go together. (Of tasks whose documents share a passage, nothing is known without samples.)"""
+    """Whether `stderr` is an upper bound: without samples, the correlation of the shot counts, which share their
+    documents, is unknown. For tasks whose documents share a passage, there is not even a bound."""
 
     @property
     def complete(self) -> bool:
-        """Whether there is a value, made of all that it takes."""
+        """Whether there is a value, made of everything that it needs."""
         return self.value is not None and self.present == self.expected
 
 
@@ -130,7 +140,7 @@ class ScoreRow:
     scores: Mapping[str, Score]
     """By task name, in the order of the suite."""
     average: Score
-    """Plain mean of the tasks; only when each has its score."""
+    """Plain mean of the tasks; only if each has its score."""
 
 
 def columns_of(evaluation: Evaluation) -> tuple[Column, ...]:
@@ -139,7 +149,7 @@ def columns_of(evaluation: Evaluation) -> tuple[Column, ...]:
 
 
 def counted(family: Family, run: Run, records: Iterable[Record], weights_sha256: str | None) -> Counted:
-    """How many cells of the family's suite were measured whole on these weights of this run; none without weights."""
+    """How many cells of the family's suite were evaluated on all documents, with these weights of this run."""
     present = {
         (record.task, record.num_fewshot)
         for record in of_suite(family, records)
@@ -149,7 +159,7 @@ def counted(family: Family, run: Run, records: Iterable[Record], weights_sha256:
 
 
 def of_suite(family: Family, records: Iterable[AnyRecord]) -> list[AnyRecord]:
-    """The cells that the family's scores are made of: its tasks, shots and shots seed, on all documents."""
+    """The cells that count for the family's scores: its tasks, shots and seed of the shots, on all documents."""
     tasks = {task.name for task in family.evaluation.tasks}
     return [
         record
@@ -169,7 +179,7 @@ def score(
     *,
     allow_incomplete: bool = False,
 ) -> Score:
-    """The mean over shot counts of `acc_norm`, else `acc`, in percent; no value unless every shot count is there.
+    """The mean over shot counts of `acc_norm`, else `acc`, in percent; no value unless every shot count is present.
 
     Cells that were cut short by a limit do not count, and cells that were measured differently do not mix.
 
@@ -177,8 +187,8 @@ def score(
         records: cells of one revision.
         task: lm-eval's name.
         num_fewshot: the shot counts that the score is the mean over.
-        measure: what is averaged, when it is not the score.
-        allow_incomplete: give the mean over the shot counts that are there; `present` says how many.
+        measure: what is averaged, if not the score.
+        allow_incomplete: return the mean over the shot counts that are present.
 
     Raises:
         ResultsError: a cell lacks the metric, or two cells were made with different weights.
@@ -186,7 +196,7 @@ def score(
     used = cells_of(records, task, num_fewshot)
     require_same_weights(used)
     present, expected = len(used), len(num_fewshot)
-    metrics = sorted({_required_metric(record, measure) for record in used})
+    metrics = sorted({measure.require_metric(record) for record in used})
     metric = metrics[0] if len(metrics) == 1 else None
     missing = "" if present == expected else f"{present} of {expected} shot counts"
     if not used or (missing and not allow_incomplete):
@@ -195,75 +205,73 @@ def score(
         return Score(None, present, expected, mixed, metric)
     assert metric is not None
     value = measure.scale * math.fsum(measure.figures(record)[metric] for record in used) / present
-    stderrs = [measure.stderr(record, metric) for record in used]
-    known = [stderr for stderr in stderrs if stderr is not None]
-    bound = math.fsum(known) / present if len(known) == present and task not in SHARED else None
+    stderrs = [stderr for record in used if (stderr := measure.stderr(record, metric)) is not None]
+    bound = math.fsum(stderrs) / present if len(stderrs) == present and task not in SHARED else None
     is_bound = bound is not None and present > 1
     return Score(value, present, expected, missing, metric, bound, stderr_is_bound=is_bound)
 
 
 def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
-    """The cells of one revision that a score is made of, in the order of the shot counts, as far as they are there.
+    """The cells of one revision that a score is made of, as far as they are present, in the order of the shot counts.
 
     Raises:
-        ResultsError: two cells have the same shot count, as with different seeds of the shots or dtypes; names both
-            files.
+        ResultsError: two cells have the same shot count, as with different seeds of the shots or dtypes.
     """
     by_shots: dict[object, AnyRecord] = {}
     for record in records:
-        if record.task == task and record.limit is None and record.num_fewshot in num_fewshot:
-            other = by_shots.setdefault(record.num_fewshot, record)
-            if other is not record:
-                fields = ("fewshot_seed", "dtype", "prompting")
-                differ = [field for field in fields if getattr(other, field) != getattr(record, field)]
-                said = " and ".join(f"{name} {getattr(other, name)} and {getattr(record, name)}" for name in differ)
-                raise ResultsError(
-                    f"{other.path} and {record.path} both hold {record.name}, with {said}: they do not mix",
-                    code="settings-mixed",
-                    hint="give the results of one kind, or put the others elsewhere",
-                    paths=(other.path, record.path),
-                    differ=tuple(differ),
-                )
+        if record.task != task or record.limit is not None or record.num_fewshot not in num_fewshot:
+            continue
+        other = by_shots.setdefault(record.num_fewshot, record)
+        if other is not record:
+            fields = ("fewshot_seed", "dtype", "prompting")
+            values = {name: _values(name, (other, record)) for name in fields}
+            differ = [name for name in fields if len(values[name]) > 1]
+            settings = "; ".join(f"{name} {' and '.join(values[name])}" for name in differ)
+            raise ResultsError(
+                f"{other.path} and {record.path} both have {record.name}, with different settings: {settings}",
+                code="settings-mixed",
+                hint="pass the results of one setting, or move the others elsewhere",
+                paths=(other.path, record.path),
+                differ=tuple(differ),
+            )
     return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
 
 
 def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incomplete: bool) -> Score:
-    """The plain mean of the tasks' scores, of one revision; no value unless every task has its score.
+    """The plain mean of the tasks' scores, for one revision; no value unless every task has its score.
 
     Its standard error takes the documents of different tasks as independent.
 
     Args:
         scores: one per task.
         records: the cells that they are made of.
-        allow_incomplete: give the mean of the scores that have a value; `present` says how many are whole.
+        allow_incomplete: return the mean of the scores that have a value.
     """
-    values = [found.value for found in scores if found.value is not None]
-    present, expected = sum(found.complete for found in scores), len(scores)
-    missing = "" if present == expected else f"{present} of {expected} tasks" + (" whole" if allow_incomplete else "")
-    dtypes = sorted({record.dtype for record in records} - {UNKNOWN})
-    if not values or (missing and not allow_incomplete):
+    used = [(score.value, score.stderr) for score in scores if score.value is not None]
+    present, expected = sum(score.complete for score in scores), len(scores)
+    missing = "" if present == expected else f"{present} of {expected} tasks"
+    if not used or (missing and not allow_incomplete):
         return Score(None, present, expected, missing)
-    if len(dtypes) > 1:
-        return Score(None, present, expected, f"{' and '.join(dtypes)} do not mix")
-    used = [found for found in scores if found.value is not None]
-    stderrs = [found.stderr for found in used if found.stderr is not None]
-    stderr = math.sqrt(math.fsum(one**2 for one in stderrs)) / len(used) if len(stderrs) == len(used) else None
-    bound = any(found.stderr_is_bound for found in used)
-    return Score(math.fsum(values) / len(values), present, expected, missing, None, stderr, bound)
+    if mixed := _differ("dtype", records):
+        return Score(None, present, expected, mixed)
+    stderrs = [stderr for _, stderr in used if stderr is not None]
+    stderr = math.hypot(*stderrs) / len(used) if len(stderrs) == len(used) else None
+    is_bound = any(score.stderr_is_bound for score in scores)
+    return Score(math.fsum(value for value, _ in used) / len(used), present, expected, missing, None, stderr, is_bound)
 
 
 def score_table(family: Family, runs: Sequence[Run], records: Mapping[str, Sequence[Record]]) -> list[ScoreRow]:
-    """A row a run: the score of each task of the suite, and their average when every one of them is there.
+    """A row per run: the score of each task of the suite, and their average.
 
     Args:
-        family: whose suite it is.
+        family: the family whose suite it is.
         runs: the rows.
-        records: cells, by revision; those of another family or revision do not count.
+        records: cells, by revision; cells of another family or revision do not count.
     """
     rows = []
     for run in runs:
-        found = of_suite(family, records.get(run.revision, ()))
-        own = [record for record in found if (record.model, record.revision) == (run.family, run.revision)]
+        own = of_suite(family, records.get(run.revision, ()))
+        own = [record for record in own if (record.model, record.revision) == (run.family, run.revision)]
         rows.append(score_row(run.revision, columns_of(family.evaluation), own))
     return rows
 
@@ -276,18 +284,18 @@ def score_row(
     *,
     allow_incomplete: bool = False,
 ) -> ScoreRow:
-    """The row of one revision, of its cells; raises ResultsError as `score` does."""
+    """The row of one revision, from its cells; raises ResultsError as `score` does."""
     require_same_weights(records)
     scores = {
         column.task: score(records, column.task, column.num_fewshot, measure, allow_incomplete=allow_incomplete)
         for column in columns
     }
-    whole = average(list(scores.values()), records, allow_incomplete=allow_incomplete)
-    return ScoreRow(revision, MappingProxyType(scores), whole)
+    mean = average(list(scores.values()), records, allow_incomplete=allow_incomplete)
+    return ScoreRow(revision, MappingProxyType(scores), mean)
 
 
 def require_same_weights(records: Sequence[Record]) -> None:
-    """Raises ResultsError, naming two files, when cells of one revision were made with different weights."""
+    """Check that the cells of one revision were made with the same weights; ResultsError names two files."""
     known = [record for record in records if record.weights_sha256 != UNKNOWN]
     for record in known[1:]:
         if record.weights_sha256 != known[0].weights_sha256:
@@ -295,40 +303,40 @@ def require_same_weights(records: Sequence[Record]) -> None:
                 f"{known[0].path} and {record.path} were made with different weights of {record.revision}: "
                 f"{known[0].weights_sha256[:12]} and {record.weights_sha256[:12]}",
                 code="results-weights-differ",
-                hint="measure the older one anew, or put its file elsewhere",
+                hint="evaluate the older one again, or move its file elsewhere",
                 paths=(known[0].path, record.path),
                 revision=record.revision,
             )
 
 
 def column_reason(records: Sequence[Record], measure: Measure) -> str:
-    """Why the cells of one task over several revisions make no mean; empty where they do."""
+    """Why the cells of one task over several revisions are not averaged; empty if they are."""
     by_shots: dict[object, list[Record]] = {}
     for record in records:
         by_shots.setdefault(record.num_fewshot, []).append(record)
-    for values in ({record.dtype for record in records} - {UNKNOWN}, {measure.metric(record) for record in records}):
-        if len(values) > 1:
-            return f"{' and '.join(sorted(map(str, values)))} do not mix"
-    return next(filter(None, (disagreement(group) for group in by_shots.values())), "")
+    metrics = sorted({str(measure.metric(record)) for record in records})
+    reasons = [
+        _differ("dtype", records),
+        f"{' and '.join(metrics)} do not mix" if len(metrics) > 1 else "",
+        *map(disagreement, by_shots.values()),
+    ]
+    return next(filter(None, reasons), "")
 
 
 def disagreement(records: Sequence[Record]) -> str:
-    """Why cells of one task, at different shot counts or of different revisions, are not averaged; empty when they are.
+    """Why cells of one task, at different shot counts or of different revisions, are not averaged; empty if they are.
 
-    What is unknown agrees with everything. Where two cells at the same shot count have the same hash of all documents,
-    prompts and targets, versions and names of data make no difference between them; where the hashes differ, nothing
-    else can make up for it. Different tasks may have been measured with different versions: they are never compared.
+    Unknown values agree with everything. If cells at the same shot count have the same hash of all documents, prompts
+    and targets, other versions and names of the data do not matter; if the hashes differ, the cells do not mix.
     """
-    found = _differ("dtype", records)
-    if found:
-        return found
-    by_shots: dict[object, set[str]] = {}
+    hashes: dict[object, set[str]] = {}
     for record in records:
-        by_shots.setdefault(record.num_fewshot, set()).add(record.task_hash)
-    if any(len(hashes - {UNKNOWN}) > 1 for hashes in by_shots.values()):
+        hashes.setdefault(record.num_fewshot, set()).add(record.task_hash)
+    if mixed := _differ("dtype", records):
+        return mixed
+    if any(len(own - {UNKNOWN}) > 1 for own in hashes.values()):
         return "different documents or prompts do not mix"
-    same_input = len(by_shots) == 1 and UNKNOWN not in by_shots[next(iter(by_shots))]
-    if same_input:
+    if len(hashes) == 1 and UNKNOWN not in next(iter(hashes.values())):
         return ""
     return next(filter(None, (_differ(field, records) for field in _SAME)), "")
 
@@ -343,21 +351,10 @@ _SAME = {
 }
 
 
-def _differ(field: str, records: Sequence[Record]) -> str:
-    values = sorted({str(getattr(record, field)) for record in records} - {UNKNOWN})
+def _differ(field: str, records: Iterable[Record]) -> str:
+    values = [value for value in _values(field, records) if value != UNKNOWN]
     return _SAME.get(field, "{} do not mix").format(" and ".join(values)) if len(values) > 1 else ""
 
 
-def _required_metric(record: Record, measure: Measure) -> str:
-    if measure is SCORE:
-        return record.metric
-    metric = measure.metric(record)
-    if metric is None:
-        raise ResultsError(
-            f"{record.path}: task {record.task} has no {measure.name}",
-            code="metric-missing",
-            hint="mixhub evaluate measures it; other tools' results do not hold it",
-            path=record.path,
-            metric=measure.name,
-        )
-    return metric
+def _values(field: str, records: Iterable[Record]) -> list[str]:
+    return sorted({str(getattr(record, field)) for record in records})

@@ -1,4 +1,4 @@
-"""Which cells and columns a table is made of: a suite's, or those that are there."""
+"""The cells and columns of a table: those of a suite, or those that were measured."""
 
 from __future__ import annotations
 
@@ -15,135 +15,119 @@ from mixhub.workspace.lineage import UNKNOWN
 
 @dataclass(frozen=True)
 class Selection:
-    """What tables are asked for."""
+    """What tables should show."""
 
     suite: Evaluation | None = None
-    """Tasks and shot counts; None: those of each family, and of other models what is there."""
+    """Tasks and shot counts; None: those of each family, and all that other models have."""
     tasks: tuple[str, ...] | None = None
-    """Only these of them."""
+    """Only these tasks."""
     num_fewshot: tuple[int, ...] | None = None
-    """Only these of them."""
+    """Only these shot counts."""
     measure: Measure = SCORE
     """What the figures are."""
     allow_incomplete: bool = False
-    """Show means over what is there, each marked with how much that is."""
+    """Show means over the cells that are present, each marked as incomplete."""
     rows_are_seeds: bool = False
-    """Take the revisions for seeds of one recipe, whatever they are called."""
+    """The revisions are seeds of one recipe, whatever their names."""
     samples: bool = True
-    """Read samples, where they are there."""
+    """Read samples, if there are any."""
     only_common: bool = False
-    """Of models that belong to no suite: only tasks and shot counts that all of them have."""
+    """For models without a suite: only tasks and shot counts that all of them have."""
 
 
-def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evidence, tuple[Column, ...]]]:
-    """For each the cells that count, and the columns: those of the suite, else those that are there.
+def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evidence, list[Column]]]:
+    """For each, the cells that count, and the columns.
 
-    What belongs to no suite is compared with a family by the family's.
-
-    Args:
-        evidence: one or several families or models.
-        selection: what tables are asked for.
+    A model without a suite is compared with a family by the family's suite.
 
     Raises:
-        ResultsError: only common columns are asked for, and there are none; names the models.
+        ResultsError: only common columns are wanted, and there are none; or no cell makes a score.
+        UnknownNameError: none has a selected task.
+        UsageError: a task has none of the selected shot counts.
     """
     suites = [selection.suite or (one.family.evaluation if one.family is not None else None) for one in evidence]
-    if selection.only_common and None in suites:
-        suite = next(filter(None, suites), None)
-        if suite is None:
-            kept, common = common_columns(evidence)
-            if not common:
-                raise ResultsError(
-                    f"{', '.join(one.name for one in evidence)} have no task at the same shot count in common",
-                    code="tasks-disjoint",
-                    hint="evaluate the same tasks, whole and at the same shot counts",
-                    names=tuple(one.name for one in evidence),
-                )
-            return [(one, common) for one in kept]
-        suites = [own or suite for own in suites]
-    found = []
-    for one, own in zip(evidence, suites, strict=True):
-        if own is not None:
-            found.append(family_columns(own, one))
-        else:
-            (alone,), columns = common_columns([one])
-            found.append((alone, columns))
-    return found
+    if selection.only_common and any(suites):
+        suites = [own or next(filter(None, suites)) for own in suites]
+    if selection.only_common and not any(suites):
+        kept, columns = common_columns(evidence)
+        if not columns:
+            raise ResultsError(
+                f"{', '.join(one.name for one in evidence)} have no task at the same shot count in common",
+                code="tasks-disjoint",
+                hint="evaluate the same tasks, on all documents and at the same shot counts",
+                names=tuple(one.name for one in evidence),
+            )
+        found = [(one, columns) for one in kept]
+    else:
+        found = []
+        for one, suite in zip(evidence, suites, strict=True):
+            if suite is not None:
+                found.append(family_columns(suite, one))
+            else:
+                (alone,), columns = common_columns([one])
+                found.append((alone, columns))
+    return [_selected(whole, one, columns, selection) for whole, (one, columns) in zip(evidence, found, strict=True)]
 
 
-def select_cells(evidence: Evidence, columns: Sequence[Column]) -> Evidence:
-    """The evidence without the cells that no column asks for."""
-    shots = {column.task: column.num_fewshot for column in columns}
+def _selected(
+    whole: Evidence, evidence: Evidence, columns: Sequence[Column], selection: Selection
+) -> tuple[Evidence, list[Column]]:
+    """The selected columns, and the evidence with only their cells."""
+    selected = select_columns(columns, selection)
+    _require_any(whole, selected, selection.measure)
+    shots = {column.task: column.num_fewshot for column in selected}
     records = {
         revision: tuple(record for record in own if record.num_fewshot in shots.get(record.task, ()))
         for revision, own in evidence.records.items()
     }
-    return replace(evidence, records=MappingProxyType(records))
+    return replace(evidence, records=MappingProxyType(records)), selected
 
 
-def require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
-    """Checks that some cell can make a score.
-
-    Args:
-        evidence: the cells.
-        columns: the tasks that scores are asked of.
-        measure: what the scores are.
-
-    Raises:
-        ResultsError: none can; names a file, and says of how many cells why.
-    """
+def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
+    """Check that some cell can make a score."""
     cells = [record for own in evidence.records.values() for record in own]
     tasks = {column.task for column in columns}
     if any(measure.metric(cell) for cell in cells if cell.task in tasks):
         return
+    metrics = "acc_norm or acc" if measure is SCORE else measure.name
     counts = {
-        "no metric": sum(not measure.metric(cell) for cell in cells),
-        "limited": sum(cell.limit not in (None, UNKNOWN) for cell in cells),
-        "limit unknown": sum(cell.limit == UNKNOWN for cell in cells),
-        "shots unknown": sum(cell.num_fewshot == UNKNOWN for cell in cells),
+        ("no metric", f"have no {metrics}"): sum(not measure.metric(cell) for cell in cells),
+        ("limited", "were cut short by a limit"): sum(cell.limit not in (None, UNKNOWN) for cell in cells),
+        ("limit unknown", "may have been cut short by a limit"): sum(cell.limit == UNKNOWN for cell in cells),
+        ("shots unknown", "have an unknown number of shots"): sum(cell.num_fewshot == UNKNOWN for cell in cells),
     }
-    words = {
-        "no metric": f"have no {'acc_norm or acc' if measure is SCORE else measure.name}",
-        "limited": "were cut short by a limit",
-        "limit unknown": "may have been cut short by a limit, which is not known",
-        "shots unknown": "have an unknown number of shots",
-    }
-    reasons = "; ".join(f"{count} {words[reason]}" for reason, count in counts.items() if count)
+    reasons = "; ".join(f"{count} {words}" for (_, words), count in counts.items() if count)
     raise ResultsError(
         f"{cells[0].path}: {evidence.name} has no {measure.name}: of {len(cells)} cells "
-        f"{reasons or 'none is of the suite'}",
+        f"{reasons or 'none is in the suite'}",
         code="cells-unusable",
-        hint="evaluate whole tasks of the suite; measures other than the score take cells of mixhub evaluate",
+        hint="evaluate whole tasks of the suite; measures other than the score need results of mixhub evaluate",
         path=cells[0].path,
         measure=measure.name,
-        reasons=tuple(reason for reason, count in counts.items() if count),
+        reasons=tuple(reason for (reason, _), count in counts.items() if count),
     )
 
 
 def select_columns(columns: Sequence[Column], selection: Selection) -> list[Column]:
-    """The columns that were asked for.
+    """The selected columns.
 
     Raises:
-        UnknownNameError: no column has a task that was asked for.
-        UsageError: a column has none of the shot counts that were asked for.
+        UnknownNameError: no column has a selected task.
+        UsageError: a column has none of the selected shot counts.
     """
-    known = [column.task for column in columns]
+    names = [column.task for column in columns]
     for task in selection.tasks or ():
-        if task not in known:
-            raise UnknownNameError("task", task, known)
-    kept = [column for column in columns if selection.tasks is None or column.task in selection.tasks]
-    if selection.num_fewshot is None:
-        return kept
-    found = [
-        column._replace(num_fewshot=tuple(k for k in column.num_fewshot if k in selection.num_fewshot))
-        for column in kept
-    ]
-    if empty := [column.title for column in found if not column.num_fewshot]:
-        asked = ", ".join(map(str, selection.num_fewshot))
+        if task not in names:
+            raise UnknownNameError("task", task, names)
+    selected = [column for column in columns if selection.tasks is None or column.task in selection.tasks]
+    if (counts := selection.num_fewshot) is None:
+        return selected
+    selected = [column._replace(num_fewshot=tuple(k for k in column.num_fewshot if k in counts)) for column in selected]
+    if empty := [column.title for column in selected if not column.num_fewshot]:
         raise UsageError(
-            f"num_fewshot = {asked}: {', '.join(empty)} has none of these shot counts",
+            f"num_fewshot = {', '.join(map(str, counts))}: {', '.join(empty)} has none of these shot counts",
             code="option-value",
             option="num_fewshot",
-            value=selection.num_fewshot,
+            value=counts,
         )
-    return found
+    return selected

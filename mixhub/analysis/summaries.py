@@ -1,16 +1,16 @@
-"""Summaries of samples, kept: a card is rendered many times, and gigabytes of samples are read once."""
+"""A cache of sample summaries: a card is rendered many times, but gigabytes of samples are read once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from mixhub.analysis.samples import (
     Baseline,
@@ -21,130 +21,96 @@ from mixhub.analysis.samples import (
     read_clusters,
 )
 from mixhub.analysis.scores import SCORE, Column
-from mixhub.analysis.statistics import clustered_stderr
-from mixhub.errors import MixhubError
-from mixhub.files import read_json, write_json
+from mixhub.analysis.statistics.crossed import clustered_stderr
+from mixhub.files import write_json
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.workspace.records import Record
 
 _FORMAT = 1
-"""Changes when a summary of the same samples comes out otherwise."""
-_MOST_KEPT = 20_000
-"""Scores; those of runs that are gone or were measured again go first."""
+"""Increase it when a summary of the same samples changes."""
+_MAX_ENTRIES = 20_000
+"""Scores; the oldest are dropped first."""
+
+
+class _Entry(msgspec.Struct, omit_defaults=True):
+    """The summary of one score; all None if the shot counts saw different documents."""
+
+    stderr: float | None = None
+    content: str | None = None
+    chance: float | None = None
+    constant: float | None = None
+
+
+class _Cache(msgspec.Struct):
+    format: Literal[1]
+    entries: dict[str, _Entry]
 
 
 def read_summary(
-    records: Mapping[str, Sequence[Record]], columns: Sequence[Column], kept: Path, progress: Progress = SILENT
+    records: Mapping[str, Sequence[Record]], columns: Sequence[Column], cache: Path, progress: Progress = SILENT
 ) -> SampleSummary:
-    """What samples say of the scores of a table, as far as they are there.
+    """Read what cards and tables need of samples, as far as there are samples.
 
     Args:
         records: cells, by revision.
         columns: the tasks, and the shot counts that a score is the mean over.
-        kept: a file of summaries from before, by name, size and date of the samples; it is written again, and may be
-            deleted at any time.
+        cache: a file with earlier summaries, by name, size and date of the samples. It is updated, and may be deleted
+            at any time.
         progress: shows the files that are read.
 
     Raises:
-        ResultsError: samples are malformed, lack a value, or are not those of their result.
+        ResultsError: samples are malformed, lack a value, or do not belong to their result.
     """
-    wanted = list(_wanted(records, columns))
-    known = _read(kept)
-    missing = [one for one in wanted if one.key not in known]
-    with progress.start("samples", sum(len(one.cells) for one in missing), "file") as bar:
-        for one in missing:
-            known[one.key] = one.entry(bar)
-    used = {one.key: known[one.key] for one in wanted}
-    if missing:  # the newest last, so that it is the oldest that go
-        entries = {**{key: entry for key, entry in known.items() if key not in used}, **used}
-        with suppress(OSError):  # a workspace may be read-only: it is read again then
-            write_json(kept, {"format": _FORMAT, "entries": dict(list(entries.items())[-_MOST_KEPT:])})
-    return _summary(wanted, used)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The samples of one score."""
-
-    revision: str
-    task: str
-    cells: Sequence[Record]
-
-    @property
-    def key(self) -> str:
-        """Changes with the samples, and with the results that they belong to."""
-        parts: list[object] = [_FORMAT, self.revision, self.task]
-        for cell in self.cells:
-            assert cell.samples is not None
-            status = cell.samples.stat()
-            parts.append(
-                [
-                    cell.samples.name,
-                    status.st_size,
-                    status.st_mtime_ns,
-                    status.st_ctime_ns,
-                    SCORE.metric(cell),
-                    cell.metrics,
-                ]
-            )
-        text = json.dumps(parts, sort_keys=True, default=dict)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def entry(self, bar: Bar) -> dict[str, Any]:
-        """What is kept: empty where the shot counts saw different documents."""
-        documents = mean_over_shots(self.cells, SCORE, bar)
-        if documents is None:
-            return {}
-        stderr = clustered_stderr(documents.values, read_clusters(self.cells[0], documents.ids))
-        baseline = read_baseline(self.cells[0])
-        return {
-            "stderr": stderr,
-            "content": documents.content,
-            "chance": baseline.chance,
-            "constant": baseline.constant,
-        }
-
-
-def _wanted(records: Mapping[str, Sequence[Record]], columns: Sequence[Column]) -> Iterator[_Wanted]:
-    for column in columns:
-        for revision, own in records.items():
-            if cells := cells_with_samples(own, column):
-                yield _Wanted(revision, column.task, cells)
-
-
-def _read(kept: Path) -> dict[str, Any]:
-    """What was kept; nothing of a file that is not whole or of another format."""
-    try:
-        data = read_json(kept)
-    except MixhubError:
-        return {}
-    if not isinstance(data, dict) or data.get("format") != _FORMAT or not isinstance(data.get("entries"), dict):
-        return {}
-    return {key: entry for key, entry in data["entries"].items() if _is_entry(entry)}
-
-
-def _is_entry(entry: object) -> bool:
-    figures = ("stderr", "chance", "constant")
-    return isinstance(entry, dict) and (
-        not entry
-        or (
-            isinstance(entry.get("content"), str)
-            and all(entry.get(name) is None or _is_finite(entry[name]) for name in figures)
-        )
+    scores = {key: (_cache_key(*key, cells), cells) for key, cells in cells_with_samples(records, columns).items()}
+    known = _read_cache(cache)
+    missing = {name: cells for name, cells in scores.values() if name not in known}
+    with progress.start("samples", sum(map(len, missing.values())), "file") as bar:
+        known |= {name: _summarize(cells, bar) for name, cells in missing.items()}
+    used = {key: known[name] for key, (name, _) in scores.items()}
+    if missing:
+        for name, _ in scores.values():  # the newest last, so that the oldest are dropped
+            known[name] = known.pop(name)
+        entries = msgspec.to_builtins(dict(list(known.items())[-_MAX_ENTRIES:]))
+        with suppress(OSError):  # the workspace may be read-only
+            write_json(cache, {"format": _FORMAT, "entries": entries})
+    baselines: dict[str, Baseline] = {}
+    for (_, task), entry in used.items():
+        if entry.content is not None:
+            baselines.setdefault(task, Baseline(entry.chance, entry.constant))
+    return SampleSummary(
+        stderrs=MappingProxyType({key: entry.stderr for key, entry in used.items() if entry.content is not None}),
+        contents=MappingProxyType({key: entry.content for key, entry in used.items() if entry.content is not None}),
+        baselines=MappingProxyType(baselines),
     )
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+def _cache_key(revision: str, task: str, cells: Sequence[Record]) -> str:
+    """Changes with the samples, and with the results that they belong to."""
+    parts: list[object] = [_FORMAT, revision, task]
+    for cell in cells:
+        assert cell.samples is not None
+        status = cell.samples.stat()
+        state = [cell.samples.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        parts.append([*state, SCORE.metric(cell), cell.metrics])
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=dict).encode()).hexdigest()
 
 
-def _summary(wanted: Sequence[_Wanted], entries: Mapping[str, Mapping[str, Any]]) -> SampleSummary:
-    stderrs: dict[tuple[str, str], float | None] = {}
-    contents: dict[tuple[str, str], str] = {}
-    baselines: dict[str, Baseline] = {}
-    for one in wanted:
-        if entry := entries[one.key]:
-            stderrs[one.revision, one.task] = entry.get("stderr")
-            contents[one.revision, one.task] = entry["content"]
-            baselines.setdefault(one.task, Baseline(entry.get("chance"), entry.get("constant")))
-    return SampleSummary(MappingProxyType(stderrs), MappingProxyType(contents), MappingProxyType(baselines))
+def _summarize(cells: Sequence[Record], bar: Bar) -> _Entry:
+    documents = mean_over_shots(cells, SCORE, bar)
+    if documents is None:
+        return _Entry()
+    baseline = read_baseline(cells[0])
+    return _Entry(
+        stderr=clustered_stderr(documents.values, read_clusters(cells[0], documents.ids)),
+        content=documents.content,
+        chance=baseline.chance,
+        constant=baseline.constant,
+    )
+
+
+def _read_cache(cache: Path) -> dict[str, _Entry]:
+    """The earlier summaries; none if the file is missing, malformed or of another format."""
+    try:
+        return msgspec.json.decode(cache.read_bytes(), type=_Cache).entries
+    except (OSError, msgspec.MsgspecError):
+        return {}

@@ -1,9 +1,9 @@
-"""Several mixtures compared: their ranks, what ranks them alike, and how far seeds and documents tell them apart."""
+"""Several mixtures compared: their ranks, which measurements rank them alike, and what tells them apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING
@@ -12,25 +12,23 @@ from mixhub.analysis.comparison import (
     Contrast,
     aligned_documents,
     contrast,
-    difference_in_measuring,
-    other_tasks,
+    measuring_difference,
     prefixed,
     require_comparable,
     shared_columns,
+    tasks_difference,
+    with_holm,
 )
 from mixhub.analysis.scores import score_row
-from mixhub.analysis.statistics import (
+from mixhub.analysis.statistics.crossed import SeedNoise, seed_noise
+from mixhub.analysis.statistics.mixtures import (
     Agreement,
-    SeedNoise,
-    Spread,
     VarianceComponent,
     decision_accuracy,
-    holm,
     seed_agreement,
-    seed_noise,
-    spread,
     variance_component,
 )
+from mixhub.analysis.statistics.seeds import Spread, spread
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UsageError
 
@@ -40,12 +38,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A mixture and its place."""
+    """A mixture and its rank."""
 
     rank: int
-    """1 is best; equal averages share the better place."""
+    """1 is best; equal averages share the better rank."""
     name: str
-    """Of the family, or of the family and the index."""
+    """The family, or the family and the index."""
     spread: Spread
     """Of the average over its seeds."""
 
@@ -57,19 +55,19 @@ class Agreeing:
     what: str
     """As `0-shot and 5-shot`."""
     agreement: Agreement
-    """Of all pairs of mixtures."""
+    """Over all pairs of mixtures."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What one column tells of mixtures."""
+    """How well one column tells mixtures apart."""
 
     column: str
     """lm-eval's name of the task, or `average`."""
     title: str
     """Heading."""
     component: VarianceComponent | None
-    """Mixtures against seeds; None where no mixture has two seeds."""
+    """Mixtures against seeds; None if no mixture has two seeds."""
     noise: SeedNoise | None
     """Seeds against documents, median over the families; None without samples."""
 
@@ -82,46 +80,40 @@ class Survey:
     ranking: tuple[Ranked, ...]
     """Best first."""
     agreements: tuple[Agreeing, ...]
-    """Between shot counts, and with the families that were named against these."""
+    """Between shot counts, and between these families and those of `against`."""
     seeds: float | None
-    """How often one seed of each mixture ranks two mixtures as the mean of its other seeds does: what seeds alone make
-    of a ranking. None where a mixture has one seed."""
+    """How often one seed of each mixture ranks two mixtures as the mean of its other seeds does; None if a mixture has
+    one seed."""
     signals: tuple[Signal, ...]
     """The average, then the tasks."""
     pairs: tuple[Contrast, ...]
-    """The average of each two families, Holm over all pairs; empty for mixtures of one seed."""
+    """The average of each pair of families, Holm over all pairs; empty for mixtures of one seed."""
 
     def frame(self) -> pandas.DataFrame:
-        """A line a column: what it tells of mixtures."""
+        """A row per column of scores: how well it tells mixtures apart."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [
-                {
-                    "task": signal.column,
-                    "title": signal.title,
-                    **(prefixed("mixture", vars(signal.component)) if signal.component else {}),
-                    **(prefixed("noise", vars(signal.noise)) if signal.noise else {}),
-                }
-                for signal in self.signals
-            ]
-        )
+        lines = []
+        for one in self.signals:
+            line = {"task": one.column, "title": one.title}
+            lines.append(line | prefixed("mixture", one.component) | prefixed("noise", one.noise))
+        return pd.DataFrame(lines)
 
     def ranking_frame(self) -> pandas.DataFrame:
-        """A line a mixture, best first: rank, name, mean, sd, n."""
+        """A row per mixture, best first: rank, name, mean, sd, n."""
         import pandas as pd
 
         return pd.DataFrame([{"rank": one.rank, "name": one.name, **vars(one.spread)} for one in self.ranking])
 
     def agreements_frame(self) -> pandas.DataFrame:
-        """A line a pair of ways to measure: accuracy, pairs, interval, Spearman."""
+        """A row per pair of ways to measure: accuracy, pairs, interval, Spearman."""
         import pandas as pd
 
         return pd.DataFrame([{"what": one.what, **vars(one.agreement)} for one in self.agreements])
 
 
 def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> Survey:
-    """Several families by their seeds, or the mixtures of families over indices.
+    """Compare several families by their seeds, or the mixtures of families over indices.
 
     Args:
         tables: the mixtures.
@@ -129,44 +121,42 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
 
     Raises:
         UsageError: there are fewer than two mixtures, or `against` does not match.
-        ResultsError: a mixture has no whole average.
+        ResultsError: a mixture has an incomplete average, or tables were measured differently.
     """
     require_comparable([*tables, *against], seeds_only=False)
     for side in (tables, against):
-        _require_alike(side)
+        _require_same_measuring(side)
     mixtures = _mixtures(tables)
     if len(mixtures) < 2:
         raise UsageError(
-            "one mixture has nothing to be compared with", code="mixtures-too-few", hint="name two families or more"
+            "one mixture cannot be compared with itself", code="mixtures-too-few", hint="name two families or more"
         )
-    averages = {mixture.name: mixture.averages() for mixture in mixtures}
+    averages = [mixture.values(AVERAGE) for mixture in mixtures]
     better = 1 if tables[0].measure.higher_is_better else -1
-    order = sorted(mixtures, key=lambda mixture: -better * spread(averages[mixture.name]).mean)
-    means = [spread(averages[mixture.name]) for mixture in order]
-    ranking = [
-        Ranked(1 + next(i for i, other in enumerate(means) if other.mean == own.mean), mixture.name, own)
-        for mixture, own in zip(order, means, strict=True)
-    ]
-    agreements = [*_shot_agreements(mixtures), *_size_agreements(mixtures, _mixtures(against))]
+    spreads = sorted(
+        ((mixture.name, spread(values)) for mixture, values in zip(mixtures, averages, strict=True)),
+        key=lambda named: -better * named[1].mean,
+    )
+    means = [one.mean for _, one in spreads]
+    headings = {AVERAGE: "Average"} | {
+        column.task: column.title for column in tables[0].columns if all(column.task in t.headings for t in tables)
+    }
     return Survey(
         tables=tuple(tables),
-        ranking=tuple(ranking),
-        agreements=tuple(agreements),
-        seeds=seed_agreement(list(averages.values())) if all(len(own) > 1 for own in averages.values()) else None,
-        signals=tuple(_signal(tables, mixtures, column, title) for column, title in _headings(tables)),
+        ranking=tuple(Ranked(1 + means.index(one.mean), name, one) for name, one in spreads),
+        agreements=(*_shot_agreements(mixtures), *_size_agreements(tables, mixtures, against)),
+        seeds=seed_agreement(averages) if all(len(values) > 1 for values in averages) else None,
+        signals=tuple(_signal(tables, mixtures, column, title) for column, title in headings.items()),
         pairs=_pairs(tables),
     )
 
 
-def _require_alike(tables: Sequence[ScoreTable]) -> None:
-    """Raises ResultsError, with the reason, where what is ranked together was not measured alike."""
-    if not tables:
-        return
-    if reason := other_tasks(tables) or difference_in_measuring(tables, tables[0].columns):
+def _require_same_measuring(tables: Sequence[ScoreTable]) -> None:
+    if tables and (reason := tasks_difference(tables) or measuring_difference(tables, tables[0].columns)):
         raise ResultsError(
             f"{', '.join(table.name for table in tables)} are not ranked together: {reason}",
             code="measurements-differ",
-            hint="measure them alike, or leave out what differs",
+            hint="evaluate them the same way, or omit what differs",
             names=tuple(table.name for table in tables),
             reason=reason,
         )
@@ -177,90 +167,89 @@ class _Mixture:
     """One mixture: a family over seeds, or one revision of a family over indices."""
 
     name: str
+    key: tuple[int, str]
+    """Position of its family, and revision of a family over indices."""
     table: ScoreTable
     revisions: tuple[str, ...]
     """Its seeds."""
 
-    def averages(self) -> list[float]:
-        """The averages of its seeds; raises ResultsError, saying what is missing, when one is not whole."""
-        return self.values(AVERAGE)
+    @property
+    def mean(self) -> float:
+        """The average, over its seeds."""
+        return spread(self.values(AVERAGE)).mean
 
     def values(self, column: str) -> list[float]:
-        """A column of its seeds."""
-        found = []
-        for row in self.table.rows:
-            if row.revision in self.revisions:
-                score = self.table.score(row, column)
-                if not score.complete or score.value is None:
-                    raise ResultsError(
-                        f"{self.table.name} {row.revision}: its {column} is not whole: {score.reason}",
-                        code="score-incomplete",
-                        hint="measure what is missing: mixhub evaluate; or leave the family out",
-                        name=self.table.name,
-                        revision=row.revision,
-                        column=column,
-                    )
-                found.append(score.value)
-        return found
+        """A column of its seeds; ResultsError if one is incomplete."""
+        values = []
+        for row in (row for row in self.table.rows if row.revision in self.revisions):
+            score = self.table.score(row, column)
+            if not score.complete or score.value is None:
+                raise ResultsError(
+                    f"{self.table.name} {row.revision}: its {column} is incomplete: {score.reason}",
+                    code="score-incomplete",
+                    hint="run mixhub evaluate for what is missing, or omit the family",
+                    name=self.table.name,
+                    revision=row.revision,
+                    column=column,
+                )
+            values.append(score.value)
+        return values
 
     def at_shots(self, shots: int) -> float | None:
-        """The mean over its seeds of the average at one shot count; None where a cell is missing."""
+        """The mean over its seeds of the average at one shot count; None if a cell is missing."""
         columns = [column._replace(num_fewshot=(shots,)) for column in self.table.columns]
         averages = [
             score_row(revision, columns, self.table.records.get(revision, ()), self.table.measure).average
             for revision in self.revisions
         ]
-        values = [found.value for found in averages if found.complete and found.value is not None]
+        values = [average.value for average in averages if average.complete and average.value is not None]
         return spread(values).mean if len(values) == len(averages) else None
 
 
 def _mixtures(tables: Sequence[ScoreTable]) -> list[_Mixture]:
-    found = []
-    for table in tables:
+    mixtures = []
+    for number, table in enumerate(tables):
         revisions = tuple(row.revision for row in table.rows)
         if table.kind == "index":
-            several = len(tables) > 1
-            found += [_Mixture(f"{table.name} {one}" if several else one, table, (one,)) for one in revisions]
+            prefix = f"{table.name} " if len(tables) > 1 else ""
+            mixtures += [_Mixture(prefix + one, (number, one), table, (one,)) for one in revisions]
         else:
-            found.append(_Mixture(table.name, table, revisions))
-    return found
+            mixtures.append(_Mixture(table.name, (number, ""), table, revisions))
+    return mixtures
 
 
 def _shot_agreements(mixtures: Sequence[_Mixture]) -> list[Agreeing]:
-    """Between each two shot counts that every task of every mixture has, and between one and the mean of all."""
+    """Between each pair of shot counts that every task of every mixture has, and between one and the mean of all."""
     shots = [set(column.num_fewshot) for mixture in mixtures for column in mixture.table.columns]
-    common = sorted(set.intersection(*shots)) if shots else []
-    at = {count: [mixture.at_shots(count) for mixture in mixtures] for count in common}
-    whole = {count: [v for v in values if v is not None] for count, values in at.items() if None not in values}
-    found = []
-    if len(whole) > 1:
-        means = [spread(mixture.averages()).mean for mixture in mixtures]
-        for count, values in whole.items():
-            found += _agreeing(f"{count}-shot and the mean over shots", values, means)
-        for one, other in combinations(whole, 2):
-            found += _agreeing(f"{one}-shot and {other}-shot", whole[one], whole[other])
-    return found
-
-
-def _size_agreements(mixtures: Sequence[_Mixture], others: Sequence[_Mixture]) -> list[Agreeing]:
-    if not others:
+    at = {}
+    for count in sorted(set.intersection(*shots)) if shots else ():
+        values = [mean for mixture in mixtures if (mean := mixture.at_shots(count)) is not None]
+        if len(values) == len(mixtures):
+            at[count] = values
+    if len(at) < 2:
         return []
-    sides = [list(dict.fromkeys(mixture.table.name for mixture in side)) for side in (mixtures, others)]
-    if len(sides[0]) != len(sides[1]):
+    means = [mixture.mean for mixture in mixtures]
+    return [
+        *(_agreeing(f"{count}-shot and the mean over shots", values, means) for count, values in at.items()),
+        *(_agreeing(f"{one}-shot and {other}-shot", at[one], at[other]) for one, other in combinations(at, 2)),
+    ]
+
+
+def _size_agreements(
+    tables: Sequence[ScoreTable], mixtures: Sequence[_Mixture], against: Sequence[ScoreTable]
+) -> list[Agreeing]:
+    if not against:
+        return []
+    if len(against) != len(tables):
         raise UsageError(
-            f"--against names {len(sides[1])} families for {len(sides[0])}",
+            f"--against names {len(against)} families for {len(tables)}",
             code="option-value",
             hint="name one for each, in the same order",
             option="--against",
-            value=sides[1],
+            value=[table.name for table in against],
         )
-    place = [{name: number for number, name in enumerate(side)} for side in sides]
-    keys = [
-        [(place[side][one.table.name], one.revisions[0] if one.table.kind == "index" else "") for one in given]
-        for side, given in enumerate((mixtures, others))
-    ]
-    by_key = dict(zip(keys[1], others, strict=True))
-    pairs = [(one, by_key[key]) for key, one in zip(keys[0], mixtures, strict=True) if key in by_key]
+    others = {other.key: other for other in _mixtures(against)}
+    pairs = [(one, others[one.key]) for one in mixtures if one.key in others]
     if len(pairs) < 2:
         raise UsageError(
             "--against: fewer than two mixtures are in both",
@@ -268,18 +257,18 @@ def _size_agreements(mixtures: Sequence[_Mixture], others: Sequence[_Mixture]) -
             hint="revisions are matched by name",
             option="--against",
         )
-    names = [", ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in zip(*pairs, strict=True)]
-    a, b = ([spread(mixture.averages()).mean for mixture in side] for side in zip(*pairs, strict=True))
-    return _agreeing(f"({names[0]}) and ({names[1]})", a, b)
+    sides = list(zip(*pairs, strict=True))
+    names = [", ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in sides]
+    a, b = ([mixture.mean for mixture in side] for side in sides)
+    return [_agreeing(f"({names[0]}) and ({names[1]})", a, b)]
 
 
-def _agreeing(what: str, a: Sequence[float], b: Sequence[float]) -> list[Agreeing]:
-    agreement = decision_accuracy(a, b)
-    return [Agreeing(what, agreement)] if agreement is not None else []
+def _agreeing(what: str, a: Sequence[float], b: Sequence[float]) -> Agreeing:
+    return Agreeing(what, decision_accuracy(a, b))
 
 
 def _signal(tables: Sequence[ScoreTable], mixtures: Sequence[_Mixture], column: str, title: str) -> Signal:
-    noises = [found for table in tables if (found := _noise(table, column)) is not None]
+    noises = [noise for table in tables if (noise := _noise(table, column)) is not None]
     noise = None
     if noises:
         seed_sd, document_sd = median(one.seed_sd for one in noises), median(one.document_sd for one in noises)
@@ -288,7 +277,7 @@ def _signal(tables: Sequence[ScoreTable], mixtures: Sequence[_Mixture], column: 
 
 
 def _noise(table: ScoreTable, column: str) -> SeedNoise | None:
-    """Seeds against documents, of one task of a family over seeds."""
+    """Seeds against documents, for one task of a family over seeds."""
     if table.kind != "seed" or column == AVERAGE:
         return None
     values = aligned_documents([table], column)
@@ -298,13 +287,6 @@ def _noise(table: ScoreTable, column: str) -> SeedNoise | None:
 def _pairs(tables: Sequence[ScoreTable]) -> tuple[Contrast, ...]:
     if any(table.kind != "seed" for table in tables):
         return ()
-    found = [
-        contrast(a, b, AVERAGE, f"{a.name} and {b.name}", shared_columns(a, b)) for a, b in combinations(tables, 2)
-    ]
-    adjusted = iter(holm([one.welch.p for one in found if one.welch]))
-    return tuple(replace(one, p_holm=next(adjusted)) if one.welch else one for one in found)
-
-
-def _headings(tables: Sequence[ScoreTable]) -> list[tuple[str, str]]:
-    in_all = [column for column in tables[0].columns if all(column.task in table.headings for table in tables)]
-    return [(AVERAGE, "Average"), *((column.task, column.title) for column in in_all)]
+    return with_holm(
+        [contrast(a, b, AVERAGE, f"{a.name} and {b.name}", shared_columns(a, b)) for a, b in combinations(tables, 2)]
+    )

@@ -1,16 +1,16 @@
-"""The score table: revisions × tasks, its spread over seeds, and what knowing nothing scores."""
+"""The score table: revisions × tasks, with spread over seeds, standard errors and baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from mixhub.analysis.lm_eval_files import Superseded
 from mixhub.analysis.samples import Baseline, DocumentScores
 from mixhub.analysis.scores import Column, Measure, Score, ScoreRow
-from mixhub.analysis.statistics import Interval, Spread
+from mixhub.analysis.statistics.seeds import Interval, Spread
 from mixhub.workspace.records import Record
 
 if TYPE_CHECKING:
@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 
 
 AVERAGE = "average"
-"""What stands for the average where others are named by their task."""
-NO_DOCUMENTS = DocumentScores(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
-"""Where no samples were read."""
+"""Key of the average among the names of tasks."""
 
 Standing = Literal["measured", "imported", "published"]
-"""`measured`: from cells. `imported`: from other people's files of lm-eval. `published`: printed by somebody, and not
-measured again."""
+"""`measured`: from own cells. `imported`: from lm-eval files of others. `published`: printed, not measured again."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class OverSeeds:
     interval: Interval | None
     """95 % for the mean over seeds, by Student's t."""
     reason: str = ""
-    """Why there is none."""
+    """Why there is no mean."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class ScoreTable:
     name: str
     """Of the family or model."""
     standing: Standing
-    """Whether it was measured, and by whom."""
+    """Where the scores are from."""
     source: str
-    """Where published scores stand; empty for measured ones."""
+    """Address or file of published scores; empty for measured ones."""
     measure: Measure
     """What the figures are."""
     kind: str
@@ -56,19 +53,19 @@ class ScoreTable:
     columns: tuple[Column, ...]
     """The tasks."""
     rows: tuple[ScoreRow, ...]
-    """One a revision."""
+    """One per revision."""
     over_seeds: Mapping[str, OverSeeds]
     """By task, and for the average."""
     baselines: Mapping[str, Baseline]
-    """By task, where its documents tell."""
+    """By task, if its documents are known."""
     records: Mapping[str, tuple[Record, ...]]
     """The cells, by revision."""
     documents: DocumentScores
-    """What each document contributed, where samples were read."""
+    """What each document contributed, if samples were read."""
     notes: tuple[str, ...]
     """What a reader should know, a sentence each."""
     superseded: tuple[Superseded, ...] = ()
-    """Cells that were measured again later, and are not used."""
+    """Cells that were measured again later, so not used."""
 
     def score(self, row: ScoreRow, column: str) -> Score:
         """The score of a task in a row, or the row's average."""
@@ -80,14 +77,14 @@ class ScoreTable:
         return {**{column.task: column.title for column in self.columns}, AVERAGE: "Average"}
 
     def values(self, column: str) -> list[float]:
-        """The figures of a column that are whole, in the order of the rows."""
+        """The complete figures of a column, in the order of the rows."""
         scores = [self.score(row, column) for row in self.rows]
-        return [found.value for found in scores if found.complete and found.value is not None]
+        return [score.value for score in scores if score.complete and score.value is not None]
 
     def frame(self) -> pandas.DataFrame:
         """Revisions × tasks: (R, T + 1) float64, columns the titles and `Average`; NaN for no value.
 
-        Only what is whole, unless an incomplete table was asked for. `attrs` says standing, measure and notes.
+        `attrs` holds name, standing, source, measure and notes.
         """
         import pandas as pd
 
@@ -104,19 +101,20 @@ class ScoreTable:
         return frame
 
     def scores_frame(self) -> pandas.DataFrame:
-        """A line a figure: revision, task, title, metric, value, stderr, stderr_is_bound, present, expected, reason."""
+        """A row per figure: revision, task, title, and the fields of its `Score`."""
         import pandas as pd
 
-        return pd.DataFrame([line for row in self.rows for line in self._lines(row)])
-
-    def _lines(self, row: ScoreRow) -> list[dict[str, Any]]:
-        return [
-            {"revision": row.revision, "task": column, "title": title, **_figure(self.score(row, column))}
-            for column, title in self.headings.items()
-        ]
+        fields = ("metric", "value", "stderr", "stderr_is_bound", "present", "expected", "reason")
+        lines = []
+        for row in self.rows:
+            for column, title in self.headings.items():
+                score = self.score(row, column)
+                line = {"revision": row.revision, "task": column, "title": title}
+                lines.append(line | {field: getattr(score, field) for field in fields})
+        return pd.DataFrame(lines)
 
     def spread_frame(self) -> pandas.DataFrame:
-        """A line a column: task, title, n, mean, sd, low, high (95 % over seeds), stderr (median over the rows),
+        """A row per column: task, title, n, mean, sd, low, high (95 % over seeds), stderr (median over the rows),
         stderr_is_bound, chance, constant, reason."""
         import pandas as pd
 
@@ -124,7 +122,7 @@ class ScoreTable:
         return pd.DataFrame(lines)
 
     def summary(self, column: str) -> dict[str, Any]:
-        """A column over its seeds, its sampling error, and what knowing nothing scores."""
+        """A column over its seeds, its standard error over documents, and its baselines."""
         over, (stderr, is_bound) = self.over_seeds[column], self.stderr(column)
         baseline = self.baselines.get(column, Baseline(None, None))
         return {
@@ -143,35 +141,18 @@ class ScoreTable:
     def stderr(self, column: str) -> tuple[float | None, bool]:
         """The median over the rows of the standard error over documents, and whether it is only a bound.
 
-        An error of 0, where all answers are right or all are wrong, is none: nothing was seen to vary.
+        An error of 0, from all answers right or all wrong, does not count.
         """
-        from statistics import median
-
-        scores = [self.score(row, column) for row in self.rows]
-        known = [found for found in scores if found.stderr]
+        known = [score for row in self.rows if (score := self.score(row, column)).stderr]
         if not known:
             return None, False
-        return median(found.stderr for found in known if found.stderr is not None), any(
-            s.stderr_is_bound for s in known
-        )
+        return median(score.stderr or 0.0 for score in known), any(score.stderr_is_bound for score in known)
 
     def cells_frame(self) -> pandas.DataFrame:
-        """A line a cell: all of its record, a column a metric, its stderr and its measures."""
+        """A row per cell: all of its record, with a column per metric, standard error and measure."""
         import pandas as pd
 
         return pd.DataFrame([_cell(record) for records in self.records.values() for record in records])
-
-
-def _figure(score: Score) -> dict[str, Any]:
-    return {
-        "metric": score.metric,
-        "value": score.value,
-        "stderr": score.stderr,
-        "stderr_is_bound": score.stderr_is_bound,
-        "present": score.present,
-        "expected": score.expected,
-        "reason": score.reason,
-    }
 
 
 def _cell(record: Record) -> dict[str, Any]:

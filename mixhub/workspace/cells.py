@@ -1,4 +1,4 @@
-"""The cells that mixhub measured, as they lie on disk."""
+"""The cells that mixhub measured, as files."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record
 
 PROVENANCE_KEY = "mixhub"
-"""The key of a result under which its provenance stands."""
+"""Key of the provenance in a result."""
 MEASURES_KEY = "mixhub_measures"
-"""The key of results and samples under which our measures stand, apart from lm-eval's metrics."""
+"""Key of mixhub's own measures in results and samples, apart from lm-eval's metrics."""
 _CELL_FILE = re.compile(r"(?P<task>.+)\.(?P<shots>\d+)shot\.json")
 
 
 class Dataset(Spec):
-    """The data that a cell was measured on."""
+    """The documents of a cell."""
 
     path: str
-    """`dataset_path` of the task: a repo, or the kind of its files."""
+    """`dataset_path` of the task: a repo, or the kind of files."""
     name: str | None = None
     """`dataset_name` of the task."""
     fingerprint: str
@@ -35,19 +35,19 @@ class Dataset(Spec):
 
     @property
     def shown(self) -> str:
-        """All of it in one line."""
+        """Its fields in one line."""
         return " ".join(filter(None, (self.path, self.name, f"at {self.fingerprint}")))
 
 
 class Provenance(Spec):
-    """What a cell was made from. It holds no path of the machine that made it."""
+    """What a cell was made from. It has no paths of the machine that made it."""
 
     format: Literal[2] = 2
-    """Version of this part's layout."""
+    """Version of this format."""
     family: str
-    """Name of the family; of a model that is no family's, its repo_id or its folder's name."""
+    """Name of the family; for other models, the repo_id or the name of the folder."""
     revision: str
-    """Branch of the run, or what was asked for of another repo."""
+    """Branch of the run, or the requested revision of another repo."""
     kind: Literal["seed", "index"] | None = None
     """What varies over the family's runs."""
     number: Count | None = None
@@ -67,36 +67,36 @@ class Provenance(Spec):
     fewshot_seed: Count
     """Seed of the choice of shots."""
     limit: PositiveInt | None = None
-    """Only so many documents were evaluated; absent: all."""
+    """Number of documents that were evaluated; absent for all."""
     dtype: str
-    """What the weights were computed in."""
+    """Dtype of the computation."""
     device: str
     """Kind of device, as `cpu` or `cuda`."""
     backend: Literal["mixhub", "stock"]
-    """What scored: this package's backend, or lm-eval's own."""
+    """The backend that scored: mixhub's or lm-eval's."""
     scorer: Count | None = None
-    """Version of this package's backend."""
+    """Version of mixhub's backend."""
     layout: str | None = None
     """Whether inputs shared rows (see `scorer.Layout`)."""
     batch_tokens: PositiveInt | None = None
-    """Tokens per forward pass, of this package's backend."""
+    """Tokens per forward pass, for mixhub's backend."""
     batch_size: PositiveInt | None = None
-    """Requests per forward pass, of lm-eval's."""
+    """Requests per forward pass, for lm-eval's backend."""
     dataset: Dataset
-    """The data."""
+    """The documents."""
     stderr: str
     """Which standard errors were computed, and how."""
     samples_sha256: Sha256
     """Hash of the samples beside the result."""
     results_sha256: Sha256
-    """Hash of the figures: of lm-eval's `results`, and of ours."""
+    """Hash of the figures: lm-eval's `results`, and mixhub's measures."""
     versions: FrozenMap[str, str]
-    """Versions of the packages that measured."""
+    """Versions of the packages that were used."""
 
 
 @dataclass(frozen=True)
 class Cell(Record):
-    """A cell that mixhub measured: nothing of it is unknown."""
+    """A cell that mixhub measured: nothing is unknown."""
 
     provenance: Provenance
     """What it was made from."""
@@ -110,7 +110,7 @@ class Cell(Record):
 
     @classmethod
     def of(cls, provenance: Provenance, path: Path, **figures: Any) -> Cell:
-        """A cell from its provenance, its file, and the fields that are not in its provenance."""
+        """Make a cell from its provenance, its file, and the fields that are not in its provenance."""
         return cls(
             path=path,
             provenance=provenance,
@@ -126,7 +126,6 @@ class Cell(Record):
             dtype=provenance.dtype,
             device=provenance.device,
             harness=provenance.versions.get("lm_eval", UNKNOWN),
-            versions=provenance.versions,
             samples=samples_path(path),
             **figures,
         )
@@ -138,20 +137,20 @@ class Cell(Record):
 
 
 def cell_path(results: Path, task: str, num_fewshot: int) -> Path:
-    """Where a cell lies in a results folder."""
+    """The file of a cell in a results folder."""
     return results / f"{task}.{num_fewshot}shot.json"
 
 
 def samples_path(cell: Path) -> Path:
-    """Where the samples of a cell lie."""
+    """The file with the samples of a cell."""
     return cell.with_suffix(".samples.jsonl")
 
 
 def read_cells(folder: Path) -> list[Cell]:
-    """All cells in a results folder, by task and shots; empty if the folder does not exist.
+    """Read all cells in a results folder, by task and shots; empty if the folder does not exist.
 
     Raises:
-        ResultsError: a file is not a cell of ours, or two cells were made with different weights; names the files.
+        ResultsError: a file is not a cell of mixhub, or two cells were made with different weights.
     """
     cells = cells_in(folder)
     first: dict[str, Cell] = {}
@@ -161,7 +160,7 @@ def read_cells(folder: Path) -> list[Cell]:
             raise ResultsError(
                 f"{other.path} and {cell.path} were made with different weights of {cell.revision}",
                 code="results-weights-differ",
-                hint="measure the older one anew (mixhub evaluate), or delete it",
+                hint="evaluate the older one again (mixhub evaluate), or delete it",
                 paths=(other.path, cell.path),
                 revision=cell.revision,
             )
@@ -169,7 +168,7 @@ def read_cells(folder: Path) -> list[Cell]:
 
 
 def cells_in(folder: Path) -> list[Cell]:
-    """All cells in a results folder, whatever weights they were made with; raises ResultsError as `read_cells` does."""
+    """Read all cells in a results folder, whatever their weights; ResultsError for a file that is not a cell."""
     named = sorted(
         (match["task"], int(match["shots"]), path)
         for path in (folder.iterdir() if folder.is_dir() else ())
@@ -179,14 +178,17 @@ def cells_in(folder: Path) -> list[Cell]:
 
 
 def read_cell(path: Path) -> Cell:
-    """Parses one cell; raises ResultsError, naming the file, when it is not a whole one of ours, or not as measured.
+    """Parse one cell.
 
-    Its figures must have the hash that its provenance names. That finds accidents and edits by hand; it is no
-    signature, since whoever changes the figures on purpose can write a new hash.
+    Its figures must have the hash in its provenance. That detects accidents and manual edits; it is not a signature,
+    since anyone can write a new hash.
+
+    Raises:
+        ResultsError: the file is not a cell of mixhub, is malformed, or was changed after the measurement.
     """
     data = read_json(path, ResultsError)
     if not isinstance(data, Mapping) or PROVENANCE_KEY not in data:
-        raise _malformed(path, f"{PROVENANCE_KEY}: is required, since it says what the result was made from")
+        raise _malformed(path, f"{PROVENANCE_KEY}: is required")
     try:
         provenance = Provenance.from_data(data[PROVENANCE_KEY], str(path))
     except SpecError as error:
@@ -201,14 +203,13 @@ def read_cell(path: Path) -> Cell:
     counts = part.mapping("n-samples")
     documents, in_split = counts.get("effective"), counts.get("original")
     if not isinstance(documents, int) or not isinstance(in_split, int):
-        raise _malformed(path, f"n-samples.{provenance.task}: must hold the numbers original and effective")
+        raise _malformed(path, f"n-samples.{provenance.task}: must have the numbers original and effective")
     return Cell.of(
         provenance,
         path,
         metrics=MappingProxyType(metrics),
         stderrs=MappingProxyType(stderrs),
         measures=MappingProxyType({str(name): float(value) for name, value in measures.items()}),
-        higher_is_better=MappingProxyType(part.directions()),
         documents=documents,
         documents_in_split=in_split,
         task_version=str(part.entry("versions")),
@@ -218,11 +219,11 @@ def read_cell(path: Path) -> Cell:
     )
 
 
-_HINT = "delete it, and measure it anew: mixhub evaluate"
+_HINT = "delete it, then run mixhub evaluate"
 
 
 def figures_sha256(results: object, measures: object) -> str:
-    """Hash of lm-eval's figures and ours; `unknown` where one is not finite, which no cell of ours is."""
+    """Hash of lm-eval's figures and mixhub's; `unknown` if one is not finite, as no cell of mixhub has."""
     try:
         return data_sha256({"results": results, MEASURES_KEY: measures})
     except MixhubError:
@@ -231,22 +232,18 @@ def figures_sha256(results: object, measures: object) -> str:
 
 def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> None:
     if actual != provenance.results_sha256:
+        run = f" --{provenance.kind} {provenance.number}" if provenance.kind else ""
         raise ResultsError(
-            f"{path}: was changed after it was measured: the sha256 of its figures is {actual[:12]}, and "
+            f"{path}: was changed after the measurement: the sha256 of its figures is {actual[:12]}, but "
             f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
             code="results-changed",
-            hint=f"delete it, and evaluate again: mixhub evaluate{_option(provenance)}",
+            hint=f"delete it, then run mixhub evaluate{run}",
             path=path,
         )
 
 
-def _option(provenance: Provenance) -> str:
-    """Which run it is of, as a command takes it; empty where it is of none."""
-    return f" --{provenance.kind} {provenance.number}" if provenance.kind in ("seed", "index") else ""
-
-
 def _malformed(path: Path, what: str, key: str | None = None) -> ResultsError:
-    """The error of a file; `what` begins with the key that is wrong, unless `key` says it."""
+    """The error for a file; `what` begins with the malformed key, unless `key` is given."""
     key = key or what.partition(":")[0].partition(" = ")[0]
-    message = f"{path}: not a cell of ours: {what}"
+    message = f"{path}: not a cell of mixhub: {what}"
     return ResultsError(message, code="results-malformed", hint=_HINT, path=path, key=key)

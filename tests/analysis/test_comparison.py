@@ -17,7 +17,7 @@ from mixhub.analysis.evidence import Evidence, family_evidence, find_evidence, p
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable
 from mixhub.analysis.scores import measure_named
 from mixhub.analysis.selection import Selection
-from mixhub.analysis.statistics import PairedScores, documents_only, two_level
+from mixhub.analysis.statistics.crossed import PairedScores, documents_only, two_level
 from mixhub.analysis.survey import survey
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UsageError

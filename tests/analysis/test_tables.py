@@ -17,7 +17,7 @@ from mixhub.analysis.building import measured_tables, published_scores
 from mixhub.analysis.evidence import family_evidence, find_evidence, path_evidence
 from mixhub.analysis.scores import measure_named
 from mixhub.analysis.selection import Selection
-from mixhub.analysis.statistics import clustered_stderr
+from mixhub.analysis.statistics.crossed import clustered_stderr
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.spec import catalog
@@ -124,7 +124,7 @@ def test_what_is_not_whole_has_no_value_and_says_what_is_there(tmp_path: Path):
     assert (row.scores["copa"].present, row.scores["copa"].expected) == (0, 2)
     assert (row.average.value, row.average.reason) == (None, "1 of 3 tasks")
     assert found.over_seeds[AVERAGE].spread is None
-    assert "of 4 seeds are whole" in found.over_seeds["piqa"].reason
+    assert "of 4 seeds are complete" in found.over_seeds["piqa"].reason
 
 
 def test_an_incomplete_mean_is_marked_when_it_is_asked_for(tmp_path: Path):
@@ -134,8 +134,8 @@ def test_an_incomplete_mean_is_marked_when_it_is_asked_for(tmp_path: Path):
     score = found.rows[-1].scores["piqa"]
     assert (score.value, score.complete, score.reason) == (100, False, "1 of 2 shot counts")
     average = found.rows[-1].average
-    assert (average.value, average.complete, average.reason) == (100, False, "0 of 2 tasks whole")
-    assert "seed-3: means over what is there: piqa (1 of 2 shot counts), average (0 of 2 tasks whole)" in found.notes
+    assert (average.value, average.complete, average.reason) == (100, False, "0 of 2 tasks")
+    assert "seed-3: incomplete means: piqa (1 of 2 shot counts), average (0 of 2 tasks)" in found.notes
     assert found.over_seeds["piqa"].spread is None, "no mean over seeds of different shots"
     frame = found.scores_frame().set_index(["revision", "task"])
     assert frame.loc[("seed-3", "piqa"), ["present", "expected"]].tolist() == [1, 2]
@@ -259,7 +259,7 @@ def test_two_seeds_of_the_shots_are_refused(tmp_path: Path):
 def test_rows_that_are_no_seeds_have_no_spread(tmp_path: Path):
     for step in ("step1", "step2"):
         write_results(tmp_path, {"piqa": [0, 1]}, revision=step)
-    assert table(tmp_path).over_seeds["piqa"].reason == "the rows are no seeds"
+    assert table(tmp_path).over_seeds["piqa"].reason == "the rows are not seeds"
     assert table(tmp_path, rows_are_seeds=True).over_seeds["piqa"].spread is not None
 
 
@@ -274,7 +274,7 @@ def test_limited_and_superseded_cells_are_said(tmp_path: Path):
     assert found.rows[0].scores["piqa"].value == 100
     said = " / ".join(found.notes)
     assert "1 cells were cut short by a limit" in said
-    assert "measured again later, so not used: 1 cells" in said
+    assert "not used, since measured again later: 1 cells" in said
 
 
 def test_tasks_and_shots_can_be_chosen(tmp_path: Path):

@@ -10,18 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
-from mixhub.analysis.statistics import (
-    MIN_MIXTURES,
-    PairedScores,
-    decision_accuracy,
-    detectable_difference,
-    documents_only,
-    permutation,
-    t_interval,
-    two_level,
-    variance_component,
-    welch,
-)
+from mixhub.analysis.statistics.crossed import PairedScores, documents_only, two_level
+from mixhub.analysis.statistics.mixtures import MIN_MIXTURES, decision_accuracy, variance_component
+from mixhub.analysis.statistics.seeds import detectable_difference, permutation, t_interval, welch
 
 SIMULATIONS = 2000
 COVERED = (0.93, 0.97)

@@ -51,32 +51,32 @@ def test_a_family_is_shown_figure_by_figure(mixhub):
     for title, shown in POSSIBLE.items():
         line = next(line for line in lines if line.strip().startswith(f"{title} ("))
         assert [cell.strip() for cell in line.partition(")")[2].split("  ") if cell.strip()] == shown
-    assert lines[0] == "printed scores: https://huggingface.co/sail/data-mixture-human-1b"
+    assert lines[0] == "published scores: https://huggingface.co/sail/data-mixture-human-1b"
     assert "- runs were averaged unrounded" in lines
     assert printed_codes("\n".join(lines)) == ["runs-unfit"] * 4
-    assert lines[-1] == "14 of 30 testable figures are no mean of 6 runs; rows fit 6, 5, 5, 5, 5 runs"
+    assert lines[-1] == "14 of 30 testable figures are not means of 6 runs; rows fit 6, 5, 5, 5, 5 runs"
     assert sum("equal to the last digit" in line for line in lines) == 5
 
 
 def test_rounded_runs(mixhub):
     said = mixhub("audit", "human-1b", "--run-decimals", 4).stdout.splitlines()
-    assert said[-1] == "7 of 30 testable figures are no mean of 6 runs; rows fit 6, 5, 5, 5, 5 runs"
+    assert said[-1] == "7 of 30 testable figures are not means of 6 runs; rows fit 6, 5, 5, 5, 5 runs"
 
 
 def test_a_card_says_the_same(mixhub, tmp_path):
     (tmp_path / "card.md").write_text(human_markdown())
     result = mixhub("audit", "card.md")
     assert result.returncode == 1
-    assert result.stdout.splitlines()[0] == "printed scores: card.md:1"
+    assert result.stdout.splitlines()[0] == "published scores: card.md:1"
     assert result.stdout.splitlines()[-1].startswith("14 of 30 testable figures")
-    assert "does not fit: seed 3: Winogrande 52.31, RACE 30.12 and COPA 65.80 are no means of 6 runs" in result.stdout
+    assert "does not fit: seed 3: Winogrande 52.31, RACE 30.12 and COPA 65.80 are not means of 6 runs" in result.stdout
 
 
 def test_what_fits_ends_with_0(mixhub, fitting):
     result = mixhub("audit", fitting)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.splitlines()[-1] == "nothing that does not fit: 65 figures, 30 testable"
-    assert "suite: human-1b (13 tasks); another: --suite NAME" in result.stdout
+    assert result.stdout.splitlines()[-1] == "all figures fit: 65 figures, 30 testable"
+    assert "suite: human-1b (13 tasks); to change it: --suite NAME" in result.stdout
 
 
 def test_more_runs(mixhub, fitting):
@@ -115,12 +115,12 @@ def test_results_of_lm_eval(mixhub, tmp_path):
     assert result.returncode == 1
     assert "measured scores: 1 cell of 1 revision" in result.stdout
     data = json.loads(path.read_text())
-    assert "its split has 100 documents, and the suite's has 1,838" in result.stdout
+    assert "its split has 100 documents, but the suite's has 1,838" in result.stdout
     data["results"]["piqa"]["acc,none"] = 0.7512345
     path.write_text(json.dumps(data))
     said = mixhub("audit", path.relative_to(tmp_path)).stdout
     assert "does not fit: piqa 0-shot of seed-1: acc = 0.75123" in said
-    assert " is 75.123 right answers of 100, no whole number" in said
+    assert " is 75.123 right answers of 100, not a whole number" in said
     assert "the mean of acc is 0.75" in said
 
 

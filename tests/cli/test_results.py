@@ -67,7 +67,7 @@ def test_what_is_missing_is_said_and_shown_only_when_asked(mixhub, tmp_path):
     said = ran(mixhub("results", "out"))
     assert "- (1 of 2 shot counts)" in said
     assert "cells: 9 of 12" in said
-    assert "no mean over rows: 2 of 3 seeds are whole" in said
+    assert "no mean over rows: 2 of 3 seeds are complete" in said
     assert "100.00 (1 of 2 shot counts)" in ran(mixhub("results", "out", "--allow-incomplete"))
 
 
@@ -82,14 +82,14 @@ def test_a_comparison_says_first_what_could_be_detected(mixhub, tmp_path):
     write_family(tmp_path / "a", accuracy=0.60, seed_sd=0.01)
     write_family(tmp_path / "b", accuracy=0.45, seed_sd=0.01)
     lines = ran(mixhub("results", "--compare", "a", "b")).splitlines()
-    assert lines[0].startswith("org/a less org/b")
-    assert lines[1].startswith("what can be detected: with 5 and 5 seeds")
+    assert lines[0].startswith("org/a minus org/b")
+    assert lines[1].startswith("detectable: 5 and 5 seeds")
     assert lines[2].startswith("average, the primary endpoint")
     documents = next(line for line in lines if "over documents" in line)
     assert documents.strip().startswith("these checkpoints")
-    assert "says nothing on mixtures" in documents
-    assert "the interval over seeds and documents does not hold 0: org/a is better" in lines
-    assert any("claims on single tasks" in line for line in lines) is False, "2/252 times two tasks is below 0.05"
+    assert "no claim about mixtures" in documents
+    assert "the interval over seeds and documents excludes 0: org/a is better" in lines
+    assert any("claims about single tasks" in line for line in lines) is False, "2/252 times two tasks is below 0.05"
 
 
 def test_the_tasks_of_a_comparison_stand_under_their_headings(mixhub, tmp_path):
@@ -116,7 +116,7 @@ def test_seeds_without_spread_give_no_verdict(mixhub, tmp_path):
             values = [1] * value + [0] * (100 - value)
             write_results(tmp_path / name, {"piqa": values}, revision=f"seed-{seed}", model=f"org/{name}")
     said = ran(mixhub("results", "--compare", "a", "b"))
-    assert "what can be detected: nothing" in said
+    assert "detectable: nothing" in said
     assert "no verdict" in said
     assert "is better" not in said
 
@@ -126,13 +126,13 @@ def test_two_folders_of_a_model_of_one_name_are_told_apart(mixhub, tmp_path):
         write_family(tmp_path / name, accuracy=0.5, key=ord(name))
     for path in (tmp_path / "b").rglob("results_*.json"):
         path.write_text(path.read_text().replace("org/b", "org/a"))
-    assert "org/a in a less org/a in b" in ran(mixhub("results", "--compare", "a", "b"))
+    assert "org/a in a minus org/a in b" in ran(mixhub("results", "--compare", "a", "b"))
 
 
 def test_identical_mixtures_are_not_told_apart(mixhub, tmp_path):
     for name in "ab":
         write_family(tmp_path / name, accuracy=0.5, seed_sd=0.02, key=ord(name))
-    assert "these seeds do not tell org/a and org/b apart" in ran(mixhub("results", "--compare", "a", "b"))
+    assert "these seeds do not distinguish org/a and org/b" in ran(mixhub("results", "--compare", "a", "b"))
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,9 +110,3 @@ def test_cells_made_with_different_weights_are_refused(measured: Place, tmp_path
     _changed(other, ("mixhub", "weights_sha256"), "0" * 64)
     with refused("results-weights-differ", ResultsError, paths=(one, other), revision="seed-1"):
         read_cells(tmp_path)
-
-
-def test_a_task_without_accuracy_has_no_score(cells: list[Cell]):
-    assert cells[0].metric == "acc"
-    with refused("score-missing", ResultsError, task=cells[0].task):
-        _ = replace(cells[0], metrics={"f1": 0.5}).metric

@@ -1,8 +1,7 @@
-"""Which numbers of runs a printed score can be the mean of.
+"""The numbers of runs that a printed score can be the mean of.
 
 A score that is the mean of m accuracies over n documents is a multiple of 100/(m·n) percent before it is rounded. With
-n known, a printed figure leaves only some m (the same thought as the GRIM test: Brown and Heathers 2017, "The GRIM
-Test").
+n known, a printed figure allows only some m, as in the GRIM test (Brown and Heathers 2017, "The GRIM Test").
 """
 
 from __future__ import annotations
@@ -12,25 +11,24 @@ from functools import lru_cache
 
 from mixhub.analysis.published.table import Figure
 
-DEFAULT_MOST_RUNS = 6
-"""Larger numbers of runs are not considered unless they are asked for: enough of them fit any figure."""
+DEFAULT_MAX_RUNS = 6
+"""The largest number of runs that is considered by default: enough runs fit any figure."""
 SLACK = Fraction(1, 10**9)
-"""Percent; for figures that come from floating-point numbers."""
+"""Percent; tolerance for figures that come from floating-point numbers."""
 
 
 def possible_counts(
-    figure: Figure, documents: int, most_runs: int = DEFAULT_MOST_RUNS, run_decimals: int | None = None
+    figure: Figure, documents: int, most_runs: int = DEFAULT_MAX_RUNS, run_decimals: int | None = None
 ) -> tuple[int, ...]:
     """The numbers of runs m, 1 to `most_runs`, for which a figure can be the mean of m accuracies.
 
-    There must be a whole number c of right answers with |100 c / (m n) - value| at most half a printed unit, so that a
-    half may have gone up or down.
+    There must be a whole number c of right answers with |100 c / (m n) - value| at most half a printed unit.
 
     Args:
-        figure: percent, with the digits that are printed.
-        documents: n, documents of the task, all of which each run saw.
+        figure: percent, with its printed digits.
+        documents: n, documents of the task; each run saw all of them.
         most_runs: the largest m.
-        run_decimals: where given, each accuracy, a fraction, was first rounded to so many decimals.
+        run_decimals: decimals to which each accuracy, a fraction, was rounded first; None for no rounding.
 
     Returns:
         The numbers, ascending.
@@ -40,18 +38,18 @@ def possible_counts(
 
 
 def interval(figure: Figure) -> tuple[Fraction, Fraction]:
-    """What a printed figure may have been before it was rounded, percent."""
+    """The range of values that round to a printed figure, percent."""
     value, half = exact(figure.value), unit(figure.decimals) / 2 + SLACK
     return value - half, value + half
 
 
 def exact(value: float) -> Fraction:
-    """The decimal number that is shown, which a floating-point number is only near."""
+    """The decimal number that a floating-point number prints as."""
     return Fraction(repr(value))
 
 
 def unit(decimals: int) -> Fraction:
-    """What the last printed digit counts, percent."""
+    """The value of one unit of the last printed digit, percent."""
     return Fraction(10) ** -decimals
 
 
@@ -71,7 +69,7 @@ def is_mean(low: Fraction, high: Fraction, documents: int, runs: int, run_decima
 
 @lru_cache(maxsize=256)
 def _sums(documents: int, runs: int, run_decimals: int) -> int:
-    """The sums of `runs` rounded accuracies, as a set of bits: bit s is set where s·10^-run_decimals is such a sum."""
+    """The sums of `runs` rounded accuracies as a bit set: bit s is set if s·10^-run_decimals is such a sum."""
     if runs == 0:
         return 1
     steps, fewer, sums = 10**run_decimals, _sums(documents, runs - 1, run_decimals), 0

@@ -1,4 +1,4 @@
-"""A table of scores as it was printed."""
+"""Published tables of scores."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mixhub.errors import ResultsError
 from mixhub.spec import Family, Task
 
 _MIN_DECIMALS = 2
-"""YAML drops the zeros at the end, so a specification's figures have at least these."""
+"""Decimals of a specification's figures, since YAML drops trailing zeros."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A score as it is printed."""
+    """A printed score."""
 
     value: float
     """Percent."""
     decimals: int
-    """Digits printed behind the point of the percent; negative where fractions have one digit, or none."""
+    """Printed decimals of the percent; negative for fractions with one decimal or none."""
     stderr: float | None = None
-    """What stands behind `±`, percent."""
+    """The number after `±`, percent."""
     stderr_decimals: int | None = None
-    """Its digits behind the point."""
+    """Its decimals."""
 
     @property
     def shown(self) -> str:
@@ -39,9 +39,9 @@ class Column:
     """One column of figures."""
 
     title: str
-    """As it is printed."""
+    """As printed."""
     task: Task | None
-    """The task of the suite whose title or name it is; None where it is none of them."""
+    """The task of the suite with this title or name."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class PublishedRow:
     """The figures of one seed, index or model."""
 
     label: str
-    """As it is printed."""
+    """As printed."""
     figures: Mapping[str, Figure]
-    """By title of the column; where nothing is printed there is no entry."""
+    """By title of the column; blank cells are left out."""
     average: Figure | None = None
-    """What the column of the average says."""
+    """The printed average."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,18 @@ class PublishedTable:
     source: str
     """Address, or file and line of the table's head."""
     columns: tuple[Column, ...]
-    """In the order of print, without the average."""
+    """In the printed order, without the average."""
     rows: tuple[PublishedRow, ...]
-    """In the order of print."""
+    """In the printed order."""
     spreads: tuple[PublishedRow, ...] = ()
-    """Rows that sum up the others, as `mean ± sd`: what their figures have behind `±` is no error over documents."""
+    """Rows that summarize the others, as `mean ± sd`; a number after their `±` is not an error over documents."""
     scale: Literal["percent", "fraction"] = "percent"
-    """What was printed. Figures here are percent; of fractions, two digits fewer stand behind the point."""
+    """The printed scale. Figures here are percent; those printed as fractions have two decimals fewer."""
     row_kind: str = ""
-    """What the column of the labels is called, as `Seed`."""
+    """Title of the column of labels, as `Seed`."""
 
     def row_name(self, label: str) -> str:
-        """A row in words: a bare number is called `seed 1`."""
+        """A row in words, as `seed 1` for a bare number."""
         return f"{self.row_kind.casefold()} {label}" if label.isdigit() and self.row_kind else label
 
     @property
@@ -84,9 +84,9 @@ class PublishedTable:
 
 
 def published_table(family: Family) -> PublishedTable | None:
-    """The published scores of a family's specification; None where it has none.
+    """The published scores of a family's specification; None if it has none.
 
-    YAML drops the zeros at the end of a figure: all get as many decimals as the longest has, at least two.
+    YAML drops trailing zeros, so all figures get as many decimals as the longest has, at least two.
     """
     printed = family.published_scores
     if printed is None:
@@ -113,27 +113,22 @@ def published_table(family: Family) -> PublishedTable | None:
 
 
 def count_decimals(number: Decimal) -> int:
-    """Digits behind the point."""
+    """Decimals of a number."""
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
     return max(0, -exponent)
 
 
 def require_columns(table: PublishedTable, tasks: Sequence[Task]) -> None:
-    """Checks that a table has a column for each task of a suite.
-
-    Raises:
-        ResultsError: columns are missing; names the source and the columns.
-    """
-    there = {task.name for task in table.tasks}
-    missing = [task.title for task in tasks if task.name not in there]
-    if missing:
+    """Check that a table has a column for each task of a suite; ResultsError names the missing columns."""
+    names = {task.name for task in table.tasks}
+    if missing := [task.title for task in tasks if task.name not in names]:
         unknown = [column.title for column in table.columns if column.task is None]
-        others = f"; not known as tasks: {', '.join(unknown)}" if unknown else ""
+        others = f"; unknown columns: {', '.join(unknown)}" if unknown else ""
         raise ResultsError(
-            f"{table.source}: lacks the columns {', '.join(missing)}{others}",
+            f"{table.source}: has no columns for {', '.join(missing)}{others}",
             code="column-missing",
-            hint="name columns as the suite names its tasks (mixhub families NAME), or name another suite: --suite",
+            hint="name the columns after the tasks (mixhub families NAME), or choose another suite: --suite NAME",
             source=table.source,
             missing=tuple(missing),
         )

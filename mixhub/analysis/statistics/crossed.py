@@ -1,4 +1,7 @@
-"""Seeds and documents crossed: every seed answers every document."""
+"""Seeds and documents crossed: every seed answers every document.
+
+Documents may vary together in clusters, as questions on one passage do.
+"""
 
 from __future__ import annotations
 
@@ -7,59 +10,60 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixhub.analysis.statistics.documents import cluster_codes, count_units, variances_of_means
-from mixhub.analysis.statistics.student import Interval, Part, student, total
-from mixhub.analysis.statistics.values import largest, mean_and_variance, require_share, without_rounding
+from mixhub.analysis.statistics.seeds import (
+    Estimate,
+    Interval,
+    Part,
+    largest,
+    mean_and_variance,
+    student,
+    total,
+    without_rounding,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from mixhub.analysis.statistics.values import Array
+    from mixhub.analysis.statistics.seeds import Array
 
 
 @dataclass(frozen=True, eq=False)
 class PairedScores:
-    """Two families' values of one task on the same documents; ValueError if the shapes do not fit or a value is not
-    finite."""
+    """Two families' values of one task on the same documents."""
 
     a: Array
     """(S_A, D), the value of each document for each seed of family A."""
     b: Array
     """(S_B, D), the same documents in the same order for family B."""
     clusters: NDArray[np.int64] | None = None
-    """(D,), documents with the same number share a passage and vary together; None where each stands alone."""
+    """(D,), documents with the same number share a passage and vary together; None if each varies alone."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "a", _seeds_by_documents(self.a))
-        object.__setattr__(self, "b", _seeds_by_documents(self.b))
-        if self.a.shape[1] != self.b.shape[1]:
-            raise ValueError(f"a has {self.a.shape[1]} documents and b {self.b.shape[1]}: they must be the same")
-        object.__setattr__(self, "clusters", cluster_codes(self.clusters, self.a.shape[1]))
+        import numpy as np
+
+        object.__setattr__(self, "a", np.asarray(self.a, dtype=float))
+        object.__setattr__(self, "b", np.asarray(self.b, dtype=float))
+        object.__setattr__(self, "clusters", _cluster_codes(self.clusters))
+
+    @property
+    def units(self) -> int:
+        """Documents or clusters that vary independently."""
+        return _count_units(self.clusters, self.a.shape[1])
 
 
 @dataclass(frozen=True)
-class TwoLevel:
-    """The difference of two families' averages over tasks, with seeds and documents as what varies."""
+class TwoLevel(Estimate):
+    """The difference of two families' averages over tasks, with seeds and documents as what varies.
 
-    difference: float
-    """Average of A minus average of B, in the unit of the values."""
-    stderr: float
-    """Standard error of the difference over new seeds and new documents, in the unit of the values: the root of the
-    sum of squares of `seed_stderr` and `document_stderr`, or the error over documents alone where both are 0."""
-    df: float
-    """Welch-Satterthwaite degrees of freedom."""
-    low: float
-    """Lower end of the interval of the difference."""
-    high: float
-    """Upper end of the interval of the difference."""
-    p: float
-    """Two-sided p-value of no difference, 0 to 1."""
+    Its standard error is the root of the sum of squares of `seed_stderr` and `document_stderr`, or the error over
+    documents alone if both are 0.
+    """
+
     seed_stderr: float
     """What the spread between seeds gives, as in Welch's test."""
     document_stderr: float
-    """What other documents would add, beyond what the spread between seeds already holds; 0 where the estimate is
-    negative."""
+    """What other documents would add to the spread between seeds; 0 if the estimate is negative."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,10 @@ class SeedNoise:
     """The standard deviation that independent noise of each document would give the seeds' means, their shared
     difficulty cancelled; in the unit of the values."""
     ratio: float | None
-    """seed_sd / document_sd: near 1, documents explain the spread between seeds; None where document_sd is 0."""
+    """seed_sd / document_sd: near 1, documents explain the spread between seeds; None if document_sd is 0."""
 
 
-def two_level(tasks: Sequence[PairedScores], *, confidence: float = 0.95) -> TwoLevel | None:
+def two_level(tasks: Sequence[PairedScores]) -> TwoLevel | None:
     """The difference of two families' averages, with an interval over new seeds and new documents.
 
     The average is the plain mean over tasks of the task means. Seeds and documents are crossed: every seed answers
@@ -103,18 +107,13 @@ def two_level(tasks: Sequence[PairedScores], *, confidence: float = 0.95) -> Two
 
     Args:
         tasks: the same seeds in the same order in each; documents of different tasks are independent.
-        confidence: of the interval of the difference.
 
     Returns:
         Difference, interval, p-value and both parts of the error; None where a family has fewer than two seeds, or a
         task fewer than two documents or clusters.
-
-    Raises:
-        ValueError: no tasks, tasks with other numbers of seeds, or a confidence outside (0, 1).
     """
-    require_share("confidence", confidence)
-    seeds_a, seeds_b = _numbers_of_seeds(tasks)
-    if min(seeds_a, seeds_b, *(count_units(task.clusters, task.a.shape[1]) for task in tasks)) < 2:
+    seeds_a, seeds_b = len(tasks[0].a), len(tasks[0].b)
+    if min(seeds_a, seeds_b, *(task.units for task in tasks)) < 2:
         return None
     averages_a = [float(value) for value in sum(task.a.mean(axis=1) for task in tasks) / len(tasks)]
     averages_b = [float(value) for value in sum(task.b.mean(axis=1) for task in tasks) / len(tasks)]
@@ -122,22 +121,17 @@ def two_level(tasks: Sequence[PairedScores], *, confidence: float = 0.95) -> Two
     between_seeds = [((variance_a or 0.0) / seeds_a, seeds_a - 1), ((variance_b or 0.0) / seeds_b, seeds_b - 1)]
     between_documents = [*_difference_parts(tasks), *_held_parts(tasks)]
     magnitude = largest([*averages_a, *averages_b])
-    found = student(mean_a - mean_b, between_seeds, magnitude, confidence, truncated=between_documents)
+    found = student(mean_a - mean_b, between_seeds, magnitude, truncated=between_documents)
     if found.stderr == 0:
-        found = student(mean_a - mean_b, _difference_parts(tasks), magnitude, confidence)
+        found = student(mean_a - mean_b, _difference_parts(tasks), magnitude)
     return TwoLevel(
-        difference=found.estimate,
-        stderr=found.stderr,
-        df=found.df,
-        low=found.low,
-        high=found.high,
-        p=found.p,
+        **vars(found),
         seed_stderr=math.sqrt(total(between_seeds)),
         document_stderr=math.sqrt(max(0.0, total(between_documents))),
     )
 
 
-def documents_only(tasks: Sequence[PairedScores], *, confidence: float = 0.95) -> Interval:
+def documents_only(tasks: Sequence[PairedScores]) -> Interval | None:
     """Interval of the difference of averages over new documents, for these checkpoints only.
 
     It says whether these very checkpoints would differ on other questions, and nothing about the mixtures that they
@@ -147,19 +141,15 @@ def documents_only(tasks: Sequence[PairedScores], *, confidence: float = 0.95) -
 
     Args:
         tasks: documents of different tasks are independent.
-        confidence: of the interval of the difference.
 
-    Raises:
-        ValueError: no tasks, a task with fewer than two documents or clusters, or a confidence outside (0, 1).
+    Returns:
+        The interval; None if a task has fewer than two documents or clusters.
     """
-    require_share("confidence", confidence)
-    if not tasks:
-        raise ValueError("no tasks")
-    if min(count_units(task.clusters, task.a.shape[1]) for task in tasks) < 2:
-        raise ValueError("an interval over documents needs two documents, or two clusters, in each task")
+    if min(task.units for task in tasks) < 2:
+        return None
     differences = [float(task.a.mean() - task.b.mean()) for task in tasks]
     magnitude = max(largest(side) for task in tasks for side in (task.a, task.b))
-    found = student(math.fsum(differences) / len(tasks), _difference_parts(tasks), magnitude, confidence)
+    found = student(math.fsum(differences) / len(tasks), _difference_parts(tasks), magnitude)
     return Interval(found.low, found.high)
 
 
@@ -176,28 +166,64 @@ def seed_noise(values: ArrayLike, clusters: ArrayLike | None = None) -> SeedNois
 
     Returns:
         Both standard deviations and their ratio; None for fewer than two seeds, documents or clusters.
-
-    Raises:
-        ValueError: shapes that do not fit, or a value that is not finite.
     """
-    rows = _seeds_by_documents(values)
-    codes = cluster_codes(clusters, rows.shape[1])
-    _, variance = mean_and_variance([float(mean) for mean in rows.mean(axis=1)])
-    if variance is None or count_units(codes, rows.shape[1]) < 2:
+    import numpy as np
+
+    rows, codes = np.asarray(values, dtype=float), _cluster_codes(clusters)
+    _, variance = mean_and_variance(rows.mean(axis=1).tolist())
+    if variance is None or _count_units(codes, rows.shape[1]) < 2:
         return None
     seed_sd, document_sd = math.sqrt(variance), math.sqrt(_interaction(rows, codes))
     return SeedNoise(seed_sd, document_sd, seed_sd / document_sd if document_sd else None)
 
 
-def _seeds_by_documents(values: ArrayLike) -> Array:
+def clustered_stderr(values: ArrayLike, clusters: ArrayLike | None = None) -> float | None:
+    """Standard error of a mean over documents: this checkpoint on other documents.
+
+    Without clusters sd / sqrt(D); with them the cluster-robust error of Miller 2024 (arXiv 2411.00640, section 2.2),
+    sqrt(sum over clusters of the square of summed deviations) / D, times the root of G / (G - 1), without which the
+    error is too small for few clusters. Clusters of one document each give the former.
+
+    Args:
+        values: (D,), the value of each document.
+        clusters: (D,), documents with the same number vary together.
+
+    Returns:
+        The standard error; None for fewer than two documents or clusters.
+    """
     import numpy as np
 
-    array = np.asarray(values, dtype=float)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"values are (seeds, documents), got the shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError("a value is not finite")
-    return array
+    rows, codes = np.asarray(values, dtype=float)[None], _cluster_codes(clusters)
+    if _count_units(codes, rows.shape[1]) < 2:
+        return None
+    return math.sqrt(_variances_of_means(without_rounding(rows - rows.mean(), rows), codes)[0])
+
+
+def _cluster_codes(clusters: ArrayLike | None) -> NDArray[np.int64] | None:
+    """(D,), the clusters numbered from 0."""
+    import numpy as np
+
+    return None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
+
+
+def _count_units(codes: NDArray[np.int64] | None, documents: int) -> int:
+    """What varies independently: clusters if there are any, else documents."""
+    return documents if codes is None else int(codes.max()) + 1
+
+
+def _variances_of_means(deviations: Array, codes: NDArray[np.int64] | None) -> list[float]:
+    """The variance of each row's mean over documents (or clusters) from its deviations from that mean.
+
+    Args:
+        deviations: (R, D), each row sums to 0.
+        codes: (D,), from `_cluster_codes`.
+    """
+    import numpy as np
+
+    units = _count_units(codes, deviations.shape[1])
+    factor = units / (units - 1) / deviations.shape[1] ** 2
+    sums = deviations if codes is None else [np.bincount(codes, row) for row in deviations]
+    return [factor * float(np.dot(row, row)) for row in sums]
 
 
 def _interaction(values: Array, codes: NDArray[np.int64] | None) -> float:
@@ -205,10 +231,10 @@ def _interaction(values: Array, codes: NDArray[np.int64] | None) -> float:
 
     Args:
         values: (S, D).
-        codes: (D,), from `cluster_codes`.
+        codes: (D,), from `_cluster_codes`.
     """
     deviations = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
-    return math.fsum(variances_of_means(without_rounding(deviations, values), codes)) / (len(values) - 1)
+    return math.fsum(_variances_of_means(without_rounding(deviations, values), codes)) / (len(values) - 1)
 
 
 def _difference_parts(tasks: Sequence[PairedScores]) -> list[Part]:
@@ -217,8 +243,8 @@ def _difference_parts(tasks: Sequence[PairedScores]) -> list[Part]:
     for task in tasks:
         difference = task.a.mean(axis=0) - task.b.mean(axis=0)  # (D,)
         deviations = without_rounding(difference - difference.mean(), task.a, task.b)
-        variance = variances_of_means(deviations[None], task.clusters)[0]
-        parts.append((variance / len(tasks) ** 2, count_units(task.clusters, len(difference)) - 1))
+        variance = _variances_of_means(deviations[None], task.clusters)[0]
+        parts.append((variance / len(tasks) ** 2, task.units - 1))
     return parts
 
 
@@ -227,15 +253,8 @@ def _held_parts(tasks: Sequence[PairedScores]) -> list[Part]:
     return [
         (
             -_interaction(side, task.clusters) / len(side) / len(tasks) ** 2,
-            (len(side) - 1) * (count_units(task.clusters, side.shape[1]) - 1),
+            (len(side) - 1) * (task.units - 1),
         )
         for task in tasks
         for side in (task.a, task.b)
     ]
-
-
-def _numbers_of_seeds(tasks: Sequence[PairedScores]) -> tuple[int, int]:
-    numbers = {(len(task.a), len(task.b)) for task in tasks}
-    if len(numbers) != 1:
-        raise ValueError(f"all tasks have the same seeds of A and of B, got the numbers {sorted(numbers) or 'of none'}")
-    return numbers.pop()

@@ -7,18 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixhub.analysis.statistics.student import Interval
-from mixhub.analysis.statistics.values import (
-    ROUNDING,
-    largest,
-    mean_and_variance,
-    require_share,
-    require_values,
-    without_rounding,
-)
+from mixhub.analysis.statistics.seeds import ALPHA, ROUNDING, Interval, largest, mean_and_variance, without_rounding
 
 if TYPE_CHECKING:
-    from mixhub.analysis.statistics.values import Array
+    from mixhub.analysis.statistics.seeds import Array
 
 
 MIN_MIXTURES = 15
@@ -59,7 +51,7 @@ class Agreement:
     """Spearman's rank correlation, -1 to 1; None where either is constant."""
 
 
-def variance_component(groups: Sequence[Sequence[float]], confidence: float = 0.95) -> VarianceComponent | None:
+def variance_component(groups: Sequence[Sequence[float]]) -> VarianceComponent | None:
     """How much of a figure's variance lies between mixtures: one-way random effects of mixtures over seeds.
 
     The mixture variance is the ANOVA estimate, truncated at 0 (Searle, Casella & McCulloch 1992, chapter 3). The
@@ -69,19 +61,14 @@ def variance_component(groups: Sequence[Sequence[float]], confidence: float = 0.
 
     Args:
         groups: one sequence per mixture, of one figure of each seed; some may have one seed.
-        confidence: of the interval of the share.
 
     Returns:
         Both standard deviations, the share with its interval, and the F test; None for fewer than two mixtures, or
         where none has two seeds.
-
-    Raises:
-        ValueError: an empty group, a value that is not finite, or a confidence outside (0, 1).
     """
     import numpy as np
     from scipy.special import fdtrc
 
-    require_share("confidence", confidence)
     moments = [mean_and_variance(group) for group in groups]
     sizes = np.array([len(group) for group in groups], dtype=float)  # (K,)
     df_between, df_within = len(groups) - 1, int(sizes.sum()) - len(groups)
@@ -96,7 +83,7 @@ def variance_component(groups: Sequence[Sequence[float]], confidence: float = 0.
         return VarianceComponent(math.sqrt(between), 0.0, share, share, 1.0, 1.0 - share)
     typical = (sizes.sum() - (sizes**2).sum() / sizes.sum()) / df_between
     mixture = max(0.0, (between - within) / float(typical))
-    low, high = _share_interval(means, sizes, within, confidence)
+    low, high = _share_interval(means, sizes, within)
     p = float(fdtrc(df_between, df_within, between / within))
     return VarianceComponent(math.sqrt(mixture), math.sqrt(within), mixture / (mixture + within), low, high, p)
 
@@ -107,7 +94,7 @@ def _between(means: Array, weights: Array) -> float:
     return float((weights * deviations**2).sum()) / (len(means) - 1)
 
 
-def _share_interval(means: Array, sizes: Array, within: float, confidence: float) -> tuple[float, float]:
+def _share_interval(means: Array, sizes: Array, within: float) -> tuple[float, float]:
     """Wald's interval of the share of the mixture variance."""
     from scipy.optimize import brentq
     from scipy.special import fdtri
@@ -123,10 +110,10 @@ def _share_interval(means: Array, sizes: Array, within: float, confidence: float
         target = float(fdtri(df_between, df_within, quantile))
         return float(brentq(lambda share: statistic(share) - target, 0.0, 1.0)) if statistic(0.0) > target else 0.0
 
-    return share_at((1 + confidence) / 2), share_at((1 - confidence) / 2)
+    return share_at(1 - ALPHA / 2), share_at(ALPHA / 2)
 
 
-def decision_accuracy(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Agreement | None:
+def decision_accuracy(a: Sequence[float], b: Sequence[float]) -> Agreement:
     """How often two ways of measuring choose the same of two mixtures (decision accuracy of DataDecide 2025).
 
     The pairs of M mixtures are not independent, so the interval is over new mixtures: Student's with M - 1 degrees of
@@ -140,28 +127,19 @@ def decision_accuracy(a: Sequence[float], b: Sequence[float], confidence: float 
     97 % more often at high accuracies, and has a random part.
 
     Args:
-        a: (M,), a value of each mixture.
+        a: (M,), a value of each mixture, at least two.
         b: (M,), a value of the same mixtures measured in another way.
-        confidence: of the interval of the accuracy.
 
     Returns:
-        Accuracy, interval and Spearman's correlation; None for fewer than two mixtures.
-
-    Raises:
-        ValueError: lengths that differ, a value that is not finite, or a confidence outside (0, 1).
+        Accuracy, interval and Spearman's correlation.
     """
     import numpy as np
 
-    require_share("confidence", confidence)
-    if len(a) != len(b):
-        raise ValueError(f"a has {len(a)} mixtures and b {len(b)}: they must be the same")
-    if len(a) < 2:
-        return None
-    signs = _signs(require_values(a)) * _signs(require_values(b))  # (M, M)
+    signs = _signs(np.asarray(a)) * _signs(np.asarray(b))  # (M, M)
     pairs = math.comb(len(a), 2)
     agreeing = (signs + 1) / 2
     np.fill_diagonal(agreeing, 0)
-    interval = _jackknifed(agreeing, confidence) if len(a) >= MIN_MIXTURES else None
+    interval = _jackknifed(agreeing) if len(a) >= MIN_MIXTURES else None
     return Agreement(
         accuracy=float(agreeing.sum()) / (2 * pairs),
         pairs=pairs,
@@ -181,7 +159,7 @@ def _signs(rows: Array, columns: Array | None = None, magnitude: float | None = 
     return np.where(abs(gaps) <= slack, 0.0, np.sign(gaps))
 
 
-def _jackknifed(agreeing: Array, confidence: float) -> Interval:
+def _jackknifed(agreeing: Array) -> Interval:
     """The interval of decision accuracy over new mixtures.
 
     Args:
@@ -195,9 +173,9 @@ def _jackknifed(agreeing: Array, confidence: float) -> Interval:
     without = (agreeing.sum() - 2 * agreeing.sum(axis=1)) / ((m - 1) * (m - 2))  # (M,)
     variance = float(np.var(without)) * (m - 1)
     if variance > ROUNDING**2:
-        centre, half = accuracy, float(stdtrit(m - 1, (1 + confidence) / 2)) * math.sqrt(variance)
+        centre, half = accuracy, float(stdtrit(m - 1, 1 - ALPHA / 2)) * math.sqrt(variance)
     else:
-        z, pairs = float(ndtri((1 + confidence) / 2)), math.comb(m, 2)
+        z, pairs = float(ndtri(1 - ALPHA / 2)), math.comb(m, 2)
         centre = (accuracy + z**2 / (2 * pairs)) / (1 + z**2 / pairs)
         half = z / (1 + z**2 / pairs) * math.sqrt(accuracy * (1 - accuracy) / pairs + z**2 / (4 * pairs**2))
     return Interval(min(accuracy, max(0.0, centre - half)), max(accuracy, min(1.0, centre + half)))
@@ -218,23 +196,19 @@ def seed_agreement(groups: Sequence[Sequence[float]]) -> float | None:
     Ranks mixtures by one seed of each, and by the mean of each one's other seeds; the mean of both rankings' decision
     accuracy over every choice of the seeds. Since a pair of mixtures only knows its own two seeds, that is the mean
     over pairs of mixtures of the share of their S_i S_j choices in which both means order the pair alike (ties one
-    half). The other seeds are noisy too, so one
-    seed agrees with the truth more often than that.
+    half). The other seeds are noisy, too, so one seed agrees with the truth more often than that.
 
     Args:
         groups: one sequence per mixture, of one figure of each seed.
 
     Returns:
         The accuracy, 0 to 1; None for fewer than two mixtures, or where one has fewer than two seeds.
-
-    Raises:
-        ValueError: a value that is not finite.
     """
     import numpy as np
 
     if len(groups) < 2 or min(map(len, groups)) < 2:
         return None
-    ones = [require_values(group) for group in groups]
+    ones = [np.asarray(group) for group in groups]
     others = [(one.sum() - one) / (len(one) - 1) for one in ones]
     magnitude = largest(np.concatenate(ones))
     shares = [

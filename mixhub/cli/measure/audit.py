@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How an audit is printed."""
+    """Output formats."""
 
     TABLE = "table"
     JSON = "json"
@@ -26,8 +26,8 @@ class Format(StrEnum):
 SourceArgument = Annotated[
     str | None,
     typer.Argument(
-        help="A family with published scores, a card (.md), a table (.csv, .tsv), or results (a folder, .json); "
-        "else the workspace's family.",
+        help="A family with published scores, a card (.md), a table (.csv, .tsv), or results (a folder, .json). "
+        "[default: the workspace's family]",
         show_default=False,
     ),
 ]
@@ -36,7 +36,7 @@ SuiteOption = Annotated[
     typer.Option(
         "--suite",
         "--family",
-        help="The family whose suite a file is of; else the workspace's, else human-1b.",
+        help="The family whose suite a file belongs to. [default: the workspace's, else human-1b]",
         metavar="NAME",
         show_default=False,
     ),
@@ -44,7 +44,7 @@ SuiteOption = Annotated[
 RunsOption = Annotated[
     int | None,
     typer.Option(
-        help="Runs that each printed figure is the mean of; else as many as the suite has shot counts.",
+        help="Runs that each published figure is the mean of. [default: the suite's number of shot counts]",
         metavar="N",
         min=1,
         max=100,
@@ -54,7 +54,7 @@ RunsOption = Annotated[
 MostRunsOption = Annotated[
     int | None,
     typer.Option(
-        help="The largest number of runs to consider; else 6, or --runs.",
+        help="The largest number of runs to consider. [default: 6, or --runs]",
         metavar="N",
         min=1,
         max=100,
@@ -64,14 +64,14 @@ MostRunsOption = Annotated[
 RunDecimalsOption = Annotated[
     int | None,
     typer.Option(
-        help="Each run's accuracy, a fraction, was rounded to so many decimals before the mean; else to none.",
+        help="Decimals to which each run's accuracy, a fraction, was rounded before the mean. [default: no rounding]",
         metavar="N",
         min=1,
         max=5,
         show_default=False,
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 def audit(
@@ -84,7 +84,7 @@ def audit(
     as_json: JsonOption = False,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Check what printed or measured scores allow, and say what does not fit; exit with 1 when something does not."""
+    """Check whether published or measured scores fit together; exit with 1 if some do not."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say_json
 
@@ -111,18 +111,15 @@ def _show(audited: Audited) -> None:
     from mixhub.phrases import plural
 
     audit, suite, table = audited.audit, audited.suite, audited.table
-    say(f"{'printed scores' if table else 'measured scores'}: {audit.source}")
-    say(f"suite: {suite.name} ({plural(len(suite.evaluation.tasks), 'task')}); another: --suite NAME")
-    if table is not None:
-        assert audit.runs is not None
-        say(f"expected: {plural(audit.runs, 'run')} a score; another number: --runs N")
-    say("\nassumed:")
+    say(f"{'published scores' if table else 'measured scores'}: {audit.source}")
+    say(f"suite: {suite.name} ({plural(len(suite.evaluation.tasks), 'task')}); to change it: --suite NAME")
+    if table is not None and audit.runs is not None:
+        say(f"expected: {plural(audit.runs, 'run')} per score; to change it: --runs N")
+    say("\nassumptions:")
     for assumption in audit.assumptions:
         say(f"- {assumption}")
     if table is not None:
-        if audit.counts:
-            _show_counts(audit, table)
-        _show_rows(audit, table)
+        _show_counts(audit, table)
     for note in audit.notes:
         say(f"note: {note}")
     if audit.notes:
@@ -133,70 +130,60 @@ def _show(audited: Audited) -> None:
 
 
 def _show_counts(audit: Audit, table: PublishedTable) -> None:
-    """The numbers of runs that are possible for each figure."""
-    from mixhub.analysis.audit.report import counts_shown
-    from mixhub.cli.common.console import show_figures
+    """Print the possible numbers of runs of each figure, then those of each row, and its average."""
+    from mixhub.analysis.audit.report import format_counts
+    from mixhub.cli.common.console import show_figures, show_table
 
     columns = {counted.column: f"{counted.column} ({counted.documents:,})" for counted in audit.counts}
     figures = {
-        (columns[counted.column], table.row_name(counted.row)): counts_shown(counted.possible, audit.most_runs)
+        (columns[counted.column], table.row_name(counted.row)): format_counts(counted.possible, audit.most_runs)
         + ("" if counted.fits else "*")
         for counted in audit.counts
     }
-    marked = f"; * it is not {audit.runs}" if audit.misfits else ""
-    show_figures(
-        list(columns.values()),
-        [table.row_name(row.label) for row in table.rows],
-        figures,
-        title=f"\nruns that each figure can be the mean of, 1 to {audit.most_runs}{marked}",
-        corner="task (documents)",
-    )
-
-
-def _show_rows(audit: Audit, table: PublishedTable) -> None:
-    """What fits a row as a whole, and its average."""
-    from mixhub.analysis.audit.report import counts_shown
-    from mixhub.cli.common.console import show_table
-
-    averages = {average.row: average for average in audit.averages}
+    if figures:
+        marked = f"; * not {audit.runs}" if audit.misfits else ""
+        show_figures(
+            list(columns.values()),
+            [table.row_name(row.label) for row in table.rows],
+            figures,
+            title=f"\nruns that each figure can be the mean of, 1 to {audit.most_runs}{marked}",
+            corner="task (documents)",
+        )
+    averages = {average.row: (f"{average.printed:.2f}", average.verdict) for average in audit.averages}
     lines = []
     for row in audit.rows:
-        average = averages.get(row.row)
-        shown = counts_shown(row.counts, audit.most_runs) if row.figures else "-"
-        luck = "-" if row.by_chance is None or not row.counts else f"{row.by_chance:.2%}"
-        printed = "-" if average is None else f"{average.printed:.2f}"
-        verdict = "-" if average is None else average.verdict
-        lines.append((table.row_name(row.row), shown, luck, printed, verdict))
-    titles = ["row", "runs that fit all of it", "would by chance", "average", "against its figures"]
-    show_table(titles, lines)
+        shown = format_counts(row.counts, audit.most_runs) if row.figures else "-"
+        chance = "-" if row.by_chance is None or not row.counts else f"{row.by_chance:.2%}"
+        lines.append((table.row_name(row.row), shown, chance, *averages.get(row.row, ("-", "-"))))
+    show_table(["row", "runs that fit all of it", "chance of a fit", "average", "against its figures"], lines)
 
 
 def _summary(audit: Audit) -> str:
     from mixhub.phrases import plural
 
+    figures = f"{audit.figures:,} figures, {audit.testable:,} testable"
     if audit.fits:
-        return f"nothing that does not fit: {audit.figures:,} figures, {audit.testable:,} testable"
-    said = []
+        return f"all figures fit: {figures}"
+    parts = []
     if audit.misfits:
-        means = "run" if audit.runs == 1 else f"mean of {audit.runs} runs"
-        said.append(f"{len(audit.misfits):,} of {audit.testable:,} testable figures are no {means}")
-        said.append(f"rows fit {_fitting(audit)} runs")
+        means = "single runs" if audit.runs == 1 else f"means of {audit.runs} runs"
+        parts.append(f"{len(audit.misfits):,} of {audit.testable:,} testable figures are not {means}")
+        parts.append(f"rows fit {_fitting_counts(audit)} runs")
     elif audit.counts:
-        said.append(f"{audit.figures:,} figures, {audit.testable:,} testable")
-    others = sum(finding.code not in ("figure-impossible", "runs-unfit") for finding in audit.findings)
-    if others:
-        said.append(plural(others, "other finding" if audit.misfits else "finding"))
-    return "; ".join(said)
+        parts.append(figures)
+    if others := sum(finding.code not in ("figure-impossible", "runs-unfit") for finding in audit.findings):
+        parts.append(plural(others, "other finding" if audit.misfits else "finding"))
+    return "; ".join(parts)
 
 
-_NAMED_ROWS = 10
-"""So many rows are named one by one."""
+_MAX_ROWS = 10
+"""Rows that a summary lists one by one."""
 
 
-def _fitting(audit: Audit) -> str:
-    """What fits the rows, in their order; of many rows, how often."""
+def _fitting_counts(audit: Audit) -> str:
+    """The numbers of runs that fit each row, in order; for many rows, how often."""
     shown = [" or ".join(map(str, row.counts)) or "none" for row in audit.rows if row.figures]
-    if len(shown) <= _NAMED_ROWS:
+    if len(shown) <= _MAX_ROWS:
         return ", ".join(shown)
     return ", ".join(f"{text} ({shown.count(text)} rows)" for text in dict.fromkeys(shown))
 

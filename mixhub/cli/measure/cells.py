@@ -1,4 +1,4 @@
-"""How evaluated cells are printed: as scores, as a table of tasks by shots, and what is missing of a suite."""
+"""How evaluated cells are printed: as scores, as a table of tasks by shots, and which cells of a suite are missing."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mixhub.analysis.scores import Score
     from mixhub.spec import Evaluation, Family, Run
     from mixhub.workflow import Options
     from mixhub.workspace.cells import Cell
 
 
 def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequence[Cell]]) -> None:
-    """Prints the scores of runs; an average over missing cells is never shown as whole."""
+    """Print the scores of runs; an average with missing cells is never shown as complete."""
     from mixhub.analysis.scores import score_table
     from mixhub.cli.common.console import show_figures
 
     figures: dict[tuple[str, str], str] = {}
     titles = {task.name: task.title for task in family.evaluation.tasks}
     for row in score_table(family, runs, cells):
-        figures |= {(row.revision, titles[task]): _score(score) for task, score in row.scores.items()}
-        figures[row.revision, "Average"] = _score(row.average)
+        for title, score in (*((titles[task], one) for task, one in row.scores.items()), ("Average", row.average)):
+            figures[row.revision, title] = f"{score.value:.2f}" if score.value is not None else f"- ({score.reason})"
     show_figures(
         [run.revision for run in runs],
         [*titles.values(), "Average"],
@@ -32,7 +31,8 @@ def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequenc
 
 
 def show_cells(evaluation: Evaluation, cells: Sequence[Cell], title: str) -> None:
-    """Prints cells as a table of tasks by shots: `acc_norm`, else `acc`, in percent, else the first metric as it is."""
+    """Print cells as tasks by shots: `acc_norm`, else `acc`, in percent, else the first metric in its own unit."""
+    from mixhub.analysis.scores import SCORE
     from mixhub.cli.common.console import show_table
 
     shots = list(evaluation.num_fewshot)
@@ -40,34 +40,26 @@ def show_cells(evaluation: Evaluation, cells: Sequence[Cell], title: str) -> Non
     rows = []
     for task in evaluation.tasks:
         own = [by_place.get((task.name, count)) for count in shots]
-        metric = next((_shown_metric(cell) for cell in own if cell is not None), "-")
+        metric = next((SCORE.metric(cell) or min(cell.metrics) for cell in own if cell is not None), "-")
         rows.append([task.title, metric, *("-" if cell is None else _figure(cell, metric) for cell in own)])
     show_table(["task", "metric", *(f"{count}-shot" for count in shots)], rows, title=title)
 
 
 def say_missing(evaluation: Evaluation, cells: Sequence[Cell], options: Options) -> None:
-    """Says which cells of the suite are not there, or were cut short by a limit."""
+    """Print which cells of the suite are missing, or were cut short by a limit."""
     from mixhub.cli.common.console import say
 
-    there = {(cell.task, cell.num_fewshot): cell for cell in cells}
-    asked = [name for name in (task.name for task in evaluation.tasks) if name in (options.tasks or (name,))]
+    present = {(cell.task, cell.num_fewshot) for cell in cells}
+    tasks = [task.name for task in evaluation.tasks if task.name in (options.tasks or (task.name,))]
     shots = sorted(options.num_fewshot or evaluation.num_fewshot)
-    missing = {name: [count for count in shots if (name, count) not in there] for name in asked}
+    missing = {name: [count for count in shots if (name, count) not in present] for name in tasks}
     if any(missing.values()):
-        said = "; ".join(f"{name} {','.join(map(str, counts))}-shot" for name, counts in missing.items() if counts)
-        say(f"missing ({sum(map(len, missing.values()))} of {len(asked) * len(shots)} cells): {said}")
+        names = "; ".join(f"{name} {','.join(map(str, counts))}-shot" for name, counts in missing.items() if counts)
+        say(f"missing ({sum(map(len, missing.values()))} of {len(tasks) * len(shots)} cells): {names}")
     if limited := sum(cell.limit is not None for cell in cells):
         say(f"cut short by a limit, so in no score: {limited} of {len(cells)} cells")
-
-
-def _shown_metric(cell: Cell) -> str:
-    return next((name for name in ("acc_norm", "acc") if name in cell.metrics), sorted(cell.metrics)[0])
 
 
 def _figure(cell: Cell, metric: str) -> str:
     value = cell.metrics[metric]
     return f"{100 * value:.2f}" if metric in ("acc_norm", "acc") else f"{value:.4g}"
-
-
-def _score(score: Score) -> str:
-    return f"{score.value:.2f}" if score.value is not None else f"- ({score.reason})"

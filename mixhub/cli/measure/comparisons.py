@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mixhub.cli.measure.tables import Format, records, say_csv, show_grid, shown_figure, shown_range
 
 if TYPE_CHECKING:
     from mixhub.analysis.comparison import Comparison, Contrast
-    from mixhub.analysis.statistics import Interval, Spread
-    from mixhub.analysis.survey import Survey
+    from mixhub.analysis.statistics.seeds import Estimate, Interval, Spread
+    from mixhub.analysis.survey import Signal, Survey
     from mixhub.analysis.tables import ScoreTable
 
 
 def show_comparison(comparison: Comparison, form: Format) -> None:
-    """Prints the comparison of two families."""
+    """Print the comparison of two families."""
     from mixhub.cli.common.console import say, say_json
 
     a, b = comparison.a, comparison.b
@@ -25,89 +25,83 @@ def show_comparison(comparison: Comparison, form: Format) -> None:
     if form is Format.CSV:
         say_csv(comparison.frame())
         return
-    say(f"{a.name} less {b.name}: {a.measure.title}, {a.standing}")
+    say(f"{a.name} minus {b.name}: {a.measure.title}, {a.standing}")
     for line in _primary_lines(comparison):
         say(line)
     say("")
-    headers = [
-        "task",
-        "detectable",
-        a.name,
-        b.name,
-        "difference",
-        "95 % over seeds",
-        "seeds × documents",
-        "p",
-        "p (Holm)",
-    ]
-    rows = [_contrast_row(a, contrast) for contrast in comparison.tasks]
+    headers = ["task", "detectable", a.name, b.name, *_DIFFERENCE_HEADERS]
+    rows = []
+    for one in comparison.tasks:
+        detectable, *rest = _contrast_cells(a, one)
+        rows.append([one.title, detectable, _spread(a, one.a), _spread(a, one.b), *rest])
     show_grid(headers, rows, "tasks, exploratory", form)
-    for note in _task_notes(comparison):
-        say(note)
+    say("± is the sd over seeds.")
+    for line in _permutation_note(comparison):
+        say(line)
+    _show_notes((a, b))
 
 
 def _primary_lines(comparison: Comparison) -> Iterator[str]:
-    """What can be found with so many seeds, then what was found of the primary endpoint."""
+    """What this many seeds can detect, then the result for the primary endpoint."""
     a, primary = comparison.a, comparison.primary
     if primary.reason or primary.difference is None or primary.a is None or primary.b is None:
         yield f"the average, the primary endpoint, is not compared: {primary.reason or 'no figures'}"
         return
     seeds = f"{primary.a.n} and {primary.b.n} seeds"
-    if primary.welch is not None and primary.detectable is None:
-        yield f"what can be detected: nothing: of {seeds} some have no spread, which tells nothing of other seeds"
-    elif primary.detectable is None:
-        yield f"what can be detected: nothing: a statement on mixtures takes two seeds or more of each, not {seeds}"
-    else:
+    if primary.detectable is not None:
         sds = f"{shown_figure(a, primary.a.sd)} and {shown_figure(a, primary.b.sd)}"
-        yield (
-            f"what can be detected: with {seeds} of sd {sds}, a true difference of "
-            f"{shown_figure(a, primary.detectable)} is found 4 times in 5"
-        )
+        difference = shown_figure(a, primary.detectable)
+        yield f"detectable: {seeds} with sd {sds} find a true difference of {difference} 4 times out of 5"
+    elif primary.welch is not None:
+        yield f"detectable: nothing, since some of {seeds} do not vary, which says nothing about other seeds"
+    else:
+        yield f"detectable: nothing, since a claim about mixtures needs two or more seeds of each, not {seeds}"
     means = f"{shown_figure(a, primary.a.mean)} and {shown_figure(a, primary.b.mean)}"
     yield f"average, the primary endpoint: {means}, difference {shown_figure(a, primary.difference, signed=True)}"
     if primary.welch is not None and primary.permutation is not None:
         yield (
-            f"  over seeds (Welch): 95 % {shown_range(a, primary.welch.low, primary.welch.high, signed=True)}, "
-            f"p = {primary.welch.p:.2g}; permutation p = {primary.permutation.p:.2g}, "
-            f"which with so many seeds is at least {primary.permutation.smallest:.2g}"
+            f"  over seeds (Welch): 95 % {_interval(a, primary.welch)}, p = {primary.welch.p:.2g}; permutation "
+            f"p = {primary.permutation.p:.2g}, at least {primary.permutation.smallest:.2g} with this many seeds"
         )
-    if primary.two_level is not None:
-        two = primary.two_level
-        yield f"  over seeds and documents: 95 % {shown_range(a, two.low, two.high, signed=True)}, p = {two.p:.2g}"
+    if (two := primary.two_level) is not None:
+        yield f"  over seeds and documents: 95 % {_interval(a, two)}, p = {two.p:.2g}"
     if primary.these_checkpoints is not None:
-        own = primary.these_checkpoints
-        interval = shown_range(a, own.low, own.high, signed=True)
-        yield f"  these checkpoints, over documents: 95 % {interval}; it says nothing on mixtures"
+        interval = _interval(a, primary.these_checkpoints)
+        yield f"  these checkpoints, over documents: 95 % {interval}; this is no claim about mixtures"
     if primary.interval is not None:
         yield _verdict(comparison, primary.interval)
 
 
 def _verdict(comparison: Comparison, interval: Interval) -> str:
+    a, b = comparison.a, comparison.b
     if comparison.primary.detectable is None:
-        return "no verdict: seeds without any spread tell nothing of other seeds"
+        return "no verdict: seeds that do not vary say nothing about other seeds"
     by = "the interval over seeds" + (" and documents" if comparison.primary.two_level else "")
     if interval.low <= 0 <= interval.high:
-        return f"{by} holds 0: these seeds do not tell {comparison.a.name} and {comparison.b.name} apart"
-    higher = interval.low > 0
-    better = comparison.a if higher == comparison.a.measure.higher_is_better else comparison.b
-    return f"{by} does not hold 0: {better.name} is better"
+        return f"{by} includes 0: these seeds do not distinguish {a.name} and {b.name}"
+    better = a if (interval.low > 0) == a.measure.higher_is_better else b
+    return f"{by} excludes 0: {better.name} is better"
 
 
-def _contrast_row(table: ScoreTable, contrast: Contrast) -> list[str]:
-    spreads = [_spread(table, contrast.a), _spread(table, contrast.b)]
-    if contrast.reason:
-        return [contrast.title, "-", *spreads, f"- ({contrast.reason})", "-", "-", "-", "-"]
-    welch, two = contrast.welch, contrast.two_level
+_DIFFERENCE_HEADERS = ["difference", "95 % over seeds", "seeds × documents", "p", "p (Holm)"]
+
+
+def _contrast_cells(table: ScoreTable, contrast: Contrast) -> list[str]:
+    """The detectable difference, then the cells below `_DIFFERENCE_HEADERS`."""
+    welch = contrast.welch
+    reason = f" ({contrast.reason})" if contrast.reason else ""
     return [
-        contrast.title,
         shown_figure(table, contrast.detectable),
-        *spreads,
-        shown_figure(table, contrast.difference, signed=True),
-        shown_range(table, welch.low, welch.high, signed=True) if welch else "-",
-        shown_range(table, two.low, two.high, signed=True) if two else "-",
+        shown_figure(table, contrast.difference, signed=True) + reason,
+        _interval(table, welch),
+        _interval(table, contrast.two_level),
         f"{welch.p:.2g}" if welch else "-",
         f"{contrast.p_holm:.2g}" if contrast.p_holm is not None else "-",
     ]
+
+
+def _interval(table: ScoreTable, interval: Interval | Estimate | None) -> str:
+    return "-" if interval is None else shown_range(table, interval.low, interval.high, signed=True)
 
 
 def _spread(table: ScoreTable, spread: Spread | None) -> str:
@@ -116,135 +110,84 @@ def _spread(table: ScoreTable, spread: Spread | None) -> str:
     return shown_figure(table, spread.mean) + (f" ± {shown_figure(table, spread.sd)}" if spread.sd is not None else "")
 
 
-def _task_notes(comparison: Comparison) -> Iterator[str]:
-    from mixhub.analysis.comparison import ALPHA
+def _permutation_note(comparison: Comparison) -> Iterator[str]:
+    from mixhub.analysis.statistics.seeds import ALPHA
 
-    yield "± is the sd over seeds."
     least = [contrast.permutation.smallest for contrast in comparison.tasks if contrast.permutation]
     lifted = min(1.0, max(least, default=0.0) * len(least))
     if lifted > ALPHA:
         yield (
-            f"A permutation of so many seeds has p of at least {max(least):.2g}, which Holm over {len(least)} tasks "
-            f"lifts to {lifted:.2g}: claims on single tasks need more seeds."
+            f"A permutation of this many seeds has p of at least {max(least):.2g}, which Holm over {len(least)} tasks "
+            f"raises to {lifted:.2g}: claims about single tasks need more seeds."
         )
-    for table in (comparison.a, comparison.b):
+
+
+def _show_notes(tables: Sequence[ScoreTable]) -> None:
+    from mixhub.cli.common.console import say
+
+    for table in tables:
         for note in table.notes:
-            yield f"note: {table.name}: {note}"
+            say(f"note: {table.name}: {note}")
 
 
 def show_survey(survey: Survey, form: Format) -> None:
-    """Prints several families by their ranks, and what tells them apart."""
+    """Print several families by their ranks, and what distinguishes them."""
     from mixhub.cli.common.console import say, say_json
 
     table = survey.tables[0]
-    frames = {"ranking": survey.ranking_frame(), "agreements": survey.agreements_frame(), "tasks": survey.frame()}
     if form is Format.JSON:
+        frames = {"ranking": survey.ranking_frame(), "agreements": survey.agreements_frame(), "tasks": survey.frame()}
         say_json({"seeds_agree": survey.seeds} | {name: records(frame) for name, frame in frames.items()})
         return
     if form is Format.CSV:
         say_csv(survey.ranking_frame())
         return
-    show_grid(
-        ["rank", "mixture", "mean", "sd over seeds", "seeds"],
+    ranking = [
         [
-            [
-                str(one.rank),
-                one.name,
-                shown_figure(table, one.spread.mean),
-                shown_figure(table, one.spread.sd),
-                str(one.spread.n),
-            ]
-            for one in survey.ranking
-        ],
-        f"mixtures by their average, {table.measure.title}, {table.standing}",
-        form,
-    )
-    _show_pairs(survey, form)
-    _show_agreements(survey, form)
-    _show_signals(survey, form)
-    for one in survey.tables:
-        for note in one.notes:
-            say(f"note: {one.name}: {note}")
-
-
-def _show_pairs(survey: Survey, form: Format) -> None:
-    if not survey.pairs:
-        return
-    table = survey.tables[0]
-    rows = []
-    for pair in survey.pairs:
-        welch, two = pair.welch, pair.two_level
-        rows.append(
-            [
-                pair.title,
-                shown_figure(table, pair.detectable),
-                shown_figure(table, pair.difference, signed=True) if not pair.reason else f"- ({pair.reason})",
-                shown_range(table, welch.low, welch.high, signed=True) if welch else "-",
-                shown_range(table, two.low, two.high, signed=True) if two else "-",
-                f"{welch.p:.2g}" if welch else "-",
-                f"{pair.p_holm:.2g}" if pair.p_holm is not None else "-",
-            ]
-        )
-    headers = ["the first less the second", "detectable", "difference", "95 % over seeds", "seeds × documents"]
-    headers += ["p (Welch)", "p (Holm)"]
-    show_grid(headers, rows, "pairs, by their average", form)
+            str(one.rank),
+            one.name,
+            *(shown_figure(table, v) for v in (one.spread.mean, one.spread.sd)),
+            str(one.spread.n),
+        ]
+        for one in survey.ranking
+    ]
+    title = f"mixtures by their average, {table.measure.title}, {table.standing}"
+    show_grid(["rank", "mixture", "mean", "sd over seeds", "seeds"], ranking, title, form)
+    if survey.pairs:
+        pairs = [[pair.title, *_contrast_cells(table, pair)] for pair in survey.pairs]
+        headers = ["first minus second", "detectable", *_DIFFERENCE_HEADERS]
+        show_grid(headers, pairs, "pairs, by their average", form)
+    if survey.seeds is not None:
+        say(f"seeds agree: one seed of each mixture ranks {survey.seeds:.0%} of pairs as the mean of the others does")
+    if survey.agreements:
+        _show_agreements(survey, form)
+    signals = [[signal.title, *_signal_cells(table, signal)] for signal in survey.signals]
+    if any(figure != "-" for row in signals for figure in row[1:]):
+        headers = ["task", "sd over mixtures", "sd over seeds", "share of mixtures, 95 %", "p"]
+        headers += ["documents alone", "seeds / documents"]
+        show_grid(headers, signals, "what distinguishes mixtures, and what varies: seeds or documents", form)
+    _show_notes(survey.tables)
 
 
 def _show_agreements(survey: Survey, form: Format) -> None:
-    from mixhub.cli.common.console import say
-
-    if survey.seeds is not None:
-        say(f"seeds agree: one seed of each mixture ranks {survey.seeds:.0%} of pairs as the mean of the others does")
-    if not survey.agreements:
-        return
     rows = []
     for one in survey.agreements:
-        own = one.agreement
-        rows.append(
-            [
-                one.what,
-                f"{own.accuracy:.0%}",
-                str(own.pairs),
-                f"{own.low:.0%} … {own.high:.0%}"
-                if own.low is not None and own.high is not None
-                else "too few mixtures",
-                "-" if own.spearman is None else f"{own.spearman:.2f}",
-            ]
-        )
+        agreement = one.agreement
+        interval = "too few mixtures"
+        if agreement.low is not None and agreement.high is not None:
+            interval = f"{agreement.low:.0%} … {agreement.high:.0%}"
+        spearman = "-" if agreement.spearman is None else f"{agreement.spearman:.2f}"
+        rows.append([one.what, f"{agreement.accuracy:.0%}", str(agreement.pairs), interval, spearman])
     headers = ["two ways to rank", "decision accuracy", "pairs", "95 % over mixtures", "Spearman"]
     show_grid(headers, rows, "agreement: the share of pairs of mixtures that both rank alike", form)
 
 
-def _show_signals(survey: Survey, form: Format) -> None:
-    table = survey.tables[0]
-    rows = []
-    for signal in survey.signals:
-        own, noise = signal.component, signal.noise
-        rows.append(
-            [
-                signal.title,
-                *(
-                    [
-                        shown_figure(table, own.mixture_sd),
-                        shown_figure(table, own.seed_sd),
-                        f"{own.low:.0%} … {own.high:.0%}",
-                        f"{own.p:.2g}",
-                    ]
-                    if own
-                    else ["-"] * 4
-                ),
-                shown_figure(table, noise.document_sd if noise else None),
-                f"{noise.ratio:.1f}" if noise and noise.ratio is not None else "-",
-            ]
-        )
-    headers = [
-        "task",
-        "sd over mixtures",
-        "sd over seeds",
-        "share of mixtures, 95 %",
-        "p",
-        "documents alone",
-        "seeds / documents",
-    ]
-    if any(figure != "-" for row in rows for figure in row[1:]):
-        show_grid(headers, rows, "what tells mixtures apart, and what varies: seeds or documents", form)
+def _signal_cells(table: ScoreTable, signal: Signal) -> list[str]:
+    component, noise, cells = signal.component, signal.noise, ["-"] * 6
+    if component:
+        cells[0], cells[1] = shown_figure(table, component.mixture_sd), shown_figure(table, component.seed_sd)
+        cells[2], cells[3] = f"{component.low:.0%} … {component.high:.0%}", f"{component.p:.2g}"
+    if noise:
+        cells[4] = shown_figure(table, noise.document_sd)
+        cells[5] = "-" if noise.ratio is None else f"{noise.ratio:.1f}"
+    return cells

@@ -27,35 +27,37 @@ _SOURCE = "A family, lm-eval's results (file or folder) or a table (.md, .csv)"
 
 SourceArgument = Annotated[
     str | None,
-    typer.Argument(help=f"{_SOURCE}; else the workspace's family.", metavar="SOURCE", show_default=False),
+    typer.Argument(help=f"{_SOURCE}. [default: the workspace's family]", metavar="SOURCE", show_default=False),
 ]
 OutputOption = Annotated[
     Path,
     typer.Option(
         "--output",
         "-o",
-        help="A file, .svg or .png; or a folder, which is made, for both forms.",
+        help="A file, .svg or .png; or a folder for both formats, which is created.",
         metavar="PATH",
         show_default="the current folder",
     ),
 ]
 SamplesOption = Annotated[
     bool,
-    typer.Option("--samples/--no-samples", help="Read samples where they are there: they tell chance, and more."),
+    typer.Option("--samples/--no-samples", help="Read samples, if there are any, for chance and exact intervals."),
 ]
 DifferenceArgument = Annotated[str, typer.Argument(help=f"{_SOURCE}.", metavar="A")]
-SubtractedArgument = Annotated[str, typer.Argument(help="The same; its scores are subtracted from A's.", metavar="B")]
+SubtractedArgument = Annotated[
+    str, typer.Argument(help="As A; its scores are subtracted from those of A.", metavar="B")
+]
 FamiliesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Families, of the workspace or the catalog; else the workspace's.",
+        help="Families of the workspace or the catalog. [default: the workspace's]",
         metavar="FAMILY",
         show_default=False,
     ),
 ]
 FamilyArgument = Annotated[
     str | None,
-    typer.Argument(help="Another family than the workspace's.", metavar="FAMILY", show_default=False),
+    typer.Argument(help="The family. [default: the workspace's]", metavar="FAMILY", show_default=False),
 ]
 
 
@@ -68,7 +70,7 @@ def scores(
     output: OutputOption = Path(),
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Each task's scores: a dot a seed, their mean with its 95 % interval over seeds, and chance."""
+    """Plot each task's scores: a dot per seed, their mean with its 95 % interval over seeds, and chance."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress
 
@@ -89,7 +91,7 @@ def difference(
     output: OutputOption = Path(),
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """The difference of two families by task, with its 95 % interval; the average first."""
+    """Plot the difference of two families by task, with its 95 % interval; the average first."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress
 
@@ -107,7 +109,7 @@ def shots(
     output: OutputOption = Path(),
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Scores against the number of shots, a panel a task; of what was measured, since tables do not say it."""
+    """Plot measured scores against the number of shots, a panel per task."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress
 
@@ -119,7 +121,7 @@ def shots(
 def mixture(
     families: FamiliesArgument = None, output: OutputOption = Path(), workspace_dir: WorkspaceOption = None
 ) -> None:
-    """Shares of the domains: of one mixture, of a few side by side, or of all that a family has."""
+    """Plot the shares of the domains: of one mixture, of a few side by side, or of all mixtures of a family."""
     from mixhub import workflow
 
     _save(workflow.plot_mixture(families or (), workspace=workspace_if_any(workspace_dir)), output)
@@ -127,7 +129,7 @@ def mixture(
 
 @app.command()
 def losses(family: FamilyArgument = None, output: OutputOption = Path(), workspace_dir: WorkspaceOption = None) -> None:
-    """Training and validation losses of a family's runs, against tokens."""
+    """Plot training and validation losses of a family's runs against tokens."""
     from mixhub import workflow
 
     _save(workflow.plot_losses(find_workspace(workspace_dir), family=family), output)
@@ -140,7 +142,7 @@ def _selection(tasks: str | None, samples: bool) -> Selection:
 
 
 def _save(plot: Plot, output: Path) -> None:
-    """Writes the plot and says where, and what is seen."""
+    """Write the plot, and print the paths and a description."""
     from mixhub.cli.common.console import say
     from mixhub.workflow import save_plot
 

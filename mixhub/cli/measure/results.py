@@ -20,7 +20,7 @@ from mixhub.cli.measure.tables import Format
 
 
 class MeasureName(StrEnum):
-    """What the figures are."""
+    """Measures."""
 
     SCORE = "score"
     BITS_PER_BYTE = "bits_per_byte"
@@ -30,7 +30,7 @@ class MeasureName(StrEnum):
 SourcesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Families, lm-eval's results (files or folders) or tables (.md, .csv); else the workspace's family.",
+        help="Families, lm-eval's results (files or folders) or tables (.md, .csv). [default: the workspace's family]",
         metavar="SOURCE",
         show_default=False,
     ),
@@ -40,23 +40,21 @@ CompareOption = Annotated[
 ]
 AgainstOption = Annotated[
     str | None,
-    typer.Option(help="The same mixtures at another size, in the same order, with commas.", metavar="SOURCES"),
+    typer.Option(help="The same mixtures at another size, in the same order, comma-separated.", metavar="SOURCES"),
 ]
 MeasureOption = Annotated[MeasureName, typer.Option(help="What the figures are.")]
 IncompleteOption = Annotated[
-    bool, typer.Option("--allow-incomplete", help="Show means over what is there, marked with how much that is.")
+    bool, typer.Option("--allow-incomplete", help="Show means over the cells that are present, marked as incomplete.")
 ]
 SeedsOption = Annotated[
-    bool, typer.Option("--seeds", help="The rows are seeds of one recipe, whatever their revisions are called.")
+    bool, typer.Option("--seeds", help="Treat the rows as seeds of one recipe, whatever their names.")
 ]
 SamplesOption = Annotated[
-    bool, typer.Option("--samples/--no-samples", help="Read samples where they are there: exact standard errors.")
+    bool, typer.Option("--samples/--no-samples", help="Read samples, if there are any, for exact standard errors.")
 ]
 ShotsOption = Annotated[str | None, typer.Option(help="Only these shot counts, as 0,5 or 0-5.", metavar="COUNTS")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
-SuiteOption = Annotated[
-    str | None, typer.Option(help="The family whose tasks and shot counts are selection.", metavar="NAME")
-]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+SuiteOption = Annotated[str | None, typer.Option(help="The family whose tasks and shot counts to use.", metavar="NAME")]
 
 
 def results(
@@ -77,8 +75,8 @@ def results(
 ) -> None:
     """Show scores, seeds × tasks, with their spread over seeds and their sampling error; or compare families.
 
-    A score is the mean over shot counts of acc_norm, else acc. What is not whole is not averaged. Published scores are
-    shown apart, and never mixed with what was measured.
+    A score is the mean over shot counts of acc_norm, else acc. Incomplete scores are not averaged. Published scores
+    are shown in a separate table, and never mix with measured ones.
     """
     from mixhub import workflow
     from mixhub.analysis.comparison import Comparison
@@ -98,14 +96,14 @@ def results(
         rows_are_seeds=seeds,
         samples=samples,
     )
-    _require_fitting(compare, against, allow_incomplete, form)
+    _require_consistent(compare, against, allow_incomplete, form)
     bars = progress(as_json=form is not Format.TABLE)
     own, others = sources or (), names("--against", against) if against else ()
     if not compare:
-        show_tables(
-            workflow.score_tables(own, workspace=workspace, selection=selection, published=published, progress=bars),
-            form,
+        tables = workflow.score_tables(
+            own, workspace=workspace, selection=selection, published=published, progress=bars
         )
+        show_tables(tables, form)
         return
     comparison = workflow.compare_scores(
         own, against=others, workspace=workspace, selection=selection, published=published, progress=bars
@@ -116,26 +114,24 @@ def results(
         show_survey(comparison, form)
 
 
-def _require_fitting(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:
+def _require_consistent(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:
     from mixhub.errors import UsageError
 
     if against and not compare:
         raise UsageError(
-            "--against goes with --compare",
+            "--against requires --compare",
             code="option-missing",
-            hint="mixhub results --compare A B --against C,D",
+            hint="run mixhub results --compare A B --against C,D",
             option="--compare",
         )
-    if compare and allow_incomplete:
-        raise UsageError(
-            "--allow-incomplete does not go with --compare: what is not whole is not compared",
-            code="option-conflict",
-            options=("--allow-incomplete", "--compare"),
-        )
-    if form is Format.CSV and allow_incomplete:
-        raise UsageError(
-            "--allow-incomplete: a CSV cannot mark what is not whole",
-            code="option-conflict",
-            hint="--format json, or table",
-            options=("--allow-incomplete", "--format"),
-        )
+    for is_given, option, reason in (
+        (compare, "--compare", "incomplete scores are not compared"),
+        (form is Format.CSV, "--format", "a CSV cannot mark incomplete scores"),
+    ):
+        if allow_incomplete and is_given:
+            raise UsageError(
+                f"--allow-incomplete with {option}: {reason}",
+                code="option-conflict",
+                hint=f"omit --allow-incomplete or {option}",
+                options=("--allow-incomplete", option),
+            )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How results are printed."""
+    """Output formats."""
 
     TABLE = "table"
     MARKDOWN = "markdown"
@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 
 def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
-    """Prints what was measured and what was published, as tables of their own."""
+    """Print measured and published scores, as separate tables."""
     from mixhub.cli.common.console import say, say_json
 
     if form is Format.JSON:
@@ -38,7 +38,7 @@ def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
 
 
 def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
-    """Revisions × tasks of all tables, each line with its name and standing."""
+    """Revisions × tasks of all tables, each row with its name and standing."""
     import pandas as pd
 
     frames = []
@@ -61,38 +61,36 @@ def _show_table(table: ScoreTable, form: Format) -> None:
         turned = [list(line) for line in zip(headers, *rows, strict=True)]
         headers, rows = ["task", *turned[0][1:]], turned[1:]
     show_grid(headers, rows, _title(table), form)
+    scores = [score for row in table.rows for score in row.scores.values()]
     if table.standing == "measured":
-        scores = [score for row in table.rows for score in row.scores.values()]
-        present, expected = sum(score.present for score in scores), sum(score.expected for score in scores)
-        say(f"cells: {present:,} of {expected:,}")
+        say(f"cells: {sum(score.present for score in scores):,} of {sum(score.expected for score in scores):,}")
     else:
         say(f"source: {table.source}")
-    reasons = dict.fromkeys(over.reason for over in table.over_seeds.values() if over.reason)
-    for reason in reasons:
+    for reason in dict.fromkeys(over.reason for over in table.over_seeds.values() if over.reason):
         say(f"no mean over rows: {reason}")
-    if any(score.stderr_is_bound for row in table.rows for score in row.scores.values()):
-        say("stderr: at most, from the cells alone; samples of all shot counts would make it exact")
+    if any(score.stderr_is_bound for score in scores):
+        say("stderr: an upper bound; samples of all shot counts would make it exact")
     for note in table.notes:
         say(f"note: {note}")
 
 
 def _title(table: ScoreTable) -> str:
-    what = f"{table.name}: {table.measure.title}"
+    title = f"{table.name}: {table.measure.title}"
     if table.standing == "published":
-        return f"{what}, published, not measured again"
-    alike = {column.num_fewshot for column in table.columns}
-    shots = f"shots {', '.join(map(str, *alike))}" if len(alike) == 1 else "the shots of each task"
-    return f"{what}, mean over {shots}, measured"
+        return f"{title}, published, not measured again"
+    shots = {column.num_fewshot for column in table.columns}
+    over = f"shots {', '.join(map(str, *shots))}" if len(shots) == 1 else "the shots of each task"
+    return f"{title}, mean over {over}, measured"
 
 
 def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
-    """Revisions × tasks, and below them what the rows say together."""
+    """Revisions × tasks, followed by summaries of the rows."""
     headings = table.headings
     rows = [[row.revision, *(_shown(table, table.score(row, column)) for column in headings)] for row in table.rows]
-    summaries = {column: table.summary(column) for column in headings}
-    seeds = {over.spread.n for over in table.over_seeds.values() if over.spread}
+    summaries = [table.summary(column) for column in headings]
+    seeds = sorted({over.spread.n for over in table.over_seeds.values() if over.spread})
     lines = {
-        f"mean over {', '.join(map(str, sorted(seeds)))} seeds": ("mean",),
+        f"mean over {', '.join(map(str, seeds))} seeds": ("mean",),
         "sd over seeds": ("sd",),
         "95 % over seeds": ("low", "high"),
         "stderr over documents": ("stderr",),
@@ -100,14 +98,14 @@ def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
         "best constant": ("constant",),
     }
     for name, keys in lines.items():
-        line = [shown_range(table, *(own[key] for key in keys)) for own in summaries.values()]
+        line = [shown_range(table, *(summary[key] for key in keys)) for summary in summaries]
         if any(figure != "-" for figure in line):
             rows.append([name, *line])
     return [table.kind, *headings.values()], rows
 
 
 def show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, form: Format) -> None:
-    """A grid of text, as Markdown or for a terminal."""
+    """Print a grid of text, as Markdown or for a terminal."""
     from mixhub.cli.common.console import say, show_table
 
     if form is not Format.MARKDOWN:
@@ -115,26 +113,23 @@ def show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str,
         return
     from tabulate import tabulate
 
-    say(f"**{title}**\n")
     align = ["left", *["right"] * (len(headers) - 1)]
-    say(tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True) + "\n")
+    grid = tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+    say(f"**{title}**\n\n{grid}\n")
 
 
 def _shown(table: ScoreTable, score: Score) -> str:
-    if score.value is None:
-        return f"- ({score.reason})" if score.reason else "-"
-    marked = f" ({score.reason})" if score.reason else ""
-    return shown_figure(table, score.value) + marked
+    return shown_figure(table, score.value) + (f" ({score.reason})" if score.reason else "")
 
 
 def shown_figure(table: ScoreTable, value: float | None, *, signed: bool = False) -> str:
-    """One figure, `-` where there is none."""
+    """One figure; `-` for None."""
     digits = 2 if table.measure.scale == 100 else 4
     return "-" if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def shown_range(table: ScoreTable, *ends: float | None, signed: bool = False) -> str:
-    """One figure, or an interval from its low to its high end."""
+    """One figure, or an interval."""
     return "-" if None in ends else " … ".join(shown_figure(table, end, signed=signed) for end in ends)
 
 
@@ -156,7 +151,7 @@ def _table_json(table: ScoreTable) -> dict[str, Any]:
 
 
 def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
-    """The lines of a frame as plain data; NaN is null, since JSON has none."""
+    """The rows of a frame as plain data; NaN becomes null, since JSON has no NaN."""
     import json
 
     lines: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
@@ -164,7 +159,7 @@ def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
 
 
 def say_csv(frame: pandas.DataFrame) -> None:
-    """Prints a frame as CSV."""
+    """Print a frame as CSV."""
     from mixhub.cli.common.console import say
 
     say(frame.to_csv(index=False).rstrip("\n"))

@@ -1,4 +1,4 @@
-"""An audit: what printed or measured scores allow."""
+"""An audit: whether published or measured scores fit together."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from mixhub.errors import ResultsError, UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import catalog
 from mixhub.workflow.inputs import WorkspaceLike, find_family, workspace_if_given
+from mixhub.workflow.measure.tables import default_source
 
 if TYPE_CHECKING:
     from mixhub.analysis.audit.report import Audit
     from mixhub.spec import Family
     from mixhub.workspace.paths import Workspace
 
-_USUAL_SUITE = "human-1b"
-"""The suite that files are read by when no family is named: the numbers of its documents are known."""
+_DEFAULT_SUITE = "human-1b"
+"""The suite for files without a named family; its numbers of documents are known."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Audited:
     audit: Audit
     suite: Family
     table: PublishedTable | None
-    """The printed table; None for measured cells."""
+    """The published table; None for measured cells."""
 
 
 def audit(
@@ -42,103 +43,85 @@ def audit(
     run_decimals: int | None = None,
     progress: Progress = SILENT,
 ) -> Audited:
-    """Checks what printed or measured scores allow.
+    """Check whether published or measured scores fit together.
 
     Args:
-        source: a family with published scores, a card (.md), a table (.csv, .tsv), or results (a folder, .json); None:
-            the workspace's family.
-        workspace: its families are known by name, and its results are read if a family has no published scores.
-        suite: the family whose suite a file belongs to; None: the workspace's, else human-1b.
-        runs: runs that each printed figure is the mean of; None: as many as the suite has shot counts.
-        most_runs: the largest number of runs to consider; None: 6, or `runs`.
-        run_decimals: each run's accuracy, a fraction, was rounded to so many decimals before the mean; None: to none.
+        source: a family with published scores, a card (.md), a table (.csv, .tsv), or results (a folder, .json);
+            default: the workspace's family.
+        workspace: the workspace with further families, and with the results of families without published scores.
+        suite: the family whose suite a file belongs to; default: the workspace's, else human-1b.
+        runs: runs that each published figure is the mean of; default: as many as the suite has shot counts.
+        most_runs: the largest number of runs to consider; default: 6, or `runs`.
+        run_decimals: decimals to which each run's accuracy, a fraction, was rounded before the mean; default: no
+            rounding.
         progress: shows the files of measured cells.
 
     Raises:
-        UsageError: no scores are named, or an option does not go with what is audited.
+        UsageError: there is no source, or an option does not apply to it.
         UnknownNameError: there is no such family.
         ResultsError: there are no scores, or they cannot be read.
     """
-    from mixhub.analysis.audit.tables import audit
-
     workspace = workspace_if_given(workspace)
     family, scores = _find_scores(source, suite, workspace)
-    tasks, shots = family.evaluation.tasks, family.evaluation.num_fewshot
-    if isinstance(scores, Path):
-        given = {"--runs": runs, "--most-runs": most_runs, "--run-decimals": run_decimals}
-        if wrong := [name for name, value in given.items() if value is not None]:
-            raise UsageError(
-                f"{' and '.join(wrong)}: only for printed scores, and {scores} holds measured cells, each of one run",
-                code="option-conflict",
-                hint="leave it out",
-                options=tuple(wrong),
-            )
-        return Audited(_measured(scores, family, progress), family, None)
-    runs = len(shots) if runs is None else runs
-    report = audit(scores, runs=runs, most_runs=most_runs, run_decimals=run_decimals, tasks=tasks)
-    return Audited(report, family, scores)
+    tasks = family.evaluation.tasks
+    if isinstance(scores, PublishedTable):
+        from mixhub.analysis.audit.tables import audit
+
+        runs = len(family.evaluation.num_fewshot) if runs is None else runs
+        report = audit(scores, runs=runs, most_runs=most_runs, run_decimals=run_decimals, tasks=tasks)
+        return Audited(report, family, scores)
+    from mixhub.analysis.audit.records import audit_records
+    from mixhub.analysis.lm_eval_files import read_outputs
+
+    options = {"--runs": runs, "--most-runs": most_runs, "--run-decimals": run_decimals}
+    if wrong := [name for name, value in options.items() if value is not None]:
+        raise UsageError(
+            f"{' and '.join(wrong)}: only for published scores, but {scores} has measured cells of one run each",
+            code="option-conflict",
+            hint="omit it",
+            options=tuple(wrong),
+        )
+    return Audited(audit_records(read_outputs([scores], progress).records, tasks), family, None)
 
 
 def _find_scores(
     source: str | None, suite: str | None, workspace: Workspace | None
 ) -> tuple[Family, PublishedTable | Path]:
-    """The suite, and the printed table or the place of measured cells that the source means."""
+    """The suite, and the published table or the folder of measured cells."""
     names = workspace.family_names() if workspace else catalog.names()
     path = Path(source or "")
     table = table_file(source or "")
     if source is None or source in names or not (path.exists() or table or len(path.parts) > 1):
-        return _of_family(source, suite, workspace)
-    family = find_family(workspace, suite or (workspace.config.family if workspace else _USUAL_SUITE))
+        return _family_scores(source, suite, workspace)
+    family = find_family(workspace, suite or (workspace.config.family if workspace else _DEFAULT_SUITE))
     if table is not None:
-        printed = read_published(table[0], family.evaluation.tasks, table[1])
+        published = read_published(table[0], family.evaluation.tasks, table[1])
         if suite is not None:
-            require_columns(printed, family.evaluation.tasks)
-        return family, printed
-    if not path.exists():
-        raise UsageError(
-            f"{path}: no such file or folder",
-            code="file-missing",
-            hint="give a card, a table, or a folder of results",
-            path=path,
-        )
+            require_columns(published, family.evaluation.tasks)
+        return family, published
     return family, path
 
 
-def _of_family(
+def _family_scores(
     name: str | None, suite: str | None, workspace: Workspace | None
 ) -> tuple[Family, PublishedTable | Path]:
-    """A family's published scores; where it has none, its results in the workspace."""
-    if name is not None and suite is not None and name != suite:
+    """A family's published scores, else its results in the workspace."""
+    if name is not None and suite not in (None, name):
         raise UsageError(
-            f"--suite = {suite!r}: {name} has a suite of its own",
+            f"--suite = {suite!r}: {name} has its own suite",
             code="option-conflict",
-            hint="leave --suite out",
+            hint="omit --suite",
             options=("SOURCE", "--suite"),
         )
-    if name is None and suite is None and workspace is None:
-        known = ", ".join(catalog.names())
-        raise UsageError(
-            "which scores? No workspace is here, and none is named",
-            code="option-missing",
-            hint=f"mixhub audit NAME, of {known}",
-            option="SOURCE",
-        )
-    family = find_family(workspace, name or suite or (workspace.config.family if workspace else _USUAL_SUITE))
-    table = published_table(family)
-    if table is not None:
+    name = name or suite or default_source(workspace, "mixhub audit human-1b")
+    family = find_family(workspace, name)
+    if (table := published_table(family)) is not None:
         return family, table
     if workspace is not None and (results := workspace.path("results", family.name)).is_dir():
         return family, results
     raise ResultsError(
         f"{family.name}: has no published scores" + (", and no results in the workspace" if workspace else ""),
         code="scores-missing",
-        hint="name a card (.md), a table (.csv), or a folder of results",
+        hint="pass a card (.md), a table (.csv), or a folder of results",
         family=family.name,
     )
-
-
-def _measured(path: Path, suite: Family, progress: Progress) -> Audit:
-    from mixhub.analysis.audit.records import audit_records
-    from mixhub.analysis.lm_eval_files import read_outputs
-
-    return audit_records(read_outputs([path], progress).records, suite.evaluation.tasks)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.analysis.building import measured_tables
+from mixhub.analysis.comparison import compare
 from mixhub.analysis.evidence import Evidence, find_evidence, known_tasks
+from mixhub.analysis.results import require_published
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import ScoreTable
 from mixhub.card.plots.losses import losses_plot
@@ -20,7 +22,7 @@ from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace, workspace_if_given
-from mixhub.workflow.measure.tables import comparable_tables, published_table, told_apart
+from mixhub.workflow.measure.tables import comparable_tables, default_source, find_distinct
 from mixhub.workspace.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from mixhub.workspace.paths import Workspace
 
 _ALL = Selection()
-"""Every figure."""
 FORMATS = (".svg", ".png")
 
 
@@ -40,25 +41,25 @@ def plot_scores(
     published: bool = False,
     progress: Progress = SILENT,
 ) -> Plot:
-    """Each task's scores: a dot a seed, their mean with its 95 % interval over seeds, and chance.
+    """Plot each task's scores: a dot per seed, their mean with its 95 % interval over seeds, and chance.
 
     Args:
-        source: a family by name, lm-eval's results or a table; None: the workspace's family.
-        workspace: its families are known by name, and its cells are read.
+        source: a family by name, lm-eval's results or a table; default: the workspace's family.
+        workspace: the workspace with further families and with cells.
         selection: which figures.
-        published: published scores, also where there are measured ones.
-        progress: shows the files.
+        published: published scores, even if there are measured ones.
+        progress: shows the files that are read.
 
     Raises:
-        UsageError: there is no workspace and no source, or nothing to draw.
+        UsageError: there is no source and no workspace, or nothing to plot.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
     workspace = workspace_if_given(workspace)
     evidence, table = _table(source, workspace, selection, published, progress)
     own = evidence.family.evaluation.tasks if evidence.family else ()
     chance = {task.name: task.chance for task in (*known_tasks(workspace), *own) if task.chance is not None}
-    hint = f"mixhub results {source or evidence.name} says what is missing"
-    return _named(scores_plot(table, chance), evidence.name, "no score is whole", hint)
+    hint = f"run mixhub results {source or evidence.name} to see what is missing"
+    return _named(scores_plot(table, chance), evidence.name, "no score is complete", hint)
 
 
 def plot_difference(
@@ -70,23 +71,21 @@ def plot_difference(
     published: bool = False,
     progress: Progress = SILENT,
 ) -> Plot:
-    """The difference of two families by task, with its 95 % interval; the average first.
+    """Plot the difference of two families by task, with its 95 % interval; the average first.
 
     Args:
         a, b: as the source of `plot_scores`; the scores of `b` are subtracted from those of `a`.
         workspace, selection, published, progress: as for `plot_scores`.
 
     Raises:
-        UsageError: nothing to draw, or measured and published scores would be mixed.
+        UsageError: there is nothing to plot, or measured and published scores are mixed.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
-    from mixhub.analysis.comparison import compare
-
-    evidence = told_apart([a, b], workspace_if_given(workspace), progress)
-    comparison = compare(*comparable_tables(evidence, replace(selection, only_common=True), published, progress))
-    why = comparison.primary.reason or "no task has figures of both"
+    evidence = find_distinct([a, b], workspace_if_given(workspace), progress)
+    comparison = compare(*comparable_tables(evidence, selection, published, progress))
+    reason = comparison.primary.reason or "no task has figures of both"
     name = f"{comparison.a.name}-{comparison.b.name}"
-    return _named(difference_plot(comparison), name, why, f"mixhub results {a} {b} shows what there is")
+    return _named(difference_plot(comparison), name, reason, f"run mixhub results {a} {b} to see the scores")
 
 
 def plot_shots(
@@ -96,59 +95,58 @@ def plot_shots(
     selection: Selection = _ALL,
     progress: Progress = SILENT,
 ) -> Plot:
-    """Scores against the number of shots, a panel a task; of what was measured, since tables do not say it.
+    """Plot measured scores against the number of shots, a panel per task.
 
     Args:
         source, workspace, selection, progress: as for `plot_scores`.
 
     Raises:
-        UsageError: there is no workspace and no source, or nothing to draw.
+        UsageError: there is no source and no workspace, or nothing to plot.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
     workspace = workspace_if_given(workspace)
     evidence, table = _table(source, workspace, replace(selection, samples=False), False, progress)
+    reason = "no task was measured at two shot counts"
     if table.standing == "published":
-        why, hint = "published scores do not say the number of shots", "mixhub evaluate measures at each"
-    else:
-        why, hint = "no task was measured at two shot counts", "mixhub evaluate measures at those of the family"
-    return _named(shots_plot(table), evidence.name, why, hint)
+        reason = "published scores do not say the number of shots"
+    return _named(shots_plot(table), evidence.name, reason, "run mixhub evaluate")
 
 
 def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | None = None) -> Plot:
-    """Shares of the domains: of one mixture, of a few side by side, or of all that a family has.
+    """Plot the shares of the domains: of one mixture, of a few side by side, or of all mixtures of a family.
 
     Args:
-        families: names, of the workspace or the catalog; none: the workspace's family.
-        workspace: its families are known by name.
+        families: names, from the workspace or the catalog; default: the workspace's family.
+        workspace: the workspace with further families.
 
     Raises:
-        UsageError: there is no workspace and no name, or nothing to draw.
+        UsageError: there is no workspace and no name, or nothing to plot.
         UnknownNameError: there is no such family.
     """
     workspace = workspace_if_given(workspace)
-    names = families or [_own_family(workspace, "mixhub plot mixture human-1b")]
+    names = families or [default_source(workspace, "mixhub plot mixture human-1b")]
     chosen = [find_family(workspace, name) for name in dict.fromkeys(names)]
     mixtures = {}
     for family in chosen:
         if family.mixture is not None:
             mixtures[family.name] = family.mixture
         else:
-            several = f"{family.name} " if len(chosen) > 1 else ""
-            mixtures |= {f"{several}{run.revision}": run.mixture for run in family.runs()}
+            prefix = f"{family.name} " if len(chosen) > 1 else ""
+            mixtures |= {f"{prefix}{run.revision}": run.mixture for run in family.runs()}
     prefixes = {family.data.train_prefix for family in chosen}
     plot = mixture_plot(mixtures, prefixes.pop() if len(prefixes) == 1 else "")
-    return _named(plot, "-".join(family.name for family in chosen), "no mixture is there", "name a family")
+    return _named(plot, "-".join(family.name for family in chosen), "there is no mixture", "name a family")
 
 
 def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None) -> Plot:
-    """Training and validation losses of a family's runs, against tokens.
+    """Plot training and validation losses of a family's runs against tokens.
 
     Args:
-        workspace: where the runs lie.
-        family: the family; None: the workspace's.
+        workspace: the workspace with the runs.
+        family: the family; default: the workspace's.
 
     Raises:
-        UsageError: no run of it was trained here.
+        UsageError: none of its runs was trained here.
         UnknownNameError: there is no such family.
     """
     workspace = open_workspace(workspace)
@@ -156,65 +154,46 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None)
     metrics = {run.revision: read_metrics(workspace.run_folder(run).metrics) for run in family.runs()}
     curves = {revision: lines for revision, lines in metrics.items() if lines}
     plot = losses_plot(curves, family.data.valid_prefix)
-    return _named(plot, family.name, f"no run of it was trained in {workspace.root}", "mixhub train")
+    return _named(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
 
 
 def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:
-    """Writes a plot; the paths.
+    """Write a plot, and return the paths.
 
     Args:
         plot: the plot.
-        output: a file, .svg or .png; or a folder, which is made, for both forms.
+        output: a file, .svg or .png; or a folder for both formats, which is created.
 
     Raises:
-        UsageError: `output` is a file of another form.
+        UsageError: `output` is a file of another format.
     """
     path = Path(output)
-    return [write_plot(plot, path)] if _is_file(path) else write_plots([plot], path)
+    if path.is_dir() or not (path.suffix or path.exists()):
+        return write_plots([plot], path)
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(
+            f"--output = {path}: must end in {' or '.join(FORMATS)}, or be a folder",
+            code="option-value",
+            hint="name a file .svg or .png, or a folder for both",
+            option="--output",
+            value=str(path),
+        )
+    return [write_plot(plot, path)]
 
 
 def _table(
     source: str | None, workspace: Workspace | None, selection: Selection, published: bool, progress: Progress
 ) -> tuple[Evidence, ScoreTable]:
-    """What the source means, and its scores: measured ones where there are any."""
-    evidence = find_evidence(source or _own_family(workspace, "mixhub plot scores human-1b"), workspace, progress)
+    """The evidence of a source, and its scores: measured ones, if there are any."""
+    evidence = find_evidence(source or default_source(workspace, "mixhub plot scores human-1b"), workspace, progress)
     if evidence.measured and not published:
         return evidence, measured_tables([evidence], selection, progress)[0]
-    return evidence, published_table(evidence, selection, asked=published)
+    return evidence, require_published(evidence, selection, published=published)
 
 
-def _own_family(workspace: Workspace | None, example: str) -> str:
-    if workspace is None:
-        raise UsageError(
-            "a plot of what? There is no workspace here",
-            code="option-missing",
-            hint=f"{example}, or go to a workspace",
-            option="SOURCE",
-        )
-    return workspace.config.family
-
-
-def _named(plot: Plot | None, source: str, why: str, hint: str) -> Plot:
-    """The plot, with its source in its name; raises UsageError, saying why, where there is none."""
+def _named(plot: Plot | None, source: str, reason: str, hint: str) -> Plot:
+    """The plot, with its source in its name; UsageError if there is none."""
     if plot is None:
-        raise UsageError(f"{source}: nothing to draw: {why}", code="plot-empty", hint=hint, source=source)
+        raise UsageError(f"{source}: nothing to plot: {reason}", code="plot-empty", hint=hint, source=source)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source).strip("-.")[:100]
     return replace(plot, name=f"{stem}-{plot.name}" if stem else plot.name)
-
-
-def _is_file(output: Path) -> bool:
-    """Whether one file is asked for; raises UsageError for one of another form."""
-    if output.is_dir():
-        return False
-    if output.suffix.lower() in FORMATS:
-        return True
-    if output.suffix or output.exists():
-        what = f"the suffix must be {' or '.join(FORMATS)}" if output.suffix else "is a file, and no folder"
-        raise UsageError(
-            f"--output = {output}: {what}",
-            code="option-value",
-            hint="name a file .svg or .png, or a folder for both",
-            option="--output",
-            value=str(output),
-        )
-    return False

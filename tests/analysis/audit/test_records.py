@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
@@ -26,7 +25,6 @@ def record(task="copa", right=65, of=100, **given):
         "metrics": {"acc": acc},
         "stderrs": {"acc": (acc * (1 - acc) / (of - 1)) ** 0.5},
         "measures": {},
-        "higher_is_better": {"acc": True},
         "documents": of,
         "documents_in_split": of,
         "limit": None,
@@ -39,7 +37,6 @@ def record(task="copa", right=65, of=100, **given):
         "dtype": "float32",
         "device": "cpu",
         "harness": "0.4.9",
-        "versions": MappingProxyType({}),
         "date": None,
         "seconds": None,
         "samples": None,
@@ -94,7 +91,7 @@ def test_a_task_that_counts_parts_of_documents_is_not_tested():
     cell = record("other", metrics={"acc": 0.41234567891}, stderrs={"acc": 0.01398765432})
     found = audit_records([cell], TASKS)
     assert found.fits
-    assert "not tested, since their documents are not known, or count in parts: other" in found.notes
+    assert "not tested, since their documents are unknown, or count in parts: other" in found.notes
 
 
 def test_a_task_without_accuracies_is_not_tested():
@@ -139,24 +136,10 @@ def test_a_single_task_may_be_equal():
     assert audit_records([*cells_of("seed-1", TASKS[:1]), *cells_of("seed-2", TASKS[:1])], TASKS).fits
 
 
-@pytest.mark.parametrize(("documents", "fits"), [(30, True), (40, False)])
-def test_two_tasks_of_few_documents_may_be_equal_by_chance(documents, fits):
-    """With half of the answers right, two accuracies are equal with probability 1/sqrt(pi n); here twice."""
-    cells = [
-        record(task, documents // 2, documents, revision=revision)
-        for revision in ("seed-1", "seed-2")
-        for task in ("one", "other")
-    ]
-    assert codes(audit_records(cells, TASKS).findings) == ([] if fits else ["figures-repeated"])
-
-
-@pytest.mark.parametrize(("metric", "fits"), [("perplexity", False), ("f1", True)])
-def test_perplexities_are_never_equal_by_chance(metric, fits):
-    cells = [
-        record(task, metrics={metric: 12.3456789}, stderrs={}, documents=UNKNOWN, revision=revision)
-        for revision in ("seed-1", "seed-2")
-        for task in ("one", "other")
-    ]
+@pytest.mark.parametrize(("tasks", "fits"), [(2, True), (3, False)])
+def test_two_tasks_may_be_equal_by_chance(tasks, fits):
+    cells = [*cells_of("seed-1", TASKS[:tasks], shots=(0, 5)), *cells_of("seed-2", TASKS[:tasks], shots=(0, 5))]
+    cells = [replace(cell, metrics={"acc": cell.metrics["acc"] + cell.num_fewshot / 50}, stderrs={}) for cell in cells]
     assert codes(audit_records(cells, TASKS).findings) == ([] if fits else ["figures-repeated"])
 
 

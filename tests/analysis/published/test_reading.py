@@ -247,7 +247,7 @@ def test_a_suite_of_one_task(read):
         (TABLE + "\n" + TABLE, "card.md", "table-ambiguous", {"lines": (1, 6)}),
         (TABLE.replace("| 49.34 |", "|"), "card.md", "table-ragged", {"line": 3}),
         (TABLE.replace("| 50.03 |", "| 50.03 | 1 |"), "card.md", "table-ragged", {"line": 4}),
-        (TABLE.replace("|-----:|", "|", 1), "card.md", "table-ragged", {"line": 1}),
+        (TABLE.replace("|-----:|", "|", 1), "card.md", "table-missing", {}),
         ("seed,PIQA,ARC Easy\n1,65.0\n", "t.csv", "table-ragged", {"line": 2}),
         *(
             (

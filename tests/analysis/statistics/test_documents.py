@@ -4,12 +4,11 @@ import math
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixhub.analysis.statistics import clustered_stderr
+from mixhub.analysis.statistics.crossed import clustered_stderr
 from tests.analysis.statistics.making import close, scores
 
 
@@ -43,8 +42,3 @@ def test_clustered_stderr_of_equal_values_is_0():
 def test_clustered_stderr_one_unit_is_too_few():
     assert clustered_stderr([1.0]) is None
     assert clustered_stderr([1.0, 2.0], [3, 3]) is None
-
-
-def test_clustered_stderr_refuses_clusters_of_other_documents():
-    with pytest.raises(ValueError, match="2 documents"):
-        clustered_stderr([1.0, 2.0], [1])

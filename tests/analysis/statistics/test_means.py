@@ -9,15 +9,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixhub.analysis.statistics import detectable_difference, holm, permutation, welch
+from mixhub.analysis.statistics.seeds import detectable_difference, holm, permutation, welch
 from tests.analysis.statistics.making import close, seeds
 
 
-@given(seeds, seeds, st.floats(0.5, 0.999))
-def test_welch_is_scipys(a, b, confidence):
+@given(seeds, seeds)
+def test_welch_is_scipys(a, b):
     assume(len(set(a)) > 1 and len(set(b)) > 1)  # of equal values scipy warns that precision is lost
-    theirs, ours = stats.ttest_ind(a, b, equal_var=False), welch(a, b, confidence)
-    interval = theirs.confidence_interval(confidence)
+    theirs, ours = stats.ttest_ind(a, b, equal_var=False), welch(a, b)
+    interval = theirs.confidence_interval()
     assert close(ours.p, theirs.pvalue)
     assert close(ours.df, theirs.df)
     assert close(ours.low, interval.low)
@@ -135,11 +135,6 @@ def test_permutation_is_valid_under_no_difference():
     assert min(ps) < 0.12
 
 
-def test_permutation_refuses_an_empty_family():
-    with pytest.raises(ValueError, match="values"):
-        permutation([], [1.0])
-
-
 def test_holm_a_worked_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
@@ -158,12 +153,6 @@ def test_holm_properties(ps, random):
     assert holm([ps[index] for index in order]) == [adjusted[index] for index in order]
     pairs = sorted(zip(ps, adjusted, strict=True))
     assert [new for _, new in pairs] == sorted(adjusted)
-
-
-@pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
-def test_holm_refuses_what_is_no_p_value(p):
-    with pytest.raises(ValueError, match="p-values"):
-        holm([0.5, p])
 
 
 @pytest.mark.parametrize(
@@ -204,14 +193,3 @@ def test_detectable_difference_without_spread_any_difference_is_found():
 
 def test_detectable_difference_one_seed_is_too_few():
     assert detectable_difference(1, 1, 1, 5) is None
-
-
-@pytest.mark.parametrize("options", [{"power": 0.04}, {"power": 1.0}, {"alpha": 0.0}])
-def test_detectable_difference_refuses_levels_that_are_none(options):
-    with pytest.raises(ValueError, match="alpha < power"):
-        detectable_difference(1, 5, 1, 5, **options)
-
-
-def test_detectable_difference_refuses_a_negative_spread():
-    with pytest.raises(ValueError, match="negative"):
-        detectable_difference(-1, 5, 1, 5)

@@ -4,12 +4,12 @@ import math
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixhub.analysis.statistics import MIN_MIXTURES, decision_accuracy, seed_agreement, spread, variance_component
+from mixhub.analysis.statistics.mixtures import MIN_MIXTURES, decision_accuracy, seed_agreement, variance_component
+from mixhub.analysis.statistics.seeds import spread
 from tests.analysis.statistics.making import close, scores
 
 
@@ -75,8 +75,6 @@ def test_variance_component_without_spread():
 def test_variance_component_too_few():
     assert variance_component([[1.0, 2.0]]) is None
     assert variance_component([[1.0], [2.0], [3.0]]) is None
-    with pytest.raises(ValueError, match="values"):
-        variance_component([[1.0, 2.0], []])
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=2, max_size=12))
@@ -134,15 +132,6 @@ def test_decision_accuracy_few_mixtures_have_no_interval():
     values = [float(value) for value in range(MIN_MIXTURES - 1)]
     found = decision_accuracy(values, values)
     assert (found.accuracy, found.low, found.high) == (1, None, None)
-
-
-def test_decision_accuracy_one_mixture_is_too_few():
-    assert decision_accuracy([1.0], [1.0]) is None
-
-
-def test_decision_accuracy_refuses_other_mixtures():
-    with pytest.raises(ValueError, match="2 mixtures and b 1"):
-        decision_accuracy([1.0, 2.0], [1.0])
 
 
 def agreement_by_hand(groups):
