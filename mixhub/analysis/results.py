@@ -43,9 +43,8 @@ def results(
     Args:
         source: a family by name, a file or folder of lm-eval's results, or a table (.md, .csv, .tsv).
         workspace: the workspace with the cells of a family; without it, a family has only its published scores.
-        frame: `scores`, revisions × tasks; `figures`, a row per figure with its standard error and how many cells are
-            present and expected; `spread`, a row per task with mean, sd and 95 % interval over seeds, chance and the
-            best constant answer; `cells`, a row per cell with its whole record.
+        frame: `scores`, revisions × tasks; `figures`, a row per figure with its standard error; `spread`, a row per
+            task with mean, sd and 95 % interval over seeds, and baselines; `cells`, a row per cell.
         measure: `score` (percent), `bits_per_byte`, or `answer_probability` (percent).
         suite: the family whose tasks and shot counts to use; default: those of the family itself, and for other
             results all that there are.
@@ -78,11 +77,9 @@ def results(
         table = require_published(evidence, selection, published=published)
     else:
         (table,) = measured_tables([evidence], selection)
-    frames = {"figures": table.scores_frame, "spread": table.spread_frame, "cells": table.cells_frame}
     scores = table.frame()
-    if frame == "scores":
-        return scores
-    made = frames[frame]()
+    frames = {"figures": table.scores_frame, "spread": table.spread_frame, "cells": table.cells_frame}
+    made = frames[frame]() if frame in frames else scores
     made.attrs = scores.attrs
     return made
 

@@ -112,7 +112,7 @@ def test_the_audit_is_told_as_it_is(read: Page) -> None:
     assert "30 of the 65 printed figures have so few behind them that this can tell something" in said
     assert "14 of those cannot be the mean of 6 such accuracies." in said
     assert "was rounded to four decimals before the mean, 7 of them still cannot." in said
-    assert "seed-2: LogiQA 25.31, Winogrande 52.52, RACE 29.42 and OpenBookQA 28.76 are no means of 6 runs" in said
+    assert "seed-2: LogiQA 25.31, Winogrande 52.52, RACE 29.42 and OpenBookQA 28.76 are not means of 6 runs" in said
     assert "it does not say what, nor that the figure is wrong" in said
 
 
