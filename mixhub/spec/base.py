@@ -16,7 +16,9 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     RootModel,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -61,6 +63,13 @@ class Spec(BaseModel):
         """Yield broken rules that concern several fields; keys are relative to this part."""
         return iter(())
 
+    @model_serializer(mode="wrap")
+    def _omit_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit keys without a value, except those that have one by default."""
+        fields = type(self).model_fields
+        data: dict[str, Any] = serialize(self)
+        return {key: value for key, value in data.items() if value is not None or fields[key].default is not None}
+
     @classmethod
     def from_data(cls, data: object, file: str, *, hint: str | None = None) -> Self:
         """Make the spec from parsed YAML; raises SpecError with every problem and the name of the file."""
@@ -68,7 +77,7 @@ class Spec(BaseModel):
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data from which `from_data` makes an equal spec; keys without a value are omitted."""
-        data: dict[str, Any] = _plain(self.model_dump(exclude_none=True))
+        data: dict[str, Any] = _plain(self.model_dump())
         return data
 
     def sha256(self) -> str:

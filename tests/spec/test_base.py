@@ -182,6 +182,15 @@ def test_yaml_out_and_in_is_the_same_family(name):
     assert again.sha256() == family.sha256()
 
 
+def test_a_value_that_is_set_to_nothing_stays_so():
+    data = human()
+    data["training"]["gradient_clip"] = None
+    family = Family.from_data(data, "f")
+    assert family.training.to_data()["gradient_clip"] is None
+    assert Family.from_data(family.to_data(), "f") == family
+    assert family.sha256() != catalog.get("human-1b").sha256()
+
+
 def test_the_hash_does_not_depend_on_the_order_of_keys():
     data = human()
     turned = {key: data[key] for key in reversed(data)}

@@ -1,4 +1,4 @@
-"""Markdown that holds whatever a specification says, and stays one heading, one cell, one link."""
+"""Write any text as Markdown that stays one heading, one cell or one link."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mixhub import phrases
 
 
 class Markdown(str):
-    """Text that is Markdown already; any other text is escaped before it enters a card."""
+    """Text that is Markdown already; cards escape all other text."""
 
     __slots__ = ()
 
     def __html__(self) -> str:
-        """Tells jinja2 that it is escaped already."""
+        """Tell jinja2 that it is escaped already."""
         return str(self)
 
 
@@ -29,22 +29,20 @@ _URL_SAFE = "!#$%&'*+,/:=?@-._~"
 
 
 def plain(value: object) -> str:
-    """Text on one line: white space is a single space, characters that control are gone, also those of direction, which
-    would let a page show it in another order than it is in."""
-    shown = (
-        c if c.isspace() or (unicodedata.category(c) not in ("Cc", "Cs") and c not in _DIRECTIONS) else ""
-        for c in str(value)
+    """Return text on one line, without control characters and those that change the direction of text."""
+    kept = (
+        c for c in str(value) if c.isspace() or (unicodedata.category(c) not in ("Cc", "Cs") and c not in _DIRECTIONS)
     )
-    return " ".join("".join(shown).split())
+    return " ".join("".join(kept).split())
 
 
 def clipped(text: str, most: int) -> str:
-    """The text, cut with an ellipsis if it has more than `most` characters."""
+    """Cut a text to `most` characters, with an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 2]} …"
 
 
 def escape(value: object) -> Markdown:
-    """Markdown that shows `value` as it is, in a paragraph, a heading, a list or the cell of a table."""
+    """Return Markdown that shows a value unchanged in a paragraph, a heading, a list or a cell of a table."""
     if isinstance(value, Markdown):
         return value
     text = _SPECIAL.sub(_escaped, plain(value))
@@ -54,7 +52,7 @@ def escape(value: object) -> Markdown:
 
 
 def code(value: object) -> Markdown:
-    """A code span."""
+    """Return a code span."""
     text = plain(value)
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
@@ -63,24 +61,20 @@ def code(value: object) -> Markdown:
 
 
 def link(text: object, address: str) -> Markdown:
-    """A link to a web address, its text where it has none; what is no web address is shown beside the text."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+    """Return a link to a web address; any other address is shown beside the text."""
+    if not re.match(r"\s*https?://[^/?#\[\]\s]", address, re.IGNORECASE):
         return Markdown(f"{escape(text)} ({escape(address)})")
     shown = escape(text) if plain(text).strip() else escape(address)
     return Markdown(f"[{shown}]({quote(plain(address), safe=_URL_SAFE)})")
 
 
 def image(alt: str, path: str, target: str) -> Markdown:
-    """An image that lies beside the card, with a link to another form of it."""
+    """Return an image beside the card that links to another file."""
     return Markdown(f"[![{escape(alt)}]({quote(path)})]({quote(target)})")
 
 
 def block(text: str, language: str = "") -> Markdown:
-    """A fenced block of code."""
+    """Return a fenced block of code."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").strip("\n")
     longest = max(map(len, re.findall("`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -89,15 +83,15 @@ def block(text: str, language: str = "") -> Markdown:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text; cells that are no Markdown yet are escaped when it is written."""
+    """A table of text; cells that are not Markdown are escaped."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
-    """Columns that are aligned to the right."""
+    """Columns to align to the right."""
 
     def markdown(self) -> Markdown:
-        """The table in the form that GitHub and the Hub read."""
+        """Return the table in the Markdown of GitHub and the Hub."""
         from tabulate import tabulate
 
         return Markdown(
@@ -112,22 +106,19 @@ class Table:
 
 
 def without_empty_columns(table: Table, empty: str) -> Table:
-    """The table without the columns that hold nothing but `empty`; the first column stays."""
-    kept = [c for c in range(len(table.headers)) if c == 0 or any(row[c] != empty for row in table.rows)]
-    return Table(
-        tuple(table.headers[c] for c in kept),
-        tuple(tuple(row[c] for c in kept) for row in table.rows),
-        frozenset(new for new, old in enumerate(kept) if old in table.numeric),
-    )
+    """Remove the columns in which all cells are `empty`, except the first column."""
+    columns = [c for c in range(len(table.headers)) if c == 0 or any(row[c] != empty for row in table.rows)]
+    headers, *rows = (tuple(row[c] for c in columns) for row in (table.headers, *table.rows))
+    return Table(headers, tuple(rows), frozenset(new for new, old in enumerate(columns) if old in table.numeric))
 
 
 def listed(values: Sequence[str]) -> Markdown:
-    """`a, b and c`."""
+    """Return `a, b and c`."""
     return Markdown(phrases.listed([escape(value) for value in values], last="and"))
 
 
 def branches(names: Sequence[str]) -> Markdown | None:
-    """The branches as code, one by one; of many, only their number. None if there are none."""
+    """List branches as code; many only as their number. None if there are none."""
     if not names:
         return None
     return listed([code(name) for name in names]) if len(names) <= 12 else Markdown(f"{len(names)} branches")
