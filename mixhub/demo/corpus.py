@@ -1,4 +1,4 @@
-"""A small corpus of real text that lies on any machine with Python: four domains, in RegMix's layout."""
+"""A small corpus of real text that every machine with Python has: four domains, in RegMix's layout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import random
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mixhub.errors import CorpusError
@@ -26,26 +26,26 @@ _SKIPPED_FOLDERS = {
 _SOURCE_CHARACTERS = 3_000_000
 _DOCSTRING_CHARACTERS = 1_200_000
 _HELD_OUT = 10
-"""One document of so many is held out."""
+"""One document in this many is held out."""
 _REPEATED_CHARACTERS = 60
-"""A paragraph of so many characters that is held out is taken out of training documents too."""
+"""A held-out paragraph of at least this length is removed from training documents."""
 _PROBLEMS_PER_DOCUMENT = 40
-_ARITHMETIC_DOCUMENTS = {"train": 1500, "valid": 100}
-_ARITHMETIC_SEED = 1
+_ARITHMETIC = {"train": (1500, 1), "valid": (100, -2)}
+"""Documents and seed of each split."""
 
 Documents = dict[str, str]
-"""Documents by the name of what they were made from."""
+"""Documents by the name of their source, in shuffled order."""
 
 
 def write_corpus(folder: Path, progress: Progress = SILENT) -> Path:
-    """Writes the corpus of this Python's own text to `folder`, which is left as it is when it exists.
+    """Write the corpus of this Python's own text to `folder`, unless the folder exists.
 
-    Domains: `python_source` (modules of the standard library), `docstrings` (of the same library, a module a
-    document), `language_reference` (the topics of `help()`) and `arithmetic` (generated, with a fixed seed). About
-    5 MB, the same bytes each time for one Python.
+    Domains: `python_source` (modules of the standard library), `docstrings` (of the same library, one document per
+    module), `language_reference` (the topics of `help()`) and `arithmetic` (generated, with a fixed seed). About 5 MB,
+    the same bytes each time for one Python.
 
-    One document of ten is held out in `valid/`: a module that is held out as source is held out as docstrings too, and
-    a problem that is held out is never trained on, in either order of its operands.
+    One document in ten is held out in `valid/`: a module whose source is held out has its docstrings held out, too, and
+    a held-out problem is never trained on, in either order of its operands.
 
     Raises:
         CorpusError: this Python was installed without its sources or without `pydoc_data`.
@@ -55,56 +55,42 @@ def write_corpus(folder: Path, progress: Progress = SILENT) -> Path:
             return folder
         clear_leftovers(folder.parent)
         with progress.start("write corpus", len(DOMAINS), "domain") as bar, new_folder(folder) as building:
-            topics = _topics()
-            modules = _modules(Path(sysconfig.get_path("stdlib")))
-            held_out = _held_out(modules)
-            _write(building, "python_source", _split(_bounded(modules, _SOURCE_CHARACTERS), held_out))
-            bar.advance(note="python_source")
-            docstrings = _split(_bounded(_docstrings(modules), _DOCSTRING_CHARACTERS), held_out)
-            _write(building, "docstrings", _without_repeats(*docstrings))
-            bar.advance(note="docstrings")
-            _write(building, "language_reference", _without_repeats(*_split(topics, _held_out(topics))))
-            bar.advance(note="language_reference")
-            _write(building, "arithmetic", (_arithmetic("train"), _arithmetic("valid")))
+            topics, modules = _topics(), _modules(Path(sysconfig.get_path("stdlib")))
+            docstrings = ((name, text) for name, source in modules.items() if (text := _docstrings(name, source)))
+            for domain, documents, names in (
+                ("python_source", _bounded(modules.items(), _SOURCE_CHARACTERS), list(modules)),
+                ("docstrings", _bounded(docstrings, _DOCSTRING_CHARACTERS), list(modules)),
+                ("language_reference", topics, list(topics)),
+            ):
+                held_out = set(names[: max(1, len(names) // _HELD_OUT)])
+                valid = {name: text for name, text in documents.items() if name in held_out}
+                train = {name: text for name, text in documents.items() if name not in held_out}
+                _write(building, domain, train if domain == "python_source" else _without_repeats(train, valid), valid)
+                bar.advance(note=domain)
+            _write(building, "arithmetic", _arithmetic("train"), _arithmetic("valid"))
             bar.advance(note="arithmetic")
     return folder
 
 
 def _modules(library: Path) -> Documents:
-    """Text of the modules below `library` by relative path, without copies and without files that cannot be read."""
+    """Return the text of the modules below `library` by relative path, without duplicates and unreadable files."""
     modules = {}
     for parent, folders, names in os.walk(library):
         folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("config-")]
-        for name in names:
-            path = Path(parent, name)
-            if name.endswith(".py") and (text := _read(path)).strip():
-                modules[path.relative_to(library).as_posix()] = text
+        for path in (Path(parent, name) for name in names if name.endswith(".py")):
+            try:
+                modules[path.relative_to(library).as_posix()] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
     if len(modules) < _HELD_OUT:
-        raise CorpusError(
-            f"{library}: only {len(modules)} modules of the standard library lie here as source",
-            code="python-incomplete",
-            hint="install Python with its sources, or give a corpus of your own",
-            path=library,
-            modules=len(modules),
-        )
-    first = {modules[name]: name for name in sorted(modules, reverse=True)}
-    return {name: text for name, text in modules.items() if first[text] == name}
+        message = f"{library}: has the source of only {len(modules)} modules of the standard library"
+        hint = "install Python with its sources, or use your own corpus"
+        raise CorpusError(message, code="python-incomplete", hint=hint, path=library, modules=len(modules))
+    first = {modules[name]: name for name in sorted(modules, reverse=True) if modules[name].strip()}
+    return _shuffled({name: text for text, name in first.items()})
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _docstrings(modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in _shuffled(modules):
-        if text := _module_docstrings(name, modules[name]):
-            yield name, text
-
-
-def _module_docstrings(name: str, source: str) -> str:
+def _docstrings(name: str, source: str) -> str:
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(source)
@@ -123,33 +109,31 @@ def _documented(node: ast.AST, path: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _topics() -> Documents:
+    module = "pydoc_data.topics"
     try:
-        topics: Mapping[str, str] = importlib.import_module("pydoc_data.topics").topics
+        return _shuffled(importlib.import_module(module).topics)
     except ImportError:
-        raise CorpusError(
-            "pydoc_data.topics: this Python was installed without the language reference",
-            code="python-incomplete",
-            hint="install Python with its standard library whole (on Debian: apt install libpython3-stdlib)",
-            module="pydoc_data.topics",
-        ) from None
-    return dict(topics)
+        message = f"{module}: this Python was installed without the language reference"
+        hint = "install Python's whole standard library (on Debian: apt install libpython3-stdlib)"
+        raise CorpusError(message, code="python-incomplete", hint=hint, module=module) from None
 
 
-def _arithmetic(side: str) -> Documents:
-    draws = random.Random(_ARITHMETIC_SEED if side == "train" else -_ARITHMETIC_SEED - 1)
+def _arithmetic(split: str) -> Documents:
+    count, seed = _ARITHMETIC[split]
+    draws = random.Random(seed)
     documents = {}
-    for number in range(_ARITHMETIC_DOCUMENTS[side]):
+    for number in range(count):
         problems: list[str] = []
         while len(problems) < _PROBLEMS_PER_DOCUMENT:
             key, problem = _problem(draws)
-            if (_hash(key) % _HELD_OUT == 0) == (side == "valid"):
+            if (_hash(key) % _HELD_OUT == 0) == (split == "valid"):
                 problems.append(problem)
         documents[str(number)] = "\n".join(problems) + "\n"
     return documents
 
 
 def _problem(draws: random.Random) -> tuple[str, str]:
-    """A problem, and the key that it shares with the same problem turned round."""
+    """Return a problem, and a key that does not depend on the order of its operands."""
     operator = draws.choice("+-*")
     most = 12 if operator == "*" else 99
     a, b = draws.randint(0, most), draws.randint(0, most)
@@ -163,49 +147,37 @@ def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
-def _shuffled(names: Iterable[str]) -> list[str]:
-    """In an order that has nothing to do with the alphabet, the same each time."""
-    return sorted(names, key=lambda name: (_hash(name), name))
+def _shuffled(documents: Documents) -> Documents:
+    """Order documents by a hash of their names: unrelated to the alphabet, and the same each time."""
+    return {name: documents[name] for name in sorted(documents, key=lambda name: (_hash(name), name))}
 
 
-def _held_out(names: Iterable[str]) -> set[str]:
-    shuffled = _shuffled(names)
-    return set(shuffled[: max(1, len(shuffled) // _HELD_OUT)])
-
-
-def _bounded(documents: Mapping[str, str] | Iterator[tuple[str, str]], most_characters: int) -> Documents:
-    """The first documents in shuffled order, up to so many characters; those held out come first in that order."""
-    named = ((name, documents[name]) for name in _shuffled(documents)) if isinstance(documents, Mapping) else documents
+def _bounded(documents: Iterable[tuple[str, str]], max_characters: int) -> Documents:
+    """Return the first documents, up to a number of characters."""
     bounded: Documents = {}
     size = 0
-    for name, text in named:
+    for name, text in documents:
         size += len(text)
-        if size > most_characters and bounded:
+        if size > max_characters and bounded:
             break
         bounded[name] = text
     return bounded
 
 
-def _split(documents: Documents, held_out: set[str]) -> tuple[Documents, Documents]:
-    train = {name: text for name, text in documents.items() if name not in held_out}
-    return train, {name: text for name, text in documents.items() if name in held_out}
-
-
-def _without_repeats(train: Documents, valid: Documents) -> tuple[Documents, Documents]:
-    """Takes the long paragraphs of held-out documents out of training documents, since topics quote each other."""
+def _without_repeats(train: Documents, valid: Documents) -> Documents:
+    """Remove the long paragraphs of held-out documents from training documents: topics quote each other."""
     held_out = {paragraph.strip() for text in valid.values() for paragraph in text.split("\n\n")}
     held_out = {paragraph for paragraph in held_out if len(paragraph) >= _REPEATED_CHARACTERS}
     shortened = {
         name: "\n\n".join(paragraph for paragraph in text.split("\n\n") if paragraph.strip() not in held_out)
         for name, text in train.items()
     }
-    return {name: text for name, text in shortened.items() if text.strip()}, valid
+    return {name: text for name, text in shortened.items() if text.strip()}
 
 
-def _write(folder: Path, domain: str, documents: tuple[Documents, Documents]) -> None:
-    for split, part in zip(("train", "valid"), documents, strict=True):
+def _write(folder: Path, domain: str, train: Documents, valid: Documents) -> None:
+    for split, documents in (("train", train), ("valid", valid)):
         path = folder / split / f"{domain}-1.jsonl"
         path.parent.mkdir(exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            for name in sorted(part):
-                file.write(json.dumps({"text": part[name]}, ensure_ascii=False) + "\n")
+        rows = [json.dumps({"text": documents[name]}, ensure_ascii=False) + "\n" for name in sorted(documents)]
+        path.write_text("".join(rows), encoding="utf-8", newline="\n")

@@ -106,7 +106,7 @@ def test_no_held_out_text_is_said(tmp_path: Path):
 
 def test_a_line_that_is_no_row_is_named(corpus: Path, tmp_path: Path):
     path = corpus / "valid" / "prose-2.jsonl"
-    for second in ('{"txt": "b"}', "[]", '{"text'):
+    for second, code in (('{"txt": "b"}', "row-text-missing"), ("[]", "row-text-missing"), ('{"text', "row-malformed")):
         path.write_text(f'{{"text": "a"}}\n{second}\n')
-        with refused("file-malformed", CorpusError, path=path, line=2):
+        with refused(code, CorpusError, path=path, line=2):
             write_tasks(corpus, tmp_path / "tasks")
