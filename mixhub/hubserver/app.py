@@ -47,32 +47,19 @@ def make_app(store: Store) -> Starlette:
     app = Starlette(
         routes=[*xet.routes(), *protocol.routes(), *lfs.routes(), *protocol.fallback_routes()],
         middleware=[Middleware(_ClientConventions)],
-        exception_handlers={
-            Refusal: _refused,
-            WorkspaceError: _busy,
-            HTTPException: _http_error,
-            OSError: _disk_error,
-        },
+        exception_handlers=dict.fromkeys((Refusal, WorkspaceError, HTTPException, OSError), _failed),
     )
     app.state.store = store
     return app
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    return respond({"error": error.message}, error.status, error.http_headers())
-
-
-def _busy(request: Request, error: Exception) -> Response:
-    return respond({"error": str(error)}, 503)
-
-
-def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return respond({"error": error.detail}, error.status_code, error.headers)
-
-
-def _disk_error(request: Request, error: Exception) -> Response:
+def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, Refusal):
+        return respond({"error": error.message}, error.status, error.http_headers())
+    if isinstance(error, HTTPException):
+        return respond({"error": error.detail}, error.status_code, error.headers)
+    if isinstance(error, WorkspaceError):  # a lock is held
+        return respond({"error": str(error)}, 503)
     _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     # Clients retry after a 500; retrying does not help if the disk is full.
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub
 from mixhub.hubserver.storage.storage import Store
-from mixhub.hubserver.transfers import lfs
 from mixhub.hubserver.transfers.lfs import parse_range
 
 MIB = 2**20
@@ -105,9 +104,8 @@ def test_files_are_made_of_chunks_that_lie_in_other_files(
 
 
 def test_lfs_uploads_come_down_bit_equal(
-    api: HfApi, hub: RunningHub, repo: str, tmp_path: Path, child: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    api: HfApi, hub: RunningHub, repo: str, tmp_path: Path, child: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr(lfs, "PART_BYTES", MIB)  # so that the larger files are sent in parts
     files = large_files()
     write_files(tmp_path / "files", files)
     oid = child(UPLOAD, str(tmp_path / "files"), HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").split()[-1]
@@ -136,25 +134,6 @@ def test_an_upload_with_another_hash_is_refused(hub: RunningHub, repo: str) -> N
     assert get_session().put(action["href"], content=data).status_code == 200
     assert "actions" not in lfs_batch(hub, oid, len(data), "basic")
     assert list((hub.root / "uploads").iterdir()) == []
-
-
-def test_a_multipart_upload_needs_every_part(hub: RunningHub, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lfs, "PART_BYTES", 4)
-    data = b"0123456789"
-    oid = hashlib.sha256(data).hexdigest()
-    action = lfs_batch(hub, oid, len(data), "multipart")["actions"]["upload"]  # type: ignore[index]
-    parts = [action["header"][number] for number in ("1", "2", "3")]
-    complete = {"oid": oid, "parts": []}
-    assert get_session().post(action["href"], json=complete).status_code == 400
-    get_session().put(parts[2], content=data[8:])
-    get_session().put(parts[0], content=data[:4])
-    assert get_session().post(action["href"], json=complete).status_code == 400
-    for place, part in enumerate(parts):
-        answer = get_session().put(part, content=data[4 * place : 4 * place + 4])
-        assert answer.headers["ETag"]
-    assert get_session().post(action["href"], json=complete).status_code == 200
-    assert get_session().post(action["href"], json=complete).status_code == 200
-    assert get_session().put(f"{action['href'][:-32]}../../x/0", content=b"x").status_code in (400, 404)
 
 
 @pytest.mark.parametrize(("path", "data"), [("a.txt", b"0123456789"), ("a.bin", b"\0" + b"123456789")])

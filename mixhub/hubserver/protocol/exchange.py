@@ -60,13 +60,18 @@ class Call:
         return value
 
     @property
-    def name(self) -> RepoName:
-        """The repo in the path; raises RepoNotFound if no repo can have that name."""
+    def repo_type(self) -> str:
+        """The type in the path; raises NotFound for another type than models and datasets."""
         kind = self.part("kind", "models")
         if kind not in ("models", "datasets"):
-            raise NotFound(f"this hub has no {kind}")
+            raise NotFound(f"this hub does not answer {self.request.url.path}")
+        return kind.removesuffix("s")
+
+    @property
+    def name(self) -> RepoName:
+        """The repo in the path; raises RepoNotFound if no repo can have that name."""
         try:
-            return repo_name(kind.removesuffix("s"), f"{self.part('namespace')}/{self.part('name')}")
+            return repo_name(self.repo_type, f"{self.part('namespace')}/{self.part('name')}")
         except BadRequest as problem:
             raise RepoNotFound(problem.message) from None
 
@@ -121,6 +126,16 @@ def route(method: str, path: str, handler: Callable[[Call], object], *, token: b
         return respond(await to_thread.run_sync(handler, call))
 
     return Route(path, endpoint, methods=[method])
+
+
+def repo_route(method: str, path: str, handler: Callable[[Call, Repo], object], *, token: bool | None = None) -> Route:
+    """Declare a route whose handler also gets the repo in the path, open."""
+
+    def with_repo(call: Call) -> object:
+        with call.repo() as repo:
+            return handler(call, repo)
+
+    return route(method, path, with_repo, token=token)
 
 
 def respond(answer: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

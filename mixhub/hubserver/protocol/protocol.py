@@ -15,12 +15,12 @@ from starlette.routing import Route
 from mixhub._version import __version__
 from mixhub.hubserver.protocol.answers import commit_fields, facts, listing, sibling
 from mixhub.hubserver.protocol.commits import CommitReader
-from mixhub.hubserver.protocol.exchange import Call, respond, route
+from mixhub.hubserver.protocol.exchange import Call, repo_route, respond, route
 from mixhub.hubserver.protocol.frontmatter import metadata_problems
 from mixhub.hubserver.storage.names import RepoName, check_path, repo_name
 from mixhub.hubserver.storage.patterns import SAMPLE_BYTES, is_ignored, is_large
 from mixhub.hubserver.storage.refusals import BadRequest, EntryNotFound, NotFound, Refusal, RepoNotFound
-from mixhub.hubserver.storage.repo import MAIN, USER
+from mixhub.hubserver.storage.repo import MAIN, USER, Repo
 from mixhub.hubserver.storage.storage import FORMAT
 
 
@@ -34,24 +34,23 @@ def routes() -> list[Route]:
         route("POST", "/api/validate-yaml", validate_yaml, token=False),
         route("POST", "/api/repos/create", create_repo),
         route("DELETE", "/api/repos/delete", delete_repo),
-        route("GET", "/api/models", list_models),
-        route("GET", "/api/datasets", list_datasets),
-        route("GET", repo, info),
-        route("GET", f"{repo}/revision/{{rev}}", info),
-        route("GET", f"{repo}/refs", refs),
-        route("GET", f"{repo}/auth-check", auth_check),
-        route("GET", f"{repo}/auth-check/write", auth_check, token=True),
-        route("POST", f"{repo}/branch/{{rev}}", create_branch),
-        route("DELETE", f"{repo}/branch/{{rev}}", delete_branch),
-        route("POST", f"{repo}/tag/{{rev}}", create_tag),
-        route("DELETE", f"{repo}/tag/{{rev}}", delete_tag),
-        route("POST", f"{repo}/preupload/{{rev}}", preupload),
+        route("GET", "/api/{kind}", list_repos),
+        repo_route("GET", repo, info),
+        repo_route("GET", f"{repo}/revision/{{rev}}", info),
+        repo_route("GET", f"{repo}/refs", refs),
+        repo_route("GET", f"{repo}/auth-check", auth_check),
+        repo_route("GET", f"{repo}/auth-check/write", auth_check, token=True),
+        repo_route("POST", f"{repo}/branch/{{rev}}", create_branch),
+        repo_route("DELETE", f"{repo}/branch/{{rev}}", delete_branch),
+        repo_route("POST", f"{repo}/tag/{{rev}}", create_tag),
+        repo_route("DELETE", f"{repo}/tag/{{rev}}", delete_tag),
+        repo_route("POST", f"{repo}/preupload/{{rev}}", preupload),
         Route(f"{repo}/commit/{{rev}}", commit, methods=["POST"]),
-        route("GET", f"{repo}/commits/{{rev}}", commits),
-        route("GET", f"{repo}/tree/{{rev}}", tree),
-        route("GET", f"{repo}/tree/{{rev}}/{{path:path}}", tree),
-        route("POST", f"{repo}/paths-info/{{rev}}", paths_info, token=False),
-        route("POST", f"{repo}/super-squash/{{rev}}", super_squash),
+        repo_route("GET", f"{repo}/commits/{{rev}}", commits),
+        repo_route("GET", f"{repo}/tree/{{rev}}", tree),
+        repo_route("GET", f"{repo}/tree/{{rev}}/{{path:path}}", tree),
+        repo_route("POST", f"{repo}/paths-info/{{rev}}", paths_info, token=False),
+        repo_route("POST", f"{repo}/super-squash/{{rev}}", super_squash),
     ]
 
 
@@ -98,103 +97,94 @@ def create_repo(call: Call) -> object:
     return {"url": url, "name": name.repo_id, "id": name.repo_id}
 
 
-def delete_repo(call: Call) -> object:
+def delete_repo(call: Call) -> None:
     """Delete a repo."""
     call.store.delete(_repo_in_body(call))
-    return None
 
 
-def list_models(call: Call) -> object:
-    """List the models, filtered by `author` and `search`."""
-    return _list_repos(call, "model")
+def list_repos(call: Call) -> object:
+    """List models or datasets, filtered by `author` and `search`."""
+    query = call.request.query_params
+    names = [
+        name
+        for name in call.store.names()
+        if name.repo_type == call.repo_type
+        and query.get("author", name.namespace) == name.namespace
+        and query.get("search", "").lower() in name.repo_id.lower()
+    ]
+    limit = query.get("limit", "")
+    names = names[: int(limit)] if limit.isdecimal() else names
+    return [summary for name in names if (summary := _summary(call, name))]
 
 
-def list_datasets(call: Call) -> object:
-    """List the datasets, filtered by `author` and `search`."""
-    return _list_repos(call, "dataset")
-
-
-def info(call: Call) -> object:
+def info(call: Call, repo: Repo) -> object:
     """Describe a repo at a revision, with the names of its files; `blobs` adds sizes and hashes."""
-    with call.repo() as repo:
-        head = repo.resolve(call.part("rev", MAIN))
-        answer = facts(repo, head)
-        if call.flag("blobs"):
-            answer["siblings"] = [sibling(entry) for entry in repo.entries(head) if not entry.is_folder]
-        else:
-            answer["siblings"] = [{"rfilename": path} for path in repo.paths(head)]
+    head = repo.resolve(call.part("rev", MAIN))
+    answer = facts(repo, head)
+    if call.flag("blobs"):
+        answer["siblings"] = [sibling(entry) for entry in repo.entries(head) if not entry.is_folder]
+    else:
+        answer["siblings"] = [{"rfilename": path} for path in repo.paths(head)]
     if call.flag("securityStatus"):
         answer["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
     return answer
 
 
-def refs(call: Call) -> object:
+def refs(call: Call, repo: Repo) -> object:
     """List branches and tags."""
     answer: dict[str, Any] = {"converts": [], "pullRequests": []}
-    with call.repo() as repo:
-        for key, kind in (("branches", "branch"), ("tags", "tag")):
-            answer[key] = [
-                {"name": name, "ref": ref, "targetCommit": commit_id} for name, ref, commit_id in repo.refs(kind)
-            ]
+    for key, kind in (("branches", "branch"), ("tags", "tag")):
+        answer[key] = [
+            {"name": name, "ref": ref, "targetCommit": commit_id} for name, ref, commit_id in repo.refs(kind)
+        ]
     return answer
 
 
-def auth_check(call: Call) -> object:
+def auth_check(call: Call, repo: Repo) -> None:
     """Check that the repo exists: everybody may read it, and any token may write."""
-    with call.repo():
-        return None
 
 
-def create_branch(call: Call) -> object:
+def create_branch(call: Call, repo: Repo) -> None:
     """Create a branch at `startingPoint`, or at the head of `main`."""
     for option in ("emptyBranch", "overwrite"):
         if call.body.get(option):
             raise BadRequest(f"this hub does not support {option!r} for a new branch")
-    with call.repo() as repo:
-        repo.create_ref("branch", call.part("rev"), call.text("startingPoint", MAIN))
-    return None
+    repo.create_ref("branch", call.part("rev"), call.text("startingPoint", MAIN))
 
 
-def delete_branch(call: Call) -> object:
+def delete_branch(call: Call, repo: Repo) -> None:
     """Delete a branch."""
-    with call.repo() as repo:
-        repo.delete_ref("branch", call.part("rev"))
-    return None
+    repo.delete_ref("branch", call.part("rev"))
 
 
-def create_tag(call: Call) -> object:
+def create_tag(call: Call, repo: Repo) -> None:
     """Tag the revision in the path."""
-    with call.repo() as repo:
-        repo.create_ref("tag", call.text("tag"), call.part("rev"), call.text("message", ""))
-    return None
+    repo.create_ref("tag", call.text("tag"), call.part("rev"), call.text("message", ""))
 
 
-def delete_tag(call: Call) -> object:
+def delete_tag(call: Call, repo: Repo) -> None:
     """Delete the tag in the path."""
-    with call.repo() as repo:
-        repo.delete_ref("tag", call.part("rev"))
-    return None
+    repo.delete_ref("tag", call.part("rev"))
 
 
-def preupload(call: Call) -> object:
+def preupload(call: Call, repo: Repo) -> object:
     """Say for each file whether it goes into git or is a large file, whether it is ignored, and its present hash."""
     files, ignore = call.body.get("files"), call.body.get("gitIgnore")
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise BadRequest("'files' must be a list of objects")
-    with call.repo() as repo:
-        head = repo.resolve(call.part("rev"))
-        attributes = repo.read_text(head, ".gitattributes")
-        ignore = ignore if isinstance(ignore, str) else repo.read_text(head, ".gitignore")
-        answer = []
-        for file in files:
-            path = check_path(file.get("path"))
-            present = None
-            with suppress(EntryNotFound):
-                entry = repo.entry(head, path)
-                present = None if entry.is_folder else entry.sha256 or entry.oid
-            mode = "lfs" if _is_large(path, file, attributes) else "regular"
-            ignored = is_ignored(path, ignore)
-            answer.append({"path": path, "uploadMode": mode, "shouldIgnore": ignored, "oid": present})
+    head = repo.resolve(call.part("rev"))
+    attributes = repo.read_text(head, ".gitattributes")
+    ignore = ignore if isinstance(ignore, str) else repo.read_text(head, ".gitignore")
+    answer = []
+    for file in files:
+        path = check_path(file.get("path"))
+        present = None
+        with suppress(EntryNotFound):
+            entry = repo.entry(head, path)
+            present = None if entry.is_folder else entry.sha256 or entry.oid
+        mode = "lfs" if _is_large(path, file, attributes) else "regular"
+        ignored = is_ignored(path, ignore)
+        answer.append({"path": path, "uploadMode": mode, "shouldIgnore": ignored, "oid": present})
     return {"files": answer, "commitOid": str(head.id)}
 
 
@@ -212,40 +202,35 @@ async def commit(request: Request) -> Response:
     return respond({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
 
 
-def commits(call: Call) -> object:
+def commits(call: Call, repo: Repo) -> object:
     """List the history of a revision, newest first."""
-    with call.repo() as repo:
-        answer = [commit_fields(item) for item in repo.history(repo.resolve(call.part("rev")))]
+    answer = [commit_fields(item) for item in repo.history(repo.resolve(call.part("rev")))]
     return respond(answer, headers={"X-Total-Count": str(len(answer))})
 
 
-def tree(call: Call) -> object:
+def tree(call: Call, repo: Repo) -> object:
     """List a folder; `recursive` lists everything below it, `expand` adds the last commit of each entry."""
-    with call.repo() as repo:
-        head = repo.resolve(call.part("rev"))
-        entries = repo.entries(head, call.part("path").strip("/"), recursive=call.flag("recursive"))
-        return listing(repo, head, entries, expand=call.flag("expand"))
+    head = repo.resolve(call.part("rev"))
+    entries = repo.entries(head, call.part("path").strip("/"), recursive=call.flag("recursive"))
+    return listing(repo, head, entries, expand=call.flag("expand"))
 
 
-def paths_info(call: Call) -> object:
+def paths_info(call: Call, repo: Repo) -> object:
     """Describe the entries at the paths in the body, without those that do not exist."""
     paths = call.body.get("paths", [])
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise BadRequest("'paths' must be a list of texts")
     entries = []
-    with call.repo() as repo:
-        head = repo.resolve(call.part("rev"))
-        for path in paths:
-            with suppress(EntryNotFound):
-                entries.append(repo.entry(head, path.strip("/")))
-        return listing(repo, head, entries, expand=call.body.get("expand") in (True, ["true"], ["True"]))
+    head = repo.resolve(call.part("rev"))
+    for path in paths:
+        with suppress(EntryNotFound):
+            entries.append(repo.entry(head, path.strip("/")))
+    return listing(repo, head, entries, expand=call.body.get("expand") in (True, ["true"], ["True"]))
 
 
-def super_squash(call: Call) -> object:
+def super_squash(call: Call, repo: Repo) -> None:
     """Replace the history of a branch by one commit."""
-    with call.repo() as repo:
-        repo.squash(call.part("rev"), call.text("message", "squash history"))
-    return None
+    repo.squash(call.part("rev"), call.text("message", "squash history"))
 
 
 def unknown(request: Request) -> Response:
@@ -261,20 +246,6 @@ def unknown(request: Request) -> Response:
         if not exists:
             raise RepoNotFound("this repo does not exist on this hub")
     raise NotFound(f"this hub does not answer {request.method} {request.url.path}")
-
-
-def _list_repos(call: Call, repo_type: str) -> list[dict[str, Any]]:
-    query = call.request.query_params
-    names = [
-        name
-        for name in call.store.names()
-        if name.repo_type == repo_type
-        and query.get("author", name.namespace) == name.namespace
-        and query.get("search", "").lower() in name.repo_id.lower()
-    ]
-    limit = query.get("limit", "")
-    names = names[: int(limit)] if limit.isdecimal() else names
-    return [summary for name in names if (summary := _summary(call, name))]
 
 
 def _summary(call: Call, name: RepoName) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import IO
@@ -49,8 +48,10 @@ class Incoming:
 
     def move_to(self, target: Path) -> None:
         """Move the file to `target`, replacing what is there."""
-        self._file.close()
-        _move(self.path, target)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.path.replace(target)
 
 
 class Blobs:
@@ -92,49 +93,11 @@ class Blobs:
 
     def add_file(self, source: Path) -> tuple[str, int]:
         """Copy a file in unless its content is stored already; return sha256 and bytes."""
-        sha256 = _file_sha256(source)
+        with source.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if (size := self.size(sha256)) is not None:
             return sha256, size
         with self.incoming() as incoming, source.open("rb") as file:
             while block := file.read(_READ_BYTES):
                 incoming.write(block)
             return self.keep(incoming), incoming.size
-
-    def write_part(self, upload: str, offset: int, data: bytes) -> None:
-        """Write a piece of a multipart upload at `offset` bytes."""
-        path = self._part_path(upload)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:
-            file.seek(offset)
-            file.write(data)
-
-    def finish_parts(self, upload: str, expected: str) -> None:
-        """Store a multipart upload; raises BadRequest if its hash is not `expected`.
-
-        A missing part leaves a hole, which changes the hash.
-        """
-        path = self._part_path(upload)
-        if self.size(expected) is None:
-            sha256 = _file_sha256(path) if path.exists() else None
-            if sha256 != expected:
-                path.unlink(missing_ok=True)
-                raise BadRequest(f"the parts together have sha256 {sha256}, not {expected}")
-            _move(path, self.path(expected))
-        path.unlink(missing_ok=True)
-
-    def _part_path(self, upload: str) -> Path:
-        if not re.fullmatch("[0-9a-f]{32}", upload):
-            raise BadRequest(f"no upload is named {upload!r}")
-        return self._uploads / f"parts-{upload}"
-
-
-def _move(path: Path, target: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(target)
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

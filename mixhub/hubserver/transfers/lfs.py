@@ -1,9 +1,8 @@
-"""Files over HTTP: LFS uploads, in one piece or in parts, and downloads with ranges."""
+"""Files over HTTP: LFS uploads, and downloads with ranges."""
 
 from __future__ import annotations
 
 import re
-import secrets
 from typing import Any
 
 from anyio import to_thread
@@ -11,12 +10,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mixhub.hubserver.protocol.exchange import Call, respond, route
+from mixhub.hubserver.protocol.exchange import Call, repo_route, respond, route
 from mixhub.hubserver.storage.names import check_sha256
 from mixhub.hubserver.storage.refusals import BadRequest, EntryNotFound, NotFound, RepoNotFound
-
-PART_BYTES = 64 * 2**20
-"""Clients that support it upload a larger file in parts of this size."""
+from mixhub.hubserver.storage.repo import Repo
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _LFS_JSON = "application/vnd.git-lfs+json"
@@ -29,10 +26,8 @@ def routes() -> list[Route]:
         *(route("POST", f"{repo}.git/info/lfs/objects/batch", batch) for repo in repos),
         Route("/lfs/{oid}/{size:int}", put_large, methods=["PUT"]),
         route("POST", "/lfs/{oid}/{size:int}/verify", verify, token=False),
-        route("POST", "/lfs/{oid}/{size:int}/{upload}", finish_parts, token=False),
-        Route("/lfs/{oid}/{size:int}/{upload}/{offset:int}", put_part, methods=["PUT"]),
         *(
-            route("GET", f"{repo}/{verb}/{{rev}}/{{path:path}}", download)
+            repo_route("GET", f"{repo}/{verb}/{{rev}}/{{path:path}}", download)
             for repo in repos
             for verb in ("resolve", "raw")
         ),
@@ -48,39 +43,22 @@ def batch(call: Call) -> object:
         raise BadRequest("'operation' must be 'upload' or 'download'")
     if not isinstance(objects, list):
         raise BadRequest("'objects' must be a list")
-    in_parts = "multipart" in (call.body.get("transfers") or [])
-    answers = [_batch_object(call, item, operation, in_parts) for item in objects]
-    answer = {"transfer": "multipart" if in_parts else "basic", "objects": answers, "hash_algo": "sha256"}
+    answers = [_batch_object(call, item, operation) for item in objects]
+    answer = {"transfer": "basic", "objects": answers, "hash_algo": "sha256"}
     return JSONResponse(answer, media_type=_LFS_JSON)
 
 
 async def put_large(request: Request) -> Response:
-    """Store a large file that is sent in one piece; 400 if its content has another hash."""
+    """Store a large file; 400 if its content has another hash."""
     call = Call(request, token=False)
-    oid = check_sha256(call.part("oid"))
+    oid, size = check_sha256(call.part("oid")), request.path_params["size"]
     with call.store.blobs.incoming() as incoming:
         async for block in call.blocks():
-            _refuse_longer(incoming.size + len(block), request)
+            if incoming.size + len(block) > size:
+                raise BadRequest(f"the body is longer than the declared {size} bytes")
             await to_thread.run_sync(incoming.write, block)
         await to_thread.run_sync(call.store.blobs.keep, incoming, oid)
     return respond(None)
-
-
-async def put_part(request: Request) -> Response:
-    """Store one part of a large file at its offset."""
-    call = Call(request, token=False)
-    start = offset = request.path_params["offset"]
-    async for block in call.blocks():
-        _refuse_longer(offset + len(block), request)
-        await to_thread.run_sync(call.store.blobs.write_part, call.part("upload"), offset, block)
-        offset += len(block)
-    return respond(None, headers={"ETag": f'"{start}-{offset}"'})
-
-
-def finish_parts(call: Call) -> object:
-    """Make one file of the parts; 400 if one is missing."""
-    call.store.blobs.finish_parts(call.part("upload"), check_sha256(call.part("oid")))
-    return JSONResponse({}, media_type=_LFS_JSON)
 
 
 def verify(call: Call) -> object:
@@ -91,25 +69,24 @@ def verify(call: Call) -> object:
     return JSONResponse({}, media_type=_LFS_JSON)
 
 
-def download(call: Call) -> object:
+def download(call: Call, repo: Repo) -> object:
     """Send a file at a revision, or a range of it. The 404 for a missing file still names the commit."""
-    with call.repo() as repo:
-        head = repo.resolve(call.part("rev"))
-        commit = {"X-Repo-Commit": str(head.id)}
-        try:
-            entry = repo.entry(head, call.part("path"))
-        except EntryNotFound as problem:
-            raise EntryNotFound(problem.message, commit) from None
-        if entry.is_folder:
-            raise EntryNotFound(f"{entry.path!r} is a folder", commit)
-        if entry.sha256 is None:
-            return _small_response(call.request, repo.read(entry), {**commit, "ETag": f'"{entry.oid}"'})
-        path, etag = call.store.blobs.path(entry.sha256), f'"{entry.sha256}"'
-        if not path.is_file():
-            raise EntryNotFound(f"the content of {entry.path!r} is missing from the hub's storage", commit)
-        headers = {**commit, "ETag": etag, "X-Linked-Etag": etag, "X-Linked-Size": str(entry.size)}
-        filename = entry.path.rsplit("/", 1)[-1]
-        return _BlobResponse(path, headers=headers, filename=filename, media_type="application/octet-stream")
+    head = repo.resolve(call.part("rev"))
+    commit = {"X-Repo-Commit": str(head.id)}
+    try:
+        entry = repo.entry(head, call.part("path"))
+    except EntryNotFound as problem:
+        raise EntryNotFound(problem.message, commit) from None
+    if entry.is_folder:
+        raise EntryNotFound(f"{entry.path!r} is a folder", commit)
+    if entry.sha256 is None:
+        return _small_response(call.request, repo.read(entry), {**commit, "ETag": f'"{entry.oid}"'})
+    path, etag = call.store.blobs.path(entry.sha256), f'"{entry.sha256}"'
+    if not path.is_file():
+        raise EntryNotFound(f"the content of {entry.path!r} is missing from the hub's storage", commit)
+    headers = {**commit, "ETag": etag, "X-Linked-Etag": etag, "X-Linked-Size": str(entry.size)}
+    filename = entry.path.rsplit("/", 1)[-1]
+    return _BlobResponse(path, headers=headers, filename=filename, media_type="application/octet-stream")
 
 
 class _BlobResponse(FileResponse):
@@ -144,7 +121,7 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     return int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
 
 
-def _batch_object(call: Call, item: object, operation: str, in_parts: bool) -> dict[str, Any]:
+def _batch_object(call: Call, item: object, operation: str) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("size"), int) or item["size"] < 0:
         raise BadRequest("each object needs 'oid' and 'size'")
     oid, size = check_sha256(item.get("oid")), item["size"]
@@ -155,19 +132,9 @@ def _batch_object(call: Call, item: object, operation: str, in_parts: bool) -> d
     elif present not in (None, size):
         answer["error"] = {"code": 422, "message": f"the file is stored already, with {present} bytes"}
     elif present is None:
-        answer["actions"] = _actions(f"{call.base_url}/lfs/{oid}/{size}", size, in_parts)
+        href = f"{call.base_url}/lfs/{oid}/{size}"
+        answer["actions"] = {
+            "upload": {"href": href, "header": {}},
+            "verify": {"href": f"{href}/verify", "header": {}},
+        }
     return answer
-
-
-def _actions(href: str, size: int, in_parts: bool) -> dict[str, Any]:
-    if not in_parts or size <= PART_BYTES:
-        return {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}/verify", "header": {}}}
-    upload = f"{href}/{secrets.token_hex(16)}"
-    parts = {str(number): f"{upload}/{offset}" for number, offset in enumerate(range(0, size, PART_BYTES), start=1)}
-    return {"upload": {"href": upload, "header": {"chunk_size": str(PART_BYTES), **parts}}}
-
-
-def _refuse_longer(size: int, request: Request) -> None:
-    declared = request.path_params["size"]
-    if size > declared:
-        raise BadRequest(f"the body is longer than the declared {declared} bytes")

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mixhub.files import locked
-from mixhub.hubserver.protocol.exchange import Call, respond, route
+from mixhub.hubserver.protocol.exchange import Call, repo_route, respond
 from mixhub.hubserver.storage.chunks import MAX_XORB_BYTES, CorruptUpload, FileRecipe, parse_shard
 from mixhub.hubserver.storage.refusals import NotFound, TooLarge
+from mixhub.hubserver.storage.repo import Repo
 from mixhub.hubserver.storage.storage import Store
 
 _TOKEN_SECONDS = 3600
@@ -33,16 +34,15 @@ def routes() -> list[Route]:
     """Return the token route, and those at the CAS URL. For everything else hf_xet accepts a 404."""
     cas = "/cas/{chunks_id}/v1"
     return [
-        route("GET", "/api/{kind}/{namespace}/{name}/xet-write-token/{rev}", write_token, token=True),
+        repo_route("GET", "/api/{kind}/{namespace}/{name}/xet-write-token/{rev}", write_token, token=True),
         Route(f"{cas}/xorbs/{{prefix}}/{{hash}}", put_xorb, methods=["POST"]),
         Route(f"{cas}/shards", put_shard, methods=["POST"]),
     ]
 
 
-def write_token(call: Call) -> object:
+def write_token(call: Call, repo: Repo) -> object:
     """Say where to send chunks. The URL has the id of their folder, by which clients remember which chunks it has."""
-    with call.repo() as repo:
-        repo.resolve(call.part("rev"))
+    repo.resolve(call.part("rev"))
     url = f"{call.base_url}/cas/{call.store.chunks_id}"
     token, expires = call.token.strip(), int(time.time()) + _TOKEN_SECONDS
     headers = {"X-Xet-Cas-Url": url, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires)}
