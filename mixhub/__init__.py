@@ -75,7 +75,7 @@ def lazy_names(module: str, file: str) -> Callable[[str], Any]:
     def get_name(name: str) -> Any:
         from importlib import import_module
 
-        if not homes().get(name, "").startswith("mixhub."):
+        if name not in homes():
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         return getattr(import_module(homes()[name]), name)
 

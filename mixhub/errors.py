@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from mixhub.phrases import listed, shown
+from mixhub.phrases import listed, preview
 
 
 class MixhubError(Exception):
@@ -97,7 +97,7 @@ class Problem:
         return {"code": self.code, "key": self.key, **value, "rule": self.rule}
 
     def __str__(self) -> str:
-        value = "" if self.value is ABSENT else f" = {shown(self.value)}"
+        value = "" if self.value is ABSENT else f" = {preview(self.value)}"
         return f"{self.key}{value}: {self.rule}" if self.key else self.rule
 
 
@@ -141,14 +141,10 @@ class UnknownNameError(MixhubError):
         self.nearest = near or (None if isinstance(name, int) else nearest(str(name), choices))
         location = f" in {where}" if where else ""
         suggestion = f"; did you mean {self.nearest}?" if self.nearest else ""
-        super().__init__(
-            f"unknown {kind} {shown(name)}{location}{suggestion}",
-            hint=hint or (f"known: {listed(choices, most=12)}" if choices else f"there is no {kind} yet"),
-            code=f"unknown-{kind.replace(' ', '-')}",
-            kind=kind,
-            name=name,
-            known=choices,
-        )
+        message = f"unknown {kind} {preview(name)}{location}{suggestion}"
+        hint = hint or (f"known: {listed(choices, most=12)}" if choices else f"there is no {kind} yet")
+        code = f"unknown-{kind.replace(' ', '-')}"
+        super().__init__(message, hint=hint, code=code, kind=kind, name=name, known=choices)
 
 
 class WorkspaceError(MixhubError):

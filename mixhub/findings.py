@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ class Finding:
     code: str
     """Stable name of the kind of fault, as `weights-repeated`; `docs/errors.md` lists them."""
     where: str
-    """What it was found in: a revision, `main`, a card as the user names it, a row of a table."""
+    """Where it is: a revision, `main`, a card as the user names it, a row of a table."""
     message: str
     """One line: what is wrong, the value, and the rule it breaks."""
     hint: str = ""
@@ -42,7 +42,7 @@ class Finding:
         return f"{self.where}{line}: {self.message}"
 
     def within(self, where: str) -> Finding:
-        """Return the finding with a larger place, as a branch for its card; the message names the smaller one."""
+        """Move the finding from a part to the whole, as from a card to its branch; the message names the part."""
         return replace(self, where=where, message=self._located, line=0)
 
     def to_data(self) -> dict[str, Any]:
@@ -65,8 +65,3 @@ def errors(findings: Iterable[Finding]) -> list[Finding]:
 def hints(findings: Sequence[Finding]) -> list[str]:
     """Return the hints without repetitions."""
     return list(dict.fromkeys(finding.hint for finding in findings if finding.hint))
-
-
-def with_codes(findings: Iterable[Finding]) -> Iterator[str]:
-    """Yield a line for each finding as commands print it, followed by its code."""
-    return (f"{finding}  [{finding.code}]" for finding in findings)

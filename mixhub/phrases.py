@@ -39,7 +39,7 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(parts)
 
 
-def shown(value: object, most: int = 80) -> str:
+def preview(value: object, most: int = 80) -> str:
     """Format a value for a message: text in quotes, cut off after `most` characters."""
     text = repr(value) if isinstance(value, (str, bytes)) else str(value)
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.phrases import listed, magnitude, plural, ranges, shown, size
+from mixhub.phrases import listed, magnitude, plural, preview, ranges, size
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_ranges_name_every_number_and_no_other(numbers):
 
 
 def test_values_are_quoted_if_text_and_cut_if_long():
-    assert shown("a b") == "'a b'"
-    assert shown(b"a") == "b'a'"
-    assert shown(1.5) == "1.5"
-    assert shown("x" * 78) == repr("x" * 78)
-    assert shown("x" * 79) == "'" + "x" * 76 + "..."
-    assert shown(10**9, most=6) == "100..."
+    assert preview("a b") == "'a b'"
+    assert preview(b"a") == "b'a'"
+    assert preview(1.5) == "1.5"
+    assert preview("x" * 78) == repr("x" * 78)
+    assert preview("x" * 79) == "'" + "x" * 76 + "..."
+    assert preview(10**9, most=6) == "100..."
 
 
 def test_sizes_and_magnitudes():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """The disk is full, or read-only."""
+_DENIED = (PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def main() -> None:
@@ -34,15 +35,13 @@ def main() -> None:
         app()
     except MixhubError as error:
         _end(error)
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        if error.filename is None:
-            raise
-        _end(MixhubError(f"{error.filename}: {error.strerror}", code="access-denied"))
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
         message = f"{error.filename or 'the output'}: {error.strerror}"
-        _end(MixhubError(message, code="disk-full"), is_output_full=True)
+        if error.errno in _FULL:
+            _end(MixhubError(message, code="disk-full"), is_output_full=True)
+        if error.filename is None or not isinstance(error, _DENIED):
+            raise
+        _end(MixhubError(message, code="access-denied"))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -17,8 +17,6 @@ class Code:
 
     name: str
     """As in errors, findings and `--json`."""
-    wing: str
-    """The part of mixhub that reports it."""
     meaning: str
     """What is wrong, a sentence or two."""
     remedy: str
@@ -71,7 +69,7 @@ def _codes(wing: str) -> Iterator[Code]:
     file = resources.files(__name__).joinpath(f"{wing}.yaml")
     entries = parse_yaml(file.read_text(encoding="utf-8"), file.name) or {}
     for name, entry in entries.items():
-        yield Code(name, wing, entry["meaning"], entry["remedy"])
+        yield Code(name, entry["meaning"], entry["remedy"])
 
 
 def _cell(text: str) -> str:

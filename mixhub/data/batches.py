@@ -29,7 +29,7 @@ class TokenShards:
         self.sequence_length = sequence_length
         self.manifest = read_manifest(folder)
         check_shards(self.manifest, folder)
-        self._maps: dict[str, np.memmap[tuple[int, ...], np.dtype[np.uint16 | np.uint32]]] = {}
+        self._dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
 
     def sequences(self, split: Split, domain: str) -> int:
         """Return the number of whole sequences of a domain; raises CorpusError if it is 0."""
@@ -48,15 +48,10 @@ class TokenShards:
         parts, offset = [], 0
         for shard in self.manifest.domains(split)[domain].shards:
             if start < offset + shard.tokens and stop > offset:
-                parts.append(self._map(shard.file)[max(0, start - offset) : stop - offset])
+                tokens = np.memmap(self.folder / shard.file, dtype=self._dtype, mode="r")
+                parts.append(tokens[max(0, start - offset) : stop - offset])
             offset += shard.tokens
         return np.concatenate(parts).astype(np.int64)
-
-    def _map(self, file: str) -> np.memmap[tuple[int, ...], np.dtype[np.uint16 | np.uint32]]:
-        if file not in self._maps:
-            dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
-            self._maps[file] = np.memmap(self.folder / file, dtype=dtype, mode="r")
-        return self._maps[file]
 
 
 class TrainingBatches:

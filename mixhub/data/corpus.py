@@ -7,21 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from mixhub.errors import CorpusError, nearest
-from mixhub.workspace.manifest import SPLITS, Split
+from mixhub.workspace.manifest import SPLITS, Domains, Split
 
 _FILE = re.compile(r"(?P<domain>.+)-(?P<number>\d+)\.jsonl")
-
-
-class Row(NamedTuple):
-    """One line of a file."""
-
-    text: str
-    """The document."""
-    size: int
-    """Bytes of the line, for progress."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +35,7 @@ class Corpus:
         """Return the domains that have files, sorted."""
         return sorted(self.files[split])
 
-    def require(self, domains: Mapping[Split, list[str]]) -> None:
+    def require(self, domains: Domains) -> None:
         """Raise a CorpusError that lists all domains without a file, each with the most similar name."""
         missing = [(split, domain) for split in SPLITS for domain in domains[split] if domain not in self.files[split]]
         lines = []
@@ -56,16 +46,16 @@ class Corpus:
         if lines:
             raise CorpusError("\n".join(lines), code="domains-missing", path=self.path, missing=tuple(missing))
 
-    def rows(self, split: Split, domain: str) -> Iterator[Row]:
-        """Read a domain line by line; raises CorpusError if a line is not UTF-8, not JSON, or has no text."""
+    def rows(self, split: Split, domain: str) -> Iterator[tuple[str, int]]:
+        """Yield text and bytes of each line; raises CorpusError if one is not UTF-8, not JSON, or has no text."""
         for path in self.files[split][domain]:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
-                    yield Row(_text(line, path, number), len(line))
+                    yield _text(line, path, number), len(line)
 
     def documents(self, split: Split, domain: str) -> Iterator[str]:
-        """Read the documents of a domain, as `rows` does."""
-        return (row.text for row in self.rows(split, domain))
+        """Yield the text of each line as `rows` does."""
+        return (text for text, _ in self.rows(split, domain))
 
     def size(self, split: Split, domain: str) -> int:
         """Return the bytes of a domain's files."""

@@ -13,8 +13,6 @@ from mixhub.spec import Run, Training
 
 _DRAWS_AT_ONCE = 1 << 20
 
-Array = npt.NDArray[np.int64]
-
 
 class Order:
     """Which sequence of which domain each sample is.
@@ -47,18 +45,9 @@ class Order:
     def __len__(self) -> int:
         return len(self._domain)
 
-    def sample(self, index: int) -> tuple[str, int]:
-        """Return domain and sequence of one sample."""
-        return self.domains[self._domain[index]], int(self._sequence[index])
-
     def samples(self, start: int, stop: int) -> Iterator[tuple[str, int]]:
         """Yield domain and sequence of the samples from `start` to before `stop`."""
-        return (self.sample(index) for index in range(start, stop))
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of samples of each domain."""
-        counts = np.bincount(self._domain, minlength=len(self.domains))
-        return {name: int(count) for name, count in zip(self.domains, counts, strict=True)}
+        return ((self.domains[self._domain[index]], int(self._sequence[index])) for index in range(start, stop))
 
 
 def order_of(run: Run, training: Training, sequences: Mapping[str, int]) -> Order:
@@ -102,7 +91,7 @@ def _draws(seed: int, shares: list[float], samples: int) -> npt.NDArray[np.uint1
     return drawn
 
 
-def _permutation(seed: int, domain: str, epoch: int, size: int) -> Array:
+def _permutation(seed: int, domain: str, epoch: int, size: int) -> npt.NDArray[np.int64]:
     """Sort raw draws, since numpy keeps the bits of a generator stable across versions, but not its permutations."""
     return np.argsort(_generator("sequences", seed, domain, epoch).random_raw(size), kind="stable")
 

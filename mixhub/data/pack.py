@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
-from mixhub.data.corpus import Corpus, Row
-from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, tokenizer_sha256
+from mixhub.data.corpus import Corpus
+from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer
 from mixhub.errors import CorpusError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
 from mixhub.progress import SILENT, Bar, Progress
@@ -20,6 +20,7 @@ from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.manifest import (
     MANIFEST_FILE,
     SPLITS,
+    Domains,
     Manifest,
     PackedDomain,
     Shard,
@@ -38,12 +39,7 @@ _BATCH_BYTES = 4 * 2**20
 
 
 def pack(
-    family: Family,
-    corpus: Path,
-    destination: Path,
-    *,
-    tokenizer_folder: Path | None = None,
-    progress: Progress = SILENT,
+    family: Family, corpus: Path, tokens: Path, *, tokenizer_folder: Path | None = None, progress: Progress = SILENT
 ) -> Manifest:
     """Make the token shards that a family needs, unless they exist.
 
@@ -54,7 +50,7 @@ def pack(
     Args:
         family: has the domains and the tokenizer.
         corpus: folder with `train/` and `valid/`.
-        destination: folder for `train/<domain>/00000.bin`, `valid/<domain>/00000.bin` (raw little-endian uint16, or
+        tokens: folder for `train/<domain>/00000.bin`, `valid/<domain>/00000.bin` (raw little-endian uint16, or
             uint32 if the vocabulary needs it), `tokenizer/` and `manifest.json`.
         tokenizer_folder: the downloaded tokenizer of a family that names a repo; otherwise one is trained.
         progress: counts bytes of text.
@@ -63,27 +59,27 @@ def pack(
         The manifest of the whole folder.
 
     Raises:
-        CorpusError: files are missing or malformed, a domain has no text, or `destination` was made from other text or
+        CorpusError: files are missing or malformed, a domain has no text, or `tokens` was made from other text or
             for another tokenizer.
     """
     text = Corpus.open(corpus)
     needed = required_domains(family)
     text.require(needed)
-    with locked(destination.parent / ".lock", f"{destination.parent} is being written", timeout=-1):
-        clear_leftovers(destination.parent)
-        existing = read_manifest(destination) if destination.exists() else None
+    with locked(tokens.parent / ".lock", f"{tokens.parent} is being written", timeout=-1):
+        clear_leftovers(tokens.parent)
+        existing = read_manifest(tokens) if tokens.exists() else None
         if existing is not None:
-            existing.require_tokenizer(family, str(destination))
-            check_shards(existing, destination)
-            _require_same_sources(existing, text, needed, destination)
+            existing.require_tokenizer(family, str(tokens))
+            check_shards(existing, tokens)
+            _require_same_sources(existing, text, needed, tokens)
             if all(domain in existing.domains(split) for split in SPLITS for domain in needed[split]):
                 return existing
-        with new_folder(destination) as building:
+        with new_folder(tokens) as building:
             if existing is None:
                 make_tokenizer(family, text, building / TOKENIZER_FOLDER, tokenizer_folder)
             else:
                 ignore = shutil.ignore_patterns(MANIFEST_FILE)
-                shutil.copytree(destination, building, copy_function=_link, ignore=ignore, dirs_exist_ok=True)
+                shutil.copytree(tokens, building, copy_function=_link, ignore=ignore, dirs_exist_ok=True)
             manifest = _pack_into(building, family, text, existing, needed, progress)
             write_json(building / MANIFEST_FILE, manifest.to_data())
     return manifest
@@ -103,16 +99,12 @@ def check_shards(manifest: Manifest, tokens: Path) -> None:
 
 
 def _pack_into(
-    building: Path,
-    family: Family,
-    text: Corpus,
-    existing: Manifest | None,
-    needed: Mapping[Split, list[str]],
-    progress: Progress,
+    building: Path, family: Family, text: Corpus, existing: Manifest | None, needed: Domains, progress: Progress
 ) -> Manifest:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(building / TOKENIZER_FOLDER / TOKENIZER_FILE))
+    tokenizer_file = building / TOKENIZER_FOLDER / TOKENIZER_FILE
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
     eos = eos_id(tokenizer, family)
     dtype: Literal["uint16", "uint32"] = "uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32"
     packed = {split: dict(existing.domains(split)) if existing else {} for split in SPLITS}
@@ -129,7 +121,7 @@ def _pack_into(
     return Manifest(
         corpus=family.data.corpus,
         tokenizer=family.tokenizer,
-        tokenizer_sha256=tokenizer_sha256(building / TOKENIZER_FOLDER),
+        tokenizer_sha256=file_sha256(tokenizer_file),
         dtype=dtype,
         eos_id=eos,
         train=dict(sorted(packed["train"].items())),
@@ -137,13 +129,13 @@ def _pack_into(
     )
 
 
-def _batches(rows: Iterable[Row], bar: Bar, domain: str) -> Iterator[list[str]]:
+def _batches(rows: Iterable[tuple[str, int]], bar: Bar, domain: str) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0
-    for row in rows:
-        bar.advance(row.size, note=domain)
-        batch.append(row.text)
-        size += row.size
+    for text, length in rows:
+        bar.advance(length, note=domain)
+        batch.append(text)
+        size += length
         if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -178,7 +170,7 @@ def _source(text: Corpus, path: Path) -> SourceFile:
     return SourceFile(name=name, size=path.stat().st_size, content_sha256=file_sha256(path))
 
 
-def _require_same_sources(manifest: Manifest, text: Corpus, needed: Mapping[Split, list[str]], tokens: Path) -> None:
+def _require_same_sources(manifest: Manifest, text: Corpus, needed: Domains, tokens: Path) -> None:
     pairs = [(split, domain) for split in SPLITS for domain in needed[split] if domain in manifest.domains(split)]
     for split, domain in pairs:
         packed = {source.name: source for source in manifest.domains(split)[domain].sources}

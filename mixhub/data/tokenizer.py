@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mixhub.data.corpus import Corpus
 from mixhub.errors import CorpusError
-from mixhub.spec.family import Family
-from mixhub.workspace.lineage import file_sha256
+from mixhub.spec import Family
+from mixhub.spec import Tokenizer as TokenizerSpec
 
 if TYPE_CHECKING:
     import tokenizers
@@ -41,23 +41,19 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
     from transformers import PreTrainedTokenizerFast
 
     if source is None:
-        if family.tokenizer.repo_id is not None:
-            repo_id = family.tokenizer.repo_id
+        if (repo_id := family.tokenizer.repo_id) is not None:
             hint = f"hf download {repo_id} tokenizer.json tokenizer_config.json"
             message = f"{family.name}: the tokenizer {repo_id} must be downloaded before packing"
             raise CorpusError(message, code="tokenizer-missing", hint=hint, repo_id=repo_id)
-        tokenizer = _trained(family, corpus)
+        tokenizer = _train(family.tokenizer, corpus)
     else:
         tokenizer = Tokenizer.from_file(str(_tokenizer_file(source)))
     _check(tokenizer, family, source or corpus.path)
     eos = family.tokenizer.eos_token
+    specials = dict.fromkeys(("bos_token", "eos_token", "pad_token"), eos)
+    length = family.architecture.max_position_embeddings
     wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
-        bos_token=eos,
-        eos_token=eos,
-        pad_token=eos,
-        model_max_length=family.architecture.max_position_embeddings,
-        clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer, **specials, model_max_length=length, clean_up_tokenization_spaces=False
     )
     wrapped.save_pretrained(destination)
     if source is not None:
@@ -74,18 +70,16 @@ def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
     return number
 
 
-def _trained(family: Family, corpus: Corpus) -> tokenizers.Tokenizer:
+def _train(spec: TokenizerSpec, corpus: Corpus) -> tokenizers.Tokenizer:
     """Train a byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2) whose id 0 is the eos token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    size, specials, alphabet = spec.vocab_size, [spec.eos_token], pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=family.tokenizer.vocab_size,
-        special_tokens=[family.tokenizer.eos_token],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+        vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(_sample(corpus), trainer)
     return tokenizer
@@ -120,8 +114,3 @@ def _tokenizer_file(folder: Path) -> Path:
     if not path.is_file():
         raise CorpusError(f"{path}: no such file", code="file-missing", path=path)
     return path
-
-
-def tokenizer_sha256(folder: Path) -> str:
-    """Return the sha256 of a folder's `tokenizer.json`."""
-    return file_sha256(_tokenizer_file(folder))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mixhub.spec.parts import Training
 
 
 def tokens_per_step(global_batch_size: int, sequence_length: int) -> int:
@@ -10,35 +14,19 @@ def tokens_per_step(global_batch_size: int, sequence_length: int) -> int:
     return global_batch_size * sequence_length
 
 
-def learning_rate(
-    step: int,
-    *,
-    steps: int,
-    peak: float,
-    minimum: float,
-    warmup_steps: int,
-    schedule: str,
-    micro_steps: int | None = None,
-) -> float:
-    """Return the learning rate of the update that makes step `step` (counted from 0) into step `step + 1`.
+def learning_rate(step: int, training: Training) -> float:
+    """Return the learning rate of the update after `step` updates.
 
-    Linear warmup from 0 to `peak` over `warmup_steps`, then `constant`, or `cosine` down to `minimum` at the end
-    (SGDR without restarts: Loshchilov and Hutter 2017, equation 5).
-
-    Args:
-        step: updates made so far, 0 to `steps` - 1.
-        steps: updates of the whole run.
-        peak: rate after warmup.
-        minimum: rate at the end of a cosine.
-        warmup_steps: updates of linear warmup.
-        schedule: "cosine" or "constant".
-        micro_steps: micro-steps per update, if the rate was set per micro-step: an update then has the rate of its last
-            micro-step, counted from 0. None: the rate at the end of the update.
+    Linear warmup from 0 to the peak, then `constant`, or `cosine` down to the minimum at the end (SGDR without
+    restarts: Loshchilov and Hutter 2017, equation 5). With `lr_micro_steps`, the rate was set for each micro-step, so
+    an update took the rate of its last micro-step, counted from 0; without, it is the rate at the end of the update.
     """
+    micro_steps, warmup = training.lr_micro_steps, training.warmup_steps
+    peak, minimum = training.learning_rate, training.min_learning_rate
     position = step + 1 if micro_steps is None else step + (micro_steps - 1) / micro_steps
-    if position < warmup_steps:
-        return peak * position / warmup_steps
-    if schedule == "constant":
+    if position < warmup:
+        return peak * position / warmup
+    if training.schedule == "constant":
         return peak
-    progress = min(1.0, (position - warmup_steps) / max(1, steps - warmup_steps))
+    progress = min(1.0, (position - warmup) / max(1, training.steps - warmup))
     return minimum + 0.5 * (1 + math.cos(math.pi * progress)) * (peak - minimum)

@@ -98,4 +98,5 @@ def require_unchanged(path: Path, state: State, family: Family, run: Run, manife
 
 def _unreadable(path: Path, reason: str) -> RunError:
     hint = f"delete {path}; training then resumes from the checkpoint before it, or starts again"
-    return RunError(f"{path}: unreadable checkpoint: {reason}", code="checkpoint-unreadable", hint=hint, path=path)
+    message = f"{path}: unreadable checkpoint: {' '.join(reason.split())}"
+    return RunError(message, code="checkpoint-unreadable", hint=hint, path=path)

@@ -4,77 +4,71 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import LlamaForCausalLM
 
 from mixhub.data.pack import TOKENIZER_FOLDER
+from mixhub.data.tokenizer import TOKENIZER_FILE
 from mixhub.files import new_folder, write_json, write_text
-from mixhub.spec.base import data_sha256, to_yaml
+from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.training.checkpoints import PACKAGES, load_weights, read_state, require_unchanged
+from mixhub.training.checkpoints import PACKAGES, State, load_weights, read_state, require_unchanged
 from mixhub.training.model import build_model
 from mixhub.workspace.export import require_complete
-from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, Unknown, versions, weights_sha256
-from mixhub.workspace.manifest import Manifest, read_manifest
+from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, Unknown, file_sha256, versions, weights_sha256
+from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model after some steps of its run, and what is known about its training."""
-
-    model: LlamaForCausalLM
-    step: int
-    """Updates made."""
-    initial_weights_sha256: str
-    """Hash of the weights at step 0."""
-    device: str = UNKNOWN
-    """Kind of device that trained."""
-    processes: int | Unknown = UNKNOWN
-    """Processes that trained together."""
-
-
 def write_export(
-    trained: TrainedModel, family: Family, run: Run, *, tokens: Path, manifest: Manifest, folder: RunFolder
+    model: LlamaForCausalLM,
+    state: State,
+    family: Family,
+    run: Run,
+    *,
+    tokens: Path,
+    folder: RunFolder,
+    device: str = UNKNOWN,
+    processes: int | Unknown = UNKNOWN,
 ) -> Path:
     """Write the export of a step atomically; the same run gives the same bytes.
 
     Args:
-        trained: the weights.
+        model: the weights.
+        state: what is known about their training.
         family: the recipe.
         run: the run that they belong to.
         tokens: folder of token shards, for its tokenizer.
-        manifest: the part of the tokens' manifest that the family reads.
         folder: the run's folder.
+        device: kind of device that trained.
+        processes: how many trained together.
     """
-    path = folder.export(trained.step)
-    train_config = family.train_config(run)
+    path = folder.export(state.step)
     training = family.training
     with new_folder(path) as building:
-        _save_weights(trained.model, building)
+        _save_weights(model, building)
         for file in sorted((tokens / TOKENIZER_FOLDER).iterdir()):
             shutil.copyfile(file, building / file.name)
-        write_text(building / folder.train_config.name, to_yaml(train_config))
+        write_text(building / folder.train_config.name, to_yaml(family.train_config(run)))
         lineage = Lineage(
             family=family.name,
             revision=run.revision,
             kind=run.kind,
             number=run.number,
-            step=trained.step,
+            step=state.step,
             steps=training.steps,
-            tokens=trained.step * tokens_per_step(training.global_batch_size, training.sequence_length),
-            init_seed=_seed(run.init_seed),
-            order_seed=_seed(run.order_seed),
-            train_config_sha256=data_sha256(train_config),
-            corpus_sha256=manifest.sha256(),
-            tokenizer_sha256=manifest.tokenizer_sha256,
-            initial_weights_sha256=trained.initial_weights_sha256,
+            tokens=state.step * tokens_per_step(training.global_batch_size, training.sequence_length),
+            init_seed=UNKNOWN if run.init_seed is None else run.init_seed,
+            order_seed=UNKNOWN if run.order_seed is None else run.order_seed,
+            train_config_sha256=state.train_config_sha256,
+            corpus_sha256=state.corpus_sha256,
+            tokenizer_sha256=file_sha256(building / TOKENIZER_FILE),
+            initial_weights_sha256=state.initial_weights_sha256,
             weights_sha256=weights_sha256(building),
-            device=trained.device,
-            processes=trained.processes,
+            device=device,
+            processes=processes,
             versions=versions(*PACKAGES),
         )
         write_json(building / LINEAGE_FILE, lineage.to_data())
@@ -100,10 +94,9 @@ def export_checkpoint(family: Family, run: Run, step: int, *, tokens: Path, fold
     state = read_state(path)
     manifest = read_manifest(tokens).for_family(family)
     require_unchanged(path, state, family, run, manifest)
-    model = build_model(family.architecture, family.training, init_seed=_seed(run.init_seed), eos_id=manifest.eos_id)
-    load_weights(path, model)
-    trained = TrainedModel(model, step, state.initial_weights_sha256)
-    return write_export(trained, family, run, tokens=tokens, manifest=manifest, folder=folder)
+    model = build_model(family.architecture, family.training, init_seed=0, eos_id=manifest.eos_id)
+    load_weights(path, model)  # replaces the initial weights
+    return write_export(model, state, family, run, tokens=tokens, folder=folder)
 
 
 def saved_weights_sha256(model: LlamaForCausalLM, scratch: Path) -> str:
@@ -123,8 +116,3 @@ def _save_weights(model: LlamaForCausalLM, folder: Path) -> None:
     finally:
         if had_bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _seed(seed: int | None) -> int:
-    assert seed is not None, "a run without seeds is refused before it is trained"
-    return seed

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from accelerate import Accelerator
@@ -23,20 +24,12 @@ from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec import Family, Run, Training
 from mixhub.spec.base import data_sha256
 from mixhub.spec.schedule import learning_rate, tokens_per_step
-from mixhub.training.checkpoints import (
-    PACKAGES,
-    State,
-    load_checkpoint,
-    read_state,
-    require_unchanged,
-    save_checkpoint,
-)
-from mixhub.training.export import TrainedModel, saved_weights_sha256, write_export
-from mixhub.training.metrics import MetricsWriter
+from mixhub.training.checkpoints import PACKAGES, State, load_checkpoint, read_state, require_unchanged, save_checkpoint
+from mixhub.training.export import saved_weights_sha256, write_export
+from mixhub.training.metrics import open_metrics, write_metrics
 from mixhub.training.model import build_model, next_token_loss
 from mixhub.training.resume import finished_export, settle_recipe
 from mixhub.workspace.lineage import versions
-from mixhub.workspace.manifest import Manifest
 from mixhub.workspace.paths import RunFolder
 
 DEVICES = ("cpu", "cuda")
@@ -50,13 +43,7 @@ _LAUNCH_HINT = "launch with torchrun --nproc-per-node N, or unset WORLD_SIZE"
 
 
 def train(
-    family: Family,
-    run: Run,
-    *,
-    tokens: Path,
-    folder: RunFolder,
-    device: str | None = None,
-    progress: Progress = SILENT,
+    family: Family, run: Run, *, tokens: Path, folder: RunFolder, device: str | None = None, progress: Progress = SILENT
 ) -> Path:
     """Train a run to its last step, from its newest checkpoint or from the start, and export it.
 
@@ -87,7 +74,7 @@ def train(
         raise seedless(run, "init_seed")
     order_of(run, family.training.model_copy(update={"steps": 0}), dict.fromkeys(run.mixture.shares, 1))
     shards = TokenShards(tokens, family.training.sequence_length)
-    manifest = shards.manifest.for_family(family)  # all checks come before the run folder is made
+    shards.manifest.for_family(family)  # all checks come before the run folder is made
     with _accelerated(family.training, device) as accelerator:
         main = accelerator.is_main_process
         with locked(folder.lock, f"{run.family}, {run.revision} is being trained") if main else nullcontext():
@@ -96,7 +83,7 @@ def train(
                     clear_leftovers(path)
                 settle_recipe(family, run, folder)
             accelerator.wait_for_everyone()
-            trainer = _Trainer(accelerator, family, run, shards, manifest, folder, run.init_seed)
+            trainer = _Trainer(accelerator, family, run, shards, folder, run.init_seed)
             return trainer.train(progress if main else SILENT)
 
 
@@ -104,17 +91,10 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self,
-        accelerator: Accelerator,
-        family: Family,
-        run: Run,
-        shards: TokenShards,
-        manifest: Manifest,
-        folder: RunFolder,
-        init_seed: int,
+        self, accelerator: Accelerator, family: Family, run: Run, shards: TokenShards, folder: RunFolder, init_seed: int
     ) -> None:
-        self.accelerator, self.family, self.run, self.folder = accelerator, family, run, folder
-        self.shards, self.manifest = shards, manifest
+        self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
+        self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
         prefix = family.data.train_prefix
         sampled = {key: shards.sequences("train", key.removeprefix(prefix)) for key in run.mixture.shares}
@@ -124,29 +104,21 @@ class _Trainer:
         self.model = build_model(family.architecture, training, init_seed=init_seed, eos_id=manifest.eos_id)
         self.parallel = accelerator.prepare_model(self.model)  # the same weights, gradients averaged over processes
         self.parameters = list(self.model.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=training.learning_rate,
-            betas=(training.beta1, training.beta2),
-            eps=training.adam_epsilon,
-            weight_decay=training.weight_decay,
-        )
+        rate, betas, eps = training.learning_rate, (training.beta1, training.beta2), training.adam_epsilon
+        decay = training.weight_decay
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=betas, eps=eps, weight_decay=decay)
 
     def train(self, progress: Progress) -> Path:
         """Train the remaining steps, then export."""
-        state = self._resume()
-        resumed = state is not None
-        loss: float | None = None
-        if state is None:
-            state = self._start()
-        first, last = state.step, self.training.steps
+        state = self._resume() or self._start()
+        first, last, main = state.step, self.training.steps, self.accelerator.is_main_process
         with (
             progress.start(f"train {self.run.revision}", last, "step") as bar,
-            self._metrics(first if resumed else None) as metrics,
+            open_metrics(self.folder.metrics, first) if main else nullcontext() as metrics,
         ):
             bar.advance(first)
-            if not resumed:
-                self._validate(metrics, 0, loss)
+            if first == 0:
+                self._validate(metrics, 0, None)
             for step in range(first, last):
                 loss = self._step(metrics, step, bar)
                 done = step + 1
@@ -154,7 +126,7 @@ class _Trainer:
                     self._validate(metrics, done, loss)
                 if done % self.training.checkpoint_interval == 0 or done == last:
                     self._checkpoint(metrics, state.model_copy(update={"step": done}))
-        return self._export(state)
+        return self._export(state.model_copy(update={"step": last}))
 
     def _resume(self) -> State | None:
         if not (steps := self.folder.checkpoint_steps()):
@@ -176,14 +148,10 @@ class _Trainer:
             versions=versions(*PACKAGES),
         )
 
-    def _metrics(self, from_step: int | None) -> MetricsWriter | nullcontext[None]:
-        main = self.accelerator.is_main_process
-        return MetricsWriter(self.folder.metrics, from_step=from_step) if main else nullcontext()
-
-    def _step(self, metrics: MetricsWriter | None, step: int, bar: Bar) -> float:
+    def _step(self, metrics: TextIO | None, step: int, bar: Bar) -> float:
         """Make one update; return the loss before it."""
         started = time.perf_counter()
-        rate = rate_at(step, self.training)
+        rate = learning_rate(step, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._backward(step)
@@ -196,7 +164,7 @@ class _Trainer:
         if metrics is not None:
             line = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm.item()}
             speed = round(per_step / (time.perf_counter() - started), 1)
-            metrics.write({**line, "tokens": (step + 1) * per_step, "tokens_per_second": speed})
+            write_metrics(metrics, {**line, "tokens": (step + 1) * per_step, "tokens_per_second": speed})
         bar.advance(note=f"loss {loss:.3f}")
         return loss
 
@@ -216,7 +184,7 @@ class _Trainer:
         return float(self.accelerator.reduce(total / micro_steps, reduction="mean"))
 
     @torch.no_grad()
-    def _validate(self, metrics: MetricsWriter | None, step: int, loss: float | None) -> None:
+    def _validate(self, metrics: TextIO | None, step: int, loss: float | None) -> None:
         training, prefix, device = self.training, self.family.data.valid_prefix, self.accelerator.device
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         most, size = training.validation_sequences, training.micro_batch_size
@@ -234,7 +202,7 @@ class _Trainer:
             losses[key] = total / targets
         self._require_finite(step, **losses)
         if metrics is not None:
-            metrics.write({"step": step, "validation": losses})
+            write_metrics(metrics, {"step": step, "validation": losses})
         figures = ", ".join(f"{key.removeprefix(prefix)} {value:.3f}" for key, value in losses.items())
         trained = "" if loss is None else f", loss {loss:.3f}"
         self._log(f"step {step} of {training.steps}{trained}, validation {figures}")
@@ -243,21 +211,28 @@ class _Trainer:
         if self.accelerator.is_main_process:
             _LOG.info("%s: %s", self.run.revision, text)
 
-    def _checkpoint(self, metrics: MetricsWriter | None, state: State) -> None:
+    def _checkpoint(self, metrics: TextIO | None, state: State) -> None:
         if metrics is not None:
-            metrics.sync()
+            os.fsync(metrics.fileno())  # before the checkpoint, which relies on the lines
             save_checkpoint(self.folder, self.model, self.optimizer, state, keep=self.training.keep_checkpoints)
         self.accelerator.wait_for_everyone()
 
     def _export(self, state: State) -> Path:
-        steps, folder = self.training.steps, self.folder
         if self.accelerator.is_main_process:
+            tokens, folder = self.shards.folder, self.folder
             device, processes = self.accelerator.device.type, self.accelerator.num_processes
-            trained = TrainedModel(self.model, steps, state.initial_weights_sha256, device, processes)
-            tokens = self.shards.folder
-            write_export(trained, self.family, self.run, tokens=tokens, manifest=self.manifest, folder=folder)
+            write_export(
+                self.model,
+                state,
+                self.family,
+                self.run,
+                tokens=tokens,
+                folder=folder,
+                device=device,
+                processes=processes,
+            )
         self.accelerator.wait_for_everyone()
-        return folder.export(steps)
+        return self.folder.export(state.step)
 
     def _require_finite(self, step: int, **figures: float) -> None:
         for name, value in figures.items():
@@ -266,19 +241,6 @@ class _Trainer:
                 last = f"the last checkpoint is {self.folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
                 message = f"{self.run.family}, {self.run.revision}: {name} is {value} at step {step}; {last}"
                 raise RunError(message, code="training-diverged", checkpoints=steps, figure=name, value=value)
-
-
-def rate_at(step: int, training: Training) -> float:
-    """Return the learning rate of the update that follows `step` updates."""
-    return learning_rate(
-        step,
-        steps=training.steps,
-        peak=training.learning_rate,
-        minimum=training.min_learning_rate,
-        warmup_steps=training.warmup_steps,
-        schedule=training.schedule,
-        micro_steps=training.lr_micro_steps,
-    )
 
 
 @contextmanager

@@ -23,21 +23,10 @@ def build_model(architecture: Architecture, training: Training, *, init_seed: in
         init_seed: seed of the initial weights.
         eos_id: id of the eos token, which is also the bos and padding token.
     """
-    config = LlamaConfig(
-        vocab_size=architecture.vocab_size,
-        hidden_size=architecture.hidden_size,
-        intermediate_size=architecture.intermediate_size,
-        num_hidden_layers=architecture.num_hidden_layers,
-        num_attention_heads=architecture.num_attention_heads,
-        num_key_value_heads=architecture.key_value_heads,
-        max_position_embeddings=architecture.max_position_embeddings,
-        rms_norm_eps=architecture.rms_norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
-        tie_word_embeddings=architecture.tie_word_embeddings,
-        bos_token_id=eos_id,
-        eos_token_id=eos_id,
-        dtype="float32",
-    )
+    shapes = architecture.config
+    rope = {"rope_type": "default", "rope_theta": shapes.pop("rope_theta")}
+    del shapes["model_type"]
+    config = LlamaConfig(**shapes, rope_parameters=rope, bos_token_id=eos_id, eos_token_id=eos_id, dtype="float32")
     with torch.random.fork_rng(devices=[]):
         model: LlamaForCausalLM = LlamaForCausalLM(config).float()  # type: ignore[no-untyped-call]
     # Not in the config above: an embedding made with a padding id never learns its row, here that of the eos token.

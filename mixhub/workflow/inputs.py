@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from mixhub.endpoint import Endpoint, HubChoice, checked_token, choose_hub
 from mixhub.errors import MixhubError, UsageError
@@ -81,35 +81,29 @@ def find_run(
 
 
 def find_exports(
-    workspace: Workspace,
-    progress: Progress,
-    *,
-    seed: int | None = None,
-    index: int | None = None,
-    all: bool = False,
-    step: int | None = None,
-    family: str | Family | None = None,
+    workspace: Workspace, progress: Progress, *, all: bool = False, step: int | None = None, **run_name: Unpack[RunName]
 ) -> tuple[Family, list[Run]]:
     """Return a family and those of its runs that are named and have an export of the step.
 
     Args:
         workspace: the workspace.
-        progress: reports which runs are left out.
-        seed, index, all, family: as in `RunNames`.
+        progress: reports which runs are skipped.
+        all: all runs that have an export.
         step: an earlier step; None: the last.
+        **run_name: seed or index, and family.
 
     Raises:
         UsageError: both one run and all are named, or neither.
         UnknownNameError: there is no such family, seed or index.
         RunError: there is no such export.
     """
-    family = find_family(workspace, family)
+    family = find_family(workspace, run_name.get("family"))
     step = family.training.steps if step is None else step
     if not all:
-        run = family.run(seed=seed, index=index)
+        _, run = find_run(workspace, **run_name)
         workspace.export(run, step)
         return family, [run]
-    require_one_way(seed, index, all)
+    require_one_way(run_name.get("seed"), run_name.get("index"), all)
     runs, missing = with_export(workspace, family, step)
     if not runs:
         workspace.export(family.runs()[0], step)

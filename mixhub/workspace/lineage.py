@@ -1,4 +1,4 @@
-"""What an export is made of: hashes, versions and seeds, as far as they are known."""
+"""What an export is made of: hashes, versions and seeds, where known."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ MANIFEST_FILE = "manifest.json"
 
 Split = Literal["train", "valid"]
 SPLITS: tuple[Split, ...] = ("train", "valid")
+Domains = Mapping[Split, list[str]]
+"""Names of domains without prefix, by split."""
 
 
 class SourceFile(Spec):
@@ -114,10 +116,9 @@ def read_manifest(tokens: Path) -> Manifest:
     return Manifest.from_data(read_json(path, CorpusError), str(path))
 
 
-def required_domains(family: Family) -> dict[Split, list[str]]:
+def required_domains(family: Family) -> Domains:
     """Return the domains that a family samples in any mixture or validates on; sorted, without prefix."""
-    mixtures = [family.mixture] if family.mixture is not None else list((family.mixtures or {}).values())
-    sampled = {key for mixture in mixtures for key in mixture.shares}
+    sampled = {key for run in family.runs() for key in run.mixture.shares}
     return {
         "train": sorted(key.removeprefix(family.data.train_prefix) for key in sampled),
         "valid": sorted(key.removeprefix(family.data.valid_prefix) for key in family.validation.shares),

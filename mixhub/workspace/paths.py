@@ -279,10 +279,6 @@ class Workspace:
         """Return the card of a revision."""
         return self.path("cards", run.family, run.revision, "README.md")
 
-    def task_config(self, relative: str) -> Path:
-        """Return the YAML file of a custom task."""
-        return self.path(relative)
-
     def sample_summaries(self, family: Family) -> Path:
         """Return the cached summaries of the samples of a family's cells."""
         return self.path("cache", "samples", f"{family.name}.json")

@@ -10,13 +10,8 @@ from mixhub.errors import ABSENT, ExportError, MixhubError, RunError
 from mixhub.spec.base import read_yaml
 from mixhub.spec.family import Family, Run
 
-NOT_OF_THE_WEIGHTS = (
-    "mixhub.training.origins",
-    "mixhub.training.checkpoint_interval",
-    "mixhub.training.keep_checkpoints",
-)
+_WITHOUT_EFFECT = tuple(f"mixhub.training.{key}" for key in ("origins", "checkpoint_interval", "keep_checkpoints"))
 """Keys of `train_config.yaml` that may change after training, since the weights do not depend on them."""
-
 _MAX_LINES = 5
 
 
@@ -35,7 +30,7 @@ def recipe_changes(
     return {
         key: f"{trained_with}: {key} = {then.get(key, ABSENT)}, but {family.name} now says {now.get(key, ABSENT)}"
         for key in sorted({*then, *now})
-        if then.get(key, ABSENT) != now.get(key, ABSENT) and not key.startswith(NOT_OF_THE_WEIGHTS)
+        if then.get(key, ABSENT) != now.get(key, ABSENT) and not key.startswith(_WITHOUT_EFFECT)
     }
 
 

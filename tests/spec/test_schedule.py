@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixhub.spec import catalog
 from mixhub.spec.mixture import sequences_per_domain
 from mixhub.spec.schedule import learning_rate, tokens_per_step
 
-HUMAN = {"steps": 25000, "peak": 4e-4, "minimum": 1e-5, "warmup_steps": 1000, "schedule": "cosine"}
+ORIGINAL = catalog.get("human-1b").training
+"""25000 steps, 4e-4 to 1e-5, 1000 of them warmup, 16 micro-steps."""
+HUMAN = ORIGINAL.model_copy(update={"lr_micro_steps": None})
 
 
 def test_the_tokens_of_a_step_are_sequences_times_their_length():
@@ -25,22 +28,22 @@ def test_the_original_rate_is_that_of_the_last_micro_step(step):
     else:
         ratio = (micro - 16000) / (16 * 25000 - 16000)
         expected = 1e-5 + 0.5 * (1 + math.cos(math.pi * ratio)) * (4e-4 - 1e-5)
-    assert math.isclose(learning_rate(step, **HUMAN, micro_steps=16), expected, rel_tol=1e-12)
+    assert math.isclose(learning_rate(step, ORIGINAL), expected, rel_tol=1e-12)
 
 
 def test_the_rate_reaches_peak_and_minimum():
-    assert learning_rate(999, **HUMAN) == 4e-4
-    assert math.isclose(learning_rate(24999, **HUMAN), 1e-5)
-    assert math.isclose(learning_rate(0, **HUMAN), 4e-7)
+    assert learning_rate(999, HUMAN) == 4e-4
+    assert math.isclose(learning_rate(24999, HUMAN), 1e-5)
+    assert math.isclose(learning_rate(0, HUMAN), 4e-7)
 
 
 def test_constant_stays_at_the_peak():
-    constant = HUMAN | {"schedule": "constant", "warmup_steps": 100}
-    assert {learning_rate(step, **constant) for step in range(99, 25000, 1000)} == {4e-4}
+    constant = HUMAN.model_copy(update={"schedule": "constant", "warmup_steps": 100})
+    assert {learning_rate(step, constant) for step in range(99, 25000, 1000)} == {4e-4}
 
 
 def test_no_warmup_starts_at_the_cosine():
-    assert learning_rate(0, **HUMAN | {"warmup_steps": 0, "steps": 1}) == 1e-5
+    assert learning_rate(0, HUMAN.model_copy(update={"warmup_steps": 0, "steps": 1})) == 1e-5
 
 
 @given(

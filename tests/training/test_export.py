@@ -6,7 +6,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixhub.spec.base import parse_yaml
-from mixhub.training.export import TrainedModel, saved_weights_sha256, write_export
+from mixhub.training.checkpoints import State
+from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.loop import train
 from mixhub.training.model import build_model
 from mixhub.workspace.lineage import file_sha256, read_lineage, weights_sha256
@@ -67,8 +68,15 @@ def test_the_initial_hash_is_that_of_an_export_of_step_0(export: Path, tokens: P
     model = build_model(FAMILY.architecture, FAMILY.training, init_seed=3, eos_id=0)
     folder.path.mkdir(parents=True)
     initial = saved_weights_sha256(model, folder.path)
-    untrained = TrainedModel(model, 0, initial, device="cpu", processes=1)
-    path = write_export(untrained, FAMILY, RUN, tokens=tokens, manifest=read_manifest(tokens), folder=folder)
+    lineage = read_lineage(export)
+    state = State(
+        step=0,
+        train_config_sha256=lineage.train_config_sha256,
+        corpus_sha256=lineage.corpus_sha256,
+        initial_weights_sha256=initial,
+        versions={},
+    )
+    path = write_export(model, state, FAMILY, RUN, tokens=tokens, folder=folder)
     assert read_lineage(export).initial_weights_sha256 == initial == weights_sha256(path)
     assert read_lineage(export).weights_sha256 != initial
 

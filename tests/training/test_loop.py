@@ -17,7 +17,8 @@ from mixhub.errors import CorpusError, RunError, WorkspaceError
 from mixhub.files import locked
 from mixhub.progress import Bar
 from mixhub.spec import Training
-from mixhub.training.loop import rate_at, train
+from mixhub.spec.schedule import learning_rate
+from mixhub.training.loop import train
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
@@ -49,7 +50,7 @@ def steps(folder: RunFolder) -> list[dict[str, Any]]:
 def test_metrics_have_every_step_and_validation(finished: RunFolder) -> None:
     lines = steps(finished)
     assert [line["step"] for line in lines] == list(range(1, 13))
-    assert [line["learning_rate"] for line in lines] == [rate_at(step, FAMILY.training) for step in range(12)]
+    assert [line["learning_rate"] for line in lines] == [learning_rate(step, FAMILY.training) for step in range(12)]
     assert [line["tokens"] for line in lines] == [128 * step for step in range(1, 13)]
     assert all(line["grad_norm"] > 0 for line in lines)
     validations = [line for line in untimed(finished) if "validation" in line]

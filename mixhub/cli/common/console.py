@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mixhub.findings import Finding
     from mixhub.progress import Bar, Progress
 
-_WIDTH_WITHOUT_TERMINAL = 132
-
 
 def say(line: str) -> None:
     """Print one line as it is."""
@@ -44,10 +42,8 @@ def show_error(error: MixhubError, *, as_json: bool = False) -> None:
 
 def show_findings(findings: Sequence[Finding]) -> None:
     """Print findings, one per line, with their codes."""
-    from mixhub.findings import with_codes
-
-    for line in with_codes(findings):
-        say(line)
+    for finding in findings:
+        say(f"{finding}  [{finding.code}]")
 
 
 def show_hints(findings: Sequence[Finding]) -> None:
@@ -72,7 +68,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 132, highlight=False)
     if title:
         console.print(Text(title, style="bold"))
     console.print(table)
@@ -103,11 +99,9 @@ def log_lines() -> None:
 
     if sys.stderr.isatty():
         return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("mixhub")
     logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    logger.addHandler(logging.StreamHandler())
 
 
 def hide_client_bars() -> None:

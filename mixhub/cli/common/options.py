@@ -24,7 +24,7 @@ StepOption = Annotated[
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="Name of the family. [default: the workspace's]", metavar="NAME")
 ]
-_WORKSPACE_HELP = "Workspace folder. [default: MIXHUB_WORKSPACE, or the nearest parent folder with a mixhub.yaml]"
+_WORKSPACE_HELP = "Workspace folder. [default: MIXHUB_WORKSPACE, or the nearest one at or above this folder]"
 WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help=_WORKSPACE_HELP, metavar="DIR")]
 _HUB_HELP = "`local` or an address. [default: MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT or huggingface.co]"
 HubOption = Annotated[str | None, typer.Option("--hub", help=_HUB_HELP, metavar="HUB")]

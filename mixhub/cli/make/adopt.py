@@ -9,27 +9,20 @@ import typer
 
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
-FolderArgument = Annotated[Path, typer.Argument(help="A model in Transformers format: config, safetensors, tokenizer.")]
-StepOption = Annotated[
-    int | None, typer.Option(help="Updates made. [default: as the folder states, or unknown]", metavar="N", min=0)
-]
-MixtureOption = Annotated[
-    Path | None, typer.Option(help="Training mixture: a file with RegMix's YAML, or domain: weight.", metavar="FILE")
-]
-TokenizerOption = Annotated[
-    Path | None, typer.Option(help="Folder of the tokenizer. [default: that of the model]", metavar="DIR")
-]
-ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite an existing export.")]
+_FOLDER_HELP = "A model in Transformers format: config, safetensors, tokenizer."
+_STEP_HELP = "Updates made. [default: as the folder states, or unknown]"
+_MIXTURE_HELP = "Training mixture: a file with RegMix's YAML, or domain: weight."
+_TOKENIZER_HELP = "Folder of the tokenizer. [default: that of the model]"
 
 
 def adopt(
-    folder: FolderArgument,
+    folder: Annotated[Path, typer.Argument(help=_FOLDER_HELP)],
     seed: SeedOption = None,
     index: IndexOption = None,
-    step: StepOption = None,
-    mixture: MixtureOption = None,
-    tokenizer: TokenizerOption = None,
-    replace: ReplaceOption = False,
+    step: Annotated[int | None, typer.Option(help=_STEP_HELP, metavar="N", min=0)] = None,
+    mixture: Annotated[Path | None, typer.Option(help=_MIXTURE_HELP, metavar="FILE")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help=_TOKENIZER_HELP, metavar="DIR")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing export.")] = False,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
@@ -42,18 +35,10 @@ def adopt(
     from mixhub.workspace.lineage import UNKNOWN
 
     hide_client_bars()
-    adopted = workflow.adopt(
-        find_workspace(workspace_dir),
-        folder,
-        step=step,
-        mixture=mixture,
-        tokenizer=tokenizer,
-        replace=replace,
-        progress=progress(),
-        seed=seed,
-        index=index,
-        family=family_name,
-    )
+    run_name: workflow.RunName = {"seed": seed, "index": index, "family": family_name}
+    files = {"mixture": mixture, "tokenizer": tokenizer}
+    workspace = find_workspace(workspace_dir)
+    adopted = workflow.adopt(workspace, folder, step=step, replace=replace, progress=progress(), **files, **run_name)
     unknown = [key for key, value in adopted.lineage.to_data().items() if value == UNKNOWN]
     say(f"adopted {folder} as {adopted.run.revision} of {adopted.family.name}: {adopted.export}")
     say(f"weights {adopted.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))

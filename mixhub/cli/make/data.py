@@ -11,15 +11,14 @@ from mixhub.cli.common.groups import group
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
 
 app = group("Pack text into token shards.")
-TokenizerOption = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the tokenizer. [default: downloaded from the family's repo]", metavar="DIR"),
-]
+_TOKENIZER_HELP = "Folder of the tokenizer. [default: downloaded from the family's repo]"
 
 
 @app.command()
 def pack(
-    tokenizer: TokenizerOption = None, family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None
+    tokenizer: Annotated[Path | None, typer.Option(help=_TOKENIZER_HELP, metavar="DIR")] = None,
+    family_name: FamilyOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Pack the family's corpus into token shards, unless they exist.
 

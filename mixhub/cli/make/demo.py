@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-FolderArgument = Annotated[Path, typer.Argument(help="Workspace to make or to resume.", metavar="DIR")]
-
 _NEXT = """\
 next:
   cd {folder}
@@ -23,7 +21,11 @@ next:
   mixhub families human-1b        # the first published family"""
 
 
-def demo(folder: FolderArgument = Path("mixhub-demo")) -> None:
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Workspace to make or to resume.", metavar="DIR")] = Path(
+        "mixhub-demo"
+    ),
+) -> None:
     """Make, train, evaluate, publish, verify and load a small family, in minutes and without a network.
 
     It can be stopped at any time; the next call resumes.

@@ -7,30 +7,22 @@ from typing import Annotated
 
 import typer
 
-FolderArgument = Annotated[Path, typer.Argument(help="Folder of the workspace; made if missing.")]
-BaseOption = Annotated[
-    str, typer.Option(help="Family to work on, or, with --mixture, whose recipe to use.", metavar="NAME")
-]
-MixtureOption = Annotated[
-    Path | None,
-    typer.Option(help="Mixture of a new family: a file with RegMix's YAML, or domain: weight.", metavar="FILE"),
-]
-NameOption = Annotated[str | None, typer.Option(help="Name of the new family.", metavar="NAME")]
-NamespaceOption = Annotated[
-    str | None, typer.Option(help="Owner of the repos to push to. [default: as the family says]", metavar="NAME")
-]
-HubOption = Annotated[str, typer.Option(help="`local` for the embedded hub, or an address.", metavar="HUB")]
+_NAMESPACE_HELP = "Owner of the repos to push to. [default: as the family says]"
 
 
 def init(
-    folder: FolderArgument = Path(),
-    family: BaseOption = "human-1b",
-    mixture: MixtureOption = None,
-    name: NameOption = None,
-    namespace: NamespaceOption = None,
-    hub: HubOption = "local",
+    folder: Annotated[Path, typer.Argument(help="Folder of the workspace; made if missing.")] = Path(),
+    family: Annotated[str, typer.Option(help="Family to work on, or to extend.", metavar="NAME")] = "human-1b",
+    mixture: Annotated[Path | None, typer.Option(help="Mixture of a new family (YAML).", metavar="FILE")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new family.", metavar="NAME")] = None,
+    namespace: Annotated[str | None, typer.Option(help=_NAMESPACE_HELP, metavar="NAME")] = None,
+    hub: Annotated[str, typer.Option(help="`local` for the embedded hub, or an address.", metavar="HUB")] = "local",
 ) -> None:
-    """Make a workspace: a folder with a mixhub.yaml, which holds everything that mixhub makes."""
+    """Make a workspace: a folder with a mixhub.yaml, which holds everything that mixhub makes.
+
+    With --mixture and --name, it gets a new family that extends --family. The mixture is a file with RegMix's YAML, or
+    with a line `domain: weight` for each domain.
+    """
     from mixhub import workflow
     from mixhub.cli.common.console import say
 

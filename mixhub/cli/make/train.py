@@ -9,13 +9,13 @@ import typer
 
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
-DeviceOption = Annotated[str | None, typer.Option(help="`cpu` or `cuda`. [default: cuda if available]", metavar="NAME")]
+_DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available]"
 
 
 def train(
     seed: SeedOption = None,
     index: IndexOption = None,
-    device: DeviceOption = None,
+    device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:

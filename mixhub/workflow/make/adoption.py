@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -23,7 +24,7 @@ from mixhub.spec.base import data_sha256, read_yaml, to_yaml
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace, read_mixtures
 from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
-from mixhub.workspace.paths import RunFolder
+from mixhub.workspace.paths import RunFolder, Workspace
 from mixhub.workspace.recipe_diff import recipe_changes
 
 _TRAIN_CONFIG = "train_config.yaml"
@@ -98,16 +99,16 @@ def adopt(
             for name, path in files.items():
                 shutil.copyfile(path, building / name)
             lineage = _complete(building, source, family, run, known_step, config)
-            other_steps = _other_steps(folder, step, lineage, replace)
+            same = _same_weights(workspace, folder.export(step), lineage)
+            other_steps = [path for _, _, path in same if path.is_relative_to(folder.path)]
+            if other_steps and not replace:
+                message = f"{other_steps[0]}: has the same weights, as those of another step"
+                raise WorkspaceError(message, code="weights-elsewhere", path=other_steps[0])
             origins = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
             _require_sound(building, origins, family, run, step, lineage, progress)
         for export in other_steps:
             shutil.rmtree(export)
-    repeated = tuple(
-        (name, revision)
-        for name, revision, _, path in workspace.exports()
-        if (name, revision) != (run.family, run.revision) and _weights(path) == lineage.weights_sha256
-    )
+    repeated = tuple((name, revision) for name, revision, path in same if path not in other_steps)
     return Adopted(family, run, folder.export(step), step, lineage, left_out, repeated)
 
 
@@ -218,41 +219,28 @@ def _complete(
     return lineage
 
 
-def _other_steps(folder: RunFolder, step: int, lineage: Lineage, replace: bool) -> list[Path]:
-    """Return the exports of the run that hold the same weights as another step, and must be replaced."""
-    exports = [folder.export(other) for other in folder.export_steps() if other != step]
-    repeated = [export for export in exports if _weights(export) == lineage.weights_sha256]
-    if repeated and not replace:
-        message = f"{repeated[0]}: has the same weights, as those of another step"
-        raise WorkspaceError(message, code="weights-elsewhere", path=repeated[0])
-    return repeated
-
-
-def _weights(export: Path) -> str | None:
-    try:
-        return read_lineage(export).weights_sha256
-    except MixhubError:  # `check` reports damaged exports
-        return None
+def _same_weights(workspace: Workspace, export: Path, lineage: Lineage) -> list[tuple[str, str, Path]]:
+    """Return family, revision and folder of the other exports with the same weights."""
+    same = []
+    for family, revision, _, path in workspace.exports():
+        with suppress(MixhubError):  # `check` reports damaged exports
+            if path != export and read_lineage(path).weights_sha256 == lineage.weights_sha256:
+                same.append((family, revision, path))
+    return same
 
 
 def _require_sound(
-    building: Path,
-    origins: Mapping[Path, Path],
-    family: Family,
-    run: Run,
-    step: int,
-    lineage: Lineage,
-    progress: Progress,
+    export: Path, origins: dict[Path, Path], family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
 ) -> None:
     """Raise ExportError if an export fails a check; the message names the `origins` of its files."""
     branch = branch_of(family, run, step)
-    content = check_export(building, branch, progress)
+    content = check_export(export, branch, progress)
     findings = [
         *content.findings,
         *identity_findings(branch, run, lineage),
         *model_findings(branch, family, content.config, content.vocab_size, content.eos_token),
     ]
-    path = building / _TRAIN_CONFIG
+    path = export / _TRAIN_CONFIG
     hint = "pass the mixture that it was trained on, or correct the family in mixhub.yaml"
     findings += [Finding("recipe-differs", branch, line, hint) for line in recipe_changes(family, run, path).values()]
     if lineage.train_config_sha256 not in (UNKNOWN, data_sha256(read_yaml(path, ExportError))):
@@ -265,7 +253,7 @@ def _require_sound(
     for line in (finding.message for finding in wrong):
         for copy, origin in origins.items():
             line = line.replace(str(copy), str(origin))
-        lines.append(line if line.startswith(tuple(map(str, origins.values()))) else f"{origins[building]}: {line}")
+        lines.append(line if line.startswith(tuple(map(str, origins.values()))) else f"{origins[export]}: {line}")
     hint = "; ".join(hints(wrong)[:_MAX_HINTS]) or "adopt another folder, or correct mixhub.yaml"
     if parts := description(family, content):
         hint += f"; or, if the family is wrong, add this to it in mixhub.yaml:\n{parts}"

@@ -37,7 +37,7 @@ def evaluation_storage(
     datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), only_from=only_from, refresh=refresh)
     configs = {}
     if workspace is not None:
-        configs = {task.name: workspace.task_config(task.config) for task in evaluation.tasks if task.config}
+        configs = {task.name: workspace.path(task.config) for task in evaluation.tasks if task.config}
     return Storage(datasets, cache / "requests", configs)
 
 
