@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub.analysis.samples import Documents
 from mixhub.analysis.scores import Column, column_reason
-from mixhub.analysis.statistics.crossed import PairedScores, TwoLevel, documents_only, two_level
-from mixhub.analysis.statistics.seeds import (
-    Estimate,
-    Interval,
-    Permutation,
-    Spread,
-    detectable_difference,
-    holm,
-    permutation,
-    spread,
-    welch,
-)
+from mixhub.analysis.statistics import crossed, seeds
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UsageError
 
@@ -40,23 +29,23 @@ class Contrast:
     """lm-eval's name of the task, or `average`."""
     title: str
     """Heading."""
-    a: Spread | None
+    a: seeds.Spread | None
     """Over A's seeds; None if undefined."""
-    b: Spread | None
+    b: seeds.Spread | None
     """Over B's seeds."""
     reason: str = ""
     """Why the two are not compared; empty if they are."""
     detectable: float | None = None
     """The smallest true difference that this many seeds, with these sds, find in 80 of 100 experiments."""
-    welch: Estimate | None = None
+    welch: seeds.Estimate | None = None
     """Over seeds; None with a single seed on one side."""
-    permutation: Permutation | None = None
+    permutation: seeds.Permutation | None = None
     """Over seeds."""
     p_holm: float | None = None
     """Welch's p adjusted by Holm over all tasks; None for the average, which is a single test."""
-    two_level: TwoLevel | None = None
+    two_level: crossed.TwoLevel | None = None
     """Over seeds and documents; None without samples."""
-    these_checkpoints: Interval | None = None
+    these_checkpoints: seeds.Interval | None = None
     """Over documents alone: no claim about mixtures. None without samples."""
 
     @property
@@ -65,10 +54,10 @@ class Contrast:
         return None if self.a is None or self.b is None or self.reason else self.a.mean - self.b.mean
 
     @property
-    def interval(self) -> Interval | None:
+    def interval(self) -> seeds.Interval | None:
         """The interval that decides: over seeds and documents, else over seeds."""
         estimate = self.two_level or self.welch
-        return Interval(estimate.low, estimate.high) if estimate else None
+        return seeds.Interval(estimate.low, estimate.high) if estimate else None
 
 
 @dataclass(frozen=True)
@@ -118,7 +107,7 @@ def compare(a: ScoreTable, b: ScoreTable) -> Comparison:
 
 def with_holm(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     """The contrasts with Welch's p-values adjusted for their number."""
-    adjusted = iter(holm([one.welch.p for one in contrasts if one.welch]))
+    adjusted = iter(seeds.holm([one.welch.p for one in contrasts if one.welch]))
     return tuple(replace(one, p_holm=next(adjusted)) if one.welch else one for one in contrasts)
 
 
@@ -139,13 +128,13 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
     is_whole = len(x) == len(a.rows) > 0 and len(y) == len(b.rows) > 0
     reason = "" if is_whole else f"{len(x)} of {len(a.rows)} and {len(y)} of {len(b.rows)} seeds are complete"
     reason = reason or measuring_difference((a, b), columns) or (tasks_difference((a, b)) if column == AVERAGE else "")
-    spread_a = a.over_seeds[column].spread or (spread(x) if len(x) == 1 else None)
-    spread_b = b.over_seeds[column].spread or (spread(y) if len(y) == 1 else None)
+    spread_a = a.over_seeds[column].spread or (seeds.spread(x) if len(x) == 1 else None)
+    spread_b = b.over_seeds[column].spread or (seeds.spread(y) if len(y) == 1 else None)
     if reason:
         return Contrast(column, title, spread_a, spread_b, reason)
     detectable = None
     if spread_a and spread_b and spread_a.sd and spread_b.sd:  # seeds without any spread say nothing about others
-        detectable = detectable_difference(spread_a.sd, spread_a.n, spread_b.sd, spread_b.n)
+        detectable = seeds.detectable_difference(spread_a.sd, spread_a.n, spread_b.sd, spread_b.n)
     paired = [pair for pair in (_paired(a, b, one.task) for one in columns) if pair is not None]
     has_documents = len(paired) == len(columns)
     return Contrast(
@@ -154,10 +143,10 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
         a=spread_a,
         b=spread_b,
         detectable=detectable,
-        welch=welch(x, y),
-        permutation=permutation(x, y) if min(len(x), len(y)) > 1 else None,
-        two_level=two_level(paired) if has_documents else None,
-        these_checkpoints=documents_only(paired) if has_documents else None,
+        welch=seeds.welch(x, y),
+        permutation=seeds.permutation(x, y) if min(len(x), len(y)) > 1 else None,
+        two_level=crossed.two_level(paired) if has_documents else None,
+        these_checkpoints=crossed.documents_only(paired) if has_documents else None,
     )
 
 
@@ -178,11 +167,9 @@ def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True)
     for table in tables:
         if table.kind == "revision" or (seeds_only and table.kind != "seed"):
             shown = ", ".join(row.revision for row in table.rows[:3])
+            message = f"{table.name}: its rows are not seeds ({shown})"
             raise UsageError(
-                f"{table.name}: its rows are not seeds ({shown})",
-                code="seeds-unknown",
-                hint="pass --seeds if they are seeds of one recipe",
-                name=table.name,
+                message, code="seeds-unknown", hint="pass --seeds if they are seeds of one recipe", name=table.name
             )
 
 
@@ -217,9 +204,14 @@ def _documents(table: ScoreTable, task: str) -> list[Documents]:
     return [one for one in documents if one is not None]
 
 
-def _paired(a: ScoreTable, b: ScoreTable, task: str) -> PairedScores | None:
+def _paired(a: ScoreTable, b: ScoreTable, task: str) -> crossed.PairedScores | None:
     values = aligned_documents([a, b], task)
-    return PairedScores(values[0], values[1], a.documents.clusters.get((a.rows[0].revision, task))) if values else None
+    return crossed.PairedScores(values[0], values[1], passages(a, task)) if values else None
+
+
+def passages(table: ScoreTable, task: str) -> numpy.ndarray | None:
+    """(D,) the passage of each document of a task, if documents share passages."""
+    return table.documents.clusters.get((table.rows[0].revision, task))
 
 
 def aligned_documents(tables: Sequence[ScoreTable], task: str) -> list[numpy.ndarray] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +20,6 @@ from mixhub.spec import Evaluation, Family, Run, Task, catalog
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace
-from mixhub.workspace.recipe_diff import recipe_changes
 from mixhub.workspace.records import Record
 
 _NUMBERED = re.compile(r"(?P<kind>seed|model-index|index)[-_]?(?P<number>\d+)")
@@ -85,11 +85,9 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
         cells = read_cells(workspace.results(run))
         for cell in cells:
             if (cell.model, cell.revision) != (run.family, run.revision):
+                message = f"{cell.path}: belongs to {cell.model} {cell.revision}, not to {run.revision}"
                 raise ResultsError(
-                    f"{cell.path}: belongs to {cell.model} {cell.revision}, not to {run.revision}",
-                    code="cell-misplaced",
-                    hint="move it to its own folder, or delete it",
-                    path=cell.path,
+                    message, code="cell-misplaced", hint="move it to its own folder, or delete it", path=cell.path
                 )
         if cells:
             records[run.revision] = tuple(cells)
@@ -213,22 +211,12 @@ def _names(records: Iterable[Record]) -> str:
 
 
 def _weights_note(workspace: Workspace, family: Family, run: Run, weights: str) -> list[str]:
-    folder = workspace.run_folder(run)
-    if family.training.steps not in folder.export_steps():
-        return []
-    export = folder.export(family.training.steps)
-    try:
-        exported = read_lineage(export).weights_sha256
-        changed = list(recipe_changes(family, run, export / folder.train_config.name).values())
-    except MixhubError:
-        return []
-    if changed:
-        line = changed[0].removeprefix(f"{export / folder.train_config.name}: ")
-        return [f"{run.revision} was not trained with the family's current recipe: {line}"]
-    if exported == weights:
-        return []
-    difference = f"{run.revision} was measured with weights {weights[:12]}, but its export has {exported[:12]}"
-    return [f"{difference}: evaluate again"]
+    with suppress(MixhubError):
+        exported = read_lineage(workspace.run_folder(run).export(family.training.steps)).weights_sha256
+        if exported != weights:
+            difference = f"{run.revision} was measured with weights {weights[:12]}, but its export has {exported[:12]}"
+            return [f"{difference}: evaluate again"]
+    return []
 
 
 def _kind(revisions: Iterable[str]) -> str:

@@ -76,11 +76,9 @@ def read_outputs(paths: Sequence[Path], progress: Progress = SILENT) -> Outputs:
             skipped += [file] if found is None else []
             bar.advance()
     if not records:
+        message = f"{', '.join(map(str, paths))}: no results of lm-eval"
         raise ResultsError(
-            f"{', '.join(map(str, paths))}: no results of lm-eval",
-            code="results-missing",
-            hint="pass lm-eval's --output_path, or a file in it",
-            paths=tuple(paths),
+            message, code="results-missing", hint="pass lm-eval's --output_path, or a file in it", paths=tuple(paths)
         )
     return Outputs(*_newest(records), tuple(skipped))
 
@@ -116,11 +114,9 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
                 yield file, False
     else:
+        message = f"{path}: no such file or folder"
         raise UsageError(
-            f"{path}: no such file or folder",
-            code="file-missing",
-            hint="pass a folder of results, or a results file of lm-eval",
-            path=path,
+            message, code="file-missing", hint="pass a folder of results, or a results file of lm-eval", path=path
         )
 
 

@@ -61,12 +61,8 @@ def results(
         UsageError: `frame` is unknown.
     """
     if frame not in get_args(FrameName):
-        raise UsageError(
-            f"frame = {frame!r}: must be one of {', '.join(get_args(FrameName))}",
-            code="option-value",
-            option="frame",
-            value=frame,
-        )
+        message = f"frame = {frame!r}: must be one of {', '.join(get_args(FrameName))}"
+        raise UsageError(message, code="option-value", option="frame", value=frame)
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
     evidence = find_evidence(str(source), opened)
     evaluation = (opened.family(suite) if opened else catalog.get(suite)).evaluation if suite else None
@@ -97,12 +93,8 @@ def require_published(evidence: Evidence, selection: Selection, *, published: bo
     """
     table = published_scores(evidence, selection)
     if table is None and published:
-        raise ResultsError(
-            f"{evidence.name}: no scores were published",
-            code="published-scores-missing",
-            hint="omit --published",
-            name=evidence.name,
-        )
+        message = f"{evidence.name}: no scores were published"
+        raise ResultsError(message, code="published-scores-missing", hint="omit --published", name=evidence.name)
     if table is None:
         raise ResultsError(
             f"{evidence.name}: has neither measured nor published scores",

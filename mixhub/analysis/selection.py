@@ -124,10 +124,6 @@ def select_columns(columns: Sequence[Column], selection: Selection) -> list[Colu
         return selected
     selected = [column._replace(num_fewshot=tuple(k for k in column.num_fewshot if k in counts)) for column in selected]
     if empty := [column.title for column in selected if not column.num_fewshot]:
-        raise UsageError(
-            f"num_fewshot = {', '.join(map(str, counts))}: {', '.join(empty)} has none of these shot counts",
-            code="option-value",
-            option="num_fewshot",
-            value=counts,
-        )
+        message = f"num_fewshot = {', '.join(map(str, counts))}: {', '.join(empty)} has none of these shot counts"
+        raise UsageError(message, code="option-value", option="num_fewshot", value=counts)
     return selected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -13,6 +13,7 @@ from mixhub.analysis.comparison import (
     aligned_documents,
     contrast,
     measuring_difference,
+    passages,
     prefixed,
     require_comparable,
     shared_columns,
@@ -20,7 +21,7 @@ from mixhub.analysis.comparison import (
     with_holm,
 )
 from mixhub.analysis.scores import score_row
-from mixhub.analysis.statistics.crossed import SeedNoise, seed_noise
+from mixhub.analysis.statistics import crossed
 from mixhub.analysis.statistics.mixtures import (
     Agreement,
     VarianceComponent,
@@ -49,16 +50,6 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Agreeing:
-    """How two ways of measuring agree on mixtures."""
-
-    what: str
-    """As `0-shot and 5-shot`."""
-    agreement: Agreement
-    """Over all pairs of mixtures."""
-
-
-@dataclass(frozen=True)
 class Signal:
     """How well one column tells mixtures apart."""
 
@@ -68,7 +59,7 @@ class Signal:
     """Heading."""
     component: VarianceComponent | None
     """Mixtures against seeds; None if no mixture has two seeds."""
-    noise: SeedNoise | None
+    noise: crossed.SeedNoise | None
     """Seeds against documents, median over the families; None without samples."""
 
 
@@ -79,8 +70,9 @@ class Survey:
     tables: tuple[ScoreTable, ...]
     ranking: tuple[Ranked, ...]
     """Best first."""
-    agreements: tuple[Agreeing, ...]
-    """Between shot counts, and between these families and those of `against`."""
+    agreements: Mapping[str, Agreement]
+    """How two ways of measuring rank mixtures, by name, as `0-shot and 5-shot`: between shot counts, and between these
+    families and those of `against`."""
     seeds: float | None
     """How often one seed of each mixture ranks two mixtures as the mean of its other seeds does; None if a mixture has
     one seed."""
@@ -109,7 +101,7 @@ class Survey:
         """A row per pair of ways to measure: accuracy, pairs, interval, Spearman."""
         import pandas as pd
 
-        return pd.DataFrame([{"what": one.what, **vars(one.agreement)} for one in self.agreements])
+        return pd.DataFrame([{"what": what, **vars(agreement)} for what, agreement in self.agreements.items()])
 
 
 def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> Survey:
@@ -144,7 +136,7 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
     return Survey(
         tables=tuple(tables),
         ranking=tuple(Ranked(1 + means.index(one.mean), name, one) for name, one in spreads),
-        agreements=(*_shot_agreements(mixtures), *_size_agreements(tables, mixtures, against)),
+        agreements={**_shot_agreements(mixtures), **_size_agreements(tables, mixtures, against)},
         seeds=seed_agreement(averages) if all(len(values) > 1 for values in averages) else None,
         signals=tuple(_signal(tables, mixtures, column, title) for column, title in headings.items()),
         pairs=_pairs(tables),
@@ -218,7 +210,7 @@ def _mixtures(tables: Sequence[ScoreTable]) -> list[_Mixture]:
     return mixtures
 
 
-def _shot_agreements(mixtures: Sequence[_Mixture]) -> list[Agreeing]:
+def _shot_agreements(mixtures: Sequence[_Mixture]) -> dict[str, Agreement]:
     """Between each pair of shot counts that every task of every mixture has, and between one and the mean of all."""
     shots = [set(column.num_fewshot) for mixture in mixtures for column in mixture.table.columns]
     at = {}
@@ -227,19 +219,19 @@ def _shot_agreements(mixtures: Sequence[_Mixture]) -> list[Agreeing]:
         if len(values) == len(mixtures):
             at[count] = values
     if len(at) < 2:
-        return []
+        return {}
     means = [mixture.mean for mixture in mixtures]
-    return [
-        *(_agreeing(f"{count}-shot and the mean over shots", values, means) for count, values in at.items()),
-        *(_agreeing(f"{one}-shot and {other}-shot", at[one], at[other]) for one, other in combinations(at, 2)),
-    ]
+    found = {f"{count}-shot and the mean over shots": decision_accuracy(own, means) for count, own in at.items()}
+    return found | {
+        f"{one}-shot and {other}-shot": decision_accuracy(at[one], at[other]) for one, other in combinations(at, 2)
+    }
 
 
 def _size_agreements(
     tables: Sequence[ScoreTable], mixtures: Sequence[_Mixture], against: Sequence[ScoreTable]
-) -> list[Agreeing]:
+) -> dict[str, Agreement]:
     if not against:
-        return []
+        return {}
     if len(against) != len(tables):
         raise UsageError(
             f"--against names {len(against)} families for {len(tables)}",
@@ -251,20 +243,12 @@ def _size_agreements(
     others = {other.key: other for other in _mixtures(against)}
     pairs = [(one, others[one.key]) for one in mixtures if one.key in others]
     if len(pairs) < 2:
-        raise UsageError(
-            "--against: fewer than two mixtures are in both",
-            code="mixtures-too-few",
-            hint="revisions are matched by name",
-            option="--against",
-        )
+        message = "--against: fewer than two mixtures are in both"
+        raise UsageError(message, code="mixtures-too-few", hint="revisions are matched by name", option="--against")
     sides = list(zip(*pairs, strict=True))
     names = [", ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in sides]
     a, b = ([mixture.mean for mixture in side] for side in sides)
-    return [_agreeing(f"({names[0]}) and ({names[1]})", a, b)]
-
-
-def _agreeing(what: str, a: Sequence[float], b: Sequence[float]) -> Agreeing:
-    return Agreeing(what, decision_accuracy(a, b))
+    return {f"({names[0]}) and ({names[1]})": decision_accuracy(a, b)}
 
 
 def _signal(tables: Sequence[ScoreTable], mixtures: Sequence[_Mixture], column: str, title: str) -> Signal:
@@ -272,16 +256,16 @@ def _signal(tables: Sequence[ScoreTable], mixtures: Sequence[_Mixture], column: 
     noise = None
     if noises:
         seed_sd, document_sd = median(one.seed_sd for one in noises), median(one.document_sd for one in noises)
-        noise = SeedNoise(seed_sd, document_sd, seed_sd / document_sd if document_sd else None)
+        noise = crossed.SeedNoise(seed_sd, document_sd, seed_sd / document_sd if document_sd else None)
     return Signal(column, title, variance_component([mixture.values(column) for mixture in mixtures]), noise)
 
 
-def _noise(table: ScoreTable, column: str) -> SeedNoise | None:
+def _noise(table: ScoreTable, column: str) -> crossed.SeedNoise | None:
     """Seeds against documents, for one task of a family over seeds."""
     if table.kind != "seed" or column == AVERAGE:
         return None
     values = aligned_documents([table], column)
-    return seed_noise(values[0], table.documents.clusters.get((table.rows[0].revision, column))) if values else None
+    return crossed.seed_noise(values[0], passages(table, column)) if values else None
 
 
 def _pairs(tables: Sequence[ScoreTable]) -> tuple[Contrast, ...]:

@@ -233,13 +233,11 @@ def figures_sha256(results: object, measures: object) -> str:
 def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> None:
     if actual != provenance.results_sha256:
         run = f" --{provenance.kind} {provenance.number}" if provenance.kind else ""
-        raise ResultsError(
+        message = (
             f"{path}: was changed after the measurement: the sha256 of its figures is {actual[:12]}, but "
-            f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}",
-            code="results-changed",
-            hint=f"delete it, then run mixhub evaluate{run}",
-            path=path,
+            f"{PROVENANCE_KEY}.results_sha256 is {provenance.results_sha256[:12]}"
         )
+        raise ResultsError(message, code="results-changed", hint=f"delete it, then run mixhub evaluate{run}", path=path)
 
 
 def _malformed(path: Path, what: str, key: str | None = None) -> ResultsError:

@@ -194,7 +194,7 @@ def test_several_families_are_ranked_with_what_agrees(several):
     found = survey(tables(*several))
     assert [one.name for one in found.ranking] == ["org/top", "org/high", "org/middle", "org/low"]
     assert [one.rank for one in found.ranking] == [1, 2, 3, 4]
-    by_name = {one.what: one.agreement for one in found.agreements}
+    by_name = found.agreements
     assert set(by_name) == {
         "0-shot and the mean over shots",
         "5-shot and the mean over shots",
@@ -215,9 +215,9 @@ def test_several_families_are_ranked_with_what_agrees(several):
 def test_sizes_agree_by_position(several):
     all_tables = tables(*several)
     found = survey(all_tables[:2], against=all_tables[2:])
-    assert found.agreements[-1].what == "(org/low, org/middle) and (org/high, org/top)"
-    assert found.agreements[-1].agreement.accuracy == 1
-    assert survey(all_tables[:2], against=all_tables[:1:-1]).agreements[-1].agreement.accuracy == 0
+    assert found.agreements["(org/low, org/middle) and (org/high, org/top)"].accuracy == 1
+    turned = survey(all_tables[:2], against=all_tables[:1:-1]).agreements
+    assert turned["(org/low, org/middle) and (org/top, org/high)"].accuracy == 0
     with refused("option-value", UsageError, option="--against", value=["org/high"]):
         survey(all_tables[:2], against=all_tables[2:3])
 
@@ -241,9 +241,9 @@ def test_families_over_indices_are_matched_by_revision():
     large = indexed("large", truth.tolist()[:30])
     found = survey([small], against=[large])
     assert len(found.ranking) == 40
-    (agreeing,) = found.agreements
-    assert agreeing.agreement.pairs == 30 * 29 / 2
-    assert agreeing.agreement.low < agreeing.agreement.accuracy < agreeing.agreement.high
+    (agreement,) = found.agreements.values()
+    assert agreement.pairs == 30 * 29 / 2
+    assert agreement.low < agreement.accuracy < agreement.high
     assert found.seeds is None
     assert found.pairs == ()
     assert all(signal.component is None for signal in found.signals)
@@ -321,9 +321,10 @@ def test_several_families_over_indices_are_matched_by_position_and_revision():
     a, b = draws.normal(50, 2, 8).tolist(), draws.normal(50, 2, 8).tolist()
     small = [indexed("small-a", a), indexed("small-b", b)]
     large = [indexed("large-a", a), indexed("large-b", b)]
-    (agreeing,) = survey(small, against=large).agreements
-    assert (agreeing.agreement.accuracy, agreeing.agreement.pairs) == (1.0, 120)
-    assert survey(small, against=large[::-1]).agreements[0].agreement.accuracy < 1
+    (agreement,) = survey(small, against=large).agreements.values()
+    assert (agreement.accuracy, agreement.pairs) == (1.0, 120)
+    (agreement,) = survey(small, against=large[::-1]).agreements.values()
+    assert agreement.accuracy < 1
 
 
 def test_seeds_without_spread_detect_nothing(tmp_path: Path):

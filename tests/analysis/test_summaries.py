@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from mixhub.analysis.evidence import path_evidence
-from mixhub.analysis.samples import SampleSummary, read_scores
+from mixhub.analysis.samples import SampleSummary, read_scores, read_summary
 from mixhub.analysis.scores import Column
-from mixhub.analysis.summaries import read_summary
 from mixhub.errors import ResultsError
 from mixhub.workspace.records import Record
 from tests.analysis.written import write_results
@@ -47,7 +46,7 @@ def test_what_was_kept_is_the_same_and_is_not_read_again(
 ) -> None:
     first = summary(records, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("mixhub.analysis.summaries.mean_over_shots", lambda *_: pytest.fail("they are known"))
+        patched.setattr("mixhub.analysis.samples.mean_over_shots", lambda *_: pytest.fail("they are known"))
         assert summary(records, tmp_path) == first
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from mixhub.analysis.audit.repeats import find_repeats
 from mixhub.analysis.audit.report import BINOMIAL, INDEPENDENT, Audit
-from mixhub.analysis.audit.rules import MAX_NAMED, accuracy_stderr, stderr_range
+from mixhub.analysis.audit.tables import accuracy_stderr, name_some, stderr_range
 from mixhub.analysis.samples import ROUNDING, read_documents
 from mixhub.errors import ResultsError
 from mixhub.findings import Finding
-from mixhub.phrases import listed, plural
+from mixhub.phrases import plural
 from mixhub.spec import Task
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
@@ -25,8 +24,6 @@ SHARES = "an accuracy is a whole number of right documents out of those that wer
 _SHARE_METRICS = ("acc", "acc_norm")
 _RELATIVE = 1e-6
 """Bound of floating-point errors, in standard errors and whole numbers."""
-_WHOLE = 1e-7
-"""Relative distance to a whole number at which an implied number of documents counts as whole."""
 _FULL_DIGITS = 8
 """If all figures of a cell have fewer digits, they were rounded when they were written."""
 
@@ -52,25 +49,11 @@ class AuditCell:
         return 0.0 if digits > _FULL_DIGITS else 0.5 * 10**-digits
 
     @cached_property
-    def implied(self) -> dict[str, float]:
-        """By metric, the number of documents that its standard error implies; only of figures with full digits."""
-        if self.leeway:
-            return {}
-        return {
-            metric: value * (1 - value) / stderr**2 + 1
-            for metric, value in self.figures.items()
-            if 0 < value < 1 and (stderr := self.record.stderrs.get(metric))
-        }
-
-    @cached_property
-    def size(self) -> tuple[int | None, str]:
-        """The number of evaluated documents, and where it is from: `file`, `suite`, `stderr` or `unknown`."""
+    def documents(self) -> int | None:
+        """The number of evaluated documents, from the file, else from the suite; None if unknown."""
         if isinstance(self.record.documents, int):
-            return self.record.documents, "file"
-        if self.record.limit is None and self.task is not None and self.task.documents is not None:
-            return self.task.documents, "suite"
-        whole = {round(number) for number in self.implied.values() if _is_whole_number(number)}
-        return (whole.pop(), "stderr") if len(whole) == 1 else (None, "unknown")
+            return self.record.documents
+        return self.task.documents if self.task is not None and self.record.limit is None else None
 
     @property
     def place(self) -> str:
@@ -80,18 +63,16 @@ class AuditCell:
     @property
     def is_testable(self) -> bool:
         """Whether its number of documents is known, and its accuracies are shares of them."""
-        documents, _ = self.size
-        return documents is not None and (
-            self.task is not None or any(self.stderr_fits(metric, documents) for metric in self.figures)
-        )
+        has_shares = self.task is not None or any(map(self.stderr_fits, self.figures))
+        return self.documents is not None and has_shares
 
-    def stderr_fits(self, metric: str, documents: int) -> bool:
+    def stderr_fits(self, metric: str) -> bool:
         """Whether a metric has the standard error that follows from its value."""
         stderr = self.record.stderrs.get(metric)
-        if stderr is None or documents < 2:
+        if stderr is None or self.documents is None or self.documents < 2:
             return False
         value = self.figures[metric]
-        least, most = stderr_range(value - self.leeway, value + self.leeway, documents)
+        least, most = stderr_range(value - self.leeway, value + self.leeway, self.documents)
         slack = self.leeway + _RELATIVE * most
         return least - slack <= stderr <= most + slack
 
@@ -124,18 +105,11 @@ def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
 def figures_unfit(cells: Sequence[AuditCell]) -> Iterator[Finding]:
     """Accuracies that are not a share of the cell's documents, and standard errors that do not follow from them."""
     for cell in cells:
-        implied = cell.implied
-        is_torn = len({round(number) for number in implied.values()}) > 1 and any(
-            map(_is_whole_number, implied.values())
-        )
-        if cell.size[0] is None and is_torn:
-            shown = _named(f"{metric} over {number:,.0f}" for metric, number in implied.items())
-            yield _finding(cell, f"the standard errors are those of {shown} documents", "documents-differ", BINOMIAL)
         for metric, value in cell.figures.items():
             if not 0 <= value <= 1:
                 yield _finding(cell, f"{metric} = {value:g} is not in 0 to 1", "score-out-of-range")
             elif cell.is_testable:
-                yield from _metric_unfit(cell, metric, value, cell.size[0] or 0)
+                yield from _metric_unfit(cell, metric, value, cell.documents or 0)
 
 
 def _metric_unfit(cell: AuditCell, metric: str, value: float, documents: int) -> Iterator[Finding]:
@@ -144,13 +118,10 @@ def _metric_unfit(cell: AuditCell, metric: str, value: float, documents: int) ->
         what = f"{metric} = {value:.6g} is {right:,.3f} right answers of {documents:,}, not a whole number"
         yield _finding(cell, what, "figure-impossible", SHARES)
     stderr = cell.record.stderrs.get(metric)
-    if stderr is not None and documents > 1 and not cell.stderr_fits(metric, documents):
+    if stderr is not None and documents > 1 and not cell.stderr_fits(metric):
         near = accuracy_stderr(value, documents)
-        what = (
-            f"{metric} = {value:.6g} over {documents:,} documents has the standard error {near:.6g}, not {stderr:.6g}"
-        )
-        implied = f", which is that of {cell.implied[metric]:,.1f} documents" if metric in cell.implied else ""
-        yield _finding(cell, what + implied, "stderr-unfit", BINOMIAL)
+        what = f"{metric} = {value:.6g} of {documents:,} documents has the standard error {near:.6g}, not {stderr:.6g}"
+        yield _finding(cell, what, "stderr-unfit", BINOMIAL)
 
 
 def documents_differ(cells: Sequence[AuditCell]) -> Iterator[Finding]:
@@ -174,7 +145,7 @@ def weights_repeated(cells: Sequence[AuditCell]) -> Iterator[Finding]:
             revisions.setdefault(cell.record.weights_sha256, {})[cell.record.model, cell.record.revision] = None
     for sha256, names in revisions.items():
         if len(names) > 1:
-            message = f"{_named(map(_revision_name, names))} were measured with the same weights ({sha256[:12]})"
+            message = f"{name_some(map(_revision_name, names))} were measured with the same weights ({sha256[:12]})"
             assumed = ("revisions differ in their weights",)
             yield Finding("weights-measured-twice", list(names)[-1][1], message, assumptions=assumed)
 
@@ -232,36 +203,25 @@ RULES: tuple[Callable[[Sequence[AuditCell]], Iterator[Finding]], ...] = (
 
 
 def _finding(cell: AuditCell, what: str, code: str, *assumptions: str) -> Finding:
-    record, (documents, origin) = cell.record, cell.size
-    if origin == "suite":
-        assumptions = (*assumptions, f"{record.task} has {documents:,} documents, as the suite says")
+    record = cell.record
+    if record.documents == UNKNOWN and cell.documents is not None:
+        assumptions = (*assumptions, f"{record.task} has {cell.documents:,} documents, as the suite says")
     revision = record.model if record.revision == UNKNOWN else record.revision
-    return Finding(
-        code, record.revision, f"{cell.place} of {revision}: {what}", about=cell.place, assumptions=assumptions
-    )
+    message = f"{cell.place} of {revision}: {what}"
+    return Finding(code, record.revision, message, about=cell.place, assumptions=assumptions)
 
 
 def _notes(cells: Sequence[AuditCell]) -> Iterator[str]:
-    origins = Counter(cell.size[1] for cell in cells)
-    for origin, source in (("suite", "that of the suite's task is assumed"), ("stderr", "the standard error gives it")):
-        if number := origins[origin]:
-            yield f"{plural(number, 'cell')} without a number of documents: {source}"
+    if number := sum(cell.record.documents == UNKNOWN and cell.documents is not None for cell in cells):
+        yield f"{plural(number, 'cell')} without a number of documents: that of the suite's task is assumed"
     if untested := sorted({cell.record.task for cell in cells if cell.figures and not cell.is_testable}):
-        yield f"not tested, since their documents are unknown, or count in parts: {_named(untested)}"
+        yield f"not tested, since their documents are unknown, or count in parts: {name_some(untested)}"
     if others := sorted({cell.record.task for cell in cells if not cell.figures}):
-        yield f"not tested, since they have neither acc nor acc_norm: {_named(others)}"
+        yield f"not tested, since they have neither acc nor acc_norm: {name_some(others)}"
     with_samples = sum(cell.record.samples is not None and cell.record.samples.is_file() for cell in cells)
     yield f"samples: {with_samples:,} of {plural(len(cells), 'cell')} have them"
-
-
-def _named(names: Iterable[str]) -> str:
-    return listed(list(names), most=MAX_NAMED, last="and")
 
 
 def _revision_name(line: tuple[str, str]) -> str:
     model, revision = line
     return model if revision == UNKNOWN else f"{model} {revision}"
-
-
-def _is_whole_number(number: float) -> bool:
-    return abs(number - round(number)) < _WHOLE * number

@@ -59,12 +59,8 @@ def read_grids(path: Path) -> list[Grid]:
     """
     delimiter = DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
-        raise ResultsError(
-            f"{path}: must end in one of {', '.join(DELIMITERS)}",
-            code="table-format-unknown",
-            hint="pass a model card or a table",
-            path=path,
-        )
+        message = f"{path}: must end in one of {', '.join(DELIMITERS)}"
+        raise ResultsError(message, code="table-format-unknown", hint="pass a model card or a table", path=path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -85,12 +81,9 @@ def _delimited_grids(path: Path, text: str, delimiter: str) -> list[Grid]:
                 rows.append([TableCell(_tidy(cell), first) for cell in row])
             first = reader.line_num + 1
     except csv.Error as problem:
+        message = f"{path}:{reader.line_num}: not a table of cells: {problem}"
         raise ResultsError(
-            f"{path}:{reader.line_num}: not a table of cells: {problem}",
-            code="table-malformed",
-            hint="fix the line",
-            path=path,
-            line=reader.line_num,
+            message, code="table-malformed", hint="fix the line", path=path, line=reader.line_num
         ) from None
     ragged = [(row[0].line, len(row)) for row in rows if len(row) != len(rows[0])]
     return [Grid(rows, ragged)] if rows else []

@@ -57,12 +57,9 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
         )
     if len(best) > 1:
         lines = tuple(grid.line for grid in best)
+        message = f"{path}: has {len(best)} tables of scores, in lines {listed(lines, last='and')}"
         raise ResultsError(
-            f"{path}: has {len(best)} tables of scores, in lines {listed(lines, last='and')}",
-            code="table-ambiguous",
-            hint=f"choose one by its line: {path}:{lines[0]}",
-            path=path,
-            lines=lines,
+            message, code="table-ambiguous", hint=f"choose one by its line: {path}:{lines[0]}", path=path, lines=lines
         )
     return _published(path, best[0], tasks)
 
@@ -77,12 +74,9 @@ def _score_grid(path: Path, grid: Grid, tasks: Sequence[Task]) -> Grid | None:
         return None
     if grid.ragged:
         line, cells = grid.ragged[0]
+        message = f"{path}:{line}: has {cells} cells, but its table has {len(grid.head)} columns"
         raise ResultsError(
-            f"{path}:{line}: has {cells} cells, but its table has {len(grid.head)} columns",
-            code="table-ragged",
-            hint="fix the line; write a | inside a cell as \\|",
-            path=path,
-            line=line,
+            message, code="table-ragged", hint="fix the line; write a | inside a cell as \\|", path=path, line=line
         )
     return grid if is_wide else Grid([[row[at] for row in grid.rows] for at in (0, *scores)], [])
 

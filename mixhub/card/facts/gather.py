@@ -11,9 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from mixhub.analysis.lm_eval_files import read_outputs
-from mixhub.analysis.samples import NO_SAMPLES, SampleSummary
+from mixhub.analysis.samples import NO_SAMPLES, SampleSummary, read_summary
 from mixhub.analysis.scores import columns_of, of_suite
-from mixhub.analysis.summaries import read_summary
 from mixhub.card.facts.runs import FinalLosses, Known, Pace, RunFacts, Sibling
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.errors import CorpusError, ResultsError, RunError, nearest

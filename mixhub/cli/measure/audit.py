@@ -23,54 +23,18 @@ class Format(StrEnum):
     JSON = "json"
 
 
-SourceArgument = Annotated[
-    str | None,
-    typer.Argument(
-        help="A family with published scores, a card (.md), a table (.csv, .tsv), or results (a folder, .json). "
-        "[default: the workspace's family]",
-        show_default=False,
-    ),
-]
-SuiteOption = Annotated[
-    str | None,
-    typer.Option(
-        "--suite",
-        "--family",
-        help="The family whose suite a file belongs to. [default: the workspace's, else human-1b]",
-        metavar="NAME",
-        show_default=False,
-    ),
-]
-RunsOption = Annotated[
-    int | None,
-    typer.Option(
-        help="Runs that each published figure is the mean of. [default: the suite's number of shot counts]",
-        metavar="N",
-        min=1,
-        max=100,
-        show_default=False,
-    ),
-]
-MostRunsOption = Annotated[
-    int | None,
-    typer.Option(
-        help="The largest number of runs to consider. [default: 6, or --runs]",
-        metavar="N",
-        min=1,
-        max=100,
-        show_default=False,
-    ),
-]
-RunDecimalsOption = Annotated[
-    int | None,
-    typer.Option(
-        help="Decimals to which each run's accuracy, a fraction, was rounded before the mean. [default: no rounding]",
-        metavar="N",
-        min=1,
-        max=5,
-        show_default=False,
-    ),
-]
+_SOURCE = (
+    "A family, a card (.md), a table (.csv, .tsv), or results (a folder, .json). [default: the workspace's family]"
+)
+SourceArgument = Annotated[str | None, typer.Argument(help=_SOURCE, metavar="SOURCE")]
+_SUITE = "The family whose suite a file belongs to. [default: the workspace's, else human-1b]"
+SuiteOption = Annotated[str | None, typer.Option("--suite", "--family", help=_SUITE, metavar="NAME")]
+_RUNS = "Runs that each published figure is the mean of. [default: the suite's number of shot counts]"
+RunsOption = Annotated[int | None, typer.Option(help=_RUNS, metavar="N", min=1, max=100)]
+_MOST_RUNS = "The largest number of runs to consider. [default: 6, or --runs]"
+MostRunsOption = Annotated[int | None, typer.Option(help=_MOST_RUNS, metavar="N", min=1, max=100)]
+_DECIMALS = "Decimals to which each run's accuracy, a fraction, was rounded before the mean. [default: no rounding]"
+RunDecimalsOption = Annotated[int | None, typer.Option(help=_DECIMALS, metavar="N", min=1, max=5)]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 

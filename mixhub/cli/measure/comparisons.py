@@ -171,13 +171,12 @@ def show_survey(survey: Survey, form: Format) -> None:
 
 def _show_agreements(survey: Survey, form: Format) -> None:
     rows = []
-    for one in survey.agreements:
-        agreement = one.agreement
+    for what, agreement in survey.agreements.items():
         interval = "too few mixtures"
         if agreement.low is not None and agreement.high is not None:
             interval = f"{agreement.low:.0%} … {agreement.high:.0%}"
         spearman = "-" if agreement.spearman is None else f"{agreement.spearman:.2f}"
-        rows.append([one.what, f"{agreement.accuracy:.0%}", str(agreement.pairs), interval, spearman])
+        rows.append([what, f"{agreement.accuracy:.0%}", str(agreement.pairs), interval, spearman])
     headers = ["two ways to rank", "decision accuracy", "pairs", "95 % over mixtures", "Spearman"]
     show_grid(headers, rows, "agreement: the share of pairs of mixtures that both rank alike", form)
 

@@ -24,41 +24,20 @@ if TYPE_CHECKING:
 app = group("Single plots, as the card shows them.")
 
 _SOURCE = "A family, lm-eval's results (file or folder) or a table (.md, .csv)"
-
 SourceArgument = Annotated[
-    str | None,
-    typer.Argument(help=f"{_SOURCE}. [default: the workspace's family]", metavar="SOURCE", show_default=False),
+    str | None, typer.Argument(help=f"{_SOURCE}. [default: the workspace's family]", metavar="SOURCE")
 ]
-OutputOption = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        help="A file, .svg or .png; or a folder for both formats, which is created.",
-        metavar="PATH",
-        show_default="the current folder",
-    ),
-]
-SamplesOption = Annotated[
-    bool,
-    typer.Option("--samples/--no-samples", help="Read samples, if there are any, for chance and exact intervals."),
-]
+_OUTPUT = "A file, .svg or .png; or a folder for both formats, which is created. [default: the current folder]"
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help=_OUTPUT, metavar="PATH", show_default=False)]
+_SAMPLES = "Read samples, if there are any, for chance and exact intervals."
+SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAMPLES)]
 DifferenceArgument = Annotated[str, typer.Argument(help=f"{_SOURCE}.", metavar="A")]
 SubtractedArgument = Annotated[
     str, typer.Argument(help="As A; its scores are subtracted from those of A.", metavar="B")
 ]
-FamiliesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Families of the workspace or the catalog. [default: the workspace's]",
-        metavar="FAMILY",
-        show_default=False,
-    ),
-]
-FamilyArgument = Annotated[
-    str | None,
-    typer.Argument(help="The family. [default: the workspace's]", metavar="FAMILY", show_default=False),
-]
+_FAMILIES = "Families of the workspace or the catalog. [default: the workspace's]"
+FamiliesArgument = Annotated[list[str] | None, typer.Argument(help=_FAMILIES, metavar="FAMILY")]
+FamilyArgument = Annotated[str | None, typer.Argument(help="The family. [default: the workspace's]", metavar="FAMILY")]
 
 
 @app.command()

@@ -27,34 +27,23 @@ class MeasureName(StrEnum):
     ANSWER_PROBABILITY = "answer_probability"
 
 
-SourcesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Families, lm-eval's results (files or folders) or tables (.md, .csv). [default: the workspace's family]",
-        metavar="SOURCE",
-        show_default=False,
-    ),
-]
-CompareOption = Annotated[
-    bool, typer.Option("--compare", help="Compare the sources: two by their difference, several by their ranks.")
-]
-AgainstOption = Annotated[
-    str | None,
-    typer.Option(help="The same mixtures at another size, in the same order, comma-separated.", metavar="SOURCES"),
-]
+_SOURCES = "Families, lm-eval's results (files or folders) or tables (.md, .csv). [default: the workspace's family]"
+SourcesArgument = Annotated[list[str] | None, typer.Argument(help=_SOURCES, metavar="SOURCE")]
+_COMPARE = "Compare the sources: two by their difference, several by their ranks."
+CompareOption = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
+_AGAINST = "The same mixtures at another size, in the same order, comma-separated."
+AgainstOption = Annotated[str | None, typer.Option(help=_AGAINST, metavar="SOURCES")]
 MeasureOption = Annotated[MeasureName, typer.Option(help="What the figures are.")]
-IncompleteOption = Annotated[
-    bool, typer.Option("--allow-incomplete", help="Show means over the cells that are present, marked as incomplete.")
-]
-SeedsOption = Annotated[
-    bool, typer.Option("--seeds", help="Treat the rows as seeds of one recipe, whatever their names.")
-]
-SamplesOption = Annotated[
-    bool, typer.Option("--samples/--no-samples", help="Read samples, if there are any, for exact standard errors.")
-]
+_INCOMPLETE = "Show means over the cells that are present, marked as incomplete."
+IncompleteOption = Annotated[bool, typer.Option("--allow-incomplete", help=_INCOMPLETE)]
+_SEEDS = "Treat the rows as seeds of one recipe, whatever their names."
+SeedsOption = Annotated[bool, typer.Option("--seeds", help=_SEEDS)]
+_SAMPLES = "Read samples, if there are any, for exact standard errors."
+SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAMPLES)]
 ShotsOption = Annotated[str | None, typer.Option(help="Only these shot counts, as 0,5 or 0-5.", metavar="COUNTS")]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
-SuiteOption = Annotated[str | None, typer.Option(help="The family whose tasks and shot counts to use.", metavar="NAME")]
+_SUITE = "The family whose tasks and shot counts to use."
+SuiteOption = Annotated[str | None, typer.Option(help=_SUITE, metavar="NAME")]
 
 
 def results(
@@ -118,11 +107,9 @@ def _require_consistent(compare: bool, against: str | None, allow_incomplete: bo
     from mixhub.errors import UsageError
 
     if against and not compare:
+        message = "--against requires --compare"
         raise UsageError(
-            "--against requires --compare",
-            code="option-missing",
-            hint="run mixhub results --compare A B --against C,D",
-            option="--compare",
+            message, code="option-missing", hint="run mixhub results --compare A B --against C,D", option="--compare"
         )
     for is_given, option, reason in (
         (compare, "--compare", "incomplete scores are not compared"),

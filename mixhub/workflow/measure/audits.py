@@ -75,12 +75,8 @@ def audit(
 
     options = {"--runs": runs, "--most-runs": most_runs, "--run-decimals": run_decimals}
     if wrong := [name for name, value in options.items() if value is not None]:
-        raise UsageError(
-            f"{' and '.join(wrong)}: only for published scores, but {scores} has measured cells of one run each",
-            code="option-conflict",
-            hint="omit it",
-            options=tuple(wrong),
-        )
+        message = f"{' and '.join(wrong)}: only for published scores, but {scores} has measured cells of one run each"
+        raise UsageError(message, code="option-conflict", hint="omit it", options=tuple(wrong))
     return Audited(audit_records(read_outputs([scores], progress).records, tasks), family, None)
 
 
@@ -107,12 +103,8 @@ def _family_scores(
 ) -> tuple[Family, PublishedTable | Path]:
     """A family's published scores, else its results in the workspace."""
     if name is not None and suite not in (None, name):
-        raise UsageError(
-            f"--suite = {suite!r}: {name} has its own suite",
-            code="option-conflict",
-            hint="omit --suite",
-            options=("SOURCE", "--suite"),
-        )
+        message = f"--suite = {suite!r}: {name} has its own suite"
+        raise UsageError(message, code="option-conflict", hint="omit --suite", options=("SOURCE", "--suite"))
     name = name or suite or default_source(workspace, "mixhub audit human-1b")
     family = find_family(workspace, name)
     if (table := published_table(family)) is not None:

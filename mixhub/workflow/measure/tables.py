@@ -85,22 +85,16 @@ def compare_scores(
     workspace = workspace_if_given(workspace)
     own = sources or [default_source(workspace, "mixhub results --compare A B")]
     if len({*own, *against}) < len([*own, *against]):
-        raise UsageError(
-            f"{', '.join([*own, *against])}: name each source once",
-            code="source-repeated",
-            hint="name two families or more",
-        )
+        message = f"{', '.join([*own, *against])}: name each source once"
+        raise UsageError(message, code="source-repeated", hint="name two families or more")
     evidence = find_distinct([*own, *against], workspace, progress)
     tables = comparable_tables(evidence, selection, published, progress)
     ours, theirs = tables[: len(own)], tables[len(own) :]
     if len(ours) == 2 and not theirs and all(table.kind == "seed" for table in ours):
         return compare(*ours)
     if len(ours) == 1 and ours[0].kind != "index":
-        raise UsageError(
-            f"{ours[0].name}: there is nothing to compare it with",
-            code="mixtures-too-few",
-            hint="name two families or more",
-        )
+        message = f"{ours[0].name}: there is nothing to compare it with"
+        raise UsageError(message, code="mixtures-too-few", hint="name two families or more")
     return survey(ours, theirs)
 
 
@@ -124,11 +118,9 @@ def comparable_tables(
 def default_source(workspace: Workspace | None, example: str) -> str:
     """The workspace's family; UsageError with an example if there is no workspace."""
     if workspace is None:
+        message = "no source is given, and there is no workspace here"
         raise UsageError(
-            "no source is given, and there is no workspace here",
-            code="option-missing",
-            hint=f"run {example}, or change to a workspace",
-            option="SOURCE",
+            message, code="option-missing", hint=f"run {example}, or change to a workspace", option="SOURCE"
         )
     return workspace.config.family
 

@@ -59,7 +59,7 @@ def test_cells_that_fit():
         (record(stderrs={"acc": 0.0312345678}), "stderr-unfit", ["0.0479372", "0.0312346"]),
         (record(documents_in_split=400), "documents-differ", ["400", "100"]),
         (record(documents_in_split=90), "documents-differ", ["100", "90"]),
-        (record("sciq", documents=UNKNOWN, documents_in_split=UNKNOWN), "stderr-unfit", ["1,000", "100.0"]),
+        (record("sciq", documents=UNKNOWN, documents_in_split=UNKNOWN), "stderr-unfit", ["1,000"]),
     ],
 )
 def test_cells_that_do_not(cell, code, values):
@@ -76,15 +76,6 @@ def test_a_suite_that_stands_in_is_an_assumption():
     assert "2 cells without a number of documents: that of the suite's task is assumed" in found.notes
     limited = replace(unsized, limit=10, metrics={"acc": 0.654321987}, stderrs={})
     assert audit_records([limited], TASKS).fits
-
-
-def test_both_accuracies_of_a_cell_imply_the_same_documents():
-    both = {"acc": 0.65, "acc_norm": 0.61}
-    stderrs = {name: (p * (1 - p) / 99) ** 0.5 for name, p in both.items()}
-    cell = record("other", metrics=both, stderrs=stderrs, documents=UNKNOWN, documents_in_split=UNKNOWN)
-    assert audit_records([cell], TASKS).fits
-    torn = replace(cell, stderrs=stderrs | {"acc_norm": stderrs["acc_norm"] / 2})
-    assert codes(audit_records([torn], TASKS).findings) == ["documents-differ"]
 
 
 def test_a_task_that_counts_parts_of_documents_is_not_tested():

@@ -330,38 +330,6 @@ def test_a_column_that_repeats_under_another_title():
     assert audit(table_of([row[:1] + row[2:] for row in figures], tasks=(TASKS[0], *TASKS[2:]))).fits
 
 
-def exchanged(table, one, other):
-    names = {one: other, other: one}
-    rows = (
-        replace(row, figures={title: row.figures[names.get(title, title)] for title in row.figures})
-        for row in table.rows
-    )
-    return replace(table, rows=tuple(rows))
-
-
-@pytest.mark.parametrize(("one", "other"), [("COPA", "OpenBookQA"), ("COPA", "PIQA"), ("COPA", "QQP")])
-def test_exchanged_columns(one, other):
-    table = human()
-    columns = [finding for finding in audit(exchanged(table, one, other)).findings if finding.code == "column-moved"]
-    assert len(columns) == 1
-    assert columns[0].about in (one, other)
-    assert says(columns[0], one, other, "exchanged")
-    assert columns[0].where == table.source
-    assert not [finding for finding in audit(table).findings if finding.code == "column-moved"]
-
-
-@pytest.mark.parametrize(("one", "other"), [("OpenBookQA", "SciQ"), ("PIQA", "SocialIQA")])
-def test_an_exchange_that_figures_cannot_tell_is_not_claimed(one, other):
-    """500 divides 1,000, and the means over 1,838 and 1,954 documents lie closer than printed figures."""
-    assert "column-moved" not in codes_of(audit(exchanged(human(), one, other)))
-
-
-def test_one_slip_is_no_other_column():
-    figures = made(6, seeds=12)
-    figures[5][0] = "51.04"
-    assert "column-moved" not in codes_of(audit(table_of(figures)))
-
-
 def test_standard_errors_of_single_runs():
     figures = made(1)
     for row in figures:
