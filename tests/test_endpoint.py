@@ -1,4 +1,4 @@
-"""Which hub: the order of who says so, and which token goes where."""
+"""The choice of the hub and its token."""
 
 import pytest
 

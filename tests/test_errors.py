@@ -1,4 +1,4 @@
-"""Errors and findings: what programs get of them, and what people read."""
+"""Errors and findings, as text and as data."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files and folders are the old ones or the new ones."""
+"""Atomic writes of files and folders."""
 
 import errno
 import json

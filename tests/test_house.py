@@ -1,4 +1,4 @@
-"""The shape of the house: its limits, who imports what, and the codes of errors and findings."""
+"""The structure of the package: its limits, imports, and the codes of errors and findings."""
 
 import re
 

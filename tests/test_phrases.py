@@ -1,4 +1,4 @@
-"""Values in words."""
+"""Lists, plurals, ranges and sizes."""
 
 import pytest
 from hypothesis import given

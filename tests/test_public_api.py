@@ -1,5 +1,4 @@
-"""What `import mixhub` offers: the list, that each name is there and stays what it is, and that it does what the
-commands do."""
+"""The public API: its names, and that the functions do what the commands do."""
 
 import ast
 import inspect
@@ -106,7 +105,7 @@ def test_the_working_directory_does_not_matter(made, tmp_path, monkeypatch):
 
 @pytest.fixture
 def untrained(made, tmp_path):
-    """The folder of a workspace with the text of the tiny family, and nothing made of it."""
+    """The folder of a workspace that only has the text of the tiny family."""
     root = tmp_path / "walk"
     shutil.copytree(made / "tasks", root / "tasks")
     shutil.copy(made / "mixhub.yaml", root)
@@ -164,14 +163,14 @@ def test_the_whole_walk(untrained, tmp_path, mixhub_here, capsys):
 
 
 def _process():
-    """What a library leaves to the process that calls it."""
+    """State of the process that a library must not change."""
     loggers = [logging.getLogger(name) for name in ("", "mixhub", "transformers", "huggingface_hub", "lm_eval")]
     handlers = [(logger.name, logger.level, list(logger.handlers)) for logger in loggers]
     return dict(os.environ), Path.cwd(), handlers, warnings.formatwarning, list(warnings.filters)
 
 
 def _commands_find_the_same(root, mixhub_here):
-    """What the functions left is what the commands report, and nothing is left for them to do."""
+    """The commands report the results of the functions, and have nothing left to do."""
     shown = mixhub_here("status", "--json", cwd=root)
     assert json.loads(shown.stdout)["runs"] == [state.to_data() for state in workflow.status(root)]
     found = json.loads(mixhub_here("verify", "--json", cwd=root).stdout)["findings"]

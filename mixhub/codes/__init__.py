@@ -6,7 +6,6 @@ Programs and tests rely on the codes, so a code is never renamed or reused. Each
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
@@ -56,20 +55,18 @@ def page() -> str:
         "This page is generated: `python -m mixhub.codes > docs/errors.md`.",
     ]
     for wing, title in TITLES.items():
-        codes = sorted(_codes(wing), key=lambda code: code.name)
-        if codes:
-            lines += ["", f"## {title}", "", "| code | meaning | what to do |", "|---|---|---|"]
-            lines += [f"| `{code.name}` | {_cell(code.meaning)} | {_cell(code.remedy)} |" for code in codes]
+        lines += ["", f"## {title}", "", "| code | meaning | what to do |", "|---|---|---|"]
+        for code in sorted(_codes(wing), key=lambda code: code.name):
+            lines.append(f"| `{code.name}` | {_cell(code.meaning)} | {_cell(code.remedy)} |")
     return "\n".join(lines) + "\n"
 
 
-def _codes(wing: str) -> Iterator[Code]:
+def _codes(wing: str) -> list[Code]:
     from mixhub.spec.base import parse_yaml
 
     file = resources.files(__name__).joinpath(f"{wing}.yaml")
-    entries = parse_yaml(file.read_text(encoding="utf-8"), file.name) or {}
-    for name, entry in entries.items():
-        yield Code(name, entry["meaning"], entry["remedy"])
+    entries = parse_yaml(file.read_text(encoding="utf-8"), file.name)
+    return [Code(name, **entry) for name, entry in entries.items()]
 
 
 def _cell(text: str) -> str:

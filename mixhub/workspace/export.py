@@ -72,7 +72,7 @@ def weight_files(export: Path) -> list[str]:
     if missing := [name for name in names if name not in present]:
         raise _incomplete(export, "shard-missing", f"lacks {listed(missing)} of {WEIGHTS_INDEX_FILE}", missing)
     if extra := sorted(present.difference(names)):
-        raise _incomplete(export, "shard-foreign", f"has {listed(extra)}, which is not in {WEIGHTS_INDEX_FILE}", extra)
+        raise _incomplete(export, "shard-foreign", f"has {listed(extra)} beside the weights", extra)
     return names
 
 

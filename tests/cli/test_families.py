@@ -1,4 +1,4 @@
-"""`mixhub families`: what is known, one family whole, and what each field of `mixhub.yaml` means."""
+"""`mixhub families`: the list, one family in full, and the fields of `mixhub.yaml`."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.refusals import error_codes
 
 
 def keys(data, prefix=""):
-    """The key of each value of a specification, as `described` writes it."""
+    """The keys of a specification, as `described` writes them."""
     for name, value in data.items():
         key = f"{prefix}{name}"
         yield key

@@ -1,4 +1,4 @@
-"""A user's mistake: one clear line, a hint, status 2, nothing written, no stack trace."""
+"""Errors of users: one line, a hint, status 2, nothing written, no traceback."""
 
 import json
 import subprocess
@@ -100,7 +100,7 @@ def test_a_wrong_mixture_makes_no_workspace(mixhub_here, tmp_path, text, code, w
     assert files(tmp_path) == ["m.yaml"]
 
 
-def test_a_mixture_makes_a_family_of_ones_own(mixhub, tmp_path):
+def test_a_mixture_makes_a_custom_family(mixhub, tmp_path):
     (tmp_path / "m.yaml").write_text("train: {train_the_pile_arxiv: 3, train_the_pile_github: 1}\nmodel_name: x\n")
     result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine", "--namespace", "me")
     assert result.returncode == 0, result.stderr
@@ -110,7 +110,7 @@ def test_a_mixture_makes_a_family_of_ones_own(mixhub, tmp_path):
     assert "training.order                         iid              chosen" in shown
 
 
-def test_domains_of_ones_own_make_a_corpus_of_ones_own(mixhub, tmp_path):
+def test_custom_domains_make_a_custom_corpus(mixhub, tmp_path):
     (tmp_path / "m.yaml").write_text("cooking: 0.6\nmusic: 0.4\nunused: 0\n")
     assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
     family = Workspace.open(tmp_path / "ws").family()
@@ -157,7 +157,7 @@ def test_status_shows_the_other_runs_when_one_is_broken(mixhub, made_workspace):
     assert "seed-3" in result.stdout
 
 
-def test_status_says_that_the_recipe_changed(mixhub, made_workspace):
+def test_status_shows_that_the_recipe_changed(mixhub, made_workspace):
     config = made_workspace.root / "mixhub.yaml"
     config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
     assert "mixhub.training.warmup_steps = 2, but tiny now says 3" in mixhub("status", cwd=made_workspace.root).stdout
@@ -179,7 +179,7 @@ def made_workspace(made, tmp_path):
 
 
 def one_code(result):
-    """The code of the one error of a command, which has a hint."""
+    """The code of the single error of a command, which must have a hint."""
     (code,) = error_codes(result)
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["error", "hint"], result.stderr
     return code
@@ -239,7 +239,7 @@ def test_train_before_pack_names_the_command(mixhub, tmp_path):
     assert files(tmp_path / "ws") == ["mixhub.yaml"]
 
 
-def test_what_cannot_be_trained_here_is_said_before_text_is_packed(mixhub, tmp_path):
+def test_init_says_what_cannot_be_trained_here(mixhub, tmp_path):
     said = mixhub("init", "ws2").stdout
     assert "it cannot be trained here" in said
     assert "mixhub adopt DIR --seed 1" in said

@@ -1,7 +1,7 @@
-"""A workspace that mixhub made before its rooms were moved (November 2026): everything in it still works.
+"""A workspace of an older mixhub (November 2026): everything in it still works.
 
 Its two seeds were trained, evaluated, checked, pushed and verified, and seed 2 was withdrawn; seed 3 was stopped after
-the checkpoint of step 10 of 12. Nothing of it is made by the code that is tested.
+the checkpoint of step 10 of 12. None of it is made by the tested code.
 """
 
 import json
@@ -16,9 +16,9 @@ from mixhub.workspace.paths import Workspace
 
 ARCHIVE = Path(__file__).with_name("workspace-2026-11.tar.xz")
 WEIGHTS = "29876f971f37"
-"""How the `weights_sha256` of seed 1 begins."""
+"""The first digits of the `weights_sha256` of seed 1."""
 COMMIT = "a2c8884c5afe"
-"""How the commit of seed 1 on its own hub begins."""
+"""The first digits of the commit of seed 1 on its hub."""
 
 
 @pytest.fixture

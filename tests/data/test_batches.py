@@ -56,7 +56,7 @@ def test_validation_takes_each_of_the_first_sequences_once(tokens: Path, world: 
     assert seen == sorted(shards.sequence("valid", "sums", index).tolist() for index in range(7))
 
 
-def test_validation_takes_what_there_is(tokens: Path) -> None:
+def test_validation_uses_all_sequences_of_a_small_domain(tokens: Path) -> None:
     shards = TokenShards(tokens, 16)
     rows = sum(len(batch) for batch in validation_batches(shards, "sums", 10**6, 4, rank=0, world=1))
     assert rows == shards.sequences("valid", "sums")
@@ -71,7 +71,7 @@ def test_a_domain_smaller_than_a_sequence_is_refused(tmp_path: Path) -> None:
 
 
 def stream(folder: Path, tokens: int) -> TokenShards:
-    """Shards whose validation domain `sums` has just so many tokens, 0, 1, 2 and so on, in two files."""
+    """Shards whose validation domain `sums` has this number of tokens, 0, 1, 2 and so on, in two files."""
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
     domain = manifest["valid"]["sums"]
     ids = np.arange(tokens, dtype="<u2")

@@ -76,7 +76,7 @@ def test_required_domains_are_those_of_every_index_and_leave_out_zero_weights() 
     assert required_domains(family) == {"train": ["a", "c"], "valid": ["prose", "sums"]}
 
 
-def test_where_a_line_breaks_off_is_said_once(tmp_path: Path) -> None:
+def test_the_column_of_broken_json_is_named_once(tmp_path: Path) -> None:
     write_rows(tmp_path / "train" / "prose-1.jsonl", [])
     path = tmp_path / "train" / "prose-1.jsonl"
     path.write_text('{"text": "no end\n', encoding="utf-8")

@@ -31,7 +31,7 @@ def tokens(corpus: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer as one that is fetched."""
+    """The folder of a downloaded tokenizer."""
     root = tmp_path_factory.mktemp("tokenizer")
     pack(FAMILY, write_tiny_corpus(root / "words"), root / "tokens")
     return root / "tokens" / "tokenizer"
@@ -245,7 +245,7 @@ def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path, tokeni
     assert tokens.tolist() == shard[:5].tolist()
 
 
-def test_no_tokens_are_told_with_the_command_that_makes_them(tmp_path: Path) -> None:
+def test_missing_tokens_name_the_command_that_makes_them(tmp_path: Path) -> None:
     with refused("tokens-missing", CorpusError, path=tmp_path / "nothing") as caught:
         read_manifest(tmp_path / "nothing")
     assert caught.value.hint is not None

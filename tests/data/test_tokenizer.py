@@ -1,4 +1,4 @@
-"""What a tokenizer is trained on."""
+"""The text for training a tokenizer."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Trains the tiny family in a process of its own: `python -m tests.training.child FOLDER TOKENS CHANGES [KILL_AT]`."""
+"""Trains the tiny family in its own process: `python -m tests.training.child FOLDER TOKENS CHANGES [KILL_AT]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tiny import tiny_family
 
 
 class Killer:
-    """Progress that kills its process, as an operator would, after so many advances."""
+    """Progress that kills its process after a number of advances."""
 
     def __init__(self, kill_at: int) -> None:
         self._left = kill_at

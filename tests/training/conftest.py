@@ -11,7 +11,7 @@ from tests.tiny import tiny_family, write_tiny_corpus
 
 @pytest.fixture(scope="session")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Token shards of the tiny corpus; not to be changed."""
+    """Token shards of the tiny corpus; tests must not change them."""
     root = tmp_path_factory.mktemp("tokens")
     pack(tiny_family(), write_tiny_corpus(root / "words"), root / "words.bpe300")
     return root / "words.bpe300"

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def finished(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The tiny run, trained without interruption; not to be changed."""
+    """The tiny run, trained without interruption; tests must not change it."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "seed-1")
     torch.set_num_threads(1)
     train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
@@ -124,7 +124,7 @@ class StopError(Exception):
 
 
 class Stopper:
-    """Progress that raises after so many advances, as Ctrl-C does."""
+    """Progress that raises an error after a number of advances."""
 
     def __init__(self, left: int, error: BaseException) -> None:
         self._left, self._error = left, error
@@ -382,7 +382,7 @@ def test_without_tokens_nothing_is_written(tmp_path: Path, folder: RunFolder) ->
     assert not folder.path.exists()
 
 
-def test_the_log_says_where_a_run_goes_on_and_what_validations_find(
+def test_the_log_says_where_a_run_resumes_and_the_result_of_validations(
     halted: RunFolder, tokens: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", logger="mixhub.training"):

@@ -1,4 +1,4 @@
-"""Models that others trained: taken in whole or not at all, and what is not known of them is said so."""
+"""Adopted models: copied completely or not at all, with unknown facts recorded as unknown."""
 
 import json
 import re
@@ -44,12 +44,12 @@ def take(place, source, seed=1, **options):
 
 
 def faults(error):
-    """The codes of what is wrong: of findings, of broken rules, or of the error itself."""
+    """The codes of the findings or problems of an error, or of the error itself."""
     found = error.fields.get("findings") or error.fields.get("problems")
     return [one.code for one in found] if found else [error.code]
 
 
-def test_what_is_not_known_is_said_to_be_unknown(place, source):
+def test_what_is_not_known_is_recorded_as_unknown(place, source):
     (source / "training_args.bin").write_bytes(b"x")
     (source / "README.md").write_text("theirs")
     before = sorted((path.name, path.read_bytes()) for path in source.iterdir())
@@ -113,7 +113,7 @@ def test_another_mixture_is_refused(place, source, tmp_path, text, code):
     )
 
 
-def test_a_folder_that_tells_its_mixture(place, source, tmp_path):
+def test_a_folder_that_states_its_mixture(place, source, tmp_path):
     (source / "train_config.yaml").write_text("train: {train_prose: 1.0}\nmodel_name: tiny\n")
     with refused("adoption-unsound", ExportError) as caught:
         take(place, source)
@@ -198,7 +198,7 @@ def test_a_config_that_describes_no_model(place, source, config):
 
 
 @pytest.mark.parametrize("step", ["-3", "true", '"x"'])
-def test_a_step_that_is_none_is_not_known(place, source, step):
+def test_an_invalid_step_is_unknown(place, source, step):
     (source / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
     assert take(place, source).lineage.step == UNKNOWN
 
@@ -225,7 +225,7 @@ def test_the_hint_describes_the_model_that_is_there(place, source):
 
 
 def test_what_the_hint_says_makes_the_family_fit(place, tmp_path, mixhub_here):
-    """Pasted as it is printed, with numbers that YAML would read as text where Python prints them."""
+    """Pasted as printed, with numbers that YAML would read as text in Python's format."""
     theirs = save_model(tmp_path / "other", 3, hidden_size=32, rms_norm_eps=1e-6, max_position_embeddings=8)
     settings = theirs / "tokenizer_config.json"
     settings.write_text(settings.read_text().replace('"eos_token": "<|endoftext|>"', '"eos_token": "e"'))
@@ -249,7 +249,7 @@ def test_what_the_hint_says_makes_the_family_fit(place, tmp_path, mixhub_here):
     assert mixhub_here("adopt", theirs, "--seed", 1, cwd=place.root).returncode == 0
 
 
-def test_the_step_of_an_adopted_run_is_mended(place, source, mixhub_here):
+def test_the_step_of_an_adopted_run_is_corrected(place, source, mixhub_here):
     assert mixhub_here("adopt", source, "--seed", 1, cwd=place.root).returncode == 0
     refused = mixhub_here("adopt", source, "--seed", 1, "--step", 6, cwd=place.root)
     assert error_codes(refused) == ["weights-elsewhere"]
@@ -259,7 +259,7 @@ def test_the_step_of_an_adopted_run_is_mended(place, source, mixhub_here):
     assert "warning: tiny seed-1 has the same weights" in again.stdout
 
 
-def test_two_families_may_share_a_run_that_was_adopted(tmp_path):
+def test_two_families_may_share_an_adopted_run(tmp_path):
     workspace = adopted_workspace(tmp_path, seeds=[1])
     data = read_yaml(workspace.path("mixhub.yaml"))
     data["families"]["other"] = {**data["families"]["tiny"], "repo_id": "tester/other"}
@@ -281,7 +281,7 @@ def test_the_tokenizer_may_lie_elsewhere(place, source, tmp_path):
     assert (export / "tokenizer.json").is_file()
 
 
-def test_the_step_is_what_the_folder_tells(place, source):
+def test_the_step_is_that_in_the_folder(place, source):
     (source / "trainer_state.json").write_text('{"global_step": 5}')
     made = take(place, source)
     assert (made.step, made.lineage.step) == (5, 5)
@@ -292,7 +292,7 @@ def test_the_step_is_what_the_folder_tells(place, source):
         take(place, source)
 
 
-def test_an_export_that_is_there_is_not_replaced_unasked(place, source, tmp_path):
+def test_an_export_is_only_replaced_on_request(place, source, tmp_path):
     first = take(place, source).lineage.weights_sha256
     other = save_model(tmp_path / "other", 2)
     with refused("export-exists", WorkspaceError, path=place.exports()[0][3]):
@@ -327,8 +327,8 @@ def test_the_command(place, source, mixhub_here):
     assert len(wrong.stderr.splitlines()) == 2
 
 
-def test_the_card_tells_no_recipe_of_others_as_that_of_adopted_runs(place, source, tmp_path):
-    """What a family takes over by `extends` is the recipe of other models; what it says itself is told."""
+def test_the_card_does_not_give_adopted_runs_the_recipe_of_others(place, source, tmp_path):
+    """What a family takes over by `extends` is the recipe of other models, so only its own values are shown."""
     data = read_yaml(place.path("mixhub.yaml"))
     base = data["families"]["tiny"]
     base["training"]["origins"] = dict.fromkeys([*base["training"], "schedule"], "published")
@@ -352,7 +352,7 @@ def test_the_card_tells_no_recipe_of_others_as_that_of_adopted_runs(place, sourc
     assert "Not stated for" not in family_card(own_words, own_words.family("own")).text, "all of it is chosen for it"
 
 
-def test_the_card_tells_the_special_tokens_of_the_export(place, source):
+def test_the_card_shows_the_special_tokens_of_the_export(place, source):
     for name in ("config.json", "generation_config.json"):
         path = source / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "bos_token_id": 5}))
@@ -376,7 +376,7 @@ def test_a_damaged_export_is_replaced(place, source, content):
     assert not check_run(place, place.family(), place.family().run(seed=1)).findings
 
 
-def test_a_damaged_export_of_another_seed_is_no_matter(place, source, tmp_path, mixhub_here):
+def test_a_damaged_export_of_another_seed_does_not_matter(place, source, tmp_path, mixhub_here):
     (take(place, source).export / "lineage.json").write_text("{")
     done = mixhub_here("adopt", save_model(tmp_path / "other", 2), "--seed", 2, cwd=place.root)
     assert (done.returncode, done.stderr) == (0, "")

@@ -14,8 +14,8 @@ from tests.refusals import refused
 
 
 @dataclass
-class Told:
-    """Progress that remembers what it is told."""
+class Notices:
+    """Progress that records its notices."""
 
     notices: list[str] = field(default_factory=list)
 
@@ -46,7 +46,7 @@ def test_a_family_is_itself_or_known_by_name(workspace):
 
 
 def test_runs_are_one_or_all_that_have_an_export(workspace):
-    told = Told()
+    told = Notices()
     family, runs = find_exports(workspace, told, seed=2)
     assert (family.name, [run.revision for run in runs], told.notices) == ("tiny", ["seed-2"], [])
     _, runs = find_exports(workspace, told, all=True)
@@ -72,7 +72,7 @@ def test_a_name_that_no_run_has_is_a_bug_of_the_caller(workspace):
 
 def test_the_hub_is_the_one_that_is_given_else_the_workspaces(workspace, tmp_path, monkeypatch):
     monkeypatch.setenv("MIXHUB_HUB", "http://127.0.0.1:9")
-    told = Told()
+    told = Notices()
     with open_hub(workspace, progress=told) as endpoint:
         assert (endpoint.name, endpoint.store_id is not None) == ("local", True)
         assert told.notices == [f"hub: local ({endpoint.url}) (from mixhub.yaml)"]

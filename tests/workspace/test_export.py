@@ -1,4 +1,4 @@
-"""An export is complete, or it is said what it lacks."""
+"""Incomplete exports are refused, naming what is missing."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """A folder with all files of an export, all empty: only their presence is looked at."""
+    """A folder with all files of an export, all empty, since only their presence is checked."""
     for name in (*EXPORT_FILES, WEIGHTS_FILE):
         (tmp_path / name).write_bytes(b"")
     return tmp_path

@@ -1,4 +1,4 @@
-"""The metrics of a run as read back."""
+"""Reading the metrics of a run."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_no_file_has_no_lines_and_a_torn_last_line_is_passed_over(tmp_path):
         ('{"step": 1, "validation": {"valid_a": Infinity}}', "metrics-not-finite", "valid_a"),
     ],
 )
-def test_a_line_that_is_none_is_named(tmp_path, line, code, key):
+def test_a_malformed_line_is_named(tmp_path, line, code, key):
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1}}\n{line}\n')
     with refused(code, RunError, path=path, line=2, key=key):

@@ -1,4 +1,4 @@
-"""Workspaces: found, made, refused."""
+"""Opening, finding and making workspaces."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_it_is_found_from_below_and_by_the_environment(tmp_path):
         Workspace.find(tmp_path, {})
 
 
-def test_a_folder_that_is_none(tmp_path):
+def test_a_folder_that_is_not_a_workspace(tmp_path):
     with refused("workspace-missing", WorkspaceError, path=tmp_path) as caught:
         Workspace.open(tmp_path)
     assert f"mixhub init {tmp_path}" in caught.value.hint
@@ -37,7 +37,7 @@ def test_it_is_not_made_twice(tmp_path):
     assert Workspace.open(tmp_path).config.family == "human-1b"
 
 
-def test_it_is_not_made_where_a_file_lies(tmp_path):
+def test_a_workspace_cannot_replace_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
         with refused("workspace-unwritable", WorkspaceError, path=root):
@@ -50,7 +50,7 @@ def test_the_namespace_replaces_the_owner(tmp_path):
     assert workspace.family("random-1b").repo_id == "me/data-mixture-random-1b"
 
 
-def test_a_family_of_ones_own_extends_another(tmp_path):
+def test_a_custom_family_extends_another(tmp_path):
     own = {
         "extends": "regmix-1b",
         "repo_id": "me/mine",
@@ -109,7 +109,7 @@ def test_a_missing_export_says_which_there_are(tmp_path):
     assert "mixhub adopt DIR --seed 2" in caught.value.hint
 
 
-def test_a_licence_file_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_licence_file_is_refused(tmp_path):
     card = {"title": "t", "summary": "s", "license": "other", "license_name": "x", "license_link": "LICENSE"}
     own = {"extends": "regmix-1b", "repo_id": "me/mine", "mixture": {"train_the_pile_arxiv": 1}, "card": card}
     workspace = Workspace.create(tmp_path, {"family": "mine", "families": {"mine": own}})
