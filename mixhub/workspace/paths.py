@@ -258,7 +258,7 @@ class Workspace:
         """Return the family's card; each card of a revision is in a folder below."""
         return self.path("cards", family.name, "README.md")
 
-    def own_words(self, family: Family, kind: Literal["card", "revision"]) -> tuple[Path, Path]:
+    def custom_card_files(self, family: Family, kind: Literal["card", "revision"]) -> tuple[Path, Path]:
         """Return the custom sections and the custom template for the card of a family or those of its revisions.
 
         Neither needs to exist. The name of a family other than the workspace's is part of the file names.

@@ -156,7 +156,7 @@ def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, 
     if edited:
         shown = edited[0].relative_to(workspace.root)
         more = f", and so were {len(edited) - 1} more" if len(edited) > 1 else ""
-        words, _ = workspace.own_words(family, "card" if edited[0] == workspace.card(family) else "revision")
+        words, _ = workspace.custom_card_files(family, "card" if edited[0] == workspace.card(family) else "revision")
         raise UsageError(
             f"{shown} was edited by hand since it was rendered here{more}; rendering would lose what was written there",
             hint=f"put your words into {words.name}, which every render keeps; `mixhub card diff` shows what would go, "
@@ -197,7 +197,7 @@ def stale_plots(rendered: Rendered, card: Path, is_intact: Callable[[Path], bool
 
 def customization(workspace: Workspace, family: Family, kind: Literal["card", "revision"]) -> Customization:
     """What a person adds to the cards; raises SpecError when it cannot be read."""
-    sections, template = workspace.own_words(family, kind)
+    sections, template = workspace.custom_card_files(family, kind)
     return Customization(read_custom_sections(sections), template if template.exists() else None)
 
 

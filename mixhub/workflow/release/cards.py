@@ -147,7 +147,7 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
         changes = ()
     unlike = figure_findings(changes, str(path), stale_plots(rendered, path, intact(workspace)))
     if unlike and not is_as_rendered(workspace, path, noted_cards(workspace)):
-        words, _ = workspace.own_words(family, "card" if path == workspace.card(family) else "revision")
+        words, _ = workspace.custom_card_files(family, "card" if path == workspace.card(family) else "revision")
         hint = f"it was edited by hand: put your words into {words.name}, then mixhub card render --force"
         unlike = [replace(finding, hint=hint) for finding in unlike]
     yield from _own_findings(path)
