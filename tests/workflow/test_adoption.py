@@ -348,8 +348,8 @@ def test_the_card_does_not_give_adopted_runs_the_recipe_of_others(place, source,
         assert untold not in card
     base["training"].pop("origins")
     place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))
-    custom_card_files = Workspace.open(place.root)
-    assert "Not stated for" not in family_card(custom_card_files, custom_card_files.family("own")).text, "all of it is chosen for it"
+    reopened = Workspace.open(place.root)
+    assert "Not stated for" not in family_card(reopened, reopened.family("own")).text, "all of it is chosen for it"
 
 
 def test_the_card_shows_the_special_tokens_of_the_export(place, source):
