@@ -1,4 +1,4 @@
-"""Loads one revision of a family, says exactly which commit it is, and lets it write.
+"""Load one revision of a family, print which commit it is, and generate text.
 
 python examples/generate.py demo-1m --seed 1 --workspace mixhub-demo "def "
 python examples/generate.py human-1b --seed 4 "The Pile is"
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("family")
     parser.add_argument("prompt")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--workspace", help="absent: the published family")
+    parser.add_argument("--workspace", help="default: none, which means the published family")
     options = parser.parse_args()
 
     loaded = mixhub.load(options.family, seed=options.seed, workspace=options.workspace)
@@ -22,8 +22,8 @@ def main() -> None:
     print(f"{loaded.repo_id}, {loaded.revision} = commit {loaded.commit}")
 
     tokens = tokenizer(options.prompt, return_tensors="pt", return_token_type_ids=False)
-    written = model.generate(**tokens, max_new_tokens=40, do_sample=False)
-    print(tokenizer.decode(written[0], skip_special_tokens=True))
+    output = model.generate(**tokens, max_new_tokens=40, do_sample=False)
+    print(tokenizer.decode(output[0], skip_special_tokens=True))
 
 
 if __name__ == "__main__":

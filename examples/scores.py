@@ -1,7 +1,7 @@
-"""Scores as pandas frames: a row a seed, and what the seeds say together.
+"""Print scores as pandas frames: one row per seed, then the spread over seeds and the error over documents.
 
-python examples/scores.py human-1b                  # the published scores
-python examples/scores.py demo-1m mixhub-demo       # what was measured in a workspace
+python examples/scores.py human-1b                  # published scores
+python examples/scores.py demo-1m mixhub-demo       # scores measured in a workspace
 python examples/scores.py lm-eval-output/           # any results of lm-eval
 """
 

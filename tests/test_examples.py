@@ -23,16 +23,16 @@ def pushed(workspace, endpoint):
 
 
 def test_generate(workspace, pushed, tmp_path):
-    told = run(EXAMPLES / "generate.py", "tiny", "--seed", 1, "--workspace", workspace.root, "the cat", cwd=tmp_path)
-    assert told.startswith(f"tester/tiny, seed-1 = commit {pushed.commit}\nthe cat")
+    output = run(EXAMPLES / "generate.py", "tiny", "--seed", 1, "--workspace", workspace.root, "the cat", cwd=tmp_path)
+    assert output.startswith(f"tester/tiny, seed-1 = commit {pushed.commit}\nthe cat")
 
 
 def test_scores(workspace, tmp_path):
-    told = run(EXAMPLES / "scores.py", "tiny", workspace.root, cwd=tmp_path)
-    assert told.startswith("tiny, measured")
-    assert "| revision   |   Choice |   Average |" in told
-    assert "| seed-1     |" in told
-    assert "| Choice  |" in told
+    output = run(EXAMPLES / "scores.py", "tiny", workspace.root, cwd=tmp_path)
+    assert output.startswith("tiny, measured")
+    assert "| revision   |   Choice |   Average |" in output
+    assert "| seed-1     |" in output
+    assert "| Choice  |" in output
     assert "human-1b, published" in run(EXAMPLES / "scores.py", "human-1b", cwd=tmp_path)
 
 

@@ -77,7 +77,7 @@ def test_python_compiles_and_output_fits_a_terminal(page):
         if block.language == "python":
             compile(block.text, block.where, "exec")
         if block.language == "text" and not block.file:
-            assert max(map(len, block.text.splitlines())) <= 100, block.where
+            assert max(map(len, block.text.splitlines())) <= 80, block.where
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and page != "docs/errors.md"])
