@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mixhub.card.facts.runs import FinalLosses, RunFacts
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.page.render import render
 from mixhub.files import write_json, write_text
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run
@@ -149,8 +150,28 @@ def write_cell(made: Cell, folder: Path) -> Path:
 def evaluated(of: Family, run: Run, *, values: Mapping[tuple[str, int], float] = MappingProxyType(VALUES)) -> RunFacts:
     """A trained and evaluated run; its scores differ from those of the other seeds."""
     cells = tuple(cell(of, run, task, shots, value + run.number / 64) for (task, shots), value in values.items())
-    losses = FinalLosses(2.5 + run.number / 10, {"valid_prose": 2.25, "valid_sums": 1.75})
-    return RunFacts(run, lineage(of, run), losses, cells)
+    return RunFacts(run, lineage(of, run), cells, metrics=metrics(run.number))
+
+
+def metrics(number: int) -> tuple[dict[str, Any], ...]:
+    """The lines that a run logs."""
+    return (
+        {"step": 0, "validation": {"valid_prose": 5.5, "valid_sums": 5.25}},
+        {"step": 11, "loss": 3.5, "tokens": 1408},
+        {"step": 12, "loss": 2.5 + number / 10, "tokens": 1536},
+        {"step": 12, "validation": {"valid_prose": 2.25, "valid_sums": 1.75}},
+    )
+
+
+def render_family(of: Family, runs: Sequence[RunFacts], **known: Any) -> str:
+    """The card of a family."""
+    custom = {key: known.pop(key) for key in ("sections", "template") if key in known}
+    return render(FamilyFacts(of, tuple(runs), **known), **custom).text
+
+
+def render_revision(of: Family, facts: RunFacts, **known: Any) -> str:
+    """The card of a run."""
+    return render(FamilyFacts(of, (facts,), of_run=True, **known)).text
 
 
 def workspace(folder: Path, *, values: Mapping[tuple[str, int], float] = MappingProxyType(VALUES)) -> Workspace:
@@ -165,14 +186,8 @@ def workspace(folder: Path, *, values: Mapping[tuple[str, int], float] = Mapping
         export = made.run_folder(run).export(of.training.steps)
         write_json(export / "lineage.json", facts.lineage.to_data())
         write_text(export / "train_config.yaml", to_yaml(of.train_config(run)))
-        lines = [
-            {"step": 0, "validation": {"valid_prose": 5.5, "valid_sums": 5.25}},
-            {"step": 11, "loss": 3.5, "tokens": 1408},
-            {"step": 12, "loss": facts.losses.training, "tokens": 1536},
-            {"step": 12, "validation": dict(facts.losses.validation)},
-        ]
-        metrics = made.run_folder(run).metrics
-        metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        lines = "".join(json.dumps(line) + "\n" for line in facts.metrics)
+        made.run_folder(run).metrics.write_text(lines, encoding="utf-8")
         for one in facts.cells:
             write_cell(one, made.results(run))
     return made

@@ -116,7 +116,7 @@ def test_an_edited_card_is_not_lost(mixhub_here, place):
     card.write_text(card.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
     checked = mixhub_here("card", "check")
     assert checked.returncode == 1
-    assert "it was edited by hand: put your words into card.md, then mixhub card render --force" in checked.stdout
+    assert "the card was edited by hand: move your text to card.md, then mixhub card render --force" in checked.stdout
     refused = mixhub_here("card", "render")
     assert error_codes(refused) == ["card-edited"]
     assert "cards/tiny/README.md" in refused.stderr
@@ -148,7 +148,7 @@ def test_a_missing_seed_is_said_on_the_card(mixhub_here, place):
     export.rmdir()
     assert mixhub_here("card", "render").returncode == 0
     card = place.card(family).read_text(encoding="utf-8")
-    assert "1 of 2 models is trained; its branch is `seed-1`." in card
+    assert "1 of 2 models are trained, on `seed-1`." in card
     assert "Not evaluated: `seed-2`." in card
     assert json.loads((place.root / "receipts" / "cards.json").read_text(encoding="utf-8"))["format"] == 1
 
@@ -164,7 +164,7 @@ def test_a_card_that_cannot_be_read_hides_no_other(mixhub_here, place):
     assert "Nonsense" in checked.stdout
     shown = mixhub_here("card", "diff", cwd=place.root)
     assert shown.returncode == 0, shown.stderr
-    assert "all of it, since it cannot be read" in shown.stdout
+    assert "everything, as it cannot be read" in shown.stdout
     assert "Nonsense" in shown.stdout
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from mixhub.card.page.write import family_card
+from mixhub.card.page.write import render_cards
 from mixhub.endpoint import HubChoice
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.hub.check.run import check_run
@@ -78,8 +78,8 @@ def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
     assert "seed-2" in card
     mine = workspace.revision_card(family.run(seed=1)).read_text()
     assert re.search(r"\| Device +\| unknown", mine)
-    assert "Trained elsewhere, and adopted here: `seed-1`." in mine
-    assert "Trained elsewhere, and adopted here: `seed-1` and `seed-2`." in card
+    assert "Trained elsewhere and adopted: `seed-1`." in mine
+    assert "Trained elsewhere and adopted: `seed-1` and `seed-2`." in card
     status = mixhub_here("status", cwd=workspace.root).stdout
     assert re.search(r"seed-1 +elsewhere +[0-9a-f]{12} +yes .* fresh +local [0-9a-f]{12}", status)
 
@@ -337,10 +337,10 @@ def test_the_card_does_not_give_adopted_runs_the_recipe_of_others(place, source,
     place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))
     place = Workspace.open(place.root)
     family = place.family("own")
-    told = family_card(place, family).text
+    told = render_cards(place, family).family.text
     assert "Cosine" in told, "before there are runs, it is what they will be trained with"
     adopt(place, source, seed=1, family=family)
-    card = family_card(place, family).text
+    card = render_cards(place, family).family.text
     assert "| Learning Rate" in card
     assert "0.123" in card
     assert "Not stated for this family: Batch Size, Minimum Learning Rate, Learning Rate Schedule, Warmup Ratio" in card
@@ -349,7 +349,8 @@ def test_the_card_does_not_give_adopted_runs_the_recipe_of_others(place, source,
     base["training"].pop("origins")
     place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))
     reopened = Workspace.open(place.root)
-    assert "Not stated for" not in family_card(reopened, reopened.family("own")).text, "all of it is chosen for it"
+    card = render_cards(reopened, reopened.family("own")).family.text
+    assert "Not stated for" not in card, "all of it is chosen for it"
 
 
 def test_the_card_shows_the_special_tokens_of_the_export(place, source):
@@ -362,7 +363,7 @@ def test_the_card_shows_the_special_tokens_of_the_export(place, source):
     settings.pop("pad_token", None)
     path.write_text(json.dumps(settings))
     take(place, source)
-    card = family_card(place, place.family()).text
+    card = render_cards(place, place.family()).family.text
     assert f"`{fifth}` begins text (bos) and `<|endoftext|>` ends text (eos)." in card
 
 

@@ -1,4 +1,4 @@
-"""What is known of a family: of each run its lineage, losses and cells; tokens; siblings."""
+"""What is known of a family: the one value from which a card is rendered."""
 
 from __future__ import annotations
 
@@ -8,30 +8,11 @@ from typing import Any
 
 from mixhub.analysis.samples import NO_SAMPLES, SampleSummary
 from mixhub.card.facts.withdrawal import Withdrawal
+from mixhub.spec import catalog
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell
-from mixhub.workspace.lineage import Lineage
+from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.records import Record
-
-
-@dataclass(frozen=True)
-class FinalLosses:
-    """The last losses that a run logged up to its export, in nats a token."""
-
-    training: float | None = None
-    """Of the last step, before its update."""
-    validation: Mapping[str, float] = field(default_factory=dict)
-    """Of the last validation, by domain key."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a run was trained, as its metrics tell."""
-
-    tokens_per_second: float
-    """Median over its steps."""
-    hours: float
-    """In steps alone: validations, checkpoints and what was done twice after a stop are not in it."""
 
 
 @dataclass(frozen=True)
@@ -40,49 +21,82 @@ class RunFacts:
 
     run: Run
     lineage: Lineage | None = None
-    """Of the export; None where there is no export."""
-    losses: FinalLosses = FinalLosses()
+    """Of the export; None without an export."""
     cells: tuple[Cell, ...] = ()
-    """What was evaluated, with the weights of the export."""
+    """Evaluated with the weights of the export."""
     imported: tuple[Record, ...] = ()
-    """What another measured, and somebody brought here; on which weights nobody knows."""
+    """Evaluated elsewhere and imported; with which weights is not known."""
     weights_dtype: str | None = None
-    """Of the export's tensors, as `float32`; None where it is not known."""
+    """Of the export's tensors, as `float32`; None if unknown."""
     special_tokens: Mapping[str, str] | None = None
-    """What the tokenizer of the export calls `bos`, `eos` and `pad`; those that it has not are left out."""
-    pace: Pace | None = None
-    """None where the metrics do not tell."""
+    """The tokens that the tokenizer of the export calls `bos`, `eos` and `pad`, if it has them; None if unknown."""
     metrics: tuple[Mapping[str, Any], ...] = ()
-    """Lines of `metrics.jsonl` (see `read_metrics`), up to the export's step."""
+    """Lines of `metrics.jsonl` (see `read_metrics`), up to the step of the export; empty without an export."""
     withdrawal: Withdrawal | None = None
-    """Why these weights were withdrawn; None where they were not."""
+    """Why these weights were withdrawn."""
     earlier_of: Run | None = None
-    """The run of which this is an earlier step; its branch is then not the run's."""
+    """The run, if this is an earlier step of it; `run.revision` is then the branch of the step."""
+
+    @property
+    def training_loss(self) -> float | None:
+        """The loss of the last step, before its update, in nats a token."""
+        return next((line["loss"] for line in reversed(self.metrics) if "loss" in line), None)
+
+    @property
+    def validation_losses(self) -> Mapping[str, float]:
+        """The losses of the last validation, by domain key, in nats a token."""
+        return next((line["validation"] for line in reversed(self.metrics) if "validation" in line), {})
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a family beside its runs."""
-
-    samples: SampleSummary = NO_SAMPLES
-    """What the samples of its cells come to."""
-    domain_tokens: Mapping[str, int] | None = None
-    """Training tokens that lie in the shards of each domain, without prefix; None where the shards that the runs were
-    trained on are not there."""
-    siblings: tuple[Sibling, ...] = ()
-    """Families to show beside it."""
-    withdrawals: tuple[Withdrawal, ...] = ()
-    """Revisions that were withdrawn, in their order."""
-
-
-@dataclass(frozen=True)
-class Sibling:
-    """Another family, as it is shown beside one."""
+class FamilyFacts:
+    """A family, its runs, and all else that its card shows; or one run, for the card of its branch."""
 
     family: Family
     runs: tuple[RunFacts, ...]
+    of_run: bool = False
+    """Whether the card is that of the one run in `runs`."""
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """The commit of each branch that was pushed."""
+    on_main: str | None = None
+    """The revision whose model `main` holds; empty if it holds an unnamed one. None: it holds none, or the one that the
+    family names once that is pushed."""
     samples: SampleSummary = NO_SAMPLES
+    """Summary of the samples of its cells."""
+    domain_tokens: Mapping[str, int] | None = None
+    """Training tokens in the shards of each domain, without prefix; None without the shards of these runs."""
+    siblings: tuple[FamilyFacts, ...] = ()
+    """Families to show beside it."""
+    withdrawals: tuple[Withdrawal, ...] = ()
+    """Revisions that were withdrawn."""
 
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether this is a family of the catalog in the repo of its publishers."""
+        return self.family.name in catalog.names() and catalog.get(self.family.name).repo_id == self.family.repo_id
 
-NOTHING = Known()
-"""Where nothing is known beside the runs."""
+    @property
+    def trained(self) -> list[Run]:
+        """The runs that have a model."""
+        if self.made_elsewhere and not self.of_run:
+            return self.family.runs()
+        return [one.run for one in self.runs if one.lineage or one.run.revision in self.commits or self.of_run]
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the recipe of the family is known to be that of its runs.
+
+        If all runs were trained elsewhere without a record, only what the family itself states holds for them: what it
+        inherits by `extends` is the recipe of other models.
+        """
+        lineages = [one.lineage for one in self.runs if one.lineage is not None]
+        return not lineages or self.family.name in catalog.names() or any(one.steps != UNKNOWN for one in lineages)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it is stated how many tokens a run sees."""
+        return self.is_confirmed or self.states("steps", "global_batch_size", "sequence_length")
+
+    def states(self, *fields: str) -> bool:
+        """Return whether the family itself states all these fields of the recipe, rather than inherit them."""
+        return all(self.family.training.origin(field) == "chosen" for field in fields)

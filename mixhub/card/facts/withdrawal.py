@@ -18,7 +18,7 @@ from mixhub.workspace.paths import Workspace
 TAG = "withdrawn"
 """In the metadata of a card."""
 _BANNER = re.compile(r"^> \*\*Withdrawn on (?P<date>\S+):\*\* (?P<why>.+)$", re.MULTILINE)
-_FOOTER = "\n---\n\nRendered by mixhub"
+FOOTER = "\n---\n\nRendered by mixhub"
 
 
 class Withdrawal(Spec):
@@ -98,7 +98,7 @@ def read_mark(card: str) -> tuple[str, str] | None:
 
 def is_rendered(card: str) -> bool:
     """Whether mixhub rendered a card, by its last words."""
-    return _FOOTER in card
+    return FOOTER in card
 
 
 def add_erratum(card: str, withdrawal: Withdrawal) -> str:
@@ -109,7 +109,7 @@ def add_erratum(card: str, withdrawal: Withdrawal) -> str:
     if "\n## Errata\n" in card:
         return card.replace("\n## Errata\n", f"\n## Errata\n\n{line}", 1)
     section = f"\n## Errata\n\n{line}\n"
-    place = card.rfind(_FOOTER)
+    place = card.rfind(FOOTER)
     return f"{card.rstrip()}\n{section}" if place < 0 else f"{card[:place].rstrip()}\n{section}{card[place:]}"
 
 

@@ -1,303 +1,181 @@
-"""What a person adds to cards: sections of their own, which may replace those of a card, and templates."""
+"""Custom sections of a card, from Markdown that a user writes: they replace sections of the card, or are added."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+from mixhub.card.facts.withdrawal import FOOTER
 from mixhub.card.markdown.parse import front_matter, shown, split_lines, tokens
 from mixhub.errors import ABSENT, Problem, SpecError
 
-if TYPE_CHECKING:
-    from markdown_it.token import Token
-
-_FOOTER = "Rendered by mixhub"
 _BEFORE = ("limits", "citation")
 """A new section that follows no other goes before the first of these that the card has."""
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--(?:-?>|.*?-->)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Section:
-    """A section of a card: a heading of the second level and all below it."""
+class Section(NamedTuple):
+    """A heading of the second level, and all below it."""
 
     heading: str
-    """Its text."""
     markdown: str
-    """The whole, with the heading."""
+    """The whole section, with its heading."""
 
     @property
     def key(self) -> str:
-        """What two headings must share to be the same."""
-        return _key(self.heading)
+        """What is the same for the same heading."""
+        return " ".join(self.heading.split()).casefold()
 
 
 @dataclass(frozen=True)
-class CustomSections:
-    """The sections that a person adds to a card, as a file of theirs has them."""
+class Page:
+    """The parts of a card, or of a file of custom sections, without the blank lines around them."""
 
-    title: str | None
-    """Markdown that replaces the title; None where it stays."""
+    title: str
+    """Markdown; empty without a title."""
     opening: str
-    """Markdown that goes behind the first part of the card; may be empty."""
+    """What is before the first section, except the title."""
     sections: tuple[Section, ...]
-    """They replace the card's sections of the same headings; the others are added."""
 
     def apply(self, body: str) -> str:
-        """The body of a card with these words; one blank line stands between its sections.
+        """Return a rendered card with these custom parts.
+
+        The title and sections with the same headings are replaced, other sections are added, and the opening goes
+        after the first part of the card.
 
         Args:
-            body: Markdown of a rendered card, without its metadata.
+            body: Markdown of the card, without its metadata.
         """
+        body, footer_start, footer = body.rpartition(FOOTER) if FOOTER in body else (body, "", "")
         page = _page(body)
         sections = list(page.sections)
-        at = -1
-        for own in self.sections:
-            keys = [section.key for section in sections]
-            if own.key in keys:
-                at = keys.index(own.key)
-                sections[at] = own
+        position = -1
+        for section in self.sections:
+            keys = [other.key for other in sections]
+            if section.key in keys:
+                position = keys.index(section.key)
+                sections[position] = section
             else:
-                at = at + 1 if at >= 0 else next((keys.index(key) for key in _BEFORE if key in keys), len(keys))
-                sections.insert(at, own)
-        title = page.title if self.title is None else f"# {self.title}"
-        blocks = (title, page.first, self.opening, *(section.markdown for section in sections), page.footer)
-        return "\n\n".join(block for block in blocks if block) + "\n"
+                before = next((keys.index(key) for key in _BEFORE if key in keys), len(keys))
+                position = position + 1 if position >= 0 else before
+                sections.insert(position, section)
+        title = self.title or page.title
+        parts = [f"# {title}" if title else "", page.opening, self.opening, *(one.markdown for one in sections)]
+        return "\n\n".join(part for part in [*parts, f"{footer_start}{footer}".strip()] if part) + "\n"
 
 
-@dataclass(frozen=True)
-class Customization:
-    """What a person adds to cards without touching the package."""
-
-    sections: CustomSections | None = None
-    """Sections that are added, or replace those of the same heading."""
-    template: Path | None = None
-    """A template of one's own; it may extend `family.md.j2` or `revision.md.j2`, block by block."""
-
-
-UNCUSTOMIZED = Customization()
-
-
-def read_custom_sections(path: Path) -> CustomSections | None:
-    """The words in a file; None where there is no such file.
+def read_custom_sections(path: Path) -> Page | None:
+    """Return the custom sections in a file; None if there is no file.
 
     Raises:
-        SpecError: the file cannot be read, is not UTF-8, or breaks a rule of `parse_custom_sections`.
+        SpecError: the file cannot be read, or breaks a rule of `parse_custom_sections`.
     """
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         return None
-    except OSError as error:
-        unreadable = Problem("", None, f"cannot be read: {error.strerror}", code="file-unreadable")
-        raise SpecError(str(path), [unreadable]) from None
     try:
-        text = data.decode("utf-8")
+        return parse_custom_sections(path.read_bytes().decode("utf-8"), str(path))
+    except OSError as error:
+        problem = Problem("", None, f"cannot be read: {error.strerror}", code="file-unreadable")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n")
-        problem = _problem("file-malformed", line, f"the byte {data[error.start]:#04x} is not UTF-8")
-        raise SpecError(str(path), [problem], hint="save the file as UTF-8") from None
-    return parse_custom_sections(text, str(path))
+        problem = _problem("file-malformed", error.object[: error.start].count(b"\n"), "not UTF-8")
+    raise SpecError(str(path), [problem])
 
 
-def parse_custom_sections(text: str, source: str) -> CustomSections:
-    """Words from Markdown: a title (`# `) if one is wanted, text for the first part, and sections (`## `).
+def parse_custom_sections(text: str, source: str) -> Page:
+    """Return the parts of Markdown: an optional title (`# `), text, and sections (`## `).
 
     Args:
         text: the Markdown.
-        source: names the file in errors.
+        source: the file, for errors.
 
     Raises:
-        SpecError: metadata stands at the head; a fence, a comment or other HTML is not closed; a title does not stand
-            first; a section has no words, or a heading that another has. Each problem names its line.
+        SpecError: there is metadata; a block is not closed; the title is not first; or a section has no text, no
+            heading, or the heading of another.
     """
     text = text.removeprefix("\ufeff")
     if head := front_matter(text):
-        problem = _problem("custom-metadata", head.lines[0] - 1, "metadata does not belong here, only words")
-        raise SpecError(source, [problem], hint="metadata comes from `card:` of the family, in mixhub.yaml")
+        problem = _problem("custom-metadata", head.lines[0] - 1, "metadata does not belong into this file")
+        raise SpecError(source, [problem], hint="set metadata in `card:` of the family, in mixhub.yaml")
     markdown = "\n".join(split_lines(text)).rstrip() + "\n"
-    blocks = tokens(markdown)
-    outline = _outline(blocks)
-    # What is not closed hides the headings below it, so they are looked at only when all is closed.
-    problems = list(_unclosed(markdown, blocks)) or [*_misplaced_titles(blocks, outline), *_bad_sections(outline)]
+    problems = list(_unclosed(markdown)) or list(_problems(markdown))
     if problems:
-        raise SpecError(source, problems, hint="mend the lines that are named, then render again")
-    page = _page(markdown, with_footer=False)
-    title = outline[0].markdown if outline and outline[0].level == 1 else None
-    return CustomSections(title, page.first, page.sections)
+        raise SpecError(source, problems, hint="correct these lines, then render again")
+    return _page(markdown)
 
 
-@dataclass(frozen=True)
-class _Head:
-    """A heading that begins a part of a page: of the first or second level, in no list or quotation."""
-
+class _Heading(NamedTuple):
     level: int
     text: str
     markdown: str
     start: int
     """Its first line, from 0."""
     end: int
-    """The line behind it."""
-    has_words: bool
-    """Whether anything but headings and comments stands below it, up to the next of them."""
+    """The line after it."""
 
 
-@dataclass(frozen=True)
-class _Page:
-    """The parts of a body, without the blank lines around them."""
-
-    title: str
-    first: str
-    """What stands before the first section, without the title."""
-    sections: tuple[Section, ...]
-    footer: str
+def _headings(markdown: str) -> list[_Heading]:
+    """Return the headings of the first and second level, except those in lists and quotations."""
+    return [
+        _Heading(int(opening.tag[1:]), shown(inline.children), " ".join(inline.content.split()), *opening.map)
+        for opening, inline in pairwise(tokens(markdown))
+        if opening.type == "heading_open" and opening.level == 0 and opening.tag in ("h1", "h2") and opening.map
+    ]
 
 
-def _page(body: str, *, with_footer: bool = True) -> _Page:
-    lines = split_lines(body)
-    blocks = tokens(body)
-    end = _footer_start(blocks, len(lines)) if with_footer else len(lines)
-    outline = [head for head in _outline(blocks) if head.start < end]
-    title = outline.pop(0) if outline and outline[0].level == 1 else None
-    starts = [*(head.start for head in outline), end]
-    sections = (
-        Section(head.text, _trimmed(lines[head.start : after])) for head, after in zip(outline, starts[1:], strict=True)
-    )
-    above = lines[: title.start] if title else []
-    return _Page(
-        title=_trimmed(lines[title.start : title.end]) if title else "",
-        first=_trimmed([*above, *lines[title.end if title else 0 : starts[0]]]),
-        sections=tuple(sections),
-        footer=_trimmed(lines[end:]),
-    )
+def _page(markdown: str) -> Page:
+    lines, headings = split_lines(markdown), _headings(markdown)
+    title = headings.pop(0) if headings and headings[0].level == 1 else None
+    starts = [*(heading.start for heading in headings), len(lines)]
+    above = lines[: title.start] + lines[title.end : starts[0]] if title else lines[: starts[0]]
+    sections = [
+        Section(heading.text, _trimmed(lines[start:end]))
+        for heading, (start, end) in zip(headings, pairwise(starts), strict=True)
+    ]
+    return Page(title.markdown if title else "", _trimmed(above), tuple(sections))
 
 
-def _outline(blocks: Sequence[Token]) -> list[_Head]:
-    at = [i for i, token in enumerate(blocks) if token.type == "heading_open" and _begins_part(token)]
-    heads = []
-    for here, after in zip(at, [*at, len(blocks)][1:], strict=True):
-        opening, inline = blocks[here], blocks[here + 1]
-        assert opening.map is not None
-        start, end = opening.map
-        heads.append(
-            _Head(
-                level=int(opening.tag[1:]),
-                text=shown(inline.children),
-                markdown=" ".join(inline.content.split()),
-                start=start,
-                end=end,
-                has_words=_has_words(blocks[here + 3 : after]),
-            )
-        )
-    return heads
-
-
-def _begins_part(opening: Token) -> bool:
-    return opening.level == 0 and opening.tag in ("h1", "h2")
-
-
-def _has_words(blocks: Sequence[Token]) -> bool:
-    for before, token in zip((None, *blocks), blocks, strict=False):
-        if token.type in ("fence", "code_block"):
-            return True
-        is_heading = before is not None and before.type == "heading_open"
-        if token.type in ("inline", "html_block") and not is_heading and _COMMENT.sub("", token.content).strip():
-            return True
-    return False
-
-
-def _footer_start(blocks: Sequence[Token], lines: int) -> int:
-    """The line of the last thematic break, if what follows it is the footer; else the number of lines."""
-    breaks = [i for i, token in enumerate(blocks) if token.type == "hr" and token.level == 0]
-    if not breaks:
-        return lines
-    below = [token for token in blocks[breaks[-1] :] if token.type in ("inline", "heading_open")]
-    start = blocks[breaks[-1]].map
-    is_footer = bool(below) and below[0].content.startswith(_FOOTER) and below[-1].type == "inline"
-    return start[0] if is_footer and start is not None else lines
-
-
-def _unclosed(markdown: str, blocks: Sequence[Token]) -> Iterator[Problem]:
-    found = False
-    for token in blocks:
-        if token.map is None or (line := _opened(token)) is None:
-            continue
-        found = True
-        kind = f"the fence {token.markup}" if token.type == "fence" else "the comment <!--"
-        yield _problem("custom-unclosed", token.map[0] + line, f"{kind} is not closed")
+def _unclosed(markdown: str) -> Iterator[Problem]:
+    """Check that a heading after the text would be a heading: what is not closed hides the rest of the card."""
     probe = tokens(f"{markdown}\n## end\n")
-    html = [token for token in probe if token.type == "html_block" and token.map is not None]
-    if not found and (probe[-1].type != "heading_close" or probe[-1].level != 0) and html:
-        assert html[-1].map is not None
-        yield _problem("custom-unclosed", html[-1].map[0], f"the HTML {html[-1].content.split()[0]} is not closed")
+    blocks = [token for token in probe if token.type in ("fence", "html_block") and token.map]
+    comments = [token for token in blocks if token.type == "html_block" and "<!--" in _COMMENT.sub("", token.content)]
+    if comments or probe[-1].type != "heading_close":
+        last = (comments or blocks)[-1]
+        assert last.map is not None
+        mark = last.markup or last.content.split()[0]
+        yield _problem("custom-unclosed", last.map[0], f"{mark} is not closed, so it hides the rest of the card")
 
 
-def _opened(token: Token) -> int | None:
-    """How many lines below its start a token opens what it does not close; None where all is closed."""
-    assert token.map is not None
-    if token.type == "fence":
-        inner = token.content.count("\n")
-        return 0 if token.map[1] - token.map[0] == inner + 1 else None
-    if token.type == "html_block":
-        return _open_comment(token.content)
-    if token.type == "inline" and any(
-        child.type == "text" and "<!--" in child.content for child in token.children or ()
-    ):
-        escaped = re.search(r"(?<!\\)<!--(?!.*-->)", token.content, re.DOTALL)
-        return token.content[: escaped.start()].count("\n") if escaped else None
-    return None
-
-
-def _open_comment(html: str) -> int | None:
-    at = html.find("<!--")
-    while at >= 0:
-        close = html.find("-->", at + 2)
-        if close < 0:
-            return html[:at].count("\n")
-        at = html.find("<!--", close)
-    return None
-
-
-def _misplaced_titles(blocks: Sequence[Token], outline: Sequence[_Head]) -> Iterator[Problem]:
-    titles = [head for head in outline if head.level == 1]
-    for title in titles[1:]:
-        rule = f"a title stands in line {titles[0].start + 1} already; a section begins with ##"
-        yield _problem("custom-title-misplaced", title.start, rule)
-    if titles and blocks[0].map != [titles[0].start, titles[0].end]:
-        rule = "a title must stand first; a section begins with ##"
-        yield _problem("custom-title-misplaced", titles[0].start, rule)
-    if titles and not titles[0].text.strip():
-        yield _problem("custom-title-empty", titles[0].start, "the title is empty")
-
-
-def _bad_sections(outline: Sequence[_Head]) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    for head in outline:
-        if head.level == 1:
-            continue
-        key = _key(head.text)
+def _problems(markdown: str) -> Iterator[Problem]:
+    lines, headings = split_lines(markdown), _headings(markdown)
+    seen: set[str] = set()
+    starts = [*(heading.start for heading in headings), len(lines)]
+    for heading, end in zip(headings, starts[1:], strict=True):
+        key = Section(heading.text, "").key
         if not key:
-            yield _problem("custom-heading-empty", head.start, "the heading is empty")
+            yield _problem("custom-heading-empty", heading.start, "the heading is empty")
+        elif heading.level == 1:
+            if "\n".join(lines[: heading.start]).strip():
+                yield _problem(
+                    "custom-title-misplaced", heading.start, "the title must be first; sections begin with ##"
+                )
         elif key in seen:
-            rule = f"the heading {head.text!r} stands in line {seen[key] + 1} already"
-            yield _problem("custom-heading-repeated", head.start, rule)
-        elif not head.has_words:
-            yield _problem("custom-section-empty", head.start, f"the section {head.text!r} has no words")
-        seen.setdefault(key, head.start)
+            yield _problem("custom-heading-repeated", heading.start, f"another section is called {heading.text!r}")
+        elif not _COMMENT.sub("", "\n".join(lines[heading.end : end])).strip():
+            yield _problem("custom-section-empty", heading.start, f"the section {heading.text!r} has no text")
+        if heading.level == 2:
+            seen.add(key)
 
 
 def _problem(code: str, line: int, rule: str) -> Problem:
-    """A problem in a line, counted from 0."""
+    """Return a problem in a line, counted from 0."""
     return Problem(f"line {line + 1}", ABSENT, rule, code=code)
 
 
-def _key(heading: str) -> str:
-    return " ".join(heading.split()).casefold()
-
-
-def _trimmed(lines: Sequence[str]) -> str:
-    """The lines as one text, without blank lines at its ends; what indents the first line stays."""
+def _trimmed(lines: list[str]) -> str:
+    """Return the lines as one text, without blank lines at its ends; the indent of the first line stays."""
     return re.sub(r"\A(?:[ \t]*\n)+", "", "\n".join(lines)).rstrip()

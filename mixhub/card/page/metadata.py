@@ -2,121 +2,87 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from mixhub.analysis.tables import AVERAGE
+from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.facts.scores import Scores
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import plain
-from mixhub.card.page.about import datasets
-from mixhub.card.page.context import CardContext, RevisionContext, Sections
+from mixhub.card.page.view import dataset_repos
 from mixhub.phrases import plural
-from mixhub.spec.family import Family
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
 _TASK_TYPE = "text-generation"
-_SOURCES = {"measured": None, "imported": "imported", "published": "published, not re-measured"}
+_STANDING = {"measured": "", "imported": "imported", "published": "published, not re-measured"}
 
 
-def family_metadata(context: CardContext) -> ModelCardData:
-    """Metadata of a family's card; its model-index has each revision's score, and their mean with its sd."""
-    return _metadata(context.sections, context.sections.family.name)
+def card_metadata(facts: FamilyFacts, best: Scores | None) -> ModelCardData:
+    """Return the metadata of a card.
 
-
-def revision_metadata(context: RevisionContext) -> ModelCardData:
-    """Metadata of a revision's card; its model-index has the scores of this revision."""
-    run = context.about.run
-    return _metadata(context.sections, f"{run.family} {run.revision}")
-
-
-def _metadata(sections: Sections, model_name: str) -> ModelCardData:
+    Its model-index has each run's score, and for a family their mean with its sd. An entry has room for one source, so
+    it has only the best-known scores.
+    """
     from huggingface_hub import ModelCardData
 
-    card = sections.family.card
+    family, card = facts.family, facts.family.card
     tags = [plain(tag) for tag in card.tags] + ([f"arxiv:{card.arxiv}"] if card.arxiv else [])
-    results = _eval_results(sections)
+    results = list(_eval_results(best)) if best else []
+    name = f"{family.name} {facts.runs[0].run.revision}" if facts.of_run else family.name
     return ModelCardData(
         license=card.license,
         license_name=card.license_name,
         license_link=card.license_link,
         language=list(card.language) or None,
         base_model=card.base_model,
-        datasets=datasets(sections.family) or None,
+        datasets=dataset_repos(family) or None,
         library_name="transformers",
         pipeline_tag=_TASK_TYPE,
         tags=tags or None,
-        model_name=model_name if results else None,
+        model_name=name if results else None,
         eval_results=results or None,
     )
 
 
-def _eval_results(sections: Sections) -> list[EvalResult]:
-    """The scores that are known best, since an entry has room for one source; their standing is the source's name."""
-    best = sections.results.best
-    if best is None:
-        return []
-    printed = sections.family.published_scores
-    source = plain(printed.source) if printed and best.standing == "published" else None
-    return _of_table(sections.family, best, _SOURCES[best.standing], source)
-
-
-def _of_table(family: Family, scores: Scores, source_name: str | None, source: str | None) -> list[EvalResult]:
-    shots = figures.range_or_list(family.evaluation.num_fewshot)
+def _eval_results(scores: Scores) -> Iterator[EvalResult]:
     table = scores.table
+    shots = figures.range_or_list(scores.facts.family.evaluation.num_fewshot)
     seeds = figures.range_or_list([scores.numbers[row.revision] for row in table.rows])
-    results = []
-    for task, title in table.headings.items():
-        column = _Column(task, title if task != AVERAGE else _average_title(scores), _metric(scores, task))
+    for task in table.headings:
         spread = table.over_seeds[task].spread
         if spread is not None and spread.sd is not None:
             arguments = {"seeds": seeds, "sd": round(spread.sd, scores.decimals), "num_fewshot": shots}
-            value = round(spread.mean, scores.decimals)
-            results.append(_result(column, value, f"mean of {spread.n} seeds", arguments, source_name, source))
+            yield _eval_result(scores, task, spread.mean, f"mean of {spread.n} seeds", arguments)
         for row in table.rows:
-            found = table.score(row, task).value
-            if found is not None:
+            value = table.score(row, task).value
+            if value is not None:
                 number = scores.numbers[row.revision]
-                arguments = {scores.kind: number, "num_fewshot": shots}
-                value = round(found, scores.decimals)
-                results.append(_result(column, value, f"{scores.kind} {number}", arguments, source_name, source))
-    return results
+                arguments = {table.kind: number, "num_fewshot": shots}
+                yield _eval_result(scores, task, value, f"{table.kind} {number}", arguments)
 
 
-class _Column(NamedTuple):
-    """What results of one task have in common."""
-
-    task: str
-    title: str
-    metric: str
-
-
-def _average_title(scores: Scores) -> str:
-    return f"Average of {plural(len(scores.table.columns), 'task')}"
-
-
-def _metric(scores: Scores, task: str) -> str:
-    """`acc_norm` or `acc`, or `accuracy` where it is not known which."""
-    if task == AVERAGE:
-        return "accuracy"
-    known = {row.scores[task].metric for row in scores.table.rows} - {None}
-    return str(known.pop()) if len(known) == 1 else "accuracy"
-
-
-def _result(
-    column: _Column, value: float, of: str, arguments: dict[str, Any], source_name: str | None, source: str | None
-) -> EvalResult:
+def _eval_result(scores: Scores, task: str, value: float, of: str, arguments: dict[str, Any]) -> EvalResult:
     from huggingface_hub import EvalResult
 
+    table, standing = scores.table, _STANDING[scores.standing]
+    printed = scores.facts.family.published_scores
+    source = plain(printed.source) if printed and scores.standing == "published" else None
+    title, metrics = table.headings[task], set[str | None]()
+    if task == AVERAGE:
+        title = f"Average of {plural(len(table.columns), 'task')}"
+    else:
+        metrics = {row.scores[task].metric for row in table.rows} - {None}
     return EvalResult(
         task_type=_TASK_TYPE,
-        dataset_type=column.task,
-        dataset_name=plain(column.title) or column.task,
-        metric_type=column.metric,
-        metric_name=f"score, {of}" if source or source_name is None else f"score, {of}, {source_name}",
-        metric_value=value,
+        dataset_type=task,
+        dataset_name=plain(title) or task,
+        metric_type=str(metrics.pop()) if len(metrics) == 1 else "accuracy",  # acc or acc_norm, if known
+        metric_name=f"score, {of}, {standing}" if standing and not source else f"score, {of}",
+        metric_value=round(value, scores.decimals),
         metric_args=arguments,
-        source_name=source_name if source else None,
+        source_name=standing if source else None,
         source_url=source,
     )

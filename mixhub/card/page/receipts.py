@@ -1,9 +1,9 @@
-"""Which cards were rendered, by hash: so a card that a person edited is known before it is replaced."""
+"""Which cards were rendered, by hash, so that a card that a user edited is noticed before it is replaced."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -21,26 +21,12 @@ class CardReceipts(Spec):
     format: Literal[1] = 1
     """Version of this file's layout."""
     cards: FrozenMap[str, FrozenList[Sha256]] = Field(default_factory=dict, validate_default=True)
-    """By path below the workspace, the hashes of the card as it was rendered last and the time before: a process that
-    is killed while it writes leaves the one or the other."""
-
-
-def is_as_rendered(workspace: Workspace, path: Path, noted: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a card or plot that is there has the bytes that a render noted; line ends are no matter.
-
-    Args:
-        workspace: where it lies.
-        path: the card or plot.
-        noted: what `noted_cards` gives.
-    """
-    known = noted.get(path.relative_to(workspace.root).as_posix(), ())
-    content = path.read_bytes()
-    as_written = content.replace(b"\r\n", b"\n") if path.suffix == ".md" else content  # git may have changed them
-    return hashlib.sha256(as_written).hexdigest() in known
+    """By path below the workspace, the hashes of the card in the last render and the one before: a process that is
+    killed while it writes leaves either."""
 
 
 def note_cards(workspace: Workspace, files: Mapping[Path, bytes]) -> None:
-    """Notes the cards and plots that are about to be written, beside the other families'."""
+    """Note the cards and plots that are about to be written."""
     with _store(workspace).update() as data:
         cards = data["cards"]
         for path, content in files.items():
@@ -50,13 +36,21 @@ def note_cards(workspace: Workspace, files: Mapping[Path, bytes]) -> None:
         data["cards"] = dict(sorted(cards.items()))
 
 
-def noted_cards(workspace: Workspace) -> Mapping[str, Sequence[str]]:
-    """What renders noted: hashes by path below the workspace.
+def rendered_files(workspace: Workspace) -> Callable[[Path], bool]:
+    """Return a test of whether a card or plot has the bytes that a render noted; line ends of a card do not matter.
 
     Raises:
         SpecError, WorkspaceError: the receipts cannot be read.
     """
-    return _store(workspace).read().cards
+    noted = _store(workspace).read().cards
+
+    def is_rendered(path: Path) -> bool:
+        content = path.read_bytes()
+        if path.suffix == ".md":  # git may have changed the line ends
+            content = content.replace(b"\r\n", b"\n")
+        return hashlib.sha256(content).hexdigest() in noted.get(path.relative_to(workspace.root).as_posix(), ())
+
+    return is_rendered
 
 
 def _store(workspace: Workspace) -> Store[CardReceipts]:

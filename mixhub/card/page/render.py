@@ -1,135 +1,68 @@
-"""Text of the cards: templates filled from a context, under the metadata. The same context gives the same bytes."""
+"""Renders a card: its template filled from what is known, below its metadata. The same facts give the same bytes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
 
-from mixhub.card.facts.runs import NOTHING, Known, RunFacts, Sibling
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.facts.withdrawal import mark_withdrawn
-from mixhub.card.markdown import figures, text
-from mixhub.card.markdown.templating import fill, sandbox
-from mixhub.card.page import metadata
-from mixhub.card.page.context import CardContext, RevisionContext, Sections, family_context, revision_context
-from mixhub.card.page.custom import UNCUSTOMIZED, Customization
+from mixhub.card.page.custom import Page
+from mixhub.card.page.metadata import card_metadata
+from mixhub.card.page.templating import fill
+from mixhub.card.page.view import card_plots, card_values
+from mixhub.card.plots.plot import Plot
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
 
-if TYPE_CHECKING:
-    import jinja2
-    from huggingface_hub import ModelCardData
 
-_PLOTS = ("mixture", "losses", "scores", "shots")
-"""Plots that a template may name, whether they are there or not."""
+@dataclass(frozen=True)
+class Card:
+    """The text of a card, and the plots that it shows."""
 
-
-def render_family(
-    family: Family,
-    runs: Sequence[RunFacts],
-    *,
-    commits: Mapping[str, str] | None = None,
-    known: Known = NOTHING,
-    custom: Customization = UNCUSTOMIZED,
-) -> str:
-    """The card of a family, for `main`; see `family_context` for the arguments and what is raised."""
-    return render_family_context(family_context(family, runs=runs, commits=commits, known=known), custom)
+    text: str
+    plots: tuple[Plot, ...]
 
 
-def render_revision(
-    family: Family, facts: RunFacts, *, known: Known = NOTHING, custom: Customization = UNCUSTOMIZED
-) -> str:
-    """The card of one revision, for its branch."""
-    card = render_revision_context(revision_context(family, facts, known=known), custom)
-    return card if facts.withdrawal is None else mark_withdrawn(card, facts.withdrawal)
+def render(facts: FamilyFacts, sections: Page | None = None, template: Path | None = None) -> Card:
+    """Return the card of a family for `main`, or that of a run for its branch.
+
+    Args:
+        facts: what is known.
+        sections: custom sections.
+        template: a custom template; it may extend `family.md.j2` or `revision.md.j2` block by block.
+
+    Raises:
+        ResultsError: cells have neither acc nor acc_norm, or those of one run were made with different weights.
+        SpecError: the template is not valid, or cannot be filled.
+    """
+    values = card_values(facts)
+    body = fill("revision.md.j2" if facts.of_run else "family.md.j2", template, values)
+    body = _without_blank_runs(body.strip())
+    if sections is not None:
+        body = sections.apply(body)
+    text = f"---\n{card_metadata(facts, values['results']['best']).to_yaml()}\n---\n\n{body.rstrip()}\n"
+    withdrawal = facts.runs[0].withdrawal if facts.of_run else None
+    return Card(mark_withdrawn(text, withdrawal) if withdrawal else text, card_plots(values))
 
 
-def render_family_context(context: CardContext, custom: Customization = UNCUSTOMIZED) -> str:
-    """The card that a family's context makes; raises SpecError when a template of one's own cannot be filled."""
-    plots = {**dict.fromkeys(_PLOTS), **context.plots}
-    return _render("family.md.j2", context, plots, metadata.family_metadata(context), custom)
-
-
-def render_revision_context(context: RevisionContext, custom: Customization = UNCUSTOMIZED) -> str:
-    """The card that a revision's context makes; raises SpecError when a template of one's own cannot be filled."""
-    return _render("revision.md.j2", context, dict.fromkeys(_PLOTS), metadata.revision_metadata(context), custom)
-
-
-def catalog_context(name: str) -> CardContext:
-    """What the card of a shipped family says, from the catalog alone; raises UnknownNameError, naming the nearest."""
+def render_catalog(name: str) -> Card:
+    """Return the card of a shipped family, from the catalog alone; raises UnknownNameError if there is none."""
     family = catalog.get(name)
-    siblings = (catalog.get(sibling) for sibling in family.card.siblings)
-    known = Known(siblings=tuple(Sibling(one, tuple(map(RunFacts, one.runs()))) for one in siblings))
-    return family_context(family, runs=[RunFacts(run) for run in family.runs()], known=known)
+    siblings = tuple(_untrained(catalog.get(sibling)) for sibling in family.card.siblings)
+    return render(_untrained(family, siblings))
 
 
-def render_catalog(name: str) -> str:
-    """The card of a shipped family, from the catalog alone; raises UnknownNameError, naming the nearest."""
-    return render_family_context(catalog_context(name))
+def _untrained(family: Family, siblings: tuple[FamilyFacts, ...] = ()) -> FamilyFacts:
+    return FamilyFacts(family, tuple(map(RunFacts, family.runs())), siblings=siblings)
 
 
-def _render(
-    template: str,
-    context: CardContext | RevisionContext,
-    plots: Mapping[str, object],
-    data: ModelCardData,
-    custom: Customization,
-) -> str:
-    values = {**_by_name(context.sections), **_by_name(context), "plots": plots}
-    body = fill(_environment(), template, custom.template, values)
-    body = _without_blank_runs(body.strip().split("\n"))
-    if custom.sections is not None:
-        body = custom.sections.apply(body)
-    return f"---\n{data.to_yaml()}\n---\n\n{body.rstrip()}\n"
-
-
-def _by_name(values: CardContext | RevisionContext | Sections) -> dict[str, Any]:
-    return {field.name: getattr(values, field.name) for field in fields(values)}
-
-
-def _without_blank_runs(lines: Sequence[str]) -> str:
-    """One blank line between paragraphs, however many conditions of a template came to nothing; code stays as it is."""
-    kept: list[str] = []
-    fence = ""
-    for line in lines:
-        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
-        if mark is not None and not fence:
-            fence = mark[1]
-        elif mark is not None and mark[1].startswith(fence) and not line.strip(" `~"):
-            fence = ""
-        if fence or line.strip() or (kept and kept[-1]):
-            kept.append(line if fence or line.strip() else "")
-    return "\n".join(kept)
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = sandbox()(
-        loader=jinja2.PackageLoader("mixhub.card.page", "templates"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,  # so that jinja2 marks what is text already: blocks that `super()` gives, macros
-        finalize=_finalized,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+def _without_blank_runs(text: str) -> str:
+    """Return the text with one blank line between paragraphs; code stays as it is."""
+    blocks = re.split(r"(^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?^ {0,3}\2[`~]*[ ]*$)", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(
+        block if number % 3 else re.sub(r"\n(?:[ \t]*\n)+", "\n\n", block)
+        for number, block in enumerate(blocks)
+        if number % 3 != 2
     )
-    environment.filters.update(
-        code=text.code, number=figures.whole, table=lambda table: table.markdown(), figure=_figure
-    )
-    return environment
-
-
-def _finalized(value: Any) -> text.Markdown:
-    """Every value that a template names is escaped, unless it is Markdown already."""
-    return text.Markdown(value) if hasattr(value, "__html__") else text.escape(value)
-
-
-def _figure(plot: Any) -> text.Markdown:
-    """A plot, where there is one: the PNG, which every page shows, with a link to the SVG."""
-    if plot is None:
-        return text.Markdown("")
-    return text.image(plot.alt, f"plots/{plot.name}.png", f"plots/{plot.name}.svg")

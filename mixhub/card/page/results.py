@@ -1,105 +1,81 @@
-"""The sections of a card on scores: results by their standing, audits, and siblings beside them."""
+"""The sections of a card on scores: results by their standing, and siblings beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
-from mixhub.card.facts import scores
-from mixhub.card.facts.audit import AuditFacts, audit_measured, audit_published
-from mixhub.card.facts.runs import Known, RunFacts, Sibling
-from mixhub.card.facts.scores import Measurement, Scores, SideBySide
+from mixhub.analysis.comparison import Comparison, compare
+from mixhub.analysis.tables import Standing
+from mixhub.card.facts.audit import audit_scores
+from mixhub.card.facts.runs import FamilyFacts
+from mixhub.card.facts.scores import Scores, find_scores
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, code, escape, link, listed
 from mixhub.card.page.loading import repo_link
-from mixhub.spec.family import Family
+
+_STANDINGS: tuple[Standing, ...] = ("measured", "imported", "published")
 
 
-@dataclass(frozen=True)
-class ResultsSection:
-    """Scores by their standing, how they came about, and what of them does not fit."""
-
-    measured: Scores | None
-    measurement: Measurement | None
-    """Of the measured ones."""
-    measured_audit: AuditFacts | None
-    imported: Scores | None
-    import_: Measurement | None
-    """Of the imported ones."""
-    published: Scores | None
-    published_audit: AuditFacts | None
-    source: Markdown | None
-    """Where the published scores stand."""
-    tasks: Markdown
-    """Tasks of the suite: titles, and lm-eval's names."""
-    shots: str
-    """Shot counts of the suite."""
-
-    @property
-    def best(self) -> Scores | None:
-        """Those that are known best: measured here, else imported, else published."""
-        return self.measured or self.imported or self.published
-
-    @property
-    def audits(self) -> tuple[tuple[str, AuditFacts], ...]:
-        """The audits that were made, each with what it is of."""
-        given = (("measured", self.measured_audit), ("published", self.published_audit))
-        return tuple((of, audit) for of, audit in given if audit is not None)
+def results(facts: FamilyFacts) -> dict[str, Any]:
+    """Return the scores by their standing, the best-known ones, and their audits."""
+    family, printed = facts.family, facts.family.published_scores
+    measured, imported, published = (find_scores(facts, standing) for standing in _STANDINGS)
+    audits = [audit_scores(scores) for scores in (measured, published) if scores]
+    return {
+        "measured": measured,
+        "imported": imported,
+        "published": published,
+        "best": measured or imported or published,
+        "audits": [audit for audit in audits if audit],
+        "source": link(printed.source, printed.source) if printed else None,
+        "tasks": listed([Markdown(f"{escape(task.title)} ({code(task.name)})") for task in family.evaluation.tasks]),
+        "shots": figures.shots(family.evaluation.num_fewshot),
+    }
 
 
-@dataclass(frozen=True)
-class SiblingsSection:
-    """The families beside a family."""
+def siblings(facts: FamilyFacts, own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Comparison]]:
+    """Return the siblings and their scores beside the family's; and the comparisons of measured scores, by sibling."""
+    rows = tuple((repo_link(one), one.family.card.title, one.family.card.summary) for one in facts.siblings)
+    side_by_side, measured = [], {}
+    for standing in _STANDINGS:
+        scores: Scores | None = own[standing]
+        if scores is None or scores.table.kind != "seed":
+            continue
+        others = {one.family.name: found for one in facts.siblings if (found := _same_suite(scores, one))}
+        compared = {name: compare(scores.table, other.table) for name, other in others.items()}
+        if compared:
+            side_by_side.append({"standing": standing, **_beside(scores, others, compared)})
+        if standing == "measured" and scores.spread_shown:
+            measured = {name: one for name, one in compared.items() if others[name].spread_shown}
+    table = Table(("Family", "Title", "What it is"), rows) if rows else None
+    return {"table": table, "side_by_side": side_by_side}, measured
 
-    table: Table | None
-    """A line per sibling; None where there are none."""
-    side_by_side: tuple[SideBySide, ...]
-    """Scores of the siblings beside those of the family, by standing."""
+
+def _same_suite(scores: Scores, sibling: FamilyFacts) -> Scores | None:
+    """Return the scores of a sibling that have the same standing and tasks."""
+    found = find_scores(sibling, scores.standing)
+    return found if found and found.table.headings.keys() == scores.table.headings.keys() else None
 
 
-def results_section(family: Family, runs: Sequence[RunFacts], known: Known) -> ResultsSection:
-    """Scores of the runs.
+def _beside(scores: Scores, others: Mapping[str, Scores], compared: Mapping[str, Comparison]) -> dict[str, Any]:
+    shown = [(scores.facts.family.name, scores)]
+    shown += [(name, others[name]) for name, one in compared.items() if not one.primary.reason]
+    rows = [(title, *(one.mean(task) for _, one in shown)) for task, title in scores.table.headings.items()]
+    table = Table(("Task", *(name for name, _ in shown)), tuple(rows), frozenset(range(1, len(shown) + 1)))
+    differences = [sentence for one in compared.values() if (sentence := _difference(one))]
+    return {"table": table if len(shown) > 1 else None, "differences": differences}
 
-    Raises:
-        ResultsError: cells have neither acc nor acc_norm, or those of one run were made with different weights.
-    """
-    measured = scores.measured(family, runs, known.samples)
-    imported = scores.imported(family, runs)
-    published = scores.published(family, runs)
-    printed = family.published_scores
-    return ResultsSection(
-        measured=measured,
-        measurement=scores.measurement(family, runs, measured) if measured else None,
-        measured_audit=audit_measured(family, measured) if measured else None,
-        imported=imported,
-        import_=scores.measurement(family, runs, imported) if imported else None,
-        published=published,
-        published_audit=audit_published(family, published) if published else None,
-        source=link(printed.source, printed.source) if printed else None,
-        tasks=listed([Markdown(f"{escape(t.title)} ({code(t.name)})") for t in family.evaluation.tasks]),
-        shots=figures.shots(family.evaluation.num_fewshot),
+
+def _difference(comparison: Comparison) -> str | None:
+    """Return the difference of two averages in words, with its interval over seeds; None if there is none."""
+    primary, a, b = comparison.primary, comparison.a.name, comparison.b.name
+    if primary.reason:
+        return f"{a} and {b} are not compared: {primary.reason}."
+    if primary.difference is None or primary.interval is None:
+        return None
+    low, high = primary.interval.low, primary.interval.high
+    return (
+        f"{a} minus {b}: {primary.difference:+.2f} points of the average; the 95 % interval over seeds, "
+        f"{low:+.2f} to {high:+.2f}, {'includes' if low <= 0 <= high else 'excludes'} zero."
     )
-
-
-def siblings_section(family: Family, own: ResultsSection, siblings: Sequence[Sibling]) -> SiblingsSection:
-    """The families beside a family, and their scores beside its own."""
-    return SiblingsSection(_siblings(siblings), tuple(_side_by_side(family, own, siblings)))
-
-
-def _siblings(siblings: Sequence[Sibling]) -> Table | None:
-    rows = tuple((repo_link(one.family), one.family.card.title, one.family.card.summary) for one in siblings)
-    return Table(("Family", "Title", "What it is"), rows) if rows else None
-
-
-def _side_by_side(family: Family, own: ResultsSection, siblings: Sequence[Sibling]) -> list[SideBySide]:
-    pairs = (
-        (own.measured, [(one.family.name, scores.measured(one.family, one.runs, one.samples)) for one in siblings]),
-        (own.imported, [(one.family.name, scores.imported(one.family, one.runs)) for one in siblings]),
-        (own.published, [(one.family.name, scores.published(one.family, one.runs)) for one in siblings]),
-    )
-    found = []
-    for mine, others in pairs:
-        known = [(name, theirs) for name, theirs in others if theirs is not None]
-        if mine is not None and (beside := scores.side_by_side(mine, known, family.name)) is not None:
-            found.append(beside)
-    return found

@@ -1,110 +1,76 @@
-"""The sections of a card on training: recipe, architecture, compute, losses and lineage."""
+"""The sections of a card on training: recipe, compute, losses and lineage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import median
+from typing import Any, NamedTuple
 
-from mixhub.card.facts.recipe import (
-    SeedFacts,
-    architecture,
-    flops_per_token,
-    hyperparameters,
-    is_confirmed,
-    seeds,
-    states_tokens,
-)
-from mixhub.card.facts.runs import RunFacts
+from mixhub.card.facts.recipe import flops_per_token, hyperparameters, seeds
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Markdown, Table, branches, code, link, without_empty_columns
-from mixhub.endpoint import HUGGINGFACE
-from mixhub.spec.family import Family
+from mixhub.card.markdown.text import Table, branches, code, without_empty_columns
+from mixhub.spec.schedule import tokens_per_step
 from mixhub.workspace.lineage import UNKNOWN
 
 
-@dataclass(frozen=True)
-class TrainingSection:
-    """How the runs are trained, and what came of it."""
+class Pace(NamedTuple):
+    """How fast a run was trained."""
 
-    hyperparameters: Table | None
-    """None where none is stated."""
-    not_stated: tuple[str, ...]
-    """Hyperparameters of which nothing is known."""
-    has_origins: bool
-    """Whether it is told of each hyperparameter where it is from."""
-    adopted: Markdown | None
-    """Branches of runs that another trainer made; None where there are none."""
-    losses: Table | None
-    seeds: SeedFacts
+    tokens_per_second: float
+    """Median over its steps."""
+    hours: float
+    """In steps alone, without validations, checkpoints and steps that were repeated after a stop."""
 
 
-@dataclass(frozen=True)
-class ArchitectureSection:
-    """What is trained."""
-
-    table: Table
-    tokenizer: Markdown
-    vocabulary: int
-    """Ids in use, added tokens included."""
-    eos_token: Markdown
-
-
-@dataclass(frozen=True)
-class ComputeSection:
-    """What training took, as far as it is known."""
-
-    flops: str | None
-    """Of a whole run, by the usual formula; None where it is not stated how many tokens one sees."""
-    flops_per_token: str
-    runs: Table | None
-    """A line per run of which anything is known; None where there is none."""
+def training(facts: FamilyFacts) -> dict[str, Any]:
+    """Return how the runs are trained, and their losses."""
+    table, not_stated = hyperparameters(facts)
+    adopted = [one.run.revision for one in facts.runs if one.lineage and one.lineage.steps == UNKNOWN]
+    return {
+        "hyperparameters": table,
+        "not_stated": not_stated,
+        "has_origins": facts.is_confirmed,
+        "adopted": branches(adopted),
+        "losses": _losses(facts),
+        "seeds": seeds(facts),
+    }
 
 
-def training_section(family: Family, runs: Sequence[RunFacts]) -> TrainingSection:
-    """How the runs are trained."""
-    confirmed = is_confirmed(family, runs)
-    table, not_stated = hyperparameters(family, confirmed=confirmed)
-    return TrainingSection(table, not_stated, confirmed, _adopted(runs), _losses(family, runs), seeds(family, runs))
-
-
-def architecture_section(family: Family) -> ArchitectureSection:
-    """What is trained."""
-    tokenizer = family.tokenizer
-    name = tokenizer.repo_id
-    return ArchitectureSection(
-        table=architecture(family),
-        tokenizer=link(name, f"{HUGGINGFACE}/{name}") if name else code(tokenizer.name),
-        vocabulary=tokenizer.vocab_size,
-        eos_token=code(tokenizer.eos_token),
-    )
-
-
-def compute_section(family: Family, runs: Sequence[RunFacts]) -> ComputeSection:
-    """What training took."""
-    per_token = flops_per_token(family)
+def compute(facts: FamilyFacts) -> dict[str, Any]:
+    """Return the floating-point operations of training, and device and time of the runs for which they are known."""
     rows = []
-    for facts in runs:
-        if facts.lineage is not None and (facts.lineage.device != UNKNOWN or facts.pace is not None):
-            pace = facts.pace
+    for one in facts.runs:
+        pace = find_pace(facts, one)
+        if one.lineage is not None and (one.lineage.device != UNKNOWN or pace):
             rows.append(
                 (
-                    code(facts.run.revision),
-                    facts.lineage.device,
-                    figures.whole(facts.lineage.processes),
+                    code(one.run.revision),
+                    one.lineage.device,
+                    figures.whole(one.lineage.processes),
                     f"{pace.tokens_per_second:,.0f}" if pace else figures.ABSENT,
                     figures.hours(pace.hours) if pace else figures.ABSENT,
                 )
             )
     headers = ("Branch", "Device", "Processes", "Tokens per second, median", "Time in steps")
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
-    has_tokens = is_confirmed(family, runs) or states_tokens(family)
-    total = figures.flops(per_token * family.training.tokens) if has_tokens else None
-    return ComputeSection(total, figures.flops(per_token), table)
+    per_token = flops_per_token(facts.family)
+    total = figures.flops(per_token * facts.family.training.tokens) if facts.has_tokens else None
+    return {"flops": total, "flops_per_token": figures.flops(per_token), "runs": table}
 
 
-def lineage_table(facts: RunFacts) -> Table | None:
-    """What the weights of a run are made of; None where that is not known."""
-    lineage = facts.lineage
+def find_pace(facts: FamilyFacts, run: RunFacts) -> Pace | None:
+    """Return the pace of a run; None unless its metrics have the speed of every step."""
+    speeds = [line.get("tokens_per_second") for line in run.metrics if "loss" in line]
+    known = [float(speed) for speed in speeds if isinstance(speed, int | float) and speed > 0]
+    if not known or len(known) < len(speeds):
+        return None
+    per_step = tokens_per_step(facts.family.training.global_batch_size, facts.family.training.sequence_length)
+    return Pace(median(known), sum(per_step / speed for speed in known) / 3600)
+
+
+def lineage_table(run: RunFacts) -> Table | None:
+    """Return what the weights of a run were made from; None if unknown."""
+    lineage = run.lineage
     if lineage is None:
         return None
     rows: list[tuple[str, str]] = [
@@ -124,26 +90,21 @@ def lineage_table(facts: RunFacts) -> Table | None:
     return Table(("Lineage", "Value"), tuple(rows))
 
 
-def _adopted(runs: Sequence[RunFacts]) -> Markdown | None:
-    """Runs of whose training nothing is recorded: our own trainer always knows how many steps there are."""
-    return branches([facts.run.revision for facts in runs if facts.lineage and facts.lineage.steps == UNKNOWN])
-
-
-def _losses(family: Family, runs: Sequence[RunFacts]) -> Table | None:
-    known = [facts for facts in runs if facts.losses.training is not None or facts.losses.validation]
+def _losses(facts: FamilyFacts) -> Table | None:
+    known = [one for one in facts.runs if one.training_loss is not None or one.validation_losses]
     if not known:
         return None
-    keys = list(dict.fromkeys(key for facts in known for key in facts.losses.validation))
-    rows = tuple(
+    keys = list(dict.fromkeys(key for one in known for key in one.validation_losses))
+    rows = [
         (
-            code(facts.run.revision),
-            figures.loss(facts.losses.training),
-            *(figures.loss(facts.losses.validation.get(key)) for key in keys),
+            code(one.run.revision),
+            figures.loss(one.training_loss),
+            *(figures.loss(one.validation_losses.get(key)) for key in keys),
         )
-        for facts in known
-    )
-    headers = ("Branch", "Training", *(f"Validation: {key.removeprefix(family.data.valid_prefix)}" for key in keys))
-    return Table(headers, rows, frozenset(range(1, len(headers))))
+        for one in known
+    ]
+    names = [f"Validation: {key.removeprefix(facts.family.data.valid_prefix)}" for key in keys]
+    return Table(("Branch", "Training", *names), tuple(rows), frozenset(range(1, len(keys) + 2)))
 
 
 def _hash(value: str) -> str:

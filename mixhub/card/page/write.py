@@ -1,22 +1,21 @@
-"""The cards of a workspace: rendered, compared with what a person changed by hand, and written."""
+"""The cards of a workspace: rendered, compared with what a user edited by hand, and written."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mixhub.card.facts.gather import gather, gather_known
-from mixhub.card.facts.runs import RunFacts
-from mixhub.card.page.context import family_context
-from mixhub.card.page.custom import Customization, read_custom_sections
-from mixhub.card.page.receipts import is_as_rendered, note_cards, noted_cards
-from mixhub.card.page.render import catalog_context, render_family_context, render_revision
+from mixhub.card.facts.gather import facts_of_run, gather_family
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.page.custom import read_custom_sections
+from mixhub.card.page.receipts import note_cards, rendered_files
+from mixhub.card.page.render import Card, render, render_catalog
 from mixhub.card.plots.plot import Plot, drawn_sha256
 from mixhub.errors import UsageError
-from mixhub.files import clear_leftovers, locked, write_all, write_text
+from mixhub.files import clear_leftovers, locked, write_all
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
@@ -24,80 +23,40 @@ from mixhub.workspace.paths import Workspace
 
 PLOTS = "plots"
 """Folder of a card's plots, beside it."""
-
-
-@dataclass(frozen=True)
-class FamilyCard:
-    """The card of a family, and the plots that it shows."""
-
-    text: str
-    plots: tuple[Plot, ...]
-
-    def files(self, folder: Path, is_intact: Callable[[Path], bool] = Path.is_file) -> dict[str, bytes]:
-        """The plots, by path relative to the card.
-
-        Args:
-            folder: that of the card. A plot that lies there is taken where it shows the same: it costs nothing, and
-                another version of matplotlib draws other bytes.
-            is_intact: whether a plot that is there is as it was drawn.
-        """
-        return {
-            f"{PLOTS}/{plot.name}.{form}": _drawn(plot, form, folder / PLOTS / f"{plot.name}.{form}", is_intact)
-            for plot in self.plots
-            for form in ("png", "svg")
-        }
+_FORMATS = ("png", "svg")
 
 
 @dataclass(frozen=True)
 class Rendered:
     """All cards of a family, not yet written."""
 
-    family: FamilyCard
+    family: Card
     cards: Mapping[Path, str]
-    """Text by path: of the family's card first, then of each run that has an export."""
+    """Text by path: first the family's card, then that of each run with an export."""
 
 
 def render_cards(
     workspace: Workspace, family: Family, *, commits: Mapping[str, str] | None = None, progress: Progress = SILENT
 ) -> Rendered:
-    """The card of a family and one for each run that has an export.
-
-    Args:
-        workspace: where runs, results and words of one's own lie.
-        family: the family.
-        commits: the commit of each branch that was pushed; only the card of the family names them.
-        progress: is told of each file of samples that is read.
-
-    Raises:
-        ResultsError: results are malformed, or were made with other weights than the export's.
-        ExportError, SpecError, RunError: an export's lineage, a run's metrics, or a file of own words cannot be read.
-    """
-    runs = gather(workspace, family)
-    card = _family_card(workspace, family, runs, commits, progress)
-    cards = {workspace.card(family): card.text}
-    for facts in runs:
-        if facts.lineage is not None:
-            cards[workspace.revision_card(facts.run)] = revision_card(workspace, family, facts)
-    return Rendered(card, cards)
+    """Return the card of a family, and one for each run that has an export; see `gather_family`."""
+    facts = gather_family(workspace, family, commits=commits, progress=progress)
+    card = family_card(workspace, facts)
+    runs = {
+        workspace.revision_card(one.run): revision_card(workspace, family, one)
+        for one in facts.runs
+        if one.lineage is not None
+    }
+    return Rendered(card, {workspace.card(family): card.text, **runs})
 
 
-def family_card(
-    workspace: Workspace,
-    family: Family,
-    *,
-    commits: Mapping[str, str] | None = None,
-    published: Mapping[str, Path] | None = None,
-    on_main: str | None = None,
-) -> FamilyCard:
-    """The card of a family alone; the arguments are those of `render_cards`, `gather` and `family_context`, and so are
-    the errors."""
-    return _family_card(workspace, family, gather(workspace, family, published), commits, SILENT, on_main)
+def family_card(workspace: Workspace, facts: FamilyFacts) -> Card:
+    """Return the card of a family, with the user's custom sections and template."""
+    return _customized(workspace, facts, "card")
 
 
-def revision_card(workspace: Workspace, family: Family, facts: RunFacts) -> str:
-    """The card of one revision; raises as `render_cards` does, but compares no runs."""
-    known = gather_known(workspace, family, [facts], of_family=False)
-    return render_revision(family, facts, known=known, custom=customization(workspace, family, "revision"))
+def revision_card(workspace: Workspace, family: Family, run: RunFacts) -> str:
+    """Return the card of a run, with the user's custom sections and template."""
+    return _customized(workspace, facts_of_run(workspace, family, run), "revision").text
 
 
 def write_cards(
@@ -108,164 +67,133 @@ def write_cards(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Writes the card of a family with its plots, and one card for each run that has an export; the paths.
+    """Write the card of a family with its plots, and one card for each run with an export; return the paths.
 
-    All are rendered before the first is written, so a refusal leaves the old cards as they are.
+    All are rendered before the first is written, so an error leaves the old cards as they are.
 
     Args:
-        workspace: where runs and results lie, and where the cards go.
+        workspace: the workspace.
         family: the family.
-        commits: the commit of each branch that was pushed; only the card of the family names them.
+        commits: the commit of each branch that was pushed.
         force: replace cards that were edited by hand.
-        progress: is told of each file of samples that is read.
+        progress: shows the files of samples.
 
     Raises:
-        UsageError: a card was edited by hand since it was rendered; names it.
-        MixhubError: as `render_cards`.
+        UsageError: a card was edited by hand, or an image that mixhub did not draw is in the place of a plot.
+        MixhubError: as `gather_family` and `render`.
     """
     rendered = render_cards(workspace, family, commits=commits, progress=progress)
     folder = workspace.card(family).parent
-    own_plots = rendered.family.files(folder, intact(workspace))
-    plots = {folder / name: content for name, content in own_plots.items()}
+    plots = draw_plots(rendered.family.plots, folder, rendered_files(workspace))
     if not force:
         require_unedited(workspace, family, rendered.cards)
         _require_own_plots(workspace, plots)
-    files = {**{path: card.encode() for path, card in rendered.cards.items()}, **plots}
+    files = {**{path: text.encode() for path, text in rendered.cards.items()}, **plots}
     with locked(workspace.lock("cards"), f"the cards of {family.name} are being written", timeout=60):
         for parent in {path.parent for path in files}:
             clear_leftovers(parent)
         note_cards(workspace, files)
-        write_all({path: content for path, content in files.items() if path not in plots or not _holds(path, content)})
-        _clear_plots(folder / PLOTS, plots)
+        _write(files, folder)
     return list(files)
 
 
-def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, str] | None = None) -> None:
-    """Raises UsageError when a card that a render would write was edited by hand, and is not what `cards` make it.
+def write_model_cards(folder: Path) -> list[Path]:
+    """Write the cards of all shipped families, each to `<folder>/<family>/README.md`, with plots; return the paths."""
+    paths: list[Path] = []
+    for name in catalog.names():
+        card, own = render_catalog(name), folder / name
+        files = {own / "README.md": card.text.encode(), **draw_plots(card.plots, own)}
+        _write(files, own)
+        paths += files
+    return paths
 
-    A card that no render noted here may hold somebody's words, so it is taken for edited too.
+
+def draw_plots(
+    plots: Iterable[Plot], folder: Path, is_rendered: Callable[[Path], bool] = Path.is_file
+) -> dict[Path, bytes]:
+    """Return the plots as PNG and SVG, by path.
+
+    Args:
+        plots: what to draw.
+        folder: folder of the card. A file there that shows the same is reused: it is faster, and another version of
+            matplotlib draws other bytes.
+        is_rendered: see `rendered_files`.
     """
-    noted = noted_cards(workspace)
+    paths = {folder / PLOTS / f"{plot.name}.{form}": plot for plot in plots for form in _FORMATS}
+    return {
+        path: path.read_bytes()
+        if _shows(path, plot, is_rendered)
+        else (plot.png() if path.suffix == ".png" else plot.svg())
+        for path, plot in paths.items()
+    }
+
+
+def stale_plots(rendered: Rendered, card: Path, is_rendered: Callable[[Path], bool]) -> list[str]:
+    """Return the paths of plots, relative to a card, that are missing or do not show what they would show now."""
+    if card != next(iter(rendered.cards)):
+        return []
+    return [
+        f"{PLOTS}/{plot.name}.{form}"
+        for plot in rendered.family.plots
+        for form in _FORMATS
+        if not _shows(card.parent / PLOTS / f"{plot.name}.{form}", plot, is_rendered)
+    ]
+
+
+def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, str] | None = None) -> None:
+    """Raise UsageError if a card that a render would write was edited by hand, and differs from the one in `cards`.
+
+    A card that no render noted here may hold a user's text, so it counts as edited.
+    """
+    is_rendered = rendered_files(workspace)
     edited = [
         path
         for path in cards or [workspace.card(family), *map(workspace.revision_card, family.runs())]
         if path.is_file()
-        and not is_as_rendered(workspace, path, noted)
-        and not (cards is not None and _holds(path, cards[path].encode()))
+        and not is_rendered(path)
+        and not (cards is not None and path.read_bytes() == cards[path].encode())
     ]
     if edited:
-        shown = edited[0].relative_to(workspace.root)
-        more = f", and so were {len(edited) - 1} more" if len(edited) > 1 else ""
-        words, _ = workspace.custom_card_files(family, "card" if edited[0] == workspace.card(family) else "revision")
+        more = f", and {len(edited) - 1} more" if len(edited) > 1 else ""
+        custom, _ = workspace.custom_card_files(family, "card" if edited[0] == workspace.card(family) else "revision")
         raise UsageError(
-            f"{shown} was edited by hand since it was rendered here{more}; rendering would lose what was written there",
-            hint=f"put your words into {words.name}, which every render keeps; `mixhub card diff` shows what would go, "
-            "and `mixhub card render --force` lets it go",
+            f"{edited[0].relative_to(workspace.root)} was edited by hand since it was rendered{more}; "
+            "rendering would overwrite it",
+            hint=f"move your text to {custom.name}, which every render includes; see what would be lost with "
+            "`mixhub card diff`, or overwrite with `mixhub card render --force`",
             code="card-edited",
             paths=tuple(edited),
         )
 
 
 def is_plot(path: str) -> bool:
-    """Whether a path beside a card is that of a plot that cards may show."""
+    """Return whether a path beside a card is that of a plot."""
     return re.fullmatch(rf"{PLOTS}/(?:mixture|losses|scores|shots|difference-[^/]+)\.(?:png|svg)", path) is not None
 
 
-def intact(workspace: Workspace) -> Callable[[Path], bool]:
-    """Tells of a plot of the workspace whether it has the bytes that a render noted."""
-    noted = noted_cards(workspace)
-    return lambda path: is_as_rendered(workspace, path, noted)
+def _customized(workspace: Workspace, facts: FamilyFacts, kind: Literal["card", "revision"]) -> Card:
+    sections, template = workspace.custom_card_files(facts.family, kind)
+    return render(facts, read_custom_sections(sections), template if template.exists() else None)
 
 
-def stale_plots(rendered: Rendered, card: Path, is_intact: Callable[[Path], bool]) -> list[str]:
-    """The plots beside a card that do not show what they would show now, or are not there; paths relative to it.
-
-    Args:
-        rendered: the cards.
-        card: path of one of them.
-        is_intact: what `intact` gives.
-    """
-    if card != next(iter(rendered.cards)):
-        return []
-    return [
-        name
-        for plot in rendered.family.plots
-        for form in ("png", "svg")
-        if not _shows(card.parent / (name := f"{PLOTS}/{plot.name}.{form}"), plot, is_intact)
-    ]
-
-
-def customization(workspace: Workspace, family: Family, kind: Literal["card", "revision"]) -> Customization:
-    """What a person adds to the cards; raises SpecError when it cannot be read."""
-    sections, template = workspace.custom_card_files(family, kind)
-    return Customization(read_custom_sections(sections), template if template.exists() else None)
-
-
-def write_model_cards(folder: Path) -> list[Path]:
-    """Writes the cards of all shipped families, each to `<folder>/<family>/README.md`, with their plots; the paths."""
-    paths = []
-    for name in catalog.names():
-        context = catalog_context(name)
-        card = FamilyCard(render_family_context(context), tuple(context.plots.values()))
-        own = folder / name
-        plots = {own / path: content for path, content in card.files(own).items()}
-        paths.append(write_text(own / "README.md", card.text))
-        write_all({path: content for path, content in plots.items() if not _holds(path, content)})
-        _clear_plots(own / PLOTS, plots)
-        paths += plots
-    return paths
-
-
-def _family_card(
-    workspace: Workspace,
-    family: Family,
-    runs: Sequence[RunFacts],
-    commits: Mapping[str, str] | None,
-    progress: Progress,
-    on_main: str | None = None,
-) -> FamilyCard:
-    known = gather_known(workspace, family, runs, progress)
-    context = family_context(family, runs=runs, commits=commits, known=known, on_main=on_main)
-    custom = customization(workspace, family, "card")
-    return FamilyCard(render_family_context(context, custom), tuple(context.plots.values()))
-
-
-def _drawn(plot: Plot, form: str, kept: Path, is_intact: Callable[[Path], bool]) -> bytes:
-    if _shows(kept, plot, is_intact):
-        return kept.read_bytes()
-    return plot.png() if form == "png" else plot.svg()
-
-
-def _shows(path: Path, plot: Plot, is_intact: Callable[[Path], bool]) -> bool:
-    return path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256 and is_intact(path)
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
-
-
-def _require_own_plots(workspace: Workspace, plots: Iterable[Path]) -> None:
-    """Raises UsageError when an image that is none of ours lies where a plot goes."""
-    for path in plots:
-        if path.is_file() and drawn_sha256(path.read_bytes()) is None:
-            raise UsageError(
-                f"{path.relative_to(workspace.root)} is no plot of mixhub, and a plot of that name goes there",
-                hint="give the image another name, or let it go: mixhub card render --force",
-                code="plot-foreign",
-                path=path,
-            )
-
-
-def _clear_plots(folder: Path, plots: Mapping[Path, bytes]) -> None:
-    """Deletes plots of ours that the card shows no longer."""
-    for path in _plots_in(folder):
-        if path not in plots:
+def _write(files: Mapping[Path, bytes], folder: Path) -> None:
+    """Write files that differ, and delete plots that the card no longer shows."""
+    write_all({path: data for path, data in files.items() if not (path.is_file() and path.read_bytes() == data)})
+    for path in sorted((folder / PLOTS).glob("*.*g")):
+        if path not in files and path.suffix[1:] in _FORMATS and drawn_sha256(path.read_bytes()) is not None:
             path.unlink()
 
 
-def _plots_in(folder: Path) -> Sequence[Path]:
-    """Plots of ours; other images are a person's own."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".svg"))
-    return [path for path in found if drawn_sha256(path.read_bytes()) is not None]
+def _shows(path: Path, plot: Plot, is_rendered: Callable[[Path], bool]) -> bool:
+    return path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256 and is_rendered(path)
+
+
+def _require_own_plots(workspace: Workspace, plots: Iterable[Path]) -> None:
+    for path in plots:
+        if path.is_file() and drawn_sha256(path.read_bytes()) is None:
+            raise UsageError(
+                f"{path.relative_to(workspace.root)} was not drawn by mixhub, and would be replaced by a plot",
+                hint="rename the image, or pass --force to replace it",
+                code="plot-foreign",
+                path=path,
+            )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mixhub.card.check.lint import lint_card
-from mixhub.card.facts.gather import gather_step
+from mixhub.card.facts.gather import gather_run
 from mixhub.card.facts.withdrawal import withdrawals
-from mixhub.card.page.receipts import is_as_rendered, noted_cards
+from mixhub.card.page.receipts import rendered_files
 from mixhub.card.page.write import revision_card
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, from_error
@@ -19,7 +19,7 @@ def card_unsound(run: RunUnderCheck) -> Iterator[Finding]:
     workspace, family = run.workspace, run.family
     try:
         workspace.license(family)
-        card = revision_card(workspace, family, gather_step(workspace, family, run.run, run.step))
+        card = revision_card(workspace, family, gather_run(workspace, family, run.run, run.step))
     except MixhubError as error:
         yield from_error(error, run.where)
         return
@@ -43,7 +43,7 @@ def _as_rendered(run: RunUnderCheck, card: str) -> Iterator[Finding]:
         return
     shown = path.relative_to(run.workspace.root)
     try:
-        is_edited = not is_as_rendered(run.workspace, path, noted_cards(run.workspace))
+        is_edited = not rendered_files(run.workspace)(path)
     except MixhubError as error:
         yield from_error(error, run.where)
         return

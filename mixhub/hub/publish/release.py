@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from mixhub.card.facts.gather import gather_step
+from mixhub.card.facts.gather import gather_family, gather_run
 from mixhub.card.markdown.parse import read_card
-from mixhub.card.page.write import family_card, intact, revision_card
+from mixhub.card.page.receipts import rendered_files
+from mixhub.card.page.write import draw_plots, family_card, revision_card
 from mixhub.errors import ExportError, MixhubError, ResultsError, RunError
 from mixhub.files import read_json
 from mixhub.hub.check.run import RunCheck
@@ -43,7 +44,7 @@ def run_files(
         name: LocalFile(checked.export / name, checked.states[name].size, sha256, state=checked.states[name])
         for name, sha256 in sorted(content.hashes.items())
     }
-    facts = gather_step(workspace, family, checked.run, checked.step)
+    facts = gather_run(workspace, family, checked.run, checked.step)
     folder = workspace.revision_card(checked.run).parent
     files |= card_files(revision_card(workspace, family, facts), folder)
     files |= license_files(workspace, family)
@@ -88,17 +89,19 @@ def main_files(
         workspace: where it lies.
         family: the family.
         commits: of the branches, by revision.
-        published: what the branches of runs hold that are on the hub alone (see `mixhub.card.facts.gather.gather`).
-        on_main: whose model `main` holds (see `mixhub.card.page.context.family_context`).
+        published: what the branches of runs hold that are on the hub alone (see `gather_family`).
+        on_main: whose model `main` holds (see `mixhub.card.facts.runs.FamilyFacts`).
 
     Raises:
         MixhubError: the card cannot be rendered, or the licence is not there.
     """
-    card = family_card(workspace, family, commits=commits, published=published, on_main=on_main)
+    facts = gather_family(workspace, family, commits=commits, published=published, on_main=on_main)
+    card = family_card(workspace, facts)
     folder = workspace.card(family).parent
-    plots = card.files(folder, intact(workspace))
-    drawn = {path: local_file(data) for path, data in plots.items()}
-    return {**card_files(card.text, folder, plots), **drawn, **license_files(workspace, family)}
+    drawn = draw_plots(card.plots, folder, rendered_files(workspace))
+    plots = {path.relative_to(folder).as_posix(): data for path, data in drawn.items()}
+    files = {name: local_file(data) for name, data in plots.items()}
+    return {**card_files(card.text, folder, plots), **files, **license_files(workspace, family)}
 
 
 def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, LocalFile]:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mixhub.card.check.lint import lint_card
+from mixhub.card.facts.runs import FamilyFacts
+from mixhub.card.facts.scores import best_scores
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.card.markdown.model_index import read_model_index
 from mixhub.card.markdown.parse import read_card
-from mixhub.card.page.context import family_context, revision_context
-from mixhub.card.page.metadata import family_metadata, revision_metadata
+from mixhub.card.page.metadata import card_metadata
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, from_error
 from mixhub.hub.remote.files import CARD, MAIN
@@ -125,12 +126,12 @@ def _metadata_by_results(branch: BranchUnderCheck) -> Mapping[str, Any] | None:
         facts = [repo.facts[name] for name in repo.runs if name in repo.facts]
         if not facts or not all(one.cells for one in facts):
             return None
-        data = family_metadata(family_context(repo.family, runs=facts))
+        card = FamilyFacts(repo.family, tuple(facts))
     elif branch.facts is not None:
-        data = revision_metadata(revision_context(repo.family, branch.facts))
+        card = FamilyFacts(repo.family, (branch.facts,), of_run=True)
     else:
         return None
-    metadata: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
+    metadata: dict[str, Any] = card_metadata(card, best_scores(card)).to_dict()  # type: ignore[no-untyped-call]
     return metadata
 
 

@@ -12,8 +12,8 @@ from mixhub.card.check.freshness import figure_findings, missing_card
 from mixhub.card.check.lint import lint_card
 from mixhub.card.check.metadata import hub_findings
 from mixhub.card.diff.cards import card_changes
-from mixhub.card.page.receipts import is_as_rendered, noted_cards
-from mixhub.card.page.write import Rendered, intact, render_cards, stale_plots, write_cards
+from mixhub.card.page.receipts import rendered_files
+from mixhub.card.page.write import Rendered, render_cards, stale_plots, write_cards
 from mixhub.errors import ResultsError, SpecError
 from mixhub.hub.publish.receipts import pushed_commits, workspace_hub_key
 from mixhub.progress import SILENT, Progress
@@ -33,13 +33,13 @@ def render_card(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Writes the family's card with its plots, and one card for each run that has an export.
+    """Write the family's card with its plots, and one card for each run that has an export.
 
     All are rendered before the first is written. The card of `main` names what was pushed to the workspace's hub.
 
     Args:
-        workspace: where runs and results lie, and where the cards go.
-        family: the family; None: the workspace's.
+        workspace: where runs and results are, and where the cards go.
+        family: the family; by default, the workspace's.
         force: replace cards that were edited by hand since they were rendered.
         progress: shows the files of samples.
 
@@ -58,11 +58,11 @@ def render_card(
 def check_card(
     workspace: WorkspaceLike, *, family: str | Family | None = None, progress: Progress = SILENT
 ) -> dict[Path, list[Finding]]:
-    """What is wrong with each card of a family that exists or should: by itself, its figures and its freshness.
+    """Return what is wrong with each card of a family: with the card itself, its figures and its freshness.
 
     Args:
-        workspace: where cards, runs and results lie.
-        family: the family; None: the workspace's.
+        workspace: where cards, runs and results are.
+        family: the family; by default, the workspace's.
         progress: shows the files of samples.
 
     Raises:
@@ -75,16 +75,16 @@ def check_card(
 
 
 def check_cards(cards: Sequence[str | os.PathLike[str]]) -> dict[Path, list[Finding]]:
-    """What is wrong with each of the named cards, by whomever: metadata, links, tables and code.
+    """Return what is wrong with each of these cards, whoever wrote them: metadata, links, tables and code.
 
     Raises:
-        ResultsError: there is no such file, or it is not UTF-8.
+        ResultsError: a file is missing, or not UTF-8.
     """
     return {Path(card): list(_own_findings(Path(card))) for card in cards}
 
 
 def validate_card(card: str | os.PathLike[str], endpoint: Endpoint) -> list[Finding]:
-    """What a hub says of a card that is about to be pushed; nothing of a card that does not exist.
+    """Return what a hub says about a card before it is pushed; nothing if the card does not exist.
 
     Raises:
         HubError: the hub cannot be asked.
@@ -101,11 +101,11 @@ def validate_card(card: str | os.PathLike[str], endpoint: Endpoint) -> list[Find
 def diff_card(
     workspace: WorkspaceLike, *, family: str | Family | None = None, progress: Progress = SILENT
 ) -> dict[Path, list[str]]:
-    """What a new render would change in each card, as facts, a line each: `SciQ seed 3: 82.48 → 82.51`.
+    """Return what a new render would change in each card, one fact per line: `SciQ seed 3: 82.48 → 82.51`.
 
     Args:
-        workspace: where cards, runs and results lie.
-        family: the family; None: the workspace's.
+        workspace: where cards, runs and results are.
+        family: the family; by default, the workspace's.
         progress: shows the files of samples.
 
     Raises:
@@ -117,7 +117,6 @@ def diff_card(
 
 
 def _rendered(workspace: Workspace, family: Family, progress: Progress) -> Rendered:
-    """The cards as they would be written now."""
     return render_cards(workspace, family, commits=_commits(workspace, family), progress=progress)
 
 
@@ -133,8 +132,8 @@ def _differences(workspace: Workspace, rendered: Rendered, path: Path) -> Iterat
             changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
             yield from map(str, changes)
         except SpecError as error:
-            yield f"all of it, since it cannot be read ({' '.join(error.message.split())})"
-    yield from (f"plot: {name}" for name in stale_plots(rendered, path, intact(workspace)))
+            yield f"everything, as it cannot be read ({' '.join(error.message.split())})"
+    yield from (f"plot: {name}" for name in stale_plots(rendered, path, rendered_files(workspace)))
 
 
 def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, path: Path) -> Iterator[Finding]:
@@ -143,15 +142,15 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
         return
     try:
         changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
-    except SpecError:  # `lint_card` says so, and the other cards are looked at
+    except SpecError:  # `lint_card` reports it
         changes = ()
-    unlike = figure_findings(changes, str(path), stale_plots(rendered, path, intact(workspace)))
-    if unlike and not is_as_rendered(workspace, path, noted_cards(workspace)):
-        words, _ = workspace.custom_card_files(family, "card" if path == workspace.card(family) else "revision")
-        hint = f"it was edited by hand: put your words into {words.name}, then mixhub card render --force"
-        unlike = [replace(finding, hint=hint) for finding in unlike]
+    stale = figure_findings(changes, str(path), stale_plots(rendered, path, rendered_files(workspace)))
+    if stale and not rendered_files(workspace)(path):
+        custom, _ = workspace.custom_card_files(family, "card" if path == workspace.card(family) else "revision")
+        hint = f"the card was edited by hand: move your text to {custom.name}, then mixhub card render --force"
+        stale = [replace(finding, hint=hint) for finding in stale]
     yield from _own_findings(path)
-    yield from unlike
+    yield from stale
 
 
 def _own_findings(path: Path) -> Sequence[Finding]:

@@ -67,7 +67,7 @@ def test_a_card_is_read_with_its_place_and_digits(read, tmp_path):
 def test_the_specification_and_the_rendered_card_hold_the_same_table(read):
     family = catalog.get("human-1b")
     printed = published_table(family)
-    card = read(render_catalog("human-1b"), tasks=family.evaluation.tasks)
+    card = read(render_catalog("human-1b").text, tasks=family.evaluation.tasks)
     assert [row.figures for row in card.rows] == [row.figures for row in printed.rows]
     assert [row.average for row in card.rows] == [row.average for row in printed.rows]
     assert printed.rows[0].label == "seed-1"

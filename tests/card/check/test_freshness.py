@@ -10,7 +10,7 @@ from tests.refusals import codes
 
 
 def test_figures_of_results_and_the_rest_of_a_new_render() -> None:
-    card = render_catalog("human-1b")
+    card = render_catalog("human-1b").text
     new = card.replace("82.48", "82.51").replace("4e-4", "5e-4").replace("Limits", "Bounds")
     found = figure_findings(card_changes(card, new), "README.md", ["mixture.svg", "mixture.png"])
     assert ("figure-differs", "SciQ seed 3") in [(finding.code, finding.about) for finding in found]

@@ -58,7 +58,7 @@ stderr | 400 | 2 | 3
 
 @pytest.fixture(scope="module")
 def card() -> str:
-    return render_catalog("human-1b")
+    return render_catalog("human-1b").text
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def only(text: str) -> Finding:
 
 @pytest.mark.parametrize("name", catalog.names())
 def test_nothing_is_found_in_the_cards_of_the_catalog(name: str, folder: Path) -> None:
-    assert lint_card(render_catalog(name), folder=folder) == ()
+    assert lint_card(render_catalog(name).text, folder=folder) == ()
 
 
 def test_nothing_is_found_in_a_card_that_a_person_wrote(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from mixhub.card.facts.gather import gather, gather_run, gather_step
-from mixhub.card.facts.runs import Pace
+from mixhub.card.facts.gather import gather_family, gather_run
+from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.facts.withdrawal import Withdrawal, note_withdrawal
+from mixhub.card.page.training import Pace, find_pace
 from mixhub.errors import ResultsError, RunError
 from mixhub.files import write_json
 from mixhub.spec.family import Run
@@ -41,10 +42,11 @@ def test_a_branch_tells_of_a_run_that_the_workspace_has_not(tmp_path: Path) -> N
     first, second = family.runs()
     write_json(export_of(workspace, second) / "config.json", {"dtype": "float32"})
     write_json(export_of(workspace, second) / "tokenizer_config.json", {"bos_token": "<s>"})
-    own = gather(workspace, family)
+    own = gather_family(workspace, family).runs
     folder = branch_of(workspace, second, tmp_path / "branch")
-    assert gather(workspace, family)[1].lineage is None
-    found = gather(workspace, family, {first.revision: folder, second.revision: folder})
+    assert gather_family(workspace, family).runs[1].lineage is None
+    folders = {first.revision: folder, second.revision: folder}
+    found = gather_family(workspace, family, published=folders).runs
     assert found[0] == own[0], "what lies in the workspace comes first"
     metrics = [{cell.path.name: cell.metrics for cell in facts.cells} for facts in (found[1], own[1])]
     assert metrics[0] == metrics[1]
@@ -61,7 +63,7 @@ def test_results_of_other_weights_on_a_branch_are_refused(tmp_path: Path) -> Non
     changed = making.lineage(family, run, weights_sha256=making.digest("other"))
     write_json(folder / "lineage.json", changed.to_data())
     with refused("results-foreign", ResultsError, export_sha256=making.digest("other")):
-        gather(workspace, family, {run.revision: folder})
+        gather_family(workspace, family, published={run.revision: folder})
 
 
 @pytest.mark.parametrize(
@@ -74,9 +76,9 @@ def test_an_export_of_another_shape_is_refused(tmp_path: Path, config: dict[str,
     export = export_of(workspace, family.runs()[0])
     write_json(export / "config.json", config)
     with refused("architecture-differs", RunError, path=export, key=key):
-        gather(workspace, family)
+        gather_family(workspace, family)
     write_json(export / "config.json", {"hidden_size": 16, "hidden_act": "silu"})
-    gather(workspace, family)
+    gather_family(workspace, family)
 
 
 @pytest.mark.parametrize(
@@ -132,23 +134,24 @@ def test_the_pace_is_told_where_every_step_has_one(
     for step, speed in enumerate(speeds, start=1):
         lines.append({"step": step, "loss": 2.0} | ({} if speed is None else {"tokens_per_second": speed}))
     workspace.run_folder(run).metrics.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
-    assert gather_run(workspace, workspace.family(), run).pace == pace
+    facts = gather_run(workspace, workspace.family(), run)
+    assert find_pace(FamilyFacts(workspace.family(), (facts,)), facts) == pace
 
 
 def test_an_earlier_step_has_its_own_branch_and_no_scores(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
     run = family.runs()[0]
-    assert gather_step(workspace, family, run, 12) == gather_run(workspace, family, run)
+    assert gather_run(workspace, family, run, 12) == gather_run(workspace, family, run)
     earlier = workspace.run_folder(run).export(11)
     shutil.copytree(export_of(workspace, run), earlier)
     write_json(earlier / "lineage.json", making.lineage(family, run, step=11).to_data())
-    facts = gather_step(workspace, family, run, 11)
+    facts = gather_run(workspace, family, run, 11)
     assert (facts.run.revision, facts.earlier_of) == ("seed-1-step-11", run)
     assert facts.lineage is not None
     assert facts.lineage.step == 11
     assert facts.cells == ()
-    assert facts.losses.training == 3.5
+    assert facts.training_loss == 3.5
     assert [line["step"] for line in facts.metrics] == [0, 11]
 
 
@@ -159,7 +162,7 @@ def test_a_run_that_is_not_at_its_end_is_not_shown(tmp_path: Path) -> None:
     export_of(workspace, run).rename(workspace.run_folder(run).export(11))
     shutil.rmtree(workspace.results(run))
     facts = gather_run(workspace, family, run)
-    assert (facts.lineage, facts.losses.training) == (None, None)
+    assert (facts.lineage, facts.training_loss) == (None, None)
 
 
 def test_a_withdrawal_is_that_of_the_same_weights(tmp_path: Path) -> None:
@@ -170,7 +173,7 @@ def test_a_withdrawal_is_that_of_the_same_weights(tmp_path: Path) -> None:
     for revision, sha256 in weights.items():
         data = {"family": "tiny", "revision": revision, "weights_sha256": sha256, "why": "bad", "date": "2026-11-23"}
         note_withdrawal(workspace, Withdrawal.from_data(data, "withdrawn.json"))
-    found = gather(workspace, family)
+    found = gather_family(workspace, family).runs
     assert [facts.withdrawal is not None for facts in found] == [False, True]
 
 
@@ -179,7 +182,7 @@ def test_imported_folders_that_are_hidden_are_left_alone(tmp_path: Path) -> None
     family = workspace.family()
     folder = workspace.imported(family.runs()[0]).parent
     (folder / ".cache").mkdir(parents=True)
-    gather(workspace, family)
+    gather_family(workspace, family)
     (folder / "seed-9").mkdir()
     with refused("imported-revision-unknown", path=folder / "seed-9"):
-        gather(workspace, family)
+        gather_family(workspace, family)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mixhub.card.facts.recipe import architecture, hyperparameters, is_confirmed, seeds, states_tokens
-from mixhub.card.facts.runs import RunFacts
+from mixhub.card.facts.recipe import architecture, hyperparameters, seeds
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.markdown.text import Table
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
 from tests.card import making
@@ -15,12 +16,13 @@ from tests.card import making
 ADOPTED = dict.fromkeys(("init_seed", "order_seed", "steps"), "unknown")
 
 
-def facts(family: Family, *lineages: dict[str, Any] | None) -> list[RunFacts]:
+def facts(family: Family, *lineages: dict[str, Any] | None) -> FamilyFacts:
     """A run for each lineage, trained with these changes of it; None: not trained."""
-    return [
+    runs = [
         RunFacts(run, None if changes is None else making.lineage(family, run, **changes))
         for run, changes in zip(family.runs(), lineages, strict=False)
     ]
+    return FamilyFacts(family, tuple(runs))
 
 
 @pytest.mark.parametrize(
@@ -37,18 +39,18 @@ def test_a_recipe_is_told_unless_all_that_is_trained_was_trained_elsewhere(
     lineages: tuple[dict[str, Any] | None, ...], confirmed: bool
 ) -> None:
     family = making.family()
-    assert is_confirmed(family, facts(family, *lineages)) is confirmed
+    assert facts(family, *lineages).is_confirmed is confirmed
     shipped = catalog.get("human-1b")
-    assert is_confirmed(shipped, facts(shipped, *lineages)), "its publishers tell it"
+    assert facts(shipped, *lineages).is_confirmed, "its publishers tell it"
 
 
 def test_of_adopted_runs_only_what_the_family_states_itself_is_told() -> None:
     family = making.family(training={"origins": {"steps": "published", "weight_decay": "inferred"}})
-    told, not_stated = hyperparameters(family, confirmed=True)
+    told, not_stated = hyperparameters(facts(family, {}))
     assert told is not None
     assert not_stated == ()
     assert len(told.rows) == 12
-    own, missing = hyperparameters(family, confirmed=False)
+    own, missing = hyperparameters(facts(family, ADOPTED))
     assert own is not None
     assert own.headers == ("Hyperparameter", "Value")
     assert set(missing) == {"Warmup Ratio", "Total Tokens", "Weight Decay"}
@@ -57,8 +59,8 @@ def test_of_adopted_runs_only_what_the_family_states_itself_is_told() -> None:
         "Initialisation",
         "Order of Samples",
     }
-    assert not states_tokens(family)
-    assert states_tokens(making.family())
+    assert not facts(family, ADOPTED).has_tokens
+    assert facts(making.family(), ADOPTED).has_tokens
 
 
 def test_a_row_says_which_of_its_fields_are_from_elsewhere() -> None:
@@ -68,7 +70,7 @@ def test_a_row_says_which_of_its_fields_are_from_elsewhere() -> None:
         "beta1": "published",
         "beta2": "inferred",
     }
-    told, _ = hyperparameters(making.family(training={"origins": origins}), confirmed=True)
+    told, _ = hyperparameters(facts(making.family(training={"origins": origins}), {}))
     assert told is not None
     rows = {row[0]: row[2] for row in told.rows}
     assert rows["Batch Size"] == "published; sequence length inferred"
@@ -85,27 +87,29 @@ def test_heads_that_share_keys_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lineages", "known", "rows"),
+    ("lineages", "expected"),
     [
-        (({}, {}), True, None),
-        ((None, None), True, None),
-        (({"init_seed": 7}, {"init_seed": 7}), True, [("1", "7", "1"), ("2", "7", "2")]),
-        (({"init_seed": 7, "order_seed": 8}, {"init_seed": 7, "order_seed": 8}), True, [("7", "8")]),
-        (({"init_seed": 7, "order_seed": 8}, None), True, [("1", "7", "8")]),
-        ((ADOPTED, ADOPTED), False, None),
-        ((ADOPTED, {}), True, [("1", "unknown", "unknown"), ("2", "2", "2")]),
+        (({}, {}), "number"),
+        ((None, None), "number"),
+        (({"init_seed": 7}, {"init_seed": 7}), [("1", "7", "1"), ("2", "7", "2")]),
+        (({"init_seed": 7, "order_seed": 8}, {"init_seed": 7, "order_seed": 8}), [("7", "8")]),
+        (({"init_seed": 7, "order_seed": 8}, None), [("1", "7", "8")]),
+        ((ADOPTED, ADOPTED), "unknown"),
+        ((ADOPTED, {}), [("1", "unknown", "unknown"), ("2", "2", "2")]),
     ],
 )
-def test_seeds_are_shown_where_they_are_not_the_numbers_of_the_runs(
-    lineages: tuple[dict[str, Any] | None, ...], known: bool, rows: list[tuple[str, ...]] | None
+def test_seeds_are_shown_unless_they_are_the_numbers_of_the_runs(
+    lineages: tuple[dict[str, Any] | None, ...], expected: str | list[tuple[str, ...]]
 ) -> None:
     family = making.family()
-    found = seeds(family, facts(family, *lineages))
-    assert found.known is known
-    assert (None if found.table is None else list(found.table.rows)) == rows
-    assert found.table is None or found.table.numeric == set(range(len(found.table.headers)))
+    found = seeds(facts(family, *lineages))
+    if isinstance(found, Table):
+        assert found.numeric == set(range(len(found.headers)))
+        assert list(found.rows) == expected
+    else:
+        assert found == expected
 
 
-def test_seeds_of_models_that_others_made_are_not_known_until_a_lineage_tells() -> None:
+def test_seeds_of_models_that_others_made_are_unknown_without_a_lineage() -> None:
     family = catalog.get("human-1b")
-    assert not seeds(family, [RunFacts(run) for run in family.runs()]).known
+    assert seeds(facts(family, None)) == "unknown"

@@ -6,29 +6,29 @@ from dataclasses import replace
 
 import pytest
 
-from mixhub.card.facts.runs import RunFacts
-from mixhub.card.facts.scores import Measurement, Scores, measured, measurement
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.facts.scores import Scores, find_scores
 from mixhub.spec.family import Family
 from tests.card import making
 
 
-def of(family: Family, runs: list[RunFacts]) -> tuple[Scores, Measurement]:
-    scores = measured(family, runs)
+def of(family: Family, runs: list[RunFacts]) -> Scores:
+    scores = find_scores(FamilyFacts(family, tuple(runs)), "measured")
     assert scores is not None
-    return scores, measurement(family, runs, scores)
+    return scores
 
 
 def test_errors_over_documents_are_told_where_there_are_any() -> None:
     family = making.family()
     runs = [making.evaluated(family, run) for run in family.runs()]
-    _, how = of(family, runs)
+    how = of(family, runs)
     assert (how.has_stderr, how.has_bound) == (True, True)
     never = dict.fromkeys(making.VALUES, 0.0)  # where all answers are wrong, an error of 0 says nothing
     cells = [
         replace(facts, cells=tuple(making.cell(family, facts.run, *key, value) for key, value in never.items()))
         for facts in runs
     ]
-    _, how = of(family, cells)
+    how = of(family, cells)
     assert (how.has_stderr, how.has_bound) == (False, False)
 
 
@@ -36,20 +36,20 @@ def test_cells_are_counted() -> None:
     family = making.family()
     first, second = (making.evaluated(family, run) for run in family.runs())
     part = making.cell(family, first.run, "sums", 2, 0.5, limit=4)
-    _, how = of(family, [replace(first, cells=(*first.cells[:3], part)), RunFacts(second.run)])
-    assert (how.cells, how.expected, how.others) == (3, 8, 1)
+    how = of(family, [replace(first, cells=(*first.cells[:3], part)), RunFacts(second.run)])
+    assert (how.cells, how.expected, len(how.all_records)) == (3, 8, 4)
     assert how.unevaluated == "`seed-2`"
     assert (how.harness, how.conditions) == ("0.4.13", "float32 on cpu by mixhub's backend")
     assert (how.mixed, how.unknown) == (False, None)
-    _, how = of(family, [first, second])
-    assert (how.cells, how.others, how.unevaluated) == (8, 0, None)
+    how = of(family, [first, second])
+    assert (how.cells, len(how.all_records), how.unevaluated) == (8, 8, None)
 
 
 def test_what_is_not_known_of_some_cells_is_named() -> None:
     family = making.family()
     first, second = (making.evaluated(family, run) for run in family.runs())
     cells = (replace(first.cells[0], task_hash="unknown"), replace(first.cells[1], dtype="unknown"), *first.cells[2:])
-    _, how = of(family, [replace(first, cells=cells), second])
+    how = of(family, [replace(first, cells=cells), second])
     assert how.unknown == "the dtype and the prompts' hash"
     assert not how.mixed, "an unknown dtype is no other dtype"
 
@@ -64,6 +64,6 @@ def test_an_interval_that_leaves_the_range_of_a_score_is_told(low: float, leaves
         )
         for at, run in enumerate(family.runs())
     ]
-    scores, _ = of(family, runs)
+    scores = of(family, runs)
     assert scores.leaves_range is leaves
     assert scores.freedom == 1

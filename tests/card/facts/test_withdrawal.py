@@ -19,9 +19,9 @@ from mixhub.card.facts.withdrawal import (
     withdrawal_of,
     withdrawals,
 )
-from mixhub.card.page.render import render_revision
 from mixhub.errors import SpecError
 from tests.card import making
+from tests.card.making import render_revision
 from tests.refusals import refused
 
 

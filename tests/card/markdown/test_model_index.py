@@ -93,7 +93,7 @@ def test_another_shape_is_none(metadata: dict[str, Any]) -> None:
 
 
 def test_the_scores_of_a_card_of_ours_are_read_whole() -> None:
-    entries = read_model_index(read_card(render_catalog("human-1b")).metadata)
+    entries = read_model_index(read_card(render_catalog("human-1b").text).metadata)
     assert entries is not None
     assert len(entries) == 84
     assert len({(entry.dataset, entry.row) for entry in entries}) == 84

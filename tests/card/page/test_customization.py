@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from mixhub.card.facts.runs import RunFacts
-from mixhub.card.page.custom import Customization
-from mixhub.card.page.render import render_family
-from mixhub.card.page.write import intact, render_cards, require_unedited, stale_plots, write_cards
+from mixhub.card.page.receipts import rendered_files
+from mixhub.card.page.write import render_cards, require_unedited, stale_plots, write_cards
 from mixhub.errors import SpecError, UsageError
 from tests.card import making
+from tests.card.making import render_family
 from tests.card.reading import page
 from tests.refusals import codes, refused
 
@@ -25,9 +25,7 @@ def render_with(template: str, tmp_path: Path, **changes: Any) -> str:
     path = tmp_path / "card.md.j2"
     path.write_text(template, encoding="utf-8")
     family = making.family(**changes)
-    return render_family(
-        family, [making.evaluated(family, run) for run in family.runs()], custom=Customization(template=path)
-    )
+    return render_family(family, [making.evaluated(family, run) for run in family.runs()], template=path)
 
 
 def test_a_block_is_replaced_and_another_is_added_to(tmp_path: Path) -> None:
@@ -66,19 +64,19 @@ def test_what_a_template_names_is_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "line", "code"),
     [
-        (ABOUT + "\n{{ rsults.best }}\n" + END, 3, "template-name-unknown"),
-        (ABOUT + "{{ results.bset }}" + END, 2, "template-name-unknown"),
-        (ABOUT + "\n{{ family.card.titel }}" + END, 3, "template-name-unknown"),
-        (CHILD + "{% block abuot %}x" + END, 2, "template-block-unknown"),
-        ('{% extends "family.md.j2" %}\n\nIn no block.\n', 3, "template-text-lost"),
-        ('{% extends "family.md.j2" %}\n{{ family.name }}\n', 2, "template-text-lost"),
-        ("{% extends 'famly.md.j2' %}", 1, "template-missing"),
-        ("x\n{% include 'famly.md.j2' %}", 2, "template-missing"),
+        (ABOUT + "\n{{ rsults.best }}\n" + END, 3, "template-failed"),
+        (ABOUT + "{{ results.bset }}" + END, 2, "template-failed"),
+        (ABOUT + "\n{{ family.card.titel }}" + END, 3, "template-failed"),
+        (CHILD + "{% block abuot %}x" + END, 2, "template-malformed"),
+        ('{% extends "family.md.j2" %}\n\nIn no block.\n', 3, "template-malformed"),
+        ('{% extends "family.md.j2" %}\n{{ family.name }}\n', 2, "template-malformed"),
+        ("{% extends 'famly.md.j2' %}", 1, "template-failed"),
+        ("x\n{% include 'famly.md.j2' %}", 2, "template-failed"),
         ("one\ntwo {% if %}", 2, "template-malformed"),
         ("\n{{ family | nofilter }}", 2, "template-malformed"),
         ("\n\n{{ 1 / 0 }}", 3, "template-failed"),
         ("{% macro f() %}{{ f() }}{% endmacro %}\n{{ f() }}", 1, "template-failed"),
-        ("{{ family.__class__.__mro__ }}", 1, "template-unsafe"),
+        ("{{ family.__class__.__mro__ }}", 1, "template-failed"),
     ],
 )
 def test_a_mistake_in_a_template_is_named_with_its_line(template: str, line: int, code: str, tmp_path: Path) -> None:
@@ -112,7 +110,7 @@ def test_a_template_that_makes_no_card_or_is_no_text(content: bytes, code: str, 
     path.write_bytes(content)
     family = making.family()
     with refused("spec-invalid", file=str(path)) as caught:
-        render_family(family, list(map(RunFacts, family.runs())), custom=Customization(template=path))
+        render_family(family, list(map(RunFacts, family.runs())), template=path)
     assert codes(caught.value.problems) == [code]
 
 
@@ -131,7 +129,8 @@ def test_a_template_that_makes_no_card_or_is_no_text(content: bytes, code: str, 
 def test_a_template_reaches_nothing_but_the_card(reach: str, tmp_path: Path) -> None:
     with refused("spec-invalid", SpecError) as caught:
         render_with(ABOUT + "{{ " + reach + " }}" + END, tmp_path)
-    assert codes(caught.value.problems) == ["template-unsafe"]
+    assert codes(caught.value.problems) == ["template-failed"]
+    assert "safe" in caught.value.message
 
 
 def test_own_words_are_kept_over_renders(tmp_path: Path) -> None:
@@ -164,8 +163,8 @@ def test_words_of_another_family_have_its_name(tmp_path: Path) -> None:
     [
         ("card.md", "## Thanks\n\n```\nopen", "line 3", "custom-unclosed"),
         ("revision.md", "## Thanks\n", "line 1", "custom-section-empty"),
-        ("card.md.j2", "{{ nobody }}", "", "template-name-unknown"),
-        ("revision.md.j2", "{{ about.models }}", "", "template-name-unknown"),
+        ("card.md.j2", "{{ nobody }}", "", "template-failed"),
+        ("revision.md.j2", "{{ about.models }}", "", "template-failed"),
     ],
 )
 def test_words_that_cannot_be_used_leave_the_old_cards(
@@ -247,7 +246,7 @@ def test_a_plot_that_was_altered_is_drawn_again(tmp_path: Path) -> None:
     svg.write_bytes(svg.read_bytes().replace(b"</svg>", b"<text>99.9</text></svg>"))
     png.write_bytes(png.read_bytes()[:3000])
     rendered = render_cards(workspace, family)
-    assert stale_plots(rendered, paths[0], intact(workspace)) == ["plots/scores.png", "plots/scores.svg"]
+    assert stale_plots(rendered, paths[0], rendered_files(workspace)) == ["plots/scores.png", "plots/scores.svg"]
     write_cards(workspace, family)
     assert {path: path.read_bytes() for path in drawn} == drawn
 

@@ -13,9 +13,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from mixhub.analysis.samples import Baseline, SampleSummary
-from mixhub.card.facts.gather import gather, gather_known
-from mixhub.card.facts.runs import Known, RunFacts, Sibling
-from mixhub.card.page.render import render_family, render_revision
+from mixhub.card.facts.gather import gather_family
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.page.write import render_cards, write_cards
 from mixhub.errors import ResultsError, UnknownNameError
 from mixhub.files import write_json
@@ -24,6 +23,7 @@ from mixhub.workspace.manifest import Manifest
 from mixhub.workspace.paths import Workspace
 from tests.analysis.written import write_results
 from tests.card import making
+from tests.card.making import render_family, render_revision
 from tests.card.reading import page
 from tests.refusals import refused
 
@@ -109,23 +109,23 @@ def test_imported_results_of_no_revision_are_refused(tmp_path: Path) -> None:
     assert "imported/seed-1/" in caught.value.hint
 
 
-def sibling_of(family: Family, shift: float) -> Sibling:
+def sibling_of(family: Family, shift: float) -> FamilyFacts:
     other = family.model_copy(update={"name": "other", "repo_id": "local/other"})
     values = {key: value + shift for key, value in making.VALUES.items()}
-    return Sibling(other, tuple(making.evaluated(other, run, values=values) for run in other.runs()))
+    return FamilyFacts(other, tuple(making.evaluated(other, run, values=values) for run in other.runs()))
 
 
 def test_siblings_stand_side_by_side_with_the_difference() -> None:
     family = making.family(card={**making.CHANGES["card"], "siblings": ["other"]})
     runs = [making.evaluated(family, run) for run in family.runs()]
-    read = page(render_family(family, runs, known=Known(siblings=(sibling_of(family, 1 / 64),))))
+    read = page(render_family(family, runs, siblings=(sibling_of(family, 1 / 64),)))
     assert read.table("Family", "Title")[0][0] == "local/other"
     beside = read.table("Task", "tiny", "other")
     assert beside[0] == ["Last word", "39.84 ± 1.10", "41.41 ± 1.10"]
     assert beside[-1] == ["Average", "25.78 ± 1.10", "27.34 ± 1.10"]
-    said = next(text for text in read.paragraphs if text.startswith("tiny less other"))
+    said = next(text for text in read.paragraphs if text.startswith("tiny minus other"))
     assert "-1.56 points of the average" in said
-    assert "reaches zero" in said
+    assert "includes zero" in said
     assert ("/local/other") in [address for _, address in read.links]
 
 
@@ -133,10 +133,10 @@ def test_siblings_without_scores_are_only_named() -> None:
     family = making.family()
     sibling = replace(sibling_of(family, 0), runs=tuple(map(RunFacts, family.runs())))
     runs = [making.evaluated(family, run) for run in family.runs()]
-    read = page(render_family(family, runs, known=Known(siblings=(sibling,))))
+    read = page(render_family(family, runs, siblings=(sibling,)))
     assert "Siblings" in read.headings
     assert not [table for table in read.tables if table[0][:2] == ["Task", "tiny"]]
-    assert any("Scores are not set side by side" in text for text in read.paragraphs)
+    assert any("There is no comparison of scores" in text for text in read.paragraphs)
 
 
 def test_imported_scores_of_siblings_stand_side_by_side(tmp_path: Path) -> None:
@@ -144,12 +144,12 @@ def test_imported_scores_of_siblings_stand_side_by_side(tmp_path: Path) -> None:
     bring(workspace, 1)
     bring(workspace, 2)
     family = workspace.family()
-    runs = gather(workspace, family)
-    sibling = Sibling(sibling_of(family, 0).family, tuple(runs))
-    read = page(render_family(family, runs, known=Known(siblings=(sibling,))))
+    runs = gather_family(workspace, family).runs
+    sibling = replace(sibling_of(family, 0), runs=runs)
+    read = page(render_family(family, runs, siblings=(sibling,)))
     assert read.table("Task", "tiny", "other")[-1][1:] == ["62.50 ± 0.00", "62.50 ± 0.00"]
     assert any(text.startswith("Imported, mean ± sd over seeds:") for text in read.paragraphs)
-    assert not any("not set side by side" in text for text in read.paragraphs)
+    assert not any("There is no comparison of scores" in text for text in read.paragraphs)
 
 
 def test_siblings_of_other_prompts_are_not_compared() -> None:
@@ -160,7 +160,7 @@ def test_siblings_of_other_prompts_are_not_compared() -> None:
         for facts in other.runs
     ]
     runs = [making.evaluated(family, run) for run in family.runs()]
-    read = page(render_family(family, runs, known=Known(siblings=(replace(other, runs=tuple(cells)),))))
+    read = page(render_family(family, runs, siblings=(replace(other, runs=tuple(cells)),)))
     assert any(
         text.startswith("tiny and other are not compared: Last word: different documents or prompts")
         for text in read.paragraphs
@@ -254,7 +254,7 @@ def test_chance_and_errors_come_from_samples() -> None:
         {(run.revision, "sums"): "" for run in family.runs()},
         {"sums": Baseline(25.0, 40.0)},
     )
-    read = page(render_family(family, runs, known=Known(samples=samples)))
+    read = page(render_family(family, runs, samples=samples))
     assert read.table("Seed", "Last word")[-1] == ["chance", "—", "25.00", "—"]
     rows = {row[0]: row for row in read.table("Task", "Name in lm-eval")}
     assert rows["Sums"][-3:] == ["1.25", "25.00", "40.00"]
@@ -268,8 +268,8 @@ def test_an_audit_of_cells_names_what_does_not_fit() -> None:
     said = page(render_family(family, [first, replace(second, cells=copied)])).paragraphs
     assert any("tiny seed-1 and tiny seed-2 were measured with the same weights" in text for text in said)
     clean = page(render_family(family, [first, second])).paragraphs
-    assert any(text.endswith("Nothing was found that does not fit.") for text in clean)
-    assert any(text.endswith("Nothing was found that does not fit.") for text in
+    assert any(text.endswith("It found no inconsistency.") for text in clean)
+    assert any(text.endswith("It found no inconsistency.") for text in
                page(render_revision(family, first)).paragraphs)  # fmt: skip
 
 
@@ -302,6 +302,6 @@ def test_no_plots_where_none_are_wanted() -> None:
 def test_what_is_gathered_is_what_is_there(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
-    known = gather_known(workspace, family, gather(workspace, family))
-    assert (known.domain_tokens, known.siblings, dict(known.samples.stderrs)) == (None, (), {})
-    assert re.fullmatch(r"[0-9a-f]{64}", gather(workspace, family)[0].cells[0].weights_sha256)
+    facts = gather_family(workspace, family)
+    assert (facts.domain_tokens, facts.siblings, dict(facts.samples.stderrs)) == (None, (), {})
+    assert re.fullmatch(r"[0-9a-f]{64}", facts.runs[0].cells[0].weights_sha256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from huggingface_hub import ModelCard
@@ -10,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixhub.card.check.lint import lint_card
-from mixhub.card.facts.runs import RunFacts
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.facts.scores import best_scores
 from mixhub.card.markdown.text import block, code, escape, link, plain
-from mixhub.card.page import metadata
-from mixhub.card.page.context import family_context, revision_context
-from mixhub.card.page.render import render_family, render_family_context, render_revision_context
+from mixhub.card.page.metadata import card_metadata
+from mixhub.card.page.render import render
 from mixhub.spec.family import Family
 from tests.card import making
 from tests.card.reading import page
@@ -32,7 +33,7 @@ NASTY = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(max
 def _runs(family: Family, text: str) -> list[RunFacts]:
     first, second = (making.evaluated(family, run) for run in family.runs())
     strange = making.lineage(family, second.run, device=text, versions={"torch": text})
-    return [first, RunFacts(second.run, strange, second.losses, second.cells)]
+    return [first, replace(second, lineage=strange)]
 
 
 def _family(draw: Any) -> Family:
@@ -66,11 +67,11 @@ def _family(draw: Any) -> Family:
 def test_any_text_leaves_the_card_whole(data: st.DataObject) -> None:
     family = _family(data.draw)
     runs = _runs(family, data.draw(NASTY))
-    context = family_context(family, runs=runs, commits={"seed-1": "c" * 40})
-    revision = revision_context(family, runs[1])
-    card, revision_card = render_family_context(context), render_revision_context(revision)
-    assert ModelCard(card).data.to_dict() == metadata.family_metadata(context).to_dict()
-    assert ModelCard(revision_card).data.to_dict() == metadata.revision_metadata(revision).to_dict()
+    facts = FamilyFacts(family, tuple(runs), commits={"seed-1": "c" * 40})
+    of_run = FamilyFacts(family, (runs[1],), of_run=True)
+    card, revision_card = render(facts).text, render(of_run).text
+    assert ModelCard(card).data.to_dict() == card_metadata(facts, best_scores(facts)).to_dict()
+    assert ModelCard(revision_card).data.to_dict() == card_metadata(of_run, best_scores(of_run)).to_dict()
 
     read = page(card)
     assert read.html == []
@@ -136,6 +137,6 @@ def test_links_lead_to_web_addresses_only(text: str, address: str) -> None:
 
 def test_characters_that_turn_text_around_are_gone() -> None:
     family = making.family(card={**making.CHANGES["card"], "title": "abc\u202edef\u2066ghi"})
-    card = render_family(family, [RunFacts(run) for run in family.runs()])
+    card = making.render_family(family, [RunFacts(run) for run in family.runs()])
     assert "# abcdefghi" in card
     assert not {"\u202e", "\u2066"} & set(card)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from mixhub.analysis.samples import Baseline, SampleSummary
 from mixhub.card.check.lint import lint_card
-from mixhub.card.facts.runs import FinalLosses, Known, RunFacts, Sibling
-from mixhub.card.page.render import render_family, render_revision
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.spec.family import Family
 from tests.card import making
+from tests.card.making import render_family, render_revision
 
 PIECES = (*"ab #*_`|[]()<>&$\\~!{}%'\"-+=:.,é雪\n\t", "```", "---", "<b>", "{{", "$$", "](x)", "~~~", "<!--")
 TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
@@ -98,9 +98,9 @@ def results(draw: st.DrawFn, family: Family) -> list[RunFacts]:
             if draw(st.integers(0, 9))
         )
         if draw(st.booleans()):
-            losses = FinalLosses(draw(st.none() | st.floats(0.1, 9)))
+            metrics = draw(st.just(()) | st.floats(0.1, 9).map(lambda loss: ({"step": 1, "loss": loss, "tokens": 9},)))
             scored = cells if draw(st.booleans()) else ()
-            facts = replace(facts, lineage=making.lineage(family, run), losses=losses, cells=scored)
+            facts = replace(facts, lineage=making.lineage(family, run), metrics=metrics, cells=scored)
         if draw(st.integers(0, 3)) == 0:
             facts = replace(facts, imported=tuple(replace(cell, weights_sha256="unknown") for cell in cells))
         found.append(facts)
@@ -108,13 +108,17 @@ def results(draw: st.DrawFn, family: Family) -> list[RunFacts]:
 
 
 @st.composite
-def known(draw: st.DrawFn, family: Family, runs: list[RunFacts]) -> Known:
+def known(draw: st.DrawFn, family: Family, runs: list[RunFacts]) -> dict[str, Any]:
     tasks = [task.name for task in family.evaluation.tasks]
     stderrs = {(facts.run.revision, task): draw(st.floats(0, 9)) for facts in runs for task in tasks}
     samples = SampleSummary(stderrs, dict.fromkeys(stderrs, ""), {tasks[0]: Baseline(33.3, 40.0)})
     other = family.model_copy(update={"name": "other", "repo_id": "local/other"})
-    siblings = (Sibling(other, tuple(making.evaluated(other, run, values={}) for run in other.runs())),)
-    return draw(st.builds(Known, st.just(samples), st.none() | st.just({"a": 999}), st.sampled_from([(), siblings])))
+    siblings = (FamilyFacts(other, tuple(making.evaluated(other, run, values={}) for run in other.runs())),)
+    return {
+        "samples": samples,
+        "domain_tokens": draw(st.none() | st.just({"a": 999})),
+        "siblings": draw(st.sampled_from([(), siblings])),
+    }
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,9 +127,9 @@ def test_every_card_that_can_be_is_accepted(data: st.DataObject) -> None:
     family = data.draw(families())
     runs = data.draw(results(family))
     beside = data.draw(known(family, runs))
-    card = render_family(family, runs, known=beside)
+    card = render_family(family, runs, **beside)
     assert [str(finding) for finding in lint_card(card, source="main")] == []
-    assert render_family(family, runs, known=beside) == card
+    assert render_family(family, runs, **beside) == card
     for facts in runs:
-        revision = render_revision(family, facts, known=beside)
+        revision = render_revision(family, facts, **beside)
         assert [str(finding) for finding in lint_card(revision, source=facts.run.revision)] == []

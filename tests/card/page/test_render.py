@@ -10,9 +10,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from mixhub.card.facts.runs import RunFacts
-from mixhub.card.page.context import family_context
-from mixhub.card.page.render import render_catalog, render_family, render_revision
+from mixhub.card.page.render import render_catalog
 from tests.card import making
+from tests.card.making import render_family, render_revision
 from tests.card.reading import page
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -77,7 +77,7 @@ def test_a_score_that_lacks_cells_and_its_average_are_left_open() -> None:
     rows = read.table("Seed", "Last word")
     assert rows[1] == ["2", "40.62", "— (1 of 2 shot counts)", "— (1 of 2 tasks)"]
     assert rows[2] == ["mean ± sd", "39.84 ± 1.10", "—", "—"]
-    assert "7 of 8 cells are there" in card
+    assert "7 of 8 cells are present" in card
     assert ["Sums", "sums", "1", "acc", "64", "3 of 4"] in [row[:6] for row in read.table("Task")]
     results = ModelCard(card).data.eval_results
     assert results is not None
@@ -92,7 +92,7 @@ def test_a_seed_that_is_not_evaluated_is_named() -> None:
     first, second = _runs()
     card = render_family(family, [first, RunFacts(second.run)])
     assert "Not evaluated: `seed-2`." in card
-    assert "4 of 8 cells are there" in card
+    assert "4 of 8 cells are present" in card
     assert page(card).table("Seed", "Last word") == [["1", "39.06", "10.94", "25.00"]]
 
 
@@ -104,7 +104,7 @@ def test_cells_of_part_of_the_documents_do_not_count() -> None:
     assert page(card).table("Seed", "Last word")[0] == [
         "1", "— (0 of 2 shot counts)", "— (0 of 2 shot counts)", "— (0 of 2 tasks)",
     ]  # fmt: skip
-    assert "4 further cells do not count" in card
+    assert "4 other cells do not count" in card
 
 
 def test_no_mean_over_rows_of_different_dtypes() -> None:
@@ -205,7 +205,6 @@ def test_same_inputs_same_bytes() -> None:
     cards = {render_family(making.family(), _runs(), commits=dict(order)) for order in
              (COMMITS.items(), reversed(COMMITS.items()))}  # fmt: skip
     assert len(cards) == 1
-    assert family_context(making.family(), runs=_runs()) == family_context(making.family(), runs=_runs())
 
 
 def test_rendering_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,31 +221,30 @@ def test_only_branches_that_are_there_are_listed() -> None:
     trained = {2, 4}
     facts = [making.evaluated(family, run) if run.number in trained else RunFacts(run) for run in runs]
     card = render_family(family, facts)
-    assert "2 of 5 models are trained; their branches are `seed-2` and `seed-4`." in card
+    assert "2 of 5 models are trained, on `seed-2` and `seed-4`." in card
     assert "| 2 of 5 trained; one per seed, a branch each" in card
-    assert "The sd is that of the sample, over 2 seeds." in card
+    assert "The sd is the sample sd over 2 seeds." in card
     assert 'from_pretrained("local/data-mixture-tiny", revision="seed-2")' in card
     assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-2", "seed-4"]
     untrained = render_family(family, [RunFacts(run) for run in runs])
     assert "No model is trained yet" in untrained
     assert "seed-5" not in untrained
     whole = render_family(family, [making.evaluated(family, run) for run in runs])
-    assert "There are 5 branches, `seed-1` to `seed-5`." in whole
-    assert "the last seed" not in whole
+    assert "5 branches: `seed-1` to `seed-5`." in whole
 
 
 def test_main_holds_only_the_card_where_mixhub_made_it() -> None:
     said = "`main` holds only this card, so `from_pretrained` needs `revision=`"
     assert render_family(making.family(), _runs()).count(said) == 1
-    assert said not in render_catalog("human-1b")
+    assert said not in render_catalog("human-1b").text
 
 
 def test_a_known_commit_is_what_is_loaded() -> None:
     card = render_family(making.family(), _runs(), commits={"seed-2": "b" * 40})
     commit = "b" * 40
     assert f'mixhub.load("local/data-mixture-tiny", commit="{commit}")' in card
-    assert "the commit that `seed-2` had" in card
-    assert "resolves the branch to a commit first" in render_family(making.family(), _runs())
+    assert "pinned to the commit of `seed-2`" in card
+    assert "resolves the branch to a commit and reports it" in render_family(making.family(), _runs())
 
 
 def test_a_rate_that_was_set_per_micro_step_is_told() -> None:
@@ -262,11 +260,11 @@ def test_of_models_that_are_not_there_yet_nothing_is_told_as_if_they_were() -> N
     family = making.family()
     card = render_family(family, [RunFacts(run) for run in family.runs()])
     assert "No model is trained yet." in card
-    assert "Training is on sequences of 16." in card
-    for said in ("The weights are stored", "they were trained", "lies on a branch", "What the runs took"):
+    assert "Training uses sequences of 16." in card
+    for said in ("The weights are stored", "they were trained", "has its own branch", "energy of the runs"):
         assert said not in card
     trained = render_family(family, [making.evaluated(family, run) for run in family.runs()])
-    assert "Training was on sequences of 16. The weights are stored" in trained
+    assert "Training used sequences of 16. The weights are stored" in trained
 
 
 def test_seeds_are_told_of_models_that_are_there() -> None:
@@ -280,8 +278,8 @@ def test_seeds_are_told_of_models_that_are_there() -> None:
 
 
 def test_padding_of_models_that_others_made_is_not_made_up() -> None:
-    card = render_catalog("human-1b")
-    assert "In the tokenizer `<|endoftext|>` is the token that begins and ends text (bos, eos)." in card
+    card = render_catalog("human-1b").text
+    assert "Special tokens: `<|endoftext|>` begins text (bos) and ends text (eos)." in card
     assert "pads" not in card
 
 
@@ -291,14 +289,14 @@ def test_what_a_reader_of_the_mixture_must_know_stands_beside_it() -> None:
     facts = [RunFacts(run) for run in family.runs()]
     for card in (render_family(family, facts), render_revision(family, facts[0])):
         assert said in card.partition("## Data mixture")[2].partition("## Training")[0]
-    assert "is likely, not confirmed" in render_catalog("random-1b").partition("<summary>The 64 mixtures")[0]
+    assert "is likely, not confirmed" in render_catalog("random-1b").text.partition("<summary>The 64 mixtures")[0]
 
 
 def test_of_one_domain_no_draw_and_no_scaling_are_told() -> None:
-    card = render_catalog("pile-cc-1b")
-    assert "One domain is all that is sampled." in card
+    card = render_catalog("pile-cc-1b").text
+    assert "Only one domain is sampled." in card
     assert "drawn at random" not in card.partition("## Data mixture")[2].partition("## Training")[0]
-    assert "scales them to sum 1" not in card
+    assert "scales them to sum to 1" not in card
 
 
 def test_an_error_of_nothing_is_no_error() -> None:

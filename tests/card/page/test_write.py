@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mixhub.card.facts.gather import gather, gather_run
-from mixhub.card.page.render import render_family, render_revision
+from mixhub.card.facts.gather import gather_family, gather_run
 from mixhub.card.page.write import write_cards
 from mixhub.errors import ExportError, ResultsError, RunError
 from mixhub.files import write_json
 from tests.card import making
+from tests.card.making import render_family, render_revision
 from tests.card.reading import page
 from tests.refusals import refused
 
@@ -21,7 +21,7 @@ PLOTS = ("mixture", "losses", "scores", "shots")
 def test_what_lies_on_disk_makes_the_same_cards(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
-    runs = gather(workspace, family)
+    runs = gather_family(workspace, family).runs
     paths = write_cards(workspace, family, commits={"seed-1": "a" * 40})
     cards = tmp_path.resolve() / "cards" / "tiny"
     assert paths[:3] == [cards / "README.md", cards / "seed-1" / "README.md", cards / "seed-2" / "README.md"]
@@ -82,7 +82,7 @@ def test_a_run_without_export_and_results_has_no_card_of_its_own(tmp_path: Path)
     assert [path.parent.name for path in paths if path.name == "README.md"] == ["tiny", "seed-1"]
     card = paths[0].read_text(encoding="utf-8")
     assert "| 1 of 2 trained; one per seed, a branch each" in card
-    assert "1 of 2 models is trained; its branch is `seed-1`." in card
+    assert "1 of 2 models are trained, on `seed-1`." in card
     assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-1"]
 
 
@@ -92,9 +92,9 @@ def test_losses_are_those_of_the_export(tmp_path: Path) -> None:
     run = family.runs()[0]
     with workspace.run_folder(run).metrics.open("a", encoding="utf-8") as file:
         file.write('{"step": 13, "loss": 1.0}\n{"step": 13, "loss": 0.')
-    losses = gather(workspace, family)[0].losses
-    assert losses.training == 2.6
-    assert dict(losses.validation) == {"valid_prose": 2.25, "valid_sums": 1.75}
+    facts = gather_family(workspace, family).runs[0]
+    assert facts.training_loss == 2.6
+    assert dict(facts.validation_losses) == {"valid_prose": 2.25, "valid_sums": 1.75}
 
 
 def test_a_malformed_line_of_metrics_is_named(tmp_path: Path) -> None:
@@ -137,11 +137,11 @@ def test_runs_on_different_tokens_have_no_card_in_common(tmp_path: Path, key: st
     other = making.digest("other")
     write_json(lineage, making.lineage(family, second, **{key: other}).to_data())
     with refused("runs-incomparable", RunError, key=key, revisions=("seed-1", "seed-2")) as caught:
-        gather(workspace, family)
+        gather_family(workspace, family)
     shorts = [getattr(making.lineage(family, first), key)[:12], other[:12]]
     assert all(short in caught.value.message for short in shorts)
     assert caught.value.hint is not None
     assert str(workspace.run_folder(second).path) in caught.value.hint
     assert gather_run(workspace, family, second).lineage is not None
     write_json(lineage, making.lineage(family, second, **{key: "unknown"}).to_data())
-    assert len(gather(workspace, family)) == 2
+    assert len(gather_family(workspace, family).runs) == 2

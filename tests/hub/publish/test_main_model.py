@@ -100,7 +100,7 @@ def test_main_loads_without_a_revision_as_the_seed_that_it_holds(workspace, hub,
     assert "lineage.json" in models(workspace, hub, "main"), "which says whose it is"
     assert said(workspace, hub, deep=True) == {}
     text = card(workspace, hub)
-    assert "`main` holds the model of `seed-2` too: that is what `from_pretrained` loads without `revision`." in text
+    assert "`main` also holds the model of `seed-2`, which `from_pretrained` loads without `revision`." in text
     assert "holds only this card" not in text
     assert push("--all").count("nothing to send") == 3
     api = HfApi(endpoint=hub.url, token=hub.token)
@@ -130,7 +130,7 @@ def test_what_main_holds_is_copied_and_not_sent(workspace, hub):
 def test_main_waits_for_the_branch_and_says_nothing_of_it_before(workspace, hub, push):
     push("--seed", 1)
     assert models(workspace, hub, "main") == {}
-    assert "Every model lies on a branch of its own, named by `revision`.\n" in card(workspace, hub)
+    assert "Each model has its own branch, which `revision` names.\n" in card(workspace, hub)
     assert list(said(workspace, hub)) == ["seed-2"], "which is not there"
     push("--seed", 2)
     assert models(workspace, hub, "main") == models(workspace, hub, "seed-2")
@@ -177,7 +177,7 @@ def test_another_run_takes_its_place(workspace, hub, push):
     assert "not as on seed-1, whose model it holds by the family" in said(changed, hub)["main"]
     push("--seed", 1)
     assert models(changed, hub, "main") == models(changed, hub, "seed-1")
-    assert "`main` holds the model of `seed-1` too" in card(changed, hub)
+    assert "`main` also holds the model of `seed-1`" in card(changed, hub)
     assert said(changed, hub) == {}
 
 
@@ -200,7 +200,7 @@ def test_a_model_that_somebody_else_put_there_stays(workspace, hub, mixhub_here,
     put(workspace, hub, own)
     push("--all")
     assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
-    assert "Every model lies on a branch of its own, named by `revision`.\n" in card(changed, hub)
+    assert "Each model has its own branch, which `revision` names.\n" in card(changed, hub)
     assert "holds a model, and tiny does not say whose" in said(changed, hub)["main"]
     set_main(workspace, 2)
     done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)

@@ -62,7 +62,7 @@ def answering(status: int, body: bytes) -> Iterator[tuple[Endpoint, list[dict[st
 
 
 def test_a_rendered_card_is_taken(endpoint: Endpoint) -> None:
-    assert validate(endpoint, render_catalog("human-1b")) == Answer((), ())
+    assert validate(endpoint, render_catalog("human-1b").text) == Answer((), ())
 
 
 def test_what_the_hub_refuses_and_warns_of(endpoint: Endpoint) -> None:

@@ -1,0 +1,150 @@
+"""What a card says, as the values that its template names: a pure function of what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mixhub.analysis.comparison import Comparison
+from mixhub.card.facts.mixture import mixture_yaml, mixtures_table, shares_table
+from mixhub.card.facts.recipe import architecture
+from mixhub.card.facts.runs import FamilyFacts
+from mixhub.card.markdown.text import Markdown, block, code, escape, link, listed
+from mixhub.card.page.loading import loading, repo_link, revisions, tensors
+from mixhub.card.page.results import results, siblings
+from mixhub.card.page.training import compute, lineage_table, training
+from mixhub.card.plots.losses import losses_plot
+from mixhub.card.plots.mixture import mixture_plot
+from mixhub.card.plots.plot import Plot
+from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
+from mixhub.endpoint import HUGGINGFACE
+from mixhub.spec.family import Family, Run
+
+Values = Mapping[str, Any]
+"""By the name that a template uses."""
+
+
+def card_values(facts: FamilyFacts) -> Values:
+    """Return all that the card of a family or of a run says.
+
+    Raises:
+        ResultsError: cells have neither acc nor acc_norm, or those of one run were made with different weights.
+    """
+    family, scores = facts.family, results(facts)
+    beside, comparisons = siblings(facts, scores)
+    plots = {} if facts.of_run or not family.card.plots else _plots(facts, scores, comparisons)
+    values = {
+        "family": family,
+        "subject": "this model" if facts.of_run else "this family",
+        "is_trained": bool(facts.trained),
+        "load": loading(facts),
+        "tensors": tensors(facts),
+        "data": _data(family),
+        "training": training(facts),
+        "architecture": _architecture(family),
+        "compute": compute(facts),
+        "results": scores,
+        "siblings": beside,
+        "closing": _closing(facts),
+        "plots": {**dict.fromkeys(("mixture", "losses", "scores", "shots")), **plots},
+    }
+    if facts.of_run:
+        (one,) = facts.runs
+        about = {"run": one.run, "earlier_of": one.earlier_of, "family_link": repo_link(facts)}
+        return values | {"about": about, "mixture": _mixture(facts, one.run), "lineage": lineage_table(one)}
+    return values | {
+        "about": _about(facts),
+        "mixture": _mixture(facts, facts.runs[0].run) if family.mixture is not None else None,
+        "mixtures": mixtures_table(family) if family.mixture is None else None,
+        "revisions": revisions(facts),
+    }
+
+
+def card_plots(values: Values) -> tuple[Plot, ...]:
+    """Return the plots of a card."""
+    return tuple(plot for plot in values["plots"].values() if plot is not None)
+
+
+def dataset_repos(family: Family) -> list[str]:
+    """Return the dataset repos of a family: the one that its corpus is a copy of, and those that its card names."""
+    own, named = family.data.dataset, list(family.card.datasets)
+    return named if own is None or own in named else [own, *named]
+
+
+def _about(facts: FamilyFacts) -> Values:
+    card, trained, total = facts.family.card, len(facts.trained), len(facts.family.revisions.numbers)
+    each = f"one per {facts.family.revisions.kind}, a branch each"
+    license_ = code(card.license)
+    if card.license_name is not None:
+        address = card.license_link or ""
+        is_web = address.startswith("http")
+        license_ = Markdown(f"{license_}: {link(card.license_name, address) if is_web else escape(card.license_name)}")
+    return {
+        "models": f"{total:,}, {each}" if trained == total else f"{trained:,} of {total:,} trained; {each}",
+        "base_model": link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
+        "license": license_,
+    }
+
+
+def _mixture(facts: FamilyFacts, run: Run) -> Values:
+    return {
+        "yaml": mixture_yaml(facts, run),
+        "shares": shares_table(facts, run),
+        "has_tokens": facts.has_tokens,
+        "has_epochs": facts.has_tokens and bool(facts.domain_tokens),
+        "is_single": len(run.mixture.shares) == 1,
+    }
+
+
+def _data(family: Family) -> Values:
+    links = {name: link(name, f"{HUGGINGFACE}/datasets/{name}") for name in dataset_repos(family)}
+    return {
+        "links": listed(list(links.values())),
+        "count": len(links),
+        "trained_on": links.get(family.data.dataset or ""),
+        "others": listed([shown for name, shown in links.items() if name != family.data.dataset]),
+    }
+
+
+def _architecture(family: Family) -> Values:
+    name = family.tokenizer.repo_id
+    return {
+        "table": architecture(family),
+        "tokenizer": link(name, f"{HUGGINGFACE}/{name}") if name else code(family.tokenizer.name),
+    }
+
+
+def _closing(facts: FamilyFacts) -> Values:
+    card, revisions = facts.family.card, facts.family.revisions
+    limits, links = [*card.limits], dict(card.links)
+    if revisions.kind == "seed" and len(revisions.numbers) > 1:
+        limits.append(
+            "The seeds show how much a result varies by chance. To pick the seed with the best score is to report "
+            "luck: report all seeds, or one that was chosen before the scores were known."
+        )
+    if card.arxiv and not any(card.arxiv in address for address in links.values()):
+        links["Paper"] = f"{HUGGINGFACE}/papers/{card.arxiv}"
+    return {
+        "limits": limits,
+        "errata": [*card.errata, *(one.sentence() for one in facts.withdrawals)],
+        "links": [link(text, address) for text, address in links.items()],
+        "citation": block(card.citation, "bibtex") if card.citation else None,
+    }
+
+
+def _plots(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Comparison]) -> Mapping[str, Plot]:
+    return {plot.name: plot for plot in _drawn(facts, scores, comparisons) if plot is not None}
+
+
+def _drawn(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Comparison]) -> Iterator[Plot | None]:
+    family, best, measured = facts.family, scores["best"], scores["measured"]
+    curves = {one.run.revision: one.metrics for one in facts.runs if one.metrics}
+    mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}
+    yield mixture_plot(mixtures, family.data.train_prefix)
+    yield losses_plot(curves, family.data.valid_prefix)
+    yield scores_plot(best.table, best.chance) if best else None
+    yield shots_plot(measured.table) if measured else None
+    for name, comparison in comparisons.items():
+        plot = difference_plot(comparison)
+        yield replace(plot, name=f"difference-{name}") if plot else None
