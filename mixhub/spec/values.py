@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from mixhub.phrases import ranges
 from mixhub.spec.base import FrozenList, rule_error
 
 V = TypeVar("V")
@@ -103,13 +104,13 @@ def _expand_range(value: object) -> object:
     return tuple(range(first, last + 1))
 
 
-def _compact_range(values: tuple[int, ...]) -> str | list[int]:
-    if len(values) > 2 and values == tuple(range(values[0], values[-1] + 1)):
-        return f"{values[0]}-{values[-1]}"
-    return list(values)
+def range_or_list(values: Sequence[int]) -> str | list[int]:
+    """Return `1-5`, or the list itself if it has gaps."""
+    text = ranges(values)
+    return text if re.fullmatch(r"\d+-\d+", text) else list(values)
 
 
 Numbers = Annotated[
-    UniqueList[Count], BeforeValidator(_expand_range), PlainSerializer(_compact_range, return_type=str | list[int])
+    UniqueList[Count], BeforeValidator(_expand_range), PlainSerializer(range_or_list, return_type=str | list[int])
 ]
 """A list of numbers, or a range such as `1-64`."""

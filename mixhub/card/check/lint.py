@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mixhub.card.check.code import broken_links, wrong_loading, wrong_mixtures
+from mixhub.card.check.body import broken_links, wrong_loading, wrong_mixtures
 from mixhub.card.check.metadata import HINT, invalid_metadata, missing_metadata
 from mixhub.card.check.model_index import scores_missing_from_index, scores_unlike_tables
 from mixhub.card.check.subject import Rule, Subject
@@ -21,7 +21,7 @@ METADATA_RULES: tuple[Rule, ...] = (
     scores_missing_from_index,
     wrong_loading,
 )
-"""They need metadata that can be read."""
+"""They need metadata that can be read, and come first: they raise SpecError without it."""
 BODY_RULES: tuple[Rule, ...] = (
     impossible_scores,
     wrong_averages,
@@ -42,14 +42,11 @@ def lint_card(text: str, *, folder: Path | None = None, source: str = "README.md
         source: names the card in findings.
     """
     subject = Subject(read_card(text, source), folder)
-    findings = []
-    rules = BODY_RULES
     try:
-        _ = subject.card.metadata
-        rules = METADATA_RULES + BODY_RULES
+        findings = [finding for rule in METADATA_RULES for finding in rule(subject)]
     except SpecError as error:
         place = re.match(r":(\d+)", error.file.removeprefix(source))  # of `source:line` or `source:line:column`
         line = int(place[1]) if place else 1
         findings = [subject.finding(one.code, str(one), HINT, line=line, about="metadata") for one in error.problems]
-    findings += [finding for rule in rules for finding in rule(subject)]
+    findings += [finding for rule in BODY_RULES for finding in rule(subject)]
     return tuple(sorted(findings, key=lambda finding: finding.line))

@@ -98,8 +98,9 @@ def _code_changes(section: str, old: Block | None, new: Block | None) -> Iterato
 
 def _values(block: Block | None) -> dict[str, str]:
     try:
-        return dict(flatten(parse_yaml(block.text, "code"))) if block and block.language == "yaml" else {}
-    except SpecError:
+        data = parse_yaml(block.text, "code") if block and block.language == "yaml" else None
+        return dict(flatten(data)) if isinstance(data, dict) else {}
+    except (SpecError, RecursionError):
         return {}
 
 

@@ -29,8 +29,8 @@ def metadata_changes(old: Mapping[str, Any], new: Mapping[str, Any], shown: Cont
         if old_facts.get(key) != new_facts.get(key):
             yield Change(key, old_facts.get(key), new_facts.get(key))
     before, after = (_scores(index or ()) for index in indices)
-    names = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
-    names = [name for name in names if name not in shown]
+    changed = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
+    names = [name for name in changed if name not in shown]
     if len(names) > _MAX_SCORES:
         was, now = (
             ", ".join(f"{name} {scores[name]}" for name in names if name in scores) for scores in (before, after)
@@ -42,7 +42,7 @@ def metadata_changes(old: Mapping[str, Any], new: Mapping[str, Any], shown: Cont
 
 def flatten(data: object, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the values of nested mappings and lists as text, by dotted key; lists of plain values are one value."""
-    if isinstance(data, Mapping) and data:
+    if isinstance(data, Mapping) and (data or not path):
         for key, value in data.items():
             yield from flatten(value, f"{path}.{key}" if path else str(key))
     elif isinstance(data, list) and any(isinstance(item, (Mapping, list)) for item in data):

@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from mixhub.phrases import listed, plural, ranges
+from mixhub.phrases import listed, plural
 from mixhub.spec.schedule import tokens_per_step
+from mixhub.spec.values import range_or_list as range_or_list
 
 ABSENT = "—"
 """Printed where there is no figure."""
@@ -88,12 +89,6 @@ def ratio(part: int, whole: int) -> str:
 def is_finite(value: object) -> bool:
     """Return whether a value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def range_or_list(values: Sequence[int]) -> str | list[int]:
-    """Return `1-5`, or the list itself if it has gaps."""
-    text = ranges(values)
-    return text if re.fullmatch(r"\d+-\d+", text) else list(values)
 
 
 def score(value: float | None) -> str:

@@ -457,6 +457,12 @@ def test_a_figure_that_is_only_in_the_table_is_told(card: str) -> None:
     assert [(f.about, f.code) for f in found] == [("SciQ seed 3", "model-index-incomplete")]
 
 
+@pytest.mark.parametrize(("tag", "found"), [("text-generation", ["model-headless"]), ("feature-extraction", [])])
+def test_only_language_models_need_a_head(tag: str, found: list[str]) -> None:
+    text = f'---\npipeline_tag: {tag}\n---\n\n```python\nAutoModel.from_pretrained("a/b")\n```\n'
+    assert codes(lint_card(text)) == found
+
+
 def test_code_of_others_is_no_matter_of_a_check() -> None:
     text = """---
 pipeline_tag: text-generation
@@ -475,6 +481,10 @@ b = AutoModelForCausalLM.from_pretrained("a/b", revision="seed-1-step-5")
 > train:
 >   a: 1
 > ```
+
+```yaml
+train: {batch_size: many}
+```
 
     train:
 

@@ -281,6 +281,15 @@ def test_odd_metadata_is_compared_key_by_key() -> None:
     assert lines(old, new) == ["a.b.1.c: 2 → 4", "a.d: gone, null", "model-index: 3 → 5"]
 
 
+def test_metadata_that_is_new() -> None:
+    assert lines("# T\n", "---\nlicense: mit\n---\n# T\n") == ["license: new, mit"]
+
+
+def test_yaml_that_contains_itself_is_compared_as_text() -> None:
+    card = "# T\n\n```yaml\na: &x [*x]\n```\n"
+    assert lines(card, card.replace("a:", "b:")) == ["first part, code: a: &x [*x] → b: &x [*x]"]
+
+
 def test_a_card_of_human_1b_rendered_with_another_score() -> None:
     card = CARDS["human-1b"]
     new = card.replace("82.48", "82.51")
