@@ -294,9 +294,9 @@ def test_a_card_of_human_1b_rendered_with_another_score() -> None:
     card = CARDS["human-1b"]
     new = card.replace("82.48", "82.51")
     assert lines(card, new)[0] == "SciQ seed 3: 82.48 → 82.51"
-    start = time.perf_counter()
+    start = time.process_time()
     card_changes(card, new)
-    assert time.perf_counter() - start < 0.3 * 5  # five times what is aimed at: machines that run tests are busy
+    assert time.process_time() - start < 0.3
 
 
 EDITED = st.sampled_from(["figure", "row", "word", "metadata", "insert", "swap", "cut"])
