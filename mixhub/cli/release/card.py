@@ -64,9 +64,9 @@ def check(
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Check metadata, links and tables of cards, and whether they say what the results say; exit with 1 if not.
+    """Check metadata, figures and images of cards, and whether they agree with the results; exit with 1 if not.
 
-    Nothing is asked of any network but with --validate.
+    Only --validate makes requests.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say_json

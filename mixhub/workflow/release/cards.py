@@ -75,7 +75,7 @@ def check_card(
 
 
 def check_cards(cards: Sequence[str | os.PathLike[str]]) -> dict[Path, list[Finding]]:
-    """Return what is wrong with each of these cards, whoever wrote them: metadata, links, tables and code.
+    """Return what is wrong with each of these cards, whoever wrote them: metadata, figures, code and images.
 
     Raises:
         ResultsError: a file is missing, or not UTF-8.
