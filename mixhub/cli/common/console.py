@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from mixhub.errors import MixhubError
+from mixhub.findings import Finding, hints
+from mixhub.progress import SILENT, Bar, Progress
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
-
-    from mixhub.errors import MixhubError
-    from mixhub.findings import Finding
-    from mixhub.progress import Bar, Progress
 
 
 def say(line: str) -> None:
@@ -23,8 +25,6 @@ def say(line: str) -> None:
 
 def say_json(data: object) -> None:
     """Print one JSON document."""
-    import json
-
     say(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -48,8 +48,6 @@ def show_findings(findings: Sequence[Finding]) -> None:
 
 def show_hints(findings: Sequence[Finding]) -> None:
     """Print the hints of findings, each once."""
-    from mixhub.findings import hints
-
     for hint in hints(findings):
         say(f"hint: {hint}")
 
@@ -95,8 +93,6 @@ def progress(*, as_json: bool = False) -> Progress:
 
 def log_lines() -> None:
     """Print the library's log if there are no progress bars."""
-    import logging
-
     if sys.stderr.isatty():
         return
     logger = logging.getLogger("mixhub")
@@ -120,8 +116,6 @@ class _Progress:
         self._notices = notices
 
     def start(self, what: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
-        from mixhub.progress import SILENT
-
         return _bar(what, total, unit) if sys.stderr.isatty() else SILENT.start(what, total, unit)
 
     def notice(self, text: str) -> None:

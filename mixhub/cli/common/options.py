@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixhub.errors import UsageError, WorkspaceError
+
 if TYPE_CHECKING:
     from mixhub.endpoint import HubChoice
     from mixhub.workspace.paths import Workspace
@@ -46,7 +48,6 @@ def find_workspace(folder: Path | None) -> Workspace:
 
 def workspace_if_any(folder: Path | None) -> Workspace | None:
     """Open the workspace as `find_workspace` does, or return None if none is named or near."""
-    from mixhub.errors import WorkspaceError
     from mixhub.workspace.paths import ENVIRONMENT
 
     try:
@@ -66,8 +67,6 @@ def choose_hub(option: str | None, workspace: Workspace | None, *, asked_by: str
 
 def names(option: str, text: str) -> list[str]:
     """Split comma-separated names; raises UsageError if there are none."""
-    from mixhub.errors import UsageError
-
     split = [name.strip() for name in text.split(",") if name.strip()]
     if not split:
         raise UsageError(f"{option} = {text!r}: must be comma-separated names", code="option-value")
@@ -76,8 +75,6 @@ def names(option: str, text: str) -> list[str]:
 
 def counts(text: str) -> list[int]:
     """Parse `--num-fewshot`: `0,5`, `0-5`, or both; raises UsageError for anything else."""
-    from mixhub.errors import UsageError
-
     numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
@@ -89,7 +86,5 @@ def counts(text: str) -> list[int]:
 
 def require_dry_run(as_json: bool, dry_run: bool) -> None:
     """Raise UsageError for --json without --dry-run: it prints a plan."""
-    from mixhub.errors import UsageError
-
     if as_json and not dry_run:
         raise UsageError("--json prints a plan and needs --dry-run", code="option-missing", hint="--dry-run --json")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common.console import hide_client_bars, progress, say
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
 _FOLDER_HELP = "A model in Transformers format: config, safetensors, tokenizer."
@@ -31,7 +32,6 @@ def adopt(
     The copy is checked. What is not known about its training is recorded as unknown, in lineage.json and on the card.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import hide_client_bars, progress, say
     from mixhub.workspace.lineage import UNKNOWN
 
     hide_client_bars()

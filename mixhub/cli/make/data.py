@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common.console import progress, say, show_table
 from mixhub.cli.common.groups import group
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
+from mixhub.phrases import magnitude
 
 app = group("Pack text into token shards.")
 _TOKENIZER_HELP = "Folder of the tokenizer. [default: downloaded from the family's repo]"
@@ -25,8 +27,6 @@ def pack(
     If the family's tokenizer has no repo_id, it is trained on the corpus.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import progress, say, show_table
-    from mixhub.phrases import magnitude
     from mixhub.workspace.manifest import SPLITS
 
     workspace = find_workspace(workspace_dir)

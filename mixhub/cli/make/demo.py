@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common.console import hide_client_bars, progress, say, show_table
+
 _NEXT = """\
 next:
   cd {folder}
@@ -31,7 +33,6 @@ def demo(
     It can be stopped at any time; the next call resumes.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import hide_client_bars, progress, say, show_table
     from mixhub.cli.measure.cells import show_scores
     from mixhub.cli.release.status import show_status
     from mixhub.demo.run import run_demo

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixhub.cli.common.console import say, show_figures, show_table
 from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
+from mixhub.errors import UsageError
+from mixhub.phrases import magnitude
 
 if TYPE_CHECKING:
     from mixhub.spec import Family
@@ -18,9 +21,6 @@ def families(
     fields: Annotated[bool, typer.Option("--fields", help="Explain the fields of mixhub.yaml.")] = False,
 ) -> None:
     """List the families of the workspace and the catalog, or show one in full."""
-    from mixhub.cli.common.console import show_table
-    from mixhub.errors import UsageError
-    from mixhub.phrases import magnitude
     from mixhub.spec import catalog
 
     if fields:
@@ -45,7 +45,6 @@ def families(
 
 
 def _show_fields() -> None:
-    from mixhub.cli.common.console import say, show_table
     from mixhub.spec import Family
     from mixhub.spec.fields import described
     from mixhub.workspace.paths import CONFIG_FILE, WorkspaceConfig
@@ -65,8 +64,6 @@ def _revisions(family: Family) -> str:
 
 
 def _show(family: Family) -> None:
-    from mixhub.cli.common.console import say, show_table
-    from mixhub.phrases import magnitude
 
     architecture, training = family.architecture, family.training
     say(f"{family.card.title}\n")
@@ -95,8 +92,6 @@ def _show(family: Family) -> None:
 
 
 def _show_mixtures(family: Family) -> None:
-    from mixhub.cli.common.console import say, show_table
-    from mixhub.phrases import magnitude
 
     if family.mixture is not None:
         rows = []
@@ -116,7 +111,6 @@ def _show_mixtures(family: Family) -> None:
 
 
 def _show_published(family: Family) -> None:
-    from mixhub.cli.common.console import say, show_figures
 
     published = family.published_scores
     if published is None:

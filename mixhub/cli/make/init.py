@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common.console import say
+
 _NAMESPACE_HELP = "Owner of the repos to push to. [default: as the family says]"
 
 
@@ -24,7 +26,6 @@ def init(
     with a line `domain: weight` for each domain.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import say
 
     workspace = workflow.init(folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub)
     default = workspace.family()

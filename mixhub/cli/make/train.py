@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common.console import log_lines, progress, say
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available]"
@@ -25,7 +26,6 @@ def train(
     --nproc-per-node 8 -m mixhub train --seed 1`.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import log_lines, progress, say
 
     log_lines()
     workspace = find_workspace(workspace_dir)
