@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from mixhub.analysis.evidence import Evidence
-from mixhub.analysis.published.table import PublishedTable, require_columns
+from mixhub.analysis.published.table import require_columns
 from mixhub.analysis.samples import NO_DOCUMENTS, DocumentScores, SampleSummary, read_scores
 from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow, average, column_reason, score_row
 from mixhub.analysis.selection import Selection, select, select_columns
@@ -86,13 +86,12 @@ def measured_table(
     return ScoreTable(
         name=evidence.name,
         standing=standing,
-        source="",
         measure=measure,
         kind=evidence.kind,
         columns=tuple(columns),
         rows=tuple(rows),
         over_seeds=_over_seeds(evidence.kind, rows, reasons),
-        baselines=samples.baselines if measure is SCORE else MappingProxyType({}),
+        baselines=samples.baselines if measure is SCORE else {},
         records=records,
         documents=documents,
         notes=tuple(notes),
@@ -138,24 +137,17 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         scores = {task: _published_score(figure.value if figure else None) for task, figure in figures.items()}
         mean = _published_score(row.average.value if row.average and has_average else None)
         rows.append(ScoreRow(row.label, MappingProxyType(scores), mean))
+    scale_note = ("published as fractions, shown in percent",) if printed.scale == "fraction" else ()
     return ScoreTable(
         name=evidence.name,
         standing="published",
         source=printed.source,
-        measure=SCORE,
         kind=kind,
         columns=tuple(columns),
         rows=tuple(rows),
         over_seeds=_over_seeds(kind, rows, dict.fromkeys((column.task for column in columns), "")),
-        baselines=MappingProxyType({}),
-        records=MappingProxyType({}),
-        documents=NO_DOCUMENTS,
-        notes=(*_scale_note(printed), *_out_of_range(rows)),
+        notes=(*scale_note, *_out_of_range(rows)),
     )
-
-
-def _scale_note(printed: PublishedTable) -> tuple[str, ...]:
-    return ("published as fractions, shown in percent",) if printed.scale == "fraction" else ()
 
 
 def _published_score(value: float | None) -> Score:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
 from mixhub.analysis.published.reading import read_published, table_file
 from mixhub.analysis.published.table import PublishedTable, published_table
-from mixhub.analysis.scores import SCORE, Column, columns_of
+from mixhub.analysis.scores import SCORE, Column, columns_of, is_of_suite
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
@@ -158,11 +158,10 @@ def family_columns(evaluation: Evaluation, evidence: Evidence) -> tuple[Evidence
 
     The seed of the shots must be the suite's for families; other tools' results rarely have it.
     """
-    names = {task.name for task in evaluation.tasks}
 
     def counts(record: Record) -> bool:
-        is_of_suite = record.task in names and record.num_fewshot in evaluation.num_fewshot and record.limit is None
-        return is_of_suite and (evidence.family is None or record.fewshot_seed == evaluation.fewshot_seed)
+        has_seed = evidence.family is None or record.fewshot_seed == evaluation.fewshot_seed
+        return has_seed and is_of_suite(evaluation, record)
 
     return _with_cells(evidence, counts), columns_of(evaluation)
 

@@ -98,10 +98,10 @@ def read_output(path: Path, *, is_named: bool = True) -> list[Record] | None:
     except ResultsError:
         if path.suffix.lower() == ".json" or not path.is_file():
             raise
-        raise _foreign(path, "it is not JSON") from None
+        raise _malformed(path, "it is not JSON") from None
     if not isinstance(data, Mapping) or "results" not in data:
         if is_named:
-            raise _foreign(path, "it has no results")
+            raise _malformed(path, "it has no results")
         return None
     return [read_cell(path)] if PROVENANCE_KEY in data else list(_records(path, data))
 
@@ -121,13 +121,12 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _records(path: Path, data: Mapping[str, Any]) -> Iterator[Record]:
-    results, config = data["results"], data.get("config")
-    if not isinstance(config, Mapping) or not all(
-        isinstance(part, Mapping) for part in (results, data.get("versions"))
-    ):
-        raise _foreign(path, "results, versions and config must be mappings")
-    if not all(isinstance(entry, Mapping) for entry in results.values()):
-        raise _foreign(path, "results must be a mapping of figures by task")
+    results: Any = data["results"]
+    config: Any = data.get("config")
+    parts = (results, config, data.get("versions"))
+    are_mappings = all(isinstance(part, Mapping) for part in parts)
+    if not are_mappings or not all(isinstance(figures, Mapping) for figures in results.values()):
+        raise _malformed(path, "results by task, versions and config must be mappings")
     is_old = not any("," in str(key) for entry in results.values() for key in entry)
     shared = _shared_fields(path, data, config, is_old)
     for task in results:
@@ -293,15 +292,6 @@ def _whole(value: object) -> int | Unknown:
     return value if isinstance(value, int) and not isinstance(value, bool) else UNKNOWN
 
 
-def _foreign(path: Path, what: str) -> ResultsError:
-    message = f"{path}: not a results file of lm-eval: {what}"
-    return ResultsError(message, code="lm-eval-file-foreign", hint="pass a results file of lm-eval", path=path)
-
-
 def _malformed(path: Path, what: str) -> ResultsError:
-    return ResultsError(
-        f"{path}: malformed results file of lm-eval: {what}",
-        code="lm-eval-file-malformed",
-        hint="evaluate again, or omit the file",
-        path=path,
-    )
+    message = f"{path}: not a results file of lm-eval: {what}"
+    return ResultsError(message, code="lm-eval-file-malformed", hint="evaluate again, or omit the file", path=path)

@@ -92,14 +92,8 @@ def require_published(evidence: Evidence, selection: Selection, *, published: bo
         ResultsError: there are none.
     """
     table = published_scores(evidence, selection)
-    if table is None and published:
-        message = f"{evidence.name}: no scores were published"
-        raise ResultsError(message, code="published-scores-missing", hint="omit --published", name=evidence.name)
     if table is None:
-        raise ResultsError(
-            f"{evidence.name}: has neither measured nor published scores",
-            code="results-missing",
-            hint="run mixhub evaluate, or choose the workspace that has its results",
-            name=evidence.name,
-        )
+        missing = "no published scores" if published else "neither measured nor published scores"
+        hint = "omit --published" if published else "run mixhub evaluate, or choose the workspace that has its results"
+        raise ResultsError(f"{evidence.name}: has {missing}", code="results-missing", hint=hint, name=evidence.name)
     return table

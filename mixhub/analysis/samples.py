@@ -215,30 +215,27 @@ def mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Docu
         if (metric := measure.metric(cell)) is None:
             return None
         documents = read_documents(cell, metric, measure)
-        _require_same(cell, metric, documents, measure)
+        require_same(cell, metric, documents, measure)
         if read and (documents.content != read[0].content or documents.ids.tolist() != read[0].ids.tolist()):
             return None
         read.append(documents)
     return Documents(read[0].ids, np.mean([one.values for one in read], axis=0), read[0].content)
 
 
-def _require_same(cell: Record, metric: str, documents: Documents, measure: Measure) -> None:
-    """Check that samples belong to the result beside them."""
+def require_same(
+    cell: Record, metric: str, documents: Documents, measure: Measure = SCORE, leeway: float = 0.0
+) -> None:
+    """Check that samples belong to the result beside them; `leeway` allows for rounded results."""
     reported, mean = measure.scale * measure.figures(cell)[metric], float(documents.values.mean())
     number = cell.documents if measure is SCORE else cell.measures.get(f"{metric}_documents", UNKNOWN)
-    fields: dict[str, float]
-    if abs(mean - reported) > ROUNDING * measure.scale:
-        what = f"the mean of {metric} is {mean:.4f}, but {cell.path.name} has {reported:.4f}"
-        fields = {"mean": mean, "reported_mean": reported}
-    elif number not in (UNKNOWN, len(documents.ids)):
-        what = f"has {metric} of {len(documents.ids):,} documents, but {cell.path.name} of {number:,}"
-        fields = {"documents": len(documents.ids), "reported_documents": number}
-    else:
+    found = len(documents.ids)
+    if abs(mean - reported) <= measure.scale * (ROUNDING + leeway) and number in (UNKNOWN, found):
         return
-    message = f"{cell.samples}: {what}"
-    raise ResultsError(
-        message, code="samples-differ", hint=_REMEDY, paths=(cell.samples, cell.path), metric=metric, **fields
-    )
+    message = f"{cell.samples}: the mean of {metric} over {found:,} documents is {mean:.7g}, but {cell.path.name} has "
+    message += f"{reported:.7g}" + ("" if number == UNKNOWN else f" over {number:,}")
+    fields = {"mean": mean, "reported_mean": reported, "documents": found, "reported_documents": number}
+    paths = (cell.samples, cell.path)
+    raise ResultsError(message, code="samples-differ", hint=_REMEDY, paths=paths, metric=metric, **fields)
 
 
 def read_clusters(record: Record, ids: numpy.ndarray) -> numpy.ndarray | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from mixhub.errors import ResultsError, UnknownNameError
 from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.lineage import UNKNOWN
-from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE, Record
+from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE, Record, require_same_weights
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -160,15 +160,14 @@ def counted(family: Family, run: Run, records: Iterable[Record], weights_sha256:
 
 def of_suite(family: Family, records: Iterable[AnyRecord]) -> list[AnyRecord]:
     """The cells that count for the family's scores: its tasks, shots and seed of the shots, on all documents."""
-    tasks = {task.name for task in family.evaluation.tasks}
-    return [
-        record
-        for record in records
-        if record.task in tasks
-        and record.num_fewshot in family.evaluation.num_fewshot
-        and record.fewshot_seed == family.evaluation.fewshot_seed
-        and record.limit is None
-    ]
+    seed = family.evaluation.fewshot_seed
+    return [one for one in records if is_of_suite(family.evaluation, one) and one.fewshot_seed == seed]
+
+
+def is_of_suite(evaluation: Evaluation, record: Record) -> bool:
+    """Whether a cell has a task and shot count of a suite, on all documents."""
+    is_of_task = any(record.task == task.name for task in evaluation.tasks)
+    return is_of_task and record.num_fewshot in evaluation.num_fewshot and record.limit is None
 
 
 def score(
@@ -292,21 +291,6 @@ def score_row(
     }
     mean = average(list(scores.values()), records, allow_incomplete=allow_incomplete)
     return ScoreRow(revision, MappingProxyType(scores), mean)
-
-
-def require_same_weights(records: Sequence[Record]) -> None:
-    """Check that the cells of one revision were made with the same weights; ResultsError names two files."""
-    known = [record for record in records if record.weights_sha256 != UNKNOWN]
-    for record in known[1:]:
-        if record.weights_sha256 != known[0].weights_sha256:
-            raise ResultsError(
-                f"{known[0].path} and {record.path} were made with different weights of {record.revision}: "
-                f"{known[0].weights_sha256[:12]} and {record.weights_sha256[:12]}",
-                code="results-weights-differ",
-                hint="evaluate the older one again, or move its file elsewhere",
-                paths=(known[0].path, record.path),
-                revision=record.revision,
-            )
 
 
 def column_reason(records: Sequence[Record], measure: Measure) -> str:

@@ -120,9 +120,8 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
         _require_same_measuring(side)
     mixtures = _mixtures(tables)
     if len(mixtures) < 2:
-        raise UsageError(
-            "one mixture cannot be compared with itself", code="mixtures-too-few", hint="name two families or more"
-        )
+        message = f"{', '.join(table.name for table in tables)}: there is nothing to compare it with"
+        raise UsageError(message, code="mixtures-too-few", hint="name two families or more")
     averages = [mixture.values(AVERAGE) for mixture in mixtures]
     better = 1 if tables[0].measure.higher_is_better else -1
     spreads = sorted(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from mixhub.analysis.lm_eval_files import Superseded
-from mixhub.analysis.samples import Baseline, DocumentScores
-from mixhub.analysis.scores import Column, Measure, Score, ScoreRow
+from mixhub.analysis.samples import NO_DOCUMENTS, Baseline, DocumentScores
+from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow
 from mixhub.analysis.statistics.seeds import Interval, Spread
 from mixhub.workspace.records import Record
 
@@ -36,7 +36,7 @@ class OverSeeds:
     """Why there is no mean."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreTable:
     """Scores of the revisions of one family or model."""
 
@@ -44,9 +44,9 @@ class ScoreTable:
     """Of the family or model."""
     standing: Standing
     """Where the scores are from."""
-    source: str
+    source: str = ""
     """Address or file of published scores; empty for measured ones."""
-    measure: Measure
+    measure: Measure = SCORE
     """What the figures are."""
     kind: str
     """What varies over the rows: `seed`, `index` or `revision`."""
@@ -56,11 +56,11 @@ class ScoreTable:
     """One per revision."""
     over_seeds: Mapping[str, OverSeeds]
     """By task, and for the average."""
-    baselines: Mapping[str, Baseline]
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """By task, if its documents are known."""
-    records: Mapping[str, tuple[Record, ...]]
+    records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
     """The cells, by revision."""
-    documents: DocumentScores
+    documents: DocumentScores = NO_DOCUMENTS
     """What each document contributed, if samples were read."""
     notes: tuple[str, ...]
     """What a reader should know, a sentence each."""
@@ -124,19 +124,11 @@ class ScoreTable:
     def summary(self, column: str) -> dict[str, Any]:
         """A column over its seeds, its standard error over documents, and its baselines."""
         over, (stderr, is_bound) = self.over_seeds[column], self.stderr(column)
-        baseline = self.baselines.get(column, Baseline(None, None))
-        return {
-            "n": over.spread.n if over.spread else len(self.values(column)),
-            "mean": over.spread.mean if over.spread else None,
-            "sd": over.spread.sd if over.spread else None,
-            "low": over.interval.low if over.interval else None,
-            "high": over.interval.high if over.interval else None,
-            "stderr": stderr,
-            "stderr_is_bound": is_bound,
-            "chance": baseline.chance,
-            "constant": baseline.constant,
-            "reason": over.reason,
-        }
+        summary: dict[str, Any] = {"n": len(self.values(column)), "mean": None, "sd": None, "low": None, "high": None}
+        for part in (over.spread, over.interval):
+            summary |= vars(part) if part else {}
+        summary |= {"stderr": stderr, "stderr_is_bound": is_bound}
+        return summary | vars(self.baselines.get(column, Baseline(None, None))) | {"reason": over.reason}
 
     def stderr(self, column: str) -> tuple[float | None, bool]:
         """The median over the rows of the standard error over documents, and whether it is only a bound.

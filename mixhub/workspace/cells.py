@@ -14,7 +14,7 @@ from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256
 from mixhub.spec.values import Count, PositiveInt
 from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
-from mixhub.workspace.records import PLAIN, Entries, Record
+from mixhub.workspace.records import PLAIN, Entries, Record, require_same_weights
 
 PROVENANCE_KEY = "mixhub"
 """Key of the provenance in a result."""
@@ -111,22 +111,16 @@ class Cell(Record):
     @classmethod
     def of(cls, provenance: Provenance, path: Path, **figures: Any) -> Cell:
         """Make a cell from its provenance, its file, and the fields that are not in its provenance."""
+        shared = ("revision", "task", "num_fewshot", "limit", "fewshot_seed", "weights_sha256", "dtype", "device")
         return cls(
             path=path,
             provenance=provenance,
             model=provenance.family,
-            revision=provenance.revision,
-            task=provenance.task,
-            num_fewshot=provenance.num_fewshot,
-            limit=provenance.limit,
-            fewshot_seed=provenance.fewshot_seed,
             dataset=provenance.dataset.shown,
             prompting=PLAIN,
-            weights_sha256=provenance.weights_sha256,
-            dtype=provenance.dtype,
-            device=provenance.device,
             harness=provenance.versions.get("lm_eval", UNKNOWN),
             samples=samples_path(path),
+            **{name: getattr(provenance, name) for name in shared},
             **figures,
         )
 
@@ -153,17 +147,8 @@ def read_cells(folder: Path) -> list[Cell]:
         ResultsError: a file is not a cell of mixhub, or two cells were made with different weights.
     """
     cells = cells_in(folder)
-    first: dict[str, Cell] = {}
-    for cell in cells:
-        other = first.setdefault(cell.revision, cell)
-        if other.weights_sha256 != cell.weights_sha256:
-            raise ResultsError(
-                f"{other.path} and {cell.path} were made with different weights of {cell.revision}",
-                code="results-weights-differ",
-                hint="evaluate the older one again (mixhub evaluate), or delete it",
-                paths=(other.path, cell.path),
-                revision=cell.revision,
-            )
+    for revision in dict.fromkeys(cell.revision for cell in cells):
+        require_same_weights([cell for cell in cells if cell.revision == revision])
     return cells
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixhub.errors import ResultsError
-from mixhub.workspace.lineage import Unknown
+from mixhub.workspace.lineage import UNKNOWN, Unknown
 
 BITS_PER_BYTE = "bits_per_byte"
 """-log2 of the probability of the right answer over the UTF-8 bytes of its text, as scored; lower is better."""
@@ -139,3 +139,18 @@ class Entries:
         if not math.isfinite(number):
             raise self.malformed(self.path, f"results.{self.task}.{key} = {value!s:.40}: must be a finite number")
         return number
+
+
+def require_same_weights(records: Sequence[Record]) -> None:
+    """Check that the cells of one revision were made with the same weights; ResultsError names two files."""
+    known = [record for record in records if record.weights_sha256 != UNKNOWN]
+    for record in known[1:]:
+        if record.weights_sha256 != known[0].weights_sha256:
+            raise ResultsError(
+                f"{known[0].path} and {record.path} were made with different weights of {record.revision}: "
+                f"{known[0].weights_sha256[:12]} and {record.weights_sha256[:12]}",
+                code="results-weights-differ",
+                hint="evaluate the older one again, or delete it",
+                paths=(known[0].path, record.path),
+                revision=record.revision,
+            )

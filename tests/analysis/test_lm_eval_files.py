@@ -159,10 +159,10 @@ def test_a_seed_in_the_name_of_a_model_is_its_revision(tmp_path: Path, model, re
         ('{"results": {"pi', "file-malformed", ""),
         ("", "file-malformed", ""),
         ("[" * 100_000, "file-malformed", ""),
-        ('{"results": {"piqa": {"acc,none": 0.5}}}', "lm-eval-file-foreign", "versions"),
-        ('{"results": {"all": {"em": 1}}, "config_general": {}, "versions": {}}', "lm-eval-file-foreign", "config"),
-        ('{"results": [1], "config": {}, "versions": {}}', "lm-eval-file-foreign", "results"),
-        ('{"results": {"piqa": 3}, "config": {}, "versions": {}}', "lm-eval-file-foreign", "by task"),
+        ('{"results": {"piqa": {"acc,none": 0.5}}}', "lm-eval-file-malformed", "versions"),
+        ('{"results": {"all": {"em": 1}}, "config_general": {}, "versions": {}}', "lm-eval-file-malformed", "config"),
+        ('{"results": [1], "config": {}, "versions": {}}', "lm-eval-file-malformed", "results"),
+        ('{"results": {"piqa": 3}, "config": {}, "versions": {}}', "lm-eval-file-malformed", "by task"),
         *(
             (f'{{"results": {{"piqa": {figures}}}, "config": {{}}, "versions": {{}}}}', "lm-eval-file-malformed", place)
             for figures, place in (
@@ -218,5 +218,5 @@ def test_nothing_to_read(tmp_path: Path):
     with refused("file-missing", UsageError, path=tmp_path / "nowhere"):
         read_outputs([tmp_path / "nowhere"])
     (tmp_path / "config.json").write_text("{}")
-    with refused("lm-eval-file-foreign", ResultsError, path=tmp_path / "config.json"):
+    with refused("lm-eval-file-malformed", ResultsError, path=tmp_path / "config.json"):
         read_outputs([tmp_path / "config.json"])

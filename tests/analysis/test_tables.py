@@ -359,7 +359,7 @@ def test_names_that_nothing_answers_to():
         mixhub.results("human-1b", frame="table")
     with refused("results-missing", ResultsError, name="doremi-1b"):
         mixhub.results("doremi-1b")
-    with refused("published-scores-missing", ResultsError, name="doremi-1b"):
+    with refused("results-missing", ResultsError, name="doremi-1b"):
         mixhub.results("doremi-1b", published=True)
 
 

@@ -47,7 +47,7 @@ def workspace(mixhub, tmp_path):
         (["push", "--from", "local", "--seed", "1", "--samples"], "option-conflict", "--samples"),
         (["hub", "import", "nowhere", "--root", "r"], "import-missing", "nowhere"),
         (["hub", "serve", "--root", "."], "option-value", "--root ."),
-        (["audit", "mixhub.yaml"], "lm-eval-file-foreign", "mixhub.yaml"),
+        (["audit", "mixhub.yaml"], "lm-eval-file-malformed", "mixhub.yaml"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_hint(mixhub_here, workspace, arguments, code, value):

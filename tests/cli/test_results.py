@@ -160,7 +160,7 @@ def test_several_families_in_every_form(mixhub, tmp_path, form):
         (["human-1b", "human-1b", "--compare"], "source-repeated", "human-1b, human-1b"),
         (["human-1b", "a", "--compare"], "scores-mixed", "human-1b"),
         (["human-1b", "--against", "a"], "option-missing", "--against"),
-        (["a", "--published"], "published-scores-missing", "org/a"),
+        (["a", "--published"], "results-missing", "org/a"),
         (["human-1b", "--num-fewshot", "0"], "measure-unpublished", "human-1b"),
         (["a", "--tasks", ","], "option-value", "--tasks = ','"),
         (["a", "--tasks", "sciq"], "unknown-task", "'sciq'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 from mixhub.analysis.audit.repeats import find_repeats
 from mixhub.analysis.audit.report import BINOMIAL, INDEPENDENT, Audit
 from mixhub.analysis.audit.tables import accuracy_stderr, name_some, stderr_range
-from mixhub.analysis.samples import ROUNDING, read_documents
+from mixhub.analysis.samples import read_documents, require_same
 from mixhub.errors import ResultsError
 from mixhub.findings import Finding
 from mixhub.phrases import plural
@@ -177,19 +176,10 @@ def samples_differ(cells: Sequence[AuditCell]) -> Iterator[Finding]:
             continue
         for metric in (name for name in _SHARE_METRICS if name in record.metrics):
             try:
-                values = read_documents(record, metric).values / 100
+                require_same(record, metric, read_documents(record, metric), leeway=cell.leeway)
             except ResultsError as problem:
                 yield _finding(cell, problem.message, problem.code)
                 break
-            if record.documents not in (UNKNOWN, len(values)):
-                what = f"{record.samples}: has {len(values):,} documents, not {record.documents:,}"
-                yield _finding(cell, what, "samples-differ")
-                break
-            mean = math.fsum(values) / len(values)
-            if abs(mean - record.metrics[metric]) > ROUNDING + cell.leeway:
-                reported = record.metrics[metric]
-                what = f"{record.samples}: the mean of {metric} is {mean:.9g}, but the result has {reported:.9g}"
-                yield _finding(cell, what, "samples-differ")
 
 
 RULES: tuple[Callable[[Sequence[AuditCell]], Iterator[Finding]], ...] = (

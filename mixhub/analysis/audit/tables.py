@@ -27,7 +27,6 @@ from mixhub.spec import Task
 
 MAX_NAMED = 6
 """Figures or columns that a message names."""
-_MEAN_WORDS = frozenset({"mean", "average", "avg"})
 
 
 def audit(
@@ -89,14 +88,14 @@ def _notes(view: TableView, averages: Sequence[Average]) -> Iterator[str]:
     table = view.table
     if table.scale == "fraction":
         yield "the table is in fractions; figures are shown in percent"
-    for names, what in (
-        ([row.label for row in table.spreads], "not tested as scores of runs, since they summarize the rows"),
-        ([c.title for c in table.columns if c.task is None], "not tested, since the suite has no such task"),
-        (
-            [c.title for c in table.columns if c.task is not None and not c.task.documents],
-            "not tested, since the number of documents is unknown",
-        ),
-        ([task.title for task in view.tasks if task not in table.tasks], "the table has no column for them"),
+    unknown = [column.title for column in table.columns if column.task is None]
+    unsized = [c.title for c in table.columns if c.task is not None and not c.task.documents]
+    absent = [task.title for task in view.tasks if task not in table.tasks]
+    for what, names in (
+        ("not tested as scores of runs, since they summarize the rows", [row.label for row in table.spreads]),
+        ("not tested, since the suite has no such task", unknown),
+        ("not tested, since the number of documents is unknown", unsized),
+        ("the table has no column for them", absent),
     ):
         if names:
             yield f"{what}: {name_some(names)}"
@@ -109,11 +108,10 @@ def _notes(view: TableView, averages: Sequence[Average]) -> Iterator[str]:
 
 def figures_out_of_range(view: TableView) -> Iterator[Finding]:
     """Scores and averages that are not percentages."""
-    known = {column.title for column in view.table.columns if column.task is not None}
+    known = {"Average", *(column.title for column in view.table.columns if column.task is not None)}
     for row in view.table.rows:
-        figures = {title: figure for title, figure in row.figures.items() if title in known}
-        for title, figure in (figures | ({"Average": row.average} if row.average else {})).items():
-            if not _is_percentage(figure.value):
+        for title, figure in _with_average(row).items():
+            if title in known and not _is_percentage(figure.value):
                 message = f"{title} {figure.shown} of {view.table.row_name(row.label)} is not in 0 to 100"
                 assumed = ("figures are percent",)
                 yield Finding("score-out-of-range", row.label, message, about=title, assumptions=assumed)
@@ -156,22 +154,6 @@ def row_averages_differ(view: TableView) -> Iterator[Finding]:
             yield Finding(
                 "average-differs", average.row, message, about="Average", assumptions=(PLAIN_AVERAGE, ROUNDED)
             )
-
-
-def column_means_differ(view: TableView) -> Iterator[Finding]:
-    """Rows labelled as means, compared with the rows above them."""
-    for spread in view.table.spreads:
-        if _MEAN_WORDS.isdisjoint(spread.label.casefold().replace(".", " ").split()):
-            continue
-        for title, printed in _with_average(spread).items():
-            figures = [_with_average(row)[title] for row in view.table.rows if title in _with_average(row)]
-            if not figures or len(figures) < len(view.table.rows):
-                continue
-            mean, verdict = _compare(printed, figures)
-            if verdict == "does not fit":
-                message = f"{spread.label}: the printed {title} is {printed.shown}, but the mean is {float(mean):.3f}"
-                assumed = ("it is the mean over the rows of the table", ROUNDED)
-                yield Finding("mean-differs", spread.label, message, about=title, assumptions=assumed)
 
 
 def figures_impossible(view: TableView) -> Iterator[Finding]:
@@ -247,7 +229,6 @@ def stderrs_unfit(view: TableView) -> Iterator[Finding]:
 RULES: tuple[Callable[[TableView], Iterator[Finding]], ...] = (
     figures_out_of_range,
     row_averages_differ,
-    column_means_differ,
     figures_impossible,
     rows_unfit,
     figures_repeated,

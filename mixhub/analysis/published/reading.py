@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from mixhub.analysis.published.grids import DELIMITERS, Grid, TableCell, read_grids
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, count_decimals
@@ -137,24 +136,18 @@ def _is_summary(label: str) -> bool:
     return _is_spread(label) or _key(label) in _BASELINES
 
 
-class _Entry(NamedTuple):
-    """The value of a cell, and the number after `±`."""
+def _figure(match: re.Match[str], *, is_fraction: bool) -> Figure:
+    """The figure of a cell, in percent."""
+    texts = [text.replace("−", "-") for text in match.groups() if text is not None]
+    value, *stderrs = [Decimal(text).scaleb(2 if is_fraction else 0) for text in texts]
+    if not stderrs:
+        return Figure(float(value), count_decimals(value))
+    return Figure(float(value), count_decimals(value), float(stderrs[0]), count_decimals(stderrs[0]))
 
-    value: Decimal
-    stderr: Decimal | None
 
-    @property
-    def is_share(self) -> bool:
-        """Whether it can be a fraction."""
-        return 0 <= self.value <= 1
-
-    def figure(self, *, is_fraction: bool) -> Figure:
-        """The figure in percent."""
-        scale, shift = (100, 2) if is_fraction else (1, 0)
-        value = float(self.value * scale), count_decimals(self.value) - shift
-        if self.stderr is None:
-            return Figure(*value)
-        return Figure(*value, float(self.stderr * scale), count_decimals(self.stderr) - shift)
+def _is_share(match: re.Match[str]) -> bool:
+    """Whether a figure can be a fraction."""
+    return 0 <= float(match["value"].replace("−", "-")) <= 1
 
 
 def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
@@ -163,15 +156,16 @@ def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
     labels = _labels(path, grid)
     scored = {at for at, column in columns.items() if column.task is not None} | {average}
     entries = [
-        {at: entry for at in (*columns, *([average] if average else ())) if (entry := _entry(path, grid, row, at))}
+        {at: match for at in (*columns, *([average] if average else ())) if (match := _match(path, grid, row, at))}
         for row in grid.body
     ]
-    scores = [entry for row in entries for at, entry in row.items() if at in scored]
-    is_fraction = bool(scores) and all(entry.is_share for entry in scores)
+    scores = [match for row in entries for at, match in row.items() if at in scored]
+    is_fraction = bool(scores) and all(map(_is_share, scores))
     rows = []
     for label, row in zip(labels, entries, strict=True):
         figures = {
-            at: entry.figure(is_fraction=is_fraction and (at in scored or entry.is_share)) for at, entry in row.items()
+            at: _figure(match, is_fraction=is_fraction and (at in scored or _is_share(match)))
+            for at, match in row.items()
         }
         by_title = {column.title: figures[at] for at, column in columns.items() if at in figures}
         rows.append(PublishedRow(label, MappingProxyType(by_title), figures.get(average)))
@@ -220,19 +214,14 @@ def _labels(path: Path, grid: Grid) -> list[str]:
     return labels
 
 
-def _entry(path: Path, grid: Grid, row: Sequence[TableCell], at: int) -> _Entry | None:
+def _match(path: Path, grid: Grid, row: Sequence[TableCell], at: int) -> re.Match[str] | None:
+    """The figure in a cell; None for a blank cell."""
     cell, title = row[at], grid.head[at].text
-    if _NO_FIGURE.fullmatch(cell.text):
-        return None
-    if (match := _FIGURE.fullmatch(cell.text)) is None:
+    match = _FIGURE.fullmatch(cell.text)
+    if match is None and not _NO_FIGURE.fullmatch(cell.text):
         what = f"{title} = {cell.text!r}: must be a number, as 65.00 or 65.00 ± 1.11"
         raise _cell_error(path, cell, what, code="figure-malformed", column=title, value=cell.text)
-    stderr = match["stderr"]
-    return _Entry(_decimal(match["value"]), None if stderr is None else _decimal(stderr))
-
-
-def _decimal(text: str) -> Decimal:
-    return Decimal(text.replace("−", "-"))
+    return match
 
 
 def _cell_error(path: Path, cell: TableCell, what: str, *, code: str, **fields: object) -> ResultsError:

@@ -113,10 +113,10 @@ def published_table(family: Family) -> PublishedTable | None:
 
 
 def count_decimals(number: Decimal) -> int:
-    """Decimals of a number."""
+    """Decimals of a number; negative for multiples of ten, as 5E+1."""
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    return max(0, -exponent)
+    return -exponent
 
 
 def require_columns(table: PublishedTable, tasks: Sequence[Task]) -> None:

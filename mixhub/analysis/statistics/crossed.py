@@ -251,10 +251,7 @@ def _difference_parts(tasks: Sequence[PairedScores]) -> list[Part]:
 def _held_parts(tasks: Sequence[PairedScores]) -> list[Part]:
     """What of that is noise of single seeds, which the spread between seeds holds already; negative."""
     return [
-        (
-            -_interaction(side, task.clusters) / len(side) / len(tasks) ** 2,
-            (len(side) - 1) * (task.units - 1),
-        )
+        (-_interaction(side, task.clusters) / len(side) / len(tasks) ** 2, (len(side) - 1) * (task.units - 1))
         for task in tasks
         for side in (task.a, task.b)
     ]

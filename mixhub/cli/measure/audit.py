@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mixhub.cli.common.console import progress, say, say_json, show_figures, show_table
 from mixhub.cli.common.options import JsonOption, WorkspaceOption, workspace_if_any
+from mixhub.phrases import plural
 
 if TYPE_CHECKING:
     from mixhub.analysis.audit.report import Audit
@@ -50,7 +53,6 @@ def audit(
 ) -> None:
     """Check whether published or measured scores fit together; exit with 1 if some do not."""
     from mixhub import workflow
-    from mixhub.cli.common.console import progress, say_json
 
     as_json = as_json or form is Format.JSON
     audited = workflow.audit(
@@ -71,8 +73,6 @@ def audit(
 
 
 def _show(audited: Audited) -> None:
-    from mixhub.cli.common.console import say
-    from mixhub.phrases import plural
 
     audit, suite, table = audited.audit, audited.suite, audited.table
     say(f"{'published scores' if table else 'measured scores'}: {audit.source}")
@@ -96,7 +96,6 @@ def _show(audited: Audited) -> None:
 def _show_counts(audit: Audit, table: PublishedTable) -> None:
     """Print the possible numbers of runs of each figure, then those of each row, and its average."""
     from mixhub.analysis.audit.report import format_counts
-    from mixhub.cli.common.console import show_figures, show_table
 
     columns = {counted.column: f"{counted.column} ({counted.documents:,})" for counted in audit.counts}
     figures = {
@@ -123,7 +122,6 @@ def _show_counts(audit: Audit, table: PublishedTable) -> None:
 
 
 def _summary(audit: Audit) -> str:
-    from mixhub.phrases import plural
 
     figures = f"{audit.figures:,} figures, {audit.testable:,} testable"
     if audit.fits:
@@ -140,16 +138,10 @@ def _summary(audit: Audit) -> str:
     return "; ".join(parts)
 
 
-_MAX_ROWS = 10
-"""Rows that a summary lists one by one."""
-
-
 def _fitting_counts(audit: Audit) -> str:
-    """The numbers of runs that fit each row, in order; for many rows, how often."""
-    shown = [" or ".join(map(str, row.counts)) or "none" for row in audit.rows if row.figures]
-    if len(shown) <= _MAX_ROWS:
-        return ", ".join(shown)
-    return ", ".join(f"{text} ({shown.count(text)} rows)" for text in dict.fromkeys(shown))
+    """The numbers of runs that fit rows, and how many rows each."""
+    shown = Counter(" or ".join(map(str, row.counts)) or "none" for row in audit.rows if row.figures)
+    return ", ".join(f"{counts} ({plural(number, 'row')})" for counts, number in shown.items())
 
 
 def _data(audited: Audited) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mixhub.cli.common.console import say, show_figures, show_table
+
 if TYPE_CHECKING:
     from mixhub.spec import Evaluation, Family, Run
     from mixhub.workflow import Options
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequence[Cell]]) -> None:
     """Print the scores of runs; an average with missing cells is never shown as complete."""
     from mixhub.analysis.scores import score_table
-    from mixhub.cli.common.console import show_figures
 
     figures: dict[tuple[str, str], str] = {}
     titles = {task.name: task.title for task in family.evaluation.tasks}
@@ -33,7 +34,6 @@ def show_scores(family: Family, runs: Sequence[Run], cells: Mapping[str, Sequenc
 def show_cells(evaluation: Evaluation, cells: Sequence[Cell], title: str) -> None:
     """Print cells as tasks by shots: `acc_norm`, else `acc`, in percent, else the first metric in its own unit."""
     from mixhub.analysis.scores import SCORE
-    from mixhub.cli.common.console import show_table
 
     shots = list(evaluation.num_fewshot)
     by_place = {(cell.task, cell.num_fewshot): cell for cell in cells}
@@ -47,7 +47,6 @@ def show_cells(evaluation: Evaluation, cells: Sequence[Cell], title: str) -> Non
 
 def say_missing(evaluation: Evaluation, cells: Sequence[Cell], options: Options) -> None:
     """Print which cells of the suite are missing, or were cut short by a limit."""
-    from mixhub.cli.common.console import say
 
     present = {(cell.task, cell.num_fewshot) for cell in cells}
     tasks = [task.name for task in evaluation.tasks if task.name in (options.tasks or (task.name,))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from mixhub.cli.common.console import say, say_json
 from mixhub.cli.measure.tables import Format, records, say_csv, show_grid, shown_figure, shown_range
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 def show_comparison(comparison: Comparison, form: Format) -> None:
     """Print the comparison of two families."""
-    from mixhub.cli.common.console import say, say_json
 
     a, b = comparison.a, comparison.b
     if form is Format.JSON:
@@ -123,7 +123,6 @@ def _permutation_note(comparison: Comparison) -> Iterator[str]:
 
 
 def _show_notes(tables: Sequence[ScoreTable]) -> None:
-    from mixhub.cli.common.console import say
 
     for table in tables:
         for note in table.notes:
@@ -132,7 +131,6 @@ def _show_notes(tables: Sequence[ScoreTable]) -> None:
 
 def show_survey(survey: Survey, form: Format) -> None:
     """Print several families by their ranks, and what distinguishes them."""
-    from mixhub.cli.common.console import say, say_json
 
     table = survey.tables[0]
     if form is Format.JSON:

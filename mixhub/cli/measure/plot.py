@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixhub.cli.common.console import progress, say
 from mixhub.cli.common.groups import group
 from mixhub.cli.common.options import (
     PublishedOption,
@@ -51,7 +52,6 @@ def scores(
 ) -> None:
     """Plot each task's scores: a dot per seed, their mean with its 95 % interval over seeds, and chance."""
     from mixhub import workflow
-    from mixhub.cli.common.console import progress
 
     workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, samples)
     plot = workflow.plot_scores(
@@ -72,7 +72,6 @@ def difference(
 ) -> None:
     """Plot the difference of two families by task, with its 95 % interval; the average first."""
     from mixhub import workflow
-    from mixhub.cli.common.console import progress
 
     workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, samples)
     plot = workflow.plot_difference(
@@ -90,7 +89,6 @@ def shots(
 ) -> None:
     """Plot measured scores against the number of shots, a panel per task."""
     from mixhub import workflow
-    from mixhub.cli.common.console import progress
 
     workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, False)
     _save(workflow.plot_shots(source, workspace=workspace, selection=selection, progress=progress()), output)
@@ -122,7 +120,6 @@ def _selection(tasks: str | None, samples: bool) -> Selection:
 
 def _save(plot: Plot, output: Path) -> None:
     """Write the plot, and print the paths and a description."""
-    from mixhub.cli.common.console import say
     from mixhub.workflow import save_plot
 
     for path in save_plot(plot, output):

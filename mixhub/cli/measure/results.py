@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common.console import progress
 from mixhub.cli.common.options import (
     JsonOption,
     PublishedOption,
@@ -16,7 +17,9 @@ from mixhub.cli.common.options import (
     names,
     workspace_if_any,
 )
-from mixhub.cli.measure.tables import Format
+from mixhub.cli.measure.comparisons import show_comparison, show_survey
+from mixhub.cli.measure.tables import Format, show_tables
+from mixhub.errors import UsageError
 
 
 class MeasureName(StrEnum):
@@ -70,9 +73,6 @@ def results(
     from mixhub import workflow
     from mixhub.analysis.comparison import Comparison
     from mixhub.analysis.scores import measure_named
-    from mixhub.cli.common.console import progress
-    from mixhub.cli.measure.comparisons import show_comparison, show_survey
-    from mixhub.cli.measure.tables import show_tables
 
     form = Format.JSON if as_json else form
     workspace = workspace_if_any(workspace_dir)
@@ -104,8 +104,6 @@ def results(
 
 
 def _require_consistent(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:
-    from mixhub.errors import UsageError
-
     if against and not compare:
         message = "--against requires --compare"
         raise UsageError(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from mixhub.cli.common.console import say, say_json, show_table
+
 if TYPE_CHECKING:
     import pandas
 
@@ -24,7 +26,6 @@ class Format(StrEnum):
 
 def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
     """Print measured and published scores, as separate tables."""
-    from mixhub.cli.common.console import say, say_json
 
     if form is Format.JSON:
         say_json([_table_json(table) for table in tables])
@@ -54,7 +55,6 @@ def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
 
 
 def _show_table(table: ScoreTable, form: Format) -> None:
-    from mixhub.cli.common.console import say
 
     headers, rows = _grid(table)
     if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
@@ -106,7 +106,6 @@ def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
 
 def show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, form: Format) -> None:
     """Print a grid of text, as Markdown or for a terminal."""
-    from mixhub.cli.common.console import say, show_table
 
     if form is not Format.MARKDOWN:
         show_table(headers, rows, title=title)
@@ -160,6 +159,5 @@ def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
 
 def say_csv(frame: pandas.DataFrame) -> None:
     """Print a frame as CSV."""
-    from mixhub.cli.common.console import say
 
     say(frame.to_csv(index=False).rstrip("\n"))

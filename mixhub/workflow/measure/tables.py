@@ -92,27 +92,20 @@ def compare_scores(
     ours, theirs = tables[: len(own)], tables[len(own) :]
     if len(ours) == 2 and not theirs and all(table.kind == "seed" for table in ours):
         return compare(*ours)
-    if len(ours) == 1 and ours[0].kind != "index":
-        message = f"{ours[0].name}: there is nothing to compare it with"
-        raise UsageError(message, code="mixtures-too-few", hint="name two families or more")
     return survey(ours, theirs)
 
 
 def comparable_tables(
     evidence: Sequence[Evidence], selection: Selection, published: bool, progress: Progress
 ) -> list[ScoreTable]:
-    """The tables of several sources, all measured or all published, with their common columns."""
-    if published or not any(one.measured for one in evidence):
-        return [require_published(one, selection, published=published) for one in evidence]
-    if unmeasured := [one.name for one in evidence if not one.measured]:
-        measured = ", ".join(one.name for one in evidence if one.measured)
-        raise UsageError(
-            f"measured and published scores are not compared: {', '.join(unmeasured)} was not measured, {measured} was",
-            code="scores-mixed",
-            hint="run mixhub evaluate, or pass --published to compare published scores",
-            sources=tuple(unmeasured),
-        )
-    return measured_tables(evidence, replace(selection, only_common=True), progress)
+    """The tables of several sources, measured or published, with their common columns."""
+    is_measured = [one.measured and not published for one in evidence]
+    measured = [one for one, own in zip(evidence, is_measured, strict=True) if own]
+    tables = iter(measured_tables(measured, replace(selection, only_common=True), progress) if measured else ())
+    return [
+        next(tables) if own else require_published(one, selection, published=published)
+        for one, own in zip(evidence, is_measured, strict=True)
+    ]
 
 
 def default_source(workspace: Workspace | None, example: str) -> str:

@@ -161,7 +161,7 @@ def with_samples(path, right, documents=100):
 
 @pytest.mark.parametrize(
     ("right", "documents", "values"),
-    [(65, 100, None), (64, 100, ["0.64", "0.65"]), (65, 99, ["99", "100"])],
+    [(65, 100, None), (64, 100, [" is 64", "65 over 100"]), (65, 99, ["99 documents", "over 100"])],
 )
 def test_samples(tmp_path, right, documents, values):
     found = audit_records([with_samples(tmp_path / "samples.jsonl", right, documents)], TASKS)

@@ -269,19 +269,6 @@ def test_an_average_that_no_columns_fit_is_compared_with_all_of_them():
     assert (found.averages[0].verdict, found.averages[0].computed) == ("does not fit", 34.0)
 
 
-def test_the_row_of_means():
-    figures = made(6, seeds=2)
-    mean = [f"{(float(a) + float(b)) / 2:.2f}" for a, b in zip(*figures, strict=True)]
-    spread = table_of([mean], labels=["mean ± sd"]).rows
-    assert audit(table_of(figures, spreads=spread)).fits
-    mean[1] = f"{float(mean[1]) + 0.03:.2f}"
-    found = audit(table_of(figures, spreads=table_of([mean], labels=["Mean"]).rows))
-    assert [(finding.code, finding.where, finding.about) for finding in found.findings] == [
-        ("mean-differs", "Mean", "OpenBookQA")
-    ]
-    assert audit(table_of(figures, spreads=table_of([mean], labels=["median"]).rows)).fits
-
-
 @pytest.mark.parametrize("value", ["-3.00", "104.00"])
 def test_figures_outside_0_to_100(value):
     figures = made(6)
