@@ -177,23 +177,15 @@ def _imported(folder: Path, run: Run) -> tuple[Record, ...]:
     records = read_outputs([folder]).records
     models = sorted({record.model for record in records})
     if len(models) > 1:
-        raise ResultsError(
-            f"{folder}: expected the results of one model, got {' and '.join(models)}",
-            hint=f"keep only those of {run.revision} in this folder",
-            code="models-mixed",
-            path=folder,
-            models=tuple(models),
-        )
+        message = f"{folder}: expected the results of one model, got {' and '.join(models)}"
+        hint = f"keep only those of {run.revision} in this folder"
+        raise ResultsError(message, hint=hint, code="models-mixed", path=folder, models=tuple(models))
     for record in records:
         named = re.search(r"(?:seed|index)[-_]?(\d+)$", record.revision)
         if named is not None and int(named[1]) != run.number:
-            raise ResultsError(
-                f"{record.path}: results of {record.revision} in the folder of {run.revision}",
-                hint="move the file to the folder of its revision",
-                code="results-foreign",
-                path=record.path,
-                revision=record.revision,
-            )
+            message = f"{record.path}: results of {record.revision} in the folder of {run.revision}"
+            hint = "move the file to the folder of its revision"
+            raise ResultsError(message, hint=hint, code="results-foreign", path=record.path, revision=record.revision)
     return tuple(replace(record, model=run.family, revision=run.revision) for record in records)
 
 
@@ -204,13 +196,11 @@ def _require_known_imports(workspace: Workspace, family: Family) -> None:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name not in revisions and not path.name.startswith("."):
             near = nearest(path.name, revisions)
-            raise ResultsError(
-                f"{path}: {family.name} has no revision of this name" + (f"; did you mean {near}?" if near else ""),
-                hint=f"rename the folder to the revision of the results, as {folder.name}/{near or revisions[0]}/",
-                code="imported-revision-unknown",
-                path=path,
-                nearest=near,
+            message = f"{path}: {family.name} has no revision of this name" + (
+                f"; did you mean {near}?" if near else ""
             )
+            hint = f"rename the folder to the revision of the results, as {folder.name}/{near or revisions[0]}/"
+            raise ResultsError(message, hint=hint, code="imported-revision-unknown", path=path, nearest=near)
 
 
 def _require_same_shape(family: Family, export: Path) -> None:
@@ -218,13 +208,9 @@ def _require_same_shape(family: Family, export: Path) -> None:
     config = _json_object(export / "config.json")
     for key, expected in family.architecture.config.items():
         if config.get(key) not in (None, expected):
-            raise RunError(
-                f"{export / 'config.json'}: {key} = {config[key]}, but {family.name} has {expected}",
-                hint="correct the architecture of the family, or remove the export of another model",
-                code="architecture-differs",
-                path=export,
-                key=key,
-            )
+            message = f"{export / 'config.json'}: {key} = {config[key]}, but {family.name} has {expected}"
+            hint = "correct the architecture of the family, or remove the export of another model"
+            raise RunError(message, hint=hint, code="architecture-differs", path=export, key=key)
 
 
 def _require_same(workspace: Workspace, runs: Sequence[RunFacts], key: str, what: str) -> None:
@@ -233,33 +219,24 @@ def _require_same(workspace: Workspace, runs: Sequence[RunFacts], key: str, what
     for run, sha256 in known[1:]:
         first, expected = known[0]
         if sha256 != expected:
-            raise RunError(
+            message = (
                 f"{run.family}: {first.revision} and {run.revision} were trained on different {what} "
-                f"(sha256 {expected[:12]} and {sha256[:12]}), so they differ in more than the {run.kind}",
-                hint=f"delete or rename {workspace.run_folder(run).path}, and train {run.revision} again "
-                f"on the token shards of {first.revision}",
-                code="runs-incomparable",
-                key=key,
-                revisions=(first.revision, run.revision),
+                f"(sha256 {expected[:12]} and {sha256[:12]}), so they differ in more than the {run.kind}"
             )
+            hint = f"delete or rename {workspace.run_folder(run).path}, and train {run.revision} again"
+            pair = (first.revision, run.revision)
+            raise RunError(message, hint=hint, code="runs-incomparable", key=key, revisions=pair)
 
 
 def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: Path) -> None:
     name = f"{folder.parent.name}/{folder.name}/{cell.task}.{cell.num_fewshot}shot"
     option = f"--{run.kind} {run.number}"
+    message = f"{name}: evaluated with weights {cell.weights_sha256}, but"
     if lineage is None:
-        raise ResultsError(
-            f"{name}: evaluated with weights {cell.weights_sha256}, but {run.revision} has no export",
-            hint=f"export it again with `mixhub train {option}`, or delete {folder}",
-            code="export-missing",
-            cell=name,
-        )
+        hint = f"export it again with `mixhub train {option}`, or delete {folder}"
+        raise ResultsError(f"{message} {run.revision} has no export", hint=hint, code="export-missing", cell=name)
     if cell.weights_sha256 != lineage.weights_sha256:
-        raise ResultsError(
-            f"{name}: evaluated with weights {cell.weights_sha256}, but the export has {lineage.weights_sha256}",
-            hint=f"evaluate the export: mixhub evaluate {option}",
-            code="results-foreign",
-            cell=name,
-            weights_sha256=cell.weights_sha256,
-            export_sha256=lineage.weights_sha256,
-        )
+        hashes = {"weights_sha256": cell.weights_sha256, "export_sha256": lineage.weights_sha256}
+        message += f" the export has {lineage.weights_sha256}"
+        hint = f"evaluate the export: mixhub evaluate {option}"
+        raise ResultsError(message, hint=hint, code="results-foreign", cell=name, **hashes)

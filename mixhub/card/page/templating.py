@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ def fill(packaged: str, custom: Path | None, values: Mapping[str, Any]) -> str:
     environment = _environment()
     if custom is None:
         return environment.get_template(packaged).render(values)
-    from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+    from jinja2 import TemplateError, TemplateSyntaxError
 
     try:
         source = custom.read_text(encoding="utf-8")
@@ -48,9 +47,8 @@ def fill(packaged: str, custom: Path | None, values: Mapping[str, Any]) -> str:
         if not lines:
             raise
         message = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, UndefinedError) and (name := re.findall(r"'(\w+)'", message)):
-            near = nearest(name[-1], set(_names(values)))
-            message += f"; did you mean {near}?" if near else ""
+        if (name := re.match(r"'(\w+)' is undefined", message)) and (near := nearest(name[1], values)):
+            message += f"; did you mean {near}?"
         raise _problem("template-failed", custom, lines[-1], message) from error
     if not filled.strip():
         raise _problem("template-empty", custom, None, "gives a card without text")
@@ -72,7 +70,7 @@ def _environment() -> jinja2.Environment:
             if isinstance(obj, type) or not super().is_safe_attribute(obj, attr, value):
                 return False
             owner = next((kind for kind in type(obj).__mro__ if attr in vars(kind)), type(obj))
-            return attr in _field_names(obj) or owner.__module__.split(".")[0] in ("builtins", "jinja2", "mixhub")
+            return owner.__module__.split(".")[0] in ("builtins", "jinja2", "mixhub")
 
     environment = Sandbox(
         loader=jinja2.PackageLoader("mixhub.card.page", "templates"),
@@ -120,20 +118,6 @@ def _require_blocks(environment: jinja2.Environment, source: str, custom: Path) 
             if data.strip():
                 line = part.lineno + len(data) - len(data.lstrip("\n"))
                 raise _problem("template-malformed", custom, line, "text outside of a block is ignored")
-
-
-def _names(value: Any) -> Iterator[str]:
-    """Yield the names that a template may use, at any depth."""
-    names = value.keys() if isinstance(value, dict) else _field_names(value)
-    for name in map(str, names):
-        yield name
-        yield from _names(value[name] if isinstance(value, dict) else getattr(value, name, None))
-
-
-def _field_names(value: Any) -> set[str]:
-    if is_dataclass(value):
-        return {field.name for field in fields(value)}
-    return set(getattr(type(value), "model_fields", {}))
 
 
 def _problem(code: str, custom: Path, line: int | None, message: str) -> SpecError:

@@ -156,14 +156,12 @@ def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, 
     if edited:
         more = f", and {len(edited) - 1} more" if len(edited) > 1 else ""
         custom, _ = workspace.custom_card_files(family, "card" if edited[0] == workspace.card(family) else "revision")
-        raise UsageError(
-            f"{edited[0].relative_to(workspace.root)} was edited by hand since it was rendered{more}; "
-            "rendering would overwrite it",
-            hint=f"move your text to {custom.name}, which every render includes; see what would be lost with "
-            "`mixhub card diff`, or overwrite with `mixhub card render --force`",
-            code="card-edited",
-            paths=tuple(edited),
+        message = f"{edited[0].relative_to(workspace.root)} was edited by hand since it was rendered{more}"
+        hint = (
+            f"move your text to {custom.name}, which every render includes; see what would be lost with "
+            "`mixhub card diff`, or overwrite with `mixhub card render --force`"
         )
+        raise UsageError(message, hint=hint, code="card-edited", paths=tuple(edited))
 
 
 def is_plot(path: str) -> bool:
@@ -191,9 +189,6 @@ def _shows(path: Path, plot: Plot, is_rendered: Callable[[Path], bool]) -> bool:
 def _require_own_plots(workspace: Workspace, plots: Iterable[Path]) -> None:
     for path in plots:
         if path.is_file() and drawn_sha256(path.read_bytes()) is None:
-            raise UsageError(
-                f"{path.relative_to(workspace.root)} was not drawn by mixhub, and would be replaced by a plot",
-                hint="rename the image, or pass --force to replace it",
-                code="plot-foreign",
-                path=path,
-            )
+            message = f"{path.relative_to(workspace.root)} was not drawn by mixhub, and would be replaced by a plot"
+            hint = "rename the image, or pass --force to replace it"
+            raise UsageError(message, hint=hint, code="plot-foreign", path=path)

@@ -112,7 +112,7 @@ def test_a_card_that_is_marked_again_says_the_last_reason_alone() -> None:
 
 
 def test_a_tag_without_a_reason_is_a_withdrawal_too() -> None:
-    assert withdrawal_of("---\ntags: [withdrawn]\n---\n\n# A model\n") == "its card has the tag, and says no reason"
+    assert withdrawal_of("---\ntags: [withdrawn]\n---\n\n# A model\n") == "the card has the tag, but no reason"
     assert withdrawal_of("---\ntags: withdrawn-twice\n---\n") is None
     assert withdrawal_of("---\n- no mapping\n---\n") is None
 

@@ -91,8 +91,6 @@ def test_a_mistake_in_a_template_is_named_with_its_line(template: str, line: int
     ("template", "meant"),
     [
         (ABOUT + "{{ rsults.best }}" + END, "results"),
-        (ABOUT + "{{ results.mesured }}" + END, "measured"),
-        (ABOUT + "{{ family.card.titel }}" + END, "title"),
         (CHILD + "{% block abuot %}x" + END, "about"),
     ],
 )
