@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from mixhub.errors import HubError, ResultsError, SpecError
+from mixhub.errors import HubError, ResultsError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json
-from mixhub.spec.base import Spec
 
 _SNAPSHOT_FILE = "mixhub-snapshot.json"
 
@@ -26,23 +25,6 @@ class Fetch(Protocol):
         Raises:
             HubError: the hub does not answer, or does not have the repo, config or revision.
         """
-
-
-class Snapshot(Spec):
-    """What was downloaded of a dataset repo."""
-
-    format: int = 1
-    """Version of this file's layout."""
-    hub: str
-    """The hub that it came from."""
-    repo_id: str
-    """The dataset repo."""
-    config: str | None = None
-    """Its config; None: the default one."""
-    revision: str | None = None
-    """The requested revision; None: the repo's default."""
-    commit: str
-    """The commit that the revision was."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +55,7 @@ class Datasets:
     def commit(self, repo_id: str, config: str | None, revision: str | None) -> str | None:
         """Return the commit of one config of a dataset repo, if it was downloaded."""
         snapshot = self._snapshot(self.folder(repo_id, config), revision)
-        return snapshot.commit if snapshot else None
+        return snapshot["commit"] if snapshot else None
 
     def get(self, repo_id: str, config: str | None, revision: str | None) -> tuple[Path, str]:
         """Return folder and commit of one config of a dataset repo, downloading it if necessary.
@@ -85,32 +67,32 @@ class Datasets:
         with locked(folder.parent / ".lock", f"{folder} is being downloaded", timeout=-1):
             before = self._snapshot(folder, revision)
             if before is not None and not (self.refresh and self.fetch is not None):
-                return folder, before.commit
+                return folder, before["commit"]
             if self.fetch is None:
                 raise _missing(repo_id, config, "it was not downloaded, and no hub was given")
             clear_leftovers(folder.parent)
             try:
                 with new_folder(folder) as building:
                     commit, hub = self.fetch(repo_id, config, revision, building), self.fetch.hub
-                    if before is not None and (before.commit, before.hub) == (commit, hub):
+                    if before is not None and (before["commit"], before["hub"]) == (commit, hub):
                         raise _UnchangedError
-                    snapshot = Snapshot(hub=hub, repo_id=repo_id, config=config, revision=revision, commit=commit)
-                    write_json(building / _SNAPSHOT_FILE, snapshot.to_data())
+                    snapshot = {"format": 1, "hub": hub, "repo_id": repo_id, "config": config}
+                    write_json(building / _SNAPSHOT_FILE, {**snapshot, "revision": revision, "commit": commit})
             except _UnchangedError:
                 return folder, commit
             except HubError as error:
                 raise _missing(repo_id, config, error.message) from error
         return folder, commit
 
-    def _snapshot(self, folder: Path, revision: str | None) -> Snapshot | None:
-        """Return what is in the folder, if it is what was requested."""
-        path = folder / _SNAPSHOT_FILE
+    def _snapshot(self, folder: Path, revision: str | None) -> dict[str, Any] | None:
+        """Return hub, revision and commit of the folder, if they are the requested ones."""
         try:
-            snapshot = Snapshot.from_data(read_json(path, ResultsError), str(path))
-        except (ResultsError, SpecError):
+            snapshot = read_json(folder / _SNAPSHOT_FILE, ResultsError)
+            matches = snapshot["format"] == 1 and snapshot.get("revision") == revision and snapshot["commit"]
+            is_elsewhere = self.only_from is not None and snapshot["hub"] != self.only_from
+        except (ResultsError, KeyError, TypeError):
             return None
-        is_elsewhere = self.only_from is not None and snapshot.hub != self.only_from
-        return None if snapshot.revision != revision or is_elsewhere else snapshot
+        return snapshot if matches and not is_elsewhere else None
 
 
 def _config_name(config: str | None) -> str:

@@ -142,7 +142,7 @@ def measure(
     lm.prepared = prepared
     given = lm_eval.instances_given(task, lambda: prepared.instances(task)) if prepared else nullcontext()
     try:
-        with lm_eval.seeded(), given, lm_eval.templates_compiled_once():
+        with lm_eval.seeded(), given, lm_eval.tuned():
             results = lm_eval.evaluate(
                 lm=lm,
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},

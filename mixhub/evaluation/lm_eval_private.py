@@ -30,47 +30,26 @@ DEBUG = "MIXHUB_DEBUG"
 RELIED_ON = {
     "lm_eval.api.instance": ("Instance",),
     "lm_eval.api.metrics": (
-        "acc_all",
-        "bleu",
-        "chrf",
-        "f1_score",
-        "matthews_corrcoef",
-        "mean",
-        "median",
-        "nanmean",
-        "perplexity",
-        "sample_stddev",
-        "stderr_for_metric",
-        "ter",
+        "acc_all", "bleu", "chrf", "f1_score", "matthews_corrcoef", "mean", "perplexity", "sample_stddev",
+        "stderr_for_metric", "ter",
     ),
     "lm_eval.api.samplers": ("ContextSampler.df", "ContextSampler.fewshot_indices"),
     "lm_eval.api.task": (
-        "ConfigurableTask.fewshot_cfg",
-        "ConfigurableTask.multiple_input",
-        "ConfigurableTask.sampler",
-        "Task._instances",
-        "Task.build_all_requests",
-        "Task.eval_docs",
-        "Task.instances",
-        "Task.set_config",
-        "Task.set_fewshot_seed",
-        "tqdm",
+        "ConfigurableTask.fewshot_cfg", "ConfigurableTask.multiple_input", "ConfigurableTask.sampler",
+        "Task._instances", "Task.build_all_requests", "Task.eval_docs", "Task.instances", "Task.set_config",
+        "Task.set_fewshot_seed", "tqdm",
     ),
     "lm_eval.evaluator": ("evaluate",),
     "lm_eval.loggers.utils": ("add_tokenizer_info",),
     "lm_eval.models.huggingface": (
-        "HFLM._DEFAULT_MAX_LENGTH",
-        "HFLM._loglikelihood_tokens",
-        "HFLM._max_length",
-        "HFLM.add_bos_token",
-        "HFLM.custom_prefix_token_id",
-        "HFLM.max_length",
-        "HFLM.prefix_token_id",
+        "HFLM._DEFAULT_MAX_LENGTH", "HFLM._loglikelihood_tokens", "HFLM._max_length", "HFLM.add_bos_token",
+        "HFLM.custom_prefix_token_id", "HFLM.max_length", "HFLM.prefix_token_id",
     ),
     "lm_eval.tasks": ("TaskManager.load",),
     "lm_eval.utils": ("env.from_string", "handle_non_serializable", "hash_string", "sanitize_list"),
-}
-"""By module, the names that must be there: of functions, of classes with their attributes, and of module variables."""
+}  # fmt: skip
+"""By module, the names that must exist: functions, attributes of classes, and module variables."""
+
 # lm-eval's own defaults; they reach tasks that sample, and none of the suites' prompts.
 PYTHON_SEED, NUMPY_SEED, TORCH_SEED = 0, 1234, 1234
 
@@ -253,24 +232,15 @@ def quiet() -> Iterator[None]:
 
 @_shared
 @contextmanager
-def templates_compiled_once() -> Iterator[None]:
-    """Make lm-eval keep its compiled templates for the block; otherwise it compiles one for each text."""
+def tuned() -> Iterator[None]:
+    """Make lm-eval keep its compiled templates, and datasets not report each load of local files to a server."""
+    from datasets import config
+
+    before = config.HF_UPDATE_DOWNLOAD_COUNTS
+    config.HF_UPDATE_DOWNLOAD_COUNTS = False
     _templates.from_string = functools.lru_cache(maxsize=256)(type(_templates).from_string.__get__(_templates))
     try:
         yield
     finally:
         del _templates.from_string
-
-
-@_shared
-@contextmanager
-def without_download_counts() -> Iterator[None]:
-    """Keep datasets from reporting each load of local files to a server."""
-    from datasets import config
-
-    before = config.HF_UPDATE_DOWNLOAD_COUNTS
-    config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    try:
-        yield
-    finally:
         config.HF_UPDATE_DOWNLOAD_COUNTS = before

@@ -173,27 +173,33 @@ def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | No
     return cell if cell.limit is None or cell.limit == config.limit else None
 
 
+def _inputs(config: SweepConfig, task: SuiteTask) -> dict[str, Any]:
+    """Return the fields of a provenance that must match for a cell to stay, apart from its limit."""
+    model = config.model
+    return {
+        "family": model.name,
+        "revision": model.revision,
+        "step": model.step,
+        "weights_sha256": model.weights_sha256,
+        "tokenizer_sha256": model.tokenizer_sha256,
+        "fewshot_seed": config.fewshot_seed,
+        "dtype": config.dtype,
+        "task_sha256": task.sha256,
+    }
+
+
 def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
     """List what differs between a cell on disk and the requested one, except for its limit."""
-    made, model = cell.provenance, config.model
-    compared = {
-        "family": (made.family, model.name),
-        "revision": (made.revision, model.revision),
-        "step": (made.step, model.step),
-        "weights_sha256": (made.weights_sha256, model.weights_sha256),
-        "tokenizer_sha256": (made.tokenizer_sha256, model.tokenizer_sha256),
-        "fewshot_seed": (made.fewshot_seed, config.fewshot_seed),
-        "dtype": (made.dtype, config.dtype),
-        "task_sha256": (made.task_sha256, task.sha256),
-        **{f"{name} version": (made.versions.get(name), config.versions[name]) for name in _DECIDING},
-    }
-    if config.backend == "stock":
-        compared["backend"] = (made.backend, "stock")
-    elif made.backend == "mixhub":
-        compared["scorer"] = (made.scorer, SCORER)
-    if (documents := known_fingerprint(task, config.datasets)) != UNKNOWN:
-        compared["dataset"] = (made.dataset.fingerprint, documents)
-    return [name for name, (on_disk, now) in compared.items() if on_disk != now]
+    made = cell.provenance
+    names = [name for name, value in _inputs(config, task).items() if getattr(made, name) != value]
+    names += [f"{name} version" for name in _DECIDING if made.versions.get(name) != config.versions[name]]
+    if config.backend != made.backend == "mixhub":
+        names.append("backend")
+    elif config.backend == made.backend == "mixhub" and made.scorer != SCORER:
+        names.append("scorer")
+    if known_fingerprint(task, config.datasets) not in (UNKNOWN, made.dataset.fingerprint):
+        names.append("dataset")
+    return names
 
 
 def write_cell(
@@ -244,19 +250,12 @@ def _provenance(
     path, name = str(task.config.get("dataset_path")), task.config.get("dataset_name")
     dataset = Dataset(path=path, name=name, fingerprint=built.fingerprint)
     return Provenance(
-        family=model.name,
-        revision=model.revision,
+        **_inputs(config, task),
         kind=model.run.kind if model.run else None,
         number=model.run.number if model.run else None,
-        step=model.step,
-        weights_sha256=model.weights_sha256,
-        tokenizer_sha256=model.tokenizer_sha256,
         task=task.name,
-        task_sha256=task.sha256,
         num_fewshot=num_fewshot,
-        fewshot_seed=config.fewshot_seed,
         limit=config.limit,
-        dtype=config.dtype,
         device=config.device.partition(":")[0],
         backend=config.backend,
         scorer=SCORER if is_ours else None,

@@ -78,12 +78,12 @@ def prepare(task: Any, encoder: Encoder, num_fewshot: int, fewshot_seed: int, li
     Raises:
         ResultsError: a continuation has no token, or more than the context length.
     """
-    from mixhub.evaluation.lm_eval_private import built_instances, seeded, templates_compiled_once
+    from mixhub.evaluation.lm_eval_private import built_instances, seeded, tuned
 
     if task.OUTPUT_TYPE not in ("loglikelihood", "multiple_choice"):
         return None
     configure(task, num_fewshot, fewshot_seed)
-    with seeded(), templates_compiled_once():
+    with seeded(), tuned():
         instances = built_instances(task, limit)
     if any(len(instance.args) != 2 for instance in instances):  # images or sound beside the text
         return None

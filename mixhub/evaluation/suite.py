@@ -195,7 +195,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     Raises:
         ResultsError: its dataset cannot be loaded, or lm-eval refuses the YAML; names task and dataset.
     """
-    from mixhub.evaluation.lm_eval_private import TaskManager, seeded, without_download_counts
+    from mixhub.evaluation.lm_eval_private import TaskManager, seeded, tuned
 
     fingerprint = task.data_sha256
     derived: dict[str, Any] = {"include": str(task.path), "task": task.name}
@@ -211,7 +211,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
         Path(include, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
         manager = TaskManager(include_defaults=False, include_path=include)
         try:
-            with seeded(), without_download_counts():
+            with seeded(), tuned():
                 built = manager.load([task.name])["tasks"][task.name]
         except Exception as error:
             raise _not_built(task, error) from error

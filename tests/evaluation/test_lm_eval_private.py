@@ -28,7 +28,7 @@ from tests.evaluation.state import differences, hub_bars, process_state
 from tests.refusals import refused
 
 dataset_bars = import_module("datasets.utils.tqdm")
-BLOCKS = [lm_eval_private.quiet, lm_eval_private.templates_compiled_once, lm_eval_private.without_download_counts]
+BLOCKS = [lm_eval_private.quiet, lm_eval_private.tuned]
 
 
 def test_the_installed_lm_eval_has_all_that_is_relied_on():

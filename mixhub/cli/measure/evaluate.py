@@ -42,6 +42,7 @@ _TASKS_HELP = "Comma-separated names of tasks; for MODEL, any of lm-eval's. [def
 _SHOTS_HELP = "Shot counts, for example 0,5 or 0-5. [default: the family's]"
 _LIMIT_HELP = "Use only the first N documents of each task. Such cells count in no score."
 _DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available]"
+_DTYPE_HELP = "Dtype of the weights. [default: float32 on CPU, bfloat16 on CUDA]"
 _FEWSHOT_SEED_HELP = "Draw the shots with another seed. Such cells have their own folder, and count in no score."
 _SHARD_HELP = "Measure the I-th of N parts of the cells, for a job array or several GPUs."
 _PREFETCH_HELP = "Only download documents and build requests, to evaluate offline later."
@@ -49,39 +50,24 @@ _CHECK_HELP = "Afterwards score N random requests with lm-eval's own backend, an
 _BACKEND_HELP = "`stock`: score with lm-eval's own backend, request by request."
 _DATASETS_HELP = "Hub to download documents from: `local` or an address. [default: HF_ENDPOINT or huggingface.co]"
 
-ModelArgument = Annotated[str | None, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False)]
-AllOption = Annotated[bool, typer.Option("--all", help="All trained runs.")]
-TasksOption = Annotated[str | None, typer.Option(help=_TASKS_HELP, metavar="NAMES")]
-ShotsOption = Annotated[str | None, typer.Option(help=_SHOTS_HELP, metavar="COUNTS")]
-LimitOption = Annotated[int | None, typer.Option(help=_LIMIT_HELP, metavar="N", min=1)]
-DeviceOption = Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")]
-DtypeOption = Annotated[str | None, typer.Option(help="[default: float32 on CPU, bfloat16 on CUDA]", metavar="DTYPE")]
-FewshotSeedOption = Annotated[int | None, typer.Option(help=_FEWSHOT_SEED_HELP, metavar="N", min=0)]
-ShardOption = Annotated[str, typer.Option(help=_SHARD_HELP, metavar="I/N")]
-PrefetchOption = Annotated[bool, typer.Option("--prefetch", help=_PREFETCH_HELP)]
-CheckOption = Annotated[int | None, typer.Option(help=_CHECK_HELP, metavar="N", min=1)]
-BackendOption = Annotated[BackendName, typer.Option(help=_BACKEND_HELP)]
-DatasetsHubOption = Annotated[str | None, typer.Option(help=_DATASETS_HELP, metavar="HUB")]
-OutputOption = Annotated[Path | None, typer.Option(help="Folder for the cells of MODEL.", metavar="DIR")]
-
 
 def evaluate(
-    model: ModelArgument = None,
+    model: Annotated[str | None, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False)] = None,
     seed: SeedOption = None,
     index: IndexOption = None,
-    every: AllOption = False,
-    tasks: TasksOption = None,
-    num_fewshot: ShotsOption = None,
-    limit: LimitOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
-    fewshot_seed: FewshotSeedOption = None,
-    shard: ShardOption = "1/1",
-    prefetch: PrefetchOption = False,
-    check: CheckOption = None,
-    backend: BackendOption = BackendName.MIXHUB,
-    datasets_hub: DatasetsHubOption = None,
-    output: OutputOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All trained runs.")] = False,
+    tasks: Annotated[str | None, typer.Option(help=_TASKS_HELP, metavar="NAMES")] = None,
+    num_fewshot: Annotated[str | None, typer.Option(help=_SHOTS_HELP, metavar="COUNTS")] = None,
+    limit: Annotated[int | None, typer.Option(help=_LIMIT_HELP, metavar="N", min=1)] = None,
+    device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
+    dtype: Annotated[str | None, typer.Option(help=_DTYPE_HELP, metavar="DTYPE")] = None,
+    fewshot_seed: Annotated[int | None, typer.Option(help=_FEWSHOT_SEED_HELP, metavar="N", min=0)] = None,
+    shard: Annotated[str, typer.Option(help=_SHARD_HELP, metavar="I/N")] = "1/1",
+    prefetch: Annotated[bool, typer.Option("--prefetch", help=_PREFETCH_HELP)] = False,
+    check: Annotated[int | None, typer.Option(help=_CHECK_HELP, metavar="N", min=1)] = None,
+    backend: Annotated[BackendName, typer.Option(help=_BACKEND_HELP)] = BackendName.MIXHUB,
+    datasets_hub: Annotated[str | None, typer.Option(help=_DATASETS_HELP, metavar="HUB")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the cells of MODEL.", metavar="DIR")] = None,
     hub: HubOption = None,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,

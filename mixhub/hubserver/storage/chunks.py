@@ -150,9 +150,7 @@ def _ungroup(grouped: bytes) -> bytes:
     # First all bytes at positions 0 modulo 4, then 1, 2 and 3, so that the exponents of float32 are together.
     source = np.frombuffer(grouped, np.uint8)
     plain = np.empty_like(source)
-    start = 0
-    for lane in range(4):
-        stop = start + len(plain[lane::4])
-        plain[lane::4] = source[start:stop]
-        start = stop
+    ends = np.cumsum([len(plain[lane::4]) for lane in range(3)])
+    for lane, part in enumerate(np.split(source, ends)):
+        plain[lane::4] = part
     return plain.tobytes()

@@ -66,10 +66,9 @@ def check_path(path: object) -> str:
     # Windows and macOS strip trailing dots and blanks, and git~1 is the short name of .git on Windows.
     if any(part.rstrip(". ").lower() in (".git", "git~1") for part in parts):
         raise BadRequest(f"path {path!r}: '.git' cannot be part of a path")
-    if re.search(r"[\x00-\x1f\x7f\\\ud800-\udfff]", path):
-        raise BadRequest(f"path {path!r} must be valid Unicode without control characters and backslashes")
-    if any(len(part.encode()) > 255 for part in parts):
-        raise BadRequest(f"path {path[:80]!r}...: a part is longer than 255 bytes")
+    if re.search(r"[\x00-\x1f\x7f\\\ud800-\udfff]", path) or any(len(part.encode()) > 255 for part in parts):
+        rule = "must be Unicode without control characters and backslashes, and its parts at most 255 bytes long"
+        raise BadRequest(f"path {path[:300]!r} {rule}")
     return path
 
 
