@@ -35,24 +35,18 @@ _SUM = re.compile(r"^(-?\d+ [-+*/] -?\d+) = (-?\d+)$", re.MULTILINE)
 Document = dict[str, Any]
 
 
-def _metrics(*names: str) -> list[Document]:
-    return [
-        {
-            "metric": name,
-            "aggregation": "perplexity" if name == "perplexity" else "mean",
-            "higher_is_better": name != "perplexity",
-        }
-        for name in names
-    ]
+def _metric(name: str, aggregation: str = "mean", higher_is_better: bool = True) -> Document:
+    return {"metric": name, "aggregation": aggregation, "higher_is_better": higher_is_better}
 
 
 _CHOICE = {"output_type": "multiple_choice", "doc_to_target": "answer", "doc_to_choice": "choices"}
-_WORDS = {"output_type": "loglikelihood", "target_delimiter": "", "doc_to_target": "{{' ' + word}}"}
+_WORD_TEXTS = {"doc_to_text": "{{passage}}", "doc_to_target": "{{' ' + word}}"}
+_WORDS = {"output_type": "loglikelihood", "target_delimiter": "", **_WORD_TEXTS}
 _SUMS = {**_CHOICE, "fewshot_delimiter": "\n", "doc_to_text": "{{question}} ="}
 _CONFIGS: dict[str, Document] = {
-    "continuation": {**_CHOICE, "doc_to_text": "{{passage}}", "metric_list": _metrics("acc", "acc_norm")},
-    "last_word": {**_WORDS, "doc_to_text": "{{passage}}", "metric_list": _metrics("perplexity", "acc")},
-    "arithmetic": {**_SUMS, "metric_list": _metrics("acc")},
+    "continuation": {**_CHOICE, "doc_to_text": "{{passage}}", "metric_list": [_metric("acc"), _metric("acc_norm")]},
+    "last_word": {**_WORDS, "metric_list": [_metric("perplexity", "perplexity", False), _metric("acc")]},
+    "arithmetic": {**_SUMS, "metric_list": [_metric("acc")]},
 }
 """Each task's own part of its YAML."""
 

@@ -98,10 +98,10 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
         if names := sorted(map(str, report.get(problem, ()))):
             what = f"{problem.removesuffix('_keys')} weights: {listed(names, most=3)}"
             raise _unloadable(folder, what, weights=names)
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        what = f"its tokenizer has {len(tokenizer)} ids, and its embedding {rows} rows"
-        raise _unloadable(folder, what, code="vocabulary-exceeded", ids=len(tokenizer), rows=rows)
+    rows, ids = model.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values()) + 1
+    if ids > rows:
+        what = f"its tokenizer has {ids} ids, and its embedding {rows} rows"
+        raise _unloadable(folder, what, code="vocabulary-exceeded", ids=ids, rows=rows)
     model.to(device)
     kind = SharedLM if backend == "mixhub" else StockLM
     try:

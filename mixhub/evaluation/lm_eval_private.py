@@ -73,20 +73,13 @@ finally:
         os.environ.pop(_name, None)
 
 __all__ = [
-    "HFLM",
-    "Instance",
-    "TaskManager",
-    "add_tokenizer_info",
-    "evaluate",
-    "handle_non_serializable",
-    "hash_string",
-    "metrics",
-    "sanitize_list",
-]
+    "HFLM", "Instance", "TaskManager", "add_tokenizer_info", "evaluate", "handle_non_serializable", "hash_string",
+    "metrics", "sanitize_list",
+]  # fmt: skip
 
 
 class StockLM(HFLM):  # type: ignore[misc]
-    """HFLM without its bar over requests, which has no other switch."""
+    """HFLM without its bar over requests, which cannot be turned off otherwise."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
         return super().loglikelihood(requests, disable_tqdm=True)

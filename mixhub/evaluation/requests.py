@@ -103,17 +103,18 @@ def configure(task: Any, num_fewshot: int, fewshot_seed: int) -> None:
 
 
 @dataclass(frozen=True)
-class RequestKey:
-    """Everything that determines requests. They are stored under its hash, and with it."""
+class RequestFile:
+    """Built requests on disk, under the hash of everything that determines them."""
 
-    task: str
-    num_fewshot: int
-    text: str
-    """All parts, as JSON."""
+    path: Path
+    key: str
+    """Everything that determines them, as JSON; stored with them."""
 
     @classmethod
-    def of(cls, built: BuiltTask, encoder: Encoder, num_fewshot: int, fewshot_seed: int, limit: int | None) -> Self:
-        """Return the key of a cell's requests."""
+    def of(
+        cls, root: Path, built: BuiltTask, encoder: Encoder, num_fewshot: int, fewshot_seed: int, limit: int | None
+    ) -> Self:
+        """Return the file of a cell's requests below `root`."""
         parts = {
             "format": FORMAT,
             "task": built.suite.name,
@@ -128,32 +129,18 @@ class RequestKey:
             "versions": versions(*_PACKAGES),
             "python": platform.python_version(),
         }
-        return cls(built.suite.name, num_fewshot, json.dumps(parts, sort_keys=True))
+        key = json.dumps(parts, sort_keys=True)
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return cls(root / built.suite.name / f"{num_fewshot}shot-{digest[:32]}.npz", key)
 
-    @property
-    def sha256(self) -> str:
-        """Hash that names the file."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class RequestStore:
-    """Built requests on disk, one file per key."""
-
-    root: Path
-
-    def path(self, key: RequestKey) -> Path:
-        """Return the file of a key."""
-        return self.root / key.task / f"{key.num_fewshot}shot-{key.sha256[:32]}.npz"
-
-    def size(self, key: RequestKey) -> tuple[int, int] | None:
-        """Return the numbers of requests and tokens stored under a key; None if there are none."""
-        arrays = self._arrays(key, ("request_rows", "row_starts"))
+    def size(self) -> tuple[int, int] | None:
+        """Return the numbers of requests and tokens; None if they are not stored, or damaged."""
+        arrays = self._arrays(("request_rows", "row_starts"))
         return None if arrays is None else (len(arrays["request_rows"]), int(arrays["row_starts"][-1]))
 
-    def get(self, key: RequestKey) -> Prepared | None:
-        """Return the requests of a key; None if they are not stored, or damaged."""
-        arrays = self._arrays(key)
+    def read(self) -> Prepared | None:
+        """Return the requests; None if they are not stored, or damaged."""
+        arrays = self._arrays()
         if arrays is None:
             return None
         texts = json.loads(arrays["texts"].tobytes())
@@ -161,12 +148,12 @@ class RequestStore:
         packing = Packing(**{name: arrays[name] for name in _ARRAYS})
         return Prepared(arrays["documents"], arrays["choices"], pairs, packing)
 
-    def put(self, key: RequestKey, prepared: Prepared) -> None:
+    def write(self, prepared: Prepared) -> None:
         """Store requests."""
         numbers: dict[str, int] = {}
         pairs = [[numbers.setdefault(text, len(numbers)) for text in pair] for pair in prepared.pairs]
         arrays: dict[str, Ints] = {
-            "key": np.frombuffer(key.text.encode(), np.uint8),
+            "key": np.frombuffer(self.key.encode(), np.uint8),
             "texts": np.frombuffer(json.dumps(list(numbers)).encode(), np.uint8),
             "pairs": np.array(pairs, np.int32),
             "documents": prepared.documents,
@@ -176,16 +163,16 @@ class RequestStore:
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         try:
-            write_bytes(self.path(key), file.getvalue())
+            write_bytes(self.path, file.getvalue())
         except OSError as error:
-            message, hint = f"{self.root}: cannot store built requests: {error.strerror}", "free disk space"
-            raise ResultsError(message, code="requests-unwritable", hint=hint, path=self.root) from None
+            message = f"{self.path.parent}: cannot store built requests: {error.strerror}"
+            raise ResultsError(message, code="requests-unwritable", hint="free disk space", path=self.path) from None
 
-    def _arrays(self, key: RequestKey, names: Sequence[str] | None = None) -> Mapping[str, Ints] | None:
-        """Return arrays of a file, by default all; None if the file is missing, damaged, or another key's."""
+    def _arrays(self, names: Sequence[str] | None = None) -> Mapping[str, Ints] | None:
+        """Return arrays of the file, by default all; None if the file is missing, damaged, or has another key."""
         try:
-            with self.path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                if stored["key"].tobytes() != key.text.encode():
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                if stored["key"].tobytes() != self.key.encode():
                     return None
                 return {name: stored[name] for name in names or stored.files}
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError):
@@ -239,36 +226,33 @@ class Requests:
 
     def get(self, cell: CellKey) -> Prepared | None:
         """Return the requests of a cell; None if lm-eval builds them itself."""
-        if cell.names in self._memory or cell.names not in self._sizes:
+        file = self._file(cell)
+        if file is None or cell.names in self._memory or cell.names not in self._sizes:
             return self._memory.get(cell.names)
-        return self._store().get(self._key(cell)) or self._prepare(cell)  # deleted or damaged meanwhile
+        return file.read() or self._prepare(cell)  # deleted or damaged meanwhile
 
     def _is_stored(self, cell: CellKey) -> bool:
-        size = self._store().size(self._key(cell)) if self._is_storable(cell) else None
-        if size is not None:
+        file = self._file(cell)
+        if file is not None and (size := file.size()):
             self._sizes[cell.names] = size
-        return size is not None
+        return cell.names in self._sizes
 
     def _prepare(self, cell: CellKey) -> Prepared | None:
         with naming(f"cell {cell}"):
             prepared = prepare(self.task(cell).task, self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
         if prepared is not None:
             self._sizes[cell.names] = (len(prepared.pairs), len(prepared.packing.tokens))
-        if prepared is not None and self._is_storable(cell):
-            self._store().put(self._key(cell), prepared)
+        if prepared is not None and (file := self._file(cell)):
+            file.write(prepared)
         else:
             self._memory[cell.names] = prepared
         return prepared
 
-    def _is_storable(self, cell: CellKey) -> bool:
-        return self.storage.requests is not None and self.task(cell).fingerprint != UNKNOWN
-
-    def _store(self) -> RequestStore:
-        assert self.storage.requests is not None
-        return RequestStore(self.storage.requests)
-
-    def _key(self, cell: CellKey) -> RequestKey:
-        return RequestKey.of(self.task(cell), self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
+    def _file(self, cell: CellKey) -> RequestFile | None:
+        root, built = self.storage.requests, self.task(cell)
+        if root is None or built.fingerprint == UNKNOWN:
+            return None
+        return RequestFile.of(root, built, self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
 
 
 def _require_shots(task: Any, num_fewshot: int) -> None:

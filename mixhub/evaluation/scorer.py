@@ -1,4 +1,4 @@
-"""lm-eval's Hugging Face backend, which runs what requests share once. Drop-in: `SharedLM(pretrained="...")`."""
+"""lm-eval's Hugging Face backend, but what requests share is run once. Drop-in: `SharedLM(pretrained="...")`."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ import torch
 
 from mixhub.errors import ResultsError
 from mixhub.evaluation.encoding import Encoder
-from mixhub.evaluation.lm_eval_private import HFLM
+from mixhub.evaluation.lm_eval_private import StockLM
 from mixhub.evaluation.packing import Ints, Packing, pack, ranges, starts_of
 from mixhub.evaluation.requests import Prepared
 
 Layout = Literal["packed", "straight", "plain"]
-"""`packed`: inputs that begin alike share a row behind a mask. `straight`: a row an input. `plain`: a row an input, and
-logits of all positions, as the model's own code makes them."""
+"""`packed`: inputs with a common start share a row behind a mask. `straight`: one row per input. `plain`: one row per
+input, and logits of all positions, as the model's own code computes them."""
 Answer = tuple[float, bool]
 """Log-likelihood of a continuation, and whether it is the model's greedy choice."""
 
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 65536}
-"""Tokens of a forward pass. They never depend on what memory is free: the same export must give the same figures."""
+"""Tokens per forward pass. They do not depend on free memory: the same export must give the same figures."""
 _MASK_CELLS = {"cpu": 2**24, "cuda": 2**28}
-"""Cells of the mask of a forward pass."""
+"""Cells of the mask per forward pass."""
 _HEAD_CELLS = {"cpu": 2**24, "cuda": 2**28}
-"""Logits that are made at once."""
+"""Logits computed at once."""
 _FREQUENCIES_BY_LENGTH = ("dynamic", "longrope")
-"""Rotary embeddings whose frequencies follow the longest row of a forward pass."""
+"""Rotary embeddings whose frequencies depend on the longest row of a forward pass."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
-"""Largest difference of a log-probability that is rounding, by dtype."""
+"""Largest difference of a log-probability that counts as rounding, by dtype."""
 
 
 @dataclass(frozen=True)
 class LayoutSupport:
-    """Which layout a model allows, and why not the best one."""
+    """The layout that a model allows, and why it does not allow the best one."""
 
     layout: Layout
     note: str = ""
-    """Empty when all is shared."""
+    """Empty if everything is shared."""
 
 
-class SharedLM(HFLM):  # type: ignore[misc]
+class SharedLM(StockLM):
     """HFLM with the same tokens, truncation and positions, and so the same log-likelihoods up to rounding.
 
-    Each input is run once, the choices of a document in one row behind an ancestor mask; batches have a budget of
+    Each input is run once, and the choices of a document in one row behind an ancestor mask; batches have a budget of
     tokens; the head is applied only where a continuation is scored. `generate_until` is HFLM's own.
 
     Args:
-        batch_tokens: tokens of a forward pass; halved when memory runs out.
-        layout: else the best that the model allows; on CUDA, whichever of `packed` and `straight` is measured faster.
+        batch_tokens: tokens per forward pass; halved when memory runs out.
+        layout: None: the best that the model allows; on CUDA, the faster of `packed` and `straight`, by measurement.
         **options: as for HFLM.
 
     Raises:
@@ -67,16 +67,16 @@ class SharedLM(HFLM):  # type: ignore[misc]
         self._mask_cells, self._head_cells = _MASK_CELLS[kind], _HEAD_CELLS[kind]
         self._buffer: torch.Tensor | None = None
         self.on_scored: Callable[[int, int], None] | None = None
-        """Told after each forward pass how many requests and tokens are done."""
+        """Called after each forward pass with the numbers of requests and tokens that were done."""
         self.layout_support = LayoutSupport(layout) if layout else layout_support(self)
         self._measures = layout is None and self.device.type == "cuda"
         self.layout: Layout = self.layout_support.layout
-        """What was last scored with."""
+        """The layout of the last scoring."""
         self.prepared: Prepared | None = None
-        """Requests that are packed already; they are used when just these are asked for."""
+        """Packed requests, for a call with exactly these requests."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
-        """(log-likelihood, is greedy) of each request's continuation."""
+        """Return (log-likelihood, is greedy) of each request's continuation."""
         pairs = [request.args for request in requests]
         if self.prepared is not None and self.prepared.pairs == pairs:
             packing = self.prepared.packing
@@ -86,10 +86,6 @@ class SharedLM(HFLM):  # type: ignore[misc]
         for pair, answer in zip(pairs, answers, strict=True):
             self.cache_hook.add_partial("loglikelihood", pair, answer)
         return answers
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
-        """HFLM's own windows, without its bar."""
-        return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def _loglikelihood_tokens(
         self,
@@ -102,14 +98,9 @@ class SharedLM(HFLM):  # type: ignore[misc]
         return self.score(pack(contexts, continuations, self.max_length))
 
     def score(self, packing: Packing) -> list[Answer]:
-        """The answer to each request of a packing.
-
-        Raises:
-            ResultsError: a single row is too much for the memory, or an input holds an id that the model has not.
-        """
+        """Return the answer to each request of a packing; raises ResultsError if a single row exceeds the memory."""
         if not packing.requests:
             return []
-        self._require_ids(packing)
         self.layout = self.layout_support.layout
         if self.layout == "packed" and not packing.branching.any():
             self.layout = "straight"
@@ -128,7 +119,7 @@ class SharedLM(HFLM):  # type: ignore[misc]
         return list(zip(sums.tolist(), greedy.tolist(), strict=True))
 
     def _batches(self, packing: Packing, layout: Layout) -> Iterator[tuple[Ints, Ints, Ints]]:
-        """Requests that are done, their sums and whether they are greedy, batch after batch."""
+        """Yield requests, their sums and whether they are greedy, batch after batch."""
         by_row = np.argsort(packing.request_rows, kind="stable")
         starts = starts_of(np.bincount(packing.request_rows, minlength=len(packing.lengths)))
         for masked in (True, False):
@@ -172,7 +163,7 @@ class SharedLM(HFLM):  # type: ignore[misc]
             torch.cuda.empty_cache()
 
     def _run(self, packing: Packing, rows: Ints, requests: Ints, masked: bool, layout: Layout) -> tuple[Ints, Ints]:
-        """Sums (requests,) of log-probabilities in nats, and whether each continuation is greedy."""
+        """Return sums (requests,) of log-probabilities in nats, and whether each continuation is greedy."""
         lengths = packing.lengths[rows]
         width = _multiple_of_8(int(lengths.max())) if masked and self.device.type == "cuda" else int(lengths.max())
         target = ranges(np.arange(len(rows)) * width, lengths)
@@ -199,7 +190,7 @@ class SharedLM(HFLM):  # type: ignore[misc]
     def _log_probabilities(
         self, inputs: dict[str, Any], places: Ints, targets: Ints, layout: Layout
     ) -> tuple[Ints, Ints]:
-        """The log-probability (S,) of each target at its place, and whether it is the greedy token."""
+        """Return the log-probability (S,) of each target at its place, and whether it is the greedy token."""
         unique, inverse = np.unique(places, return_inverse=True)
         order = np.argsort(inverse, kind="stable")
         used = torch.from_numpy(unique).to(self.device)
@@ -219,14 +210,14 @@ class SharedLM(HFLM):  # type: ignore[misc]
             mine = slice(int(cuts[number]), int(cuts[number + 1]))
             row, token = of_row[mine] - start, wanted[mine]
             hits[mine] = logits.argmax(-1)[row] == token
-            torch.log_softmax(logits, -1, out=logits)  # stock's own kernel: another is as right, and 1e-5 a token apart
+            torch.log_softmax(logits, -1, out=logits)  # stock's own kernel; another differs by 1e-5 per token
             values[mine] = logits[row, token]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return values.cpu().numpy().astype(np.float64)[back], hits.cpu().numpy()[back]
 
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(block, H) to (block, V), into one buffer: fresh memory for each block costs as much as the product."""
+        """Compute (block, H) to (block, V) in one buffer: new memory for each block costs as much as the product."""
         head = self.model.get_output_embeddings()
         if head.bias is not None:
             return head(hidden)  # type: ignore[no-any-return]
@@ -238,20 +229,8 @@ class SharedLM(HFLM):  # type: ignore[misc]
     def _vocabulary(self) -> int:
         return int(self.model.get_output_embeddings().weight.shape[0])
 
-    def _require_ids(self, packing: Packing) -> None:
-        rows = self.model.get_input_embeddings().num_embeddings
-        highest = int(max(packing.tokens.max(), packing.targets.max()))
-        if highest >= rows:
-            raise ResultsError(
-                f"its tokenizer gives id {highest}, and its embedding has {rows} rows: they do not belong together",
-                code="vocabulary-exceeded",
-                hint="put the tokenizer that the model was trained with beside its weights",
-                id=highest,
-                rows=rows,
-            )
-
     def _straight_is_faster(self, packing: Packing) -> bool:
-        """By measurement: on a GPU a mask rules out the fastest attention, and that can cost more than is shared."""
+        """Measure both: on a GPU a mask excludes the fastest attention, which can cost more than sharing saves."""
         rows = np.flatnonzero(packing.branching)
         rows = rows[np.argsort(packing.lengths[rows], kind="stable")]
         middle = len(rows) // 2
@@ -269,10 +248,10 @@ class SharedLM(HFLM):  # type: ignore[misc]
 
 
 def ancestor_mask(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """An additive mask (B, 1, T, T) under which each place sees its ancestors and itself only.
+    """Return an additive mask (B, 1, T, T) under which each place sees only its ancestors and itself.
 
-    It is additive because eager attention takes a mask of booleans for one of numbers and is silently wrong; padding
-    sees itself, so that no row is empty.
+    It is additive because eager attention adds a boolean mask as numbers, and is silently wrong; padding sees itself,
+    so that no row is empty.
 
     Args:
         ends: (B, T), where the places that attend to this one end; 0 for padding.
@@ -286,7 +265,7 @@ def ancestor_mask(ends: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def layout_support(lm: SharedLM) -> LayoutSupport:
-    """Which layout gives the model's own log-likelihoods: by what its config says, and by trying it on random tokens.
+    """Find the layout that gives the model's own log-likelihoods, by its config and by a trial on random tokens.
 
     Raises:
         ResultsError: the model is not causal.
@@ -296,7 +275,7 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
     _require_causal(lm, contexts[0])
     own = np.array([value for value, _ in lm._score(packing, "plain")])
     if not np.isfinite(own).all():
-        return LayoutSupport("plain")  # its cells will be refused
+        return LayoutSupport("plain")  # its figures will be refused
     tolerance = _TOLERANCE.get(lm.model.dtype, 0.25)
     reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", own, tolerance)
     if reason:
@@ -308,7 +287,7 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
 
 
 def _probe(lm: SharedLM) -> tuple[list[Ints], list[Ints]]:
-    """Contexts that branch, with continuations of random tokens."""
+    """Return contexts that branch, with continuations of random tokens."""
     draws = np.random.default_rng(0)
     length = max(4, min(24, lm.max_length // 2))
     words = draws.integers(0, lm.model.get_input_embeddings().num_embeddings, (5, length), dtype=np.int32)
@@ -316,7 +295,7 @@ def _probe(lm: SharedLM) -> tuple[list[Ints], list[Ints]]:
 
 
 def _require_causal(lm: SharedLM, tokens: Ints) -> None:
-    """Changes the last token of a text: logits before it must stay, but for rounding."""
+    """Change the last token of a text: logits before it must stay the same, up to rounding."""
     ids = torch.from_numpy(tokens.astype(np.int64)).to(lm.device)[None].repeat(2, 1)
     ids[1, -1] = (ids[1, -1] + 1) % lm.model.get_input_embeddings().num_embeddings
     with torch.inference_mode():
@@ -326,7 +305,7 @@ def _require_causal(lm: SharedLM, tokens: Ints) -> None:
     allowed = 0.01 * change[-1] + 1e-6 if whole else torch.tensor(_TOLERANCE.get(lm.model.dtype, 0.25))
     if bool(torch.isfinite(change).all()) and bool(change[:-1].max() > allowed.to(change.device)):
         raise ResultsError(
-            f"{type(lm.model).__name__} is not causal: a token changes the logits of those before it",
+            f"{type(lm.model).__name__} is not causal: a token changes the logits of earlier tokens",
             code="model-not-causal",
             hint="evaluate a causal language model (AutoModelForCausalLM)",
             model=type(lm.model).__name__,
@@ -334,7 +313,7 @@ def _require_causal(lm: SharedLM, tokens: Ints) -> None:
 
 
 def _tried(lm: SharedLM, packing: Packing, layout: Layout) -> Ints | None:
-    """Log-likelihoods of the probe; None where the model's code cannot do it."""
+    """Return log-likelihoods of the probe; None if the model's code cannot compute them."""
     try:
         return np.array([value for value, _ in lm._score(packing, layout)])
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
@@ -344,15 +323,15 @@ def _tried(lm: SharedLM, packing: Packing, layout: Layout) -> Ints | None:
 def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, tolerance: float) -> str:
     tried = _tried(lm, packing, layout)
     if tried is None:
-        return f"the code of {type(lm.model).__name__} does not take it"
+        return f"the code of {type(lm.model).__name__} does not support it"
     per_token = np.abs(tried - own) / np.diff(packing.request_starts)
     if not per_token.max() <= tolerance:
-        return f"tried on random tokens, log-probabilities differ by {per_token.max():.2g}"
+        return f"in a trial on random tokens, log-probabilities differ by {per_token.max():.2g}"
     return ""
 
 
 def _head_problem(lm: SharedLM, tokens: Ints) -> str:
-    """Whether the model's logits are what its head gives, to the last bit: some scale or cap them afterwards."""
+    """Check that the model's logits equal the output of its head bit for bit: some models scale or cap them."""
     head, name = lm.model.get_output_embeddings(), type(lm.model).__name__
     if not isinstance(head, torch.nn.Linear):
         return f"{name} has no linear head"
@@ -380,17 +359,17 @@ def _mask_problem(lm: SharedLM) -> str:
     if window and getattr(config, "use_sliding_window", True) and window < lm.max_length:
         return f"{name} attends to a sliding window of {window} tokens"
     if any(buffer.dtype == torch.bool and buffer.ndim == 4 for buffer in lm.model.buffers()):
-        return f"{name} has a mask of its own, as long as its context"
+        return f"{name} has its own mask, as long as its context"
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     if rope.get("rope_type") in _FREQUENCIES_BY_LENGTH:
         return f"the rotary embedding of {name} depends on the longest row of a batch, here and in lm-eval's backend"
     if (attention := getattr(config, "_attn_implementation", None)) not in ("sdpa", "eager"):
-        return f"attention {attention} takes no mask of ours"
+        return f"attention {attention} does not support our mask"
     return ""
 
 
 def _selected(packing: Packing, rows: Ints, requests: Ints) -> Packing:
-    """Some rows of a packing, with the requests that they answer."""
+    """Return some rows of a packing, with the requests that they answer."""
     lengths = packing.lengths[rows]
     counts = packing.request_starts[requests + 1] - packing.request_starts[requests]
     scored, tokens = ranges(packing.request_starts[requests], counts), ranges(packing.row_starts[rows], lengths)
@@ -419,5 +398,5 @@ def _wait_for(device: torch.device) -> None:
 
 
 def _multiple_of_8(length: int) -> int:
-    """Where fused attention on a GPU wants its masks to be aligned."""
+    """Round up to the alignment that fused attention on a GPU needs for its masks."""
     return -(-length // 8) * 8

@@ -18,7 +18,7 @@ from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.evaluation.options import CellKey, Storage
-from mixhub.evaluation.requests import Prepared, RequestKey, Requests, RequestStore, prepare
+from mixhub.evaluation.requests import Prepared, RequestFile, Requests, prepare
 from mixhub.evaluation.suite import BuiltTask, build, resolve
 from mixhub.spec import Task
 from tests.evaluation.making import CopyFetch, Place, Recorder
@@ -58,17 +58,16 @@ def _arrays(prepared: Prepared) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", CHECKED)
 def test_what_is_read_is_what_was_stored(built, encoder: Encoder, tmp_path: Path, name):
-    store = RequestStore(tmp_path)
-    key = RequestKey.of(built[name], encoder, 2, 1234, None)
-    assert store.get(key) is None
-    assert store.size(key) is None
+    file = RequestFile.of(tmp_path, built[name], encoder, 2, 1234, None)
+    assert file.read() is None
+    assert file.size() is None
     prepared = _prepared(built[name], encoder)
-    store.put(key, prepared)
-    found = store.get(key)
+    file.write(prepared)
+    found = file.read()
     assert found is not None
     assert list(found.pairs) == list(prepared.pairs)
     assert _arrays(found) == _arrays(prepared)
-    assert store.size(key) == (len(prepared.pairs), len(prepared.packing.tokens))
+    assert file.size() == (len(prepared.pairs), len(prepared.packing.tokens))
     ours, theirs = found.instances(built[name].task), _stock_instances(built[name], 2)
     assert ours == theirs
 
@@ -115,53 +114,52 @@ def _changed_tokenizer(encoder: Encoder, measured: Place) -> Encoder:
     return replace(encoder, tokenizer=tokenizer)
 
 
-def _other_keys(built: BuiltTask, encoder: Encoder, measured: Place) -> Iterator[tuple[str, RequestKey]]:
-    yield "shots", RequestKey.of(built, encoder, 3, 1234, None)
-    yield "seed of the shots", RequestKey.of(built, encoder, 2, 7, None)
-    yield "limit", RequestKey.of(built, encoder, 2, 1234, 5)
-    yield "context length", RequestKey.of(built, replace(encoder, max_length=128), 2, 1234, None)
-    yield "prefix token", RequestKey.of(built, replace(encoder, prefix_token_id=5), 2, 1234, None)
-    yield "added bos", RequestKey.of(built, replace(encoder, add_bos_token=True), 2, 1234, None)
-    yield "tokenizer", RequestKey.of(built, _changed_tokenizer(encoder, measured), 2, 1234, None)
-    yield "documents", RequestKey.of(replace(built, fingerprint="2" * 40), encoder, 2, 1234, None)
+def _other_files(root: Path, built: BuiltTask, encoder: Encoder, measured: Place) -> Iterator[tuple[str, RequestFile]]:
+    yield "shots", RequestFile.of(root, built, encoder, 3, 1234, None)
+    yield "seed of the shots", RequestFile.of(root, built, encoder, 2, 7, None)
+    yield "limit", RequestFile.of(root, built, encoder, 2, 1234, 5)
+    yield "context length", RequestFile.of(root, built, replace(encoder, max_length=128), 2, 1234, None)
+    yield "prefix token", RequestFile.of(root, built, replace(encoder, prefix_token_id=5), 2, 1234, None)
+    yield "added bos", RequestFile.of(root, built, replace(encoder, add_bos_token=True), 2, 1234, None)
+    yield "tokenizer", RequestFile.of(root, built, _changed_tokenizer(encoder, measured), 2, 1234, None)
+    yield "documents", RequestFile.of(root, replace(built, fingerprint="2" * 40), encoder, 2, 1234, None)
     other = replace(built.suite, config={**built.suite.config, "doc_to_text": "Q: {{question}}"})
-    yield "prompt", RequestKey.of(replace(built, suite=other), encoder, 2, 1234, None)
+    yield "prompt", RequestFile.of(root, replace(built, suite=other), encoder, 2, 1234, None)
     for package in requests_module._PACKAGES:
         with pytest.MonkeyPatch.context() as patch:
             installed = {name: "0.0.1" if name == package else "1" for name in requests_module._PACKAGES}
             patch.setattr(requests_module, "versions", lambda *names, installed=installed: installed)
-            yield package, RequestKey.of(built, encoder, 2, 1234, None)
+            yield package, RequestFile.of(root, built, encoder, 2, 1234, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(requests_module, "FORMAT", 0)
-        yield "format", RequestKey.of(built, encoder, 2, 1234, None)
+        yield "format", RequestFile.of(root, built, encoder, 2, 1234, None)
 
 
 def test_a_stale_key_is_never_used(built, encoder: Encoder, measured: Place, tmp_path: Path):
-    store, task = RequestStore(tmp_path), built["arc_easy"]
-    key = RequestKey.of(task, encoder, 2, 1234, None)
-    store.put(key, _prepared(task, encoder))
-    others = list(_other_keys(task, encoder, measured))
-    assert len({other.sha256 for _, other in others} | {key.sha256}) == len(others) + 1
+    task = built["arc_easy"]
+    file = RequestFile.of(tmp_path, task, encoder, 2, 1234, None)
+    file.write(_prepared(task, encoder))
+    others = list(_other_files(tmp_path, task, encoder, measured))
+    assert len({other.path for _, other in others} | {file.path}) == len(others) + 1
     for what, other in others:
-        assert store.get(other) is None, what
-        store.path(other).parent.mkdir(parents=True, exist_ok=True)
-        store.path(other).write_bytes(store.path(key).read_bytes())  # even under its name
-        assert store.get(other) is None, what
+        assert other.read() is None, what
+        other.path.write_bytes(file.path.read_bytes())  # even under its name
+        assert other.read() is None, what
 
 
 @pytest.mark.parametrize("damage", ["cut short", "a byte changed", "empty", "text"])
 def test_a_damaged_file_is_built_anew(built, encoder: Encoder, tmp_path: Path, damage: str):
-    store, task = RequestStore(tmp_path), built["copa"]
-    key = RequestKey.of(task, encoder, 2, 1234, None)
-    store.put(key, _prepared(task, encoder))
-    data = bytearray(store.path(key).read_bytes())
+    task = built["copa"]
+    file = RequestFile.of(tmp_path, task, encoder, 2, 1234, None)
+    file.write(_prepared(task, encoder))
+    data = bytearray(file.path.read_bytes())
     if damage == "a byte changed":
-        with zipfile.ZipFile(store.path(key)) as archive:
+        with zipfile.ZipFile(file.path) as archive:
             largest = max(archive.infolist(), key=lambda member: member.compress_size)
         data[largest.header_offset + largest.compress_size // 2 + 60] ^= 255
     whole = {"cut short": bytes(data[:-200]), "a byte changed": bytes(data), "empty": b"", "text": b"mine"}
-    store.path(key).write_bytes(whole[damage])
-    assert store.get(key) is None
+    file.path.write_bytes(whole[damage])
+    assert file.read() is None
 
 
 def test_another_seed_of_the_family_reads_the_same_requests(copied, measured: Place):

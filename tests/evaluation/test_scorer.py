@@ -16,8 +16,9 @@ import transformers
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from mixhub.errors import ResultsError
+from mixhub.errors import ExportError, ResultsError
 from mixhub.evaluation.encoding import Encoder
+from mixhub.evaluation.harness import load_model
 from mixhub.evaluation.packing import Packing, pack
 from mixhub.evaluation.scorer import Answer, SharedLM, _selected, ancestor_mask
 from tests.evaluation.making import family, write_export
@@ -108,7 +109,7 @@ CHOSEN = {
     "Cohere": ("plain", "CohereForCausalLM changes its logits after the head"),
     "Granite": ("plain", "GraniteForCausalLM changes its logits after the head"),
     "Mamba": ("straight", "MambaForCausalLM carries a state from token to token"),
-    "Bloom": ("straight", "the code of BloomForCausalLM does not take it"),
+    "Bloom": ("straight", "the code of BloomForCausalLM does not support it"),
 }
 """Layout and why. What the others get need only be right."""
 
@@ -320,12 +321,12 @@ def test_a_model_that_is_not_causal_is_refused(options):
         SharedLM(pretrained=model, backend="causal", **options)
 
 
-def test_ids_that_the_model_has_not_are_refused(options):
+def test_a_tokenizer_with_more_ids_than_the_model_is_refused(options, tmp_path):
     config = transformers.LlamaConfig(**GATED | {"vocab_size": 100})
-    lm = SharedLM(pretrained=transformers.LlamaForCausalLM(config).eval(), **options)
-    with refused("vocabulary-exceeded", ResultsError, rows=100) as caught:
-        lm.loglikelihood(_requests(PAIRS))
-    assert caught.value.fields["id"] >= 200
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path)
+    options["tokenizer"].save_pretrained(tmp_path)
+    with refused("vocabulary-exceeded", ExportError, path=tmp_path, rows=100, ids=262):
+        load_model(tmp_path, "cpu", "float32")
 
 
 @pytest.fixture

@@ -36,10 +36,7 @@ class ImportedRepo:
 
 
 def import_folder(
-    folder: Path,
-    root: Path,
-    repo_type: str = "model",
-    on_repo: Callable[[ImportedRepo], None] | None = None,
+    folder: Path, root: Path, repo_type: str = "model", on_repo: Callable[[ImportedRepo], None] | None = None
 ) -> list[ImportedRepo]:
     """Make a repo of each `<namespace>/<name>` below `folder`, with exactly its files on `main`.
 

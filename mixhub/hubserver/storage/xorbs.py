@@ -39,8 +39,7 @@ class Xorbs:
         packed = self._packed(xorb)
         incoming.flush()
         with incoming.path.open("rb") as file:
-            for _ in scan_xorb(file):
-                pass
+            list(scan_xorb(file))
         is_new = not (packed.exists() or self._folded(xorb).exists())
         incoming.move_to(packed)
         return is_new

@@ -133,8 +133,5 @@ def _batch_object(call: Call, item: object, operation: str) -> dict[str, Any]:
         answer["error"] = {"code": 422, "message": f"the file is stored already, with {present} bytes"}
     elif present is None:
         href = f"{call.base_url}/lfs/{oid}/{size}"
-        answer["actions"] = {
-            "upload": {"href": href, "header": {}},
-            "verify": {"href": f"{href}/verify", "header": {}},
-        }
+        answer["actions"] = {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}/verify", "header": {}}}
     return answer

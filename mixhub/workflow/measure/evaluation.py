@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from mixhub.errors import RunError, WorkspaceError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.inputs import (
-    RunNames,
-    WorkspaceLike,
-    find_family,
-    open_workspace,
-    require_one_way,
-    with_export,
-)
+from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, open_workspace, require_one_way, with_export
 from mixhub.workflow.make.packing import download_tokenizer
 from mixhub.workflow.measure.documents import evaluation_storage
 
