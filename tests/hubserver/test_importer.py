@@ -90,10 +90,10 @@ def test_a_file_may_become_a_folder(tmp_path: Path) -> None:
     ("make", "error", "code", "path"),
     [
         ([], UsageError, "import-missing", "source"),
-        (["source/stray.txt"], UsageError, "import-empty", "source"),
-        (["source/acme/stray.txt"], UsageError, "import-empty", "source"),
-        (["source/acme/a--b/x.txt"], UsageError, "import-name", "source/acme/a--b"),
-        (["source/datasets/one/x.txt"], UsageError, "import-name", "source/datasets/one"),
+        (["source/stray.txt"], UsageError, "import-missing", "source"),
+        (["source/acme/stray.txt"], UsageError, "import-missing", "source"),
+        (["source/acme/a--b/x.txt"], HubError, "import-refused", "source"),
+        (["source/datasets/one/x.txt"], HubError, "import-refused", "source"),
         (["source/acme/one/a\\b"], HubError, "import-refused", "source/acme/one"),
     ],
 )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.errors import HubError, UsageError
 from mixhub.hubserver.storage.names import REPO_TYPES, RepoName, check_path, repo_name
 from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, SAMPLE_BYTES, is_large
-from mixhub.hubserver.storage.refusals import BadRequest, Conflict, Refusal
+from mixhub.hubserver.storage.refusals import Conflict, Refusal
 from mixhub.hubserver.storage.repo import MAIN
 from mixhub.hubserver.storage.storage import Store
 
@@ -50,51 +50,46 @@ def import_folder(
         on_repo: called after each repo.
 
     Raises:
-        UsageError: the folder does not exist or holds nothing to import, or a repo cannot have a folder's name.
+        UsageError: the folder does not exist or holds nothing to import.
         WorkspaceError: the storage has a newer format, is damaged, or cannot be written.
-        HubError: a file cannot be read, or the hub refuses it.
+        HubError: a file cannot be read, or the hub refuses it or the name of its repo.
     """
     if repo_type not in REPO_TYPES:
         rule = f"repo type {repo_type!r} must be 'model' or 'dataset'"
         raise UsageError(rule, code="option-value", option="repo_type", value=repo_type)
+    folder = Path(folder)
+    with _import_errors(folder):
+        sources = [source for namespace in _subfolders(folder) for source in _subfolders(namespace)]
+        names = [repo_name(repo_type, f"{source.parent.name}/{source.name}") for source in sources]
+    if not sources:
+        hint = "give a folder of <namespace>/<name> folders"
+        raise UsageError(f"{folder}: has no <namespace>/<name> folder", code="import-missing", hint=hint, path=folder)
+    store = Store.open(root)
     imported = []
-    source = Path(folder)
-    try:
-        sources = _repo_folders(source, repo_type)
-        store = Store.open(root)
-        for name, source in sources:
+    for name, source in zip(names, sources, strict=True):
+        with _import_errors(source):
             imported.append(_import_repo(store, name, source))
-            if on_repo is not None:
-                on_repo(imported[-1])
+        if on_repo is not None:
+            on_repo(imported[-1])
+    return imported
+
+
+@contextmanager
+def _import_errors(source: Path) -> Iterator[None]:
+    try:
+        yield
     except Refusal as refusal:
-        hint = "rename or move the file, or import again if the branch moved"
+        hint = "rename or move it, or import again if the branch moved"
         raise HubError(f"{source}: {refusal.message}", code="import-refused", hint=hint, path=source) from refusal
     except OSError as problem:
         path, hint = problem.filename or source, "check its permissions and the disk"
         reason = problem.strerror or problem
         raise HubError(f"{path}: {reason}", code="file-unreadable", hint=hint, path=path) from problem
-    return imported
-
-
-def _repo_folders(folder: Path, repo_type: str) -> list[tuple[RepoName, Path]]:
-    hint = "give a folder of <namespace>/<name> folders"
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder", code="import-missing", hint=hint, path=folder)
-    sources = [source for namespace in _subfolders(folder) for source in _subfolders(namespace)]
-    if not sources:
-        raise UsageError(f"{folder}: holds no <namespace>/<name> folder", code="import-empty", hint=hint, path=folder)
-    names = []
-    for source in sources:
-        try:
-            names.append((repo_name(repo_type, f"{source.parent.name}/{source.name}"), source))
-        except BadRequest as rule:
-            message = f"{source}: {rule.message}"
-            raise UsageError(message, code="import-name", hint="rename the folder", path=source) from None
-    return names
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in paths if path.is_dir() and not path.name.startswith("."))
 
 
 def _import_repo(store: Store, name: RepoName, source: Path) -> ImportedRepo:
