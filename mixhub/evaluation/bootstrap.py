@@ -19,14 +19,6 @@ _CHUNK = 1000  # replicates per seed, as in lm-eval
 _BLOCK_DRAWS = 2**14  # so many draws stay in a core's cache; never less than one replicate
 
 
-def can_bootstrap(metric: Callable[..., Any]) -> bool:
-    """Return whether lm-eval bootstraps this metric's standard error: it does if it knows no closed form."""
-    from mixhub.evaluation.lm_eval_private import metrics
-
-    closed = (metrics.mean, metrics.acc_all)
-    return metric not in closed and metrics.stderr_for_metric(metric, bootstrap_iters=1) is not None
-
-
 def bootstrap_stderr(
     metric: Callable[..., Any], values: Sequence[Any], *, replicates: int = 100_000, threads: int | None = None
 ) -> float:

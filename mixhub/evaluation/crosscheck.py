@@ -11,7 +11,7 @@ from typing import Any
 
 from mixhub.errors import ResultsError
 from mixhub.evaluation.harness import choose_device, choose_dtype, load_model
-from mixhub.evaluation.options import bad_option
+from mixhub.evaluation.options import DEFAULT_OPTIONS, Options, bad_option
 from mixhub.workspace.cells import Cell
 
 TOLERANCE = 1e-3
@@ -47,9 +47,8 @@ def crosscheck(
     folder: Path,
     cells: Sequence[Cell],
     requests: int,
+    options: Options = DEFAULT_OPTIONS,
     *,
-    device: str | None = None,
-    dtype: str | None = None,
     seed: int | None = None,
 ) -> Crosscheck:
     """Score requests of cells on disk with lm-eval's own backend, and compare.
@@ -58,8 +57,7 @@ def crosscheck(
         folder: the model that the cells were measured on.
         cells: cells that were measured on it, in the same dtype.
         requests: how many requests, drawn uniformly over all documents of all cells.
-        device: as for `evaluate`.
-        dtype: as for `evaluate`.
+        options: those of `evaluate`, for device and dtype.
         seed: of the draw; None: random.
 
     Raises:
@@ -72,7 +70,7 @@ def crosscheck(
     if not drawn:
         hint = "evaluate multiple-choice tasks first"
         raise ResultsError("there are no log-likelihoods to check", code="crosscheck-empty", hint=hint)
-    answers = _score(folder, drawn, device, dtype)
+    answers = _score(folder, drawn, options)
     differences = [abs(one.log_likelihood - answer[0]) for one, answer in zip(drawn, answers, strict=True)]
     worst = max(range(len(drawn)), key=differences.__getitem__)
     request = drawn[worst]
@@ -93,15 +91,15 @@ def crosscheck(
     )
 
 
-def _score(folder: Path, drawn: Sequence[_Request], device: str | None, dtype: str | None) -> Sequence[Any]:
+def _score(folder: Path, drawn: Sequence[_Request], options: Options) -> Sequence[Any]:
     """Return log-likelihood and whether it is greedy, by lm-eval's own backend."""
     from mixhub.evaluation.lm_eval_private import Instance, quiet
 
-    device = choose_device(device)
-    options: dict[str, Any] = {"request_type": "loglikelihood", "doc": {}, "idx": 0, "metadata": ("check", 0, 1)}
+    device = choose_device(options.device)
+    fields: dict[str, Any] = {"request_type": "loglikelihood", "doc": {}, "idx": 0, "metadata": ("check", 0, 1)}
     with quiet():
-        lm = load_model(folder, device, choose_dtype(dtype, device), "stock")
-        answers: Sequence[Any] = lm.loglikelihood([Instance(arguments=one.pair, **options) for one in drawn])
+        lm = load_model(folder, device, choose_dtype(options.dtype, device), "stock")
+        answers: Sequence[Any] = lm.loglikelihood([Instance(arguments=one.pair, **fields) for one in drawn])
     return answers
 
 

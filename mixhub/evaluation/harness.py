@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.errors import ExportError, ResultsError, UsageError
-from mixhub.evaluation.bootstrap import bootstrap_stderr, can_bootstrap
+from mixhub.evaluation.bootstrap import bootstrap_stderr
 from mixhub.evaluation.measures import MEASURES, cell_measures, document_measures
 from mixhub.evaluation.options import Backend, bad_option
 from mixhub.evaluation.requests import Prepared, configure
@@ -181,15 +181,15 @@ def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
     stderrs = {}
     for (metric, kind), items in values.items():
         aggregation = task.aggregation().get(metric, metrics.mean)
-        if len(items) < 2:
+        # A closed form for the first two, else a bootstrap; None for metrics without a standard error.
+        of_items = metrics.stderr_for_metric(aggregation, bootstrap_iters=1)
+        if len(items) < 2 or of_items is None:
             continue
         if aggregation in (metrics.mean, metrics.acc_all):
-            stderr = metrics.stderr_for_metric(aggregation, bootstrap_iters=1)(items)
-        elif can_bootstrap(aggregation):
+            stderr = of_items(items)
+        else:
             few = aggregation in (metrics.bleu, metrics.chrf, metrics.ter)
             stderr = bootstrap_stderr(aggregation, items, replicates=_FEW_REPLICATES if few else REPLICATES)
-        else:
-            continue
         stderrs[f"{metric}_stderr,{kind}"] = float(stderr)
     return stderrs
 

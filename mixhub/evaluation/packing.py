@@ -1,4 +1,4 @@
-"""Which tokens are run for a list of requests: each input once, inputs that begin alike in one row. Pure, and no torch.
+"""Packs requests into rows of tokens: each input once, and inputs with a common start in one row. Needs no torch.
 
 A row is a token trie in depth-first order: an input adds the tokens that it does not share with the one before it. In
 that order the tokens below place i are those from i up to `ends[i]`, so place j attends to i exactly when
@@ -18,11 +18,11 @@ Ints = NDArray[Any]
 """An array of integers of any width."""
 
 _MIN_SHARED = 8
-"""Tokens that inputs must share to go into one row: below, the mask costs more than is spared."""
+"""Tokens that inputs must share to go into one row: with fewer, the mask costs more than it saves."""
 _MIN_SHARE = 4
-"""An input must share at least one in so many of its tokens."""
+"""An input must share at least one in this many of its tokens."""
 _BEYOND_CONTEXT = 1024
-"""A row may be longer than the model's context by so many tokens, so that the longest inputs can share too."""
+"""A row may be this many tokens longer than the model's context, so that the longest inputs can share, too."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def pack(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: in
     counts = np.array([len(continuation) for continuation in continuations], np.int64)
     tails = np.zeros(len(inputs), np.int64)
     np.maximum.at(tails, request_inputs, counts)
-    order = _in_trie_order(inputs)
+    keys = [tokens.astype(">i4").tobytes() for tokens in inputs]
     rows = _Rows(max_length + _BEYOND_CONTEXT)
-    for number in order:
+    for number in sorted(range(len(inputs)), key=keys.__getitem__):  # inputs with a common start are neighbours
         rows.add(number, inputs[number], int(tails[number]))
     rows.close()
     scored = [rows.tails[number][-count:] for number, count in zip(request_inputs, counts.tolist(), strict=True)]
@@ -146,12 +146,6 @@ def _inputs(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length:
             inputs.append(tokens)
         numbers[request] = number
     return inputs, numbers
-
-
-def _in_trie_order(inputs: Sequence[Ints]) -> list[int]:
-    """Sorted by their tokens, so that those that begin alike are neighbours."""
-    keys = [own.astype(">i4").tobytes() for own in inputs]
-    return sorted(range(len(inputs)), key=keys.__getitem__)
 
 
 class _Rows:

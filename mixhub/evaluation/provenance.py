@@ -58,6 +58,9 @@ class ModelUnderTest:
     step: int | str = UNKNOWN
     """Updates made."""
 
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
     @classmethod
     def of_run(cls, family: Family, run: Run, export: Path) -> ModelUnderTest:
         """Return the export of a run.
@@ -273,7 +276,6 @@ def _provenance(
 def _results_json(config: SweepConfig, measured: Measured, provenance: Provenance) -> str:
     """Return lm-eval's results and ours, without the keys that name the machine or a folder."""
     model = config.model
-    name = f"{model.name}@{model.revision}"
     settings = {
         "model": "hf",
         "model_args": {"pretrained": model.name, "revision": model.revision, "dtype": config.dtype},
@@ -287,8 +289,8 @@ def _results_json(config: SweepConfig, measured: Measured, provenance: Provenanc
         "transformers_version": config.versions["transformers"],
         "lm_eval_version": config.versions["lm_eval"],
         "model_source": "hf",
-        "model_name": name,
-        "model_name_sanitized": re.sub(r"[@/]", "__", name),
+        "model_name": str(model),
+        "model_name_sanitized": re.sub(r"[@/]", "__", str(model)),
         "total_evaluation_time_seconds": str(measured.seconds),
         MEASURES_KEY: {provenance.task: measured.measures},
         PROVENANCE_KEY: provenance.to_data(),

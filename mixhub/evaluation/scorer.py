@@ -131,8 +131,8 @@ class SharedLM(StockLM):
                 requests = by_row[ranges(starts[batch], starts[batch + 1] - starts[batch])]
                 try:
                     values = self._run(packing, batch, requests, masked, layout)
-                except (torch.OutOfMemoryError, RuntimeError) as error:
-                    if not _is_out_of_memory(error):
+                except RuntimeError as error:
+                    if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                         raise
                     self._give_way(len(batch), int(packing.lengths[batch[0]]))
                     continue
@@ -165,7 +165,9 @@ class SharedLM(StockLM):
     def _run(self, packing: Packing, rows: Ints, requests: Ints, masked: bool, layout: Layout) -> tuple[Ints, Ints]:
         """Return sums (requests,) of log-probabilities in nats, and whether each continuation is greedy."""
         lengths = packing.lengths[rows]
-        width = _multiple_of_8(int(lengths.max())) if masked and self.device.type == "cuda" else int(lengths.max())
+        width = int(lengths.max())
+        if masked and self.device.type == "cuda":  # fused attention needs masks that are aligned to 8
+            width = -(-width // 8) * 8
         target = ranges(np.arange(len(rows)) * width, lengths)
         source = ranges(packing.row_starts[rows], lengths)
 
@@ -202,7 +204,7 @@ class SharedLM(StockLM):
             source = self.model.base_model(**inputs).last_hidden_state.flatten(0, 1)[used]  # (U, H)
         values = torch.empty(len(order), dtype=torch.float32, device=self.device)
         hits = torch.empty(len(order), dtype=torch.bool, device=self.device)
-        block = max(16, self._head_cells // self._vocabulary)
+        block = max(16, self._head_cells // len(self.model.get_output_embeddings().weight))
         cuts = np.searchsorted(inverse[order], np.arange(0, len(unique) + block, block))
         for number, start in enumerate(range(0, len(unique), block)):
             part = source[start : start + block]
@@ -224,10 +226,6 @@ class SharedLM(StockLM):
         if self._buffer is None or len(self._buffer) < len(hidden):
             self._buffer = torch.empty(len(hidden), head.weight.shape[0], dtype=hidden.dtype, device=hidden.device)
         return torch.matmul(hidden, head.weight.t(), out=self._buffer[: len(hidden)])
-
-    @property
-    def _vocabulary(self) -> int:
-        return int(self.model.get_output_embeddings().weight.shape[0])
 
     def _straight_is_faster(self, packing: Packing) -> bool:
         """Measure both: on a GPU a mask excludes the fastest attention, which can cost more than sharing saves."""
@@ -388,15 +386,6 @@ def _selected(packing: Packing, rows: Ints, requests: Ints) -> Packing:
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _multiple_of_8(length: int) -> int:
-    """Round up to the alignment that fused attention on a GPU needs for its masks."""
-    return -(-length // 8) * 8

@@ -153,10 +153,10 @@ def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTas
         ResultsError: a YAML in `configs` does not exist.
         SpecError: a YAML in `configs` is not a task of that name.
     """
-    return [_resolved(task, configs) for task in tasks]
+    return [_resolve(task, configs) for task in tasks]
 
 
-def _resolved(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
+def _resolve(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     is_custom = task.name in configs
     path = (configs[task.name] if is_custom else find_builtin(task.name)).resolve()
     if not path.is_file():

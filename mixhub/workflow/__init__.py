@@ -19,6 +19,7 @@ from mixhub import lazy_names
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
     from mixhub.analysis.selection import Selection
+    from mixhub.evaluation.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace
@@ -28,14 +29,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.make.training import Trained, train
     from mixhub.workflow.measure.audits import Audited, audit
     from mixhub.workflow.measure.documents import with_fewshot_seed
-    from mixhub.workflow.measure.evaluation import (
-        Evaluated,
-        Prefetched,
-        crosscheck,
-        evaluate,
-        evaluated_so_far,
-        prefetch,
-    )
+    from mixhub.workflow.measure.evaluation import Evaluated, Prefetched, evaluate, evaluated_so_far, prefetch
     from mixhub.workflow.measure.models import EvaluatedModel, evaluate_model, find_suite, prefetch_model
     from mixhub.workflow.measure.plots import (
         plot_difference,

@@ -7,21 +7,24 @@ from collections.abc import Callable
 
 from mixhub.errors import ResultsError, UsageError
 from mixhub.evaluation.crosscheck import crosscheck
+from mixhub.evaluation.options import Options
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import file_sha256
 from tests.evaluation.making import DOCUMENTS, Place
 from tests.refusals import refused
 
+CPU = Options(device="cpu")
+
 
 def test_cells_agree_with_lm_evals_own_backend(measured: Place):
-    found = crosscheck(measured.export, read_cells(measured.results), 50, device="cpu", seed=1)
+    found = crosscheck(measured.export, read_cells(measured.results), 50, CPU, seed=1)
     assert (found.requests, found.cells, found.flips) == (50, 6, 0)
     assert 0 <= found.largest < 1e-4
     assert "shot, document" in found.where
 
 
 def test_no_more_is_drawn_than_there_is(measured: Place):
-    assert crosscheck(measured.export, read_cells(measured.results), 10_000, device="cpu").requests == 6 * DOCUMENTS
+    assert crosscheck(measured.export, read_cells(measured.results), 10_000, CPU).requests == 6 * DOCUMENTS
 
 
 def test_a_figure_that_is_not_the_models_is_found(copied: Callable[..., Place]):
@@ -34,7 +37,7 @@ def test_a_figure_that_is_not_the_models_is_found(copied: Callable[..., Place]):
         cell.samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
         assert file_sha256(cell.samples) != cell.provenance.samples_sha256
     with refused("crosscheck-differs", ResultsError) as caught:
-        crosscheck(place.export, cells, 5, device="cpu")
+        crosscheck(place.export, cells, 5, CPU)
     assert caught.value.fields["path"] in [cell.path for cell in cells]
 
 

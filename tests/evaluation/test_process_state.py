@@ -78,7 +78,7 @@ def test_a_call_leaves_the_process_as_it_was(copied: Copied, call: Callable[[Pla
 
 def test_a_crosscheck_leaves_the_process_as_it_was(measured: Place):
     before = _begin()
-    assert crosscheck(measured.export, read_cells(measured.results), 5, device="cpu").requests == 5
+    assert crosscheck(measured.export, read_cells(measured.results), 5, Options(device="cpu")).requests == 5
     assert differences(before, process_state()) == []
 
 

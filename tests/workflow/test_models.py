@@ -17,7 +17,7 @@ def export(workspace):
 def test_a_folder_is_evaluated_as_the_run_is(workspace, export, tmp_path):
     options = workflow.Options(device="cpu")
     done = workflow.evaluate_model(export, tmp_path / "out", workspace=workspace, options=options)
-    assert (str(done.model), done.model.commit, done.suite) == ("step-000012@local", None, "tiny")
+    assert (str(done.model), done.commit, done.suite) == ("step-000012@local", None, "tiny")
     (cell,) = done.cells
     (own,) = workflow.evaluate(workspace, seed=1, options=options).cells["seed-1"]
     assert (cell.task, cell.metrics, cell.weights_sha256) == (own.task, own.metrics, own.weights_sha256)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from mixhub.hubserver.protocol.exchange import parse_object
+from mixhub.hubserver.protocol.exchange import decode_base64, parse_object
 from mixhub.hubserver.storage.names import check_path
 from mixhub.hubserver.storage.refusals import BadRequest, TooLarge
 from mixhub.hubserver.storage.repo import Repo
@@ -78,11 +76,6 @@ class CommitReader:
 
 def _content(path: str, value: Mapping[str, Any]) -> bytes:
     content = value.get("content")
-    if not isinstance(content, str):
-        raise BadRequest(f"{path!r} has no content")
-    if value.get("encoding", "base64") != "base64":
+    if isinstance(content, str) and value.get("encoding", "base64") != "base64":
         return content.encode()
-    try:
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError):
-        raise BadRequest(f"{path!r}: the content is not base64") from None
+    return decode_base64(content, f"the content of {path!r}")

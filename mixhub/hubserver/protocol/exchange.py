@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -147,6 +148,14 @@ def respond(answer: object, status: int = 200, headers: Mapping[str, str] | None
     # Cards are YAML, which has dates as values and as keys; JSON has none.
     text = json.dumps(answer, default=str, skipkeys=True, ensure_ascii=False, separators=(",", ":"))
     return Response(text.encode("utf-8", "replace"), status, headers, media_type="application/json")
+
+
+def decode_base64(text: object, what: str) -> bytes:
+    """Decode base64; raises BadRequest."""
+    try:
+        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        raise BadRequest(f"{what} is not base64") from None
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

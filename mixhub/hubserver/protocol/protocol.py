@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +13,7 @@ from starlette.routing import Route
 from mixhub._version import __version__
 from mixhub.hubserver.protocol.answers import commit_fields, facts, listing, sibling
 from mixhub.hubserver.protocol.commits import CommitReader
-from mixhub.hubserver.protocol.exchange import Call, repo_route, respond, route
+from mixhub.hubserver.protocol.exchange import Call, decode_base64, repo_route, respond, route
 from mixhub.hubserver.protocol.frontmatter import metadata_problems
 from mixhub.hubserver.storage.names import RepoName, check_path, repo_name
 from mixhub.hubserver.storage.patterns import SAMPLE_BYTES, is_ignored, is_large
@@ -265,8 +263,5 @@ def _is_large(path: str, file: dict[str, Any], attributes: str) -> bool:
     size = file.get("size")
     if not isinstance(size, int):
         raise BadRequest(f"{path!r}: 'size' must be a number")
-    try:
-        sample = base64.b64decode(file.get("sample") or "")[:SAMPLE_BYTES]
-    except (binascii.Error, ValueError, TypeError):
-        raise BadRequest(f"{path!r}: 'sample' is not base64") from None
+    sample = decode_base64(file.get("sample") or "", f"the sample of {path!r}")[:SAMPLE_BYTES]
     return is_large(path, size, sample, attributes)

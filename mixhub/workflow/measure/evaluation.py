@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -15,7 +15,6 @@ from mixhub.workflow.make.packing import download_tokenizer
 from mixhub.workflow.measure.documents import evaluation_storage
 
 if TYPE_CHECKING:
-    from mixhub.evaluation.crosscheck import Crosscheck
     from mixhub.spec import Family, Run
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
@@ -128,23 +127,6 @@ def prefetch(
     encoder = Encoder.load(tokenizer, config)
     requests = prefetch(encoder, family.evaluation, storage=storage, options=options, progress=progress)
     return Prefetched(tokenizer, requests, storage.datasets.root)
-
-
-def crosscheck(folder: Path, cells: Sequence[Cell], requests: int, options: Options = DEFAULT_OPTIONS) -> Crosscheck:
-    """Score random requests of cells again with lm-eval's own backend, and compare.
-
-    Args:
-        folder: the model that the cells were measured on.
-        cells: the cells that `evaluate` returned for it.
-        requests: how many.
-        options: those of `evaluate`.
-
-    Raises:
-        ResultsError: in float32, a log-likelihood differs by more than rounding; or no cell has log-likelihoods.
-    """
-    from mixhub.evaluation.crosscheck import crosscheck
-
-    return crosscheck(folder, cells, requests, device=options.device, dtype=options.dtype)
 
 
 def _results_folder(workspace: Workspace, family: Family, run: Run) -> Path:

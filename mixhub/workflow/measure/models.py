@@ -14,6 +14,7 @@ from mixhub.workflow.measure.documents import evaluation_storage
 from mixhub.workflow.measure.evaluation import Prefetched
 
 if TYPE_CHECKING:
+    from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.spec import Evaluation, Family
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
@@ -23,26 +24,12 @@ _SUITE = "human-1b"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model in Transformers format."""
-
-    folder: Path
-    name: str
-    """Its repo_id, or the name of its folder."""
-    revision: str
-    """The requested revision; `local` for a folder."""
-    commit: str | None = None
-    """The commit that was downloaded; None for a folder."""
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.revision}"
-
-
-@dataclass(frozen=True)
 class EvaluatedModel:
     """A model that was evaluated."""
 
-    model: Model
+    model: ModelUnderTest
+    commit: str | None
+    """The commit that was downloaded; None for a folder."""
     suite: str
     """The family whose suite was used."""
     evaluation: Evaluation
@@ -87,16 +74,17 @@ def evaluate_model(
     workspace = workspace_if_given(workspace)
     suite = find_suite(workspace, family)
     evaluation = _with_options(suite.evaluation, options)
-    subject = _find_model(model, workspace, hub, progress)
+    folder, name, revision, commit = _find_model(model, workspace, hub, progress)
+    subject = ModelUnderTest.of_folder(folder, name, revision)
     cells = evaluate(
-        ModelUnderTest.of_folder(subject.folder, subject.name, subject.revision),
+        subject,
         evaluation,
         results=Path(output),
         storage=evaluation_storage(workspace, evaluation, datasets_hub),
         options=options,
         progress=progress,
     )
-    return EvaluatedModel(subject, suite.name, evaluation, cells)
+    return EvaluatedModel(subject, commit, suite.name, evaluation, cells)
 
 
 def prefetch_model(
@@ -115,7 +103,7 @@ def prefetch_model(
 
     workspace = workspace_if_given(workspace)
     evaluation = _with_options(find_suite(workspace, family).evaluation, options)
-    folder = _find_model(model, workspace, hub, progress).folder
+    folder = _find_model(model, workspace, hub, progress)[0]
     storage = evaluation_storage(workspace, evaluation, datasets_hub, refresh=True)
     requests = prefetch(Encoder.load(folder), evaluation, storage=storage, options=options, progress=progress)
     return Prefetched(folder, requests, storage.datasets.root)
@@ -123,8 +111,8 @@ def prefetch_model(
 
 def _find_model(
     model: str | os.PathLike[str], workspace: Workspace | None, hub: HubLike | None, progress: Progress
-) -> Model:
-    """Find the folder of a model; a repo is downloaded, or taken from the cache."""
+) -> tuple[Path, str, str, str | None]:
+    """Return folder, name, revision and commit of a model; a repo is downloaded, or taken from the cache."""
     from mixhub.evaluation.options import bad_option
     from mixhub.hub.remote.download import download
     from mixhub.spec.values import repo_id_problem
@@ -132,7 +120,7 @@ def _find_model(
     model = os.fspath(model)
     folder = Path(model)
     if folder.is_dir():
-        return Model(folder, folder.resolve().name, "local")
+        return folder, folder.resolve().name, "local", None
     repo_id, at, revision = model.partition("@")
     if repo_id_problem(repo_id) or (at and not revision):
         hint = "for example: ./export/step-025000, or sail/data-mixture-human-1b@seed-1"
@@ -141,7 +129,7 @@ def _find_model(
     with open_hub(workspace, hub, progress=progress) as endpoint:
         commit, path = download(endpoint, repo_id, revision)
     progress.notice(f"{repo_id}@{revision}: commit {commit}")
-    return Model(path, repo_id, revision, commit)
+    return path, repo_id, revision, commit
 
 
 def find_suite(workspace: Workspace | None, family: str | Family | None) -> Family:
