@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
 Metric = Callable[[Sequence[Any]], Any]
 Statistic = Callable[[NDArray[np.intp]], list[Any]]
 """Figures of some replicates, (R,), from the documents drawn for them, (R, N)."""
@@ -101,22 +102,18 @@ def _cells(values: Sequence[Any]) -> NDArray[np.uint8] | None:
     return (pairs @ [2, 1]).astype(np.uint8)
 
 
-def _counts(cells: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ...]:
+def _counts(cells: NDArray[np.uint8]) -> tuple[Floats, ...]:
     """Count true negatives, false positives, false negatives and true positives, each (R,), in cells, (R, N)."""
     counts = [(cells == cell).view(np.uint8).sum(axis=1, dtype=np.int32).astype(np.float64) for cell in (1, 2, 3)]
     return cells.shape[1] - sum(counts), *counts
 
 
-def _f1(
-    tn: NDArray[np.float64], fp: NDArray[np.float64], fn: NDArray[np.float64], tp: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _f1(tn: Floats, fp: Floats, fn: Floats, tp: Floats) -> Floats:
     """Return the F1 of label 1; 0, as in scikit-learn, if neither gold nor prediction has it."""
     return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
 
 
-def _mcc(
-    tn: NDArray[np.float64], fp: NDArray[np.float64], fn: NDArray[np.float64], tp: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _mcc(tn: Floats, fp: Floats, fn: Floats, tp: Floats) -> Floats:
     """Return Matthews' correlation; 0, as in scikit-learn, if gold or prediction has one label only."""
     margins = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
     return (tp * tn - fp * fn) / np.sqrt(np.maximum(margins, 1))  # a margin of 0 leaves 0 above the line too

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mixhub.errors import ResultsError
+from mixhub.errors import ExportError, ResultsError
 from mixhub.evaluation.packing import Ints
+from mixhub.evaluation.suite import first_line
 
 _BATCH_TEXTS = 4096
 """Texts per call of the tokenizer."""
@@ -43,14 +44,23 @@ class Encoder:
         Args:
             folder: holds a tokenizer, and `config.json` unless `config` is given.
             config: the model's config, for its context length.
+
+        Raises:
+            ExportError: the tokenizer or the config cannot be loaded.
         """
         from transformers import AutoConfig, AutoTokenizer
 
-        from mixhub.evaluation.lm_eval_private import length_and_prefix
+        from mixhub.evaluation.lm_eval_private import length_and_prefix, quiet
 
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        config = config or AutoConfig.from_pretrained(folder, **options)
+        try:
+            with quiet():
+                tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+                config = config or AutoConfig.from_pretrained(folder, **options)
+        except Exception as error:
+            message = f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {first_line(error)}"
+            hint = "put the tokenizer that the model was trained with beside its weights"
+            raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder) from error
         return cls(tokenizer, *length_and_prefix(tokenizer, config))
 
     @cached_property
@@ -102,7 +112,11 @@ class Encoder:
                 if len(after) and after[0] == self.prefix_token_id:
                     before, after = after[:1], after[1:]
             if not 0 < len(after) <= self.max_length:
-                raise _unscorable(pairs[number][1], len(after), self.max_length)
+                rule = f"must have 1 to {self.max_length} (the model's context length)"
+                message = f"the choice {pairs[number][1][:60]!r} has {len(after)} tokens, and {rule}"
+                hint = "check that the tokenizer belongs to the model, and that no choice of the task is empty"
+                fields = {"tokens": len(after), "max_length": self.max_length}
+                raise ResultsError(message, code="choice-unscorable", hint=hint, **fields)
             contexts.append(before)
             continuations.append(after)
         return contexts, continuations
@@ -130,13 +144,6 @@ class Encoder:
 def _with_spaces_moved(context: str, continuation: str) -> tuple[str, str]:
     stripped = context.rstrip()
     return (stripped, context[len(stripped) :] + continuation) if context else (context, continuation)
-
-
-def _unscorable(continuation: str, tokens: int, max_length: int) -> ResultsError:
-    rule = f"must have 1 to {max_length} (the model's context length)"
-    message = f"the choice {continuation[:60]!r} has {tokens} tokens, and {rule}"
-    hint = "check that the tokenizer belongs to the model, and that no choice of the task is empty"
-    return ResultsError(message, code="choice-unscorable", hint=hint, tokens=tokens, max_length=max_length)
 
 
 def _files_sha256(tokenizer: Any) -> str:

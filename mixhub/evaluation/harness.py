@@ -27,6 +27,7 @@ REPLICATES = 100_000
 STDERR = f"of means: closed form; else lm-eval's bootstrap, {REPLICATES:,} draws (100 for bleu, chrf and ter)"
 """How standard errors were computed, as each cell records it."""
 
+_UNUSED_SETTINGS: dict[str, Any] = {"batch_sizes": [], "use_cache": None, "gen_kwargs": None}
 _FEW_REPLICATES = 100
 """lm-eval's draws for the corpus metrics that take seconds each."""
 _LOGIT_BYTES = {"cpu": 2**30, "cuda": 2**33}
@@ -197,20 +198,17 @@ def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
 def _model_config(lm: Any, limit: int | None, fewshot_seed: int) -> dict[str, Any]:
     from mixhub.evaluation.lm_eval_private import NUMPY_SEED, PYTHON_SEED, TORCH_SEED
 
+    seeds = {"random_seed": PYTHON_SEED, "numpy_seed": NUMPY_SEED, "torch_seed": TORCH_SEED}
     return {
+        **_UNUSED_SETTINGS,
         "model": "hf",
         "model_num_parameters": lm.model.num_parameters(),
         "model_dtype": str(lm.model.dtype),
         "batch_size": lm.batch_size,
-        "batch_sizes": [],
         "device": lm.device.type,
-        "use_cache": None,
         "limit": limit,
         "bootstrap_iters": REPLICATES,
-        "gen_kwargs": None,
-        "random_seed": PYTHON_SEED,
-        "numpy_seed": NUMPY_SEED,
-        "torch_seed": TORCH_SEED,
+        **seeds,
         "fewshot_seed": fewshot_seed,
     }
 

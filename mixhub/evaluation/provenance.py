@@ -249,7 +249,9 @@ def _provenance(
 ) -> Provenance:
     figures = json.loads(json.dumps(measured.results["results"], default=_jsonable, allow_nan=False))  # as read
     model, task = config.model, built.suite
-    is_ours = config.backend == "mixhub"
+    of_backend = {"batch_size": lm.batch_size}
+    if config.backend == "mixhub":
+        of_backend = {"scorer": SCORER, "layout": lm.layout, "batch_tokens": lm.batch_tokens}
     path, name = str(task.config.get("dataset_path")), task.config.get("dataset_name")
     dataset = Dataset(path=path, name=name, fingerprint=built.fingerprint)
     return Provenance(
@@ -261,10 +263,7 @@ def _provenance(
         limit=config.limit,
         device=config.device.partition(":")[0],
         backend=config.backend,
-        scorer=SCORER if is_ours else None,
-        layout=lm.layout if is_ours else None,
-        batch_tokens=lm.batch_tokens if is_ours else None,
-        batch_size=None if is_ours else lm.batch_size,
+        **of_backend,
         dataset=dataset,
         stderr=STDERR,
         samples_sha256=hashlib.sha256(samples).hexdigest(),

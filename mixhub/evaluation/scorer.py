@@ -268,7 +268,11 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
     Raises:
         ResultsError: the model is not causal.
     """
-    contexts, continuations = _probe(lm)
+    # Contexts that branch, with continuations of random tokens.
+    length = max(4, min(24, lm.max_length // 2))
+    ids = lm.model.get_input_embeddings().num_embeddings
+    words = np.random.default_rng(0).integers(0, ids, (5, length), dtype=np.int32)
+    contexts, continuations = [words[0]] * 3, [words[1][:6], words[2][: length // 2], words[3][:3]]
     packing = pack(contexts, continuations, lm.max_length)
     _require_causal(lm, contexts[0])
     own = np.array([value for value, _ in lm._score(packing, "plain")])
@@ -282,14 +286,6 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
     if reason:
         return LayoutSupport("straight", f"rows are not shared: {reason}")
     return LayoutSupport("packed")
-
-
-def _probe(lm: SharedLM) -> tuple[list[Ints], list[Ints]]:
-    """Return contexts that branch, with continuations of random tokens."""
-    draws = np.random.default_rng(0)
-    length = max(4, min(24, lm.max_length // 2))
-    words = draws.integers(0, lm.model.get_input_embeddings().num_embeddings, (5, length), dtype=np.int32)
-    return [words[0]] * 3, [words[1][:6], words[2][: length // 2], words[3][:3]]
 
 
 def _require_causal(lm: SharedLM, tokens: Ints) -> None:
@@ -310,19 +306,12 @@ def _require_causal(lm: SharedLM, tokens: Ints) -> None:
         )
 
 
-def _tried(lm: SharedLM, packing: Packing, layout: Layout) -> Ints | None:
-    """Return log-likelihoods of the probe; None if the model's code cannot compute them."""
-    try:
-        return np.array([value for value, _ in lm._score(packing, layout)])
-    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
-        return None
-
-
 def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, tolerance: float) -> str:
-    tried = _tried(lm, packing, layout)
-    if tried is None:
+    try:
+        values = np.array([value for value, _ in lm._score(packing, layout)])
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
         return f"the code of {type(lm.model).__name__} does not support it"
-    per_token = np.abs(tried - own) / np.diff(packing.request_starts)
+    per_token = np.abs(values - own) / np.diff(packing.request_starts)
     if not per_token.max() <= tolerance:
         return f"in a trial on random tokens, log-probabilities differ by {per_token.max():.2g}"
     return ""

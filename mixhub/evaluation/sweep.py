@@ -10,13 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mixhub.errors import ExportError, WorkspaceError
+from mixhub.errors import WorkspaceError
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import load_model, measure
 from mixhub.evaluation.options import DEFAULT_OPTIONS, CellKey, Options, Storage, bad_option, requested_cells, shard_of
 from mixhub.evaluation.provenance import ModelUnderTest, SweepConfig, finished_cell, write_cell
 from mixhub.evaluation.requests import Requests
-from mixhub.evaluation.suite import first_line, naming
+from mixhub.evaluation.suite import naming
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec import Evaluation
@@ -72,7 +72,7 @@ def evaluate(
     mine = shard_of(requested, evaluation, options.shard)
     missing = [cell for cell in mine if finished_cell(config, cell, results) is None]
     if missing:
-        requests = Requests(storage, _encoder(model.folder), config.fewshot_seed, config.limit)
+        requests = Requests(storage, Encoder.load(model.folder), config.fewshot_seed, config.limit)
         requests.build(missing, progress, stock=config.backend == "stock")
         _Sweep(config, requests, results).measure(missing, progress, already=len(mine) - len(missing))
     return [read_cell(path) for cell in requested if (path := cell.path(results)).is_file()]
@@ -103,18 +103,6 @@ def prefetch(
     requests = Requests(storage, encoder, evaluation.fewshot_seed, options.limit)
     requests.build(cells, progress)
     return sum(requests.size(cell)[0] for cell in cells)
-
-
-def _encoder(folder: Path) -> Encoder:
-    from mixhub.evaluation.lm_eval_private import quiet
-
-    try:
-        with quiet():
-            return Encoder.load(folder)
-    except Exception as error:
-        message = f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {first_line(error)}"
-        hint = "put the tokenizer that the model was trained with beside its weights"
-        raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder) from error
 
 
 @dataclass(frozen=True)

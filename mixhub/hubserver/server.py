@@ -29,6 +29,7 @@ _GRACE_SECONDS = 2
 _PORTS = range(20000, 30000)
 _PORT_TRIES = 20
 _BACKLOG = 512
+_OPTIONS: Any = {"log_config": None, "server_header": False, "loop": "asyncio", "ws": "none", "lifespan": "off"}
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,8 @@ def run_forever(
 
 @contextmanager
 def _running(store: Store, listener: socket.socket) -> Iterator[None]:
-    config = uvicorn.Config(
-        make_app(store),
-        log_config=None,
-        server_header=False,
-        loop="asyncio",
-        http=_QuietProtocol,
-        ws="none",
-        lifespan="off",
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    app = make_app(store)
+    config = uvicorn.Config(app, http=_QuietProtocol, timeout_graceful_shutdown=_GRACE_SECONDS, **_OPTIONS)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -187,8 +187,7 @@ def _family(workspace: Workspace | None, name: str | None, fewshot_seed: int | N
     """Find the family whose suite is used, with another seed of the shots if one is given."""
     from mixhub import workflow
 
-    family = workflow.find_suite(workspace, name)
-    return family if fewshot_seed is None else workflow.with_fewshot_seed(family, fewshot_seed)
+    return workflow.with_fewshot_seed(workflow.find_suite(workspace, name), fewshot_seed)
 
 
 def _check_options(

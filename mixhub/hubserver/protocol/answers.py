@@ -11,6 +11,8 @@ import pygit2
 from mixhub.hubserver.protocol.frontmatter import read_metadata
 from mixhub.hubserver.storage.repo import Entry, Repo
 
+_ABSENT_FEATURES = {"gated": False, "disabled": False, "downloads": 0, "likes": 0}
+
 
 def facts(repo: Repo, head: pygit2.Commit) -> dict[str, Any]:
     """Describe a repo, as in every listing; part of it comes from its card."""
@@ -24,10 +26,7 @@ def facts(repo: Repo, head: pygit2.Commit) -> dict[str, Any]:
         "createdAt": _date(repo.created_at),
         "lastModified": _date(head.commit_time),
         "private": repo.is_private,
-        "gated": False,
-        "disabled": False,
-        "downloads": 0,
-        "likes": 0,
+        **_ABSENT_FEATURES,
         "tags": [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else [],
         "cardData": metadata,
     }

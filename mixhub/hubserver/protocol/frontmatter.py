@@ -17,13 +17,11 @@ class _Task(BaseModel):
     type: Any
 
 
-class _Dataset(BaseModel):
-    type: Any
+class _Dataset(_Task):
     name: Any
 
 
-class _Metric(BaseModel):
-    type: Any
+class _Metric(_Task):
     value: Any
 
 

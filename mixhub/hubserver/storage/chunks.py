@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 import lz4.frame
 import numpy as np
@@ -37,8 +36,7 @@ class CorruptUpload(BadRequest):
     """The bytes are not a xorb or shard, or do not fit together."""
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Where a chunk is in a file."""
 
     offset: int
@@ -54,8 +52,7 @@ class Chunk:
         return decode_chunk(file.read(self.stored), self.scheme, self.size)
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A run of chunks of one xorb."""
 
     xorb: str
@@ -66,8 +63,7 @@ class Segment:
     """One past the last chunk."""
 
 
-@dataclass(frozen=True)
-class FileRecipe:
+class FileRecipe(NamedTuple):
     """How one file is made: its segments, one after another."""
 
     file_hash: str

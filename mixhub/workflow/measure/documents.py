@@ -30,7 +30,8 @@ def evaluation_storage(
     Raises:
         UsageError: `datasets_hub` is neither `local` nor an address.
     """
-    cache = workspace.cache if workspace else _user_cache()
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixhub"
+    cache = workspace.cache if workspace else user_cache
     environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
     choice = choose_hub(datasets_hub, environ, None, asked_by="--datasets-hub")
     only_from = choice.value if datasets_hub else None
@@ -41,11 +42,9 @@ def evaluation_storage(
     return Storage(datasets, cache / "requests", configs)
 
 
-def with_fewshot_seed(family: Family, seed: int) -> Family:
+def with_fewshot_seed(family: Family, seed: int | None) -> Family:
     """Return the family with another seed of the shots; its cells have their own folder, and count in no score."""
+    if seed is None:
+        return family
     evaluation = family.evaluation.model_copy(update={"fewshot_seed": seed})
     return family.model_copy(update={"evaluation": evaluation})
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixhub"
