@@ -33,6 +33,7 @@ _WORD_AFTER_SPACE = re.compile(r"(?<=\S )[A-Za-z]{4,}(?!\w)")
 _SUM = re.compile(r"^(-?\d+ [-+*/] -?\d+) = (-?\d+)$", re.MULTILINE)
 
 Document = dict[str, Any]
+Pair = tuple[str, str]
 
 
 def _metric(name: str, aggregation: str = "mean", higher_is_better: bool = True) -> Document:
@@ -124,9 +125,7 @@ def _choices(right: str, wrong: Sequence[str], draws: random.Random) -> Document
     return {"choices": choices, "answer": answer}
 
 
-def _pairs(
-    texts: Sequence[str], split: Callable[[str], tuple[str, str] | None], draws: random.Random
-) -> list[tuple[str, str]]:
+def _pairs(texts: Sequence[str], split: Callable[[str], Pair | None], draws: random.Random) -> list[Pair]:
     """Split windows of text that do not overlap, and return the different pairs in random order."""
     windows = (text[start : start + _WINDOW] for text in texts for start in range(0, len(text) - _WINDOW + 1, _WINDOW))
     pairs = sorted({pair for window in windows if (pair := split(window))})
@@ -134,13 +133,13 @@ def _pairs(
     return pairs
 
 
-def _split_in_two(window: str) -> tuple[str, str] | None:
+def _split_in_two(window: str) -> Pair | None:
     """Return a passage and what follows it."""
     match = _TWO_PARTS.match(window, _word_start(window))
     return (match[1], match[2]) if match and _is_prose(match[1]) and _is_prose(match[2]) else None
 
 
-def _split_last_word(window: str) -> tuple[str, str] | None:
+def _split_last_word(window: str) -> Pair | None:
     """Return a passage and the word after it, which the passage has used before."""
     begin = _word_start(window)
     for match in _WORD_AFTER_SPACE.finditer(window, begin + _LAST_WORD[0]):

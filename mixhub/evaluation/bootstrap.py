@@ -31,19 +31,12 @@ def bootstrap_stderr(
 
     Args:
         metric: lm-eval's aggregation, of all values at once.
-        values: (N,), the values of the metric, one per document.
-        replicates: rounded down to whole chunks above 1,000, as in lm-eval.
-        threads: None: as many as the machine has cores.
-
-    Raises:
-        ValueError: no values, or fewer than 2 replicates.
+        values: (N,), the values of the metric, one per document; at least one.
+        replicates: at least 2; rounded down to whole chunks above 1,000, as in lm-eval.
+        threads: None: as many as suit the machine's cores.
     """
     from mixhub.evaluation.lm_eval_private import metrics
 
-    if not len(values):
-        raise ValueError("no values")
-    if replicates < 2:
-        raise ValueError(f"replicates = {replicates}: must be at least 2")
     statistic = _vectorised(metric, values)
     if statistic is None:  # the metric may not be safe in two threads
         threads = 1

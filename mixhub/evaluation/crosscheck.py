@@ -76,12 +76,9 @@ def crosscheck(
     request = drawn[worst]
     if differences[worst] > TOLERANCE and request.cell.dtype == "float32":
         both = f"{request.log_likelihood:.6f} on disk, {answers[worst][0]:.6f} by lm-eval's own backend"
-        raise ResultsError(
-            f"{request.cell.path}: {request.where}: the log-likelihood differs: {both}",
-            code="crosscheck-differs",
-            hint="measure the cell with --backend stock, and report the difference",
-            path=request.cell.path,
-        )
+        message = f"{request.cell.path}: {request.where}: the log-likelihood differs: {both}"
+        hint = "measure the cell with --backend stock, and report the difference"
+        raise ResultsError(message, code="crosscheck-differs", hint=hint, path=request.cell.path)
     return Crosscheck(
         requests=len(drawn),
         cells=len({one.cell.path for one in drawn}),

@@ -33,9 +33,8 @@ def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
     document = sample["doc"]
     choices = task.doc_to_choice(document)
     right = _right(task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document), choices)
-    likelihoods = [response[0][0] for response in sample["resps"]][
-        : len(choices)
-    ]  # mutual information makes more requests
+    # Mutual information makes more requests than there are choices.
+    likelihoods = [response[0][0] for response in sample["resps"]][: len(choices)]
     right = [number for number in right if 0 <= number < len(likelihoods)]
     if not right:
         return {}

@@ -122,13 +122,9 @@ def requested_cells(
     # lm-eval keeps such a task at 0 shots whatever is requested, so its figure would be labelled wrongly.
     for task in tasks:
         if task.config.get("num_fewshot") == 0 and any(shots):
-            raise ResultsError(
-                f"task {task.name}: {task.source} fixes num_fewshot at 0, so it has no {max(shots)}-shot cell",
-                code="shots-fixed",
-                hint="set evaluation.num_fewshot to [0], or give the task a custom YAML without num_fewshot",
-                task=task.name,
-                num_fewshot=max(shots),
-            )
+            message = f"task {task.name}: {task.source} fixes num_fewshot at 0, so it has no {max(shots)}-shot cell"
+            hint = "set evaluation.num_fewshot to [0], or give the task a custom YAML without num_fewshot"
+            raise ResultsError(message, code="shots-fixed", hint=hint, task=task.name, num_fewshot=max(shots))
     return [CellKey(task, own) for task in tasks for own in shots]
 
 

@@ -73,22 +73,15 @@ class ModelUnderTest:
         lineage, actual = read_lineage(export), weights_sha256(export)
         if (lineage.family, lineage.revision) != (family.name, run.revision):
             own, other = f"{run.revision} of {family.name}", f"{lineage.revision} of {lineage.family}"
+            message = f"{export}: is {other} by its lineage, not {own}"
+            hint = "this export belongs to another run; name that run, or keep each run's export in its own folder"
             raise ExportError(
-                f"{export}: is {other} by its lineage, not {own}",
-                code="run-wrong",
-                hint="this export belongs to another run; name that run, or keep each run's export in its own folder",
-                path=export,
-                family=lineage.family,
-                revision=lineage.revision,
+                message, code="run-wrong", hint=hint, path=export, family=lineage.family, revision=lineage.revision
             )
         if actual != lineage.weights_sha256:
-            raise ExportError(
-                f"{export}: its weights have sha256 {actual}, but its lineage says {lineage.weights_sha256}",
-                code="weights-differ",
-                hint="delete the folder and export again: mixhub train --seed N (or --index N)",
-                path=export,
-                lineage=lineage.weights_sha256,
-            )
+            message = f"{export}: its weights have sha256 {actual}, but its lineage says {lineage.weights_sha256}"
+            hint = "delete the folder and export again: mixhub train --seed N (or --index N)"
+            raise ExportError(message, code="weights-differ", hint=hint, path=export, lineage=lineage.weights_sha256)
         require_same_recipe(family, run, export / "train_config.yaml", export.parent.parent)
         return cls(export, family.name, run.revision, actual, _tokenizer_sha256(export), run, lineage.step)
 
@@ -163,13 +156,9 @@ def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | No
     if differences := _differences(config, key.task, cell):
         if cell.limit is None and config.limit is not None and "weights_sha256" not in differences:
             what = f"is a whole cell of these weights, and {config.limit} documents would replace it"
-            raise ResultsError(
-                f"{path}: {what} (different {', '.join(differences)})",
-                code="cell-complete",
-                hint="omit the limit to measure it again, or delete it",
-                path=path,
-                differences=tuple(differences),
-            )
+            message = f"{path}: {what} (different {', '.join(differences)})"
+            hint = "omit the limit to measure it again, or delete it"
+            raise ResultsError(message, code="cell-complete", hint=hint, path=path, differences=tuple(differences))
         return None
     if not cell.samples.is_file() or file_sha256(cell.samples) != cell.provenance.samples_sha256:
         return None

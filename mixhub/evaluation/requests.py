@@ -262,13 +262,10 @@ def _require_shots(task: Any, num_fewshot: int) -> None:
     documents = shot_documents(task)
     if num_fewshot and documents is not None and num_fewshot > documents:
         name, documents = task.config.task, max(documents, 0)
+        message = f"task {name}: {num_fewshot} shots requested, but it has only {documents} documents to draw them from"
+        hint = "request fewer (evaluation.num_fewshot), or give the task more documents for shots"
         raise ResultsError(
-            f"task {name}: {num_fewshot} shots requested, but it has only {documents} documents to draw them from",
-            code="shots-insufficient",
-            hint="request fewer (evaluation.num_fewshot), or give the task more documents for shots",
-            task=name,
-            num_fewshot=num_fewshot,
-            documents=documents,
+            message, code="shots-insufficient", hint=hint, task=name, num_fewshot=num_fewshot, documents=documents
         )
 
 

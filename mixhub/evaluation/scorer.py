@@ -151,13 +151,9 @@ class SharedLM(StockLM):
 
     def _give_way(self, rows: int, longest: int) -> None:
         if rows == 1:
-            raise ResultsError(
-                f"out of memory on {self.device} with a single row of {longest} tokens",
-                code="memory-exhausted",
-                hint="use a device with more memory, or a smaller dtype: --dtype bfloat16",
-                device=str(self.device),
-                tokens=longest,
-            )
+            message = f"out of memory on {self.device} with a single row of {longest} tokens"
+            hint = "use a device with more memory, or a smaller dtype: --dtype bfloat16"
+            raise ResultsError(message, code="memory-exhausted", hint=hint, device=str(self.device), tokens=longest)
         self.batch_tokens = max(longest, min(self.batch_tokens, rows * longest) // 2)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -298,12 +294,9 @@ def _require_causal(lm: SharedLM, tokens: Ints) -> None:
     whole = lm.model.dtype in (torch.float32, torch.float64)
     allowed = 0.01 * change[-1] + 1e-6 if whole else torch.tensor(_TOLERANCE.get(lm.model.dtype, 0.25))
     if bool(torch.isfinite(change).all()) and bool(change[:-1].max() > allowed.to(change.device)):
-        raise ResultsError(
-            f"{type(lm.model).__name__} is not causal: a token changes the logits of earlier tokens",
-            code="model-not-causal",
-            hint="evaluate a causal language model (AutoModelForCausalLM)",
-            model=type(lm.model).__name__,
-        )
+        message = f"{type(lm.model).__name__} is not causal: a token changes the logits of earlier tokens"
+        hint = "evaluate a causal language model (AutoModelForCausalLM)"
+        raise ResultsError(message, code="model-not-causal", hint=hint, model=type(lm.model).__name__)
 
 
 def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, tolerance: float) -> str:

@@ -121,13 +121,9 @@ class SuiteTask:
         path = self.folder / pattern
         files = [path] if path.is_file() else sorted(self.folder.glob(pattern)) if not path.is_absolute() else []
         if not files:
-            raise ResultsError(
-                f"{self.path}: task {self.name} reads {pattern}, but {path} does not exist",
-                code="documents-missing",
-                hint=f"add the file, or correct dataset_kwargs.data_files in {self.path}",
-                task=self.name,
-                path=path,
-            )
+            message = f"{self.path}: task {self.name} reads {pattern}, but {path} does not exist"
+            hint = f"add the file, or correct dataset_kwargs.data_files in {self.path}"
+            raise ResultsError(message, code="documents-missing", hint=hint, task=self.name, path=path)
         return files
 
 

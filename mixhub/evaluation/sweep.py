@@ -156,9 +156,10 @@ class _Sweep:
         from mixhub.evaluation.lm_eval_private import quiet
 
         config, built = self.config, self.requests.task(cell)
-        with quiet(), naming(f"cell {cell}"):
+        with quiet():
             prepared = self.requests.get(cell)
-            measured = measure(lm, built.task, cell.num_fewshot, config.limit, config.fewshot_seed, prepared)
+            with naming(f"cell {cell}"):
+                measured = measure(lm, built.task, cell.num_fewshot, config.limit, config.fewshot_seed, prepared)
         return write_cell(config, lm, built, measured, cell, self.results)
 
 

@@ -119,16 +119,3 @@ def test_a_metric_it_does_not_know():
     draw = random.Random(3)
     sentences = [" ".join(draw.choices(["the", "a", "cat", "dog", "sat", "ran"], k=6)) for _ in range(24)]
     same(metrics.chrf, list(zip(sentences[::2], sentences[1::2], strict=True)), 20)
-
-
-@pytest.mark.parametrize(
-    ("values", "options", "message"),
-    [
-        ([], {}, "no values"),
-        ([1.0], {"replicates": 1}, "replicates = 1: must be at least 2"),
-        ([1.0], {"threads": 0}, "max_workers must be greater than 0"),
-    ],
-)
-def test_what_has_no_standard_error(values, options, message):
-    with pytest.raises(ValueError, match=message):
-        bootstrap_stderr(metrics.perplexity, values, **options)

@@ -90,18 +90,18 @@ def test_an_impossible_address_is_a_usage_error(tmp_path: Path, host: str, port:
 
 
 @pytest.mark.parametrize(
-    ("identity", "code", "key"),
+    ("identity", "code"),
     [
-        ({"format": 2, "store_id": "00" * 8, "port": 1}, "storage-newer", "format"),
-        ({"format": 1, "store_id": "../x", "port": 1}, "storage-damaged", "store_id"),
-        ({"format": 1, "store_id": "00" * 8, "port": "x"}, "storage-damaged", "port"),
-        ({"format": 1, "store_id": "00" * 8, "port": 65536}, "storage-damaged", "port"),
-        ([], "storage-damaged", "format"),
+        ({"format": 2, "store_id": "00" * 8, "port": 1}, "storage-newer"),
+        ({"format": 1, "store_id": "../x", "port": 1}, "storage-damaged"),
+        ({"format": 1, "store_id": "00" * 8, "port": "x"}, "storage-damaged"),
+        ({"format": 1, "store_id": "00" * 8, "port": 65536}, "storage-damaged"),
+        ([], "storage-damaged"),
     ],
 )
-def test_a_root_that_cannot_be_read_is_refused(tmp_path: Path, identity: object, code: str, key: str) -> None:
+def test_a_root_that_cannot_be_read_is_refused(tmp_path: Path, identity: object, code: str) -> None:
     (tmp_path / "store.json").write_text(json.dumps(identity))
-    with refused(code, WorkspaceError, path=tmp_path / "store.json", key=key) as caught, serve(tmp_path):
+    with refused(code, WorkspaceError, path=tmp_path / "store.json") as caught, serve(tmp_path):
         pass
     assert caught.value.hint
     assert json.loads((tmp_path / "store.json").read_text()) == identity

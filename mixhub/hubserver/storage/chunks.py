@@ -124,7 +124,8 @@ def parse_shard(data: bytes) -> list[FileRecipe]:
     recipes = []
     while (header := next_record())[:32] != _END:
         flags, count = struct.unpack_from("<II", header, 32)
-        segments = tuple(_segment(next_record()) for _ in range(count))
+        parts = [next_record() for _ in range(count)]
+        segments = tuple(Segment(hash_hex(part), *struct.unpack_from("<III", part, 36)) for part in parts)
         if flags & _HAS_VERIFICATION:
             offset += count * _RECORD_BYTES
         sha256 = hash_hex(next_record()) if flags & _HAS_METADATA else None
@@ -135,11 +136,6 @@ def parse_shard(data: bytes) -> list[FileRecipe]:
 def hash_hex(record: bytes) -> str:
     """Return the hash at the start of a record in the hex of Xet: four little-endian numbers of 64 bits."""
     return "".join(f"{number:016x}" for number in struct.unpack_from("<4Q", record))
-
-
-def _segment(record: bytes) -> Segment:
-    size, first, end = struct.unpack_from("<III", record, 36)
-    return Segment(hash_hex(record), size, first, end)
 
 
 def _ungroup(grouped: bytes) -> bytes:

@@ -180,13 +180,10 @@ def _read_identity(root: Path) -> dict[str, Any] | None:
     version, port = fields.get("format"), fields.get("port")
     if isinstance(version, int) and version > FORMAT:
         message = f"{path}: format {version} is newer than this mixhub supports ({FORMAT})"
-        raise WorkspaceError(message, code="storage-newer", hint="install a newer mixhub", path=path, key="format")
-    for key, rule, holds in (
-        ("format", "must be an integer", isinstance(version, int)),
-        ("store_id", "must be hex", re.fullmatch(r"[0-9a-f]{8,64}", str(fields.get("store_id")))),
-        ("port", "must be 1 to 65535", port is None or (isinstance(port, int) and 0 < port < 65536)),
-    ):
-        if not holds:
-            hint = "restore or delete the file"
-            raise WorkspaceError(f"{path}: {key} {rule}", code="storage-damaged", hint=hint, path=path, key=key)
+        raise WorkspaceError(message, code="storage-newer", hint="install a newer mixhub", path=path)
+    has_port = port is None or (isinstance(port, int) and 0 < port < 65536)
+    if version != FORMAT or not has_port or not re.fullmatch(r"[0-9a-f]{8,64}", str(fields.get("store_id"))):
+        rule = f"format must be {FORMAT}, store_id hex, and port absent or 1 to 65535"
+        hint = "restore or delete the file"
+        raise WorkspaceError(f"{path}: {rule}", code="storage-damaged", hint=hint, path=path)
     return fields

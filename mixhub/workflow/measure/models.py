@@ -76,14 +76,8 @@ def evaluate_model(
     evaluation = _with_options(suite.evaluation, options)
     folder, name, revision, commit = _find_model(model, workspace, hub, progress)
     subject = ModelUnderTest.of_folder(folder, name, revision)
-    cells = evaluate(
-        subject,
-        evaluation,
-        results=Path(output),
-        storage=evaluation_storage(workspace, evaluation, datasets_hub),
-        options=options,
-        progress=progress,
-    )
+    storage = evaluation_storage(workspace, evaluation, datasets_hub)
+    cells = evaluate(subject, evaluation, results=Path(output), storage=storage, options=options, progress=progress)
     return EvaluatedModel(subject, commit, suite.name, evaluation, cells)
 
 
