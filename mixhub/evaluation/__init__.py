@@ -1,12 +1,12 @@
-"""Evaluation by lm-eval, all cells in one process, with its numbers.
+"""Evaluation with lm-eval's tasks and numbers, all cells in one process.
 
 suite, datasets    the YAMLs of tasks, and their documents
-options            which cells are asked for, and how they are measured
-requests           what lm-eval asks of a model, built once; encoding makes tokens of it, packing rows
+options            the cells to measure, and how
+requests           lm-eval's requests to a model, built once; encoding makes tokens of them, packing makes rows
 scorer             runs the rows
-harness            has lm-eval make metrics of the answers; measures and bootstrap add what it lacks or takes long for
+harness            lm-eval computes metrics of the answers; measures and bootstrap add what it lacks or computes slowly
 provenance         what a cell was made from, and its file
-sweep              the calls: evaluate, evaluate_folder, prefetch
-crosscheck         cells on disk against lm-eval's own backend
+sweep              the calls: evaluate, prefetch
+crosscheck         compares cells on disk with lm-eval's own backend
 lm_eval_private    the only module that imports lm-eval
 """

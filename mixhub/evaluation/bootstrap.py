@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Metric = Callable[[Sequence[Any]], Any]
 Statistic = Callable[[NDArray[np.intp]], list[Any]]
-"""Figures of some replicates, (R,), from the documents drawn for them, (R, N)."""
+"""Computes the figures of replicates, (R,), from their drawn documents, (R, N)."""
 
 _CHUNK = 1000  # replicates per seed, as in lm-eval
 _BLOCK_DRAWS = 2**14  # so many draws stay in a core's cache; never less than one replicate

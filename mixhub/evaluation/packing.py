@@ -1,8 +1,8 @@
 """Packs requests into rows of tokens: each input once, and inputs with a common start in one row. Needs no torch.
 
 A row is a token trie in depth-first order: an input adds the tokens that it does not share with the one before it. In
-that order the tokens below place i are those from i up to `ends[i]`, so place j attends to i exactly when
-i <= j < ends[i]. A row that holds one input is an ordinary causal row.
+that order the tokens below place i are those from i up to `ends[i]`, so place j attends to i exactly if
+i <= j < ends[i]. A row with one input is an ordinary causal row.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ _BEYOND_CONTEXT = 1024
 
 @dataclass(frozen=True)
 class Packing:
-    """Rows of tokens, and where in them each request is scored."""
+    """Rows of tokens, and the places in them where each request is scored."""
 
     tokens: Ints
     """(N,), token ids, row after row."""
     positions: Ints
-    """(N,), the position of each token in its input: what the position embedding sees."""
+    """(N,), the position of each token in its input: for the position embedding."""
     ends: Ints
-    """(N,), where in its row the tokens end that attend to this one."""
+    """(N,), the place in its row where the tokens that attend to this one end."""
     row_starts: Ints
-    """(rows + 1,), where each row begins in `tokens`."""
+    """(rows + 1,), the start of each row in `tokens`."""
     branching: NDArray[np.bool_]
-    """(rows,), whether a row holds more than one input."""
+    """(rows,), whether a row has more than one input."""
     request_rows: Ints
     """(R,), the row of each request."""
     scored: Ints
-    """(S,), places within their row whose next token is scored, request after request."""
+    """(S,), places in their row whose next token is scored, request after request."""
     targets: Ints
-    """(S,), the token that is scored there."""
+    """(S,), the token that is scored at each place."""
     request_starts: Ints
-    """(R + 1,), where each request begins in `scored`."""
+    """(R + 1,), the start of each request in `scored`."""
 
     @property
     def requests(self) -> int:
-        """How many requests."""
+        """Number of requests."""
         return len(self.request_rows)
 
     @property
     def lengths(self) -> Ints:
-        """(rows,), tokens of each row."""
+        """(rows,), number of tokens of each row."""
         return np.diff(self.row_starts)
 
     def straight(self) -> Packing:
-        """The same requests with each input in a row of its own, for models that take no mask."""
+        """Return the same requests with one row per input, for models that do not support a mask."""
         if not self.branching.any():
             return self
         rows: dict[tuple[int, int], int] = {}
@@ -89,7 +89,7 @@ class Packing:
 
 
 def pack(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: int) -> Packing:
-    """Packs requests; what is scored, and after which tokens, is what lm-eval's own backend does.
+    """Pack requests; the same tokens are scored, in the same contexts, as by lm-eval's own backend.
 
     The input of a request is the last `max_length` + 1 tokens of context and continuation, without the last one.
 
@@ -124,18 +124,18 @@ def pack(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: in
 
 
 def starts_of(counts: Ints) -> Ints:
-    """(n + 1,), where each of n runs begins, and where the last one ends."""
+    """Return (n + 1,), the start of each of n runs, and the end of the last one."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
-    """The numbers from each start on, `counts` of them, run after run."""
+    """Return `counts` numbers from each start on, run after run."""
     before: Ints = np.repeat(starts_of(counts)[:-1] - starts, counts)
     return np.arange(len(before)) - before
 
 
 def _inputs(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: int) -> tuple[list[Ints], Ints]:
-    """The different inputs, and which one is each request's."""
+    """Return the different inputs, and the number of each request's input."""
     positions: dict[bytes, int] = {}
     inputs: list[Ints] = []
     numbers = np.empty(len(contexts), np.int64)
@@ -166,7 +166,7 @@ class _Rows:
         self._size = self._inputs = 0
 
     def add(self, number: int, tokens: Ints, tail: int) -> None:
-        """Adds an input, of which the last `tail` places are scored."""
+        """Add an input whose last `tail` places are scored."""
         share = _shared(self._before, tokens) if self._inputs else 0
         fits = self._size + len(tokens) - share <= self._longest
         if share < _MIN_SHARED or share * _MIN_SHARE < len(tokens) or not fits:
@@ -184,7 +184,7 @@ class _Rows:
         self.tails[number] = self._path[-tail:]
 
     def close(self) -> None:
-        """Ends the row."""
+        """End the row."""
         if not self._inputs:
             return
         self._open_ends[self._path] = self._size
@@ -196,7 +196,7 @@ class _Rows:
 
 
 def _shared(one: Ints, other: Ints) -> int:
-    """How many tokens two inputs begin with alike."""
+    """Return the number of tokens at the start that two inputs share."""
     least = min(len(one), len(other))
     different = np.flatnonzero(one[:least] != other[:least])
     return int(different[0]) if len(different) else least

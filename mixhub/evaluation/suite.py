@@ -1,4 +1,4 @@
-"""Which lm-eval tasks a family is evaluated on: found by name or path, and built without lm-eval's whole index."""
+"""The lm-eval tasks of a family: found by name or path, and built without lm-eval's index."""
 
 from __future__ import annotations
 
