@@ -34,7 +34,7 @@ def test_a_plan_is_one_document(mixhub_here, workspace):
     assert changes["model.safetensors"] == {"path": "model.safetensors", "action": "add", "size": size}
     assert data["branches"][0]["bytes_to_send"] == sum(change["size"] for change in changes.values())
     assert [line.partition(":")[0] for line in shown.stderr.splitlines()] == [
-        "left out, since they have no export of step 12",
+        "skipped, because they have no export of step 12",
         "hub",
     ]
     assert not workspace.push_receipts.exists()
