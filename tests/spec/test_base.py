@@ -136,14 +136,14 @@ def test_a_mixture_that_samples_nothing_is_refused(mixture):
 
 
 @pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf, "0.5", True, None])
-def test_a_weight_that_is_none_is_refused(weight):
+def test_an_invalid_weight_is_refused(weight):
     with refused("spec-invalid", SpecError, file="m.yaml") as caught:
         validated(Mixture, {"train_a": 1.0, "train_b": weight}, "m.yaml")
     assert broken(caught.value) == {"train_b": "value-range" if isinstance(weight, float) else "value-type"}
 
 
 @pytest.mark.parametrize("domain", ["", "a b", "a/b", "-a", "a."])
-def test_a_domain_is_named_as_files_may_be(domain):
+def test_a_domain_is_a_valid_file_name(domain):
     with refused("spec-invalid", SpecError) as caught:
         validated(Mixture, {"train_a": 1.0, domain: 1.0}, "m.yaml")
     assert broken(caught.value) == {domain: "domain-malformed"}
@@ -175,14 +175,14 @@ def test_specs_do_not_change():
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_yaml_out_and_in_is_the_same_family(name):
+def test_a_family_survives_yaml(name):
     family = catalog.get(name)
     again = Family.from_data(parse_yaml(to_yaml(family.to_data()), "again.yaml"), "again.yaml")
     assert again == family
     assert again.sha256() == family.sha256()
 
 
-def test_a_value_that_is_set_to_nothing_stays_so():
+def test_null_is_kept_over_a_default():
     data = human()
     data["training"]["gradient_clip"] = None
     family = Family.from_data(data, "f")
@@ -209,7 +209,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys():
         ("a: 2024-13-01", "f.yaml", "yaml-malformed"),
     ],
 )
-def test_yaml_that_is_none_names_the_place(text, place, code):
+def test_malformed_yaml_is_an_error_with_its_place(text, place, code):
     with refused("spec-invalid", SpecError, file=place) as caught:
         parse_yaml(text, "f.yaml")
     assert broken(caught.value) == {"": code}
@@ -218,7 +218,7 @@ def test_yaml_that_is_none_names_the_place(text, place, code):
 @pytest.mark.parametrize(
     ("content", "code"), [(None, "file-missing"), (b"a: \xff", "file-unreadable"), (b"a: [", "spec-invalid")]
 )
-def test_a_yaml_file_that_cannot_be_read_is_an_error_of_the_kind_asked_for(tmp_path, content, code):
+def test_an_unreadable_yaml_file_is_an_error_of_the_given_class(tmp_path, content, code):
     path = tmp_path / "a.yaml"
     if content is not None:
         path.write_bytes(content)
@@ -228,13 +228,13 @@ def test_a_yaml_file_that_cannot_be_read_is_an_error_of_the_kind_asked_for(tmp_p
 
 
 @pytest.mark.parametrize("data", [{"a": math.nan}, {"a": {1, 2}}])
-def test_what_is_not_plain_has_no_hash(data):
+def test_data_that_is_not_plain_has_no_hash(data):
     with refused("data-not-plain"):
         data_sha256(data)
 
 
 @pytest.mark.parametrize("data", [None, "text", [1], 3])
-def test_a_file_that_is_no_mapping(data):
+def test_a_file_that_is_not_a_mapping(data):
     assert broken(refusal(data)) == {"": "value-type"}
 
 
@@ -260,7 +260,7 @@ def test_extends_takes_the_recipe_and_not_the_mixture():
         lambda x: st.lists(x) | st.dictionaries(st.text(), x),
     )
 )
-def test_nothing_but_a_spec_error_comes_of_any_data(data):
+def test_any_data_raises_only_spec_errors(data):
     assert set(broken(refusal(data)).values()) <= KNOWN
 
 

@@ -54,7 +54,7 @@ def test_mixtures_are_the_published_ones(name, total, largest):
     assert math.isclose(math.fsum(mixture.shares.values()), 1.0, abs_tol=1e-12)
 
 
-def test_the_random_mixtures_are_one_an_index():
+def test_random_mixtures_have_one_per_index():
     family = catalog.get("random-1b")
     assert [run.revision for run in family.runs()] == [f"model-index-{index}" for index in range(1, 65)]
     assert family.run(index=1).mixture.domain_weights["train_the_pile_arxiv"] == 0.123
@@ -80,7 +80,7 @@ def test_revisions_follow_the_pattern():
     assert catalog.get("random-1b").revision(index=12) == "model-index-12"
 
 
-def test_an_unknown_seed_names_the_nearest_and_those_there_are():
+def test_an_unknown_seed_names_the_nearest_and_all():
     with refused("unknown-seed", UnknownNameError, kind="seed", name=6, known=("1", "2", "3", "4", "5")) as caught:
         catalog.get("human-1b").run(seed=6)
     assert caught.value.nearest == "5"
@@ -101,7 +101,7 @@ def test_an_unknown_seed_names_the_nearest_and_those_there_are():
         ({"seed": True}, "option-value", {"option": "seed", "value": True}),
     ],
 )
-def test_a_run_needs_what_varies(given, code, fields):
+def test_a_run_needs_its_seed(given, code, fields):
     with refused(code, UsageError, **fields):
         catalog.get("human-1b").run(**given)
 
@@ -119,13 +119,13 @@ def test_an_unknown_family_names_the_nearest():
         ("mixhub.spec.family", ["yaml", "difflib", "mixhub.spec.fields", "mixhub.spec.strict_yaml"]),
     ],
 )
-def test_an_import_takes_only_what_it_needs(name, unused):
+def test_an_import_loads_only_what_it_needs(name, unused):
     code = f"import sys, {name}; print([name for name in {unused} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-def test_the_room_offers_what_its_modules_hold():
+def test_public_names_are_those_of_the_modules():
     for name in spec.__all__:
         assert getattr(spec, name).__name__ == name
     assert spec.Family is type(catalog.get("human-1b"))
@@ -160,7 +160,7 @@ def test_numbers_are_read_and_written_as_ranges(written, numbers, shown):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_parameters_are_those_that_transformers_makes(tied):
+def test_parameters_are_those_of_transformers(tied):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     architecture = tiny_family(architecture={"num_key_value_heads": 1, "tie_word_embeddings": tied}).architecture
@@ -168,14 +168,14 @@ def test_parameters_are_those_that_transformers_makes(tied):
     assert architecture.parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_a_tokenizer_with_another_token_is_still_that_of_the_repo():
+def test_a_tokenizer_with_another_token_keeps_its_repo():
     base = {"tokenizer": {"name": "neox", "repo_id": "org/neox", "vocab_size": 10, "eos_token": "a"}}
     assert extend(base, {"tokenizer": {"eos_token": "b"}})["tokenizer"]["repo_id"] == "org/neox"
     assert extend(base, {"tokenizer": {"vocab_size": 11}})["tokenizer"]["repo_id"] is None
     assert extend(base, {"data": {"name": "x"}}) == base | {"data": {"name": "x"}}
 
 
-def test_scores_without_averages_cannot_be_changed_either():
+def test_default_mappings_are_frozen():
     published = PublishedScores.from_data({"source": "a", "rule": "b", "scores": {}}, "m.yaml")
     with pytest.raises(TypeError):
         published.average["seed-1"] = 1.0

@@ -15,7 +15,7 @@ ORIGINAL = catalog.get("human-1b").training
 HUMAN = ORIGINAL.model_copy(update={"lr_micro_steps": None})
 
 
-def test_the_tokens_of_a_step_are_sequences_times_their_length():
+def test_tokens_per_step():
     assert tokens_per_step(512, 2048) == 1_048_576
     assert tokens_per_step(8, 16) == 128
 

@@ -25,7 +25,7 @@ CARD = {"title": "Tiny", "summary": "A family."}
         (values.Tag, ["regmix", "data mixture", "Ω", "x" * 96]),
     ],
 )
-def test_the_hub_accepts(kind: Any, good: list[str]) -> None:
+def test_accepted_values(kind: Any, good: list[str]) -> None:
     for text in good:
         assert TypeAdapter(kind).validate_python(text) == text
 
@@ -40,7 +40,7 @@ def test_the_hub_accepts(kind: Any, good: list[str]) -> None:
         (values.Tag, ["a\nb", " ", "", "x" * 97]),
     ],
 )
-def test_the_hub_refuses(kind: Any, bad: list[str]) -> None:
+def test_refused_values(kind: Any, bad: list[str]) -> None:
     for text in bad:
         with pytest.raises(ValidationError):
             TypeAdapter(kind).validate_python(text)
@@ -60,7 +60,7 @@ def test_the_hub_refuses(kind: Any, bad: list[str]) -> None:
         ({"license": "mit", "base_model": "no repo"}, "base_model", "value-format"),
     ],
 )  # fmt: skip
-def test_a_family_with_what_the_hub_does_not_take_is_refused(changes: dict[str, object], key: str, code: str) -> None:
+def test_a_family_with_values_that_the_hub_refuses(changes: dict[str, object], key: str, code: str) -> None:
     with refused("spec-invalid", SpecError) as caught:
         tiny_family(card={**CARD, **changes})
     assert broken(caught.value)[f"card.{key}"] == code

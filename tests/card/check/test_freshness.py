@@ -1,4 +1,4 @@
-"""What a check says of a card that is not what a new render of it would be."""
+"""Findings for a card that differs from a new render of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lint finds in cards: all that is broken, by line, and nothing in a card that is whole."""
+"""Checks of a card: every fault is found, with its line, and nothing in a correct card."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def line_of(text: str, part: str) -> int:
-    """The line of the first occurrence of a part."""
+    """Return the line of the first occurrence of a part."""
     return text[: text.index(part)].count("\n") + 1
 
 
@@ -81,7 +81,7 @@ def replaced(text: str, old: str, new: str) -> str:
 
 
 def only(text: str) -> Finding:
-    """The one thing that is found."""
+    """Return the only finding."""
     found = lint_card(text)
     assert len(found) == 1, [str(finding) for finding in found]
     return found[0]
@@ -92,7 +92,7 @@ def test_nothing_is_found_in_the_cards_of_the_catalog(name: str, folder: Path) -
     assert lint_card(render_catalog(name).text, folder=folder) == ()
 
 
-def test_nothing_is_found_in_a_card_that_a_person_wrote(tmp_path: Path) -> None:
+def test_nothing_is_found_in_a_handwritten_card(tmp_path: Path) -> None:
     for name in ("other.md", "plot.png"):
         (tmp_path / name).touch()
     text = HAND_WRITTEN.replace("`a|b` \\| c", "a \\| c")
@@ -129,7 +129,7 @@ METADATA = [
     ("- name: human-1b\n", "- name: 1\n", "model-index-malformed", "model-index.0.name", 0),
     ("      url: https", "      uri: https", "model-index-key-missing", f"{INDEX}.source.url", -1),
 ]
-"""An edit, what is found, and how many lines below the edit: a key that is gone is found where it should be."""
+"""An edit, the finding, and its line relative to the edit: a missing key is found where it should be."""
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_each_fault_of_the_metadata_is_found_at_its_line(
     assert finding.line == line_of(card, old) + below
 
 
-def test_a_value_that_yaml_reads_as_no_text_should_be_quoted(card: str) -> None:
+def test_a_value_that_yaml_does_not_read_as_text_should_be_quoted(card: str) -> None:
     assert "quotes" in only(replaced(card, "license: mit", "license: no")).hint
     assert "quotes" not in only(replaced(card, "license: mit", "license: No Way")).hint
 
@@ -186,7 +186,7 @@ def test_the_body_is_checked_below_metadata_that_cannot_be_read(tmp_path: Path) 
     ]
 
 
-def test_what_the_client_of_the_hub_refuses_is_found() -> None:
+def test_metadata_that_the_client_of_the_hub_refuses_is_found() -> None:
     found = only("---\nlicense: mit\nself: me\n---\n")
     assert found.code == "metadata-refused"
     assert "self" in found.message
@@ -211,7 +211,7 @@ RESULT = {"task": {"type": "a"}, "dataset": {"type": "b", "name": "c"}, "metrics
         ([{"name": "m", "results": [RESULT | {"metrics": [1]}]}], "model-index.0.results.0.metrics.0"),
     ],
 )
-def test_parts_of_the_model_index_that_have_no_shape(index: object, where: str) -> None:
+def test_malformed_parts_of_the_model_index(index: object, where: str) -> None:
     finding = only(f"---\n{yaml.safe_dump({'model-index': index})}---\n")
     assert (finding.code, finding.about) == ("model-index-malformed", where)
 
@@ -225,7 +225,7 @@ def test_parts_of_the_model_index_that_have_no_shape(index: object, where: str) 
         {"type": "acc", "value": 1, "args": {"num_fewshot": "0-2, 5"}, "verified": True},
     ],
 )
-def test_metrics_as_others_write_them(metric: dict[str, object]) -> None:
+def test_metrics_of_other_authors(metric: dict[str, object]) -> None:
     index = [{"name": "m", "results": [RESULT | {"metrics": [metric]}]}]
     assert lint_card(f"---\n{yaml.safe_dump({'model-index': index})}---\n") == ()
 
@@ -295,7 +295,7 @@ def test_figures_agree_with_the_model_index(card: str) -> None:
     assert only(average).about == "Average of 13 tasks seed 3"
 
 
-def test_a_figure_that_is_changed_by_hand_contradicts_what_was_made_of_it(card: str) -> None:
+def test_an_edited_figure_contradicts_those_computed_from_it(card: str) -> None:
     broken = replaced(card, "        82.48 |", "        28.48 |")
     assert [(finding.code, finding.about) for finding in lint_card(broken)] == [
         ("model-index-differs", "SciQ seed 3"),
@@ -311,7 +311,7 @@ def test_a_figure_that_is_changed_by_hand_contradicts_what_was_made_of_it(card: 
     assert table.line == line_of(card, "| mean ± sd")
 
 
-def test_copied_averages_are_the_affair_of_those_who_printed_them(card: str) -> None:
+def test_copied_averages_are_not_checked(card: str) -> None:
     row = card[card.index("| 3         |") :].split("\n")[0]
     both = replaced(card, row, row.replace("46.97", "45.97")).replace("value: 46.97", "value: 45.97")
     assert {finding.about for finding in lint_card(both)} == {"Average mean"}
@@ -320,7 +320,7 @@ def test_copied_averages_are_the_affair_of_those_who_printed_them(card: str) -> 
     assert measured[0].message == "Average seed 3: the card says 45.97, the mean of the row is 46.971"
 
 
-def test_means_are_checked_where_all_rows_are_whole() -> None:
+def test_means_are_checked_if_all_rows_are_complete() -> None:
     table = "---\nlicense: mit\n---\n\n| Seed | A | Average |\n|--|--|--|\n| 1 | — | 1 |\n| 2 | 4.0 | 4.0 |\n"
     assert lint_card(table + "| mean ± sd | 99 ± 1 | 2.5 ± 2.1 |\n") == ()
     assert only(table + "| mean ± sd | 99 ± 1 | 2.5 ± 4.1 |\n").about == "Average sd"
@@ -344,7 +344,7 @@ SCORES = st.integers(1, 14).flatmap(
 
 
 def score_table(rows: list[list[float]], decimals: int) -> list[list[str]]:
-    """Rows of a table as it is made: averages, means and sds of figures that are not rounded yet."""
+    """Return the rows of a table whose averages, means and sds come from unrounded scores."""
     whole = [[*row, statistics.fmean(row)] for row in rows]
     printed = [[str(seed), *(f"{value:.{decimals}f}" for value in row)] for seed, row in enumerate(whole, start=1)]
     columns = list(zip(*whole, strict=True))
@@ -360,7 +360,7 @@ def page_of(rows: list[list[str]]) -> str:
 
 @settings(max_examples=150)
 @given(SCORES, st.integers(0, 4))
-def test_a_right_table_is_never_refused(rows: list[list[float]], decimals: int) -> None:
+def test_a_correct_table_has_no_findings(rows: list[list[float]], decimals: int) -> None:
     found = lint_card(page_of(score_table(rows, decimals)))
     assert [str(finding) for finding in found] == []
 
@@ -392,18 +392,18 @@ def test_a_figure_may_be_what_it_was_rounded_from(value: float, decimals: int) -
 @pytest.mark.parametrize(
     "text", ["", "—", "— (5 of 6)", "1.0 ± 0.5", "1,838", "1 to 2", "0x1", "nan", "1e999", "0e999"]
 )
-def test_what_is_no_figure(text: str) -> None:
+def test_text_that_is_not_a_figure(text: str) -> None:
     assert Figure.read(text) is None
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30), st.integers(0, 4))
-def test_shares_that_were_rounded_are_never_refused(weights: list[float], decimals: int) -> None:
+def test_rounded_shares_have_no_findings(weights: list[float], decimals: int) -> None:
     rows = "".join(f"| d{i} | {100 * w / sum(weights):.{decimals}f}% |\n" for i, w in enumerate(weights))
     assert lint_card(f"---\nlicense: mit\n---\n\n| Domain | Share |\n|---|---|\n{rows}") == ()
 
 
 @pytest.mark.parametrize("separator", ["\n", "\r\n"])
-def test_lines_are_counted_whatever_ends_them(card: str, folder: Path, separator: str) -> None:
+def test_lines_are_counted_with_any_line_end(card: str, folder: Path, separator: str) -> None:
     text = replaced(card, "## Limits\n", "## Limits\n\n[this](nowhere)\n").replace("\n", separator)
     (found,) = lint_card(text, folder=folder)
     assert found.line == card[: card.index("## Limits")].count("\n") + 3
@@ -419,7 +419,7 @@ def test_any_text_can_be_checked(text: str) -> None:
             assert finding.hint
 
 
-def test_what_a_hub_says() -> None:
+def test_findings_of_a_hub() -> None:
     refused, warned = hub_findings(["no license"], ["empty"], "README.md", "local")
     assert codes((refused, warned)) == ["card-refused", "card-doubted"]
     assert str(refused) == "README.md: local refuses it: no license"
@@ -439,18 +439,18 @@ def test_what_a_hub_says() -> None:
         ("value: 82.48", "value: '92.48'", "model-index-differs", "SciQ seed 3"),
     ],
 )
-def test_blocks_and_figures_that_were_changed_by_hand(card: str, old: str, new: str, code: str, about: str) -> None:
+def test_edited_blocks_and_figures(card: str, old: str, new: str, code: str, about: str) -> None:
     found = lint_card(replaced(card, old, new))
     assert (code, about) in [(finding.code, finding.about) for finding in found]
 
 
-def test_a_changed_weight_takes_one_line_though_it_moves_all_shares(card: str) -> None:
+def test_a_changed_weight_is_one_finding(card: str) -> None:
     found = lint_card(replaced(card, "train_the_pile_arxiv: 0.1052", "train_the_pile_arxiv: 0.9052"))
     (differs,) = (finding for finding in found if finding.code == "mixture-differs")
     assert differs.message.endswith("the mixture gives 57.05%; and 16 more")
 
 
-def test_a_figure_that_is_only_in_the_table_is_told(card: str) -> None:
+def test_a_figure_that_is_only_in_the_table_is_found(card: str) -> None:
     entry = "    - type: accuracy\n      value: 82.48\n      name: score, seed 3\n      args:\n        seed: 3\n"
     assert entry in card
     found = lint_card(card.replace(f"{entry}        num_fewshot: 0-5\n", "", 1))
@@ -463,7 +463,7 @@ def test_only_language_models_need_a_head(tag: str, found: list[str]) -> None:
     assert codes(lint_card(text)) == found
 
 
-def test_code_of_others_is_no_matter_of_a_check() -> None:
+def test_code_of_others_has_no_findings() -> None:
     text = """---
 pipeline_tag: text-generation
 ---

@@ -135,7 +135,7 @@ def edited(*edits: tuple[str, str], card: str = CARD) -> str:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit[0]} to {edit[1]}")
-def test_one_edit_is_told_in_its_own_words(edit: tuple[str, str]) -> None:
+def test_each_edit_is_one_fact(edit: tuple[str, str]) -> None:
     assert lines(CARD, edited(edit)) == EDITS[edit]
 
 
@@ -159,7 +159,7 @@ def test_figures_are_marked() -> None:
     }
 
 
-def test_a_figure_of_the_model_index_that_a_table_tells_is_not_told_again() -> None:
+def test_a_score_that_a_table_shows_is_not_repeated_from_the_model_index() -> None:
     table = ("| — | 82.00 |", "| — | 83.00 |")
     mean = ("81.50 ± 0.50", "82.00 ± 1.00")
     index = [("value: 82.0,", "value: 83.0,"), ("value: 81.5,", "value: 82.0,"), ("sd: 0.5}", "sd: 1.0}")]
@@ -167,7 +167,7 @@ def test_a_figure_of_the_model_index_that_a_table_tells_is_not_told_again() -> N
     assert lines(CARD, edited(table, mean, *index)) == told
 
 
-def test_rows_columns_and_tables_that_are_new_or_gone_take_a_line() -> None:
+def test_new_and_gone_rows_columns_and_tables() -> None:
     row = edited(("| mean", "| 3 | 61.00 | 83.00 |\n| mean"))
     assert lines(CARD, row) == ["seed 3: new, 61.00, 83.00"]
     assert lines(row, CARD) == ["seed 3: gone, 61.00, 83.00"]
@@ -243,7 +243,7 @@ def test_a_long_text_is_shortened_around_what_differs() -> None:
     assert str(Change("seed 3", None, "1, " * 200)).endswith(" …")
 
 
-def test_cells_of_the_same_name_are_told_apart() -> None:
+def test_cells_of_the_same_name_have_their_section() -> None:
     table = "| Seed | SciQ |\n|:--|--:|\n| 1 | 70.00 |\n"
     card = edited(("## Limits\n", f"## Older\n\n{table}\n## Limits\n"))
     assert lines(card, card.replace("70.00", "71.00")) == ["Older, SciQ seed 1: 70.00 → 71.00"]
@@ -259,7 +259,7 @@ def test_repeated_headers_rows_and_headings_hide_nothing(headers: str) -> None:
     assert len(lines(card, card.replace("\nb\n", "\nd\n").replace("\nc\n", "\ne\n"))) == 4
 
 
-def test_one_change_of_many_entries_takes_a_line() -> None:
+def test_one_change_of_many_entries_is_one_line() -> None:
     card = CARDS["human-1b"]
     assert card.count("    - type: accuracy\n") == 84
     assert lines(card, card.replace("type: accuracy", "type: acc")) == ["model-index, type: accuracy → acc"]

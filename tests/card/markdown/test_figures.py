@@ -67,5 +67,5 @@ def test_shots() -> None:
         ([], []),
     ],
 )
-def test_a_range_without_gaps_is_written_as_one(values: list[int], shown: str | list[int]) -> None:
+def test_a_range_without_gaps(values: list[int], shown: str | list[int]) -> None:
     assert figures.range_or_list(values) == shown

@@ -1,4 +1,4 @@
-"""The reader of model-indices: typed entries, also of what others write, and None where it has another shape."""
+"""Reading a model-index, also of other authors; None if it has another shape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def index(*results: Any, **model: Any) -> dict[str, Any]:
     return {MODEL_INDEX: [{"name": "m", "results": list(results), **model}]}
 
 
-def test_each_metric_is_an_entry_with_its_dataset_and_its_place() -> None:
+def test_each_metric_is_an_entry_with_its_dataset_and_path() -> None:
     entries = read_model_index(index({**RESULT, "metrics": RESULT["metrics"][1:]}, RESULT))
     assert entries is not None
     assert [entry.path[1:] for entry in entries] == [
@@ -60,7 +60,7 @@ def test_the_row_of_a_score(args: dict[str, Any], row: str | None) -> None:
 @pytest.mark.parametrize(
     ("kind", "column"), [("average", "Average"), ("Average", "Average"), ("sciq", "Average of 13 tasks")]
 )
-def test_an_average_is_told_by_the_type_of_its_dataset(kind: str, column: str) -> None:
+def test_the_type_of_the_dataset_marks_an_average(kind: str, column: str) -> None:
     entries = read_model_index(index({**RESULT, "dataset": {"name": "Average of 13 tasks", "type": kind}}))
     assert entries is not None
     assert entries[0].column == column
@@ -92,7 +92,7 @@ def test_another_shape_is_none(metadata: dict[str, Any]) -> None:
     assert read_model_index(metadata) is None
 
 
-def test_the_scores_of_a_card_of_ours_are_read_whole() -> None:
+def test_all_scores_of_our_card_are_read() -> None:
     entries = read_model_index(read_card(render_catalog("human-1b").text).metadata)
     assert entries is not None
     assert len(entries) == 84

@@ -149,7 +149,7 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(end: str) -> None:
         ("---\na: &x [*x]\n---\n", "card:1", "metadata-too-deep"),
     ],
 )
-def test_metadata_that_is_no_mapping(text: str, place: str, code: str) -> None:
+def test_metadata_that_is_not_a_mapping(text: str, place: str, code: str) -> None:
     with refused("spec-invalid", SpecError, file=place) as caught:
         _ = read_card(text).metadata
     assert codes(caught.value.problems) == [code]
@@ -172,7 +172,7 @@ def test_metadata_is_found_where_the_hubs_client_finds_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_the_shipped_cards_are_read_whole(path: Path) -> None:
+def test_shipped_cards_are_read_completely(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     card = read_card(text)
     assert card.metadata == yaml.safe_load(front_matter(text).yaml)  # type: ignore[union-attr]
