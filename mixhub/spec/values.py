@@ -55,12 +55,12 @@ def repo_id_problem(repo_id: str) -> str | None:
 
 RepoId = Annotated[str, ruled(repo_id_problem)]
 
-# Which licences there are, the Hub knows: `card check --validate` asks it.
+# Only the Hub knows all licences: `card check --validate` asks it.
 License = Annotated[
     str,
     matching(
         r"[a-z0-9][a-z0-9.+-]*(?<!-or-later)(?<!-only)",
-        "must be a licence identifier of the Hub, such as apache-2.0, or other",
+        "must be an identifier of the Hub such as apache-2.0 (without -only or -or-later), or other",
     ),
 ]
 LicenseName = Annotated[str, matching(r"[a-z0-9][a-z0-9.-]{0,95}", "must be lower-case letters, digits, '-' and '.'")]

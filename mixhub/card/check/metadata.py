@@ -84,7 +84,7 @@ def _finding(subject: Subject, problem: Problem) -> Finding:
     code = "metadata-no-text" if is_no_text else "metadata-invalid"
     if path[0] == MODEL_INDEX:
         code = "model-index-key-missing" if problem.code == "key-missing" else "model-index-malformed"
-    is_quotable = is_no_text and isinstance(problem.value, (bool, int, float))
+    is_quotable = is_no_text and not isinstance(problem.value, (list, dict, type(None)))
     hint = "YAML does not read it as text; put it into quotes" if is_quotable else HINT
     key = ".".join(path)
     message = str(Problem(key, problem.value, problem.rule, code=problem.code))

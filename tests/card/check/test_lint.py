@@ -145,7 +145,9 @@ def test_each_fault_of_the_metadata_is_found_at_its_line(
 
 def test_a_value_that_yaml_does_not_read_as_text_should_be_quoted(card: str) -> None:
     assert "quotes" in only(replaced(card, "license: mit", "license: no")).hint
+    assert "quotes" in only(replaced(card, "license: mit", "license: 2024-01-01")).hint
     assert "quotes" not in only(replaced(card, "license: mit", "license: No Way")).hint
+    assert "quotes" not in only(replaced(card, "license: mit", "license: [null]")).hint
 
 
 def test_a_licence_that_is_other_needs_a_name_and_a_link(card: str) -> None:
