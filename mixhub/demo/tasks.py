@@ -94,7 +94,7 @@ def _continuations(texts: dict[str, list[str]], draws: random.Random) -> dict[st
         passages = {continuation: passage for passage, continuation in _pairs(parts, _split_in_two, draws)}
         if len(passages) >= _CHOICES:
             by_domain[domain] = [
-                {"passage": passage, **_choices(continuation, [own for own in passages if own != continuation], draws)}
+                {"passage": passage, **_choices(continuation, [one for one in passages if one != continuation], draws)}
                 for continuation, passage in passages.items()
             ]
     return by_domain
@@ -156,7 +156,7 @@ def _select(by_domain: dict[str, list[Document]], documents: int, what: str, cor
     needed = documents + _SHOTS
     selected: list[Document] = []
     for turn in range(max(map(len, by_domain.values()), default=0)):
-        selected += [{"domain": domain, **own[turn]} for domain, own in by_domain.items() if turn < len(own)]
+        selected += [{"domain": domain, **rows[turn]} for domain, rows in by_domain.items() if turn < len(rows)]
     if len(selected) < needed:
         message = f"{corpus / 'valid'}: too little held-out text: {len(selected)} {what}, and {needed} are needed"
         hint = "hold out more text, or request fewer documents"

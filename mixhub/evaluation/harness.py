@@ -141,9 +141,9 @@ def measure(
     name, date, started = task.config.task, time.time(), time.monotonic()
     configure(task, num_fewshot, fewshot_seed)
     lm.prepared = prepared
-    given = lm_eval.instances_given(task, lambda: prepared.instances(task)) if prepared else nullcontext()
+    instances = lm_eval.instances_given(task, lambda: prepared.instances(task)) if prepared else nullcontext()
     try:
-        with lm_eval.seeded(), given, lm_eval.tuned():
+        with lm_eval.seeded(), instances, lm_eval.tuned():
             results = lm_eval.evaluate(
                 lm=lm,
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
@@ -164,10 +164,10 @@ def measure(
     # lm-eval's hash of a task: of the hashes of all its documents, prompts and targets.
     hashes = "".join(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"] for sample in samples)
     results["task_hashes"] = {name: str(lm_eval.hash_string(hashes))}
-    by_document = [document_measures(task, sample) for sample in samples]
+    measured = [(sample, document_measures(task, sample)) for sample in samples]
     first = samples[0]["filter"]
-    measures = cell_measures(own for own, sample in zip(by_document, samples, strict=True) if sample["filter"] == first)
-    logged = [_as_logged(sample, own) for sample, own in zip(samples, by_document, strict=True)]
+    measures = cell_measures(values for sample, values in measured if sample["filter"] == first)
+    logged = [_as_logged(sample, values) for sample, values in measured]
     return Measured(results, logged, measures, date, time.monotonic() - started)
 
 
@@ -189,8 +189,8 @@ def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:
         if aggregation in (metrics.mean, metrics.acc_all):
             stderr = of_items(items)
         else:
-            few = aggregation in (metrics.bleu, metrics.chrf, metrics.ter)
-            stderr = bootstrap_stderr(aggregation, items, replicates=_FEW_REPLICATES if few else REPLICATES)
+            is_slow = aggregation in (metrics.bleu, metrics.chrf, metrics.ter)
+            stderr = bootstrap_stderr(aggregation, items, replicates=_FEW_REPLICATES if is_slow else REPLICATES)
         stderrs[f"{metric}_stderr,{kind}"] = float(stderr)
     return stderrs
 

@@ -62,7 +62,7 @@ def cell_measures(documents: Iterable[Mapping[str, float]]) -> dict[str, float |
 def _right(gold: object, choices: Sequence[str]) -> list[int]:
     """Return the numbers of the right choices, read as by lm-eval's `process_results`."""
     if isinstance(gold, list | tuple):
-        return [number for own in gold for number in _right(own, choices)]
+        return [number for one in gold for number in _right(one, choices)]
     if isinstance(gold, str):
         return [list(choices).index(gold)] if gold in choices else []
     return [int(gold)] if isinstance(gold, int) else []

@@ -107,17 +107,17 @@ def requested_cells(
         raise bad_option("--backend", options.backend, f"must be one of {listed(BACKENDS)}")
     if not 1 <= number <= count:
         raise bad_option("--shard", f"{number}/{count}", "must be i/n with i from 1 to n")
-    for own in shots or ():
-        if own < 0 or own not in suite_shots:
+    for shot_count in shots or ():
+        if shot_count < 0 or shot_count not in suite_shots:
             rule = f"must be one of the suite's shot counts: {listed(suite_shots)}"
             hint = "omit it to measure all of them, or add it to evaluation.num_fewshot of the family"
-            raise bad_option("--num-fewshot", own, rule, hint)
+            raise bad_option("--num-fewshot", shot_count, rule, hint)
     by_name = {task.name: task for task in evaluation.tasks}
     for name in options.tasks or ():
         if name not in by_name:
             raise UnknownNameError("task", name, by_name, where=where)
-    wanted = [task for name, task in by_name.items() if options.tasks is None or name in options.tasks]
-    tasks = resolve(wanted, task_configs)
+    requested = [task for name, task in by_name.items() if options.tasks is None or name in options.tasks]
+    tasks = resolve(requested, task_configs)
     shots = sorted(set(shots)) if shots is not None else suite_shots
     # lm-eval keeps such a task at 0 shots whatever is requested, so its figure would be labelled wrongly.
     for task in tasks:
@@ -125,7 +125,7 @@ def requested_cells(
             message = f"task {task.name}: {task.source} fixes num_fewshot at 0, so it has no {max(shots)}-shot cell"
             hint = "set evaluation.num_fewshot to [0], or give the task a custom YAML without num_fewshot"
             raise ResultsError(message, code="shots-fixed", hint=hint, task=task.name, num_fewshot=max(shots))
-    return [CellKey(task, own) for task in tasks for own in shots]
+    return [CellKey(task, shot_count) for task in tasks for shot_count in shots]
 
 
 def shard_of(cells: Sequence[CellKey], evaluation: Evaluation, shard: tuple[int, int]) -> list[CellKey]:

@@ -72,7 +72,7 @@ class Packing:
                 start = int(self.row_starts[row])
                 inputs.append(self.tokens[start + np.flatnonzero(self.ends[start : start + place + 1] > place)])
             request_rows[request] = rows[row, place]
-        lengths = np.array([len(own) for own in inputs], np.int64)
+        lengths = np.array([len(tokens) for tokens in inputs], np.int64)
         counts = np.diff(self.request_starts)
         before_end = np.repeat(self.request_starts[1:], counts) - np.arange(len(self.scored))
         return Packing(

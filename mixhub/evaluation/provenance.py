@@ -72,8 +72,8 @@ class ModelUnderTest:
         require_complete(export)
         lineage, actual = read_lineage(export), weights_sha256(export)
         if (lineage.family, lineage.revision) != (family.name, run.revision):
-            own, other = f"{run.revision} of {family.name}", f"{lineage.revision} of {lineage.family}"
-            message = f"{export}: is {other} by its lineage, not {own}"
+            actual_run, named_run = f"{lineage.revision} of {lineage.family}", f"{run.revision} of {family.name}"
+            message = f"{export}: is {actual_run} by its lineage, not {named_run}"
             hint = "this export belongs to another run; name that run, or keep each run's export in its own folder"
             raise ExportError(
                 message, code="run-wrong", hint=hint, path=export, family=lineage.family, revision=lineage.revision
@@ -182,14 +182,14 @@ def _inputs(config: SweepConfig, task: SuiteTask) -> dict[str, Any]:
 
 def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
     """List what differs between a cell on disk and the requested one, except for its limit."""
-    made = cell.provenance
-    names = [name for name, value in _inputs(config, task).items() if getattr(made, name) != value]
-    names += [f"{name} version" for name in _DECIDING if made.versions.get(name) != config.versions[name]]
-    if config.backend != made.backend == "mixhub":
+    provenance = cell.provenance
+    names = [name for name, value in _inputs(config, task).items() if getattr(provenance, name) != value]
+    names += [f"{name} version" for name in _DECIDING if provenance.versions.get(name) != config.versions[name]]
+    if config.backend != provenance.backend == "mixhub":
         names.append("backend")
-    elif config.backend == made.backend == "mixhub" and made.scorer != SCORER:
+    elif config.backend == provenance.backend == "mixhub" and provenance.scorer != SCORER:
         names.append("scorer")
-    if known_fingerprint(task, config.datasets) not in (UNKNOWN, made.dataset.fingerprint):
+    if known_fingerprint(task, config.datasets) not in (UNKNOWN, provenance.dataset.fingerprint):
         names.append("dataset")
     return names
 

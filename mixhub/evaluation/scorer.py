@@ -193,7 +193,7 @@ class SharedLM(StockLM):
         order = np.argsort(inverse, kind="stable")
         used = torch.from_numpy(unique).to(self.device)
         of_row = torch.from_numpy(inverse[order]).to(self.device)
-        wanted = torch.from_numpy(targets[order].astype(np.int64)).to(self.device)
+        target_ids = torch.from_numpy(targets[order].astype(np.int64)).to(self.device)
         if layout == "plain":
             source = self.model(**inputs).logits.flatten(0, 1)[used]  # (U, V)
         else:
@@ -205,11 +205,11 @@ class SharedLM(StockLM):
         for number, start in enumerate(range(0, len(unique), block)):
             part = source[start : start + block]
             logits = (part if layout == "plain" else self._head(part)).float()  # (block, V)
-            mine = slice(int(cuts[number]), int(cuts[number + 1]))
-            row, token = of_row[mine] - start, wanted[mine]
-            hits[mine] = logits.argmax(-1)[row] == token
+            part_rows = slice(int(cuts[number]), int(cuts[number + 1]))
+            row, token = of_row[part_rows] - start, target_ids[part_rows]
+            hits[part_rows] = logits.argmax(-1)[row] == token
             torch.log_softmax(logits, -1, out=logits)  # stock's own kernel; another differs by 1e-5 per token
-            values[mine] = logits[row, token]
+            values[part_rows] = logits[row, token]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return values.cpu().numpy().astype(np.float64)[back], hits.cpu().numpy()[back]
@@ -271,14 +271,14 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
     contexts, continuations = [words[0]] * 3, [words[1][:6], words[2][: length // 2], words[3][:3]]
     packing = pack(contexts, continuations, lm.max_length)
     _require_causal(lm, contexts[0])
-    own = np.array([value for value, _ in lm._score(packing, "plain")])
-    if not np.isfinite(own).all():
+    plain = np.array([value for value, _ in lm._score(packing, "plain")])
+    if not np.isfinite(plain).all():
         return LayoutSupport("plain")  # its figures will be refused
     tolerance = _TOLERANCE.get(lm.model.dtype, 0.25)
-    reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", own, tolerance)
+    reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", plain, tolerance)
     if reason:
-        return LayoutSupport("plain", f"rows are not shared and logits of all positions are made: {reason}")
-    reason = _mask_problem(lm) or _difference(lm, packing, "packed", own, tolerance)
+        return LayoutSupport("plain", f"rows are not shared, and logits of all positions are computed: {reason}")
+    reason = _mask_problem(lm) or _difference(lm, packing, "packed", plain, tolerance)
     if reason:
         return LayoutSupport("straight", f"rows are not shared: {reason}")
     return LayoutSupport("packed")
@@ -299,12 +299,12 @@ def _require_causal(lm: SharedLM, tokens: Ints) -> None:
         raise ResultsError(message, code="model-not-causal", hint=hint, model=type(lm.model).__name__)
 
 
-def _difference(lm: SharedLM, packing: Packing, layout: Layout, own: Ints, tolerance: float) -> str:
+def _difference(lm: SharedLM, packing: Packing, layout: Layout, plain: Ints, tolerance: float) -> str:
     try:
         values = np.array([value for value, _ in lm._score(packing, layout)])
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
         return f"the code of {type(lm.model).__name__} does not support it"
-    per_token = np.abs(values - own) / np.diff(packing.request_starts)
+    per_token = np.abs(values - plain) / np.diff(packing.request_starts)
     if not per_token.max() <= tolerance:
         return f"in a trial on random tokens, log-probabilities differ by {per_token.max():.2g}"
     return ""

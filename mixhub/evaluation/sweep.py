@@ -69,12 +69,12 @@ def evaluate(
     if results.is_file():
         raise bad_option("--output", results, "is a file, and cells need a folder", "--output DIR")
     config = SweepConfig.of(model, evaluation, storage, options)
-    mine = shard_of(requested, evaluation, options.shard)
-    missing = [cell for cell in mine if finished_cell(config, cell, results) is None]
+    shard = shard_of(requested, evaluation, options.shard)
+    missing = [cell for cell in shard if finished_cell(config, cell, results) is None]
     if missing:
         requests = Requests(storage, Encoder.load(model.folder), config.fewshot_seed, config.limit)
         requests.build(missing, progress, stock=config.backend == "stock")
-        _Sweep(config, requests, results).measure(missing, progress, already=len(mine) - len(missing))
+        _Sweep(config, requests, results).measure(missing, progress, already=len(shard) - len(missing))
     return [read_cell(path) for cell in requested if (path := cell.path(results)).is_file()]
 
 

@@ -108,9 +108,9 @@ def _import_repo(store: Store, name: RepoName, source: Path) -> ImportedRepo:
             else:
                 puts[path] = repo.write_blob(file.read_bytes())
         before = repo.resolve(MAIN)
-        gone = sorted(set(repo.paths(before)) - puts.keys())
+        deletions = sorted(set(repo.paths(before)) - puts.keys())
         message = f"Import {name.repo_id}"
-        commit = repo.commit(MAIN, puts, gone, message, parent=str(before.id), empty_ok=False)
+        commit = repo.commit(MAIN, puts, deletions, message, parent=str(before.id), empty_ok=False)
     size = sum(file.stat().st_size for file in files.values())
     changed = commit != str(before.id)
     return ImportedRepo(name.repo_id, name.repo_type, commit, changed, len(files), size, tuple(skipped))

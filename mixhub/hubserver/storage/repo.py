@@ -218,12 +218,12 @@ class Repo:
                 raise Stale(f"{branch} is at {head.id}, not at {parent}: somebody committed; refresh and try again")
             files = _files(head)
             for path in deletions:
-                gone = (
+                doomed = (
                     [path] if path in files else [name for name in files if path[-1] == "/" and name.startswith(path)]
                 )
-                if not gone:
+                if not doomed:
                     raise EntryNotFound(f"{path!r} cannot be deleted: it does not exist")
-                for name in gone:
+                for name in doomed:
                     del files[name]
             files |= puts
             folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}

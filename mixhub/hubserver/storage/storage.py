@@ -134,11 +134,11 @@ class Store:
 
     def delete(self, name: RepoName) -> None:
         """Delete a repo with all its branches; raises RepoNotFound. Its large files stay: others may name them."""
-        doomed = self.uploads / secrets.token_hex(16)
+        leaving = self.uploads / secrets.token_hex(16)
         with self._lock_existing(name):
             self.uploads.mkdir(parents=True, exist_ok=True)
-            self._folder(name).rename(doomed)  # gone at once, however long the deletion takes
-        shutil.rmtree(doomed, ignore_errors=True)
+            self._folder(name).rename(leaving)  # it disappears at once, however long the deletion takes
+        shutil.rmtree(leaving, ignore_errors=True)
 
     def sweep_uploads(self) -> None:
         """Delete uploads that were broken off more than a day ago; younger ones may be another server's."""

@@ -98,8 +98,8 @@ class _BlobResponse(FileResponse):
 def _small_response(request: Request, data: bytes, headers: dict[str, str]) -> Response:
     total, status = len(data), 200
     headers["Accept-Ranges"] = "bytes"
-    if wanted := parse_range(request.headers.get("range"), total):
-        start, end = wanted
+    if byte_range := parse_range(request.headers.get("range"), total):
+        start, end = byte_range
         if start >= end:
             return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{total}"})
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{total}"
