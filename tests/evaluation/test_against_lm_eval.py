@@ -12,7 +12,8 @@ import pytest
 
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.options import Options, Storage
-from mixhub.evaluation.sweep import evaluate_folder
+from mixhub.evaluation.provenance import ModelUnderTest
+from mixhub.evaluation.sweep import evaluate
 from mixhub.spec import Evaluation
 from tests.evaluation.making import CopyFetch, family, write_export
 from tests.evaluation.suite_documents import SOURCES, TASKS, write_dataset_repos
@@ -29,11 +30,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_export(root / "export", of, of.runs()[0])
     repos = write_dataset_repos(root / "repos")
     tasks = [{"name": name, "title": name} for name in TASKS]
-    cells = evaluate_folder(
-        root / "export",
-        name="tiny",
-        revision="seed-1",
-        evaluation=Evaluation.from_data({"tasks": tasks, "num_fewshot": list(SHOTS)}, "suite"),
+    cells = evaluate(
+        ModelUnderTest.of_folder(root / "export", "tiny", "seed-1"),
+        Evaluation.from_data({"tasks": tasks, "num_fewshot": list(SHOTS)}, "suite"),
         results=root / "results",
         storage=Storage(Datasets(root / "datasets", CopyFetch(repos)), root / "requests"),
         options=Options(device="cpu"),
