@@ -64,7 +64,6 @@ def _revisions(family: Family) -> str:
 
 
 def _show(family: Family) -> None:
-
     architecture, training = family.architecture, family.training
     say(f"{family.card.title}\n")
     say(family.card.summary.strip())
@@ -92,7 +91,6 @@ def _show(family: Family) -> None:
 
 
 def _show_mixtures(family: Family) -> None:
-
     if family.mixture is not None:
         rows = []
         for domain, weight in sorted(family.mixture.domain_weights.items(), key=lambda item: -item[1]):
@@ -111,7 +109,6 @@ def _show_mixtures(family: Family) -> None:
 
 
 def _show_published(family: Family) -> None:
-
     published = family.published_scores
     if published is None:
         say("no published scores in the catalog")
