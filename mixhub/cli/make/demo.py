@@ -23,11 +23,10 @@ next:
   mixhub families human-1b        # the first published family"""
 
 
-def demo(
-    folder: Annotated[Path, typer.Argument(help="Workspace to make or to resume.", metavar="DIR")] = Path(
-        "mixhub-demo"
-    ),
-) -> None:
+FolderArgument = Annotated[Path, typer.Argument(help="Workspace to make or to resume.", metavar="DIR")]
+
+
+def demo(folder: FolderArgument = Path("mixhub-demo")) -> None:
     """Make, train, evaluate, publish, verify and load a small family, in minutes and without a network.
 
     It can be stopped at any time; the next call resumes.
