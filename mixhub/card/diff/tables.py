@@ -34,7 +34,8 @@ def table_changes(section: str, old: Block | None, new: Block | None, repeated: 
             yield Change(_placed(section, new, _name(new, row), repeated), before, after, _has_figures(new))
             continue
         for column in dict.fromkeys((*now[row], *was[row])):
-            before, after = (cells[row].get(column, "").removeprefix(ABSENT) or None for cells in (was, now))
+            texts = (cells[row].get(column) for cells in (was, now))
+            before, after = (None if text in ("", ABSENT) else text for text in texts)
             if before != after:
                 where = _placed(section, new, _name(new, row, column), repeated)
                 is_figure = _has_figures(new) and any(_FIGURE.match(text or "") for text in (before, after))
