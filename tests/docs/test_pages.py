@@ -54,7 +54,9 @@ def test_the_paths_and_names_in_a_page_exist(page):
     for name in re.findall(r"`((?:mixhub|tests)(?:\.\w+)+)[`(]", text):
         if not (ROOT / name).exists() and name != "mixhub.yaml":
             assert resolved(name), name
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`\n]*`", "", text)):
+    for link in re.findall(
+        r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.M | re.S)
+    ):
         assert ((ROOT / page).parent / link).exists(), link
 
 
