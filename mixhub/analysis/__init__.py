@@ -1,7 +1,7 @@
 """What scores say, whoever measured them.
 
     lm_eval_files  anybody's results, of any version of lm-eval, as one record per cell
-    samples        what each document contributed to a cell; summaries keeps what was read of them
+    samples        what each document contributed to a cell, and a cache of it
     published/     scores that somebody printed: a card, a CSV file, a specification
     evidence       all that is known of one family or model: its records, and what was published of it
     scores         which cells make a score, and what keeps them apart

@@ -269,8 +269,8 @@ def score_table(family: Family, runs: Sequence[Run], records: Mapping[str, Seque
     """
     rows = []
     for run in runs:
-        own = of_suite(family, records.get(run.revision, ()))
-        own = [record for record in own if (record.model, record.revision) == (run.family, run.revision)]
+        counting = of_suite(family, records.get(run.revision, ()))
+        own = [one for one in counting if (one.model, one.revision) == (run.family, run.revision)]
         rows.append(score_row(run.revision, columns_of(family.evaluation), own))
     return rows
 

@@ -8,18 +8,7 @@ from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from mixhub.analysis.comparison import (
-    Contrast,
-    aligned_documents,
-    contrast,
-    measuring_difference,
-    passages,
-    prefixed,
-    require_comparable,
-    shared_columns,
-    tasks_difference,
-    with_holm,
-)
+from mixhub.analysis import comparison
 from mixhub.analysis.scores import score_row
 from mixhub.analysis.statistics import crossed
 from mixhub.analysis.statistics.mixtures import (
@@ -78,7 +67,7 @@ class Survey:
     one seed."""
     signals: tuple[Signal, ...]
     """The average, then the tasks."""
-    pairs: tuple[Contrast, ...]
+    pairs: tuple[comparison.Contrast, ...]
     """The average of each pair of families, Holm over all pairs; empty for mixtures of one seed."""
 
     def frame(self) -> pandas.DataFrame:
@@ -88,7 +77,7 @@ class Survey:
         lines = []
         for one in self.signals:
             line = {"task": one.column, "title": one.title}
-            lines.append(line | prefixed("mixture", one.component) | prefixed("noise", one.noise))
+            lines.append(line | comparison.prefixed("mixture", one.component) | comparison.prefixed("noise", one.noise))
         return pd.DataFrame(lines)
 
     def ranking_frame(self) -> pandas.DataFrame:
@@ -115,7 +104,7 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
         UsageError: there are fewer than two mixtures, or `against` does not match.
         ResultsError: a mixture has an incomplete average, or tables were measured differently.
     """
-    require_comparable([*tables, *against], seeds_only=False)
+    comparison.require_comparable([*tables, *against], seeds_only=False)
     for side in (tables, against):
         _require_same_measuring(side)
     mixtures = _mixtures(tables)
@@ -143,7 +132,9 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
 
 
 def _require_same_measuring(tables: Sequence[ScoreTable]) -> None:
-    if tables and (reason := tasks_difference(tables) or measuring_difference(tables, tables[0].columns)):
+    if tables and (
+        reason := comparison.tasks_difference(tables) or comparison.measuring_difference(tables, tables[0].columns)
+    ):
         raise ResultsError(
             f"{', '.join(table.name for table in tables)} are not ranked together: {reason}",
             code="measurements-differ",
@@ -263,13 +254,15 @@ def _noise(table: ScoreTable, column: str) -> crossed.SeedNoise | None:
     """Seeds against documents, for one task of a family over seeds."""
     if table.kind != "seed" or column == AVERAGE:
         return None
-    values = aligned_documents([table], column)
-    return crossed.seed_noise(values[0], passages(table, column)) if values else None
+    values = comparison.aligned_documents([table], column)
+    return crossed.seed_noise(values[0], comparison.passages(table, column)) if values else None
 
 
-def _pairs(tables: Sequence[ScoreTable]) -> tuple[Contrast, ...]:
+def _pairs(tables: Sequence[ScoreTable]) -> tuple[comparison.Contrast, ...]:
     if any(table.kind != "seed" for table in tables):
         return ()
-    return with_holm(
-        [contrast(a, b, AVERAGE, f"{a.name} and {b.name}", shared_columns(a, b)) for a, b in combinations(tables, 2)]
-    )
+    pairs = []
+    for a, b in combinations(tables, 2):
+        columns = comparison.shared_columns(a, b)
+        pairs.append(comparison.contrast(a, b, AVERAGE, f"{a.name} and {b.name}", columns))
+    return comparison.with_holm(pairs)

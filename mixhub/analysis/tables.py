@@ -148,13 +148,7 @@ class ScoreTable:
 
 
 def _cell(record: Record) -> dict[str, Any]:
-    own = {
-        name: getattr(record, name)
-        for name in (
-            "model", "revision", "task", "num_fewshot", "documents", "documents_in_split", "limit", "fewshot_seed",
-            "task_version", "task_hash", "dataset", "weights_sha256", "dtype", "device", "harness", "date", "seconds",
-        )
-    }  # fmt: skip
-    own |= record.metrics
-    own |= {f"{name}_stderr": value for name, value in record.stderrs.items()}
-    return {**own, **record.measures, "path": str(record.path)}
+    parts = ("metrics", "stderrs", "measures", "path", "samples", "provenance")
+    cell = {name: value for name, value in vars(record).items() if name not in parts} | dict(record.metrics)
+    cell |= {f"{name}_stderr": value for name, value in record.stderrs.items()}
+    return {**cell, **record.measures, "path": str(record.path)}

@@ -10,16 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixhub.analysis.statistics.seeds import (
-    Estimate,
-    Interval,
-    Part,
-    largest,
-    mean_and_variance,
-    student,
-    total,
-    without_rounding,
-)
+from mixhub.analysis.statistics import seeds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +44,7 @@ class PairedScores:
 
 
 @dataclass(frozen=True)
-class TwoLevel(Estimate):
+class TwoLevel(seeds.Estimate):
     """The difference of two families' averages over tasks, with seeds and documents as what varies.
 
     Its standard error is the root of the sum of squares of `seed_stderr` and `document_stderr`, or the error over
@@ -117,21 +108,24 @@ def two_level(tasks: Sequence[PairedScores]) -> TwoLevel | None:
         return None
     averages_a = [float(value) for value in sum(task.a.mean(axis=1) for task in tasks) / len(tasks)]
     averages_b = [float(value) for value in sum(task.b.mean(axis=1) for task in tasks) / len(tasks)]
-    (mean_a, variance_a), (mean_b, variance_b) = mean_and_variance(averages_a), mean_and_variance(averages_b)
+    (mean_a, variance_a), (mean_b, variance_b) = (
+        seeds.mean_and_variance(averages_a),
+        seeds.mean_and_variance(averages_b),
+    )
     between_seeds = [((variance_a or 0.0) / seeds_a, seeds_a - 1), ((variance_b or 0.0) / seeds_b, seeds_b - 1)]
     between_documents = [*_difference_parts(tasks), *_held_parts(tasks)]
-    magnitude = largest([*averages_a, *averages_b])
-    found = student(mean_a - mean_b, between_seeds, magnitude, truncated=between_documents)
+    magnitude = seeds.largest([*averages_a, *averages_b])
+    found = seeds.student(mean_a - mean_b, between_seeds, magnitude, truncated=between_documents)
     if found.stderr == 0:
-        found = student(mean_a - mean_b, _difference_parts(tasks), magnitude)
+        found = seeds.student(mean_a - mean_b, _difference_parts(tasks), magnitude)
     return TwoLevel(
         **vars(found),
-        seed_stderr=math.sqrt(total(between_seeds)),
-        document_stderr=math.sqrt(max(0.0, total(between_documents))),
+        seed_stderr=math.sqrt(seeds.total(between_seeds)),
+        document_stderr=math.sqrt(max(0.0, seeds.total(between_documents))),
     )
 
 
-def documents_only(tasks: Sequence[PairedScores]) -> Interval | None:
+def documents_only(tasks: Sequence[PairedScores]) -> seeds.Interval | None:
     """Interval of the difference of averages over new documents, for these checkpoints only.
 
     It says whether these very checkpoints would differ on other questions, and nothing about the mixtures that they
@@ -148,9 +142,9 @@ def documents_only(tasks: Sequence[PairedScores]) -> Interval | None:
     if min(task.units for task in tasks) < 2:
         return None
     differences = [float(task.a.mean() - task.b.mean()) for task in tasks]
-    magnitude = max(largest(side) for task in tasks for side in (task.a, task.b))
-    found = student(math.fsum(differences) / len(tasks), _difference_parts(tasks), magnitude)
-    return Interval(found.low, found.high)
+    magnitude = max(seeds.largest(side) for task in tasks for side in (task.a, task.b))
+    found = seeds.student(math.fsum(differences) / len(tasks), _difference_parts(tasks), magnitude)
+    return seeds.Interval(found.low, found.high)
 
 
 def seed_noise(values: ArrayLike, clusters: ArrayLike | None = None) -> SeedNoise | None:
@@ -170,7 +164,7 @@ def seed_noise(values: ArrayLike, clusters: ArrayLike | None = None) -> SeedNois
     import numpy as np
 
     rows, codes = np.asarray(values, dtype=float), _cluster_codes(clusters)
-    _, variance = mean_and_variance(rows.mean(axis=1).tolist())
+    _, variance = seeds.mean_and_variance(rows.mean(axis=1).tolist())
     if variance is None or _count_units(codes, rows.shape[1]) < 2:
         return None
     seed_sd, document_sd = math.sqrt(variance), math.sqrt(_interaction(rows, codes))
@@ -196,7 +190,7 @@ def clustered_stderr(values: ArrayLike, clusters: ArrayLike | None = None) -> fl
     rows, codes = np.asarray(values, dtype=float)[None], _cluster_codes(clusters)
     if _count_units(codes, rows.shape[1]) < 2:
         return None
-    return math.sqrt(_variances_of_means(without_rounding(rows - rows.mean(), rows), codes)[0])
+    return math.sqrt(_variances_of_means(seeds.without_rounding(rows - rows.mean(), rows), codes)[0])
 
 
 def _cluster_codes(clusters: ArrayLike | None) -> NDArray[np.int64] | None:
@@ -234,21 +228,21 @@ def _interaction(values: Array, codes: NDArray[np.int64] | None) -> float:
         codes: (D,), from `_cluster_codes`.
     """
     deviations = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
-    return math.fsum(_variances_of_means(without_rounding(deviations, values), codes)) / (len(values) - 1)
+    return math.fsum(_variances_of_means(seeds.without_rounding(deviations, values), codes)) / (len(values) - 1)
 
 
-def _difference_parts(tasks: Sequence[PairedScores]) -> list[Part]:
+def _difference_parts(tasks: Sequence[PairedScores]) -> list[seeds.Part]:
     """What each task gives the variance of the average difference over documents, these checkpoints held fixed."""
-    parts: list[Part] = []
+    parts: list[seeds.Part] = []
     for task in tasks:
         difference = task.a.mean(axis=0) - task.b.mean(axis=0)  # (D,)
-        deviations = without_rounding(difference - difference.mean(), task.a, task.b)
+        deviations = seeds.without_rounding(difference - difference.mean(), task.a, task.b)
         variance = _variances_of_means(deviations[None], task.clusters)[0]
         parts.append((variance / len(tasks) ** 2, task.units - 1))
     return parts
 
 
-def _held_parts(tasks: Sequence[PairedScores]) -> list[Part]:
+def _held_parts(tasks: Sequence[PairedScores]) -> list[seeds.Part]:
     """What of that is noise of single seeds, which the spread between seeds holds already; negative."""
     return [
         (-_interaction(side, task.clusters) / len(side) / len(tasks) ** 2, (len(side) - 1) * (task.units - 1))

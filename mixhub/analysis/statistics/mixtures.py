@@ -134,7 +134,9 @@ def decision_accuracy(a: Sequence[float], b: Sequence[float]) -> Agreement:
         Accuracy, interval and Spearman's correlation.
     """
     import numpy as np
+    from scipy.stats import spearmanr
 
+    is_constant = min(a) == max(a) or min(b) == max(b)
     signs = _signs(np.asarray(a)) * _signs(np.asarray(b))  # (M, M)
     pairs = math.comb(len(a), 2)
     agreeing = (signs + 1) / 2
@@ -145,7 +147,7 @@ def decision_accuracy(a: Sequence[float], b: Sequence[float]) -> Agreement:
         pairs=pairs,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        spearman=_spearman(a, b),
+        spearman=None if is_constant else float(spearmanr(a, b).statistic),
     )
 
 
@@ -179,15 +181,6 @@ def _jackknifed(agreeing: Array) -> Interval:
         centre = (accuracy + z**2 / (2 * pairs)) / (1 + z**2 / pairs)
         half = z / (1 + z**2 / pairs) * math.sqrt(accuracy * (1 - accuracy) / pairs + z**2 / (4 * pairs**2))
     return Interval(min(accuracy, max(0.0, centre - half)), max(accuracy, min(1.0, centre + half)))
-
-
-def _spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
-    import numpy as np
-    from scipy.stats import rankdata
-
-    if min(a) == max(a) or min(b) == max(b):
-        return None
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
 def seed_agreement(groups: Sequence[Sequence[float]]) -> float | None:

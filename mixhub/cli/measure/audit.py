@@ -73,7 +73,6 @@ def audit(
 
 
 def _show(audited: Audited) -> None:
-
     audit, suite, table = audited.audit, audited.suite, audited.table
     say(f"{'published scores' if table else 'measured scores'}: {audit.source}")
     say(f"suite: {suite.name} ({plural(len(suite.evaluation.tasks), 'task')}); to change it: --suite NAME")
@@ -122,7 +121,6 @@ def _show_counts(audit: Audit, table: PublishedTable) -> None:
 
 
 def _summary(audit: Audit) -> str:
-
     figures = f"{audit.figures:,} figures, {audit.testable:,} testable"
     if audit.fits:
         return f"all figures fit: {figures}"

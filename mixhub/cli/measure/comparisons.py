@@ -123,7 +123,6 @@ def _permutation_note(comparison: Comparison) -> Iterator[str]:
 
 
 def _show_notes(tables: Sequence[ScoreTable]) -> None:
-
     for table in tables:
         for note in table.notes:
             say(f"note: {table.name}: {note}")

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixhub.cli.common import options
 from mixhub.cli.common.console import progress, say
 from mixhub.cli.common.groups import group
-from mixhub.cli.common.options import (
-    PublishedOption,
-    TasksOption,
-    WorkspaceOption,
-    find_workspace,
-    names,
-    workspace_if_any,
-)
 
 if TYPE_CHECKING:
     from mixhub.card.plots.plot import Plot
@@ -44,16 +37,16 @@ FamilyArgument = Annotated[str | None, typer.Argument(help="The family. [default
 @app.command()
 def scores(
     source: SourceArgument = None,
-    published: PublishedOption = False,
+    published: options.PublishedOption = False,
     samples: SamplesOption = True,
-    tasks: TasksOption = None,
+    tasks: options.TasksOption = None,
     output: OutputOption = Path(),
-    workspace_dir: WorkspaceOption = None,
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
     """Plot each task's scores: a dot per seed, their mean with its 95 % interval over seeds, and chance."""
     from mixhub import workflow
 
-    workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, samples)
+    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples)
     plot = workflow.plot_scores(
         source, workspace=workspace, selection=selection, published=published, progress=progress()
     )
@@ -64,16 +57,16 @@ def scores(
 def difference(
     a: DifferenceArgument,
     b: SubtractedArgument,
-    published: PublishedOption = False,
+    published: options.PublishedOption = False,
     samples: SamplesOption = True,
-    tasks: TasksOption = None,
+    tasks: options.TasksOption = None,
     output: OutputOption = Path(),
-    workspace_dir: WorkspaceOption = None,
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
     """Plot the difference of two families by task, with its 95 % interval; the average first."""
     from mixhub import workflow
 
-    workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, samples)
+    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples)
     plot = workflow.plot_difference(
         a, b, workspace=workspace, selection=selection, published=published, progress=progress()
     )
@@ -83,39 +76,41 @@ def difference(
 @app.command()
 def shots(
     source: SourceArgument = None,
-    tasks: TasksOption = None,
+    tasks: options.TasksOption = None,
     output: OutputOption = Path(),
-    workspace_dir: WorkspaceOption = None,
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
     """Plot measured scores against the number of shots, a panel per task."""
     from mixhub import workflow
 
-    workspace, selection = workspace_if_any(workspace_dir), _selection(tasks, False)
+    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, False)
     _save(workflow.plot_shots(source, workspace=workspace, selection=selection, progress=progress()), output)
 
 
 @app.command()
 def mixture(
-    families: FamiliesArgument = None, output: OutputOption = Path(), workspace_dir: WorkspaceOption = None
+    families: FamiliesArgument = None, output: OutputOption = Path(), workspace_dir: options.WorkspaceOption = None
 ) -> None:
     """Plot the shares of the domains: of one mixture, of a few side by side, or of all mixtures of a family."""
     from mixhub import workflow
 
-    _save(workflow.plot_mixture(families or (), workspace=workspace_if_any(workspace_dir)), output)
+    _save(workflow.plot_mixture(families or (), workspace=options.workspace_if_any(workspace_dir)), output)
 
 
 @app.command()
-def losses(family: FamilyArgument = None, output: OutputOption = Path(), workspace_dir: WorkspaceOption = None) -> None:
+def losses(
+    family: FamilyArgument = None, output: OutputOption = Path(), workspace_dir: options.WorkspaceOption = None
+) -> None:
     """Plot training and validation losses of a family's runs against tokens."""
     from mixhub import workflow
 
-    _save(workflow.plot_losses(find_workspace(workspace_dir), family=family), output)
+    _save(workflow.plot_losses(options.find_workspace(workspace_dir), family=family), output)
 
 
 def _selection(tasks: str | None, samples: bool) -> Selection:
     from mixhub.workflow import Selection
 
-    return Selection(tasks=tuple(names("--tasks", tasks)) if tasks is not None else None, samples=samples)
+    return Selection(tasks=tuple(options.names("--tasks", tasks)) if tasks is not None else None, samples=samples)
 
 
 def _save(plot: Plot, output: Path) -> None:

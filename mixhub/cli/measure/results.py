@@ -7,16 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mixhub.cli.common import options
 from mixhub.cli.common.console import progress
-from mixhub.cli.common.options import (
-    JsonOption,
-    PublishedOption,
-    TasksOption,
-    WorkspaceOption,
-    counts,
-    names,
-    workspace_if_any,
-)
 from mixhub.cli.measure.comparisons import show_comparison, show_survey
 from mixhub.cli.measure.tables import Format, show_tables
 from mixhub.errors import UsageError
@@ -54,16 +46,16 @@ def results(
     compare: CompareOption = False,
     against: AgainstOption = None,
     measure: MeasureOption = MeasureName.SCORE,
-    published: PublishedOption = False,
+    published: options.PublishedOption = False,
     allow_incomplete: IncompleteOption = False,
     seeds: SeedsOption = False,
     samples: SamplesOption = True,
-    tasks: TasksOption = None,
+    tasks: options.TasksOption = None,
     num_fewshot: ShotsOption = None,
     form: FormatOption = Format.TABLE,
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
     suite: SuiteOption = None,
-    workspace_dir: WorkspaceOption = None,
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
     """Show scores, seeds × tasks, with their spread over seeds and their sampling error; or compare families.
 
@@ -75,11 +67,11 @@ def results(
     from mixhub.analysis.scores import measure_named
 
     form = Format.JSON if as_json else form
-    workspace = workspace_if_any(workspace_dir)
+    workspace = options.workspace_if_any(workspace_dir)
     selection = workflow.Selection(
         suite=workflow.find_suite(workspace, suite).evaluation if suite else None,
-        tasks=tuple(names("--tasks", tasks)) if tasks is not None else None,
-        num_fewshot=tuple(counts(num_fewshot)) if num_fewshot else None,
+        tasks=tuple(options.names("--tasks", tasks)) if tasks is not None else None,
+        num_fewshot=tuple(options.counts(num_fewshot)) if num_fewshot else None,
         measure=measure_named(measure.value),
         allow_incomplete=allow_incomplete,
         rows_are_seeds=seeds,
@@ -87,7 +79,7 @@ def results(
     )
     _require_consistent(compare, against, allow_incomplete, form)
     bars = progress(as_json=form is not Format.TABLE)
-    own, others = sources or (), names("--against", against) if against else ()
+    own, others = sources or (), options.names("--against", against) if against else ()
     if not compare:
         tables = workflow.score_tables(
             own, workspace=workspace, selection=selection, published=published, progress=bars

@@ -55,7 +55,6 @@ def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
 
 
 def _show_table(table: ScoreTable, form: Format) -> None:
-
     headers, rows = _grid(table)
     if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
         turned = [list(line) for line in zip(headers, *rows, strict=True)]
