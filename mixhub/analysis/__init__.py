@@ -1,15 +1,15 @@
-"""What scores say, whoever measured them.
+"""Scores: read, averaged, compared and audited, whoever measured them.
 
-    lm_eval_files  anybody's results, of any version of lm-eval, as one record per cell
+    lm_eval_files  results files of any version of lm-eval, as one record per cell
     samples        what each document contributed to a cell, and a cache of it
-    published/     scores that somebody printed: a card, a CSV file, a specification
-    evidence       all that is known of one family or model: its records, and what was published of it
-    scores         which cells make a score, and what keeps them apart
-    selection      which cells and columns a table is made of
-    tables         the score table; building makes it of evidence, results returns it as a pandas frame
+    published/     published scores: of a card, a CSV file, a specification
+    evidence       the records and the published scores of one family or model
+    scores         which cells make a score, and which do not mix
+    selection      the cells and columns of a table
+    tables         the score table; building makes it, results returns it as a pandas frame
     comparison     two families by their seeds and documents; survey ranks several mixtures
     statistics/    intervals, tests and variance components, each named by what varies
-    audit/         whether printed or measured scores can be what they are said to be
+    audit/         whether published or measured scores fit together
 
 Results become records, records become scores, and scores become tables, which are compared. Measured cells and
 published scores never mix. Nothing here runs a model or talks to a hub.

@@ -132,9 +132,10 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
 
 
 def _require_same_measuring(tables: Sequence[ScoreTable]) -> None:
-    if tables and (
-        reason := comparison.tasks_difference(tables) or comparison.measuring_difference(tables, tables[0].columns)
-    ):
+    if not tables:
+        return
+    reason = comparison.tasks_difference(tables) or comparison.measuring_difference(tables, tables[0].columns)
+    if reason:
         raise ResultsError(
             f"{', '.join(table.name for table in tables)} are not ranked together: {reason}",
             code="measurements-differ",
