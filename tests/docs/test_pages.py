@@ -14,6 +14,11 @@ from mixhub import workflow
 from mixhub.cli.app import app
 from mixhub.codes import all_codes
 from mixhub.spec import catalog
+from mixhub.training.checkpoints import State
+from mixhub.workspace.cells import Provenance
+from mixhub.workspace.lineage import Lineage
+from mixhub.workspace.manifest import Manifest
+from mixhub.workspace.paths import WorkspaceConfig
 from tests.docs.blocks import PAGES, ROOT, blocks, mixhub_calls
 
 _FOLDERS = "mixhub|tests|docs|examples|model_cards"
@@ -123,6 +128,21 @@ def test_every_environment_variable_is_in_the_reference():
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mixhub").rglob("*.py"))
     read_here = set(re.findall(r"\bMIXHUB_[A-Z_]*[A-Z]\b", code))
     assert read_here <= set(re.findall(r"MIXHUB_[A-Z_]*[A-Z]", read("docs/reference/environment.md")))
+
+
+@pytest.mark.parametrize(
+    ("row", "schema"),
+    [
+        ("`mixhub.yaml`", WorkspaceConfig),
+        ("`manifest.json` of token shards", Manifest),
+        ("`state.json` of a checkpoint", State),
+        ("`lineage.json` of an export", Lineage),
+        ("results", Provenance),
+    ],
+)
+def test_the_versions_of_formats_are_those_of_the_code(row, schema):
+    (line,) = re.findall(rf"^\| {re.escape(row)} \| (.*)$", read("docs/reference/files.md"), re.M)
+    assert f"version {schema.model_fields['format'].default}" in line
 
 
 def test_every_published_family_is_in_the_readme():
