@@ -51,7 +51,7 @@ class Measured:
 
 
 def choose_device(device: str | None) -> str:
-    """Return the device, by default `cuda` if available; raises UsageError if it is not."""
+    """Return the device, by default `cuda` if available; raises UsageError for an unknown or missing device."""
     import torch
 
     available = torch.cuda.is_available()
@@ -152,7 +152,7 @@ def measure(
                 log_samples=True,
             )
     except OverflowError as error:
-        raise _not_finite(name, num_fewshot, f"a metric overflows ({error})") from error
+        raise _not_finite(name, num_fewshot, f"a metric (it overflows: {error})") from error
     finally:
         lm.prepared = None
     samples: list[dict[str, Any]] = results.pop("samples")[name]

@@ -236,13 +236,13 @@ def unknown(request: Request) -> Response:
     call = Call(request, token=False)
     parts = [*call.part("rest").split("/"), "", "", ""]
     if "resolve" in parts or "raw" in parts:
-        raise RepoNotFound("this repo does not exist on this hub")
+        raise RepoNotFound("the repo does not exist on this hub")
     if parts[0] == "api" and parts[1] in ("models", "datasets"):
         exists = False
         with suppress(BadRequest):
             exists = call.store.exists(repo_name(parts[1].removesuffix("s"), f"{parts[2]}/{parts[3]}"))
         if not exists:
-            raise RepoNotFound("this repo does not exist on this hub")
+            raise RepoNotFound("the repo does not exist on this hub")
     raise NotFound(f"this hub does not answer {request.method} {request.url.path}")
 
 
