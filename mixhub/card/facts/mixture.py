@@ -25,15 +25,10 @@ def shares_table(facts: FamilyFacts, run: Run) -> Table:
     for (key, share), count in zip(shares.items(), counts, strict=True):
         domain, expected = key.removeprefix(facts.family.data.train_prefix), count * training.sequence_length
         packed = (facts.domain_tokens or {}).get(domain)
-        rows.append(
-            (
-                code(domain),
-                figures.percent(share),
-                figures.count(expected) if facts.has_tokens else figures.ABSENT,
-                figures.ABSENT if packed is None else figures.count(packed),
-                figures.epochs(expected / packed) if packed and facts.has_tokens else figures.ABSENT,
-            )
-        )
+        tokens = figures.count(expected) if facts.has_tokens else figures.ABSENT
+        size = figures.ABSENT if packed is None else figures.count(packed)
+        epochs = figures.epochs(expected / packed) if packed and facts.has_tokens else figures.ABSENT
+        rows.append((code(domain), figures.percent(share), tokens, size, epochs))
     headers = ("Domain", "Share", "Tokens, expected", "Tokens in the shards", "Epochs, expected")
     return without_empty_columns(Table(headers, tuple(rows), frozenset({1, 2, 3, 4})), figures.ABSENT)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from mixhub.analysis.building import measured_table, published_scores
 from mixhub.analysis.evidence import Evidence, family_columns
@@ -67,11 +68,6 @@ class Scores:
         return any(over.spread for over in self.table.over_seeds.values())
 
     @property
-    def freedom(self) -> int:
-        """Degrees of freedom of the intervals over seeds."""
-        return len(self.table.rows) - 1
-
-    @property
     def leaves_range(self) -> bool:
         """Whether an interval over seeds goes below 0 or above 100."""
         intervals = [over.interval for over in self.table.over_seeds.values() if over.interval]
@@ -89,58 +85,25 @@ class Scores:
         }
 
     @cached_property
-    def all_records(self) -> list[Record]:
-        """All cells."""
-        return [record for records in self.records.values() for record in records]
-
-    @property
-    def cells(self) -> int:
-        """Cells that a score counts: of the suite, complete, and with its shots."""
-        return sum(map(len, self.table.records.values()))
-
-    @property
-    def expected(self) -> int:
-        """Cells that make all scores complete."""
-        suite = self.facts.family.evaluation
-        return len(self.facts.runs) * len(suite.tasks) * len(suite.num_fewshot)
-
-    @property
-    def unevaluated(self) -> Markdown | None:
-        """The revisions that have no cell; None if all have one."""
-        return branches([revision for revision, records in self.records.items() if not records])
-
-    @property
-    def harness(self) -> Markdown:
-        """Versions of lm-eval."""
-        return listed(_distinct(record.harness for record in self.all_records))
-
-    @property
-    def conditions(self) -> Markdown:
-        """Dtypes, devices and backends, as `float32 on cpu by mixhub's backend`."""
-        return listed(_distinct(map(_conditions, self.all_records)))
-
-    @property
-    def mixed(self) -> bool:
-        """Whether rows were computed in different dtypes, so that they have no mean."""
-        return len({record.dtype for own in self.table.records.values() for record in own} - {UNKNOWN}) > 1
-
-    @property
-    def has_stderr(self) -> bool:
-        """Whether any standard error over documents is known."""
-        return any(self.table.stderr(column)[0] is not None for column in self.table.headings)
-
-    @property
-    def has_bound(self) -> bool:
-        """Whether any standard error is only an upper bound."""
-        return any(self.table.stderr(column)[1] for column in self.table.headings)
-
-    @property
-    def unknown(self) -> Markdown | None:
-        """What some cells do not say."""
-        missing = [
-            name for key, name in _FIELDS.items() if any(getattr(one, key) == UNKNOWN for one in self.all_records)
-        ]
-        return listed(missing) if missing else None
+    def how(self) -> dict[str, Any]:
+        """How measured or imported scores came about, for the sentences below their table."""
+        suite, runs = self.facts.family.evaluation, len(self.facts.runs)
+        records = [record for own in self.records.values() for record in own]
+        counted = [record for own in self.table.records.values() for record in own]
+        stderrs = [self.table.stderr(column) for column in self.table.headings]
+        missing = [name for key, name in _FIELDS.items() if any(getattr(one, key) == UNKNOWN for one in records)]
+        return {
+            "cells": len(counted),  # of the suite, complete, and with its shots
+            "expected": runs * len(suite.tasks) * len(suite.num_fewshot),
+            "others": len(records) - len(counted),
+            "unevaluated": branches([revision for revision, own in self.records.items() if not own]),
+            "harness": listed(_distinct(record.harness for record in records)),
+            "conditions": listed(_distinct(map(_conditions, records))),
+            "mixed": len({record.dtype for record in counted} - {UNKNOWN}) > 1,  # so that rows have no mean
+            "has_stderr": any(stderr is not None for stderr, _ in stderrs),
+            "has_bound": any(is_bound for _, is_bound in stderrs),
+            "unknown": listed(missing) if missing else None,
+        }
 
     def by_run(self) -> Table:
         """Return a row for each revision, and below them the mean and sd over seeds, and chance."""
@@ -163,16 +126,11 @@ class Scores:
             baseline = self.table.baselines.get(column)
             interval = self.table.over_seeds[column].interval
             stderr, is_bound = self.table.stderr(column)
-            rows.append(
-                (
-                    title,
-                    *((figures.ABSENT,) * 5 if column == AVERAGE else (code(column), *self._measured(column))),
-                    figures.ABSENT if interval is None else self._pair(interval.low, "to", interval.high),
-                    ("at most " if is_bound else "") + self._figure(stderr),
-                    self._figure(self.chance.get(column)),
-                    self._figure(baseline.constant if baseline else None),
-                )
-            )
+            measured = (figures.ABSENT,) * 5 if column == AVERAGE else (code(column), *self._measured(column))
+            mean = figures.ABSENT if interval is None else self._pair(interval.low, "to", interval.high)
+            error = ("at most " if is_bound else "") + self._figure(stderr)
+            constant = self._figure(baseline.constant if baseline else None)
+            rows.append((title, *measured, mean, error, self._figure(self.chance.get(column)), constant))
         headers = (
             "Task",
             "Name in lm-eval",

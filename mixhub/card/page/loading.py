@@ -63,18 +63,13 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
     headers = ("Branch", facts.family.revisions.kind.capitalize(), "Commit", "Weights (sha256)", "Steps", "State")
     rows = []
     for one in facts.runs:
-        run, lineage = one.run, one.lineage
-        if run.revision in names:
-            rows.append(
-                (
-                    code(run.revision),
-                    str(run.number),
-                    code(facts.commits[run.revision]) if run.revision in facts.commits else figures.ABSENT,
-                    code(lineage.weights_sha256[:12]) if lineage else figures.ABSENT,
-                    figures.whole(lineage.step) if lineage else figures.ABSENT,
-                    "withdrawn" if one.withdrawal else figures.ABSENT,
-                )
-            )
+        name, lineage = one.run.revision, one.lineage
+        if name in names:
+            commit = code(facts.commits[name]) if name in facts.commits else figures.ABSENT
+            weights = code(lineage.weights_sha256[:12]) if lineage else figures.ABSENT
+            step = figures.whole(lineage.step) if lineage else figures.ABSENT
+            state = "withdrawn" if one.withdrawal else figures.ABSENT
+            rows.append((code(name), str(one.run.number), commit, weights, step, state))
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 4})), figures.ABSENT)
     says_more = rows and (len(rows) <= FOLDED or len(table.headers) > 2)
     return {"branches": _branches(facts), "table": table if says_more else None, "folded": len(facts.runs) > FOLDED}

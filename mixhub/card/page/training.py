@@ -42,15 +42,8 @@ def compute(facts: FamilyFacts) -> dict[str, Any]:
     for one in facts.runs:
         pace = find_pace(facts, one)
         if one.lineage is not None and (one.lineage.device != UNKNOWN or pace):
-            rows.append(
-                (
-                    code(one.run.revision),
-                    one.lineage.device,
-                    figures.whole(one.lineage.processes),
-                    f"{pace.tokens_per_second:,.0f}" if pace else figures.ABSENT,
-                    figures.hours(pace.hours) if pace else figures.ABSENT,
-                )
-            )
+            speed = (f"{pace.tokens_per_second:,.0f}", figures.hours(pace.hours)) if pace else (figures.ABSENT,) * 2
+            rows.append((code(one.run.revision), one.lineage.device, figures.whole(one.lineage.processes), *speed))
     headers = ("Branch", "Device", "Processes", "Tokens per second, median", "Time in steps")
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
     per_token = flops_per_token(facts.family)
@@ -73,12 +66,15 @@ def lineage_table(run: RunFacts) -> Table | None:
     lineage = run.lineage
     if lineage is None:
         return None
-    rows: list[tuple[str, str]] = [
-        ("Weights (sha256)", code(lineage.weights_sha256)),
-        ("Initial weights (sha256)", _hash(lineage.initial_weights_sha256)),
-        ("Token shards (sha256)", _hash(lineage.corpus_sha256)),
-        ("Tokenizer (sha256)", _hash(lineage.tokenizer_sha256)),
-        ("Training configuration (sha256)", _hash(lineage.train_config_sha256)),
+    hashes = {
+        "Weights": lineage.weights_sha256,
+        "Initial weights": lineage.initial_weights_sha256,
+        "Token shards": lineage.corpus_sha256,
+        "Tokenizer": lineage.tokenizer_sha256,
+        "Training configuration": lineage.train_config_sha256,
+    }
+    rows = [
+        *((f"{name} (sha256)", UNKNOWN if value == UNKNOWN else code(value)) for name, value in hashes.items()),
         ("Steps", f"{figures.whole(lineage.step)} of {figures.whole(lineage.steps)}"),
         ("Tokens", figures.whole(lineage.tokens)),
         ("Seed of the weights", str(lineage.init_seed)),
@@ -95,17 +91,9 @@ def _losses(facts: FamilyFacts) -> Table | None:
     if not known:
         return None
     keys = list(dict.fromkeys(key for one in known for key in one.validation_losses))
-    rows = [
-        (
-            code(one.run.revision),
-            figures.loss(one.training_loss),
-            *(figures.loss(one.validation_losses.get(key)) for key in keys),
-        )
-        for one in known
-    ]
+    rows = []
+    for one in known:
+        losses = [one.training_loss, *map(one.validation_losses.get, keys)]
+        rows.append((code(one.run.revision), *map(figures.loss, losses)))
     names = [f"Validation: {key.removeprefix(facts.family.data.valid_prefix)}" for key in keys]
     return Table(("Branch", "Training", *names), tuple(rows), frozenset(range(1, len(keys) + 2)))
-
-
-def _hash(value: str) -> str:
-    return value if value == UNKNOWN else code(value)

@@ -33,7 +33,7 @@ def card_values(facts: FamilyFacts) -> Values:
     """
     family, scores = facts.family, results(facts)
     beside, comparisons = siblings(facts, scores)
-    plots = {} if facts.of_run or not family.card.plots else _plots(facts, scores, comparisons)
+    plots = _plots(facts, scores, comparisons) if family.card.plots and not facts.of_run else ()
     values = {
         "family": family,
         "subject": "this model" if facts.of_run else "this family",
@@ -47,7 +47,7 @@ def card_values(facts: FamilyFacts) -> Values:
         "results": scores,
         "siblings": beside,
         "closing": _closing(facts),
-        "plots": {**dict.fromkeys(("mixture", "losses", "scores", "shots")), **plots},
+        "plots": {**dict.fromkeys(("mixture", "losses", "scores", "shots")), **{one.name: one for one in plots if one}},
     }
     if facts.of_run:
         (one,) = facts.runs
@@ -77,9 +77,8 @@ def _about(facts: FamilyFacts) -> Values:
     each = f"one per {facts.family.revisions.kind}, a branch each"
     license_ = code(card.license)
     if card.license_name is not None:
-        address = card.license_link or ""
-        is_web = address.startswith("http")
-        license_ = Markdown(f"{license_}: {link(card.license_name, address) if is_web else escape(card.license_name)}")
+        name = link(card.license_name, card.license_link) if card.license_link else escape(card.license_name)
+        license_ = Markdown(f"{license_}: {name}")
     return {
         "models": f"{total:,}, {each}" if trained == total else f"{trained:,} of {total:,} trained; {each}",
         "base_model": link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
@@ -133,11 +132,7 @@ def _closing(facts: FamilyFacts) -> Values:
     }
 
 
-def _plots(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Comparison]) -> Mapping[str, Plot]:
-    return {plot.name: plot for plot in _drawn(facts, scores, comparisons) if plot is not None}
-
-
-def _drawn(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Comparison]) -> Iterator[Plot | None]:
+def _plots(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Comparison]) -> Iterator[Plot | None]:
     family, best, measured = facts.family, scores["best"], scores["measured"]
     curves = {one.run.revision: one.metrics for one in facts.runs if one.metrics}
     mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}

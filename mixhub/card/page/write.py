@@ -119,25 +119,21 @@ def draw_plots(
             matplotlib draws other bytes.
         is_rendered: see `rendered_files`.
     """
-    paths = {folder / PLOTS / f"{plot.name}.{form}": plot for plot in plots for form in _FORMATS}
-    return {
-        path: path.read_bytes()
-        if _shows(path, plot, is_rendered)
-        else (plot.png() if path.suffix == ".png" else plot.svg())
-        for path, plot in paths.items()
-    }
+    files = {}
+    for path, plot in _plot_paths(plots, folder).items():
+        if _shows(path, plot, is_rendered):
+            files[path] = path.read_bytes()
+        else:
+            files[path] = plot.png() if path.suffix == ".png" else plot.svg()
+    return files
 
 
 def stale_plots(rendered: Rendered, card: Path, is_rendered: Callable[[Path], bool]) -> list[str]:
     """Return the paths of plots, relative to a card, that are missing or do not show what they would show now."""
     if card != next(iter(rendered.cards)):
         return []
-    return [
-        f"{PLOTS}/{plot.name}.{form}"
-        for plot in rendered.family.plots
-        for form in _FORMATS
-        if not _shows(card.parent / PLOTS / f"{plot.name}.{form}", plot, is_rendered)
-    ]
+    paths = _plot_paths(rendered.family.plots, card.parent)
+    return [f"{PLOTS}/{path.name}" for path, plot in paths.items() if not _shows(path, plot, is_rendered)]
 
 
 def require_unedited(workspace: Workspace, family: Family, cards: Mapping[Path, str] | None = None) -> None:
@@ -180,6 +176,10 @@ def _write(files: Mapping[Path, bytes], folder: Path) -> None:
     for path in sorted((folder / PLOTS).glob("*.*g")):
         if path not in files and path.suffix[1:] in _FORMATS and drawn_sha256(path.read_bytes()) is not None:
             path.unlink()
+
+
+def _plot_paths(plots: Iterable[Plot], folder: Path) -> dict[Path, Plot]:
+    return {folder / PLOTS / f"{plot.name}.{form}": plot for plot in plots for form in _FORMATS}
 
 
 def _shows(path: Path, plot: Plot, is_rendered: Callable[[Path], bool]) -> bool:

@@ -36,7 +36,7 @@ def draw_scores(title: str, data: Mapping[str, Any]) -> Figure:
     if any(row["chance"] is not None for row in rows):
         key["chance"] = _CHANCE
     heading = f"{center} ± 95 %" if has_interval else center if len(key) > 1 else ""
-    values = [_score(row, data["digits"]) for row in rows]
+    values = [_value(row, f".{data['digits']}f", figures.ABSENT) for row in rows]
     figure, axes, places = row_figure(title, data, key, heading, values)
     for place, row in zip(places, rows, strict=True):
         if row["chance"] is not None:
@@ -51,7 +51,7 @@ def draw_difference(title: str, data: Mapping[str, Any]) -> Figure:
     rows = data["rows"]
     drawn = {row["over"] for row in rows if row["value"] is not None}
     key = {f"95 % over {over}" if over else "no interval": style for over, style in _OVER.items() if over in drawn}
-    values = [_difference(row, data["digits"]) for row in rows]
+    values = [_value(row, f"+z.{data['digits']}f", "not compared") for row in rows]
     figure, axes, places = row_figure(title, data, key, "difference [95 %]", values)
     for place, row in zip(places, rows, strict=True):
         _draw_interval(axes, row, place, _OVER[row["over"]])
@@ -96,18 +96,15 @@ def _draw_interval(axes: Axes, row: Mapping[str, Any], place: float, style: Styl
         axes.errorbar(value, place, xerr=error, **style, capsize=3, elinewidth=1.6)
 
 
-def _score(row: Mapping[str, Any], digits: int) -> str:
-    if row["value"] is None:
-        return figures.ABSENT
-    half = f" ± {(row['high'] - row['low']) / 2:.{digits}f}" if row["low"] is not None else ""
-    return f"{row['value']:.{digits}f}{half}"
-
-
-def _difference(row: Mapping[str, Any], digits: int) -> str:
-    if row["value"] is None:
-        return "not compared"
-    interval = f" [{row['low']:+z.{digits}f}, {row['high']:+z.{digits}f}]" if row["low"] is not None else ""
-    return f"{row['value']:+z.{digits}f}{interval}".replace("-", "−")
+def _value(row: Mapping[str, Any], form: str, absent: str) -> str:
+    """Return a value with its interval: as ± half its width, or as its ends if the value has a sign."""
+    value, low, high = row["value"], row["low"], row["high"]
+    if value is None:
+        return absent
+    interval = ""
+    if low is not None:
+        interval = f" [{low:{form}}, {high:{form}}]" if "+" in form else f" ± {(high - low) / 2:{form}}"
+    return f"{value:{form}}{interval}".replace("-", "−")
 
 
 def _range(row: Mapping[str, Any]) -> str:

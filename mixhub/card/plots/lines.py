@@ -80,44 +80,37 @@ def draw_losses(title: str, data: Mapping[str, Any]) -> Figure:
     heading = f"Validation: {domains[0]['label']}" if len(domains) == 1 else "Validation, by domain"
     panels = [(lines, heading) for lines, heading in ((training, "Training"), (validation, heading)) if lines]
     end = max(x for lines, _ in panels for points, _ in lines for x, _ in points)
-    data = {**data, "notes": [*data["notes"], *_cut_notes([lines for lines, _ in panels], end)]}
+    if any(y > max(_scaled(lines, end)) for lines, _ in panels for points, _ in lines for _, y in points):
+        note = f"The scale starts after the first {_short(_WARM_UP * end)} tokens; higher losses are cut off."
+        data = {**data, "notes": [*data["notes"], note]}
     key = {f"one of {len(runs)} runs": _MANY} if many else styles
     figure, axes = new_figure(title, data, key, 2.0 * len(panels) + 0.3, (len(panels), 1))
     for one, (lines, heading) in zip(axes, panels, strict=True):
-        _draw_losses_panel(one, lines, printable(heading), end)
-        one.set_ylabel(data["unit"])
+        _draw_losses_panel(one, lines, end)
+        one.set(title=printable(heading), ylabel=data["unit"])
     axes[-1].set_xlabel("training tokens")
     if len(names) > 1:
         _name_ends(axes[-1], names)
     return figure
 
 
-def _draw_losses_panel(axes: Axes, lines: Sequence[Line], heading: str, end: float) -> None:
+def _draw_losses_panel(axes: Axes, lines: Sequence[Line], end: float) -> None:
     for points, style in lines:
         xs, ys = zip(*points, strict=True)
         axes.plot(xs, ys, **style, marker="." if len(xs) == 1 else "")
     _set_scale(axes, 4)
-    low, high = _range(lines, end)
-    room = 0.07 * (high - low) or 0.1
-    axes.set(xlim=(0, 1.005 * end or 1), ylim=(low - room, high + room), title=heading)
-    axes.xaxis.set_major_formatter(lambda tokens, _: _short(figures.count(round(tokens))))
+    shown = _scaled(lines, end)
+    room = 0.07 * (max(shown) - min(shown)) or 0.1
+    axes.set(xlim=(0, 1.005 * end or 1), ylim=(min(shown) - room, max(shown) + room))
+    axes.xaxis.set_major_formatter(lambda tokens, _: _short(tokens))
 
 
-def _range(lines: Sequence[Line], end: float) -> tuple[float, float]:
-    """Return the least and the largest loss after the warm-up, or of all if there are too few after it."""
+def _scaled(lines: Sequence[Line], end: float) -> list[float]:
+    """Return the losses that the scale must hold: those after the warm-up, or all if there are too few after it."""
     late = [[y for x, y in points if x >= _WARM_UP * end] for points, _ in lines]
     if max(map(len, late)) < 4:
         late = [[y for _, y in points] for points, _ in lines]
-    return min(y for ys in late for y in ys), max(y for ys in late for y in ys)
-
-
-def _cut_notes(panels: Sequence[Sequence[Line]], end: float) -> list[str]:
-    highest = [(max(y for points, _ in lines for _, y in points), _range(lines, end)[1]) for lines in panels]
-    if all(value <= top for value, top in highest):
-        return []
-    return [
-        f"Losses of the first {_short(figures.count(round(_WARM_UP * end)))} tokens that are off the scale are cut."
-    ]
+    return [y for ys in late for y in ys]
 
 
 def _name_ends(axes: Axes, names: Mapping[str, float]) -> None:
@@ -152,6 +145,7 @@ def _set_scale(axes: Axes, ticks: int) -> None:
     axes.grid(axis="y")
 
 
-def _short(count: str) -> str:
-    """Return `1.5B` for `1.50B`."""
+def _short(tokens: float) -> str:
+    """Return `1.5B` for 1,500,000,000."""
+    count = figures.count(round(tokens))
     return count.rstrip("KMBT").rstrip("0").rstrip(".") + count[-1] if "." in count else count

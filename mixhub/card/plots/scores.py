@@ -50,8 +50,7 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
             of = f" of {some(titles)}" if len(titles) < len(table.headings) else ""
             notes.append(f"No interval{of}: {reason}.")
     data = {
-        "subtitle": f"{_measure(table)}; {plural(len(table.columns), 'task')}, {_runs(table)}; "
-        f"{_STANDING[table.standing]}.",
+        "subtitle": _subtitle(table, f"; {plural(len(table.columns), 'task')}, "),
         "unit": _unit(table),
         "over": _VARIES.get(table.kind, "a revision"),
         "center": "mean" if table.kind == "seed" else "median",
@@ -106,8 +105,7 @@ def shots_plot(table: ScoreTable) -> Plot | None:
     reason = f"No {middle} where a {table.kind} lacks the cell, or cells are not comparable"
     shots = sorted({count for panel in panels for count in panel["shots"]})
     data = {
-        "subtitle": f"{_measure(table)}, at {figures.shots(shots)}; {_runs(table)}; {_STANDING[table.standing]}. "
-        "Each panel has its own scale.",
+        "subtitle": _subtitle(table, f", at {figures.shots(shots)}; ") + " Each panel has its own scale.",
         "unit": _unit(table),
         "over": _VARIES.get(table.kind, "a revision"),
         "middle": middle,
@@ -230,13 +228,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else number(value)
 
 
-def _runs(table: ScoreTable) -> str:
-    """Return `5 seeds`, `1 seed` or `64 indices`."""
-    return plural(len(table.rows), table.kind, "indices" if table.kind == "index" else None)
-
-
-def _measure(table: ScoreTable) -> str:
-    return table.measure.title[:1].upper() + table.measure.title[1:]
+def _subtitle(table: ScoreTable, middle: str) -> str:
+    """Return the measure, `middle`, the number of runs and the standing."""
+    runs = plural(len(table.rows), table.kind, "indices" if table.kind == "index" else None)
+    return f"{table.measure.title[:1].upper()}{table.measure.title[1:]}{middle}{runs}; {_STANDING[table.standing]}."
 
 
 def _unit(table: ScoreTable) -> str:

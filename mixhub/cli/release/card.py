@@ -28,13 +28,13 @@ ForceOption = Annotated[
 CardsArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Cards, of anybody; else those of the workspace's family, which are also compared with the results.",
+        help="Any cards. [default: those of the workspace's family, which are also compared with its results]",
         metavar="CARD",
         show_default=False,
     ),
 ]
 ValidateOption = Annotated[
-    bool, typer.Option("--validate", help="Ask the hub too, as it will when the card is pushed.")
+    bool, typer.Option("--validate", help="Also ask the hub, which validates a card when it is pushed.")
 ]
 
 
@@ -42,9 +42,9 @@ ValidateOption = Annotated[
 def render(force: ForceOption = False, family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None) -> None:
     """Write the family's card with its plots, and one card for each run that has an export.
 
-    Facts are from mixhub.yaml, runs and results. Words of your own go into card.md beside mixhub.yaml (sections that
-    are added, or replace those of the same heading) or into a template card.md.j2; those of the runs' cards into
-    revision.md and revision.md.j2.
+    Facts come from mixhub.yaml, runs and results. To add text, write card.md beside mixhub.yaml: its sections are
+    added, or replace those with the same heading. To change the layout, write a template card.md.j2. The cards of the
+    runs use revision.md and revision.md.j2.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
@@ -92,7 +92,7 @@ def check(
 
 @app.command()
 def diff(family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None) -> None:
-    """Show what a new render would change in the cards, as facts: `SciQ seed 3: 82.48 → 82.51`."""
+    """Show what a new render would change in the cards, fact by fact: `SciQ seed 3: 82.48 → 82.51`."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
 
@@ -109,15 +109,10 @@ def _require_fitting(cards: list[Path] | None, validate: bool, hub: str | None, 
     from mixhub.errors import UsageError
 
     if hub is not None and not validate:
-        raise UsageError(
-            "--hub goes with --validate: nothing else is asked of a hub",
-            code="option-missing",
-            option="--validate",
-        )
+        raise UsageError("--hub needs --validate", code="option-missing", option="--validate")
     if cards and family is not None:
-        raise UsageError(
-            "--family does not go with cards that are named", code="option-conflict", options=("CARD", "--family")
-        )
+        options = ("CARD", "--family")
+        raise UsageError("--family cannot be used with CARD", code="option-conflict", options=options)
 
 
 def _show(by_card: dict[Path, list[Finding]]) -> None:
