@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mixhub.card.check.body import broken_links, wrong_loading, wrong_mixtures
-from mixhub.card.check.metadata import HINT, invalid_metadata, missing_metadata
+from mixhub.card.check.metadata import HINT, invalid_metadata, missing_metadata, unfamiliar_licenses
 from mixhub.card.check.model_index import scores_missing_from_index, scores_unlike_tables
 from mixhub.card.check.subject import Rule, Subject
 from mixhub.card.check.tables import impossible_scores, wrong_averages, wrong_intervals, wrong_means, wrong_shares
@@ -17,6 +17,7 @@ from mixhub.findings import Finding
 METADATA_RULES: tuple[Rule, ...] = (
     missing_metadata,
     invalid_metadata,
+    unfamiliar_licenses,
     scores_unlike_tables,
     scores_missing_from_index,
     wrong_loading,

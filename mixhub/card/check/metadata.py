@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from mixhub.card.check.subject import Subject
 from mixhub.card.markdown.model_index import MODEL_INDEX, ModelIndex
-from mixhub.errors import ABSENT, Problem, SpecError
+from mixhub.errors import ABSENT, Problem, SpecError, nearest
 from mixhub.findings import Finding
 from mixhub.spec.base import Spec, validated
-from mixhub.spec.values import Language, License, LicenseLink, LicenseName, RepoId, Tag, repo_id_problem, ruled
+from mixhub.spec.values import LICENSE, Language, License, LicenseLink, LicenseName, RepoId, Tag, repo_id_problem, ruled
 
 HINT = "correct the lines between the two ---"
+
+# https://huggingface.co/docs/hub/repositories-licenses; the Hub adds new ones, so others are warnings.
+_LICENSES = (
+    "afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bigscience-bloom-rail-1.0", "bigscience-openrail-m", "bsd",
+    "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
+    "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0",
+    "cdla-permissive-2.0", "cdla-sharing-1.0", "creativeml-openrail-m", "ecl-2.0", "epl-2.0", "eupl-1.2", "gemma",
+    "gfdl", "gpl", "gpl-2.0", "gpl-3.0", "intel-research", "isc", "lgpl", "lgpl-2.1", "lgpl-3.0", "llama2", "llama3",
+    "llama3.1", "llama3.2", "llama3.3", "llama4", "mit", "mpl-2.0", "ms-pl", "ncsa", "odbl", "odc-by", "ofl-1.1",
+    "openmdw-1.0", "openrail", "openrail++", "osl-3.0", "other", "pddl", "unknown", "unlicense", "wtfpl", "zlib",
+)  # fmt: skip
 
 T = TypeVar("T")
 OneOrMany = Annotated[
@@ -74,6 +87,22 @@ def invalid_metadata(subject: Subject) -> Iterator[Finding]:
         line = subject.card.metadata_line()
         message = f"huggingface_hub cannot read it: {reason}"
         yield subject.finding("metadata-refused", message, HINT, line=line, about="metadata")
+
+
+def unfamiliar_licenses(subject: Subject) -> Iterator[Finding]:
+    """Warn of a licence that mixhub has not heard of, such as `apache2`: only the Hub knows all."""
+    value = subject.card.metadata.get("license")
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and re.fullmatch(LICENSE, text) and text not in _LICENSES:
+            near = nearest(text, _LICENSES)
+            message = f"license = {text!r}: may not be a licence of the Hub" + (
+                f"; did you mean {near}?" if near else ""
+            )
+            hint = "to ask the hub: mixhub card check --validate"
+            line = subject.card.metadata_line("license")
+            yield replace(
+                subject.finding("license-unfamiliar", message, hint, line=line, about="license"), level="warning"
+            )
 
 
 def _finding(subject: Subject, problem: Problem) -> Finding:

@@ -70,6 +70,7 @@ def check(
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say_json
+    from mixhub.findings import errors
 
     _require_fitting(cards, validate, hub, family_name)
     bars = progress(as_json=as_json)
@@ -86,7 +87,7 @@ def check(
         say_json({"cards": {str(path): [one.to_data() for one in findings] for path, findings in by_card.items()}})
     else:
         _show(by_card)
-    if any(by_card.values()):
+    if any(errors(findings) for findings in by_card.values()):
         raise typer.Exit(1)
 
 

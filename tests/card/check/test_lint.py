@@ -100,6 +100,14 @@ def test_nothing_is_found_in_a_handwritten_card(tmp_path: Path) -> None:
     assert lint_card("\ufeff" + text.replace("\n", "\r\n"), folder=tmp_path) == ()
 
 
+@pytest.mark.parametrize(("license", "near"), [("apache2", "apache-2.0"), ("mitt", "mit"), ("quartz-9", None)])
+def test_an_unfamiliar_licence_is_a_warning(card: str, license: str, near: str | None) -> None:
+    finding = only(replaced(card, "license: mit", f"license: {license}"))
+    assert (finding.code, finding.level, finding.about) == ("license-unfamiliar", "warning", "license")
+    assert ("did you mean" in finding.message) == (near is not None)
+    assert near is None or f"did you mean {near}?" in finding.message
+
+
 INDEX = "model-index.0.results.0"
 METADATA = [
     ("license: mit", "license: agpl-3.0-or-later", "metadata-invalid", "license", 0),
