@@ -95,11 +95,9 @@ def compare(a: ScoreTable, b: ScoreTable) -> Comparison:
     require_comparable([a, b])
     columns = shared_columns(a, b)
     if not columns:
+        message = f"{a.name} and {b.name} have no task in common"
         raise ResultsError(
-            f"{a.name} and {b.name} have no task in common",
-            code="tasks-disjoint",
-            hint="choose the suite with --suite NAME, or evaluate both",
-            names=(a.name, b.name),
+            message, code="tasks-disjoint", hint="choose a suite with --suite NAME", names=(a.name, b.name)
         )
     tasks = with_holm([contrast(a, b, column.task, column.title, [column]) for column in columns])
     return Comparison(a, b, contrast(a, b, AVERAGE, "Average", columns), tasks)
@@ -158,11 +156,9 @@ def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True)
     """
     if len({table.standing for table in tables}) > 1:
         standings = ", ".join(f"{table.name} is {table.standing}" for table in tables)
+        message = f"published and measured scores are not compared: {standings}"
         raise UsageError(
-            f"published and measured scores are not compared: {standings}",
-            code="scores-mixed",
-            hint="pass --published to compare published scores",
-            names=tuple(table.name for table in tables),
+            message, code="scores-mixed", hint="pass --published", names=tuple(table.name for table in tables)
         )
     for table in tables:
         if table.kind == "revision" or (seeds_only and table.kind != "seed"):

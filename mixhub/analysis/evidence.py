@@ -115,11 +115,9 @@ def path_evidence(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: P
     first = outputs.records[0]
     for record in outputs.records:
         if record.model != first.model:
+            message = f"two models in one folder: {first.path} ({first.model}) and {record.path} ({record.model})"
             raise ResultsError(
-                f"two models in one folder: {first.path} is of {first.model}, {record.path} of {record.model}",
-                code="models-mixed",
-                hint="pass the results of one model, or a folder for each",
-                paths=(first.path, record.path),
+                message, code="models-mixed", hint="pass the results of one model", paths=(first.path, record.path)
             )
     by_revision: dict[str, list[Record]] = {}
     for record in sorted(outputs.records, key=lambda record: _order(record.revision)):

@@ -227,9 +227,9 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
             differ = [name for name in fields if len(values[name]) > 1]
             settings = "; ".join(f"{name} {' and '.join(values[name])}" for name in differ)
             raise ResultsError(
-                f"{other.path} and {record.path} both have {record.name}, with different settings: {settings}",
+                f"{other.path} and {record.path} both have {record.name}, but differ in {settings}",
                 code="settings-mixed",
-                hint="pass the results of one setting, or move the others elsewhere",
+                hint="pass the results of one setting",
                 paths=(other.path, record.path),
                 differ=tuple(differ),
             )

@@ -136,13 +136,8 @@ def _require_same_measuring(tables: Sequence[ScoreTable]) -> None:
         return
     reason = comparison.tasks_difference(tables) or comparison.measuring_difference(tables, tables[0].columns)
     if reason:
-        raise ResultsError(
-            f"{', '.join(table.name for table in tables)} are not ranked together: {reason}",
-            code="measurements-differ",
-            hint="evaluate them the same way, or omit what differs",
-            names=tuple(table.name for table in tables),
-            reason=reason,
-        )
+        message = f"{', '.join(table.name for table in tables)} are not ranked together: {reason}"
+        raise ResultsError(message, code="measurements-differ", hint="omit those that differ", reason=reason)
 
 
 @dataclass(frozen=True)
@@ -170,7 +165,7 @@ class _Mixture:
                 raise ResultsError(
                     f"{self.table.name} {row.revision}: its {column} is incomplete: {score.reason}",
                     code="score-incomplete",
-                    hint="run mixhub evaluate for what is missing, or omit the family",
+                    hint="run mixhub evaluate, or omit it",
                     name=self.table.name,
                     revision=row.revision,
                     column=column,

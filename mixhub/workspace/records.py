@@ -147,8 +147,7 @@ def require_same_weights(records: Sequence[Record]) -> None:
     for record in known[1:]:
         if record.weights_sha256 != known[0].weights_sha256:
             raise ResultsError(
-                f"{known[0].path} and {record.path} were made with different weights of {record.revision}: "
-                f"{known[0].weights_sha256[:12]} and {record.weights_sha256[:12]}",
+                f"{known[0].path} and {record.path} were made with different weights of {record.revision}",
                 code="results-weights-differ",
                 hint="evaluate the older one again, or delete it",
                 paths=(known[0].path, record.path),

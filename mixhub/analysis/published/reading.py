@@ -48,12 +48,8 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
     best = [grid for grid in candidates if _has_runs(grid)] or candidates
     if not best:
         titles = listed([task.title for task in tasks], most=4)
-        raise ResultsError(
-            f"{path}: no table of scores, with two or more columns or rows named after tasks of the suite ({titles})",
-            code="table-missing",
-            hint="separate columns by | (.md), commas (.csv) or tabs (.tsv); or choose another suite: --suite NAME",
-            path=path,
-        )
+        message = f"{path}: no table with two or more columns or rows named after tasks of the suite ({titles})"
+        raise ResultsError(message, code="table-missing", hint="choose another suite: --suite NAME", path=path)
     if len(best) > 1:
         lines = tuple(grid.line for grid in best)
         message = f"{path}: has {len(best)} tables of scores, in lines {listed(lines, last='and')}"

@@ -128,7 +128,7 @@ def require_columns(table: PublishedTable, tasks: Sequence[Task]) -> None:
         raise ResultsError(
             f"{table.source}: has no columns for {', '.join(missing)}{others}",
             code="column-missing",
-            hint="name the columns after the tasks (mixhub families NAME), or choose another suite: --suite NAME",
+            hint="rename the columns, or choose another suite: --suite NAME; see mixhub families NAME",
             source=table.source,
             missing=tuple(missing),
         )

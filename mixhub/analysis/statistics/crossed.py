@@ -83,13 +83,13 @@ def two_level(tasks: Sequence[PairedScores]) -> TwoLevel | None:
     - between seeds: sample variance of the seeds' averages / S of each family, as in Welch's test. A seed trains
       once for all tasks, so the averages keep what it does to several tasks at once. `taste` is common to a family's
       seeds and cancels here; `noise` is in it.
-    - between documents: variance over documents of the mean difference / D of each task (by cluster where there are
+    - between documents: variance over documents of the mean difference / D of each task (by cluster if there are
       clusters), which `document` is not in, for it cancels. It holds `taste`, and `noise` once more, so the
-      interaction mean square of each family / (S D) comes off. Where that leaves less than 0 it is 0.
+      interaction mean square of each family / (S D) comes off. If that is below 0, it is 0.
 
     These are the moment estimates of crossed random effects (Searle, Casella & McCulloch 1992, chapter 5), and the
-    interval is Student's with degrees of freedom by Satterthwaite 1946: Welch's where documents add nothing. Where
-    both parts come out as 0 although answers vary (few seeds that happen to score alike), the error is that of
+    interval is Student's with degrees of freedom by Satterthwaite 1946: Welch's if documents add nothing. If
+    both parts come out as 0 although answers vary (few seeds with equal scores by chance), the error is that of
     `documents_only`.
 
     Nothing is resampled. Resampling seeds and documents at once counts `noise` three times (Owen 2007), and n seeds
@@ -100,7 +100,7 @@ def two_level(tasks: Sequence[PairedScores]) -> TwoLevel | None:
         tasks: the same seeds in the same order in each; documents of different tasks are independent.
 
     Returns:
-        Difference, interval, p-value and both parts of the error; None where a family has fewer than two seeds, or a
+        Difference, interval, p-value and both parts of the error; None if a family has fewer than two seeds, or a
         task fewer than two documents or clusters.
     """
     seeds_a, seeds_b = len(tasks[0].a), len(tasks[0].b)

@@ -1,4 +1,4 @@
-"""Several mixtures: how much of a figure's variance is theirs, and how alike two ways of measuring rank them."""
+"""Several mixtures: how much of a figure's variance is theirs, and whether two ways of measuring rank them alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 MIN_MIXTURES = 15
-"""Decision accuracy over fewer mixtures has no interval; `decision_accuracy` says why."""
+"""Decision accuracy over fewer mixtures has no interval; see `decision_accuracy`."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class VarianceComponent:
     """How much of a figure's variance lies between mixtures, and how much between seeds of one mixture."""
 
     mixture_sd: float
-    """Standard deviation of the mixtures' true means, in the unit of the values; 0 where its estimate is negative."""
+    """Standard deviation of the mixtures' true means, in the unit of the values; 0 if its estimate is negative."""
     seed_sd: float
     """Standard deviation over seeds of one mixture, pooled, in the unit of the values."""
     share: float
@@ -37,7 +37,7 @@ class VarianceComponent:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two ways of measuring rank the same mixtures."""
+    """How often two ways of measuring rank the same mixtures alike."""
 
     accuracy: float
     """Share of pairs of mixtures that both rank alike, 0 to 1; a tie in either counts one half."""
@@ -48,23 +48,23 @@ class Agreement:
     high: float | None
     """Upper end of the accuracy's interval over new mixtures; None for fewer than MIN_MIXTURES."""
     spearman: float | None
-    """Spearman's rank correlation, -1 to 1; None where either is constant."""
+    """Spearman's rank correlation, -1 to 1; None if either is constant."""
 
 
 def variance_component(groups: Sequence[Sequence[float]]) -> VarianceComponent | None:
     """How much of a figure's variance lies between mixtures: one-way random effects of mixtures over seeds.
 
     The mixture variance is the ANOVA estimate, truncated at 0 (Searle, Casella & McCulloch 1992, chapter 3). The
-    interval of the share is Wald's (1940), exact for normal values and any numbers of seeds: it may be 0 to 0 where
-    mixtures differ less than their seeds would make them. Where no value differs from another nothing is known: the
-    share is 0, from 0 to 1.
+    interval of the share is Wald's (1940), exact for normal values and any numbers of seeds: it may be 0 to 0 if
+    mixtures differ less than their seeds would make them. If all values are equal, nothing is known: the share is 0,
+    from 0 to 1.
 
     Args:
         groups: one sequence per mixture, of one figure of each seed; some may have one seed.
 
     Returns:
         Both standard deviations, the share with its interval, and the F test; None for fewer than two mixtures, or
-        where none has two seeds.
+        if none has two seeds.
     """
     import numpy as np
     from scipy.special import fdtrc
@@ -117,8 +117,8 @@ def decision_accuracy(a: Sequence[float], b: Sequence[float]) -> Agreement:
     """How often two ways of measuring choose the same of two mixtures (decision accuracy of DataDecide 2025).
 
     The pairs of M mixtures are not independent, so the interval is over new mixtures: Student's with M - 1 degrees of
-    freedom around the jackknife over mixtures (Arvesen 1969, for U-statistics), cut to [0, 1]; where all pairs agree
-    the jackknife is blind, and it is Wilson's (1927) of as many pairs.
+    freedom around the jackknife over mixtures (Arvesen 1969, for U-statistics), cut to [0, 1]. If all pairs agree,
+    the jackknife has no variance, and the interval is Wilson's (1927) for as many pairs.
 
     From MIN_MIXTURES on it covers 95 % within 93 to 97 % in simulations of accuracies 0.5 to 0.94, of normal,
     heavy-tailed and clustered values (tests/benchmarks/coverage.py), and 92 to 100 % above; where a quarter of the
@@ -152,7 +152,7 @@ def decision_accuracy(a: Sequence[float], b: Sequence[float]) -> Agreement:
 
 
 def _signs(rows: Array, columns: Array | None = None, magnitude: float | None = None) -> Array:
-    """(R, C), 1 where a row's value is above a column's, -1 below, 0 for ties."""
+    """(R, C), 1 if a row's value is above a column's, -1 if below, 0 for ties."""
     import numpy as np
 
     columns = rows if columns is None else columns
@@ -195,7 +195,7 @@ def seed_agreement(groups: Sequence[Sequence[float]]) -> float | None:
         groups: one sequence per mixture, of one figure of each seed.
 
     Returns:
-        The accuracy, 0 to 1; None for fewer than two mixtures, or where one has fewer than two seeds.
+        The accuracy, 0 to 1; None for fewer than two mixtures, or if one has fewer than two seeds.
     """
     import numpy as np
 

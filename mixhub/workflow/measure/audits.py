@@ -111,9 +111,7 @@ def _family_scores(
         return family, table
     if workspace is not None and (results := workspace.path("results", family.name)).is_dir():
         return family, results
+    message = f"{family.name}: has neither published scores nor results in a workspace"
     raise ResultsError(
-        f"{family.name}: has no published scores" + (", and no results in the workspace" if workspace else ""),
-        code="scores-missing",
-        hint="pass a card (.md), a table (.csv), or a folder of results",
-        family=family.name,
+        message, code="scores-missing", hint="pass a card, a table or a folder of results", family=family.name
     )

@@ -171,12 +171,9 @@ def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:
     if path.is_dir() or not (path.suffix or path.exists()):
         return write_plots([plot], path)
     if path.suffix.lower() not in FORMATS:
+        message = f"--output = {path}: must end in {' or '.join(FORMATS)}, or be a folder"
         raise UsageError(
-            f"--output = {path}: must end in {' or '.join(FORMATS)}, or be a folder",
-            code="option-value",
-            hint="name a file .svg or .png, or a folder for both",
-            option="--output",
-            value=str(path),
+            message, code="option-value", hint="pass a file or a folder", option="--output", value=str(path)
         )
     return [write_plot(plot, path)]
 
