@@ -218,7 +218,7 @@ def figures_sha256(results: object, measures: object) -> str:
 def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> None:
     if actual != provenance.results_sha256:
         run = f" --{provenance.kind} {provenance.number}" if provenance.kind else ""
-        message = (f"{path}: was changed after the measurement: its figures do not have the sha256 in its provenance",)
+        message = f"{path}: was changed after the measurement: its figures do not have the sha256 in its provenance"
         raise ResultsError(message, code="results-changed", hint=f"delete it, then run mixhub evaluate{run}", path=path)
 
 
