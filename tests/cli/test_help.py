@@ -11,7 +11,7 @@ from mixhub.cli.app import COMMANDS, app
 
 HEAVY = (
     *("torch", "transformers", "huggingface_hub", "lm_eval", "datasets", "pandas", "jinja2", "accelerate", "numpy"),
-    *("matplotlib", "langcodes", "yaml", "rich", "markdown_it", "mixhub.spec", "mixhub.workspace"),
+    *("matplotlib", "yaml", "rich", "markdown_it", "mixhub.spec", "mixhub.workspace"),
 )
 GROUPS = ("card", "data", "hub", "plot")
 
