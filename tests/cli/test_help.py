@@ -63,12 +63,6 @@ def test_the_next_command_is_suggested(mixhub):
     assert "No such command 'psuh'. Did you mean 'push'?" in refused.stderr
 
 
-def test_an_old_option_works_and_is_not_shown(mixhub):
-    shown = mixhub("push", "--help").stdout
-    assert "--private" in shown
-    assert "--from" not in shown
-
-
 def test_each_command_has_a_module_of_its_own():
     assert len(set(COMMANDS.values())) == len(COMMANDS)
     assert {name for name in COMMANDS if any(path.startswith(f"{name} ") for path in commands())} == set(GROUPS)

@@ -48,11 +48,11 @@ def test_what_is_wrong_is_in_the_error(mixhub_here, workspace):
     assert [(found["code"], found["where"]) for found in error["fields"]["findings"]] == [("file-missing", "seed-1")]
     shown = mixhub_here("push", "--all", "--dry-run", cwd=workspace.root)
     assert error_codes(shown) == ["file-missing"]
-    assert "tester/tiny, branch seed-1 (new): not fit to be published" in shown.stdout.splitlines()
+    assert "tester/tiny, branch seed-1 (new): cannot be published" in shown.stdout.splitlines()
     assert any(line.startswith("tester/tiny, branch seed-2 (new): ") for line in shown.stdout.splitlines())
 
 
-def test_promotion_is_a_command_and_an_old_option(mixhub_here, workspace, other):
+def test_promotion(mixhub_here, workspace, other):
     root = workspace.root
     assert error_codes(mixhub_here("promote", "--from", "local", "--all", "--hub", "local", cwd=root)) == [
         "option-conflict"
@@ -64,7 +64,7 @@ def test_promotion_is_a_command_and_an_old_option(mixhub_here, workspace, other)
     assert plan["from"].startswith("local (")
     assert [(one["branch"], one["is_new"]) for one in plan["branches"]] == [("seed-1", True), ("seed-2", True)]
     first = lines(mixhub_here("promote", "--from", "local", "--seed", 1, "--hub", other.url, cwd=root))
-    assert first[-1].startswith("the card on main stays as it is, until these are as on local (")
+    assert first[-1].startswith("main stays as it is, until these are the same as on local (")
     assert first[-1].endswith(": seed-2")
     told = lines(mixhub_here("promote", *asked, cwd=root))
     pushed = [line.partition(" = ")[0] for line in told if "tester/tiny@" in line]
@@ -73,7 +73,7 @@ def test_promotion_is_a_command_and_an_old_option(mixhub_here, workspace, other)
         "pushed and verified: tester/tiny@seed-2",
         "pushed and verified: tester/tiny@main",
     ]
-    again = lines(mixhub_here("push", *asked, cwd=root))
+    again = lines(mixhub_here("promote", *asked, cwd=root))
     assert [line.partition(":")[0] for line in again if "tester/tiny@" in line] == ["nothing to send"] * 3
     assert LOCAL_TOKEN not in "\n".join(told)
 

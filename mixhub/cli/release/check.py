@@ -6,79 +6,62 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixhub.cli.common.options import (
-    AllOption,
-    FamilyOption,
-    IndexOption,
-    JsonOption,
-    SeedOption,
-    StepOption,
-    WorkspaceOption,
-    find_workspace,
-)
+from mixhub.cli.common import options
 
 if TYPE_CHECKING:
     from mixhub.hub.check.run import RunCheck
 
-LoadOption = Annotated[bool, typer.Option("--load", help="Load it, too, and let it write some words.")]
+LoadOption = Annotated[bool, typer.Option("--load", help="Also load it, and generate some words.")]
 
 
 def check(
-    seed: SeedOption = None,
-    index: IndexOption = None,
-    everything: AllOption = False,
-    step: StepOption = None,
+    seed: options.SeedOption = None,
+    index: options.IndexOption = None,
+    everything: options.AllOption = False,
+    step: options.StepOption = None,
     load: LoadOption = False,
-    as_json: JsonOption = False,
-    family_name: FamilyOption = None,
-    workspace_dir: WorkspaceOption = None,
+    as_json: options.JsonOption = False,
+    family_name: options.FamilyOption = None,
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Check whether a run may be published; exit with 1 if not. Nothing is asked of any network.
+    """Check whether a run may be published; exit with 1 if not. Makes no request.
 
     Reads every byte of the export: files, index, shapes, NaN, tokenizer, lineage, recipe. Then compares it with the
-    other runs (repeated weights, initial weights), with its results, and checks its card. What passed is noted by its
-    hash, so that neither this command nor push reads it again.
+    other runs (repeated weights, initial weights) and its results, and checks its card. Exports without findings are
+    noted by their hash, so that neither this command nor push reads them again.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import hide_client_bars, progress, say_json, show_hints
+    from mixhub.cli.common import console
     from mixhub.findings import errors
 
-    hide_client_bars()
+    console.hide_client_bars()
     checks = []
-    workspace = find_workspace(workspace_dir)
-    for checked in workflow.check_each(
-        workspace,
-        step=step,
-        load=load,
-        progress=progress(as_json=as_json),
-        seed=seed,
-        index=index,
-        all=everything,
-        family=family_name,
-    ):
+    workspace = options.find_workspace(workspace_dir)
+    names = workflow.RunNames(seed=seed, index=index, all=everything, family=family_name)
+    progress = console.progress(as_json=as_json)
+    for checked in workflow.check_each(workspace, step=step, load=load, progress=progress, **names):
         checks.append(checked)
         if not as_json:
             _show(checked)
     findings = [finding for checked in checks for finding in checked.findings]
     if as_json:
-        say_json({"runs": [_data(checked) for checked in checks]})
+        console.say_json({"runs": [_data(checked) for checked in checks]})
     else:
-        show_hints(findings)
+        console.show_hints(findings)
     if errors(findings):
         raise typer.Exit(1)
 
 
 def _show(checked: RunCheck) -> None:
-    """Prints what was found in a run, or that nothing was."""
+    """Print the findings in a run, or that there are none."""
     from mixhub.cli.common.console import say, show_findings
     from mixhub.phrases import plural, size
 
     show_findings(checked.findings)
-    total = sum(path.stat().st_size for path in checked.export.rglob("*") if path.is_file())
     weights = checked.content.weights_sha256
-    facts = [f"weights {weights[:12]}" if weights else "no weights that can be read"]
-    facts += [plural(len(checked.content.hashes), "file"), size(total)]
-    facts += ["loads and writes"] if checked.loaded else []
+    facts = [f"weights {weights[:12]}" if weights else "no readable weights"]
+    facts += [plural(len(checked.content.hashes), "file"), size(sum(state.size for state in checked.states.values()))]
+    facts += ["loads and generates"] if checked.loaded else []
     facts += ["unchanged since it was read"] if checked.was_known else []
     end = plural(len(checked.findings), "finding") if checked.findings else "nothing found"
     say(f"{checked.branch}: {end} ({', '.join(facts)})")

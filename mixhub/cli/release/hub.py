@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from mixhub.cli.common.groups import group
 
-if TYPE_CHECKING:
-    from mixhub.hubserver import ImportedRepo
-
 app = group("The embedded hub: a Hub on your machine, for the usual clients.")
 
 RootOption = Annotated[
-    Path | None, typer.Option(help="Its storage; else hub/ of the workspace here.", metavar="DIR", show_default=False)
+    Path | None,
+    typer.Option(help="Its storage [default: hub/ of the current workspace].", metavar="DIR", show_default=False),
 ]
-
-
-class RepoType(StrEnum):
-    """What kind of repos a folder holds."""
-
-    MODEL = "model"
-    DATASET = "dataset"
 
 
 @app.command()
@@ -32,7 +22,7 @@ def serve(
     root: RootOption = None,
     host: Annotated[str, typer.Option(help="Address to listen at.", metavar="HOST")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Else the one that this storage had before.", metavar="PORT", min=1, max=65535)
+        int | None, typer.Option(help="Port [default: the last one of this storage].", metavar="PORT", min=1, max=65535)
     ] = None,
 ) -> None:
     """Serve a hub until it is stopped (Ctrl-C)."""
@@ -54,23 +44,16 @@ def serve(
 def import_(
     folder: Annotated[Path, typer.Argument(help="Each <namespace>/<name> below it becomes a repo.", metavar="DIR")],
     root: RootOption = None,
-    repo_type: Annotated[RepoType, typer.Option(help="What the folders hold.")] = RepoType.MODEL,
+    repo_type: Annotated[Literal["model", "dataset"], typer.Option(help="The kind of the repos.")] = "model",
 ) -> None:
-    """Take folders into a hub's storage as repos, one commit each; a repo that has the same files gets none."""
+    """Import folders into a hub's storage as repos, one commit each; a repo with the same files gets no commit."""
     from mixhub.cli.common.console import say
     from mixhub.hubserver import import_folder
     from mixhub.phrases import plural
 
-    def imported(repo: ImportedRepo) -> None:
-        say(_imported_line(repo))
-
     storage = _root(root)
-    repos = import_folder(folder, storage, repo_type.value, imported)
+    repos = import_folder(folder, storage, repo_type, lambda repo: say(f"{repo.repo_id} = {repo.commit}"))
     say(f"{plural(len(repos), 'repo')} in {storage}")
-
-
-def _imported_line(repo: ImportedRepo) -> str:
-    return f"{repo.repo_id} = {repo.commit}"
 
 
 def _root(root: Path | None) -> Path:
@@ -79,20 +62,11 @@ def _root(root: Path | None) -> Path:
 
     if root is not None:
         if (root / CONFIG_FILE).is_file():
-            raise UsageError(
-                f"--root {root}: is a workspace, whose hub has a folder",
-                code="option-value",
-                hint=f"--root {root / 'hub'}",
-                option="--root",
-                value=str(root),
-            )
+            message, hint = f"--root {root}: is a workspace, whose hub has its own folder", f"--root {root / 'hub'}"
+            raise UsageError(message, code="option-value", hint=hint, option="--root", value=str(root))
         return root
     try:
         return Workspace.find().hub
     except WorkspaceError as error:
-        raise UsageError(
-            f"which hub? {error.message}",
-            code="option-missing",
-            hint="name its storage: --root DIR",
-            option="--root",
-        ) from None
+        message, hint = f"which hub? {error.message}", "name its storage: --root DIR"
+        raise UsageError(message, code="option-missing", hint=hint, option="--root") from None

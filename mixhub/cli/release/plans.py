@@ -1,47 +1,67 @@
-"""How the plan of a branch, and what came of it, is printed."""
+"""Options and output that `push` and `promote` share."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from mixhub.hub.publish.plan import Plan
     from mixhub.hub.publish.push import Pushed
+    from mixhub.workflow import PlannedPromotion, PushPlan
 
-_MOST_SHOWN = 40
+TagOption = Annotated[
+    str | None, typer.Option(help="Tag each branch <branch>-NAME; with --all, also main: NAME.", metavar="NAME")
+]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Make a new repo private.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace a card or a model on main from others; delete results of the branch.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan without sending anything.")]
+_SHOWN = 40
 """Changed files of a branch that are listed."""
 
 
+def show_plans(plan: PushPlan | PlannedPromotion, *, as_json: bool) -> None:
+    """Print the plans of all branches but main; raises ExportError for what is wrong with them."""
+    from mixhub.cli.common.console import say_json
+
+    for branch in () if as_json else plan.branches:
+        show_plan(branch)
+    plan.require_sound()
+    if as_json:
+        say_json(plan.to_data())
+
+
 def show_plan(plan: Plan) -> None:
-    """Prints what a push would do, and what is wrong."""
+    """Print what a push would do, and what is wrong."""
     from mixhub.cli.common.console import say, show_findings
     from mixhub.findings import errors
     from mixhub.phrases import size
 
     show_findings([finding for finding in plan.findings if finding.level == "warning"])  # errors stop the push
-    state = "" if plan.branch_exists else " (new)"
+    name = f"{plan.repo_id}, branch {plan.branch}{'' if plan.branch_exists else ' (new)'}"
     if errors(plan.findings):
-        say(f"{plan.repo_id}, branch {plan.branch}{state}: not fit to be published")
+        say(f"{name}: cannot be published")
         return
-    say(f"{plan.repo_id}, branch {plan.branch}{state}: {len(plan.changed)} of {len(plan.files)} files change")
-    for change in plan.changed[:_MOST_SHOWN]:
+    say(f"{name}: {len(plan.changed)} of {len(plan.files)} files change")
+    for change in plan.changed[:_SHOWN]:
         origin = plan.copied.get(change.path, "")
         copied = f", copied from {origin[:12] if re.fullmatch('[0-9a-f]{40}', origin) else origin}" if origin else ""
         say(f"  {change.action:8}{change.path}  {size(change.size)}{copied}")
-    if len(plan.changed) > _MOST_SHOWN:
-        say(f"  and {len(plan.changed) - _MOST_SHOWN} more")
+    if len(plan.changed) > _SHOWN:
+        say(f"  and {len(plan.changed) - _SHOWN} more")
     say(f"  {size(plan.bytes_to_send)} to send at most")
 
 
 def show_pushed(pushed: Pushed) -> None:
-    """Prints what a push came to."""
+    """Print the result of a push."""
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 
     plan = pushed.plan
     what = f"{plan.repo_id}@{plan.branch} = {pushed.commit}"
-    if pushed.sent:
-        say(f"pushed and verified: {what} ({plural(len(plan.changed), 'file')})")
-    else:
-        say(f"nothing to send: {what} holds it all")
+    files = plural(len(plan.changed), "file")
+    say(f"pushed and verified: {what} ({files})" if pushed.sent else f"nothing to send: {what} is up to date")

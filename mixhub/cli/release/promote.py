@@ -6,85 +6,59 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.common.options import (
-    FamilyOption,
-    HubOption,
-    IndexOption,
-    JsonOption,
-    SeedOption,
-    WorkspaceOption,
-    choose_hub,
-    find_workspace,
-    require_dry_run,
-)
+from mixhub.cli.common import options
+from mixhub.cli.release import plans
 
 SourceOption = Annotated[
     str, typer.Option("--from", help="The hub that has the branches: an address, or local.", metavar="HUB")
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="All runs that the hub has.")]
 CheckpointsOption = Annotated[bool, typer.Option("--checkpoints", help="Also the branches of earlier steps.")]
-TagOption = Annotated[
-    str | None,
-    typer.Option(help="Tag what is promoted: <branch>-NAME; with --all, also NAME on main.", metavar="NAME"),
-]
-PrivateOption = Annotated[bool, typer.Option("--private", help="Make the repo private, where it is new.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a card or a model on main that others put there.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop; nothing is sent.")]
 
 
 def promote(
     source: SourceOption,
-    seed: SeedOption = None,
-    index: IndexOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="All runs that the hub has.")] = False,
+    seed: options.SeedOption = None,
+    index: options.IndexOption = None,
+    everything: AllOption = False,
     checkpoints: CheckpointsOption = False,
-    tag: TagOption = None,
-    private: PrivateOption = False,
-    force: ForceOption = False,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    hub: HubOption = None,
-    family_name: FamilyOption = None,
-    workspace_dir: WorkspaceOption = None,
+    tag: plans.TagOption = None,
+    private: plans.PrivateOption = False,
+    force: plans.ForceOption = False,
+    dry_run: plans.DryRunOption = False,
+    as_json: options.JsonOption = False,
+    hub: options.HubOption = None,
+    family_name: options.FamilyOption = None,
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Publish on one hub what lies on another, as it lies there.
+    """Copy published branches from one hub to another, unchanged.
 
-    Verifies the branches on the hub that has them, and sends those commits byte by byte; what the other hub has already
-    is not sent again. The card on main follows once all branches are there, with their commits.
+    Verifies the branches on the first hub, and sends those commits byte for byte, except for what the other hub has.
+    The card on main follows when all branches are there, with their commits.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import hide_client_bars, progress, say, say_json
-    from mixhub.cli.release.plans import show_plan, show_pushed
+    from mixhub.cli.common import console
 
-    require_dry_run(as_json, dry_run)
-    hide_client_bars()
-    workspace = find_workspace(workspace_dir)
-    bars = progress(as_json=as_json)
+    options.require_dry_run(as_json, dry_run)
+    console.hide_client_bars()
+    workspace = options.find_workspace(workspace_dir)
+    progress = console.progress(as_json=as_json)
     with workflow.plan_promotion(
         workspace,
-        choose_hub(source, workspace, asked_by="--from"),
-        hub=choose_hub(hub, workspace),
+        options.choose_hub(source, workspace, asked_by="--from"),
+        hub=options.choose_hub(hub, workspace),
         checkpoints=checkpoints,
         options=workflow.PushOptions(tag=tag, private=private, force=force),
-        progress=bars,
-        seed=seed,
-        index=index,
-        all=everything,
-        family=family_name,
+        progress=progress,
+        **workflow.RunNames(seed=seed, index=index, all=everything, family=family_name),
     ) as plan:
+        plans.show_plans(plan, as_json=as_json)
         if as_json:
-            plan.require_sound()
-            say_json(plan.to_data())
             return
-        for branch in plan.branches:
-            show_plan(branch)
-        plan.require_sound()
         if dry_run:
-            say(
-                "main: stays as it is"
-                if plan.waiting
-                else "main: its card follows, with the commits of the branches here"
-            )
+            console.say(f"main: {'unchanged' if plan.waiting else 'its card follows, with the commits of this hub'}")
             return
-        plan.send(show=show_pushed, progress=bars)
+        plan.send(show=plans.show_pushed, progress=progress)
         if plan.waiting:
-            say(f"the card on main stays as it is, until these are as on {plan.source}: {', '.join(plan.waiting)}")
+            runs = ", ".join(plan.waiting)
+            console.say(f"main stays as it is, until these are the same as on {plan.promotion.source}: {runs}")

@@ -1,4 +1,4 @@
-"""The card that a run would be published with, and the one that lies there."""
+"""The card that a run would be published with, and the existing one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mixhub.hub.check.subject import RunUnderCheck
 
 
 def card_unsound(run: RunUnderCheck) -> Iterator[Finding]:
-    """The card can be rendered, nothing is wrong with it, and the one that lies there is the same."""
+    """A card that cannot be rendered, has findings, or differs from the existing one."""
     workspace, family = run.workspace, run.family
     try:
         workspace.license(family)
@@ -30,27 +30,25 @@ def card_unsound(run: RunUnderCheck) -> Iterator[Finding]:
 
 
 def weights_withdrawn(run: RunUnderCheck) -> Iterator[Finding]:
-    """Weights that were withdrawn are published all the same, with the reason on their card."""
+    """Withdrawn weights, which are published with the reason on their card."""
     for mark in withdrawals(run.workspace, run.family):
         if (mark.revision, mark.weights_sha256) == (run.where, run.content.weights_sha256):
             yield Finding("weights-withdrawn", run.where, f"was withdrawn: {mark.why}", level="warning")
 
 
 def _as_rendered(run: RunUnderCheck, card: str) -> Iterator[Finding]:
-    """Whether the card that lies there is the one that would be published; one that was never rendered is no fault."""
+    """An existing card that differs from the one that would be published."""
     path = run.workspace.revision_card(run.run)
     if not path.is_file() or path.read_bytes().replace(b"\r\n", b"\n") == card.encode():
         return
-    shown = path.relative_to(run.workspace.root)
+    name = path.relative_to(run.workspace.root)
     try:
-        is_edited = not rendered_files(run.workspace)(path)
+        if rendered_files(run.workspace)(path):
+            message = f"{name} is stale; the pushed card is rendered again"
+            yield Finding("card-stale", run.where, message, "see what changes: mixhub card diff", "warning")
+        else:
+            message = f"{name} was edited by hand since it was rendered, so it is not what would be published"
+            hint = "see what would be lost: mixhub card diff; then mixhub card render --force"
+            yield Finding("card-edited", run.where, message, hint)
     except MixhubError as error:
         yield from_error(error, run.where)
-        return
-    if is_edited:
-        message = f"{shown} was edited by hand since it was rendered, and does not say what would be published"
-        hint = "see what would go: mixhub card diff; then mixhub card render --force"
-        yield Finding("card-edited", run.where, message, hint)
-    else:
-        message = f"{shown} is not fresh; what is pushed is rendered anew"
-        yield Finding("card-stale", run.where, message, "see what changes: mixhub card diff", "warning")

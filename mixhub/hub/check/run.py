@@ -5,36 +5,23 @@ Makes no request, so it runs where weights are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.errors import ExportError
 from mixhub.files import FileState, file_states
 from mixhub.findings import Finding, errors
+from mixhub.hub.check import rules
 from mixhub.hub.check.card import card_unsound, weights_withdrawn
-from mixhub.hub.check.copies import initial_weights_repeated, weights_repeated
 from mixhub.hub.check.loading import LOADING_HINT, loading_findings
 from mixhub.hub.check.receipts import CheckReceipt, valid_receipt, write_receipt
-from mixhub.hub.check.recipe import lineage_differs, metrics_differ, metrics_repeated, recipe_differs, results_foreign
 from mixhub.hub.check.subject import RunUnderCheck, lineage_of
 from mixhub.hub.rules.export import ExportCheck, check_export
 from mixhub.hub.rules.revisions import branch_of
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.paths import Workspace
-
-RULES: tuple[Callable[[RunUnderCheck], Iterator[Finding]], ...] = (
-    lineage_differs,
-    weights_repeated,
-    initial_weights_repeated,
-    metrics_differ,
-    metrics_repeated,
-    recipe_differs,
-    results_foreign,
-)
-"""The rules for a run, in the order of the report. The card is checked only if nothing else is wrong: it is rendered
-from the rest."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +84,8 @@ def check_run(
     if fault is not None:  # also if a receipt reports it
         findings.append(Finding("load-failed", branch, fault, LOADING_HINT))
     subject = RunUnderCheck(workspace, family, run, step, content)
-    findings += [finding for rule in RULES for finding in rule(subject)]
-    if not errors(findings):
+    findings += [finding for rule in rules.RULES for finding in rule(subject)]
+    if not errors(findings):  # the card is rendered from the rest
         findings += card_unsound(subject)
     findings += weights_withdrawn(subject)
     if not errors(content.findings):

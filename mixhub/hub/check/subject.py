@@ -77,11 +77,6 @@ class ExportPair:
     """Of the other export."""
 
     @property
-    def is_of_family(self) -> bool:
-        """Whether both belong to one family."""
-        return self.family == self.run.family.name
-
-    @property
     def name(self) -> str:
         """The other export, as findings name it."""
         return f"{self.family} {self.revision} at step {self.step}"

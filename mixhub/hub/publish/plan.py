@@ -1,34 +1,44 @@
-"""What a push would change on a branch: a pure comparison of two trees."""
+"""The plan of a branch: what a push would change, and which card or tag is in its way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mixhub.card.markdown.parse import front_matter
+from mixhub.card.page.write import is_plot
+from mixhub.card.plots.plot import drawn_sha256
+from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding
-from mixhub.hub.remote.files import KEPT_ON_HUB, MAIN, LocalFile, RemoteFile, same_content
+from mixhub.hub.remote.client import branch_heads, client, file_content, first_commit, hub_errors, remote_tree, tags
+from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, LocalFile, RemoteFile, is_model_file, same_content
+from mixhub.workspace.lineage import LINEAGE_FILE
 
 Action = Literal["add", "replace", "delete", "keep"]
+_RENDERED = re.compile(
+    r"Publish \S+, weights [0-9a-f]{12}|Publish the optimizer state of \S+|Update the family's card"
+    r"|Promote (?:\S+|the card) from commit [0-9a-f]{12}"
+)
+"""Titles of commits in which mixhub pushed a whole card."""
+_MARKED = re.compile(r"Withdraw \S+|Errata")
+"""Titles of commits in which mixhub added to the existing card."""
 
 
 @dataclass(frozen=True)
 class PushOptions:
-    """What a push may be asked for beside which runs."""
+    """Options of a push besides the runs."""
 
     samples: bool = False
-    """The samples of the results too, as parquet."""
+    """Also push the samples of the results, as parquet."""
     tag: str | None = None
-    """A tag for the commits: `<branch>-<tag>` on the branch of a run, the tag itself on `main`."""
+    """Tag the commits: `<branch>-<tag>` on the branch of a run, `<tag>` on `main`."""
     private: bool = False
-    """Make the repo private, where it is new."""
+    """Make a new repo private."""
     force: bool = False
-    """Replace a card that somebody changed on the hub and a model that somebody else put on `main`, and delete results
-    that only the branch has."""
-
-    def tag_of(self, branch: str) -> str | None:
-        """The tag of a branch's commit."""
-        return self.tag if self.tag is None or branch == MAIN else f"{branch}-{self.tag}"
+    """Replace a card that was changed on the hub and a model on `main` from others, and delete results that only the
+    branch has."""
 
 
 DEFAULTS = PushOptions()
@@ -41,7 +51,33 @@ class FileChange:
     path: str
     action: Action
     size: int
-    """Bytes after the push; of a deleted file, those that it had."""
+    """Bytes after the push; of a deleted file, before it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A branch on a hub, and the commit that a push would build on."""
+
+    endpoint: Endpoint
+    repo_id: str
+    branch: str
+    parent: str | None
+    """The branch's commit, or the repo's first for a new branch; None for a new repo."""
+    branch_exists: bool
+
+    @classmethod
+    def read(cls, endpoint: Endpoint, repo_id: str, branch: str) -> Target:
+        """Ask the hub."""
+        with hub_errors(endpoint, repo_id):
+            if not client(endpoint).repo_exists(repo_id):
+                return cls(endpoint, repo_id, branch, None, False)
+        heads = branch_heads(endpoint, repo_id)
+        parent = heads.get(branch) or first_commit(endpoint, repo_id)
+        return cls(endpoint, repo_id, branch, parent, branch in heads)
+
+    def tree(self) -> dict[str, RemoteFile]:
+        """Return the files of the parent commit; empty for a new repo."""
+        return remote_tree(self.endpoint, self.repo_id, self.parent) if self.parent else {}
 
 
 @dataclass(frozen=True)
@@ -53,46 +89,131 @@ class Plan:
     files: Mapping[str, LocalFile]
     changes: tuple[FileChange, ...]
     parent: str | None
-    """Commit to build on: the branch's, or the repo's first where the branch is new; None where the repo is new."""
+    """As `Target.parent`."""
     branch_exists: bool
     weights_sha256: str | None
     """The weights; None for the card on `main`."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong: a plan with errors is not carried out."""
+    """A plan with errors is not carried out."""
     message: str = ""
-    """Of the commit."""
+    """Title of the commit."""
     tag: str | None = None
-    """A tag that the commit gets."""
+    """Tag for the commit."""
     private: bool = False
-    """Whether a repo that is made for it is private."""
+    """Whether a new repo is private."""
     copied: Mapping[str, str] = field(default_factory=dict)
-    """Files that the hub copies, by path: the revision of the repo that has, or by then will have, the same there."""
+    """Files that the hub copies, by path: the revision of the repo that holds, or will hold, the same file."""
 
     @property
     def changed(self) -> list[FileChange]:
-        """What the commit does."""
+        """The changes that the commit makes."""
         return [change for change in self.changes if change.action != "keep"]
 
     @property
     def bytes_to_send(self) -> int:
-        """Bytes of new and replaced files, but for those that the hub copies."""
+        """Bytes of new and replaced files, except for those that the hub copies."""
         sent = (change for change in self.changed if change.action != "delete" and change.path not in self.copied)
         return sum(change.size for change in sent)
 
 
-def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[FileChange]:
-    """What makes `remote` into `local`, by path; the same content is kept, whatever its date.
+def plan_files(
+    target: Target,
+    files: Mapping[str, LocalFile],
+    options: PushOptions,
+    *,
+    message: str,
+    weights: str | None = None,
+    moves_first: bool = False,
+) -> Plan:
+    """Return the plan that makes a branch hold the given files and no other (`main` keeps files of others).
+
+    Its findings are a card changed on the hub, and a tag that exists elsewhere.
 
     Args:
-        local: the files to be on the branch.
-        remote: those that are, as far as a push may delete them; those that the hub makes itself are left alone.
+        target: the branch.
+        files: what it should hold, by path.
+        options: `tag`, `private` and `force` are used.
+        message: title of the commit.
+        weights: identifies the weights in the files.
+        moves_first: whether another push will change the files before.
+    """
+    remote = target.tree() if files else {}
+    if target.branch == MAIN:
+        plots = [path for path in remote if path not in files and is_plot(path)]  # drawn by mixhub, or by others
+        contents = {path: file_content(target.endpoint, target.repo_id, str(target.parent), path) for path in plots}
+        stale = {path for path, content in contents.items() if drawn_sha256(content) is not None}
+        if LINEAGE_FILE in remote or any(is_model_file(path) for path in files):  # no shard of another model may stay
+            stale |= {path for path in remote if is_model_file(path)}
+        remote = {path: file for path, file in remote.items() if path in files or path in stale}
+    planned = changes(files, remote)
+    findings = [] if options.force else [*_changed_card(target, planned)]
+    tag = options.tag
+    if tag is not None:
+        tag = tag if target.branch == MAIN else f"{target.branch}-{tag}"
+        existing = tags(target.endpoint, target.repo_id).get(tag) if target.parent else None
+        moves = moves_first or any(change.action != "keep" for change in planned) or existing != target.parent
+        if existing is not None and moves:
+            text = f"the tag {tag} exists at {existing[:12]}, and tags do not move"
+            findings.append(Finding("tag-taken", target.branch, text, "choose another: --tag NAME"))
+    return Plan(
+        target.repo_id,
+        target.branch,
+        files,
+        tuple(planned),
+        target.parent,
+        target.branch_exists,
+        weights,
+        tuple(findings),
+        message,
+        tag,
+        options.private,
+    )
+
+
+def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[FileChange]:
+    """Return what turns `remote` into `local`, by path; equal content is kept, whatever its date.
+
+    Args:
+        local: the files that the branch should hold.
+        remote: its files that a push may delete; those that the hub makes are not touched.
     """
     planned = []
     for path in sorted(local):
-        if path not in remote:
-            action: Action = "add"
-        else:
+        action: Action = "add"
+        if path in remote:
             action = "keep" if same_content(local[path], remote[path]) else "replace"
         planned.append(FileChange(path, action, local[path].size))
     extra = sorted(set(remote) - set(local) - KEPT_ON_HUB)
     return planned + [FileChange(path, "delete", remote[path].size) for path in extra]
+
+
+def _changed_card(target: Target, planned: list[FileChange]) -> Iterator[Finding]:
+    """A card that would be replaced, and that somebody wrote or changed on the hub since the last push.
+
+    A new branch has the card of the repo's first commit, which nobody wrote for it.
+    """
+    is_replaced = any(one.path == CARD and one.action == "replace" for one in planned)
+    if target.parent is None or not target.branch_exists or not is_replaced:
+        return
+    with hub_errors(target.endpoint, target.repo_id, target.branch):
+        commits = client(target.endpoint).list_repo_commits(target.repo_id, revision=target.parent)
+    for commit, before in zip(commits, [*commits[1:], None], strict=True):
+        if _RENDERED.fullmatch(commit.title):
+            return
+        if _MARKED.fullmatch(commit.title):
+            continue
+        text = _card_text(target, commit.commit_id)
+        if text and (before is None or text != _card_text(target, before.commit_id)):
+            message = f"{CARD} was written on the hub since the last push ({commit.title!r}), and would be replaced"
+            hint = f"move that text to {'card' if target.branch == MAIN else 'revision'}.md; then push with --force"
+            yield Finding("card-written-on-hub", target.branch, message, hint)
+            return
+
+
+def _card_text(target: Target, commit: str) -> str:
+    """Return the card of a commit; empty without one, or if it has only metadata, as a hub makes for a new repo."""
+    if CARD not in remote_tree(target.endpoint, target.repo_id, commit):
+        return ""
+    text = file_content(target.endpoint, target.repo_id, commit, CARD).decode(errors="replace")
+    head = front_matter(text)
+    return text if text[head.end if head else 0 :].strip() else ""

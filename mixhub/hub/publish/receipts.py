@@ -1,4 +1,4 @@
-"""What was pushed where: the only place on disk that knows commits."""
+"""What was pushed where. Only these files hold commits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mixhub.workspace.paths import Workspace
 
 
 class Receipt(Spec):
-    """One push that the hub was seen to hold."""
+    """One push that the hub confirmed."""
 
     hub: str
-    """What the hub is called: `local`, or its address."""
+    """`local`, or the address of the hub."""
     commit: str
     """The commit, 40 hexadecimal digits."""
     weights_sha256: Sha256 | None = None
-    """The weights that it holds; None for the card on `main`."""
+    """The weights; None for the card on `main`."""
     files: int
     """Files of the branch."""
     size: int
@@ -35,28 +35,28 @@ class Receipts(Spec):
     """The content of `receipts/push.json`: by hub (its store id, else its address), repo_id and branch."""
 
     format: Literal[1] = 1
-    pushes: FrozenMap[str, FrozenMap[str, FrozenMap[str, Receipt]]] = Field(default_factory=dict, validate_default=True)
+    pushes: FrozenMap[str, FrozenMap[str, FrozenMap[str, Receipt]]] = Field({}, validate_default=True)
 
 
 def hub_key(endpoint: Endpoint) -> str:
-    """How receipts name a hub: an embedded one by the identity of its storage, which its address may outlive."""
+    """Return the key of a hub in receipts: for an embedded hub the id of its storage, since its address changes."""
     return endpoint.store_id or endpoint.url
 
 
 def workspace_hub_key(workspace: Workspace) -> str:
-    """The key of the hub that `mixhub.yaml` names, without a request; of `local`, what its storage on disk says."""
+    """Return the key of the hub in `mixhub.yaml` without a request; for `local` from its storage on disk."""
     if workspace.config.hub != LOCAL:
         return workspace.config.hub
     return _local_store(workspace) or LOCAL
 
 
 def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Receipt]:
-    """The receipts of a repo on a hub, by branch; empty when nothing was pushed there."""
+    """Return the receipts of a repo on a hub, by branch."""
     return dict(_store(workspace).read().pushes.get(hub, {}).get(repo_id, {}))
 
 
 def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, str]:
-    """The commit of each run's branch on a hub, but for runs whose export has other weights than were pushed."""
+    """Return the commit of each run's branch on a hub, unless its export has other weights than were pushed."""
     receipts = read_receipts(workspace, hub, family.repo_id)
     local = local_weights(workspace, family)
     return {
@@ -68,18 +68,17 @@ def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, 
 
 
 def local_weights(workspace: Workspace, family: Family) -> dict[str, str]:
-    """`weights_sha256` of each run's last export, by revision, as its lineage says; runs without one are left out."""
+    """Return `weights_sha256` of each run's last export by its lineage, by revision; omits runs without one."""
     last = family.training.steps
-    folders = {run.revision: workspace.run_folder(run) for run in family.runs()}
     return {
-        revision: read_lineage(folder.export(last)).weights_sha256
-        for revision, folder in folders.items()
-        if last in folder.export_steps()
+        run.revision: read_lineage(workspace.run_folder(run).export(last)).weights_sha256
+        for run in family.runs()
+        if last in workspace.run_folder(run).export_steps()
     }
 
 
 def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256: str | None) -> dict[str, str]:
-    """The commit of a branch by hub, where it was pushed with these weights; a local hub that is gone is left out."""
+    """Return the commit of a branch with these weights, by hub; omits a local hub that no longer exists."""
     local = _local_store(workspace)
     commits = {}
     for key, repos in _store(workspace).read().pushes.items():
@@ -91,7 +90,7 @@ def all_commits(workspace: Workspace, repo_id: str, branch: str, weights_sha256:
 
 
 def write_receipt(workspace: Workspace, hub: str, repo_id: str, branch: str, receipt: Receipt) -> None:
-    """Adds or replaces the receipt of a branch; several processes may do so at once."""
+    """Add or replace the receipt of a branch; several processes may do so at once."""
     with _store(workspace).update() as data:
         data["pushes"].setdefault(hub, {}).setdefault(repo_id, {})[branch] = receipt.to_data()
 

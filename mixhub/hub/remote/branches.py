@@ -35,11 +35,6 @@ class Branch:
     """Holds the small files."""
 
     @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.tree.values())
-
-    @property
     def safetensors(self) -> list[str]:
         """Files of weights, not in folders."""
         return safetensors_in(self.tree)

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +117,7 @@ def _refused(error: Any, endpoint: Endpoint, fields: dict[str, Any]) -> HubError
     message = f"refused a request for {repo_id} (status {status}): {reason}"
     if status == 412:
         kind, code, hint = PushConflictError, "push-conflict", "look at what was pushed, then push again"
-        message = f"somebody else pushed to {repo_id} meanwhile; nothing of this push is there"
+        message = f"somebody pushed to {repo_id} meanwhile; nothing of this push is there"
     elif status in (401, 403):
         code, message = "token-refused", f"not allowed for {repo_id} (status {status}): {reason}"
         hint = "log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN"
@@ -155,15 +155,10 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
     refs = _refs(endpoint, repo_id)
     names = sorted((ref.name for ref in (*refs.branches, *refs.tags)), key=natural)
     near = nearest(revision, names)
-    return RevisionNotFoundError(
-        f"{endpoint}: {repo_id} has no revision {revision!r}{f'; did you mean {near}?' if near else ''}",
-        hint=f"it has: {listed(names, most=12)}" if names else "it has no branches",
-        repo_id=repo_id,
-        revision=revision,
-        endpoint=endpoint.url,
-        revisions=tuple(names),
-        nearest=near,
-    )
+    fields: dict[str, Any] = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
+    message = f"{endpoint}: {repo_id} has no revision {revision!r}{f'; did you mean {near}?' if near else ''}"
+    hint = f"it has: {listed(names, most=12)}" if names else "it has no branches"
+    return RevisionNotFoundError(message, hint=hint, nearest=near, revisions=tuple(names), **fields)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -172,16 +167,13 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
-def branch_heads(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
-    """Return the commit of each branch of a repo, in natural order."""
-    return _commits(_refs(endpoint, repo_id).branches)
-
-
-def heads_if_any(endpoint: Endpoint, repo_id: str) -> dict[str, str]:
-    """As `branch_heads`; empty if there is no such repo."""
+def branch_heads(endpoint: Endpoint, repo_id: str, *, missing_ok: bool = False) -> dict[str, str]:
+    """Return the commit of each branch of a repo, in natural order; `missing_ok`: empty without the repo."""
     try:
-        return branch_heads(endpoint, repo_id)
+        return _commits(_refs(endpoint, repo_id).branches)
     except RepoNotFoundError:
+        if not missing_ok:
+            raise
         return {}
 
 
@@ -203,6 +195,15 @@ def first_commit(endpoint: Endpoint, repo_id: str) -> str:
     """Return the first commit of a repo, on which new branches are built."""
     with hub_errors(endpoint, repo_id, MAIN):
         return str(client(endpoint).list_repo_commits(repo_id, revision=MAIN)[-1].commit_id)
+
+
+def commit_files(
+    endpoint: Endpoint, repo_id: str, branch: str, parent: str, operations: Sequence[Any], message: str
+) -> str:
+    """Make a commit on a branch that is still at `parent`; return it."""
+    options: dict[str, Any] = {"commit_message": message, "revision": branch, "parent_commit": parent}
+    with hub_errors(endpoint, repo_id, branch):
+        return str(client(endpoint).create_commit(repo_id, operations, **options).oid)
 
 
 def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, RemoteFile]:

@@ -14,7 +14,6 @@ from mixhub.files import write_text
 from mixhub.hub.remote.client import client, hub_errors, revision_not_found, snapshot
 from mixhub.hub.remote.files import RemoteFile, local_file, same_content
 from mixhub.hub.rules.lineage import hash_findings
-from mixhub.workspace.export import WEIGHTS_INDEX_FILE, weight_files
 from mixhub.workspace.lineage import LINEAGE_FILE, file_sha256, read_lineage, weights_sha256
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -32,7 +31,7 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
 
     Raises:
         RepoNotFoundError, RevisionNotFoundError: the hub has none; the second lists the existing ones.
-        HubUnreachableError: nothing answers, and the cache does not hold the whole revision.
+        HubUnreachableError: nothing answers, and the cache does not hold the revision.
     """
     from huggingface_hub import errors
 
@@ -56,8 +55,6 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
         try:
             commit, path = _snapshot(endpoint, repo_id, revision, [], local_files_only=True)
         except HubUnreachableError:
-            raise error from None
-        if not _is_whole(path):
             raise error from None
         warnings.warn(
             f"{endpoint} cannot be reached; loading {repo_id}@{revision} from the cache, commit {commit}", stacklevel=3
@@ -107,12 +104,3 @@ def _snapshot(
         ignored += _OTHER_WEIGHTS
     path = snapshot(endpoint, repo_id, revision, ignore_patterns=ignored, local_files_only=local_files_only)
     return path.name, path  # the cache names a snapshot's folder after its commit
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether an earlier download of a model was finished."""
-    if not all((path / name).exists() for name in ("config.json", "tokenizer_config.json")):
-        return False
-    if (path / WEIGHTS_INDEX_FILE).exists():
-        return all((path / name).exists() for name in weight_files(path))
-    return any(path.glob("*.safetensors")) or any(path.glob("*.bin"))

@@ -127,13 +127,10 @@ def _dataset_files(endpoint: Endpoint, repo_id: str, revision: str | None) -> tu
             info = client(endpoint).dataset_info(repo_id, revision=revision)
         except errors.RevisionNotFoundError:  # `hub_errors` would list the branches of a model
             revision = revision or "main"
-            raise HubError(
-                f"{endpoint}: dataset {repo_id} has no revision {revision}",
-                code="dataset-revision-missing",
-                hint="correct dataset_kwargs.revision in the task, or mirror the dataset as parquet",
-                dataset=repo_id,
-                revision=revision,
-            ) from None
+            message = f"{endpoint}: dataset {repo_id} has no revision {revision}"
+            hint = "correct dataset_kwargs.revision in the task, or mirror the dataset as parquet"
+            fields = {"dataset": repo_id, "revision": revision}
+            raise HubError(message, code="dataset-revision-missing", hint=hint, **fields) from None
         return str(info.sha), [sibling.rfilename for sibling in info.siblings or ()]
 
 
@@ -155,15 +152,10 @@ def _choose_config(endpoint: Endpoint, repo_id: str, configs: Sequence[Any], con
 
 
 def _no_config(endpoint: Endpoint, repo_id: str, config: str | None, names: Sequence[str]) -> HubError:
-    config = config or "default"
-    return HubError(
-        f"{endpoint}: dataset {repo_id} has no config {config} (it has: {', '.join(names) or 'none'})",
-        code="dataset-config-missing",
-        hint="correct dataset_name in the task's YAML, or mirror the dataset with that config",
-        dataset=repo_id,
-        config=config,
-        configs=tuple(names),
-    )
+    fields = {"dataset": repo_id, "config": config or "default", "configs": tuple(names)}
+    message = f"{endpoint}: dataset {repo_id} has no config {fields['config']} (it has: {', '.join(names) or 'none'})"
+    hint = "correct dataset_name in the task's YAML, or mirror the dataset with that config"
+    return HubError(message, code="dataset-config-missing", hint=hint, **fields)
 
 
 def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]:
@@ -173,12 +165,9 @@ def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]
     try:
         metadata: Any = metadata_load(card) if card.is_file() else None
     except (ValueError, yaml.YAMLError) as error:
-        raise HubError(
-            f"{endpoint}: dataset {repo_id}: the metadata in README.md is not YAML: {str(error).splitlines()[0]}",
-            code="dataset-card-malformed",
-            hint="correct it there, or mirror the dataset with a readable card",
-            dataset=repo_id,
-        ) from None
+        message = f"{endpoint}: dataset {repo_id}: README.md has malformed metadata: {str(error).splitlines()[0]}"
+        hint = "correct it there, or mirror the dataset with a readable card"
+        raise HubError(message, code="dataset-card-malformed", hint=hint, dataset=repo_id) from None
     return metadata if isinstance(metadata, Mapping) else {}
 
 

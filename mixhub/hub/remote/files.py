@@ -56,11 +56,7 @@ class LocalFile:
         if isinstance(self.source, bytes):
             return git_oid(self.source)
         with _readable(self.source):
-            digest = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
-            with self.source.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            return digest.hexdigest()
+            return git_oid(self.source.read_bytes())
 
 
 @dataclass(frozen=True)

@@ -261,13 +261,9 @@ def _require_own_run(path: Path, where: str, wanted: str) -> None:
     stem = lineage.revision.removesuffix(str(lineage.number))
     match = re.fullmatch(rf"{re.escape(stem)}(\d+)", wanted)
     if match and int(match[1]) != lineage.number:
-        raise ExportError(
-            f"{where}: its {LINEAGE_FILE} says that these are the weights of {lineage.revision}",
-            code="run-wrong",
-            hint=WRONGLY_PUBLISHED,
-            revision=wanted,
-            actual=lineage.revision,
-        )
+        message = f"{where}: its {LINEAGE_FILE} says that these are the weights of {lineage.revision}"
+        fields = {"revision": wanted, "actual": lineage.revision}
+        raise ExportError(message, code="run-wrong", hint=WRONGLY_PUBLISHED, **fields)
 
 
 def _require_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, where: str, *, is_ours: bool) -> None:

@@ -16,13 +16,10 @@ from urllib.parse import urlsplit
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError
 
-_Origin = tuple[str, str, int | None]
-"""Scheme, host and port."""
-
-_given: Counter[tuple[str, _Origin]] = Counter()
-"""Number of running blocks by token and the origin it was given for."""
-_local: Counter[_Origin] = Counter()
-"""Number of running blocks by the origin of an embedded hub."""
+_given: Counter[tuple[str, str]] = Counter()
+"""Number of running blocks by token and the host it was given for."""
+_local: Counter[str] = Counter()
+"""Number of running blocks by the host of an embedded hub."""
 _lock = Lock()
 _PORTS = {"http": 80, "https": 443}
 
@@ -39,7 +36,7 @@ def token_guard(endpoint: Endpoint) -> Iterator[None]:
     from mixhub.hub.remote.huggingface_private import requests_watched
 
     token = endpoint.token if endpoint.token is not None else get_token()
-    registered = _counted(_given, (token, _origin(endpoint.url))) if token else nullcontext()
+    registered = _counted(_given, (token, _host(endpoint.url))) if token else nullcontext()
     with registered, requests_watched(_require_own_host, _is_local):
         yield
 
@@ -47,7 +44,7 @@ def token_guard(endpoint: Endpoint) -> Iterator[None]:
 @contextmanager
 def requests_allowed(url: str) -> Iterator[None]:
     """Lift HF_HUB_OFFLINE for one address, for the block: an embedded hub needs no network."""
-    with _counted(_local, _origin(url)):
+    with _counted(_local, _host(url)):
         yield
 
 
@@ -64,32 +61,25 @@ def _counted(counter: Counter[Any], key: object) -> Iterator[None]:
 
 def _is_local(request: Any) -> bool:
     """Whether a request goes to an embedded hub of this process."""
-    return _local[_origin(str(request.url))] > 0
+    return _local[_host(str(request.url))] > 0
 
 
 def _require_own_host(request: Any) -> None:
     """Refuse a request whose token was given only for other hosts."""
     token = request.headers.get("authorization", "").removeprefix("Bearer ")
     with _lock:
-        origins = {origin for (given, origin), blocks in _given.items() if given == token and blocks}
-    origin = _origin(str(request.url))
-    if not origins or origin in origins or (origin[0] == "https" and ("http", origin[1], 80) in origins):
+        hosts = {host for (given, host), blocks in _given.items() if given == token and blocks}
+    host = _host(str(request.url))
+    if not hosts or host in hosts or (host.startswith("https:") and host.replace("https:", "http:", 1) in hosts):
         return
-    hosts = " and ".join(sorted(_address(one) for one in origins))
-    raise HubError(
-        f"{hosts}: the answer leads to {_address(origin)}, which the token was not given for; nothing was sent there",
-        code="token-misdirected",
-        hint="if this is a mirror, use the hub behind it directly, with its own token",
-        endpoint=hosts,
-        host=_address(origin),
-    )
+    names = " and ".join(sorted(hosts))
+    message = f"{names}: the answer leads to {host}, which the token was not given for; nothing was sent there"
+    hint = "if this is a mirror, use the hub behind it directly, with its own token"
+    raise HubError(message, code="token-misdirected", hint=hint, endpoint=names, host=host)
 
 
-def _origin(url: str) -> _Origin:
+def _host(url: str) -> str:
+    """Return scheme, host and port of an address, without the default port."""
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
-
-
-def _address(origin: _Origin) -> str:
-    scheme, host, port = origin
-    return f"{scheme}://{host}" + (f":{port}" if port != _PORTS.get(scheme) else "")
+    has_port = parts.port not in (None, _PORTS.get(parts.scheme))
+    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if has_port else ''}"

@@ -45,9 +45,6 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
             )
         if response.status_code == 200 or errors:
             return Answer(errors, warnings)
-    raise HubError(
-        f"{endpoint}: did not check the card (status {response.status_code})",
-        code="validation-refused",
-        hint="is this the address of a hub? retry, or check without --validate",
-        endpoint=endpoint.url,
-    )
+    message = f"{endpoint}: did not check the card (status {response.status_code})"
+    hint = "is this the address of a hub? retry, or check without --validate"
+    raise HubError(message, code="validation-refused", hint=hint, endpoint=endpoint.url)

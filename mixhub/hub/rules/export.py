@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,10 @@ from mixhub.findings import Finding, from_error
 from mixhub.hub.rules.config import CONFIG, code_findings, known_config
 from mixhub.hub.rules.lineage import hash_findings
 from mixhub.hub.rules.tensors import dtype_findings, index_findings, not_finite_findings, shape_findings
-from mixhub.hub.rules.tokenizer import read_tokenizer, token_findings
-from mixhub.hub.rules.weights import Scanned, Tensor, scan
+from mixhub.hub.rules.tokenizer import size_and_end, token_findings
+from mixhub.hub.rules.weights import Scanned, scan
 from mixhub.progress import SILENT, Progress
-from mixhub.workspace.export import (
-    EXPORT_FILES,
-    TOKENIZER_EXTRAS,
-    WEIGHTS_FILE,
-    WEIGHTS_INDEX_FILE,
-    WeightsIndex,
-    weight_files,
-)
+from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE, WeightsIndex, weight_files
 from mixhub.workspace.lineage import LINEAGE_FILE, combined_sha256, file_sha256, read_lineage
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill")
@@ -49,40 +42,6 @@ class ExportCheck:
     """Token that ends text, by its tokenizer."""
 
 
-@dataclass(frozen=True)
-class _Export:
-    """An export of which every byte was read."""
-
-    folder: Path
-    where: str
-    scanned: Mapping[str, Scanned]
-    """Its safetensors files by name."""
-    hashes: Mapping[str, str]
-    """sha256 by path, of the files that could be read."""
-    broken: Mapping[str, ExportError]
-    """Why the other files could not be read."""
-
-    @property
-    def files(self) -> list[str]:
-        """Paths of all files, sorted."""
-        return sorted({*self.hashes, *self.broken})
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it has weights, and all of them could be read."""
-        return bool(self.scanned) and not any(_is_weights(name) for name in self.broken)
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """The tensors of all files, by name."""
-        return {name: tensor for one in self.scanned.values() for name, tensor in one.tensors.items()}
-
-    @property
-    def weights_sha256(self) -> str | None:
-        """As `mixhub.workspace.lineage.weights_sha256`; None unless the weights are whole."""
-        return combined_sha256((name, self.hashes[name]) for name in self.scanned) if self.is_whole else None
-
-
 def check_export(folder: Path, where: str, progress: Progress = SILENT) -> ExportCheck:
     """Read every byte of an export once, and report what is wrong with it.
 
@@ -91,11 +50,16 @@ def check_export(folder: Path, where: str, progress: Progress = SILENT) -> Expor
         where: the revision, as findings name it.
         progress: advances with each file.
     """
-    export = _read_export(folder, where, progress)
-    findings = (*_file_findings(export), *_weight_findings(export), *_config_findings(export))
-    tokenizer = read_tokenizer(folder)
-    size, eos = (tokenizer.size, tokenizer.eos_token) if tokenizer else (None, None)
-    return ExportCheck(findings, export.hashes, export.weights_sha256, known_config(folder), size, eos)
+    scanned, hashes, broken = _read_files(folder, where, progress)
+    is_whole = bool(scanned) and not any(_is_weights(name) for name in broken)
+    weights = combined_sha256((name, hashes[name]) for name in scanned) if is_whole else None
+    findings = [*_file_findings(folder, where, sorted({*hashes, *broken}))]
+    for name, error in broken.items():
+        message = error.message.replace(f"{folder}/", "")
+        findings.append(Finding(error.code, where, message, error.hint or "", about=name))
+    findings += _weight_findings(folder, where, scanned, is_whole=is_whole)
+    findings += _config_findings(folder, where, hashes, weights)
+    return ExportCheck(tuple(findings), hashes, weights, known_config(folder), *size_and_end(folder))
 
 
 def is_pickle(path: str) -> bool:
@@ -107,63 +71,64 @@ def _is_weights(path: str) -> bool:
     return path.endswith(".safetensors") and "/" not in path
 
 
-def _file_findings(export: _Export) -> Iterator[Finding]:
-    """Missing and foreign files, pickles, and files that cannot be read."""
-    if missing := [name for name in EXPORT_FILES if name not in export.files]:
-        yield Finding("file-missing", export.where, f"lacks {', '.join(missing)}", _AGAIN, about=missing[0])
-    for name in export.files:
+def _file_findings(folder: Path, where: str, files: Sequence[str]) -> Iterator[Finding]:
+    """Missing and foreign files, and pickles."""
+    if missing := [name for name in EXPORT_FILES if name not in files]:
+        yield Finding("file-missing", where, f"lacks {', '.join(missing)}", _AGAIN, about=missing[0])
+    for name in files:
         if is_pickle(name):
             message = f"{name}: a pickle, which runs code when it is opened"
             hint = "remove it from the folder; weights are published as safetensors"
-            yield Finding("pickle-found", export.where, message, hint, about=name)
+            yield Finding("pickle-found", where, message, hint, about=name)
         elif name not in {*EXPORT_FILES, *TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE} and not _is_weights(name):
             message = f"{name}: not part of an export, so it is not published"
-            yield Finding("file-foreign", export.where, message, "move it out of the folder", about=name)
+            yield Finding("file-foreign", where, message, "move it out of the folder", about=name)
     try:
-        weight_files(export.folder)
+        weight_files(folder)
     except ExportError as error:
-        yield Finding(error.code, export.where, error.message.removeprefix(f"{export.folder}: "), _AGAIN)
-    for name, broken in export.broken.items():
-        message = broken.message.replace(f"{export.folder}/", "")
-        yield Finding(broken.code, export.where, message, broken.hint or "", about=name)
+        yield Finding(error.code, where, error.message.removeprefix(f"{folder}: "), _AGAIN)
 
 
-def _weight_findings(export: _Export) -> Iterator[Finding]:
+def _weight_findings(folder: Path, where: str, scanned: Mapping[str, Scanned], *, is_whole: bool) -> Iterator[Finding]:
     """The numbers and dtypes of the weights, and their shapes compared with index and config."""
-    where, folder = export.where, export.folder
-    bad = {name: count for one in export.scanned.values() for name, count in one.not_finite.items()}
+    bad = {name: count for one in scanned.values() for name, count in one.not_finite.items()}
     yield from not_finite_findings(where, bad, "the run diverged, or the file is damaged: do not publish it")
-    if WEIGHTS_INDEX_FILE in export.files and WEIGHTS_FILE not in export.files:
-        shards = {name: one.tensors for name, one in export.scanned.items()}
-        try:
-            index = WeightsIndex.read(folder)
-        except ExportError:  # `weight_files` reports it
-            index = None
-        if index is not None and set(index.shards) == set(shards):
-            yield from index_findings(where, index, shards)
-    yield from dtype_findings(where, folder, export.tensors)
-    if export.is_whole and CONFIG in export.files:
-        yield from shape_findings(where, folder, export.tensors)
+    try:
+        index = WeightsIndex.read(folder) if (folder / WEIGHTS_INDEX_FILE).is_file() else None
+    except ExportError:  # `weight_files` reports it
+        index = None
+    if index is not None and set(index.shards) == set(scanned):
+        yield from index_findings(where, index, {name: one.tensors for name, one in scanned.items()})
+    tensors = {name: tensor for one in scanned.values() for name, tensor in one.tensors.items()}
+    yield from dtype_findings(where, folder, tensors)
+    if is_whole and (folder / CONFIG).is_file():
+        yield from shape_findings(where, folder, tensors)
 
 
-def _config_findings(export: _Export) -> Iterator[Finding]:
+def _config_findings(
+    folder: Path, where: str, hashes: Mapping[str, str], weights_sha256: str | None
+) -> Iterator[Finding]:
     """Tokenizer and configs, and the hashes that the lineage states."""
-    if {"tokenizer.json", "tokenizer_config.json", CONFIG, "generation_config.json"} <= set(export.files):
-        yield from token_findings(export.where, export.folder)
-    yield from code_findings(export.where, export.folder)
-    if LINEAGE_FILE in export.files:
-        try:
-            lineage = read_lineage(export.folder)
-        except MixhubError as error:
-            yield from_error(error, export.where, code="lineage-malformed")
-            return
-        weights, tokenizer = export.weights_sha256, export.hashes.get("tokenizer.json")
-        yield from hash_findings(export.where, lineage, weights, tokenizer, "make the export again")
+    if {"tokenizer.json", "tokenizer_config.json", CONFIG, "generation_config.json"} <= set(hashes):
+        yield from token_findings(where, folder)
+    yield from code_findings(where, folder)
+    try:
+        lineage = read_lineage(folder) if LINEAGE_FILE in hashes else None
+    except MixhubError as error:
+        yield from_error(error, where, code="lineage-malformed")
+        return
+    if lineage is not None:
+        yield from hash_findings(where, lineage, weights_sha256, hashes.get("tokenizer.json"), "make the export again")
 
 
-def _read_export(folder: Path, where: str, progress: Progress) -> _Export:
+def _read_files(
+    folder: Path, where: str, progress: Progress
+) -> tuple[dict[str, Scanned], dict[str, str], dict[str, ExportError]]:
+    """Return the safetensors files, the hashes of all files, and why others could not be read, by path."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    scanned, hashes, broken = {}, {}, {}
+    scanned: dict[str, Scanned] = {}
+    hashes: dict[str, str] = {}
+    broken: dict[str, ExportError] = {}
 
     def read(name: str) -> Scanned | str | ExportError:
         try:
@@ -182,4 +147,4 @@ def _read_export(folder: Path, where: str, progress: Progress) -> _Export:
                 scanned[name], hashes[name] = result, result.sha256
             else:
                 hashes[name] = result
-    return _Export(folder, where, scanned, hashes, broken)
+    return scanned, hashes, broken

@@ -1,4 +1,4 @@
-"""A lineage and a recipe compared with the run they should belong to, and with other lineages."""
+"""Lineage, recipe and results compared with the run they should belong to, and with other lineages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mixhub.findings import Finding, from_error
 from mixhub.spec.base import data_sha256, read_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
+from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage
 from mixhub.workspace.recipe_diff import recipe_changes
 
@@ -112,3 +113,25 @@ def have_different_starts(lineage: Lineage, other: Lineage) -> bool:
     """Whether two runs are known to have started from different weights, so that they share no matrix."""
     seeds = (lineage.init_seed, other.init_seed)
     return UNKNOWN not in seeds and seeds[0] != seeds[1]
+
+
+def result_findings(where: str, folder: Path, run: Run, lineage: Lineage) -> Iterator[Finding]:
+    """Results in a folder that are malformed, or were measured with other weights or as another run."""
+    hint = f"delete it and evaluate again: mixhub evaluate --{run.kind} {run.number}"
+    try:
+        cells = read_cells(folder)
+    except MixhubError as error:
+        yield from_error(error, where, code="results-malformed", hint=hint)
+        return
+    for cell in cells:
+        origin = cell.provenance
+        for what, measured, expected in (
+            ("weights", cell.weights_sha256, lineage.weights_sha256),
+            ("run", UNKNOWN if origin.kind is None else f"{origin.kind} {origin.number}", f"{run.kind} {run.number}"),
+            ("step", origin.step, lineage.step),
+            ("tokenizer", origin.tokenizer_sha256, lineage.tokenizer_sha256),
+        ):
+            if measured != expected and UNKNOWN not in (measured, expected):
+                message = f"{cell.path.name}: evaluated with {what} {str(measured)[:12]}, not {str(expected)[:12]}"
+                yield Finding("results-foreign", where, message, hint, about=what)
+                return

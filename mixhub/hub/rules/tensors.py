@@ -13,8 +13,6 @@ from mixhub.hub.rules.weights import FLOATS, Tensor
 from mixhub.phrases import listed
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-"""Names of safetensors dtypes in Transformers."""
 _SHOWN = 3
 """Names or lines that are shown; the others are counted."""
 
@@ -62,7 +60,7 @@ def dtype_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> I
         hint = "save the weights in the dtype used for computing"
         yield Finding("weights-wrong-dtype", where, message, hint, about=next(iter(odd)))
     dtype = known_config(folder).get("dtype")
-    stored = sorted({_DTYPES.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()})
+    stored = sorted({FLOATS.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()})
     if isinstance(dtype, str) and stored and dtype not in stored:
         message = f"dtype = {dtype} in {CONFIG}, but the weights are {' and '.join(stored)}"
         hint = f"set dtype in {CONFIG} to {stored[0]}, or save the weights again"

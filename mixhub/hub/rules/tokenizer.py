@@ -78,12 +78,13 @@ _CACHE: dict[tuple[tuple[str, str], ...], TokenizerFacts] = {}
 """Tokenizers by the hashes of their files: the revisions of a family share one."""
 
 
-def read_tokenizer(folder: Path) -> TokenizerFacts | None:
-    """Return the tokenizer of a folder; None if it cannot be read."""
+def size_and_end(folder: Path) -> tuple[int | None, str | None]:
+    """Return the number of ids of a tokenizer, and the token that ends text; None if it cannot be read."""
     try:
-        return TokenizerFacts.read(folder)
+        tokenizer = TokenizerFacts.read(folder)
     except MixhubError:
-        return None
+        return None, None
+    return tokenizer.size, tokenizer.eos_token
 
 
 def token_findings(where: str, folder: Path) -> Iterator[Finding]:

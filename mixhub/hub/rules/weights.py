@@ -10,11 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from mixhub.errors import ExportError
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK = 1 << 20
 """Bytes that are hashed and checked together; they fit into the cache of a core."""
@@ -24,16 +27,10 @@ _EDGE = 4096
 """Bytes at each end of a tensor that its fingerprint covers."""
 _FIRST = 64
 """Numbers of a tensor by which different dtypes are compared."""
-FLOATS = ("F64", "F32", "F16", "BF16")
-"""Dtypes of weights that load without conversion."""
-_BITS = {
-    "F64": (np.uint64, 0x7FF0_0000_0000_0000),
-    "F32": (np.uint32, 0x7F80_0000),
-    "F16": (np.uint16, 0x7C00),
-    "BF16": (np.uint16, 0x7F80),
-    "F8_E5M2": (np.uint8, 0x7C),
-}
-"""By dtype: an unsigned integer of its width, and the bits of the exponent, all set in a number that is not finite."""
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""Dtypes of weights that load without conversion, with their names in torch."""
+_TORCH = {**FLOATS, "F8_E5M2": "float8_e5m2", "F8_E4M3": "float8_e4m3fn"}
+"""Dtypes that have numbers which are not finite."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +132,17 @@ def _scan_tensor(file: BinaryIO, tensor: Tensor, digest: Any) -> int:
 
 
 def _count_not_finite(dtype: str, block: bytes) -> int:
-    if dtype == "F8_E4M3":  # has no infinity
-        return int(np.count_nonzero((np.frombuffer(block, np.uint8) & 0x7F) == 0x7F))
-    if dtype not in _BITS:
+    if dtype not in _TORCH:
         return 0
-    kind, exponent = _BITS[dtype]
-    bits = np.frombuffer(block, kind) & kind(exponent)
-    return int(np.count_nonzero(bits == exponent)) if bits.max(initial=0) == exponent else 0
+    numbers = _numbers(dtype, block)
+    numbers = numbers.float() if numbers.element_size() == 1 else numbers  # torch has no isfinite for 8 bits
+    return numbers.numel() - int(numbers.isfinite().count_nonzero())
+
+
+def _numbers(dtype: str, block: bytes) -> torch.Tensor:
+    import torch
+
+    return torch.frombuffer(bytearray(block), dtype=getattr(torch, _TORCH[dtype]))  # read-only bytes give a warning
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,9 @@ def fingerprints(folder: Path) -> dict[str, Fingerprint]:
                     length = min(_EDGE, tensor.size)
                     file.seek(start)
                     edges = file.read(length)
-                    first = _floats(tensor.dtype, edges)
+                    first = np.empty(0, np.float32)
+                    if edges and tensor.dtype in FLOATS:
+                        first = _numbers(tensor.dtype, edges)[:_FIRST].float().numpy()
                     file.seek(start + tensor.size - length)
                     edges += file.read(length)
                     width = tensor.size // math.prod(tensor.shape) if tensor.size else 1
@@ -213,15 +216,3 @@ def are_same_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerp
     """
     common = [name for name in one if name in other and one[name].tensor.shape == other[name].tensor.shape]
     return 2 * len(common) > max(len(one), len(other)) and all(one[name].is_alike(other[name]) for name in common)
-
-
-def _floats(dtype: str, data: bytes) -> np.ndarray:
-    """Return the first numbers of a tensor as float32; empty unless the dtype is a plain float."""
-    if dtype not in FLOATS:
-        return np.empty(0, np.float32)
-    kind = np.dtype({"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}[dtype])
-    numbers = np.frombuffer(data[: _FIRST * kind.itemsize], kind)
-    if dtype == "BF16":
-        return (numbers.astype(np.uint32) << 16).view(np.float32)
-    with np.errstate(over="ignore"):  # a float64 beyond float32
-        return numbers.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The cards of a repo: whether they are sound, and say what the results and the branches say."""
+"""The cards of a repo: whether they are sound, and match the results and the branches."""
 
 from __future__ import annotations
 
@@ -15,49 +15,41 @@ from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.metadata import card_metadata
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, from_error
-from mixhub.hub.remote.files import CARD, MAIN
+from mixhub.hub.remote.files import CARD, MAIN, RESULTS
+from mixhub.hub.rules.lineage import result_findings
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 
 _RENDER = "mixhub card render, and push"
 _WHOSE = ("seed", "index", "seeds")
-"""Arguments of a score that say of which models it is."""
+"""Arguments of a score that say which models it belongs to."""
 _SHOWN = 3
 """Scores that a line shows."""
 
 
 def card_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """Each branch of ours, and `main` of a family, has a card."""
+    """A branch of ours, or `main` of a family, without a card."""
     is_needed = branch.is_ours or (branch.repo.family is not None and branch.name == MAIN)
     if branch.branch.text(CARD) is None and is_needed:
         yield Finding("card-missing", branch.name, "has no card", "push it again")
 
 
 def card_unsound(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """Nothing is wrong with a card of ours by itself."""
+    """What is wrong with a card of ours alone."""
     if (text := _own_card(branch)) is not None:
         for finding in lint_card(text, folder=None, source=CARD):
             yield finding.within(branch.name)
 
 
 def results_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """The results on the branch of a run were measured with its weights."""
-    lineage = branch.lineage
-    if branch.name not in branch.repo.runs or lineage is None:
-        return
-    if isinstance(branch.cells, MixhubError):
-        yield from_error(branch.cells, branch.name, code="results-malformed", hint="evaluate it, and push")
-        return
-    if foreign := [cell for cell in branch.cells if cell.weights_sha256 != lineage.weights_sha256]:
-        message = (
-            f"{foreign[0].path.name} was evaluated with weights {foreign[0].weights_sha256[:12]}, "
-            f"and it has {lineage.weights_sha256[:12]}"
-        )
-        yield Finding("results-foreign", branch.name, message, "evaluate it, and push", about="weights")
+    """Results on the branch of a run that were measured with other weights or as another run."""
+    if branch.name in branch.repo.runs and branch.lineage is not None:
+        run = branch.repo.runs[branch.name]
+        yield from result_findings(branch.name, branch.branch.folder / RESULTS, run, branch.lineage)
 
 
 def card_scores_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """The scores in the metadata of a card are those that the results on the branches give."""
+    """Scores in the metadata of a card that differ from the results on the branches."""
     text = _own_card(branch)
     try:
         metadata = _metadata_by_results(branch) if text is not None else None
@@ -69,26 +61,26 @@ def card_scores_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
     given, stated = _scores(metadata), _scores(_metadata(text))
     for what, value in given.items():
         if what not in stated:
-            message = f"its card does not say {what}: {value}"
+            message = f"its card lacks {what}: {value}"
             yield Finding("card-score-missing", branch.name, message, _RENDER, about=what)
         elif stated[what] != value:
             message = f"{what}: the card says {stated[what]}, the results give {value}"
             yield Finding("card-score-differs", branch.name, message, _RENDER, about=what)
     if unsupported := [what for what in stated if what not in given]:
         shown = listed(unsupported, most=_SHOWN)
-        message = f"its card has figures of which no results lie on the branches: {shown}"
+        message = f"its card reports scores that no results file on the branches supports: {shown}"
         hint = "push it again from where it was evaluated"
         yield Finding("card-score-unsupported", branch.name, message, hint, "warning", about=unsupported[0])
 
 
 def weights_withdrawn(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """Weights that were withdrawn are there all the same, with the reason on their card."""
+    """Withdrawn weights, with the reason on their card."""
     if (why := withdrawal_of(branch.branch.text(CARD) or "")) is not None:
         yield Finding("weights-withdrawn", branch.name, f"was withdrawn: {why}", level="warning")
 
 
 def card_commits_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """The card on `main` names the commits that the branches of runs are at."""
+    """A card on `main` that names other commits than those of the branches."""
     text = repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None
     if text is None or repo.family is None or not repo.lineages:
         return
@@ -107,17 +99,17 @@ def card_commits_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 
 def _own_card(branch: BranchUnderCheck) -> str | None:
-    """The text of a card that mixhub rendered, or that stands in a repo of its branches; None otherwise."""
+    """Return the text of a card of ours, or in a repo with branches of ours; None otherwise."""
     return branch.branch.text(CARD) if branch.is_ours or branch.repo.lineages else None
 
 
 def _metadata_by_results(branch: BranchUnderCheck) -> Mapping[str, Any] | None:
-    """The metadata that a card would have by the results on the branches.
+    """Return the metadata that the results on the branches give for a card.
 
-    None if they do not say: the card is of no run, or not all runs on the branches have results.
+    None if they give none: it belongs to no run, or a run on the branches has no results.
 
     Raises:
-        MixhubError: the results do not go together.
+        MixhubError: the results contradict each other.
     """
     repo = branch.repo
     if repo.family is None:
@@ -143,9 +135,12 @@ def _metadata(text: str) -> Mapping[str, Any]:
 
 
 def _scores(metadata: Mapping[str, Any]) -> dict[str, float]:
-    """Scores of a model-index by what they are; nothing if it has another shape."""
+    """Return the scores of a model-index by their names; empty if it has another shape."""
     scores: dict[str, float] = {}
     for entry in read_model_index(metadata) or ():
         arguments = ", ".join(f"{key} {value}" for key, value in entry.args.items() if key in _WHOSE)
         scores[f"{entry.dataset} {entry.metric.type} ({arguments})"] = entry.metric.value
     return scores
+
+
+CARD_RULES = (card_missing, card_unsound, results_foreign, card_scores_differ, weights_withdrawn)

@@ -126,3 +126,6 @@ def _card_links(branch: BranchUnderCheck) -> set[str]:
     except MixhubError:  # the rules of cards report it
         return set()
     return {unquote(link.address.partition("#")[0]).removeprefix("./") for link in card.links}
+
+
+BRANCH_RULES = (files_missing, files_foreign, pickles_found)

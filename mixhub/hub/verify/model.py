@@ -16,7 +16,7 @@ from mixhub.hub.rules.config import CONFIG, code_findings, known_config
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_findings
 from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings
-from mixhub.hub.rules.tokenizer import read_tokenizer, token_findings
+from mixhub.hub.rules.tokenizer import size_and_end, token_findings
 from mixhub.hub.rules.weights import Tensor
 from mixhub.hub.verify.files import CONFIGS
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck
@@ -41,9 +41,7 @@ def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield from lineage_findings(branch.name, family, run, step, lineage, AGAIN)
     yield from recipe_findings(branch.name, folder / TRAIN_CONFIG, lineage, family, branch.run)
     if family is not None and branch.run is not None:
-        tokenizer = read_tokenizer(folder)
-        size, eos = (tokenizer.size, tokenizer.eos_token) if tokenizer else (None, None)
-        yield from model_findings(branch.name, family, known_config(folder), size, eos)
+        yield from model_findings(branch.name, family, known_config(folder), *size_and_end(folder))
 
 
 def metrics_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
@@ -99,3 +97,6 @@ def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
         findings += token_findings(branch.name, branch.branch.folder)
     for finding in findings:
         yield finding if branch.is_ours else replace(finding, level="warning")
+
+
+BRANCH_RULES = (lineage_differs, metrics_malformed, weights_malformed, config_unfit)

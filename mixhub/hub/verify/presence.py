@@ -85,3 +85,6 @@ def _compare_with_run(main: Branch, branch: Branch) -> Iterator[Finding]:
             message = f"holds no model, but should hold that of {branch.name}"
         hint = "push the card again, or promote all: mixhub push"
         yield Finding("main-differs", MAIN, message, hint, about=branch.name)
+
+
+RULES = (branches_missing, branches_unknown, branches_stale, license_missing, main_differs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,14 +15,14 @@ from mixhub.workspace.paths import Workspace
 
 
 class VerifyReceipt(Spec):
-    """One branch in which nothing wrong was found."""
+    """One branch without errors."""
 
     commit: str
     """The commit, 40 hexadecimal digits."""
     at: str
     """When, UTC, as `2026-11-23T07:00Z`."""
     deep: bool
-    """Whether its weights were downloaded and read."""
+    """Whether its weights were read, too."""
 
 
 class VerifyReceipts(Spec):
@@ -34,20 +33,15 @@ class VerifyReceipts(Spec):
     branches: FrozenMap[str, FrozenMap[str, FrozenMap[str, VerifyReceipt]]] = Field({}, validate_default=True)
 
 
-def read_verified(workspace: Workspace, hub: str, repo_id: str) -> Mapping[str, VerifyReceipt]:
-    """What was verified of a repo on a hub, by branch."""
-    return _store(workspace).read().branches.get(hub, {}).get(repo_id, {})
-
-
 def verified_at(workspace: Workspace, repo_id: str, branch: str, commit: str) -> str | None:
-    """When a commit of a branch was verified last, on whichever hub: a commit names its content."""
+    """Return when a commit of a branch was last verified, on any hub: a commit identifies its content."""
     repos = (repos.get(repo_id, {}) for repos in _store(workspace).read().branches.values())
     found = (known[branch] for known in repos if branch in known)
     return max((receipt.at for receipt in found if receipt.commit == commit), default=None)
 
 
 def note_verification(workspace: Workspace, hub: str, verification: Verification, *, deep: bool) -> None:
-    """Notes the branches in which nothing wrong was found, and forgets those in which something was."""
+    """Note the branches without errors, and remove the others."""
     wrong = {finding.where for finding in errors(verification.findings)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
     with _store(workspace).update() as data:

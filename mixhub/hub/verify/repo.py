@@ -12,73 +12,36 @@ from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding
 from mixhub.hub.remote.branches import read_branches
 from mixhub.hub.remote.client import branch_heads
-from mixhub.hub.verify.cards import (
-    card_commits_differ,
-    card_missing,
-    card_scores_differ,
-    card_unsound,
-    results_foreign,
-    weights_withdrawn,
-)
-from mixhub.hub.verify.copies import initial_weights_repeated, weights_repeated
-from mixhub.hub.verify.deep import deep_findings
-from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
-from mixhub.hub.verify.model import config_unfit, lineage_differs, metrics_malformed, weights_malformed
-from mixhub.hub.verify.presence import (
-    branches_missing,
-    branches_stale,
-    branches_unknown,
-    license_missing,
-    main_differs,
-)
+from mixhub.hub.remote.files import MAIN
+from mixhub.hub.verify import cards, files, model, presence, weights
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family
 
-BRANCH_RULES: tuple[Callable[[BranchUnderCheck], Iterator[Finding]], ...] = (
-    files_missing,
-    files_foreign,
-    pickles_found,
-    lineage_differs,
-    metrics_malformed,
-    weights_malformed,
-    config_unfit,
-)
-"""Rules for each branch with a model."""
-CARD_RULES: tuple[Callable[[BranchUnderCheck], Iterator[Finding]], ...] = (
-    card_missing,
-    card_unsound,
-    results_foreign,
-    card_scores_differ,
-    weights_withdrawn,
-)
-"""Rules for the card of each branch, and that of `main`."""
-
 
 def each_branch(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Apply `BRANCH_RULES` to all branches with models."""
-    return (finding for branch in repo.models for rule in BRANCH_RULES for finding in rule(branch))
+    """Apply the rules for branches to all branches with models."""
+    rules = (*files.BRANCH_RULES, *model.BRANCH_RULES)
+    return (finding for branch in repo.models for rule in rules for finding in rule(branch))
 
 
 def each_card(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Apply `CARD_RULES` to all branches that should have a card."""
-    return (finding for branch in repo.with_cards for rule in CARD_RULES for finding in rule(branch))
+    """Apply the rules for cards to all branches that should have one."""
+    main = [BranchUnderCheck(repo, branch) for branch in repo.branches.values() if branch.name == MAIN]
+    branches = [*repo.models, *(branch for branch in main if not branch.branch.is_model)]
+    return (finding for branch in branches for rule in cards.CARD_RULES for finding in rule(branch))
 
 
 RULES: tuple[Callable[[RepoUnderCheck], Iterator[Finding]], ...] = (
-    branches_missing,
-    branches_unknown,
-    branches_stale,
-    license_missing,
-    main_differs,
+    *presence.RULES,
     each_branch,
-    weights_repeated,
-    files_differ,
-    initial_weights_repeated,
+    weights.weights_repeated,
+    files.files_differ,
+    weights.initial_weights_repeated,
     each_card,
-    card_commits_differ,
+    cards.card_commits_differ,
 )
-"""Rules for a repo, in the order of the report; for those that need the weights see `deep`."""
+"""Rules for a repo, in the order of the report; for those that need the weights see `weights.deep_findings`."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +103,7 @@ def verify(
     repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches)
     findings = [finding for rule in RULES for finding in rule(repo)]
     if deep:
-        findings += deep_findings(repo, findings, progress)
+        findings += weights.deep_findings(repo, findings, progress)
     verified = [
         Verified(
             branch.name,
@@ -148,7 +111,7 @@ def verify(
             branch.name in expected,
             branch.weights_sha256 or branch.weights,
             len(branch.tree),
-            branch.size,
+            sum(file.size for file in branch.tree.values()),
             branch.name in repo.lineages,
         )
         for branch in branches.values()

@@ -11,10 +11,10 @@ from mixhub.card.facts.withdrawal import is_rendered
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.hub.remote.branches import Branch
-from mixhub.hub.remote.files import CARD, MAIN, RESULTS
+from mixhub.hub.remote.files import CARD, RESULTS
 from mixhub.hub.rules.revisions import step_of, training_of
 from mixhub.spec.family import Family, Run
-from mixhub.workspace.cells import Cell, read_cells
+from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, read_lineage
 
 AGAIN = "push it again from its export"
@@ -50,12 +50,6 @@ class RepoUnderCheck:
     def models(self) -> list[BranchUnderCheck]:
         """The branches that hold a model, or part of one."""
         return [BranchUnderCheck(self, branch) for branch in self.branches.values() if branch.is_model]
-
-    @cached_property
-    def with_cards(self) -> list[BranchUnderCheck]:
-        """The branches that should have a card: those with a model, and `main`."""
-        is_extra = MAIN in self.branches and not self.branches[MAIN].is_model
-        return [*self.models, *([BranchUnderCheck(self, self.branches[MAIN])] if is_extra else ())]
 
     @cached_property
     def lineages(self) -> dict[str, Lineage]:
@@ -139,14 +133,6 @@ class BranchUnderCheck:
         return None if isinstance(self.read_lineage, MixhubError) else self.read_lineage
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...] | MixhubError:
-        """The results on it, or why they cannot be read."""
-        try:
-            return tuple(read_cells(self.branch.folder / RESULTS))
-        except MixhubError as error:
-            return error
-
-    @cached_property
     def facts(self) -> RunFacts | None:
         """Facts about its run; None unless it is the branch of a run with a lineage.
 
@@ -155,6 +141,9 @@ class BranchUnderCheck:
         lineage = self.lineage
         if self.name not in self.repo.runs or lineage is None:
             return None
-        cells = () if isinstance(self.cells, MixhubError) else self.cells
+        try:
+            cells = tuple(read_cells(self.branch.folder / RESULTS))
+        except MixhubError:  # `results_foreign` reports it
+            cells = ()
         is_sound = all(cell.weights_sha256 == lineage.weights_sha256 for cell in cells)
         return RunFacts(self.repo.runs[self.name], lineage, cells=cells if is_sound else ())

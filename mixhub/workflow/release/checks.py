@@ -20,22 +20,22 @@ def check(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> list[RunCheck]:
-    """Checks whether runs may be published; makes no request.
+    """Check whether runs may be published; makes no request.
 
-    What passed is noted by its hash, so that neither this function nor a push reads it again.
+    Exports without findings are noted by their hash, so that neither this function nor a push reads them again.
 
     Args:
-        workspace: where the runs lie.
+        workspace: holds the runs.
         step: an earlier step; None: the last.
-        load: load each, too, and let it write some words.
-        progress: shows the files, and reports which runs of all are omitted.
+        load: also load each, and generate some words.
+        progress: shows the files, and reports omitted runs.
         **run_names: seed or index, or all; and family.
 
     Returns:
-        The checks, one a run; each has its findings.
+        One check per run, with its findings.
 
     Raises:
-        UsageError, UnknownNameError: the names mean no run.
+        UsageError, UnknownNameError: no such run.
         RunError: there is no export of that step.
     """
     return list(check_each(workspace, step=step, load=load, progress=progress, **run_names))
@@ -49,10 +49,10 @@ def check_each(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> Iterator[RunCheck]:
-    """As `check`, one run after the other: each is checked when it is asked for."""
+    """As `check`, lazily: each run is checked when the iterator reaches it."""
     from mixhub.hub.check.run import check_run
 
     workspace = open_workspace(workspace)
-    family, chosen = find_exports(workspace, progress, step=step, **run_names)
-    for run in chosen:
+    family, runs = find_exports(workspace, progress, step=step, **run_names)
+    for run in runs:
         yield check_run(workspace, family, run, step=step, load=load, progress=progress)

@@ -1,31 +1,21 @@
-"""Branches go from one hub to another, as they were verified there."""
+"""Copying branches from one hub to another, as they were verified there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from dataclasses import dataclass, replace
+from typing import Any, Unpack
 
+from mixhub.hub.publish import promote as promoting
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
-from mixhub.hub.publish.promote import PromotionPlan, plan_promotions, require_promotable
+from mixhub.hub.publish.planning import compare_with_hub
+from mixhub.hub.publish.push import Pushed, push_all
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.inputs import (
-    HubLike,
-    RunNames,
-    WorkspaceLike,
-    find_family,
-    open_hub,
-    open_workspace,
-    require_one_way,
-)
-from mixhub.workflow.release.pushes import plan_data, require_tag, silent
-
-if TYPE_CHECKING:
-    from mixhub.endpoint import Endpoint
-    from mixhub.hub.publish.push import Pushed
-    from mixhub.spec import Family, Run
-    from mixhub.workspace.paths import Workspace
+from mixhub.workflow import inputs
+from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike
+from mixhub.workflow.release.pushes import plan_data, require_sound_plans, require_tag, silent
+from mixhub.workspace.paths import Workspace
 
 
 @dataclass(frozen=True)
@@ -33,46 +23,46 @@ class PlannedPromotion:
     """What a promotion does; its hubs are open for the block of `plan_promotion`."""
 
     workspace: Workspace
-    plan: PromotionPlan
-
-    @property
-    def branches(self) -> tuple[Plan, ...]:
-        """The plan of each branch but `main`."""
-        return self.plan.branches
-
-    @property
-    def source(self) -> Endpoint:
-        """The hub that has the branches."""
-        return self.plan.promotion.source
-
-    @property
-    def waiting(self) -> tuple[str, ...]:
-        """Runs that will not be on the target as they are at the source: the card on main waits for them."""
-        return self.plan.waiting
+    promotion: promoting.Promotion
+    branches: tuple[Plan, ...]
+    """The plan of each branch except `main`."""
+    main: Plan | None
+    """The plan of `main` as it is now; None if it waits."""
+    waiting: tuple[str, ...]
+    """Runs that will still differ between the hubs: the card on main waits for them."""
+    main_options: PushOptions
+    """For `main`: with a tag only if all runs are promoted."""
 
     def require_sound(self) -> None:
-        """Raises ExportError for what is wrong with what would be published."""
-        require_promotable(self.plan)
+        """Raise ExportError for errors in the plans."""
+        require_sound_plans([*self.branches, *([self.main] if self.main else ())])
 
     def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
-        """Carries it out, branch by branch and `main` last.
+        """Push branch by branch, `main` last.
 
         Args:
-            show: is called with each branch as soon as it is pushed.
+            show: called with each branch after it was pushed.
             progress: shows the files.
 
         Raises:
             ExportError, PushConflictError, HubError: as `promote`.
         """
-        from mixhub.hub.publish.promote import promote
-
-        return promote(self.plan, self.workspace, show=show, progress=progress)
+        self.require_sound()
+        target = self.promotion.target
+        # all are downloaded before the first is sent
+        plans = [promoting.download_plan_files(plan, self.promotion) for plan in self.branches]
+        results = push_all(plans, self.workspace, target, show, progress)
+        if self.waiting:
+            main = promoting.plan_model_on_main(self.promotion)
+        else:
+            main = promoting.plan_main(self.promotion, self.main_options)
+        return results + push_all([main] if main else [], self.workspace, target, show, progress)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`."""
         return {
-            "from": str(self.source),
-            "hub": str(self.plan.promotion.target),
+            "from": str(self.promotion.source),
+            "hub": str(self.promotion.target),
             "branches": [plan_data(plan) for plan in self.branches],
             "waiting": list(self.waiting),
         }
@@ -88,28 +78,28 @@ def promote(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> list[Pushed]:
-    """Publishes on one hub what lies on another, as it lies there.
+    """Copy published branches from one hub to another, unchanged.
 
-    What is promoted are the commits that `verify` passed at the source; what they hold was decided when they were
-    pushed there. The card on main follows once all branches are there, with their commits.
+    The commits that `verify` passed at the source are promoted. The card on main follows when all branches are there,
+    with their commits.
 
         mixhub.promote("my-work", "http://staging:8000", hub="https://huggingface.co", all=True)
 
     Args:
-        workspace: its family is promoted, and it notes what was.
+        workspace: its family is promoted, and it notes the pushes.
         source: the hub that has the branches: `local`, an address or an endpoint.
-        checkpoints: also the branches of earlier steps.
+        checkpoints: also promote the branches of earlier steps.
         hub: the hub that gets them; None: the workspace's.
         options: tag, private and force.
-        progress: shows the branches and files, and reports which hubs they are.
+        progress: shows the branches and files, and reports the hubs.
         **run_names: seed or index, or all that the source has; and family.
 
     Returns:
-        What came of each branch.
+        The result for each branch.
 
     Raises:
-        UsageError, UnknownNameError: the names mean no run, the tag is not a name, or both hubs are the same.
-        ExportError: something is wrong with what would be published; nothing was sent.
+        UsageError, UnknownNameError: no such run, an invalid tag, or both hubs are the same.
+        ExportError: the verification found errors; nothing was sent.
         PushConflictError: somebody pushed to the target meanwhile.
         HubError: a hub refuses, does not answer, or has none of the branches.
     """
@@ -130,33 +120,25 @@ def plan_promotion(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> Iterator[PlannedPromotion]:
-    """What `promote` with the same arguments does, for a block; sends nothing by itself.
+    """Yield the plan of `promote` with the same arguments, for a block; sends nothing by itself.
 
-    What is wrong stands in the plan, and `send` refuses it.
+    The plan holds what is wrong, and `send` refuses it.
 
     Raises:
         MixhubError: as `promote`.
     """
-    workspace = open_workspace(workspace)
+    workspace = inputs.open_workspace(workspace)
     require_tag(options.tag)
-    family, chosen = _chosen(workspace, **run_names)
-    with open_hub(workspace, source) as origin, open_hub(workspace, hub, progress=progress) as target:
+    seed, index, everything = run_names.get("seed"), run_names.get("index"), run_names.get("all", False)
+    inputs.require_one_way(seed, index, everything)
+    family = inputs.find_family(workspace, run_names.get("family"))
+    runs = family.runs() if everything else [family.run(seed=seed, index=index)]
+    with inputs.open_hub(workspace, source) as origin, inputs.open_hub(workspace, hub, progress=progress) as target:
         progress.notice(f"from: {origin}")
-        plan = plan_promotions(
-            workspace, family, origin, target, options, runs=chosen, checkpoints=checkpoints, progress=progress
-        )
-        yield PlannedPromotion(workspace, plan)
-
-
-def _chosen(
-    workspace: Workspace,
-    *,
-    seed: int | None = None,
-    index: int | None = None,
-    all: bool = False,
-    family: str | Family | None = None,
-) -> tuple[Family, list[Run] | None]:
-    """The family and the runs that are meant; None for all."""
-    require_one_way(seed, index, all)
-    family = find_family(workspace, family)
-    return family, None if all else [family.run(seed=seed, index=index)]
+        promotion = promoting.Promotion.read(family, origin, target, progress)
+        branches = promotion.branches_of([run.revision for run in runs], checkpoints=checkpoints)
+        plans = compare_with_hub(promoting.plan_branches(promotion, branches, options), workspace, family, target)
+        waiting = tuple(promoting.not_yet_promoted(promotion, branches))
+        main_options = options if everything else replace(options, tag=None)
+        main = None if waiting else promoting.plan_main(promotion, main_options, before=plans)
+        yield PlannedPromotion(workspace, promotion, tuple(plans), main, waiting, main_options)

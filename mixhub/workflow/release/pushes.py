@@ -1,38 +1,32 @@
-"""Runs are published, each as one commit on its branch, and then the family's card on main."""
+"""Publishing runs, each as one commit on its branch, and then the family's card on main."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Unpack
 
 from mixhub.card.page.write import require_unedited
+from mixhub.endpoint import Endpoint
 from mixhub.errors import PushConflictError, UsageError
 from mixhub.files import locked
 from mixhub.findings import errors
 from mixhub.hub.check.run import require_sound
-from mixhub.hub.publish.compare import compare_with_hub
-from mixhub.hub.publish.plan import DEFAULTS, PushOptions
-from mixhub.hub.publish.plan_card import plan_card
-from mixhub.hub.publish.plan_run import plan_run, plan_state
-from mixhub.hub.publish.push import push_plan
+from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
+from mixhub.hub.publish.planning import compare_with_hub, plan_card, plan_run, plan_state
+from mixhub.hub.publish.push import Pushed, push_all, push_plan
 from mixhub.hub.publish.withdraw import learn_withdrawals
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike, find_exports, find_run, open_hub, open_workspace
+from mixhub.spec import Family, Run
+from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike, find_exports, find_family, open_hub, open_workspace
 from mixhub.workflow.release.cards import render_card
-
-if TYPE_CHECKING:
-    from mixhub.endpoint import Endpoint
-    from mixhub.hub.publish.plan import Plan
-    from mixhub.hub.publish.push import Pushed
-    from mixhub.spec import Family, Run
-    from mixhub.workspace.paths import Workspace
+from mixhub.workspace.paths import Workspace
 
 
 def silent(pushed: Pushed) -> None:
-    """Shows nothing of a branch that was pushed."""
+    """Show nothing about a branch that was pushed."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +37,15 @@ class PushPlan:
     family: Family
     endpoint: Endpoint
     branches: tuple[Plan, ...]
-    """The plan of each branch but `main`."""
+    """The plan of each branch except `main`."""
     main: Plan | None
-    """The plan of the card as it is now; it names the commits of the branches once they are pushed. None if a branch is
-    not fit to be published."""
+    """The plan of the card as it is now; after the push it names the new commits. None if a branch has errors."""
     main_options: PushOptions
-    """Those of the card: it has a tag only if all runs are pushed."""
+    """For the card: with a tag only if all runs are pushed."""
 
     @property
     def main_follows(self) -> bool:
-        """Whether the card changes again once the branches are pushed."""
+        """Whether the card changes again after the branches are pushed."""
         return any(plan.changed for plan in self.branches)
 
     @property
@@ -61,29 +54,25 @@ class PushPlan:
         return [tag for tag in (*(plan.tag for plan in self.branches), self.main_options.tag) if tag]
 
     def require_sound(self) -> None:
-        """Raises ExportError for what is wrong with what would be published."""
+        """Raise ExportError for errors in the plans."""
         require_sound_plans(self.branches)
-        if self.main is not None:
-            require_sound_plans([self.main])
+        require_sound_plans([self.main] if self.main else [])
 
     def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
-        """Carries it out, branch by branch and `main` last.
+        """Push branch by branch, `main` last.
 
         Args:
-            show: is called with each branch as soon as it is pushed.
+            show: called with each branch after it was pushed.
             progress: shows the files.
 
         Raises:
             ExportError, PushConflictError, HubError: as `push`.
         """
         self.require_sound()
-        done = []
-        for plan in self.branches:
-            done.append(push_plan(plan, self.workspace, self.endpoint, progress))
-            show(done[-1])
-        done.append(push_card(self.workspace, self.family, self.endpoint, self.main_options))
-        show(done[-1])
-        return done
+        results = push_all(self.branches, self.workspace, self.endpoint, show, progress)
+        results.append(push_card(self.workspace, self.family, self.endpoint, self.main_options))
+        show(results[-1])
+        return results
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -106,31 +95,31 @@ def push(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> list[Pushed]:
-    """Publishes runs, each as one commit on its branch, and then the family's card on main.
+    """Publish runs, each as one commit on its branch, and then the family's card on main.
 
-    All is checked and planned before anything is sent, and only what changed is sent. Interrupted at any time, it is
-    called again; called again without need, it sends nothing.
+    Everything is checked and planned before anything is sent, and only changes are sent. After an interruption, call it
+    again; without changes it sends nothing.
 
         mixhub.push("my-work", seed=2)
         mixhub.push("my-work", all=True, options=workflow.PushOptions(tag="v1"))
 
     Args:
-        workspace: where the runs lie.
-        step: an earlier step; None: the last. It is exported from its checkpoint, if it has no export.
-        checkpoints: also earlier steps that have an export or a checkpoint.
-        with_optimizer: also the newest checkpoint, to `<branch>-optimizer`.
+        workspace: holds the runs.
+        step: an earlier step; None: the last. It is exported from its checkpoint if necessary.
+        checkpoints: also push earlier steps that have an export or a checkpoint.
+        with_optimizer: also push the newest checkpoint, to `<branch>-optimizer`.
         hub: `local`, an address or an endpoint; None: the workspace's.
         options: samples, tag, private and force.
-        progress: shows the files, and reports what happens on the way.
+        progress: shows the files, and reports each step.
         **run_names: seed or index, or all; and family.
 
     Returns:
-        What came of each branch, `main` last.
+        The result for each branch, `main` last.
 
     Raises:
-        UsageError, UnknownNameError: the names mean no run, the tag is not a name, or a card was edited by hand.
+        UsageError, UnknownNameError: no such run, an invalid tag, or a card that was edited by hand.
         RunError: there is no export of that step.
-        ExportError: something is wrong with what would be published; nothing was sent.
+        ExportError: a check found errors; nothing was sent.
         PushConflictError: somebody else pushed meanwhile.
         HubError: the hub refuses, or does not answer.
     """
@@ -159,27 +148,29 @@ def plan_push(
     progress: Progress = SILENT,
     **run_names: Unpack[RunNames],
 ) -> Iterator[PushPlan]:
-    """What `push` with the same arguments does, for a block; sends nothing by itself.
+    """Yield the plan of `push` with the same arguments, for a block; sends nothing by itself.
 
         with workflow.plan_push("my-work", seed=2) as plan:
             print(plan.to_data())
             plan.send()
 
-    Exports that earlier steps lack are made. What is wrong stands in the plan, and `send` refuses it.
+    Missing exports of earlier steps are made. The plan holds what is wrong, and `send` refuses it.
 
     Raises:
         MixhubError: as `push`.
     """
     workspace = open_workspace(workspace)
     require_tag(options.tag)
-    if step is not None:
-        _export_named(workspace, step, progress, **run_names)
-    family, chosen = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
+    seed, index = run_names.get("seed"), run_names.get("index")
+    if step is not None and (seed, index) != (None, None):
+        spec = find_family(workspace, run_names.get("family"))
+        _export_step(workspace, spec, spec.run(seed=seed, index=index), step, progress)
+    family, runs = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
     with open_hub(workspace, hub, progress=progress) as endpoint:
         for one in learn_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
             progress.notice(f"on {endpoint}: {one.sentence()}")
         plans = []
-        for run in chosen:
+        for run in runs:
             for one_step in _steps(workspace, family, run, step, progress) if checkpoints else [step]:
                 plans.append(plan_run(workspace, family, run, endpoint, options, step=one_step, progress=progress))
             if with_optimizer:
@@ -193,7 +184,7 @@ def plan_push(
 
 
 def push_card(workspace: Workspace, family: Family, endpoint: Endpoint, options: PushOptions = DEFAULTS) -> Pushed:
-    """Renders the family's card and publishes it on `main`; when another push came between, it is rendered again."""
+    """Render the family's card and publish it on `main`; renders it again if another push came in between."""
     for last_try in (False, False, True):
         try:
             with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
@@ -207,34 +198,26 @@ def push_card(workspace: Workspace, family: Family, endpoint: Endpoint, options:
 
 
 def require_sound_plans(plans: Sequence[Plan]) -> None:
-    """Raises ExportError for what is wrong with any of the plans."""
+    """Raise ExportError for errors in any of the plans."""
     wrong = [finding for plan in plans for finding in errors(plan.findings)]
     require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
 
 
 def require_tag(tag: str | None) -> None:
-    """Raises UsageError for a tag that git would not take as part of a name."""
-    if tag is not None and (
-        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag) or ".." in tag or tag.endswith(".lock")
-    ):
-        raise UsageError(
-            f"--tag {tag!r}: must be a name that git takes for a tag, without /",
-            code="option-value",
-            hint="as v1, or 2026-11",
-            option="--tag",
-            value=tag,
-        )
+    """Raise UsageError for a tag that git would not accept as part of a name."""
+    if tag is not None and not re.fullmatch(r"(?!.*\.\.)(?!.*\.lock$)[A-Za-z0-9][A-Za-z0-9._-]*", tag):
+        message = f"--tag {tag!r}: must be a name that git accepts for a tag, without /"
+        raise UsageError(message, code="option-value", hint="as v1, or 2026-11", option="--tag", value=tag)
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """Plain data of the plan of one branch."""
+    """Return plain data of the plan of one branch."""
     return {
         "repo_id": plan.repo_id,
         "branch": plan.branch,
         "is_new": not plan.branch_exists,
         "changes": [
-            {"path": change.path, "action": change.action, "size": change.size}
-            | ({"copied_from": plan.copied[change.path]} if change.path in plan.copied else {})
+            asdict(change) | ({"copied_from": plan.copied[change.path]} if change.path in plan.copied else {})
             for change in plan.changed
         ],
         "files": len(plan.files),
@@ -245,7 +228,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 def _steps(workspace: Workspace, family: Family, run: Run, step: int | None, progress: Progress) -> list[int | None]:
-    """All steps of a run that are pushed; exports that they lack are made from checkpoints."""
+    """Return all steps of a run to push; missing exports are made from checkpoints."""
     folder = workspace.run_folder(run)
     earlier = sorted({*folder.export_steps(), *folder.checkpoint_steps()} - {family.training.steps, 0})
     if not earlier:
@@ -255,24 +238,8 @@ def _steps(workspace: Workspace, family: Family, run: Run, step: int | None, pro
     return [*earlier, step] if step not in earlier else [*earlier]
 
 
-def _export_named(
-    workspace: Workspace,
-    step: int,
-    progress: Progress,
-    *,
-    seed: int | None = None,
-    index: int | None = None,
-    all: bool = False,
-    family: str | Family | None = None,
-) -> None:
-    """Makes the export of a step that has a checkpoint only; nothing if no run is named, which is refused later."""
-    if seed is not None or index is not None:
-        family, run = find_run(workspace, seed=seed, index=index, family=family)
-        _export_step(workspace, family, run, step, progress)
-
-
 def _export_step(workspace: Workspace, family: Family, run: Run, step: int, progress: Progress) -> None:
-    """Makes the export of an earlier step from its checkpoint, where there is none."""
+    """Export an earlier step from its checkpoint, if it has no export."""
     folder = workspace.run_folder(run)
     if step in folder.export_steps() or step not in folder.checkpoint_steps():
         return

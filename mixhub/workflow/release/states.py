@@ -1,4 +1,4 @@
-"""How far each run of a family is, read from disk alone."""
+"""The state of each run of a family, read only from disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mixhub.analysis.scores import counted
 from mixhub.card.facts.gather import gather_run
-from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
+from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.card.page.write import revision_card
 from mixhub.errors import MixhubError
 from mixhub.hub.check.receipts import valid_receipt
@@ -25,44 +25,44 @@ from mixhub.workspace.recipe_diff import recipe_changes
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far one run is."""
+    """The state of one run."""
 
     revision: str
     step: int | None
-    """Updates made, by the newest checkpoint or export; None when training never began."""
+    """Updates made, by the newest checkpoint or export; None if training never began."""
     steps: int
     """Updates of the whole run."""
     is_step_known: bool
-    """Whether `step` is recorded: of an adopted run it may be taken for the last one only."""
+    """Whether `step` is recorded; for an adopted run it may be assumed to be the last."""
     weights_sha256: str | None
-    """Weights of the last step's export; None when there is none."""
+    """Weights of the last step's export; None without one."""
     cells: int
     """Cells evaluated with these weights."""
     cells_expected: int
     """Cells of the suite."""
     checked: bool
-    """Whether the last `mixhub check` found nothing wrong, and its export lies there as it did then."""
+    """Whether the last `mixhub check` found no errors, and the export is unchanged since."""
     card: Literal["fresh", "stale", "missing"] | None
-    """Whether its card is what a render would write now; None when there is no export to render one of."""
+    """Whether its card is what a render would write now; None without an export."""
     pushed: Mapping[str, str]
-    """Commit of its branch by hub, where these weights were pushed."""
+    """Commit of its branch with these weights, by hub."""
     verified: Mapping[str, str]
-    """When that commit was verified, by hub; hubs where it was not are left out."""
+    """When that commit was verified, by hub; omits hubs where it was not."""
     withdrawn: str | None = None
     """Why these weights were withdrawn."""
     problem: str | None = None
-    """What is wrong with it, a line; figures that could not be read for it are those of nothing done."""
+    """What is wrong with it, one line; values that could not be read are those of a run that never began."""
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`."""
-        return {**asdict(self), "pushed": dict(self.pushed), "verified": dict(self.verified)}
+        return asdict(self)
 
 
 def status(workspace: WorkspaceLike, *, family: str | Family | None = None) -> list[RunStatus]:
-    """The state of every run of a family; makes no request, and what is wrong with one run stays with it.
+    """Return the state of every run of a family, without a request; a broken run does not affect the others.
 
     Args:
-        workspace: where the runs lie.
+        workspace: holds the runs.
         family: the family; None: the workspace's.
 
     Raises:
@@ -76,7 +76,6 @@ def status(workspace: WorkspaceLike, *, family: str | Family | None = None) -> l
 def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     folder = workspace.run_folder(run)
     steps = family.training.steps
-    reached = max([*folder.checkpoint_steps(), *folder.export_steps()], default=None)
     weights, cells, problem, checked, card, is_step_known = None, [], None, False, None, True
     try:
         if steps in folder.export_steps():
@@ -93,19 +92,21 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     except MixhubError as error:
         problem = error.message.splitlines()[0]
     present, expected = counted(family, run, cells, weights)
-    pushed: Mapping[str, str] = {}
+    pushed: dict[str, str] = {}
     verified: dict[str, str] = {}
-    withdrawn: list[Withdrawal] = []
+    withdrawn: list[str] = []
     try:
-        withdrawn = [one for one in withdrawals(workspace, family) if one.revision == run.revision]
+        key = (run.revision, weights)
+        withdrawn = [one.why for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key]
         pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
-        times = {hub: _verified(workspace, family, run, commit) for hub, commit in pushed.items()}
-        verified = {hub: when for hub, when in times.items() if when}
+        for hub, commit in pushed.items():
+            if when := verified_at(workspace, family.repo_id, run.revision, commit):
+                verified[hub] = when
     except MixhubError as error:
         problem = problem or error.message.splitlines()[0]
     return RunStatus(
         revision=run.revision,
-        step=reached,
+        step=max([*folder.checkpoint_steps(), *folder.export_steps()], default=None),
         steps=steps,
         is_step_known=is_step_known,
         weights_sha256=weights,
@@ -115,7 +116,7 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
         card=card,
         pushed=pushed,
         verified=verified,
-        withdrawn=next((one.why for one in withdrawn if one.weights_sha256 == weights), None),
+        withdrawn=withdrawn[0] if withdrawn else None,
         problem=problem,
     )
 
@@ -126,8 +127,3 @@ def _card(workspace: Workspace, family: Family, run: Run) -> Literal["fresh", "s
         return "missing"
     text = revision_card(workspace, family, gather_run(workspace, family, run))
     return "fresh" if path.read_bytes().replace(b"\r\n", b"\n") == text.encode() else "stale"
-
-
-def _verified(workspace: Workspace, family: Family, run: Run, commit: str) -> str | None:
-    """When a commit of a branch was verified last, on any hub: a commit is the same wherever it lies."""
-    return verified_at(workspace, family.repo_id, run.revision, commit)

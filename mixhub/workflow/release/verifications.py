@@ -21,23 +21,19 @@ def verify(
     deep: bool = False,
     progress: Progress = SILENT,
 ) -> Verification:
-    """Reads all branches of a repo that hold models, and `main`, and reports what is wrong.
+    """Read all branches of a repo that hold models, and `main`, and report what is wrong.
 
         mixhub.verify(family="human-1b")                            # the published family
-        mixhub.verify("my-work")                                    # what the workspace's hub holds
-        mixhub.verify(family="EleutherAI/pythia-160m")              # any repo, by whomever
+        mixhub.verify("my-work")                                    # the workspace's hub
+        mixhub.verify(family="EleutherAI/pythia-160m")              # any repo
 
     Args:
-        workspace: its family, its hub and its exports are compared, and what was verified is noted there; None: the
-            catalog and the repo alone.
+        workspace: compare with its family, hub and exports, and note there what was verified; None: use the catalog.
         family: a family or a repo_id; None: the workspace's family.
-        hub: `local`, an address or an endpoint; None: the workspace's; without a workspace HF_ENDPOINT, else
+        hub: `local`, an address or an endpoint; None: the workspace's, without a workspace HF_ENDPOINT, otherwise
             huggingface.co.
-        deep: download the weights too: hash them, look at every number, load and generate.
+        deep: download the weights, too: hash them, check every number, load and generate.
         progress: shows the branches.
-
-    Returns:
-        The branches, and the findings.
 
     Raises:
         UsageError: neither a workspace nor a family is given, or the hub is not an address.
@@ -50,17 +46,11 @@ def verify(
     from mixhub.hub.verify.repo import verify
 
     workspace = workspace_if_given(workspace)
-    if isinstance(family, Family):
-        spec, repo_id = family, family.repo_id
-    elif family is None and workspace is None:
-        raise UsageError(
-            "which family?",
-            code="option-missing",
-            hint="name one, or a repo: mixhub verify human-1b",
-            option="FAMILY",
-        )
-    else:
-        spec, repo_id = family_of(family or workspace.config.family, workspace)  # type: ignore[union-attr, assignment]
+    family = family or (workspace.config.family if workspace else None)
+    if family is None:
+        hint = "name one, or a repo: mixhub verify human-1b"
+        raise UsageError("which family?", code="option-missing", hint=hint, option="FAMILY")
+    spec, repo_id = (family, family.repo_id) if isinstance(family, Family) else family_of(family, workspace)
     local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
     with open_hub(workspace, hub, progress=progress) as endpoint:
         verification = verify(endpoint, repo_id, spec, local=local, deep=deep, progress=progress)

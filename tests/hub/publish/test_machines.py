@@ -13,8 +13,7 @@ from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, PushConflictError
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.plan_card import plan_card
-from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.planning import plan_card, plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import local_weights
 from mixhub.hub.remote.client import branch_heads, file_content, tags

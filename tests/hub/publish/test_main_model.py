@@ -12,8 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import SpecError
-from mixhub.hub.publish.plan_card import plan_card
-from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.planning import plan_card, plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.client import file_content, remote_tree
 from mixhub.hub.remote.files import is_model_file
@@ -174,7 +173,7 @@ def test_another_run_takes_its_place(workspace, hub, push):
     set_main(workspace, None)
     assert "`main` holds only this card" not in card(workspace, hub)
     changed = set_main(workspace, 1)
-    assert "not as on seed-1, whose model it holds by the family" in said(changed, hub)["main"]
+    assert "differs from seed-1, whose model main should hold" in said(changed, hub)["main"]
     push("--seed", 1)
     assert models(changed, hub, "main") == models(changed, hub, "seed-1")
     assert "`main` also holds the model of `seed-1`" in card(changed, hub)
@@ -184,7 +183,7 @@ def test_another_run_takes_its_place(workspace, hub, push):
 def test_a_model_that_the_family_names_no_longer_goes(workspace, hub, push):
     push("--all")
     changed = set_main(workspace, None)
-    assert said(changed, hub)["main"].startswith("warning: holds a model, and tiny does not say whose")
+    assert said(changed, hub)["main"].startswith("warning: holds a model, but tiny does not say of which revision")
     put(workspace, hub, {"notes.md": b"mine", "adapter_model.safetensors": b"mine"})
     push("--all")
     assert models(changed, hub, "main") == {}
@@ -201,7 +200,7 @@ def test_a_model_that_somebody_else_put_there_stays(workspace, hub, mixhub_here,
     push("--all")
     assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
     assert "Each model has its own branch, which `revision` names.\n" in card(changed, hub)
-    assert "holds a model, and tiny does not say whose" in said(changed, hub)["main"]
+    assert "holds a model, but tiny does not say of which revision" in said(changed, hub)["main"]
     set_main(workspace, 2)
     done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)
     assert printed_faults(done) == [("main-model-foreign", "main")]
@@ -216,7 +215,7 @@ def test_a_run_whose_branch_is_not_there_leaves_main_without_a_model(workspace, 
     set_main(workspace, 1)
     push("--seed", 1)
     changed = set_main(workspace, 2)
-    assert "holds a model, and seed-2, whose it should be, is not there" in said(changed, hub)["main"]
+    assert "holds a model, but seed-2, whose model it should be, is not there" in said(changed, hub)["main"]
     push("--seed", 1)
     assert models(changed, hub, "main") == {}
     assert list(said(changed, hub)) == ["seed-2"], "which is not there"
@@ -238,7 +237,7 @@ def test_main_with_the_model_of_another_seed_or_with_none(workspace, hub, push):
     repo, api = workspace.family().repo_id, HfApi(endpoint=hub.url, token=hub.token)
     export = workspace.run_folder(workspace.family().run(seed=1)).export(workspace.family().training.steps)
     api.create_commit(repo, [CommitOperationAdd(MODEL, export / MODEL)], commit_message="a fault")
-    assert f"error: {MODEL}: not as on seed-2, whose model it holds by the family\n" in said(workspace, hub)["main"]
+    assert f"error: {MODEL}: differs from seed-2, whose model main should hold\n" in said(workspace, hub)["main"]
     push("--seed", 1)
     assert said(workspace, hub) == {}
     gone = [CommitOperationDelete(path) for path in models(workspace, hub, "main")]
@@ -254,7 +253,7 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
         public = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "public-cache")
         promote = ("promote", "--from", hub.url, "--hub", public.url)
         first = mixhub_here(*promote, "--seed", 1, cwd=workspace.root)
-        assert "the card on main stays as it is" in first.stdout
+        assert "main stays as it is" in first.stdout
         done = mixhub_here(*promote, "--all", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
         assert models(workspace, public, "main") == models(workspace, hub, "seed-2")
@@ -267,7 +266,7 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
             adopt(workspace, source, seed=seed, replace=True)
         push("--all")
         some = mixhub_here(*promote, "--seed", 2, cwd=workspace.root)
-        assert "the card on main stays as it is" in some.stdout
+        assert "main stays as it is" in some.stdout
         assert models(workspace, public, "main") == models(workspace, public, "seed-2") != {}
 
 
@@ -296,7 +295,7 @@ def test_a_withdrawn_model_does_not_stay_on_main(workspace, hub, push, mixhub_he
     push("--all")
     done = mixhub_here("withdraw", "--seed", 2, "--why", "wrong data", "--hub", hub.url, cwd=workspace.root)
     assert done.returncode == 0, done.stderr
-    assert "main holds the model of seed-2 too: name another in revisions.main" in done.stdout
+    assert "main also holds this model: name another in revisions.main" in done.stdout
     assert withdrawal_of(card(workspace, hub)).startswith("wrong data (")
     assert "error: holds the model of seed-2, which was withdrawn: wrong data" in said(workspace, hub)["main"]
     done = mixhub_here("push", "--seed", 1, "--hub", hub.url, cwd=workspace.root)

@@ -23,8 +23,7 @@ from mixhub.errors import ExportError, HubError, PushConflictError, ResultsError
 from mixhub.files import write_all, write_bytes
 from mixhub.findings import errors
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.plan_card import plan_card
-from mixhub.hub.publish.plan_run import plan_run, plan_state
+from mixhub.hub.publish.planning import plan_card, plan_run, plan_state
 from mixhub.hub.publish.promote import Promotion, download_plan_files, not_yet_promoted, plan_branches
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.withdraw import withdraw
@@ -307,7 +306,7 @@ def test_a_withdrawal_that_is_too_late_leaves_nothing(workspace, family, endpoin
         api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=family.repo_id, revision="seed-1")
         return mark_withdrawn(card, withdrawal)
 
-    monkeypatch.setattr("mixhub.hub.publish.withdraw.mark_withdrawn", meanwhile)
+    monkeypatch.setattr("mixhub.card.facts.withdrawal.mark_withdrawn", meanwhile)
     with pytest.raises(PushConflictError):
         withdraw(workspace, family, endpoint, "seed-1", "bad")
     assert tags(endpoint, family.repo_id) == {}

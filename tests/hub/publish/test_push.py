@@ -20,8 +20,7 @@ from mixhub.errors import (
 from mixhub.findings import errors
 from mixhub.hub.check.run import check_run
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.plan_card import plan_card
-from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.planning import plan_card, plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import pushed_commits, read_receipts
 from mixhub.hub.publish.release import run_files
@@ -192,7 +191,7 @@ def test_weights_that_the_hub_has_on_another_branch_are_refused(tmp_path, mixhub
         assert mixhub_here(*arguments, cwd=second.root).returncode == 0
         done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=second.root)
         assert printed_faults(done) == [("weights-repeated", "seed-2")]
-        assert f"seed-1 has on {hub.url}" in done.stderr
+        assert f"seed-1 on {hub.url}" in done.stderr
         assert "seed-2" not in branch_heads(Endpoint(hub.url, token=LOCAL_TOKEN), "tester/tiny")
         assert mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=first.root).returncode == 0
 

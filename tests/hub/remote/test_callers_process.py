@@ -22,7 +22,7 @@ import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, HubError, HubUnreachableError, RevisionNotFoundError
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.planning import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard

@@ -12,7 +12,7 @@ from huggingface_hub import get_session
 
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError
-from mixhub.hub.publish.plan_run import plan_run
+from mixhub.hub.publish.planning import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard
@@ -39,7 +39,7 @@ def test_tokens_go_where_they_were_given_for_and_stay_nowhere(tmp_path, mixhub):
         for command in (
             ("push", "--all"),
             ("verify",),
-            ("push", "--all", "--from", one, "--hub", two),
+            ("promote", "--all", "--from", one, "--hub", two),
             ("generate", "--seed", 1, "the", "--hub", two, "--tokens", 2),
             ("push", "--seed", 1, "--hub", "http://127.0.0.1:9"),
         ):

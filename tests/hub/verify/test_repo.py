@@ -17,7 +17,7 @@ from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, RepoNotFoundError
 from mixhub.findings import errors
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.verify.receipts import note_verification, read_verified
+from mixhub.hub.verify.receipts import note_verification
 from mixhub.hub.verify.repo import verify
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import combined_sha256, file_sha256
@@ -576,7 +576,8 @@ def test_metrics_that_are_none(release):
 
 def test_what_is_noted_is_what_passed(release):
     def noted() -> set[str]:
-        return set(read_verified(release.workspace, "hub", release.family.repo_id))
+        noted = json.loads(release.workspace.verify_receipts.read_text())["branches"]
+        return set(noted["hub"][release.family.repo_id])
 
     note_verification(release.workspace, "hub", release.verify(), deep=False)
     assert noted() == {"main", "seed-1", "seed-2"}

@@ -9,7 +9,6 @@ from mixhub.card.facts.withdrawal import Withdrawal, mark_withdrawn
 from mixhub.endpoint import Endpoint
 from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import RemoteFile, git_oid
-from mixhub.hub.verify.copies import weights_repeated
 from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
 from mixhub.hub.verify.presence import (
     branches_missing,
@@ -19,6 +18,7 @@ from mixhub.hub.verify.presence import (
     main_differs,
 )
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
+from mixhub.hub.verify.weights import weights_repeated
 from mixhub.spec.family import Family
 from tests.hub.seen import seen
 from tests.tiny import tiny_family

@@ -1,7 +1,11 @@
-"""What only the weights show: every byte is downloaded and read, and what is whole is loaded."""
+"""What branches share although each should have its own, and what only the weights show.
+
+For the second, every byte is downloaded and read, and what is whole is loaded.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,13 +14,51 @@ from mixhub.findings import Finding, errors
 from mixhub.hub.check.loading import loading_findings
 from mixhub.hub.remote.branches import fetch
 from mixhub.hub.remote.files import MAIN
-from mixhub.hub.rules.lineage import hash_findings, have_different_starts
+from mixhub.hub.rules.lineage import hash_findings, have_different_starts, initial_findings
 from mixhub.hub.rules.tensors import not_finite_findings, shared_findings
 from mixhub.hub.rules.weights import Fingerprint, are_same_tensors, fingerprints, scan, shared_tensors
-from mixhub.hub.verify.copies import repeated_findings
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, RepoUnderCheck
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import combined_sha256
+
+
+def weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """Branches with the same weights, by the hub's hashes; `main` may hold those of another branch."""
+    yield from _repeated(repo, {one.name: one.branch.weights for one in repo.models})
+
+
+def _repeated(repo: RepoUnderCheck, weights: Mapping[str, str | None]) -> Iterator[Finding]:
+    """For each branch, another one with its weights: this alone does not tell which of the two is wrong.
+
+    Args:
+        repo: the repo.
+        weights: what identifies the weights, by branch; None if unknown.
+    """
+    by_weights: dict[str, list[str]] = defaultdict(list)
+    for name, digest in weights.items():
+        if digest is not None and name != MAIN:
+            by_weights[digest].append(name)
+    for names in by_weights.values():
+        for name in names:
+            training = repo.training_of(name)
+            others = [one for one in names if repo.training_of(one) != training]
+            other = next((one for one in others if repo.training_of(one) is not None), None)
+            if other is None:
+                continue
+            if repo.family is not None and training is None:
+                message = f"is not a revision of {repo.family.name}, and holds the weights of {other}"
+                yield Finding("weights-repeated", name, message, "delete it if not intended", "warning", about=other)
+            else:
+                hint = "find out which of the two is right, and push the other again from its export"
+                yield Finding("weights-repeated", name, f"has the same weights as {other}", hint, about=other)
+
+
+def initial_weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """Two runs whose initial weights contradict their init_seed; a pair is reported once."""
+    names = [name for name in repo.lineages if repo.family is None or name in repo.runs]
+    for number, name in enumerate(names):
+        before = {other: repo.lineages[other] for other in names[:number]}
+        yield from initial_findings(name, repo.lineages[name], before)
 
 
 def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progress) -> Iterator[Finding]:
@@ -79,7 +121,7 @@ def _copies(
         name: next((one for one in names[:number] if are_same_tensors(prints[name], prints[one])), name)
         for number, name in enumerate(names)
     }
-    yield from repeated_findings(repo, {name: one for name, one in first.items() if name not in reported})
+    yield from _repeated(repo, {name: one for name, one in first.items() if name not in reported})
     counts = list(first.values())
     unique = [
         name

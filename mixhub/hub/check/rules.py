@@ -1,0 +1,114 @@
+"""Rules for a run: compared with the family, with its metrics and results, and with other exports."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterator
+
+from mixhub.errors import MixhubError
+from mixhub.findings import Finding, Level, from_error
+from mixhub.hub.check.subject import ExportPair, RunUnderCheck
+from mixhub.hub.rules import lineage as rules
+from mixhub.hub.rules.family import model_findings
+from mixhub.hub.rules.revisions import training_of
+from mixhub.hub.rules.tensors import shared_findings
+from mixhub.hub.rules.weights import shared_tensors
+from mixhub.workspace.lineage import UNKNOWN, Lineage
+from mixhub.workspace.metrics import read_metrics
+
+_DETERMINES_WEIGHTS = ("step", "steps", "init_seed", "order_seed", "corpus_sha256", "initial_weights_sha256")
+"""Keys of a lineage that together determine the weights."""
+
+
+def lineage_differs(run: RunUnderCheck) -> Iterator[Finding]:
+    """A lineage of another run or step."""
+    if run.lineage is not None:
+        hint = "make the export again, or adopt the folder again with --step"
+        yield from rules.lineage_findings(run.where, run.family, run.run, run.step, run.lineage, hint)
+
+
+def recipe_differs(run: RunUnderCheck) -> Iterator[Finding]:
+    """Recipe, model or tokenizer that differ from the family."""
+    content = run.content
+    yield from rules.recipe_findings(run.where, run.export / "train_config.yaml", run.lineage, run.family, run.run)
+    yield from model_findings(run.where, run.family, content.config, content.vocab_size, content.eos_token)
+
+
+def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
+    """Metrics, published with the last step, that end at another step or equal those of another run of the family."""
+    path = run.workspace.run_folder(run.run).metrics
+    if not (run.is_last and run.lineage and run.lineage.steps != UNKNOWN and path.is_file()):  # others have none
+        return
+    try:
+        last = max((line["step"] for line in read_metrics(path)), default=0)
+    except MixhubError as error:
+        yield from_error(error, run.where)
+        return
+    if last != run.step:
+        message = f"{path.name} ends at step {last}, but the run at {run.step}"
+        yield Finding("metrics-differ", run.where, message, "restore it from where the run was trained")
+    for other in run.family.runs():
+        beside = run.workspace.run_folder(other).metrics
+        if other.revision != run.run.revision and beside.is_file() and filecmp.cmp(path, beside, shallow=False):
+            message = f"{path.name} is the same as that of {other.revision}, byte for byte"
+            hint = "one was copied over the other: restore it"
+            yield Finding("metrics-repeated", run.where, message, hint, about=other.revision)
+
+
+def results_foreign(run: RunUnderCheck) -> Iterator[Finding]:
+    """Results, which belong to the last step, of other weights or another run."""
+    if run.is_last and run.lineage is not None:
+        yield from rules.result_findings(run.where, run.workspace.results(run.run), run.run, run.lineage)
+
+
+def weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
+    """Another export with the same weights or matrices, unless both are of one training."""
+    for pair in run.pairs:
+        if not pair.has_same_weights:
+            if rules.have_different_starts(pair.lineage, pair.other):
+                one, other = pair.fingerprints
+                yield from shared_findings(run.where, shared_tensors(one, other), len(one), pair.name)
+        elif not _may_share(pair) and (is_same := _is_same_training(pair.lineage, pair.other)) is not True:
+            message = f"has the same weights as {pair.name}"
+            level: Level = "error" if is_same is False else "warning"
+            hint = "one was copied over the other: find out which, and export or adopt it again"
+            yield Finding("weights-repeated", run.where, message, hint, level, about=pair.name)
+
+
+def initial_weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
+    """Two runs of a family whose initial weights contradict their init_seed."""
+    others: dict[str, Lineage] = {}
+    for pair in run.pairs:
+        if pair.family == run.family.name and pair.revision != run.run.revision:
+            others.setdefault(pair.revision, pair.other)
+    if run.lineage is not None:
+        yield from rules.initial_findings(run.where, run.lineage, others)
+
+
+def _may_share(pair: ExportPair) -> bool:
+    """Whether the family gives both the same weights, by their names."""
+    family = pair.run.family
+    name = family.revisions.step_pattern.format(revision=pair.revision, step=pair.step)
+    return pair.family == family.name and training_of(family, pair.run.where) == training_of(family, name)
+
+
+def _is_same_training(lineage: Lineage, other: Lineage) -> bool | None:
+    """Whether two families share a run: all that determines the weights is equal; None if some of it is unknown.
+
+    At step 0 the seed of the weights is enough. An adopted run may be shared only under the same number.
+    """
+    if lineage.step == other.step == 0 and lineage.init_seed == other.init_seed != UNKNOWN:
+        return True
+    pairs = [(getattr(lineage, key), getattr(other, key)) for key in _DETERMINES_WEIGHTS]
+    if lineage.family == other.family or any(one != two and UNKNOWN not in (one, two) for one, two in pairs):
+        return False
+    if not any(UNKNOWN in pair for pair in pairs):
+        return True
+    return None if (lineage.kind, lineage.number) == (other.kind, other.number) else False
+
+
+RULES = (
+    *(lineage_differs, weights_repeated, initial_weights_repeated),
+    *(metrics_differ, recipe_differs, results_foreign),
+)
+"""The rules for a run, in the order of the report."""

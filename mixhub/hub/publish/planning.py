@@ -1,0 +1,252 @@
+"""The plans of all branches: of runs, earlier steps and optimizer states, compared with the hub; and of `main`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
+from mixhub.endpoint import Endpoint
+from mixhub.errors import MixhubError
+from mixhub.files import read_json
+from mixhub.findings import Finding, errors
+from mixhub.hub.check.run import check_run
+from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files
+from mixhub.hub.publish.receipts import hub_key, local_weights, pushed_commits, read_receipts
+from mixhub.hub.publish.release import main_files, run_files, state_files
+from mixhub.hub.remote.branches import Branch, read_branches
+from mixhub.hub.remote.client import PARALLEL_REQUESTS, branch_heads, file_content, remote_tree
+from mixhub.hub.remote.files import MAIN, LocalFile, is_model_file, is_result_file, remote_file, weights_in
+from mixhub.hub.rules.lineage import initial_findings
+from mixhub.hub.rules.revisions import training_of
+from mixhub.phrases import listed
+from mixhub.progress import SILENT, Progress
+from mixhub.spec.family import Family, Run
+from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, combined_sha256
+from mixhub.workspace.paths import Workspace
+
+
+def plan_run(
+    workspace: Workspace,
+    family: Family,
+    run: Run,
+    endpoint: Endpoint,
+    options: PushOptions = DEFAULTS,
+    *,
+    step: int | None = None,
+    progress: Progress = SILENT,
+) -> Plan:
+    """Check a run, and return the plan of its branch, or that of an earlier step: export, card, metrics, results.
+
+    Args:
+        workspace: holds the run.
+        family: the family.
+        run: the run.
+        endpoint: the hub.
+        options: of the push.
+        step: an earlier step; None: the last.
+        progress: advances with each file that is read.
+
+    Raises:
+        RunError: there is no export of that step.
+        MixhubError: its card cannot be rendered, although the check found nothing.
+        HubError: the hub cannot be reached.
+    """
+    checked = check_run(workspace, family, run, step=step, progress=progress)
+    files = {} if errors(checked.findings) else run_files(workspace, family, checked, samples=options.samples)
+    weights = checked.content.weights_sha256 or ""
+    message = f"Publish {checked.branch}, weights {weights[:12]}"
+    target = Target.read(endpoint, family.repo_id, checked.branch)
+    plan = plan_files(target, files, options, message=message, weights=weights)
+    lost = () if options.force else _lost_results(plan, run)
+    return replace(plan, findings=(*checked.findings, *plan.findings, *lost))
+
+
+def plan_state(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, *, private: bool = False) -> Plan:
+    """Return the plan of the branch with a run's optimizer state; raises RunError if there is none."""
+    files = state_files(workspace, family, run)
+    target = Target.read(endpoint, family.repo_id, f"{run.revision}-optimizer")
+    options = PushOptions(private=private, force=True)
+    return plan_files(target, files, options, message=f"Publish the optimizer state of {run.revision}")
+
+
+def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
+    """Results of the same weights that only the branch has: a push would delete them and their scores."""
+    is_same = not any(one.path.endswith(".safetensors") for one in plan.changed)
+    gone = [one.path for one in plan.changed if one.action == "delete" and is_result_file(one.path)]
+    lost = [path for path in gone if path.endswith(".json")]  # samples are pushed only on request
+    if lost and is_same and plan.files:
+        names = listed(lost, most=3)
+        message = f"only the branch has {names}, of the same weights: a push would delete them"
+        hint = f"evaluate again: mixhub evaluate --{run.kind} {run.number}; or push with --force to delete them"
+        yield Finding("results-lost", plan.branch, message, hint)
+
+
+def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
+    """Return the plans with findings about weights and initial weights that other branches of the hub have, too.
+
+    A branch as this workspace pushed it needs no request.
+
+    Raises:
+        HubError: the hub cannot be reached.
+    """
+    if all(plan.parent is None for plan in plans):
+        return list(plans)
+    heads = branch_heads(endpoint, family.repo_id)
+    receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
+    runs = {run.revision for run in family.runs()}
+    planned = {plan.branch for plan in plans}
+    others = [name for name in heads if name not in planned and training_of(family, name) is not None]
+
+    def read(name: str) -> tuple[str | None, Lineage | None]:
+        """Return the weights of a branch; and the lineage of a run that was pushed from elsewhere."""
+        receipt = receipts.get(name)
+        if receipt is not None and receipt.commit == heads[name]:
+            return receipt.weights_sha256, None
+        tree = remote_tree(endpoint, family.repo_id, heads[name])
+        lineage = None
+        if name in runs and LINEAGE_FILE in tree:
+            content = file_content(endpoint, family.repo_id, heads[name], LINEAGE_FILE)
+            try:
+                lineage = Lineage.from_data(json.loads(content), LINEAGE_FILE)
+            except (MixhubError, ValueError):  # `verify` reports it
+                lineage = None
+        return weights_in(tree), lineage
+
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        remote = dict(zip(others, pool.map(read, others), strict=True))
+    lineages = {name: lineage for name, (_, lineage) in remote.items() if lineage is not None}
+
+    def findings(plan: Plan) -> Iterator[Finding]:
+        for name, (weights, _) in remote.items():
+            is_other = training_of(family, name) != training_of(family, plan.branch)
+            if weights is not None and weights == plan.weights_sha256 and is_other:
+                message = f"has the same weights as {name} on {endpoint}"
+                hint = f"find out which is right; if {name} is wrong there, push that first, or both with --all"
+                yield Finding("weights-repeated", plan.branch, message, hint)
+        if plan.branch in runs:
+            yield from _initial_findings(plan, lineages)
+
+    return [replace(plan, findings=(*plan.findings, *findings(plan))) for plan in plans]
+
+
+def _initial_findings(plan: Plan, lineages: Mapping[str, Lineage]) -> Iterator[Finding]:
+    """Initial weights that contradict runs pushed from elsewhere; unknown for files on another hub."""
+    file = plan.files.get(LINEAGE_FILE)
+    if file is not None and isinstance(file.source, Path):
+        lineage = Lineage.from_data(read_json(file.source), str(file.source))
+        yield from initial_findings(plan.branch, lineage, lineages)
+
+
+def plan_card(
+    workspace: Workspace,
+    family: Family,
+    endpoint: Endpoint,
+    options: PushOptions = DEFAULTS,
+    *,
+    before: Sequence[Plan] = (),
+) -> Plan:
+    """Return the plan of `main`: the family's card, which names the commits of the branches, and its plots.
+
+    Runs that others trained and pushed are described by what their branches hold. If `main` should hold the model of a
+    run, the hub copies it from the run's branch.
+
+    Args:
+        workspace: holds runs and results.
+        family: the family.
+        endpoint: the hub.
+        options: `tag`, `private` and `force` are used.
+        before: plans of branches that will be pushed before, so that the card will change.
+
+    Raises:
+        MixhubError: the card cannot be rendered.
+        HubError: the hub cannot be reached.
+    """
+    target = Target.read(endpoint, family.repo_id, MAIN)  # before the receipts: a push in between is a conflict
+    tree = target.tree()
+    heads = branch_heads(endpoint, family.repo_id) if target.parent else {}
+    others = _from_others(workspace, family, endpoint, heads)
+    commits = _local_commits(workspace, family, endpoint, heads) | {branch.name: branch.commit for branch in others}
+    model, copied = main_model(family, endpoint, heads, before)
+    on_main = family.main_run.revision if family.main_run and model else None
+    if not model and LINEAGE_FILE not in tree and weights_in(tree):
+        on_main = ""
+    files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others}, on_main)
+    moves_first = any(one.changed for one in before)
+    message = "Update the family's card"
+    plan = plan_files(target, {**files, **model}, options, message=message, moves_first=moves_first)
+    findings = [*plan.findings, *withdrawn_on_main(model, withdrawals(workspace, family))]
+    gone = [one.path for one in plan.changed if one.path in tree and is_model_file(one.path)]
+    if gone and LINEAGE_FILE not in tree and not options.force:
+        text = f"holds {', '.join(gone)}, which no push put there, and another model would replace them"
+        hint = "keep them elsewhere, then push with --force; or omit revisions.main"
+        findings.append(Finding("main-model-foreign", MAIN, text, hint))
+    return replace(plan, copied=copied, findings=tuple(findings))
+
+
+def main_model(
+    family: Family, endpoint: Endpoint, heads: Mapping[str, str], before: Sequence[Plan]
+) -> tuple[dict[str, LocalFile], dict[str, str]]:
+    """Return the files of the model that `main` should hold, and the revision that holds each.
+
+    Empty if the family names none, or its run is not on the hub.
+
+    Args:
+        family: the family.
+        endpoint: the hub.
+        heads: the commits of its branches.
+        before: plans of branches that will be pushed before.
+    """
+    run = family.main_run
+    planned = next((plan for plan in before if run and plan.branch == run.revision), None)
+    files: Mapping[str, LocalFile] = {}
+    revision = ""
+    if planned is not None:
+        files, revision = planned.files, planned.branch
+    elif run is not None and run.revision in heads:
+        revision = heads[run.revision]
+        files = {path: remote_file(file) for path, file in remote_tree(endpoint, family.repo_id, revision).items()}
+    model = {path: file for path, file in files.items() if is_model_file(path)}
+    return model, dict.fromkeys(model, revision)
+
+
+def withdrawn_on_main(model: Mapping[str, LocalFile], marks: Sequence[Withdrawal]) -> Iterator[Finding]:
+    """A withdrawn model for `main`, which all who name no revision would load."""
+    weights = [(path, file.sha256 or "") for path, file in model.items() if path.endswith(".safetensors")]
+    for mark in marks if weights else ():
+        if mark.weights_sha256 == combined_sha256(weights):
+            message = f"would hold the model of {mark.revision}, which was withdrawn"
+            hint = "name another in revisions.main of mixhub.yaml, or none; then push"
+            yield Finding("weights-withdrawn", MAIN, message, hint)
+
+
+def _local_commits(
+    workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the heads of branches that hold the weights of the workspace, by its receipts or by the hub's hashes."""
+    pushed = pushed_commits(workspace, hub_key(endpoint), family)
+    local = local_weights(workspace, family)
+
+    def is_local(name: str) -> bool:
+        if pushed.get(name) == heads[name]:
+            return True
+        return weights_in(remote_tree(endpoint, family.repo_id, heads[name])) == local.get(name, "")
+
+    return {name: heads[name] for name in {**pushed, **local} if name in heads and is_local(name)}
+
+
+def _from_others(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> list[Branch]:
+    """Return the branches of runs without an export here that state their own lineage."""
+    last = family.training.steps
+    absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]
+    absent_heads = {name: heads[name] for name in absent if name in heads}
+    with SILENT.start("branches", len(absent_heads), "branch") as bar:
+        branches = list(read_branches(endpoint, family.repo_id, absent_heads, bar))
+    return [
+        branch
+        for branch in branches
+        if {LINEAGE_FILE, "train_config.yaml"} <= set(branch.tree) and branch.weights_sha256
+    ]
