@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,10 +111,8 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
         lineage = None
         if name in runs and LINEAGE_FILE in tree:
             content = file_content(endpoint, family.repo_id, heads[name], LINEAGE_FILE)
-            try:
+            with suppress(MixhubError, ValueError):  # `verify` reports it
                 lineage = Lineage.from_data(json.loads(content), LINEAGE_FILE)
-            except (MixhubError, ValueError):  # `verify` reports it
-                lineage = None
         return weights_in(tree), lineage
 
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
@@ -127,18 +126,12 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
                 message = f"has the same weights as {name} on {endpoint}"
                 hint = f"find out which is right; if {name} is wrong there, push that first, or both with --all"
                 yield Finding("weights-repeated", plan.branch, message, hint)
-        if plan.branch in runs:
-            yield from _initial_findings(plan, lineages)
+        file = plan.files.get(LINEAGE_FILE)
+        if plan.branch in runs and file is not None and isinstance(file.source, Path):  # not on another hub
+            lineage = Lineage.from_data(read_json(file.source), str(file.source))
+            yield from initial_findings(plan.branch, lineage, lineages)
 
     return [replace(plan, findings=(*plan.findings, *findings(plan))) for plan in plans]
-
-
-def _initial_findings(plan: Plan, lineages: Mapping[str, Lineage]) -> Iterator[Finding]:
-    """Initial weights that contradict runs pushed from elsewhere; unknown for files on another hub."""
-    file = plan.files.get(LINEAGE_FILE)
-    if file is not None and isinstance(file.source, Path):
-        lineage = Lineage.from_data(read_json(file.source), str(file.source))
-        yield from initial_findings(plan.branch, lineage, lineages)
 
 
 def plan_card(
@@ -228,14 +221,12 @@ def _local_commits(
 ) -> dict[str, str]:
     """Return the heads of branches that hold the weights of the workspace, by its receipts or by the hub's hashes."""
     pushed = pushed_commits(workspace, hub_key(endpoint), family)
-    local = local_weights(workspace, family)
-
-    def is_local(name: str) -> bool:
-        if pushed.get(name) == heads[name]:
-            return True
-        return weights_in(remote_tree(endpoint, family.repo_id, heads[name])) == local.get(name, "")
-
-    return {name: heads[name] for name in {**pushed, **local} if name in heads and is_local(name)}
+    commits = {name: commit for name, commit in pushed.items() if heads.get(name) == commit}
+    for name, weights in local_weights(workspace, family).items():
+        if name in heads and name not in commits:
+            tree = remote_tree(endpoint, family.repo_id, heads[name])
+            commits |= {name: heads[name]} if weights_in(tree) == weights else {}
+    return commits
 
 
 def _from_others(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> list[Branch]:
@@ -243,10 +234,6 @@ def _from_others(workspace: Workspace, family: Family, endpoint: Endpoint, heads
     last = family.training.steps
     absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]
     absent_heads = {name: heads[name] for name in absent if name in heads}
-    with SILENT.start("branches", len(absent_heads), "branch") as bar:
-        branches = list(read_branches(endpoint, family.repo_id, absent_heads, bar))
-    return [
-        branch
-        for branch in branches
-        if {LINEAGE_FILE, "train_config.yaml"} <= set(branch.tree) and branch.weights_sha256
-    ]
+    branches = read_branches(endpoint, family.repo_id, absent_heads).values()
+    own_files = {LINEAGE_FILE, "train_config.yaml"}
+    return [branch for branch in branches if own_files <= set(branch.tree) and branch.weights_sha256]

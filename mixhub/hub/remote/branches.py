@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree
 from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
-from mixhub.progress import Bar
+from mixhub.progress import SILENT, Progress
 from mixhub.workspace.lineage import combined_sha256
 
 _SMALL = 30_000_000
@@ -66,12 +66,16 @@ class Branch:
         return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
 
-def read_branches(endpoint: Endpoint, repo_id: str, heads: Mapping[str, str], bar: Bar) -> Iterator[Branch]:
-    """Read branches, given as commits by name, several at a time; yield them in order and advance the bar."""
-    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+def read_branches(
+    endpoint: Endpoint, repo_id: str, heads: Mapping[str, str], progress: Progress = SILENT
+) -> dict[str, Branch]:
+    """Read branches, given as commits by name, several at a time; return them by name, in order."""
+    branches = {}
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool, progress.start("branches", len(heads), "branch") as bar:
         for branch in pool.map(lambda item: read_branch(endpoint, repo_id, *item), heads.items()):
             bar.advance(note=branch.name)
-            yield branch
+            branches[branch.name] = branch
+    return branches
 
 
 def read_branch(endpoint: Endpoint, repo_id: str, name: str, commit: str) -> Branch:

@@ -53,13 +53,14 @@ def known_config(folder: Path) -> dict[str, Any]:
     `rope_parameters`), so the file alone is not enough. Empty without a usable config, which `shape_findings` reports.
     """
 
-    def with_values(data: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in data.items() if value is not None}
-
     try:
         text = json.dumps(read_config(folder).to_dict(), default=str) if (folder / CONFIG).is_file() else "{}"
     except MixhubError:
         return {}
+
+    def with_values(data: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if value is not None}
+
     config: dict[str, Any] = json.loads(text, parse_constant=str, object_hook=with_values)
     return config
 

@@ -10,14 +10,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from mixhub.errors import ExportError
-
-if TYPE_CHECKING:
-    import torch
 
 _BLOCK = 1 << 20
 """Bytes that are hashed and checked together; they fit into the cache of a core."""
@@ -29,8 +26,14 @@ _FIRST = 64
 """Numbers of a tensor by which different dtypes are compared."""
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """Dtypes of weights that load without conversion, with their names in torch."""
-_TORCH = {**FLOATS, "F8_E5M2": "float8_e5m2", "F8_E4M3": "float8_e4m3fn"}
-"""Dtypes that have numbers which are not finite."""
+_EXPONENTS = {
+    "F64": (np.uint64, 0x7FF0_0000_0000_0000),
+    "F32": (np.uint32, 0x7F80_0000),
+    "F16": (np.uint16, 0x7C00),
+    "BF16": (np.uint16, 0x7F80),
+    "F8_E5M2": (np.uint8, 0x7C),
+}
+"""By dtype: an unsigned integer of its width, and the bits of the exponent, all set in a number that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +135,13 @@ def _scan_tensor(file: BinaryIO, tensor: Tensor, digest: Any) -> int:
 
 
 def _count_not_finite(dtype: str, block: bytes) -> int:
-    if dtype not in _TORCH:
+    if dtype == "F8_E4M3":  # has no infinity
+        return int(np.count_nonzero((np.frombuffer(block, np.uint8) & 0x7F) == 0x7F))
+    if dtype not in _EXPONENTS:
         return 0
-    numbers = _numbers(dtype, block)
-    numbers = numbers.float() if numbers.element_size() == 1 else numbers  # torch has no isfinite for 8 bits
-    return numbers.numel() - int(numbers.isfinite().count_nonzero())
-
-
-def _numbers(dtype: str, block: bytes) -> torch.Tensor:
-    import torch
-
-    return torch.frombuffer(bytearray(block), dtype=getattr(torch, _TORCH[dtype]))  # read-only bytes give a warning
+    kind, exponent = _EXPONENTS[dtype]
+    bits = np.frombuffer(block, kind) & kind(exponent)
+    return int(np.count_nonzero(bits == exponent)) if bits.max(initial=0) == exponent else 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +170,8 @@ def fingerprints(folder: Path) -> dict[str, Fingerprint]:
 
     Reads a few kilobytes per tensor.
     """
+    import torch
+
     prints = {}
     try:
         for path in sorted(folder.glob("*.safetensors")):
@@ -183,7 +184,8 @@ def fingerprints(folder: Path) -> dict[str, Fingerprint]:
                     edges = file.read(length)
                     first = np.empty(0, np.float32)
                     if edges and tensor.dtype in FLOATS:
-                        first = _numbers(tensor.dtype, edges)[:_FIRST].float().numpy()
+                        numbers = torch.frombuffer(bytearray(edges), dtype=getattr(torch, FLOATS[tensor.dtype]))
+                        first = numbers[:_FIRST].float().numpy()
                     file.seek(start + tensor.size - length)
                     edges += file.read(length)
                     width = tensor.size // math.prod(tensor.shape) if tensor.size else 1

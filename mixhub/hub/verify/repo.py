@@ -96,8 +96,7 @@ def verify(
     heads = branch_heads(endpoint, repo_id)
     if only is not None:
         heads = {name: commit for name, commit in heads.items() if name in only}
-    with progress.start("branches", len(heads), "branch") as bar:
-        branches = {branch.name: branch for branch in read_branches(endpoint, repo_id, heads, bar)}
+    branches = read_branches(endpoint, repo_id, heads, progress)
     revisions = [run.revision for run in family.runs()] if family else []
     expected = tuple(name for name in revisions if only is None or name in only)
     repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches)

@@ -55,8 +55,7 @@ class PushPlan:
 
     def require_sound(self) -> None:
         """Raise ExportError for errors in the plans."""
-        require_sound_plans(self.branches)
-        require_sound_plans([self.main] if self.main else [])
+        require_sound_plans([*self.branches, *([self.main] if self.main else ())])
 
     def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
         """Push branch by branch, `main` last.
