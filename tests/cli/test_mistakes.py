@@ -44,7 +44,6 @@ def workspace(mixhub, tmp_path):
         (["adopt", "nowhere", "--seed", "1"], "file-missing", "nowhere"),
         (["promote", "--from", "local", "--all", "--seed", "1"], "option-conflict", "--all"),
         (["promote", "--from", "local", "--seed", "1", "--tag", "a/b"], "option-value", "--tag 'a/b'"),
-        (["push", "--from", "local", "--seed", "1", "--samples"], "option-conflict", "--samples"),
         (["hub", "import", "nowhere", "--root", "r"], "import-missing", "nowhere"),
         (["hub", "serve", "--root", "."], "option-value", "--root ."),
         (["audit", "mixhub.yaml"], "lm-eval-file-malformed", "mixhub.yaml"),

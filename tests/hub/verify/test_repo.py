@@ -380,7 +380,7 @@ def other_results(release):
         (other_tokenizer, ["tokenizer-differs", "file-differs tokenizer.json"]),
         (more_tokens, ["tokenizer-differs", "vocabulary-differs vocab_size", "file-differs tokenizer.json"]),
         (other_run, ["run-wrong", "seed-wrong init_seed", "initial-weights-differ seed-1"]),
-        (other_step, ["lineage-differs step", "lineage-differs tokens"]),
+        (other_step, ["lineage-differs step", "lineage-differs tokens", "results-foreign step"]),
         (other_recipe, ["train-config-differs", "recipe-differs train.train_prose"]),
         (same_start, ["initial-weights-repeated seed-1"]),
         (no_card, ["file-missing README.md", "card-missing"]),
