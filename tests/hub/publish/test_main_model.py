@@ -242,7 +242,7 @@ def test_main_with_the_model_of_another_seed_or_with_none(workspace, hub, push):
     assert said(workspace, hub) == {}
     gone = [CommitOperationDelete(path) for path in models(workspace, hub, "main")]
     api.create_commit(repo, gone, commit_message="a fault")
-    assert said(workspace, hub)["main"] == "error: holds no model, and by the family that of seed-2\n"
+    assert said(workspace, hub)["main"] == "error: holds no model, but should hold that of seed-2\n"
     push("--seed", 1)
     assert said(workspace, hub) == {}
 
