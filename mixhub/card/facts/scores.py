@@ -131,18 +131,9 @@ class Scores:
             error = ("at most " if is_bound else "") + self._figure(stderr)
             constant = self._figure(baseline.constant if baseline else None)
             rows.append((title, *measured, mean, error, self._figure(self.chance.get(column)), constant))
-        headers = (
-            "Task",
-            "Name in lm-eval",
-            "Version",
-            "Metric",
-            "Documents",
-            "Cells",
-            "95 % for the mean over seeds",
-            "Standard error over documents",
-            "Chance",
-            "Best constant answer",
-        )
+        measured_as = ("Name in lm-eval", "Version", "Metric", "Documents", "Cells")
+        figures_of = ("95 % for the mean over seeds", "Standard error over documents", "Chance", "Best constant answer")
+        headers = ("Task", *measured_as, *figures_of)
         return without_empty_columns(Table(headers, tuple(rows), frozenset(range(4, len(headers)))), figures.ABSENT)
 
     def mean(self, column: str) -> str:

@@ -11,7 +11,7 @@ from mixhub.card.facts.withdrawal import mark_withdrawn
 from mixhub.card.page.custom import Page
 from mixhub.card.page.metadata import card_metadata
 from mixhub.card.page.templating import fill
-from mixhub.card.page.view import card_plots, card_values
+from mixhub.card.page.view import card_values
 from mixhub.card.plots.plot import Plot
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
@@ -44,7 +44,10 @@ def render(facts: FamilyFacts, sections: Page | None = None, template: Path | No
         body = sections.apply(body)
     text = f"---\n{card_metadata(facts, values['results']['best']).to_yaml()}\n---\n\n{body.rstrip()}\n"
     withdrawal = facts.runs[0].withdrawal if facts.of_run else None
-    return Card(mark_withdrawn(text, withdrawal) if withdrawal else text, card_plots(values))
+    return Card(
+        mark_withdrawn(text, withdrawal) if withdrawal else text,
+        tuple(plot for plot in values["plots"].values() if plot),
+    )
 
 
 def render_catalog(name: str) -> Card:

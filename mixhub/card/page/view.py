@@ -61,11 +61,6 @@ def card_values(facts: FamilyFacts) -> Values:
     }
 
 
-def card_plots(values: Values) -> tuple[Plot, ...]:
-    """Return the plots of a card."""
-    return tuple(plot for plot in values["plots"].values() if plot is not None)
-
-
 def dataset_repos(family: Family) -> list[str]:
     """Return the dataset repos of a family: the one that its corpus is a copy of, and those that its card names."""
     own, named = family.data.dataset, list(family.card.datasets)

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from mixhub.card.markdown.figures import is_finite
+from mixhub.card.plots.lines import draw_losses
 from mixhub.card.plots.plot import Plot, number
 from mixhub.phrases import plural
 
@@ -56,7 +57,7 @@ def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix:
         "notes": notes,
     }
     alt = f"Line plots. {data['subtitle']} {_summary(training, validation)}"
-    return Plot("losses", "losses", "Training and validation loss", alt, data)
+    return Plot("losses", draw_losses, "Training and validation loss", alt, data)
 
 
 @dataclass(frozen=True)

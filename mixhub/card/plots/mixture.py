@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from mixhub.card.markdown import figures
+from mixhub.card.plots.dots import draw_mixture
 from mixhub.card.plots.plot import Plot, number, some
 from mixhub.phrases import plural
 from mixhub.spec.mixture import Mixture
@@ -49,7 +50,7 @@ def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str) -> Plot | N
         "notes": _notes(mixtures, domains, train_prefix),
     }
     alt = f"{'Bar chart' if one else 'Dot plot'}. {title}. {data['subtitle']} {_summary(rows)}"
-    return Plot("mixture", "mixture", title, alt, data)
+    return Plot("mixture", draw_mixture, title, alt, data)
 
 
 def _notes(mixtures: Mapping[str, Mixture], domains: Sequence[str], prefix: str) -> list[str]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
+from mixhub.card.plots.canvas import SETTINGS
 from mixhub.files import write_bytes
 from mixhub.phrases import listed
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 DRAWING = 3
 """Counts up when the same data is drawn differently, so that existing plots are drawn again."""
-Kind = Literal["scores", "difference", "shots", "mixture", "losses"]
 _STAMP = re.compile(rb"(?:<dc:identifier>mixhub-drawn:|tEXtmixhub-drawn\0)([0-9a-f]{64})")
 
 
@@ -28,7 +31,8 @@ class Plot:
 
     name: str
     """Stem of its files; not part of the drawing."""
-    kind: Kind
+    draw: Callable[[str, Mapping[str, Any]], Figure]
+    """Draws the title and the data."""
     title: str
     alt: str
     """What a reader sees, in a sentence or two, with the main figures."""
@@ -38,7 +42,7 @@ class Plot:
     @cached_property
     def sha256(self) -> str:
         """Hash of what is drawn and how. Not of the bytes, which depend on the version of matplotlib."""
-        drawn = [DRAWING, self.kind, self.title, self.alt, self.data]
+        drawn = [DRAWING, self.draw.__name__, self.title, self.alt, self.data]
         return hashlib.sha256(json.dumps(drawn, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def svg(self) -> bytes:
@@ -64,21 +68,20 @@ class Plot:
     def _saved(self, form: str, metadata: Mapping[str, str | None] | None = None) -> bytes:
         import matplotlib
 
-        from mixhub.card.plots import canvas, dots, lines
-
-        draw = {
-            "scores": dots.draw_scores,
-            "difference": dots.draw_difference,
-            "mixture": dots.draw_mixture,
-            "shots": lines.draw_shots,
-            "losses": lines.draw_losses,
-        }[self.kind]
         file = BytesIO()
         with matplotlib.rc_context():  # the same drawing whatever the user's settings
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update(canvas.SETTINGS)
-            draw(self.title, self.data).savefig(file, format=form, metadata=metadata)
+            matplotlib.rcParams.update(SETTINGS)
+            self._figure.savefig(file, format=form, metadata=metadata)
         return file.getvalue()
+
+    @cached_property
+    def _figure(self) -> Figure:
+        """The plot, laid out once for both forms."""
+        figure = self.draw(self.title, self.data)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        return figure
 
 
 def drawn_sha256(content: bytes) -> str | None:

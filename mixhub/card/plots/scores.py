@@ -10,6 +10,8 @@ from typing import Any
 from mixhub.analysis.comparison import Comparison, Contrast
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.markdown import figures
+from mixhub.card.plots.dots import draw_difference, draw_scores
+from mixhub.card.plots.lines import draw_shots
 from mixhub.card.plots.plot import Plot, number, some
 from mixhub.phrases import plural
 from mixhub.workspace.lineage import UNKNOWN
@@ -60,7 +62,7 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
     }
     summary = _summary(rows, f"{{:.{_digits(table)}f}}")
     alt = f"Dot plot of the scores of {table.name}. {data['subtitle']} {summary}"
-    return Plot("scores", "scores", f"{table.name}: scores by task", alt, data)
+    return Plot("scores", draw_scores, f"{table.name}: scores by task", alt, data)
 
 
 def difference_plot(comparison: Comparison) -> Plot | None:
@@ -91,7 +93,7 @@ def difference_plot(comparison: Comparison) -> Plot | None:
         "notes": notes,
     }
     alt = f"Dot plot of differences by task. {data['subtitle']} {_summary(rows, f'{{:+z.{_digits(a)}f}}')}"
-    return Plot("difference", "difference", f"{a.name} against {b.name}", alt, data)
+    return Plot("difference", draw_difference, f"{a.name} against {b.name}", alt, data)
 
 
 def shots_plot(table: ScoreTable) -> Plot | None:
@@ -119,7 +121,7 @@ def shots_plot(table: ScoreTable) -> Plot | None:
     summary = f" From the fewest shots to the most, the {middle} goes: {'; '.join(moves)}." if moves else ""
     what = f"Line plots of the scores of {table.name} against the number of shots, a panel for each task."
     alt = f"{what} {data['subtitle']}{summary}"
-    return Plot("shots", "shots", f"{table.name}: scores by number of shots", alt, data)
+    return Plot("shots", draw_shots, f"{table.name}: scores by number of shots", alt, data)
 
 
 def _chances(table: ScoreTable, given: Mapping[str, float]) -> dict[str, float]:

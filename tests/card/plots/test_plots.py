@@ -24,6 +24,7 @@ from mixhub.analysis.evidence import find_evidence
 from mixhub.analysis.samples import Baseline
 from mixhub.analysis.scores import Score, ScoreRow
 from mixhub.analysis.tables import AVERAGE, ScoreTable
+from mixhub.card.plots.dots import draw_mixture
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot, drawn_sha256, write_plots
@@ -365,7 +366,7 @@ def test_odd_names_break_nothing(domain, name):
         "rows": [{"label": domain, "values": [40.0, 2.0], "mean": 21.0}],
         "notes": [name],
     }
-    plot = drawn(Plot("mixture", "mixture", name, f"{domain} {name}", data))
+    plot = drawn(Plot("mixture", draw_mixture, name, f"{domain} {name}", data))
     assert drawn_sha256(plot.svg()) == plot.sha256
 
 
