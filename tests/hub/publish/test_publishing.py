@@ -77,7 +77,7 @@ def test_earlier_steps_are_exported_from_their_checkpoints(workspace, family, en
     assert early.revision == "seed-1-step-10"
     assert any((a != b).any() for a, b in zip(early.model.parameters(), late.model.parameters(), strict=True))
     card = content(endpoint, workspace, family, "seed-1-step-10", "README.md").decode()
-    assert "weights from before the end of its training" in card
+    assert "from an earlier step of the training" in card
     assert not any(path.startswith("results/") for path in remote_tree(endpoint, family.repo_id, "seed-1-step-10"))
     state = remote_tree(endpoint, family.repo_id, "seed-1-optimizer")
     newest = f"step-{steps[-1]:06d}"
