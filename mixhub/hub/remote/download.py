@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,20 +45,25 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
             message = f"{endpoint}: answers with commit {head} of {repo_id} instead of {revision}"
             hint = "this hub, or a mirror before it, is wrong: load from another"
             raise HubError(message, code="commit-differs", hint=hint, revision=revision)
-        commit, path = _snapshot(endpoint, repo_id, head, paths)
-        if revision != commit:  # where the cache keeps what a name means, for when the hub cannot be reached
+        has_safetensors = any(path.endswith(".safetensors") for path in paths)
+        ignored = [*_NOT_FOR_LOADING, *(_OTHER_WEIGHTS if has_safetensors else ())]
+        folder = snapshot(endpoint, repo_id, head, ignore_patterns=ignored)
+        if revision != head:  # where the cache keeps what a name means, for when the hub cannot be reached
             with suppress(OSError):  # a shared cache may be read-only
-                write_text(path.parent.parent / "refs" / revision, commit)
-        return commit, path
+                write_text(folder.parent.parent / "refs" / revision, head)
+        return head, folder
     except HubUnreachableError as error:
         try:
-            commit, path = _snapshot(endpoint, repo_id, revision, [], local_files_only=True)
+            folder = snapshot(endpoint, repo_id, revision, local_files_only=True, ignore_patterns=_NOT_FOR_LOADING)
         except HubUnreachableError:
             raise error from None
+        if not (any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))):  # `verify` downloads small files alone
+            raise error from None
+        commit = folder.name  # the cache names a snapshot's folder after its commit
         warnings.warn(
             f"{endpoint} cannot be reached; loading {repo_id}@{revision} from the cache, commit {commit}", stacklevel=3
         )
-        return commit, path
+        return commit, folder
 
 
 def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Path) -> None:
@@ -94,13 +98,3 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
         where = f"{repo_id}@{commit}"
         for finding in hash_findings(where, lineage, weights_sha256(path), tokenizer_sha256, WRONGLY_PUBLISHED):
             raise ExportError(str(finding), code=finding.code, hint=finding.hint, path=path)
-
-
-def _snapshot(
-    endpoint: Endpoint, repo_id: str, revision: str, paths: Iterable[str], *, local_files_only: bool = False
-) -> tuple[str, Path]:
-    ignored = [*_NOT_FOR_LOADING]
-    if any(path.endswith(".safetensors") for path in paths):
-        ignored += _OTHER_WEIGHTS
-    path = snapshot(endpoint, repo_id, revision, ignore_patterns=ignored, local_files_only=local_files_only)
-    return path.name, path  # the cache names a snapshot's folder after its commit
