@@ -220,3 +220,10 @@ def test_nothing_to_read(tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     with refused("lm-eval-file-malformed", ResultsError, path=tmp_path / "config.json"):
         read_outputs([tmp_path / "config.json"])
+
+
+def test_long_arguments_make_no_name_of_samples(tmp_path: Path):
+    data = json.loads((REAL / "0.3.0" / "tasks-0shot.json").read_text())
+    data["config"]["model_args"] = "pretrained=" + "a" * 300
+    (tmp_path / "one.json").write_text(json.dumps(data))
+    assert all(record.samples is None for record in read_outputs([tmp_path]).records)

@@ -22,6 +22,7 @@ from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.spec import catalog
 from tests.analysis.written import DATE, write_results
+from tests.made import copied
 from tests.refusals import refused
 
 SAME_WEIGHTS = hashlib.sha256(b"org/model seed-1").hexdigest()[:40]
@@ -224,6 +225,17 @@ def test_a_cell_in_the_folder_of_another_run_is_refused(workspace):
     shutil.copytree(one, other)
     with refused("cell-misplaced", ResultsError, path=min(other.glob("*.json"))):
         mixhub.results("tiny", workspace=workspace.root)
+
+
+def test_cells_of_other_weights_than_the_export_are_noted(made, tmp_path: Path):
+    workspace = copied(made, tmp_path)
+    run = workspace.family().runs()[0]
+    for path in workspace.results(run).glob("*shot.json"):
+        data = json.loads(path.read_text())
+        data["mixhub"]["weights_sha256"] = "0" * 64
+        path.write_text(json.dumps(data))
+    notes = mixhub.results("tiny", workspace=workspace.root).attrs["notes"]
+    assert [note.split()[0] for note in notes if "its export has" in note] == [run.revision]
 
 
 def test_another_version_with_the_same_documents_and_prompts_mixes(tmp_path: Path):
