@@ -51,21 +51,21 @@ class Family(Spec):
     name: Name
     """Its name in mixhub, such as `human-1b`."""
     repo_id: RepoId
-    """Its repo on a hub."""
+    """Repo of the family on a hub, as `owner/name`."""
     revisions: Revisions
-    """Its runs and their branches."""
+    """The runs of the family and their branches."""
     architecture: Architecture
-    """The model."""
+    """Shape of the model."""
     tokenizer: Tokenizer
     """How text becomes token ids."""
     data: Data
     """The corpus."""
     mixture: Mixture | None = None
-    """Training domains and their weights, the same for all runs."""
+    """Training domains and their relative weights, the same for all runs."""
     mixtures: FrozenMap[int, Mixture] | None = None
     """One mixture per index, instead of `mixture`."""
     validation: Mixture
-    """Validation domains; each one with a weight above zero is validated."""
+    """Validation domains; those with a weight above zero are used."""
     training: Training
     """The recipe."""
     evaluation: Evaluation
@@ -73,7 +73,7 @@ class Family(Spec):
     card: CardFacts
     """Facts for the card that no run can supply."""
     published_scores: PublishedScores | None = None
-    """Scores that were published elsewhere."""
+    """Scores that somebody published elsewhere."""
 
     def _broken_rules(self) -> Iterator[Problem]:
         yield from self._mixture_problems()

@@ -37,15 +37,15 @@ class Revisions(Spec):
     """Which runs a family has, and the names of their branches."""
 
     pattern: str = "seed-{seed}"
-    """Branch of a run; must contain `{seed}` or `{index}` once."""
+    """Name of the branch of a run; must contain `{seed}` or `{index}` once."""
     seeds: Numbers = ()
-    """The seeds, if the runs differ in their seed."""
+    """The seeds, if the runs differ only in their seed, as a list or a range such as `1-5`."""
     indices: Numbers = ()
-    """The indices, if each run has its own mixture."""
+    """The indices, if each run has its own mixture, as a list or a range."""
     step_pattern: str = "{revision}-step-{step}"
-    """Branch of an earlier step of a run."""
+    """Name of the branch of an earlier step of a run."""
     main: Count | None = None
-    """The seed or index whose model is also on `main`, for those who load without a revision."""
+    """Seed or index of the run whose model is also on `main`, for users who load without a revision."""
 
     def _broken_rules(self) -> Iterator[Problem]:
         if bool(self.seeds) == bool(self.indices):
@@ -84,7 +84,7 @@ class Architecture(Spec):
     """A Llama-like decoder; keys are those of `LlamaConfig`."""
 
     model_name: Name
-    """Its name in RegMix's `train_config.yaml`, such as `tinyllama_1_1b`."""
+    """Name of the architecture in RegMix's `train_config.yaml`, such as `tinyllama_1_1b`."""
     model_type: Literal["llama"] = "llama"
     """Model type in Transformers."""
     hidden_size: PositiveInt
@@ -100,13 +100,13 @@ class Architecture(Spec):
     max_position_embeddings: PositiveInt
     """Context length in tokens."""
     vocab_size: PositiveInt
-    """Rows of the embedding, including padding."""
+    """Number of rows of the embedding, including padding."""
     rms_norm_eps: PositiveFloat = 1e-5
     """Epsilon that RMSNorm adds to the mean square."""
     rope_theta: PositiveFloat = 10000.0
     """Base of the rotary position embedding."""
     tie_word_embeddings: bool = False
-    """Whether the output head shares the matrix of the embedding."""
+    """Whether the output head shares its matrix with the embedding."""
     origin: Origin = "chosen"
     """Where the architecture comes from."""
 
@@ -147,29 +147,29 @@ class Tokenizer(Spec):
     repo_id: RepoId | None = None
     """Repo of the tokenizer. Default: train a byte-level BPE on the corpus."""
     vocab_size: PositiveInt
-    """Number of ids in use, including added tokens."""
+    """Number of token ids in use, including added tokens."""
     eos_token: str = "<|endoftext|>"
-    """Token that ends each document; also used as bos and padding token."""
+    """Token that ends each document; also the beginning-of-text and padding token."""
 
 
 class Data(Spec):
     """Where the text is, and the names of its domains."""
 
     corpus: Name
-    """Folder in `data/` with `train/<domain>-<n>.jsonl` and `valid/<domain>-<n>.jsonl`."""
+    """Folder in `data/` that holds `train/<domain>-<n>.jsonl` and `valid/<domain>-<n>.jsonl`."""
     dataset: RepoId | None = None
-    """Dataset repo that the corpus was copied from."""
+    """Dataset repo that the corpus is a copy of."""
     train_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]*$")] = "train_"
-    """Prefix of the keys of training domains: the key is prefix and domain."""
+    """Prefix of training domains in `mixture`: the key is the prefix plus the domain."""
     valid_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]*$")] = "valid_"
-    """Prefix of the keys of validation domains: the key is prefix and domain."""
+    """Prefix of validation domains in `validation`: the key is the prefix plus the domain."""
 
 
 class Training(Spec):
     """The training recipe."""
 
     sequence_length: PositiveInt
-    """Tokens per sequence; a sample has one more, since targets are shifted by one."""
+    """Tokens per sequence; a sample has one token more, because the targets are shifted by one."""
     global_batch_size: PositiveInt
     """Sequences per step, over all devices and micro-steps."""
     micro_batch_size: PositiveInt
@@ -183,28 +183,29 @@ class Training(Spec):
     beta2: Fraction = 0.95
     """Decay rate of AdamW's mean of squared gradients."""
     adam_epsilon: PositiveFloat = 1e-8
-    """Epsilon that AdamW adds to the root of the second moment."""
+    """Epsilon that AdamW adds to the square root of the second moment."""
     weight_decay: NonNegativeFloat = 0.1
     """Weight decay of all parameters, including norms and embeddings."""
     gradient_clip: PositiveFloat | None = 1.0
-    """Maximum global norm of the gradient; `null` for no clipping."""
+    """Maximum global norm of the gradient; `null` turns clipping off."""
     learning_rate: PositiveFloat
     """Peak learning rate, after warmup."""
     min_learning_rate: NonNegativeFloat = 0.0
-    """Learning rate at the end of the cosine."""
+    """Learning rate at the end of the cosine schedule."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """Shape of the learning rate after warmup."""
+    """Learning rate schedule after warmup."""
     warmup_steps: Count = 0
     """Number of steps of linear warmup from zero."""
     lr_micro_steps: PositiveInt | None = None
     """Micro-steps per step, if the original code set the learning rate per micro-step."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Autocast dtype; weights and optimizer state stay float32."""
+    """Dtype of autocast; weights and optimizer state stay in float32."""
     initialisation: Literal["as_written", "torch_default"] = "as_written"
-    """`as_written`: N(0, sqrt(0.4 / fan_in)), MLP down projection N(0, 1 / sqrt(intermediate size) / layers).
-    `torch_default`: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1)."""
+    """Distribution of the initial weights. `as_written`: N(0, sqrt(0.4 / fan_in)), MLP down projection
+    N(0, 1 / sqrt(intermediate size) / layers). `torch_default`: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1)."""
     order: Literal["iid", "original"] = "iid"
-    """`iid`: each sample draws its domain from the mixture. `original`: the order of RegMix's loader."""
+    """Order of samples. `iid`: each sample draws its domain from the mixture. `original`: the order of RegMix's loader,
+    which cannot be trained yet."""
     seed: Count | None = None
     """Seed of every run, for families whose revisions are indices."""
     init_seed: Count | None = None
@@ -214,13 +215,13 @@ class Training(Spec):
     validation_interval: PositiveInt = 1000
     """Steps between validations; the last step is always validated."""
     validation_sequences: PositiveInt = 200
-    """Sequences per validation domain, the same each time."""
+    """Sequences per validation domain; the same ones are used each time."""
     checkpoint_interval: PositiveInt = 1000
     """Steps between checkpoints; the last step always has one."""
     keep_checkpoints: PositiveInt = 2
-    """Number of checkpoints of a run to keep, the newest ones."""
+    """How many checkpoints of a run to keep; older ones are deleted."""
     origins: FrozenMap[str, Origin] = Field(default_factory=dict, validate_default=True)
-    """Where each value comes from: `published`, `inferred` or `chosen`. Default: `chosen`."""
+    """Where the value of each field comes from: `published`, `inferred` or `chosen`. Default: `chosen`."""
 
     def _broken_rules(self) -> Iterator[Problem]:
         if self.global_batch_size % self.micro_batch_size:
@@ -251,13 +252,13 @@ class Task(Spec):
     name: Name
     """Name of the task in lm-eval."""
     title: str
-    """Header of its column in tables of results."""
+    """Title of the task in tables and plots."""
     documents: PositiveInt | None = None
     """Number of documents in the evaluated split, if known."""
     chance: Percent | None = None
-    """Score of random answers in percent, for multiple-choice tasks."""
+    """Score of guessing, in percent, for multiple-choice tasks."""
     config: str | None = None
-    """Custom task YAML, relative to the workspace. Default: the task of lm-eval."""
+    """Path of a custom task's YAML file, relative to the workspace. Default: the task of lm-eval."""
 
     def _broken_rules(self) -> Iterator[Problem]:
         if self.config is not None and (self.config.startswith("/") or ".." in self.config.split("/")):
@@ -269,11 +270,11 @@ class Evaluation(Spec):
     """The evaluation suite. A score is the mean over shot counts of `acc_norm`, or else `acc`, in percent."""
 
     tasks: Annotated[FrozenList[Task], Field(min_length=1)]
-    """The tasks, in the order of the tables of results."""
+    """The tasks, in the order in which tables show them."""
     num_fewshot: Annotated[Numbers, Field(min_length=1)]
-    """Numbers of examples in the prompt, as a list or a range such as `0-5`."""
+    """Shot counts, the numbers of examples in the prompt, as a list or a range such as `0-5`."""
     fewshot_seed: Count = 1234
-    """Seed for choosing the examples; all runs see the same prompts."""
+    """Seed for drawing the examples; all runs see the same prompts."""
 
     def _broken_rules(self) -> Iterator[Problem]:
         titles = [" ".join(task.title.split()) for task in self.tasks]
@@ -294,41 +295,41 @@ class CardFacts(Spec):
     purpose: str | None = None
     """Intended use."""
     license: License
-    """Licence of the weights: an identifier of the Hub, or `other`."""
+    """Licence of the weights: one of the Hub's identifiers, or `other`."""
     license_name: LicenseName | None = None
-    """Name of the licence, if it is `other`."""
+    """Name of the licence, if `license` is `other`."""
     license_link: LicenseLink | None = None
-    """Text of the licence, if it is `other`: an address, or a file beside `mixhub.yaml` such as LICENSE."""
+    """Text of the licence, if `license` is `other`: an address, or a file next to `mixhub.yaml` such as LICENSE."""
     data_license: str | None = None
     """What is known about the licence of the data."""
     base_model: RepoId | None = None
     """Repo of the model that training started from. Default: random weights."""
     language: FrozenList[Language] = ()
-    """Languages: ISO 639 codes, BCP 47 tags, `code` or `multilingual`."""
+    """Languages of the training data: ISO 639 codes, BCP 47 tags, `code` or `multilingual`."""
     datasets: FrozenList[RepoId] = ()
     """Dataset repos of the training data."""
     arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")] | None = None
     """arXiv identifier of the paper."""
     tags: UniqueList[Tag] = ()
-    """More tags for the metadata of the card."""
+    """Additional tags for the metadata of the card."""
     links: FrozenMap[str, str] = Field(default_factory=dict, validate_default=True)
-    """More links: text and address."""
+    """Additional links: text and address."""
     limits: FrozenList[str] = ()
-    """Known limits, one sentence each."""
+    """Known limitations, one sentence each."""
     citation: str | None = None
     """How to cite the family, in BibTeX."""
     mixture_note: str | None = None
-    """A note beside the mixture, for example that it is not confirmed."""
+    """A note about the mixture, for example that it is not confirmed."""
     compute: str | None = None
-    """Machines, time and energy of runs that were trained elsewhere."""
+    """Machines, time and energy used by runs that were trained elsewhere."""
     errata: FrozenList[str] = ()
     """Corrections of earlier statements, one sentence each."""
     contact: str | None = None
-    """Whom to contact."""
+    """Whom to contact, and how."""
     siblings: FrozenList[Name] = ()
-    """Other families of the workspace or the catalog to compare with."""
+    """Other families, in the workspace or the catalog, to compare with."""
     plots: bool = True
-    """Whether the card has plots."""
+    """Whether the card shows plots."""
 
     def _broken_rules(self) -> Iterator[Problem]:
         for key in ("license_name", "license_link"):

@@ -36,15 +36,15 @@ class WorkspaceConfig(Spec):
     """The content of `mixhub.yaml`."""
 
     format: Literal[1] = 1
-    """Version of the workspace's layout."""
+    """Version of the workspace format."""
     family: Name
-    """The default family of commands."""
+    """Family that commands work on by default."""
     hub: Annotated[str, AfterValidator(_checked_hub)] = LOCAL
-    """`local` for the embedded hub, or an address."""
+    """Hub that commands use: `local` for the embedded hub, or an address."""
     namespace: Name | None = None
-    """Replaces the owner in the families' repo_id; absent: the owner that the family names."""
+    """Owner to use in every repo_id. Default: the owner in the repo_id of the family."""
     families: FrozenMap[str, Mapping[str, Any]] = Field(default_factory=dict, validate_default=True)
-    """Custom families by name; `extends` takes over the recipe of another."""
+    """Custom families, by name; see below."""
 
 
 class _Below:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the run.", metavar="N", min=0)]
 IndexOption = Annotated[
-    int | None, typer.Option("--index", help="Index of the run, for families with indices.", metavar="N", min=0)
+    int | None,
+    typer.Option("--index", help="Index of the run, for families with a mixture per run.", metavar="N", min=0),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All runs that have an export.")]
 StepOption = Annotated[
@@ -26,16 +27,18 @@ StepOption = Annotated[
 FamilyOption = Annotated[
     str | None, typer.Option("--family", help="Name of the family. [default: the workspace's]", metavar="NAME")
 ]
-_WORKSPACE_HELP = "Workspace folder. [default: MIXHUB_WORKSPACE, or the nearest one at or above this folder]"
+_WORKSPACE_HELP = (
+    "Workspace folder. [default: MIXHUB_WORKSPACE, otherwise the nearest one at or above the current folder]"
+)
 WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help=_WORKSPACE_HELP, metavar="DIR")]
-_HUB_HELP = "`local` or an address. [default: MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT or huggingface.co]"
+_HUB_HELP = (
+    "Hub: `local` or an address. [default: MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT or huggingface.co, in this order]"
+)
 HubOption = Annotated[str | None, typer.Option("--hub", help=_HUB_HELP, metavar="HUB")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-PublishedOption = Annotated[
-    bool, typer.Option("--published", help="Use published scores even if there are measured ones.")
-]
+PublishedOption = Annotated[bool, typer.Option("--published", help="Use published scores even if measured ones exist.")]
 TasksOption = Annotated[
-    str | None, typer.Option("--tasks", help="Comma-separated names of tasks. [default: all]", metavar="NAMES")
+    str | None, typer.Option("--tasks", help="Comma-separated task names. [default: all]", metavar="NAMES")
 ]
 
 

@@ -10,14 +10,14 @@ import typer
 from mixhub.cli.common.console import hide_client_bars, progress, say
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
-_FOLDER_HELP = "A model in Transformers format: config, safetensors, tokenizer."
-_STEP_HELP = "Updates made. [default: as the folder states, or unknown]"
-_MIXTURE_HELP = "Training mixture: a file with RegMix's YAML, or domain: weight."
-_TOKENIZER_HELP = "Folder of the tokenizer. [default: that of the model]"
+_FOLDER_HELP = "Model folder in Transformers format: config, safetensors, tokenizer."
+_STEP_HELP = "Number of optimizer updates made. [default: from the folder if recorded there, otherwise unknown]"
+_MIXTURE_HELP = "Training mixture, if the folder does not record it: RegMix's YAML, or lines `domain: weight`."
+_TOKENIZER_HELP = "Tokenizer folder. [default: the model folder]"
 
 
 def adopt(
-    folder: Annotated[Path, typer.Argument(help=_FOLDER_HELP)],
+    folder: Annotated[Path, typer.Argument(help=_FOLDER_HELP, metavar="DIR")],
     seed: SeedOption = None,
     index: IndexOption = None,
     step: Annotated[int | None, typer.Option(help=_STEP_HELP, metavar="N", min=0)] = None,
@@ -27,9 +27,9 @@ def adopt(
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Copy a model from another trainer into the workspace, as the export of a run.
+    """Copy a model trained elsewhere into the workspace, as the export of a run.
 
-    The copy is checked. What is not known about its training is recorded as unknown, in lineage.json and on the card.
+    The copy is checked. What is not known about its training is recorded as unknown in lineage.json and on the card.
     """
     from mixhub import workflow
     from mixhub.workspace.lineage import UNKNOWN

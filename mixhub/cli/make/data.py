@@ -13,7 +13,7 @@ from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_worksp
 from mixhub.phrases import magnitude
 
 app = group("Pack text into token shards.")
-_TOKENIZER_HELP = "Folder of the tokenizer. [default: downloaded from the family's repo]"
+_TOKENIZER_HELP = "Tokenizer folder. [default: download the family's tokenizer]"
 
 
 @app.command()
@@ -24,7 +24,7 @@ def pack(
 ) -> None:
     """Pack the family's corpus into token shards, unless they exist.
 
-    If the family's tokenizer has no repo_id, it is trained on the corpus.
+    If the family's tokenizer has no repo_id, a tokenizer is first trained on the corpus.
     """
     from mixhub import workflow
     from mixhub.workspace.manifest import SPLITS

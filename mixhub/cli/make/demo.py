@@ -13,23 +13,23 @@ _NEXT = """\
 next:
   cd {folder}
   mixhub status
-  mixhub results                  # scores, their spread over seeds, their sampling error
+  mixhub results                  # scores, with spread over seeds and sampling error
   mixhub card check               # whether the cards agree with the results
-  mixhub check --all              # whether the seeds can be published
-  mixhub push --seed 2            # again: sends nothing
-  mixhub verify                   # whether the hub agrees with the family
-  mixhub hub serve                # the hub, for any client
+  mixhub check --all              # whether the seeds are ready to publish
+  mixhub push --seed 2            # push again: sends nothing
+  mixhub verify                   # whether the hub matches the family
+  mixhub hub serve                # serve the hub to any client
   python -c "import mixhub; print(mixhub.load('{family}', seed={seed}, workspace='.').model)"
   mixhub families human-1b        # the first published family"""
 
 
-FolderArgument = Annotated[Path, typer.Argument(help="Workspace to make or to resume.", metavar="DIR")]
+FolderArgument = Annotated[Path, typer.Argument(help="Workspace to create or resume.", metavar="DIR")]
 
 
 def demo(folder: FolderArgument = Path("mixhub-demo")) -> None:
-    """Make, train, evaluate, publish, verify and load a small family, in minutes and without a network.
+    """Train, evaluate, publish, verify and load a small family of models, in minutes and without a network.
 
-    It can be stopped at any time; the next call resumes.
+    You can stop it at any time; run it again to resume.
     """
     from mixhub import workflow
     from mixhub.cli.measure.cells import show_scores

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def families(
-    name: Annotated[str | None, typer.Argument(help="Show one family in full.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Family to show in full.", show_default=False, metavar="NAME")
+    ] = None,
     workspace_dir: WorkspaceOption = None,
     fields: Annotated[bool, typer.Option("--fields", help="Explain the fields of mixhub.yaml.")] = False,
 ) -> None:
-    """List the families of the workspace and the catalog, or show one in full."""
+    """List the families in the workspace and in the built-in catalog, or show one in full."""
     from mixhub.spec import catalog
 
     if fields:
@@ -51,10 +53,10 @@ def _show_fields() -> None:
 
     columns = ["field", "default", "meaning"]
     show_table(columns, list(described(WorkspaceConfig)), title=CONFIG_FILE)
-    extends = ("extends", "-", "Takes over missing values from another family of the workspace or the catalog.")
+    extends = ("extends", "-", "Family in the workspace or the catalog from which missing values are taken.")
     rows = [extends, *(field for field in described(Family) if field.key != "name")]
     show_table(columns, rows, title="families.<name>, a custom family")
-    say("A family that extends another takes over all but repo_id, mixture, mixtures, card and published_scores.")
+    say("A family that extends another inherits all but repo_id, mixture, mixtures, card and published_scores.")
     say("If it changes the shape of the model or the size of the tokenizer, these get the family's name by default.")
 
 

@@ -9,21 +9,23 @@ import typer
 
 from mixhub.cli.common.console import say
 
-_NAMESPACE_HELP = "Owner of the repos to push to. [default: as the family says]"
+_NAMESPACE_HELP = "Owner of the repos to push to. [default: the owner in the family's repo_id]"
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder of the workspace; made if missing.")] = Path(),
-    family: Annotated[str, typer.Option(help="Family to work on, or to extend.", metavar="NAME")] = "human-1b",
-    mixture: Annotated[Path | None, typer.Option(help="Mixture of a new family (YAML).", metavar="FILE")] = None,
+    folder: Annotated[Path, typer.Argument(help="Workspace folder; created if missing.", metavar="DIR")] = Path(),
+    family: Annotated[str, typer.Option(help="Family to work on or to extend.", metavar="NAME")] = "human-1b",
+    mixture: Annotated[
+        Path | None, typer.Option(help="YAML file with the mixture of the new family.", metavar="FILE")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new family.", metavar="NAME")] = None,
     namespace: Annotated[str | None, typer.Option(help=_NAMESPACE_HELP, metavar="NAME")] = None,
     hub: Annotated[str, typer.Option(help="`local` for the embedded hub, or an address.", metavar="HUB")] = "local",
 ) -> None:
-    """Make a workspace: a folder with a mixhub.yaml, which holds everything that mixhub makes.
+    """Create a workspace: a folder with a mixhub.yaml, where mixhub keeps everything it makes.
 
-    With --mixture and --name, it gets a new family that extends --family. The mixture is a file with RegMix's YAML, or
-    with a line `domain: weight` for each domain.
+    With --mixture and --name, also define a new family that extends --family. The mixture file is in RegMix's YAML
+    format, or has one line `domain: weight` per domain.
     """
     from mixhub import workflow
 

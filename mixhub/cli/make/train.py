@@ -10,7 +10,7 @@ import typer
 from mixhub.cli.common.console import log_lines, progress, say
 from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
 
-_DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available]"
+_DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 
 
 def train(
@@ -20,10 +20,10 @@ def train(
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Train one run, from its last checkpoint if there is one, and export its weights.
+    """Train one run, or resume it from its last checkpoint, and export its weights.
 
-    Needs the token shards of `mixhub data pack`, and no network. To train with several processes: `torchrun
-    --nproc-per-node 8 -m mixhub train --seed 1`.
+    Needs the token shards that `mixhub data pack` writes, but no network. To train with several processes, run
+    `torchrun --nproc-per-node 8 -m mixhub train --seed 1`.
     """
     from mixhub import workflow
 

@@ -30,13 +30,13 @@ _SOURCE = (
     "A family, a card (.md), a table (.csv, .tsv), or results (a folder, .json). [default: the workspace's family]"
 )
 SourceArgument = Annotated[str | None, typer.Argument(help=_SOURCE, metavar="SOURCE")]
-_SUITE = "The family whose suite a file belongs to. [default: the workspace's, else human-1b]"
+_SUITE = "Family whose suite the scores in a file belong to. [default: the workspace's, otherwise human-1b]"
 SuiteOption = Annotated[str | None, typer.Option("--suite", "--family", help=_SUITE, metavar="NAME")]
-_RUNS = "Runs that each published figure is the mean of. [default: the suite's number of shot counts]"
+_RUNS = "Number of runs that each published figure is the mean of. [default: the number of shot counts of the suite]"
 RunsOption = Annotated[int | None, typer.Option(help=_RUNS, metavar="N", min=1, max=100)]
-_MOST_RUNS = "The largest number of runs to consider. [default: 6, or --runs]"
+_MOST_RUNS = "Largest number of runs to consider. [default: 6, or --runs if larger]"
 MostRunsOption = Annotated[int | None, typer.Option(help=_MOST_RUNS, metavar="N", min=1, max=100)]
-_DECIMALS = "Decimals to which each run's accuracy, a fraction, was rounded before the mean. [default: no rounding]"
+_DECIMALS = "Decimals that each run's accuracy, a fraction, was rounded to before averaging. [default: not rounded]"
 RunDecimalsOption = Annotated[int | None, typer.Option(help=_DECIMALS, metavar="N", min=1, max=5)]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
 
@@ -51,7 +51,7 @@ def audit(
     as_json: JsonOption = False,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Check whether published or measured scores fit together; exit with 1 if some do not."""
+    """Check whether published or measured scores are consistent; exit with 1 if any are not."""
     from mixhub import workflow
 
     as_json = as_json or form is Format.JSON

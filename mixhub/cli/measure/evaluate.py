@@ -37,17 +37,20 @@ class BackendName(StrEnum):
     STOCK = "stock"
 
 
-_MODEL_HELP = "Any model to evaluate instead of a run: a folder, or repo_id@revision."
-_TASKS_HELP = "Comma-separated names of tasks; for MODEL, any of lm-eval's. [default: the family's suite]"
-_SHOTS_HELP = "Shot counts, for example 0,5 or 0-5. [default: the family's]"
-_LIMIT_HELP = "Use only the first N documents of each task. Such cells count in no score."
-_DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available]"
+_MODEL_HELP = "Model to evaluate instead of a run: a folder, or repo_id@revision."
+_TASKS_HELP = "Comma-separated task names; with MODEL, any task of lm-eval. [default: the family's suite]"
+_SHOTS_HELP = "Shot counts, such as 0,5 or 0-5. [default: the family's]"
+_LIMIT_HELP = "Use only the first N documents of each task. Such cells do not count towards any score."
+_DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available, otherwise cpu]"
 _DTYPE_HELP = "Dtype of the weights. [default: float32 on CPU, bfloat16 on CUDA]"
-_FEWSHOT_SEED_HELP = "Draw the shots with another seed. Such cells have their own folder, and count in no score."
-_SHARD_HELP = "Measure the I-th of N parts of the cells, for a job array or several GPUs."
-_PREFETCH_HELP = "Only download documents and build requests, to evaluate offline later."
-_CHECK_HELP = "Afterwards score N random requests with lm-eval's own backend, and compare."
-_BACKEND_HELP = "`stock`: score with lm-eval's own backend, request by request."
+_FEWSHOT_SEED_HELP = (
+    "Draw the shots with this seed. Such cells get a folder of their own and do not count towards any score. "
+    "[default: the family's]"
+)
+_SHARD_HELP = "Measure only part I of N of the cells, for a job array or several GPUs."
+_PREFETCH_HELP = "Only download documents and build requests, so that you can evaluate offline later."
+_CHECK_HELP = "Afterwards, score N random requests again with lm-eval's own backend and compare."
+_BACKEND_HELP = "Scorer: `mixhub`, or `stock` for lm-eval's own backend, request by request."
 _DATASETS_HELP = "Hub to download documents from: `local` or an address. [default: HF_ENDPOINT or huggingface.co]"
 
 
@@ -67,14 +70,18 @@ def evaluate(
     check: Annotated[int | None, typer.Option(help=_CHECK_HELP, metavar="N", min=1)] = None,
     backend: Annotated[BackendName, typer.Option(help=_BACKEND_HELP)] = BackendName.MIXHUB,
     datasets_hub: Annotated[str | None, typer.Option(help=_DATASETS_HELP, metavar="HUB")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the cells of MODEL.", metavar="DIR")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the cells of MODEL; required with MODEL, except with --prefetch.", metavar="DIR"),
+    ] = None,
     hub: HubOption = None,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Evaluate models with lm-eval's tasks and numbers, all in one process, one file per cell (task × shots).
+    """Evaluate models on lm-eval's tasks with lm-eval's numbers, all in one process.
 
-    Finished cells are not measured again. Several processes may share the work: each takes cells that no other has.
+    Writes one file per cell, which is a task at a shot count. Finished cells are not measured again. Several processes
+    can share the work: each takes cells that no other has taken.
     """
     from mixhub.cli.common.console import log_lines
     from mixhub.workflow import Options

@@ -15,23 +15,25 @@ if TYPE_CHECKING:
     from mixhub.card.plots.plot import Plot
     from mixhub.workflow import Selection
 
-app = group("Single plots, as the card shows them.")
+app = group("Make single plots, as shown on the card.")
 
-_SOURCE = "A family, lm-eval's results (file or folder) or a table (.md, .csv)"
+_SOURCE = "A family, lm-eval's results (file or folder), or a table (.md, .csv)"
 SourceArgument = Annotated[
     str | None, typer.Argument(help=f"{_SOURCE}. [default: the workspace's family]", metavar="SOURCE")
 ]
-_OUTPUT = "A file, .svg or .png; or a folder for both formats, which is created. [default: the current folder]"
+_OUTPUT = "File (.svg or .png), or folder for both formats, created if missing. [default: the current folder]"
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help=_OUTPUT, metavar="PATH", show_default=False)]
-_SAMPLES = "Read samples, if there are any, for chance and exact intervals."
+_SAMPLES = "Read the samples, if any, for chance and exact intervals."
 SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAMPLES)]
 DifferenceArgument = Annotated[str, typer.Argument(help=f"{_SOURCE}.", metavar="A")]
 SubtractedArgument = Annotated[
-    str, typer.Argument(help="As A; its scores are subtracted from those of A.", metavar="B")
+    str, typer.Argument(help="Like A; its scores are subtracted from those of A.", metavar="B")
 ]
-_FAMILIES = "Families of the workspace or the catalog. [default: the workspace's]"
+_FAMILIES = "Families in the workspace or the catalog. [default: the workspace's]"
 FamiliesArgument = Annotated[list[str] | None, typer.Argument(help=_FAMILIES, metavar="FAMILY")]
-FamilyArgument = Annotated[str | None, typer.Argument(help="The family. [default: the workspace's]", metavar="FAMILY")]
+FamilyArgument = Annotated[
+    str | None, typer.Argument(help="Name of the family. [default: the workspace's]", metavar="FAMILY")
+]
 
 
 @app.command()
@@ -43,7 +45,7 @@ def scores(
     output: OutputOption = Path(),
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Plot each task's scores: a dot per seed, their mean with its 95 % interval over seeds, and chance."""
+    """Plot the scores of each task: a dot per seed, the mean with its 95 % interval over seeds, and chance."""
     from mixhub import workflow
 
     workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples)
@@ -63,7 +65,7 @@ def difference(
     output: OutputOption = Path(),
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Plot the difference of two families by task, with its 95 % interval; the average first."""
+    """Plot the difference between two families by task, with 95 % intervals; the average comes first."""
     from mixhub import workflow
 
     workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples)
@@ -80,7 +82,7 @@ def shots(
     output: OutputOption = Path(),
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Plot measured scores against the number of shots, a panel per task."""
+    """Plot measured scores against the number of shots, one panel per task."""
     from mixhub import workflow
 
     workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, False)
@@ -91,7 +93,7 @@ def shots(
 def mixture(
     families: FamiliesArgument = None, output: OutputOption = Path(), workspace_dir: options.WorkspaceOption = None
 ) -> None:
-    """Plot the shares of the domains: of one mixture, of a few side by side, or of all mixtures of a family."""
+    """Plot the domain shares of one mixture, of several side by side, or of all mixtures of a family."""
     from mixhub import workflow
 
     _save(workflow.plot_mixture(families or (), workspace=options.workspace_if_any(workspace_dir)), output)
@@ -101,7 +103,7 @@ def mixture(
 def losses(
     family: FamilyArgument = None, output: OutputOption = Path(), workspace_dir: options.WorkspaceOption = None
 ) -> None:
-    """Plot training and validation losses of a family's runs against tokens."""
+    """Plot the training and validation losses of a family's runs against training tokens."""
     from mixhub import workflow
 
     _save(workflow.plot_losses(options.find_workspace(workspace_dir), family=family), output)

@@ -22,22 +22,24 @@ class MeasureName(StrEnum):
     ANSWER_PROBABILITY = "answer_probability"
 
 
-_SOURCES = "Families, lm-eval's results (files or folders) or tables (.md, .csv). [default: the workspace's family]"
+_SOURCES = "Families, lm-eval results (files or folders), or tables (.md, .csv). [default: the workspace's family]"
 SourcesArgument = Annotated[list[str] | None, typer.Argument(help=_SOURCES, metavar="SOURCE")]
-_COMPARE = "Compare the sources: two by their difference, several by their ranks."
+_COMPARE = "Compare the sources: two by their difference, more by their ranks."
 CompareOption = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
-_AGAINST = "The same mixtures at another size, in the same order, comma-separated."
+_AGAINST = "With --compare: sources with the same mixtures at another model size, comma-separated, in the same order."
 AgainstOption = Annotated[str | None, typer.Option(help=_AGAINST, metavar="SOURCES")]
-MeasureOption = Annotated[MeasureName, typer.Option(help="What the figures are.")]
-_INCOMPLETE = "Show means over the cells that are present, marked as incomplete."
+MeasureOption = Annotated[MeasureName, typer.Option(help="Measure to show.")]
+_INCOMPLETE = "Also show means over incomplete sets of cells, marked as incomplete."
 IncompleteOption = Annotated[bool, typer.Option("--allow-incomplete", help=_INCOMPLETE)]
-_SEEDS = "Treat the rows as seeds of one recipe, whatever their names."
+_SEEDS = "Treat the rows as seeds of one recipe, whatever they are called."
 SeedsOption = Annotated[bool, typer.Option("--seeds", help=_SEEDS)]
-_SAMPLES = "Read samples, if there are any, for exact standard errors."
+_SAMPLES = "Read the samples, if any, for exact standard errors."
 SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAMPLES)]
-ShotsOption = Annotated[str | None, typer.Option(help="Only these shot counts, as 0,5 or 0-5.", metavar="COUNTS")]
+ShotsOption = Annotated[
+    str | None, typer.Option(help="Only these shot counts, such as 0,5 or 0-5. [default: all]", metavar="COUNTS")
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
-_SUITE = "The family whose tasks and shot counts to use."
+_SUITE = "Family whose tasks and shot counts to use."
 SuiteOption = Annotated[str | None, typer.Option(help=_SUITE, metavar="NAME")]
 
 
@@ -57,10 +59,10 @@ def results(
     suite: SuiteOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Show scores, seeds × tasks, with their spread over seeds and their sampling error; or compare families.
+    """Show scores by seed and task, with spread over seeds and sampling error, or compare families.
 
-    A score is the mean over shot counts of acc_norm, else acc. Incomplete scores are not averaged. Published scores
-    are shown in a separate table, and never mix with measured ones.
+    A score is the mean over shot counts of acc_norm, or of acc if the task has no acc_norm. Incomplete scores are not
+    averaged. Published scores get a table of their own and are never mixed with measured ones.
     """
     from mixhub import workflow
     from mixhub.analysis.comparison import Comparison

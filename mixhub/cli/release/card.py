@@ -20,31 +20,31 @@ from mixhub.cli.common.options import (
 if TYPE_CHECKING:
     from mixhub.findings import Finding
 
-app = group("The model card.")
+app = group("Write, check and compare model cards.")
 
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Replace cards that were edited by hand since they were rendered.")
+    bool, typer.Option("--force", help="Overwrite cards that were edited by hand after they were rendered.")
 ]
 CardsArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Any cards. [default: those of the workspace's family, which are also compared with its results]",
+        help="Cards to check. [default: those of the workspace's family, which are also compared with its results]",
         metavar="CARD",
         show_default=False,
     ),
 ]
 ValidateOption = Annotated[
-    bool, typer.Option("--validate", help="Also ask the hub, which validates a card when it is pushed.")
+    bool, typer.Option("--validate", help="Also have the hub validate the cards, as it does on each push.")
 ]
 
 
 @app.command()
 def render(force: ForceOption = False, family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None) -> None:
-    """Write the family's card with its plots, and one card for each run that has an export.
+    """Write the family's card and plots, and a card for each run that has an export.
 
-    Facts come from mixhub.yaml, runs and results. To add text, write card.md beside mixhub.yaml: its sections are
-    added, or replace those with the same heading. To change the layout, write a template card.md.j2. The cards of the
-    runs use revision.md and revision.md.j2.
+    The facts come from mixhub.yaml, the runs and the results. To add text, write card.md next to mixhub.yaml: its
+    sections are added to the card, or replace those with the same heading. To change the layout, write a template
+    named card.md.j2. For the cards of runs, use revision.md and revision.md.j2.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
@@ -64,9 +64,9 @@ def check(
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Check metadata, figures and images of cards, and whether they agree with the results; exit with 1 if not.
+    """Check metadata, figures and images of cards, and whether the cards match the results; exit with 1 if not.
 
-    Only --validate makes requests.
+    Makes no network requests, except with --validate.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say_json
@@ -93,7 +93,7 @@ def check(
 
 @app.command()
 def diff(family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None) -> None:
-    """Show what a new render would change in the cards, fact by fact: `SciQ seed 3: 82.48 → 82.51`."""
+    """Show what rendering again would change in the cards, fact by fact, such as `SciQ seed 3: 82.48 → 82.51`."""
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
 

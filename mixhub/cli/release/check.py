@@ -11,7 +11,7 @@ from mixhub.cli.common import options
 if TYPE_CHECKING:
     from mixhub.hub.check.run import RunCheck
 
-LoadOption = Annotated[bool, typer.Option("--load", help="Also load it, and generate some words.")]
+LoadOption = Annotated[bool, typer.Option("--load", help="Also load the model and generate some text.")]
 
 
 def check(
@@ -24,11 +24,11 @@ def check(
     family_name: options.FamilyOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Check whether a run may be published; exit with 1 if not. Makes no request.
+    """Check whether a run is ready to publish; exit with 1 if not. Makes no network requests.
 
-    Reads every byte of the export: files, index, shapes, NaN, tokenizer, lineage, recipe. Then compares it with the
-    other runs (repeated weights, initial weights) and its results, and checks its card. Exports without findings are
-    noted by their hash, so that neither this command nor push reads them again.
+    Reads every byte of the export and checks its files, index, shapes, NaN, tokenizer, lineage and recipe. Then
+    compares the export with the other runs (repeated weights, initial weights) and with its results, and checks its
+    card. Exports that pass are recorded by hash, so neither this command nor push reads them again.
     """
     from mixhub import workflow
     from mixhub.cli.common import console

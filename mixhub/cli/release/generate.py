@@ -9,14 +9,14 @@ import typer
 
 from mixhub.cli.common import options
 
-PromptArgument = Annotated[str, typer.Argument(help="Text to continue; `-` reads it from standard input.")]
+PromptArgument = Annotated[str, typer.Argument(help="Text to continue; `-` reads standard input.", metavar="PROMPT")]
 FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="A family, or any repo_id [default: the workspace's].", metavar="NAME")
+    str | None, typer.Option("--family", help="A family, or any repo_id. [default: the workspace's]", metavar="NAME")
 ]
-RevisionOption = Annotated[str | None, typer.Option(help="Name of a branch, tag or commit.", metavar="NAME")]
+RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit, instead of a run.", metavar="NAME")]
 TokensOption = Annotated[int, typer.Option(help="Maximum number of new tokens.", min=1, metavar="N")]
 TemperatureOption = Annotated[
-    float, typer.Option(help="0 takes the most likely token each time; higher values sample.", min=0.0, metavar="T")
+    float, typer.Option(help="Sampling temperature; 0 always takes the most likely token.", min=0.0, metavar="T")
 ]
 DrawSeedOption = Annotated[int, typer.Option(help="Seed for sampling.", min=0, max=2**63 - 1, metavar="N")]
 
@@ -34,7 +34,7 @@ def generate(
     hub: options.HubOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Generate text with a revision: from the export in the workspace if there is one, otherwise from the hub."""
+    """Generate text with a run's export in the workspace, or with its revision on the hub if there is no export."""
     from mixhub import workflow
     from mixhub.cli.common.console import hide_client_bars
 

@@ -9,23 +9,28 @@ import typer
 
 from mixhub.cli.common.groups import group
 
-app = group("The embedded hub: a Hub on your machine, for the usual clients.")
+app = group("Run the embedded hub: a hub on your machine that works with the usual clients.")
 
 RootOption = Annotated[
     Path | None,
-    typer.Option(help="Its storage [default: hub/ of the current workspace].", metavar="DIR", show_default=False),
+    typer.Option(
+        help="Storage folder of the hub. [default: hub/ in the current workspace]", metavar="DIR", show_default=False
+    ),
 ]
 
 
 @app.command()
 def serve(
     root: RootOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.", metavar="HOST")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.", metavar="HOST")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Port [default: the last one of this storage].", metavar="PORT", min=1, max=65535)
+        int | None,
+        typer.Option(
+            help="Port to listen on. [default: the one last used for this storage]", metavar="PORT", min=1, max=65535
+        ),
     ] = None,
 ) -> None:
-    """Serve a hub until it is stopped (Ctrl-C)."""
+    """Serve the embedded hub until you press Ctrl-C."""
     from mixhub.cli.common.console import say
     from mixhub.hubserver import run_forever
 
@@ -42,11 +47,16 @@ def serve(
 
 @app.command(name="import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="Each <namespace>/<name> below it becomes a repo.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder; each <namespace>/<name> in it becomes a repo.", metavar="DIR")
+    ],
     root: RootOption = None,
-    repo_type: Annotated[Literal["model", "dataset"], typer.Option(help="The kind of the repos.")] = "model",
+    repo_type: Annotated[Literal["model", "dataset"], typer.Option(help="Type of the repos.")] = "model",
 ) -> None:
-    """Import folders into a hub's storage as repos, one commit each; a repo with the same files gets no commit."""
+    """Import folders into the embedded hub as repos, one commit each.
+
+    A repo that already has the same files gets no new commit.
+    """
     from mixhub.cli.common.console import say
     from mixhub.hubserver import import_folder
     from mixhub.phrases import plural

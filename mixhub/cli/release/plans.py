@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from mixhub.workflow import PlannedPromotion, PushPlan
 
 TagOption = Annotated[
-    str | None, typer.Option(help="Tag each branch <branch>-NAME; with --all, also main: NAME.", metavar="NAME")
+    str | None, typer.Option(help="Tag each branch as <branch>-NAME, and with --all also main as NAME.", metavar="NAME")
 ]
-PrivateOption = Annotated[bool, typer.Option("--private", help="Make a new repo private.")]
+PrivateOption = Annotated[bool, typer.Option("--private", help="If the repo does not exist yet, create it as private.")]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Replace a card or a model on main from others; delete results of the branch.")
+    bool,
+    typer.Option(
+        "--force", help="Replace a card or model on main that others put there; delete results from the branch."
+    ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan without sending anything.")]
 _SHOWN = 40

@@ -10,10 +10,10 @@ from mixhub.cli.common import options
 from mixhub.cli.release import plans
 
 SourceOption = Annotated[
-    str, typer.Option("--from", help="The hub that has the branches: an address, or local.", metavar="HUB")
+    str, typer.Option("--from", help="Hub that has the branches: `local` or an address.", metavar="HUB")
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All runs that the hub has.")]
-CheckpointsOption = Annotated[bool, typer.Option("--checkpoints", help="Also the branches of earlier steps.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All runs that the --from hub has.")]
+CheckpointsOption = Annotated[bool, typer.Option("--checkpoints", help="Also copy the branches of earlier steps.")]
 
 
 def promote(
@@ -33,8 +33,8 @@ def promote(
 ) -> None:
     """Copy published branches from one hub to another, unchanged.
 
-    Verifies the branches on the first hub, and sends those commits byte for byte, except for what the other hub has.
-    The card on main follows when all branches are there, with their commits.
+    Verifies the branches on the first hub, then sends exactly those files, except the ones that the other hub already
+    has. Once all branches are there, the card on main follows and names their commits.
     """
     from mixhub import workflow
     from mixhub.cli.common import console

@@ -10,12 +10,12 @@ from mixhub.cli.common import options
 from mixhub.cli.release import plans
 
 CheckpointsOption = Annotated[
-    bool, typer.Option("--checkpoints", help="Also earlier steps that have an export or a checkpoint.")
+    bool, typer.Option("--checkpoints", help="Also publish earlier steps that have an export or a checkpoint.")
 ]
 OptimizerOption = Annotated[
-    bool, typer.Option("--with-optimizer", help="Also the newest checkpoint, to <branch>-optimizer.")
+    bool, typer.Option("--with-optimizer", help="Also publish the newest checkpoint, on <branch>-optimizer.")
 ]
-SamplesOption = Annotated[bool, typer.Option("--samples", help="Also the samples of the results, as parquet.")]
+SamplesOption = Annotated[bool, typer.Option("--samples", help="Also publish the samples of the results, as Parquet.")]
 
 
 def push(
@@ -37,9 +37,9 @@ def push(
 ) -> None:
     """Publish runs, each as one commit on its branch, and then the family's card on main.
 
-    Checks every run and shows the whole plan before anything is sent; sends only changes, large files first; then
-    verifies that the hub holds every file, by hash. After an interruption, run it again. Missing exports of
-    --checkpoints are made even with --dry-run.
+    Checks every run and shows the whole plan before it sends anything. Sends only what changed, large files first, then
+    verifies by hash that the hub holds every file. If a push is interrupted, run it again. With --checkpoints, missing
+    exports are made even in a dry run.
     """
     from mixhub import workflow
     from mixhub.cli.common import console

@@ -16,9 +16,9 @@ def status(
     family_name: options.FamilyOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Show the state of each run: trained, checked, evaluated, card, pushed, verified. Makes no request.
+    """Show how far each run is: trained, checked, evaluated, card, pushed, verified. Makes no network requests.
 
-    Pushed and verified are as the receipts of this workspace say: others may have pushed since.
+    Whether a run is pushed and verified comes from the receipts in this workspace; others may have pushed since.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import say, say_json

@@ -10,9 +10,11 @@ import typer
 from mixhub.cli.common import options
 
 FamilyArgument = Annotated[
-    str | None, typer.Argument(help="A family, or any repo_id [default: the workspace's family].", metavar="FAMILY")
+    str | None, typer.Argument(help="A family, or any repo_id. [default: the workspace's family]", metavar="FAMILY")
 ]
-DeepOption = Annotated[bool, typer.Option("--deep", help="Download the weights: hash, NaN, load and generate.")]
+DeepOption = Annotated[
+    bool, typer.Option("--deep", help="Download the weights, hash them, look for NaN, load the models and generate.")
+]
 
 
 def verify(
@@ -22,11 +24,11 @@ def verify(
     hub: options.HubOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Verify that a repo holds what its family says; exit with 1 if not.
+    """Verify that a repo on a hub matches its family; exit with 1 if not.
 
-    Every branch exists and is complete, no two have the same weights, configs and tokenizers are equal, weights fit
-    them, lineage and recipe match the family, and cards match the results. It works on repos from others, too; weights
-    are downloaded only with --deep.
+    Every branch must exist and be complete, no two branches may have the same weights, configs and tokenizers must be
+    equal and fit the weights, lineage and recipe must match the family, and cards must match the results. Works on
+    anybody's repo. Weights are downloaded only with --deep.
     """
     from mixhub import workflow
     from mixhub.cli.common import console

@@ -8,7 +8,7 @@ import typer
 
 from mixhub.cli.common import options
 
-WhyOption = Annotated[str, typer.Option("--why", help="What is wrong with it, one line.", metavar="TEXT")]
+WhyOption = Annotated[str, typer.Option("--why", help="What is wrong with the revision, in one line.", metavar="TEXT")]
 
 
 def withdraw(
@@ -22,8 +22,8 @@ def withdraw(
 ) -> None:
     """Mark a published revision as bad, without deleting what others have pinned.
 
-    Its card says so at its head and in its tags, `mixhub.load` warns, a git tag names the commit, and the card on main
-    lists it in the errata. Other weights that are pushed to the branch later are not withdrawn.
+    The revision's card says so at the top and in its tags, `mixhub.load` warns, a git tag marks the old commit, and the
+    card on main lists it under Errata. New weights that are pushed to the branch later are not withdrawn.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
