@@ -72,8 +72,8 @@ def new_figure(
     above = below_subtitle + _KEY * math.ceil(len(labels) / max(columns, 1)) + 0.04
     below = _LINE * len(notes) + _EDGE
     height = above + body + below
-    figure = Figure((WIDTH, height), layout="constrained")
-    figure.get_layout_engine().set(rect=(0.01, below / height, 0.98, body / height))  # type: ignore[union-attr, call-arg]
+    figure = Figure((WIDTH, height))
+    figure.subplots_adjust(bottom=below / height, top=(below + body) / height)
     texts: list[tuple[list[str], float, Style]] = [
         (heading, _EDGE, {"size": 11.5, "weight": "bold"}),
         (subtitle, below_title, {"size": SMALL, "color": GREY}),
@@ -90,7 +90,18 @@ def new_figure(
             loc="upper left",
             bbox_to_anchor=(_EDGE / WIDTH, 1 - below_subtitle / height),
         )
-    return figure, list(figure.subplots(*panels, squeeze=False).flat)
+    return figure, list(figure.subplots(*panels, squeeze=False, sharex=True).flat)
+
+
+def lay_out(figure: Figure) -> None:
+    """Fit the axes with their labels into the room between key and notes.
+
+    Once, instead of by a layout engine of the figure, which would draw everything a second time for each file.
+    """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    room = figure.subplotpars
+    ConstrainedLayoutEngine(rect=(0.01, room.bottom, 0.98, room.top - room.bottom)).execute(figure)
 
 
 def row_figure(

@@ -52,6 +52,7 @@ def draw_shots(title: str, data: Mapping[str, Any]) -> Figure:
         one.set_visible(False)
     for one in axes[len(panels) - columns : len(panels)]:
         one.set_xlabel("number of shots")
+        one.tick_params(labelbottom=True)
     for one in axes[::columns]:
         one.set_ylabel(data["unit"])
     return figure

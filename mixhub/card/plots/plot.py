@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from mixhub.card.plots.canvas import SETTINGS
+from mixhub.card.plots.canvas import SETTINGS, lay_out
 from mixhub.files import write_bytes
 from mixhub.phrases import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWING = 3
+DRAWING = 4
 """Counts up when the same data is drawn differently, so that existing plots are drawn again."""
 _STAMP = re.compile(rb"(?:<dc:identifier>mixhub-drawn:|tEXtmixhub-drawn\0)([0-9a-f]{64})")
 
@@ -48,7 +48,7 @@ class Plot:
     def svg(self) -> bytes:
         """Return the plot as SVG with title and description."""
         metadata = {"Title": _xml(self.title), "Identifier": f"mixhub-drawn:{self.sha256}", "Date": None}
-        drawn = self._saved("svg", metadata | dict.fromkeys(("Creator", "Format", "Type")))
+        drawn = self._saved("svg", metadata=metadata | dict.fromkeys(("Creator", "Format", "Type")))
         words = f"<desc>{escape(_xml(self.alt))}</desc>\n <metadata>".encode()
         return drawn.replace(b"<svg ", b'<svg role="img" ', 1).replace(b"<metadata>", words, 1)
 
@@ -61,26 +61,27 @@ class Plot:
         for key, value in {"Title": self.title, "Description": self.alt, "mixhub-drawn": self.sha256}.items():
             metadata.add_text(key, _xml(value))
         file = BytesIO()
-        with Image.open(BytesIO(self._saved("png"))) as image:  # a palette makes the file a quarter of its size
-            image.convert("RGB").quantize(64).save(file, format="png", pnginfo=metadata)
+        with Image.open(BytesIO(self._saved("png", pil_kwargs={"compress_level": 0}))) as image:
+            few = image.convert("RGB").quantize(64, Image.Quantize.FASTOCTREE)  # a quarter of the size
+            few.putpalette([255 if value > 250 else value for value in few.getpalette() or ()])  # else white is 254
+            few.save(file, format="png", pnginfo=metadata)
         return file.getvalue()
 
-    def _saved(self, form: str, metadata: Mapping[str, str | None] | None = None) -> bytes:
+    def _saved(self, form: str, **options: Any) -> bytes:
         import matplotlib
 
         file = BytesIO()
         with matplotlib.rc_context():  # the same drawing whatever the user's settings
             matplotlib.rcdefaults()
             matplotlib.rcParams.update(SETTINGS)
-            self._figure.savefig(file, format=form, metadata=metadata)
+            self._figure.savefig(file, format=form, **options)
         return file.getvalue()
 
     @cached_property
     def _figure(self) -> Figure:
         """The plot, laid out once for both forms."""
         figure = self.draw(self.title, self.data)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
         return figure
 
 
