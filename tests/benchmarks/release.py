@@ -42,7 +42,7 @@ from pathlib import Path
 import torch, transformers, huggingface_hub, hf_xet
 from mixhub.endpoint import HubChoice
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.publish.planning import plan_run
+from mixhub.hub.publish.branch_plans import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.workspace.paths import Workspace
 root, hub, token, seed = sys.argv[1:]

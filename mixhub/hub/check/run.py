@@ -12,10 +12,10 @@ from pathlib import Path
 from mixhub.errors import ExportError
 from mixhub.files import FileState, file_states
 from mixhub.findings import Finding, errors
-from mixhub.hub.check import rules
 from mixhub.hub.check.card import card_unsound, weights_withdrawn
 from mixhub.hub.check.loading import LOADING_HINT, loading_findings
 from mixhub.hub.check.receipts import CheckReceipt, valid_receipt, write_receipt
+from mixhub.hub.check.run_rules import RULES
 from mixhub.hub.check.subject import RunUnderCheck, lineage_of
 from mixhub.hub.rules.export import ExportCheck, check_export
 from mixhub.hub.rules.revisions import branch_of
@@ -84,7 +84,7 @@ def check_run(
     if fault is not None:  # also if a receipt reports it
         findings.append(Finding("load-failed", branch, fault, LOADING_HINT))
     subject = RunUnderCheck(workspace, family, run, step, content)
-    findings += [finding for rule in rules.RULES for finding in rule(subject)]
+    findings += [finding for rule in RULES for finding in rule(subject)]
     if not errors(findings):  # the card is rendered from the rest
         findings += card_unsound(subject)
     findings += weights_withdrawn(subject)

@@ -10,8 +10,8 @@ from mixhub.card.facts.withdrawal import Withdrawal, add_erratum, is_marked, mar
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError, UsageError
 from mixhub.findings import Finding, errors
+from mixhub.hub.publish.branch_plans import main_model, withdrawn_on_main
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files
-from mixhub.hub.publish.planning import main_model, withdrawn_on_main
 from mixhub.hub.publish.receipts import hub_key
 from mixhub.hub.publish.withdraw import withdrawals_on
 from mixhub.hub.remote import files as remote_files

@@ -1,6 +1,6 @@
-"""What branches share although each should have its own, and what only the weights show.
+"""The rule that no two branches of a repo share weights; and, with `--deep`, what only the weights show.
 
-For the second, every byte is downloaded and read, and what is whole is loaded.
+For the second, every byte is downloaded and read, and complete models are loaded.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from mixhub.hub.publish import promote as promoting
+from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
-from mixhub.hub.publish.planning import compare_with_hub
 from mixhub.hub.publish.push import Pushed, push_all
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow import inputs

@@ -14,8 +14,9 @@ from mixhub.errors import PushConflictError, UsageError
 from mixhub.files import locked
 from mixhub.findings import errors
 from mixhub.hub.check.run import require_sound
+from mixhub.hub.publish.branch_plans import plan_card, plan_run, plan_state
+from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
-from mixhub.hub.publish.planning import compare_with_hub, plan_card, plan_run, plan_state
 from mixhub.hub.publish.push import Pushed, push_all, push_plan
 from mixhub.hub.publish.withdraw import learn_withdrawals
 from mixhub.progress import SILENT, Progress

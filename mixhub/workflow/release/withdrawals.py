@@ -9,7 +9,7 @@ from typing import Unpack
 from mixhub.card.page.write import require_unedited
 from mixhub.errors import MixhubError
 from mixhub.hub.publish import withdraw as hub_withdraw
-from mixhub.hub.publish.planning import plan_card
+from mixhub.hub.publish.branch_plans import plan_card
 from mixhub.hub.publish.push import Pushed
 from mixhub.hub.publish.receipts import all_commits
 from mixhub.progress import SILENT, Progress

@@ -12,8 +12,8 @@ import mixhub
 from mixhub.card.facts.withdrawal import withdrawals
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, PushConflictError
+from mixhub.hub.publish.branch_plans import plan_card, plan_run
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.planning import plan_card, plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import local_weights
 from mixhub.hub.remote.client import branch_heads, file_content, tags

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint
 from mixhub.errors import SpecError
-from mixhub.hub.publish.planning import plan_card, plan_run
+from mixhub.hub.publish.branch_plans import plan_card, plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.client import file_content, remote_tree
 from mixhub.hub.remote.files import is_model_file

@@ -22,8 +22,8 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, PushConflictError, ResultsError, RunError, UsageError
 from mixhub.files import write_all, write_bytes
 from mixhub.findings import errors
+from mixhub.hub.publish.branch_plans import plan_card, plan_run, plan_state
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.planning import plan_card, plan_run, plan_state
 from mixhub.hub.publish.promote import Promotion, download_plan_files, not_yet_promoted, plan_branches
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.withdraw import withdraw

@@ -19,8 +19,8 @@ from mixhub.errors import (
 )
 from mixhub.findings import errors
 from mixhub.hub.check.run import check_run
+from mixhub.hub.publish.branch_plans import plan_card, plan_run
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.planning import plan_card, plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.publish.receipts import pushed_commits, read_receipts
 from mixhub.hub.publish.release import run_files

@@ -21,8 +21,8 @@ from huggingface_hub.utils import _http, are_progress_bars_disabled
 import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, HubError, HubUnreachableError, RevisionNotFoundError
+from mixhub.hub.publish.branch_plans import plan_run
 from mixhub.hub.publish.plan import PushOptions
-from mixhub.hub.publish.planning import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard

@@ -12,7 +12,7 @@ from huggingface_hub import get_session
 
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError
-from mixhub.hub.publish.planning import plan_run
+from mixhub.hub.publish.branch_plans import plan_run
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.tokens import token_guard

@@ -1,32 +1,24 @@
-"""The plans of all branches: of runs, earlier steps and optimizer states, compared with the hub; and of `main`."""
+"""What to push to a branch: a run, an earlier step or an optimizer state; and what to push to `main`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.endpoint import Endpoint
-from mixhub.errors import MixhubError
-from mixhub.files import read_json
 from mixhub.findings import Finding, errors
 from mixhub.hub.check.run import check_run
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files
-from mixhub.hub.publish.receipts import hub_key, local_weights, pushed_commits, read_receipts
+from mixhub.hub.publish.receipts import hub_key, local_weights, pushed_commits
 from mixhub.hub.publish.release import main_files, run_files, state_files
 from mixhub.hub.remote.branches import Branch, read_branches
-from mixhub.hub.remote.client import PARALLEL_REQUESTS, branch_heads, file_content, remote_tree
+from mixhub.hub.remote.client import branch_heads, remote_tree
 from mixhub.hub.remote.files import MAIN, LocalFile, is_model_file, is_result_file, remote_file, weights_in
-from mixhub.hub.rules.lineage import initial_findings
-from mixhub.hub.rules.revisions import training_of
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
-from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, combined_sha256
+from mixhub.workspace.lineage import LINEAGE_FILE, combined_sha256
 from mixhub.workspace.paths import Workspace
 
 
@@ -84,54 +76,6 @@ def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
         message = f"only the branch has {names}, of the same weights: a push would delete them"
         hint = f"evaluate again: mixhub evaluate --{run.kind} {run.number}; or push with --force to delete them"
         yield Finding("results-lost", plan.branch, message, hint)
-
-
-def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
-    """Return the plans with findings about weights and initial weights that other branches of the hub have, too.
-
-    A branch as this workspace pushed it needs no request.
-
-    Raises:
-        HubError: the hub cannot be reached.
-    """
-    if all(plan.parent is None for plan in plans):
-        return list(plans)
-    heads = branch_heads(endpoint, family.repo_id)
-    receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
-    runs = {run.revision for run in family.runs()}
-    planned = {plan.branch for plan in plans}
-    others = [name for name in heads if name not in planned and training_of(family, name) is not None]
-
-    def read(name: str) -> tuple[str | None, Lineage | None]:
-        """Return the weights of a branch; and the lineage of a run that was pushed from elsewhere."""
-        receipt = receipts.get(name)
-        if receipt is not None and receipt.commit == heads[name]:
-            return receipt.weights_sha256, None
-        tree = remote_tree(endpoint, family.repo_id, heads[name])
-        lineage = None
-        if name in runs and LINEAGE_FILE in tree:
-            content = file_content(endpoint, family.repo_id, heads[name], LINEAGE_FILE)
-            with suppress(MixhubError, ValueError):  # `verify` reports it
-                lineage = Lineage.from_data(json.loads(content), LINEAGE_FILE)
-        return weights_in(tree), lineage
-
-    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        remote = dict(zip(others, pool.map(read, others), strict=True))
-    lineages = {name: lineage for name, (_, lineage) in remote.items() if lineage is not None}
-
-    def findings(plan: Plan) -> Iterator[Finding]:
-        for name, (weights, _) in remote.items():
-            is_other = training_of(family, name) != training_of(family, plan.branch)
-            if weights is not None and weights == plan.weights_sha256 and is_other:
-                message = f"has the same weights as {name} on {endpoint}"
-                hint = f"find out which is right; if {name} is wrong there, push that first, or both with --all"
-                yield Finding("weights-repeated", plan.branch, message, hint)
-        file = plan.files.get(LINEAGE_FILE)
-        if plan.branch in runs and file is not None and isinstance(file.source, Path):  # not on another hub
-            lineage = Lineage.from_data(read_json(file.source), str(file.source))
-            yield from initial_findings(plan.branch, lineage, lineages)
-
-    return [replace(plan, findings=(*plan.findings, *findings(plan))) for plan in plans]
 
 
 def plan_card(
