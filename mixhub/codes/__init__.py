@@ -1,7 +1,7 @@
 """The codes of errors and findings, with their meaning and remedy.
 
 Programs and tests rely on the codes, so a code is never renamed or reused. Each wing has a YAML file here.
-`python -m mixhub.codes` prints `docs/errors.md` from them, and a test compares them with the codes in use.
+`python -m mixhub.codes` prints `docs/errors.md` from them; `tests/test_house.py` compares them with the codes in use.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Plan:
 
     repo_id: str
     branch: str
-    files: Mapping[str, LocalFile]
+    files: Mapping[str, LocalFile] = field(repr=False)
     changes: tuple[FileChange, ...]
     parent: str | None
     """As `Target.parent`."""
