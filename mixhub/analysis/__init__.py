@@ -4,7 +4,7 @@
     samples        what each document contributed to a cell, and a cache of it
     published/     published scores: of a card, a CSV file, a specification
     evidence       the records and the published scores of one family or model
-    scores         which cells make a score, and which do not mix
+    scores         which cells make a score, and which cannot be mixed
     selection      the cells and columns of a table
     tables         the score table; building makes it, results returns it as a pandas frame
     comparison     two families by their seeds and documents; survey ranks several mixtures

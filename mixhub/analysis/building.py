@@ -196,7 +196,7 @@ def _no_mean(task: str, records: Mapping[str, Sequence[Record]], measure: Measur
     if reason := _same_weights(records) or column_reason(cells, measure):
         return reason
     contents = {samples.contents.get((revision, task), "") for revision in records} - {""}
-    return "different documents do not mix" if len(contents) > 1 else ""
+    return "different documents cannot be mixed" if len(contents) > 1 else ""
 
 
 def _same_weights(records: Mapping[str, Sequence[Record]]) -> str:
@@ -213,7 +213,7 @@ def _record_notes(evidence: Evidence) -> Iterator[str]:
     """Which cells are not used, and what is unknown about cells."""
     if evidence.superseded:
         files = list(dict.fromkeys(str(one.record.path) for one in evidence.superseded))
-        yield f"not used, since measured again later: {len(evidence.superseded)} cells, in {listed(files, most=3)}"
+        yield f"superseded by later measurements: {len(evidence.superseded)} cells, in {listed(files, most=3)}"
     records = [record for own in evidence.records.values() for record in own]
     fields = {
         "weights": "weights_sha256",
@@ -227,7 +227,7 @@ def _record_notes(evidence: Evidence) -> Iterator[str]:
         if count := sum(getattr(record, field) == UNKNOWN for record in records):
             unknown.append(what if count == len(records) else f"{what} of {count}")
     if unknown:
-        yield f"unknown, so not compared, for {len(records)} cells: {', '.join(unknown)}"
+        yield f"not compared for {len(records)} cells, because unknown: {', '.join(unknown)}"
     versions = sorted({record.harness for record in records} - {UNKNOWN})
     if len(versions) > 1:
         yield f"measured with lm-eval {' and '.join(versions)}"

@@ -179,19 +179,19 @@ def measuring_difference(tables: Sequence[ScoreTable], columns: Sequence[Column]
     shots = [{column.task: column.num_fewshot for column in table.columns} for table in tables]
     for column in columns:
         if len({own[column.task] for own in shots}) > 1:
-            return f"{column.title}: different shot counts do not mix"
+            return f"{column.title}: different shot counts cannot be mixed"
         records = [r for table in tables for own in table.records.values() for r in own if r.task == column.task]
         contents = {documents.content for table in tables for documents in _documents(table, column.task)} - {""}
         reason = column_reason(records, tables[0].measure)
         if reason or len(contents) > 1:
-            return f"{column.title}: {reason or 'different documents do not mix'}"
+            return f"{column.title}: {reason or 'different documents cannot be mixed'}"
     return ""
 
 
 def tasks_difference(tables: Sequence[ScoreTable]) -> str:
     """Why the averages of several families are not compared; empty if they are."""
     tasks = {frozenset(column.task for column in table.columns) for table in tables}
-    return "" if len(tasks) == 1 else "the averages are of different tasks"
+    return "" if len(tasks) == 1 else "the averages cover different tasks"
 
 
 def _documents(table: ScoreTable, task: str) -> list[Documents]:

@@ -195,8 +195,8 @@ def _with_cells(evidence: Evidence, counts: Callable[[Record], bool]) -> Evidenc
     records = {revision: tuple(filter(counts, own)) for revision, own in evidence.records.items()}
     others = [record for own in evidence.records.values() for record in own if not counts(record)]
     groups = {
-        "cells may have been cut short by a limit, which is unknown": [r for r in others if r.limit == UNKNOWN],
-        "cells were cut short by a limit, so they make no score": [r for r in others if r.limit not in (None, UNKNOWN)],
+        "cells do not state whether a limit cut them short": [r for r in others if r.limit == UNKNOWN],
+        "cells were cut short by a limit, so not scored": [r for r in others if r.limit not in (None, UNKNOWN)],
         "other cells are not in the suite": [r for r in others if r.limit is None],
     }
     notes = [f"{len(group)} {what}: {_names(group)}" for what, group in groups.items() if group]

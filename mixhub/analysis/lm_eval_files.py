@@ -76,7 +76,7 @@ def read_outputs(paths: Sequence[Path], progress: Progress = SILENT) -> Outputs:
             skipped += [file] if found is None else []
             bar.advance()
     if not records:
-        message = f"{', '.join(map(str, paths))}: no results of lm-eval"
+        message = f"{', '.join(map(str, paths))}: no lm-eval results"
         raise ResultsError(
             message, code="results-missing", hint="pass lm-eval's --output_path, or a file in it", paths=tuple(paths)
         )
@@ -98,10 +98,10 @@ def read_output(path: Path, *, is_named: bool = True) -> list[Record] | None:
     except ResultsError:
         if path.suffix.lower() == ".json" or not path.is_file():
             raise
-        raise _malformed(path, "it is not JSON") from None
+        raise _malformed(path, "not JSON") from None
     if not isinstance(data, Mapping) or "results" not in data:
         if is_named:
-            raise _malformed(path, "it has no results")
+            raise _malformed(path, "no results")
         return None
     return [read_cell(path)] if PROVENANCE_KEY in data else list(_records(path, data))
 
@@ -116,7 +116,7 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
     else:
         message = f"{path}: no such file or folder"
         raise UsageError(
-            message, code="file-missing", hint="pass a folder of results, or a results file of lm-eval", path=path
+            message, code="file-missing", hint="pass a folder of results, or an lm-eval results file", path=path
         )
 
 
@@ -271,7 +271,7 @@ def _by_date(one: Record, other: Record) -> tuple[Record, Record]:
     if one.metrics == other.metrics and one.stderrs == other.stderrs:
         return one, other
     raise ResultsError(
-        f"{one.path} and {other.path} both have {one.name}, with different figures, and neither is known to be newer",
+        f"{one.path} and {other.path} have different figures for {one.name}, and neither has a date",
         code="results-ambiguous",
         hint="keep one of them in the folder, or pass single files",
         paths=(one.path, other.path),
@@ -293,5 +293,5 @@ def _whole(value: object) -> int | Unknown:
 
 
 def _malformed(path: Path, what: str) -> ResultsError:
-    message = f"{path}: not a results file of lm-eval: {what}"
+    message = f"{path}: not an lm-eval results file: {what}"
     return ResultsError(message, code="lm-eval-file-malformed", hint="evaluate again, or omit the file", path=path)

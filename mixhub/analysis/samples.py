@@ -329,14 +329,14 @@ def _lines(path: Path, kind: type[AnySample]) -> Iterator[AnySample]:
                     yield sample
     except msgspec.DecodeError as problem:
         place = f"{path}:{number}" if number else str(path)
-        message = f"{place}: not a sample of lm-eval: {problem}"
+        message = f"{place}: not an lm-eval sample: {problem}"
         raise ResultsError(message, code="samples-malformed", hint=_REMEDY, path=path, line=number) from None
 
 
 def _path(record: Record) -> Path:
     if record.samples is None or not record.samples.is_file():
         raise ResultsError(
-            f"{record.path}: has no samples beside it",
+            f"{record.path}: has no samples file beside it",
             code="samples-missing",
             hint="run lm-eval with --log_samples, or use mixhub evaluate",
             path=record.path,

@@ -1,4 +1,4 @@
-"""Scores: the means that cells make, and which cells do not mix."""
+"""Scores: the means that cells make, and which cells cannot be mixed."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def score(
 ) -> Score:
     """The mean over shot counts of `acc_norm`, else `acc`, in percent; no value unless every shot count is present.
 
-    Cells that were cut short by a limit do not count, and cells that were measured differently do not mix.
+    Cells that were cut short by a limit do not count, and cells that were measured differently cannot be mixed.
 
     Args:
         records: cells of one revision.
@@ -200,7 +200,7 @@ def score(
     missing = "" if present == expected else f"{present} of {expected} shot counts"
     if not used or (missing and not allow_incomplete):
         return Score(None, present, expected, missing, metric)
-    if mixed := " and ".join(metrics) + " do not mix" if metric is None else disagreement(used):
+    if mixed := " and ".join(metrics) + " cannot be mixed" if metric is None else disagreement(used):
         return Score(None, present, expected, mixed, metric)
     assert metric is not None
     value = measure.scale * math.fsum(measure.figures(record)[metric] for record in used) / present
@@ -301,7 +301,7 @@ def column_reason(records: Sequence[Record], measure: Measure) -> str:
     metrics = sorted({str(measure.metric(record)) for record in records})
     reasons = [
         _differ("dtype", records),
-        f"{' and '.join(metrics)} do not mix" if len(metrics) > 1 else "",
+        f"{' and '.join(metrics)} cannot be mixed" if len(metrics) > 1 else "",
         *map(disagreement, by_shots.values()),
     ]
     return next(filter(None, reasons), "")
@@ -311,7 +311,7 @@ def disagreement(records: Sequence[Record]) -> str:
     """Why cells of one task, at different shot counts or of different revisions, are not averaged; empty if they are.
 
     Unknown values agree with everything. If cells at the same shot count have the same hash of all documents, prompts
-    and targets, other versions and names of the data do not matter; if the hashes differ, the cells do not mix.
+    and targets, other versions and names of the data do not matter; if the hashes differ, the cells cannot be mixed.
     """
     hashes: dict[object, set[str]] = {}
     for record in records:
@@ -319,25 +319,25 @@ def disagreement(records: Sequence[Record]) -> str:
     if mixed := _differ("dtype", records):
         return mixed
     if any(len(own - {UNKNOWN}) > 1 for own in hashes.values()):
-        return "different documents or prompts do not mix"
+        return "different documents or prompts cannot be mixed"
     if len(hashes) == 1 and UNKNOWN not in next(iter(hashes.values())):
         return ""
     return next(filter(None, (_differ(field, records) for field in _SAME)), "")
 
 
 _SAME = {
-    "task_version": "versions {} of the task do not mix",
-    "harness": "lm-eval {} do not mix",
-    "dataset": "data {} do not mix",
-    "documents": "{} documents do not mix",
-    "prompting": "prompts with {} do not mix",
-    "fewshot_seed": "seeds {} of the shots do not mix",
+    "task_version": "versions {} of the task cannot be mixed",
+    "harness": "lm-eval {} cannot be mixed",
+    "dataset": "data {} cannot be mixed",
+    "documents": "{} documents cannot be mixed",
+    "prompting": "prompts with {} cannot be mixed",
+    "fewshot_seed": "seeds {} of the shots cannot be mixed",
 }
 
 
 def _differ(field: str, records: Iterable[Record]) -> str:
     values = [value for value in _values(field, records) if value != UNKNOWN]
-    return _SAME.get(field, "{} do not mix").format(" and ".join(values)) if len(values) > 1 else ""
+    return _SAME.get(field, "{} cannot be mixed").format(" and ".join(values)) if len(values) > 1 else ""
 
 
 def _values(field: str, records: Iterable[Record]) -> list[str]:

@@ -52,7 +52,7 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
         kept, columns = common_columns(evidence)
         if not columns:
             raise ResultsError(
-                f"{', '.join(one.name for one in evidence)} have no task at the same shot count in common",
+                f"{', '.join(one.name for one in evidence)} have no task with the same shot count in common",
                 code="tasks-disjoint",
                 hint="evaluate the same tasks, on all documents and at the same shot counts",
                 names=tuple(one.name for one in evidence),
@@ -98,8 +98,8 @@ def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure
     }
     reasons = "; ".join(f"{count} {words}" for (_, words), count in counts.items() if count)
     raise ResultsError(
-        f"{cells[0].path}: {evidence.name} has no {measure.name}: of {len(cells)} cells "
-        f"{reasons or 'none is in the suite'}",
+        f"{cells[0].path}: {evidence.name} has no {measure.name}: of {len(cells)} cells, "
+        f"{reasons or 'none is of a task in the suite'}",
         code="cells-unusable",
         hint="evaluate whole tasks of the suite; measures other than the score need results of mixhub evaluate",
         path=cells[0].path,

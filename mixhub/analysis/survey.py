@@ -109,8 +109,8 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
         _require_same_measuring(side)
     mixtures = _mixtures(tables)
     if len(mixtures) < 2:
-        message = f"{', '.join(table.name for table in tables)}: there is nothing to compare it with"
-        raise UsageError(message, code="mixtures-too-few", hint="name two families or more")
+        message = f"{', '.join(table.name for table in tables)}: nothing to compare with"
+        raise UsageError(message, code="mixtures-too-few", hint="name at least two families")
     averages = [mixture.values(AVERAGE) for mixture in mixtures]
     better = 1 if tables[0].measure.higher_is_better else -1
     spreads = sorted(
@@ -165,7 +165,7 @@ class _Mixture:
                 raise ResultsError(
                     f"{self.table.name} {row.revision}: its {column} is incomplete: {score.reason}",
                     code="score-incomplete",
-                    hint="run mixhub evaluate, or omit it",
+                    hint="run mixhub evaluate, or omit the family",
                     name=self.table.name,
                     revision=row.revision,
                     column=column,
@@ -230,7 +230,8 @@ def _size_agreements(
     pairs = [(one, others[one.key]) for one in mixtures if one.key in others]
     if len(pairs) < 2:
         message = "--against: fewer than two mixtures are in both"
-        raise UsageError(message, code="mixtures-too-few", hint="revisions are matched by name", option="--against")
+        hint = "name families whose revisions have the same names"
+        raise UsageError(message, code="mixtures-too-few", hint=hint, option="--against")
     sides = list(zip(*pairs, strict=True))
     names = [", ".join(dict.fromkeys(mixture.table.name for mixture in side)) for side in sides]
     a, b = ([mixture.mean for mixture in side] for side in sides)

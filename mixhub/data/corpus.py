@@ -81,7 +81,7 @@ def _text(line: bytes, path: Path, number: int) -> str:
     except UnicodeDecodeError as error:
         code, rule = "row-encoding", f"not UTF-8: {error.reason} at byte {error.start}"
     except UnicodeEncodeError:
-        code, rule = "row-encoding", "text must be Unicode, but has half of a surrogate pair"
+        code, rule = "row-encoding", "text must be Unicode, but has an unpaired surrogate"
     except json.JSONDecodeError as error:
         code, rule = "row-malformed", f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
     hint = 'each line must be one JSON object: {"text": "the document"}'

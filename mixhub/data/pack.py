@@ -159,7 +159,7 @@ def _pack_domain(
     total, number = sum(shard.tokens for shard in shards), next(counter)
     if total == number:
         files = ", ".join(path.name for path in text.files[split][domain])
-        message = f"{text.path / split}: the domain {domain} has no text (in {files})"
+        message = f"{text.path / split}: domain {domain} has no text (in {files})"
         raise CorpusError(message, code="domain-empty", split=split, domain=domain)
     sources = tuple(_source(text, path) for path in text.files[split][domain])
     return PackedDomain(documents=number, tokens=total, shards=tuple(shards), sources=sources)

@@ -76,7 +76,7 @@ def write_tasks(corpus: Path, destination: Path, *, seed: int = 0, documents: in
     texts = {domain: list(files.documents("valid", domain)) for domain in files.domains("valid")}
     if not texts:
         message = f"{corpus / 'valid'}: no <domain>-<n>.jsonl, so there is no held-out text"
-        hint = 'put held-out text there, one row {"text": ...} per line'
+        hint = 'add held-out text there, one {"text": ...} per line'
         raise CorpusError(message, code="held-out-missing", hint=hint, path=corpus)
     draws = random.Random(seed)
     by_domain = {
@@ -159,7 +159,7 @@ def _select(by_domain: dict[str, list[Document]], documents: int, what: str, cor
         selected += [{"domain": domain, **rows[turn]} for domain, rows in by_domain.items() if turn < len(rows)]
     if len(selected) < needed:
         message = f"{corpus / 'valid'}: too little held-out text: {len(selected)} {what}, and {needed} are needed"
-        hint = "hold out more text, or request fewer documents"
+        hint = "add held-out text, or request fewer documents"
         raise CorpusError(message, code="held-out-insufficient", hint=hint, path=corpus, what=what, needed=needed)
     return selected[:needed]
 

@@ -69,7 +69,7 @@ class Datasets:
             if before is not None and not (self.refresh and self.fetch is not None):
                 return folder, before["commit"]
             if self.fetch is None:
-                raise _missing(repo_id, config, "it was not downloaded, and no hub was given")
+                raise _missing(repo_id, config, "not downloaded, and no hub to download it from")
             clear_leftovers(folder.parent)
             try:
                 with new_folder(folder) as building:

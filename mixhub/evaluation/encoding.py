@@ -59,7 +59,7 @@ class Encoder:
                 config = config or AutoConfig.from_pretrained(folder, **options)
         except Exception as error:
             message = f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {first_line(error)}"
-            hint = "put the tokenizer that the model was trained with beside its weights"
+            hint = "copy the tokenizer that the model was trained with into this folder"
             raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder) from error
         return cls(tokenizer, *length_and_prefix(tokenizer, config))
 

@@ -73,7 +73,7 @@ class ModelUnderTest:
         lineage, actual = read_lineage(export), weights_sha256(export)
         if (lineage.family, lineage.revision) != (family.name, run.revision):
             actual_run, named_run = f"{lineage.revision} of {lineage.family}", f"{run.revision} of {family.name}"
-            message = f"{export}: is {actual_run} by its lineage, not {named_run}"
+            message = f"{export}: its lineage says {actual_run}, not {named_run}"
             hint = "this export belongs to another run; name that run, or keep each run's export in its own folder"
             raise ExportError(
                 message, code="run-wrong", hint=hint, path=export, family=lineage.family, revision=lineage.revision
@@ -95,7 +95,7 @@ class ModelUnderTest:
             revision: the revision in its cells.
         """
         if not (folder / "config.json").is_file():
-            raise _missing(folder, "config.json", "name a folder in Transformers format")
+            raise _missing(folder, "config.json", "pass a folder in Transformers format")
         return cls(folder, name, revision, weights_sha256(folder), _tokenizer_sha256(folder))
 
 
@@ -105,7 +105,7 @@ def _tokenizer_sha256(folder: Path) -> str:
         return file_sha256(folder / "tokenizer.json")
     files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
     if not files:
-        raise _missing(folder, "tokenizer.json", "put the tokenizer beside the weights")
+        raise _missing(folder, "tokenizer.json", "copy the tokenizer into the folder of the weights")
     return combined_sha256((path.name, file_sha256(path)) for path in files)
 
 
@@ -155,9 +155,9 @@ def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | No
     cell = read_cell(path)
     if differences := _differences(config, key.task, cell):
         if cell.limit is None and config.limit is not None and "weights_sha256" not in differences:
-            what = f"is a whole cell of these weights, and {config.limit} documents would replace it"
+            what = f"is a complete cell of these weights, and would be replaced by {config.limit} documents"
             message = f"{path}: {what} (different {', '.join(differences)})"
-            hint = "omit the limit to measure it again, or delete it"
+            hint = "omit the limit to measure the cell again, or delete the file"
             raise ResultsError(message, code="cell-complete", hint=hint, path=path, differences=tuple(differences))
         return None
     if not cell.samples.is_file() or file_sha256(cell.samples) != cell.provenance.samples_sha256:

@@ -223,7 +223,7 @@ def _not_built(task: SuiteTask, error: Exception) -> ResultsError:
     message = f"task {task.name}: its dataset {task.dataset} cannot be loaded: {type(error).__name__}: {reason}"
     hint = f"correct {task.path}"
     if task.repo_id is not None:
-        hint = f"check that {task.repo_id} is complete and what the task reads; fetch it again with --prefetch"
+        hint = f"check that {task.repo_id} is complete and fits the task; download it again with --prefetch"
     return ResultsError(message, code="dataset-unloadable", hint=hint, task=task.name, dataset=task.dataset)
 
 
@@ -232,7 +232,7 @@ def builtin_folder() -> Path:
     """Return the folder of lm-eval's own task YAMLs, without importing lm-eval."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        hint = "pip install 'lm-eval>=0.4.12,<0.5'"
+        hint = "run pip install 'lm-eval>=0.4.12,<0.5'"
         raise ResultsError("lm-eval is not installed", code="lm-eval-missing", hint=hint)
     return Path(spec.origin).parent / "tasks"
 

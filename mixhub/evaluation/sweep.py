@@ -67,7 +67,7 @@ def evaluate(
     where = f"{model.name}'s evaluation" if model.run else "the suite"
     requested = requested_cells(evaluation, options, storage.task_configs, where)
     if results.is_file():
-        raise bad_option("--output", results, "is a file, and cells need a folder", "--output DIR")
+        raise bad_option("--output", results, "must be a folder, not a file", "pass --output DIR")
     config = SweepConfig.of(model, evaluation, storage, options)
     shard = shard_of(requested, evaluation, options.shard)
     missing = [cell for cell in shard if finished_cell(config, cell, results) is None]

@@ -87,7 +87,7 @@ def _running(store: Store, listener: socket.socket) -> Iterator[None]:
         deadline = time.monotonic() + _START_SECONDS
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:
-                raise HubError("the embedded hub did not start", code="server-not-started", hint="see its log")
+                raise HubError("the embedded hub did not start", code="server-not-started", hint="read the log")
             time.sleep(0.005)
         yield
     finally:

@@ -78,7 +78,7 @@ class Family(Spec):
     def _broken_rules(self) -> Iterator[Problem]:
         yield from self._mixture_problems()
         if self.revisions.kind == "seed" and self.training.seed is not None:
-            rule = "must be absent, since the revisions are seeds"
+            rule = "must be omitted, because the revisions are seeds"
             yield Problem("training.seed", self.training.seed, rule, code="keys-conflict")
         limits = (
             ("tokenizer.vocab_size", self.tokenizer.vocab_size, "vocab_size"),
@@ -99,11 +99,11 @@ class Family(Spec):
         if self.mixture is not None:
             mixtures = {"mixture": self.mixture}
         elif self.revisions.kind != "index":
-            yield Problem("mixtures", ABSENT, "need revisions.indices, one for each mixture", code="keys-conflict")
+            yield Problem("mixtures", ABSENT, "requires revisions.indices, one for each mixture", code="keys-conflict")
         else:
             indices = {f"mixtures.{index}" for index in self.revisions.indices}
             for key in sorted(indices - mixtures.keys()):
-                yield Problem(key, ABSENT, "is required, since revisions.indices has it", code="key-missing")
+                yield Problem(key, ABSENT, "is required, because revisions.indices has this index", code="key-missing")
             for key in sorted(mixtures.keys() - indices):
                 yield Problem(key, ABSENT, "no such index in revisions.indices", code="reference-unknown")
         data = self.data
@@ -114,7 +114,7 @@ class Family(Spec):
         ):
             for domain, weight in mixture.domain_weights.items():
                 if not domain.startswith(prefix) or domain == prefix:
-                    rule = f"a domain key must be {prefix!r} (data.{name}) and a domain"
+                    rule = f"a domain key must be {prefix!r} (data.{name}) followed by a domain"
                     yield Problem(f"{key}.{domain}", weight, rule, code="domain-prefix")
 
     def _score_problems(self, published: PublishedScores) -> Iterator[Problem]:

@@ -282,7 +282,7 @@ class Evaluation(Spec):
             if len(set(values)) != len(values):
                 yield Problem(key, values, "each value must be unique", code="value-repeated")
         if "Average" in titles:
-            yield Problem("tasks.title", "Average", "is the column of the average", code="title-reserved")
+            yield Problem("tasks.title", "Average", "is reserved for the column of the average", code="title-reserved")
 
 
 class CardFacts(Spec):
@@ -335,9 +335,9 @@ class CardFacts(Spec):
         for key in ("license_name", "license_link"):
             value = getattr(self, key)
             if self.license == "other" and value is None:
-                yield Problem(key, ABSENT, "is required, since license is other", code="key-missing")
+                yield Problem(key, ABSENT, "is required if license is other", code="key-missing")
             if self.license != "other" and value is not None:
-                yield Problem(key, value, "is only for license: other", code="keys-conflict")
+                yield Problem(key, value, "is allowed only with license: other", code="keys-conflict")
 
     @property
     def license_file(self) -> str | None:

@@ -204,7 +204,7 @@ def read_cell(path: Path) -> Cell:
     )
 
 
-_HINT = "delete it, then run mixhub evaluate"
+_HINT = "delete the file, then run mixhub evaluate"
 
 
 def figures_sha256(results: object, measures: object) -> str:
@@ -218,12 +218,12 @@ def figures_sha256(results: object, measures: object) -> str:
 def _require_as_measured(path: Path, actual: str, provenance: Provenance) -> None:
     if actual != provenance.results_sha256:
         run = f" --{provenance.kind} {provenance.number}" if provenance.kind else ""
-        message = f"{path}: was changed after the measurement: its figures do not have the sha256 in its provenance"
-        raise ResultsError(message, code="results-changed", hint=f"delete it, then run mixhub evaluate{run}", path=path)
+        message = f"{path}: was changed after the measurement: its figures do not match the sha256 in its provenance"
+        raise ResultsError(message, code="results-changed", hint=f"delete it and run mixhub evaluate{run}", path=path)
 
 
 def _malformed(path: Path, what: str, key: str | None = None) -> ResultsError:
     """The error for a file; `what` begins with the malformed key, unless `key` is given."""
     key = key or what.partition(":")[0].partition(" = ")[0]
-    message = f"{path}: not a cell of mixhub: {what}"
+    message = f"{path}: not a mixhub cell: {what}"
     return ResultsError(message, code="results-malformed", hint=_HINT, path=path, key=key)

@@ -91,7 +91,7 @@ class Manifest(Spec):
         pairs = [(split, domain) for split in SPLITS for domain in needed[split]]
         if missing := tuple(f"{split}/{domain}" for split, domain in pairs if domain not in self.domains(split)):
             message = f"tokens of {self.corpus}: {family.name} also needs {', '.join(missing)}"
-            raise CorpusError(message, code="domains-not-packed", hint="mixhub data pack", missing=missing)
+            raise CorpusError(message, code="domains-not-packed", hint="run mixhub data pack", missing=missing)
         parts: dict[str, object] = {
             split: {domain: self.domains(split)[domain] for domain in needed[split]} for split in SPLITS
         }
@@ -112,7 +112,7 @@ def read_manifest(tokens: Path) -> Manifest:
     """Read the manifest of a folder of token shards; raises CorpusError if it is missing, SpecError if malformed."""
     path = tokens / MANIFEST_FILE
     if not path.is_file():
-        raise CorpusError(f"no token shards at {tokens}", code="tokens-missing", hint="mixhub data pack", path=tokens)
+        raise CorpusError(f"{tokens}: no tokens yet", code="tokens-missing", hint="run mixhub data pack", path=tokens)
     return Manifest.from_data(read_json(path, CorpusError), str(path))
 
 

@@ -22,7 +22,7 @@ from mixhub.spec.values import Name, repo_id_problem
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"
 FORMAT = 1
-_HINT = "to list all fields: mixhub families --fields"
+_HINT = "run mixhub families --fields to list all fields"
 
 
 def _checked_hub(value: str) -> str:
@@ -126,12 +126,12 @@ class Workspace:
         """Open the workspace at `root`; raises WorkspaceError if it is not one, SpecError if its file breaks rules."""
         path = root / CONFIG_FILE
         if not path.is_file():
-            hint = f"to make one: mixhub init {root}; to see one at work: mixhub demo"
+            hint = f"create one with mixhub init {root}, or try mixhub demo"
             message = f"{root}: not a workspace, since it has no {CONFIG_FILE}"
             raise WorkspaceError(message, code="workspace-missing", hint=hint, path=root)
         data = read_yaml(path, WorkspaceError)
         if isinstance(data, Mapping) and isinstance(version := data.get("format"), int) and version > FORMAT:
-            message = f"{path}: format = {version}: this version of mixhub only knows {FORMAT}"
+            message = f"{path}: format = {version}: this version of mixhub supports only {FORMAT}"
             raise WorkspaceError(message, code="workspace-newer", path=path, format=version)
         return cls._validated(root, data)
 
@@ -144,7 +144,7 @@ class Workspace:
         for parent in (start, *start.parents):
             if (parent / CONFIG_FILE).is_file():
                 return cls.open(parent)
-        hint = "to make one: mixhub init; to name one: --workspace DIR; to see one at work: mixhub demo"
+        hint = "create one with mixhub init, pass --workspace DIR, or try mixhub demo"
         message = f"{start}: no workspace here or above (no {CONFIG_FILE})"
         raise WorkspaceError(message, code="workspace-missing", hint=hint, path=start)
 
@@ -160,7 +160,7 @@ class Workspace:
         try:
             write_text(path, to_yaml(data))
         except OSError as error:
-            message = f"{root}: cannot be made a workspace: {error.strerror}"
+            message = f"{root}: cannot create a workspace: {error.strerror}"
             raise WorkspaceError(message, code="workspace-unwritable", path=root) from None
         return cls.open(root)
 

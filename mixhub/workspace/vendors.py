@@ -25,7 +25,7 @@ def require_names(package: str, relied_on: Mapping[str, Sequence[str]], error: t
         raise error(
             f"{name} {version(name)}: lacks what mixhub relies on: {', '.join(names)}",
             code=code,
-            hint=f"pip install '{package}'; if the version is in that range, report it to mixhub",
+            hint=f"run pip install '{package}'; if the version is in that range, report it to mixhub",
             version=version(name),
             names=names,
         )

@@ -119,7 +119,7 @@ def test_what_was_measured_differently_is_not_compared(tmp_path: Path):
         path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
     found = compare(*tables(one, other))
     assert found.primary.difference is None
-    assert found.primary.reason == "PIQA: bfloat16 and float32 do not mix"
+    assert found.primary.reason == "PIQA: bfloat16 and float32 cannot be mixed"
     assert all(task.welch is None for task in found.tasks)
 
 
@@ -163,7 +163,7 @@ def test_published_scores_are_compared_over_seeds_and_with_published_only(tmp_pa
     lines = ["seed,PIQA,COPA,Average", *(f"{s},{60 + s}.00,{62 - s}.50,61.25" for s in range(1, 6))]
     other = published("\n".join(lines), tmp_path / "other.csv")
     found = compare(human, other)
-    assert found.primary.reason == "the averages are of different tasks"
+    assert found.primary.reason == "the averages cover different tasks"
     assert [task.title for task in found.tasks] == ["PIQA", "COPA"]
     expected = stats.ttest_ind(human.values("piqa"), other.values("piqa"), equal_var=False)
     assert found.tasks[0].welch.p == pytest.approx(expected.pvalue)
@@ -269,13 +269,13 @@ def test_what_was_measured_differently_is_not_ranked(several, tmp_path: Path):
     shutil.copytree(several[0], tmp_path / "low")
     for path in (tmp_path / "low").rglob("results_*.json"):
         path.write_text(path.read_text().replace("torch.float32", "torch.bfloat16"))
-    with refused("measurements-differ", ResultsError, reason="PIQA: bfloat16 and float32 do not mix"):
+    with refused("measurements-differ", ResultsError, reason="PIQA: bfloat16 and float32 cannot be mixed"):
         survey(tables(tmp_path / "low", *several[1:]))
     one, other = (
         published(f"seed,PIQA,{task},Average\n1,60,50,55\n2,61,52,56.5\n", tmp_path / f"{task}.csv")
         for task in ("COPA", "SciQ")
     )
-    with refused("measurements-differ", ResultsError, reason="the averages are of different tasks"):
+    with refused("measurements-differ", ResultsError, reason="the averages cover different tasks"):
         survey([one, one, other])
 
 
@@ -293,7 +293,7 @@ def test_different_documents_are_not_compared_and_unknown_ones_not_paired(tmp_pa
     other = rewrite_samples(
         write_family(tmp_path / "b", accuracy=0.6), lambda line: line.replace('"doc_hash": "', '"doc_hash": "0')
     )
-    assert compare(*tables(one, other)).primary.reason == "PIQA: different documents do not mix"
+    assert compare(*tables(one, other)).primary.reason == "PIQA: different documents cannot be mixed"
     for folder in (one, other):
         rewrite_samples(folder, lambda line: line.replace('"doc_hash"', '"other_hash"'))
     found = compare(*tables(one, other)).primary
@@ -313,7 +313,7 @@ def test_a_refused_family_shows_no_spread(tmp_path: Path):
 
 def test_different_shot_counts_are_not_compared(several):
     (a,), (b,) = tables(several[0], num_fewshot=(0, 5)), tables(several[1], num_fewshot=(0,))
-    assert compare(a, b).primary.reason == "PIQA: different shot counts do not mix"
+    assert compare(a, b).primary.reason == "PIQA: different shot counts cannot be mixed"
 
 
 def test_several_families_over_indices_are_matched_by_position_and_revision():

@@ -48,9 +48,9 @@ def test_an_average_over_missing_shots_is_refused(cells: list[Cell]):
 def test_what_does_not_mix_is_not_averaged(cells: list[Cell]):
     first, second = (cell for cell in cells if cell.task == "demo_continuation")
     mixed = score([first, _with(second, dtype="bfloat16")], "demo_continuation", [0, 2])
-    assert (mixed.value, mixed.reason) == (None, "bfloat16 and float32 do not mix")
+    assert (mixed.value, mixed.reason) == (None, "bfloat16 and float32 cannot be mixed")
     metrics = score([first, _with(second, {"acc": 0.5})], "demo_continuation", [0, 2])
-    assert (metrics.value, metrics.reason) == (None, "acc and acc_norm do not mix")
+    assert (metrics.value, metrics.reason) == (None, "acc and acc_norm cannot be mixed")
     with refused("results-weights-differ", ResultsError, paths=(first.path, second.path)):
         score([first, _with(second, weights_sha256="0" * 64)], "demo_continuation", [0, 2])
     with refused("score-missing", ResultsError, path=first.path):
@@ -75,7 +75,7 @@ def test_tasks_in_different_dtypes_have_no_average(cells: list[Cell], measured: 
     mixed = [_with(cell, dtype="bfloat16") if cell.task == "demo_last_word" else cell for cell in cells]
     (row,) = score_table(measured.family, [measured.run], {"seed-1": mixed})
     assert all(found.complete for found in row.scores.values())
-    assert (row.average.value, row.average.reason) == (None, "bfloat16 and float32 do not mix")
+    assert (row.average.value, row.average.reason) == (None, "bfloat16 and float32 cannot be mixed")
 
 
 def test_only_whole_cells_of_these_weights_count(cells: list[Cell], measured: Place):

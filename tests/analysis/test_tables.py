@@ -145,14 +145,14 @@ def test_an_incomplete_mean_is_marked_when_it_is_asked_for(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"config": {"model_dtype": "torch.bfloat16"}}, "bfloat16 and float32 do not mix"),
-        ({"versions": {"piqa": 2.0}, "task_hashes": {}}, "versions 1.0 and 2.0 of the task do not mix"),
-        ({"lm_eval_version": "0.4.12", "task_hashes": {}}, "lm-eval 0.4.12 and 0.4.13 do not mix"),
-        ({"task_hashes": {"piqa": "0" * 64}}, "different documents or prompts do not mix"),
-        ({"configs": {"piqa": {"dataset_path": "else"}}, "task_hashes": {}}, "data else and org/piqa do not mix"),
+        ({"config": {"model_dtype": "torch.bfloat16"}}, "bfloat16 and float32 cannot be mixed"),
+        ({"versions": {"piqa": 2.0}, "task_hashes": {}}, "versions 1.0 and 2.0 of the task cannot be mixed"),
+        ({"lm_eval_version": "0.4.12", "task_hashes": {}}, "lm-eval 0.4.12 and 0.4.13 cannot be mixed"),
+        ({"task_hashes": {"piqa": "0" * 64}}, "different documents or prompts cannot be mixed"),
+        ({"configs": {"piqa": {"dataset_path": "else"}}, "task_hashes": {}}, "data else and org/piqa cannot be mixed"),
         (
             {"n-samples": {"piqa": {"original": 60, "effective": 60}}, "task_hashes": {}},
-            "40 and 60 documents do not mix",
+            "40 and 60 documents cannot be mixed",
         ),
         (
             {
@@ -161,9 +161,9 @@ def test_an_incomplete_mean_is_marked_when_it_is_asked_for(tmp_path: Path):
                 "fewshot_as_multiturn": None,
                 "task_hashes": {},
             },
-            "prompts with plain and system_instruction abababab do not mix",
+            "prompts with plain and system_instruction abababab cannot be mixed",
         ),
-        ({"results": {"piqa": {"acc_norm,none": 0.5}}}, "acc and acc_norm do not mix"),
+        ({"results": {"piqa": {"acc_norm,none": 0.5}}}, "acc and acc_norm cannot be mixed"),
         ({"config": {"model_sha": SAME_WEIGHTS}}, "seed-1 and seed-3 have the same weights"),
     ],
 )
@@ -190,7 +190,7 @@ def test_samples_of_different_documents_have_no_mean_even_without_hashes_in_the_
             documents={"piqa": [{"question": f"{word} {number}"} for number in range(40)]},
             changes={"task_hashes": {}},
         )
-    assert table(tmp_path).over_seeds["piqa"].reason == "different documents do not mix"
+    assert table(tmp_path).over_seeds["piqa"].reason == "different documents cannot be mixed"
     assert table(tmp_path, samples=False).over_seeds["piqa"].reason == "", "nothing tells"
 
 
@@ -286,7 +286,7 @@ def test_limited_and_superseded_cells_are_said(tmp_path: Path):
     assert found.rows[0].scores["piqa"].value == 100
     said = " / ".join(found.notes)
     assert "1 cells were cut short by a limit" in said
-    assert "not used, since measured again later: 1 cells" in said
+    assert "superseded by later measurements: 1 cells" in said
 
 
 def test_tasks_and_shots_can_be_chosen(tmp_path: Path):

@@ -60,7 +60,7 @@ def test_check_tells_figures_that_are_not_those_of_the_results(mixhub_here, plac
     found = json.loads(mixhub_here("card", "check", "--json").stdout)["cards"]
     mine = found[str(place.card(place.family()))]
     assert ("figure-differs", "Sums seed 1") in {(finding["code"], finding["about"]) for finding in mine}
-    assert {finding["hint"] for finding in mine} == {"mixhub card render"}
+    assert {finding["hint"] for finding in mine} == {"run mixhub card render"}
     assert found[str(place.revision_card(place.family().run(seed=2)))] == []
     mixhub_here("card", "render")
     assert mixhub_here("card", "check").returncode == 0

@@ -155,7 +155,7 @@ def test_a_model_is_measured_and_checked(measured):
         told = [json.loads((root / "out" / f"{task}.{k}shot.json").read_text()) for k in (0, 1)]
         assert own[1:] == [f"{100 * cell['results'][task][f'{own[0]},none']:.2f}" for cell in told]
     assert "stranger@local: 4 cells in out" in lines
-    assert "cut short by a limit, so in no score: 4 of 4 cells" in lines
+    assert "cut short by a limit, so in none of the scores: 4 of 4 cells" in lines
     assert CHECK.fullmatch(lines[-1]), lines[-1]
     assert names(root / "out") == CELLS
     assert re.search(r"copa 0-shot: acc \d\.\d{4}, 4 documents, \d+\.\d s; \d of 4 cells", answer.errors)

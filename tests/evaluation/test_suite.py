@@ -180,4 +180,4 @@ def test_a_dataset_that_is_not_what_the_task_reads_is_named(tmp_path):
     datasets = Datasets(tmp_path / "cache", CopyFetch({"baber/piqa": tmp_path / "repo"}))
     with quiet(), refused("dataset-unloadable", ResultsError, task="piqa", dataset="baber/piqa") as caught:
         suite.build(task, datasets)
-    assert "fetch it again" in str(caught.value.hint)
+    assert "download it again" in str(caught.value.hint)

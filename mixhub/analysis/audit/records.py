@@ -18,7 +18,7 @@ from mixhub.spec import Task
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 
-SHARES = "an accuracy is a whole number of right documents out of those that were evaluated"
+SHARES = "an accuracy is a whole number of correct answers over the evaluated documents"
 
 _SHARE_METRICS = ("acc", "acc_norm")
 _RELATIVE = 1e-6
@@ -106,7 +106,7 @@ def figures_unfit(cells: Sequence[AuditCell]) -> Iterator[Finding]:
     for cell in cells:
         for metric, value in cell.figures.items():
             if not 0 <= value <= 1:
-                yield _finding(cell, f"{metric} = {value:g} is not in 0 to 1", "score-out-of-range")
+                yield _finding(cell, f"{metric} = {value:g} is not between 0 and 1", "score-out-of-range")
             elif cell.is_testable:
                 yield from _metric_unfit(cell, metric, value, cell.documents or 0)
 
@@ -114,7 +114,7 @@ def figures_unfit(cells: Sequence[AuditCell]) -> Iterator[Finding]:
 def _metric_unfit(cell: AuditCell, metric: str, value: float, documents: int) -> Iterator[Finding]:
     right = value * documents
     if abs(right - round(right)) > cell.leeway * documents + _RELATIVE:
-        what = f"{metric} = {value:.6g} is {right:,.3f} right answers of {documents:,}, not a whole number"
+        what = f"{metric} = {value:.6g} is {right:,.3f} correct answers of {documents:,}, not a whole number"
         yield _finding(cell, what, "figure-impossible", SHARES)
     stderr = cell.record.stderrs.get(metric)
     if stderr is not None and documents > 1 and not cell.stderr_fits(metric):
@@ -130,10 +130,10 @@ def documents_differ(cells: Sequence[AuditCell]) -> Iterator[Finding]:
         if not isinstance(in_split, int):
             continue
         if isinstance(documents, int) and documents > in_split:
-            yield _finding(cell, f"{documents:,} documents were evaluated, of {in_split:,}", "documents-differ")
+            yield _finding(cell, f"{documents:,} documents were evaluated, but {in_split:,} exist", "documents-differ")
         elif cell.task and cell.task.documents not in (None, in_split):
             what = f"its split has {in_split:,} documents, but the suite's has {cell.task.documents:,}"
-            yield _finding(cell, what, "documents-differ", "the task is the suite's")
+            yield _finding(cell, what, "documents-differ", "the task is the one in the suite")
 
 
 def weights_repeated(cells: Sequence[AuditCell]) -> Iterator[Finding]:
@@ -203,13 +203,13 @@ def _finding(cell: AuditCell, what: str, code: str, *assumptions: str) -> Findin
 
 def _notes(cells: Sequence[AuditCell]) -> Iterator[str]:
     if number := sum(cell.record.documents == UNKNOWN and cell.documents is not None for cell in cells):
-        yield f"{plural(number, 'cell')} without a number of documents: that of the suite's task is assumed"
+        yield f"{plural(number, 'cell')} without a number of documents: assuming that of the suite's task"
     if untested := sorted({cell.record.task for cell in cells if cell.figures and not cell.is_testable}):
-        yield f"not tested, since their documents are unknown, or count in parts: {name_some(untested)}"
+        yield f"not tested, because documents are not counted, or not as 0 or 1: {name_some(untested)}"
     if others := sorted({cell.record.task for cell in cells if not cell.figures}):
-        yield f"not tested, since they have neither acc nor acc_norm: {name_some(others)}"
+        yield f"not tested, because they have neither acc nor acc_norm: {name_some(others)}"
     with_samples = sum(cell.record.samples is not None and cell.record.samples.is_file() for cell in cells)
-    yield f"samples: {with_samples:,} of {plural(len(cells), 'cell')} have them"
+    yield f"samples: {with_samples:,} of {plural(len(cells), 'cell')}"
 
 
 def _revision_name(line: tuple[str, str]) -> str:

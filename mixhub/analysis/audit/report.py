@@ -14,13 +14,13 @@ Verdict = Literal["equal to the last digit", "within rounding", "does not fit", 
 
 ROUNDED = "figures are rounded to the printed digits, not truncated; halves go up or down"
 MEANS = (
-    "a score is the plain mean of the accuracies of some runs, each a whole number of right answers over all documents "
-    "of its task"
+    "a score is the plain mean of the accuracies of some runs, each a whole number of correct answers over all "
+    "documents of its task"
 )
 PLAIN_AVERAGE = "an average is the plain, unweighted mean of its row's figures"
 INDEPENDENT = "runs are independent, so all their figures are equal only by chance"
 BINOMIAL = (
-    "a document is right or wrong, so an accuracy p over n documents has the standard error sqrt(p(1-p)/(n-1)), "
+    "an answer is right or wrong, so an accuracy p over n documents has the standard error sqrt(p(1-p)/(n-1)), "
     "as lm-eval computes it"
 )
 

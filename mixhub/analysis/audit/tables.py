@@ -92,10 +92,10 @@ def _notes(view: TableView, averages: Sequence[Average]) -> Iterator[str]:
     unsized = [c.title for c in table.columns if c.task is not None and not c.task.documents]
     absent = [task.title for task in view.tasks if task not in table.tasks]
     for what, names in (
-        ("not tested as scores of runs, since they summarize the rows", [row.label for row in table.spreads]),
-        ("not tested, since the suite has no such task", unknown),
-        ("not tested, since the number of documents is unknown", unsized),
-        ("the table has no column for them", absent),
+        ("not tested as scores of runs, because they summarize the rows", [row.label for row in table.spreads]),
+        ("not tested, because the suite has no such task", unknown),
+        ("not tested, because the number of documents is unknown", unsized),
+        ("tasks without a column in the table", absent),
     ):
         if names:
             yield f"{what}: {name_some(names)}"
@@ -112,8 +112,8 @@ def figures_out_of_range(view: TableView) -> Iterator[Finding]:
     for row in view.table.rows:
         for title, figure in _with_average(row).items():
             if title in known and not _is_percentage(figure.value):
-                message = f"{title} {figure.shown} of {view.table.row_name(row.label)} is not in 0 to 100"
-                assumed = ("figures are percent",)
+                message = f"{title} {figure.shown} of {view.table.row_name(row.label)} is not between 0 and 100"
+                assumed = ("figures are percentages",)
                 yield Finding("score-out-of-range", row.label, message, about=title, assumptions=assumed)
 
 
@@ -129,9 +129,9 @@ def averages_of(view: TableView) -> Iterator[Average]:
         verdict: Verdict = "not recomputed"
         reason = ""
         if missing := [title for title in titles if title not in row.figures]:
-            reason = f"it has no figure for {name_some(missing)}"
+            reason = f"the row has no figure for {name_some(missing)}"
         elif not titles:
-            reason = "it has no figures"
+            reason = "the row has no figures"
         else:
             computed, verdict = _compare(row.average, [row.figures[title] for title in titles])
             if verdict == "does not fit" and 0 < len(known) < len(titles):
@@ -139,7 +139,7 @@ def averages_of(view: TableView) -> Iterator[Average]:
                 computed, verdict = (computed, verdict) if other[1] == "does not fit" else other
             if verdict == "does not fit" and absent:
                 computed, verdict = None, "not recomputed"
-                reason = f"it may include tasks that have no column, as {name_some(absent)}"
+                reason = f"it may include tasks without a column, such as {name_some(absent)}"
         yield Average(row.label, row.average.value, None if computed is None else float(computed), verdict, reason)
 
 

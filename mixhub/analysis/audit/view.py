@@ -44,9 +44,9 @@ class TableView:
                 raise UsageError(message, code="option-value", option=option, value=value)
         if self.runs is not None and self.runs > self.most_runs:
             raise UsageError(
-                f"most_runs = {self.most_runs}: must be at least runs, which is {self.runs}",
+                f"most_runs = {self.most_runs}: must be at least runs, {self.runs}",
                 code="option-conflict",
-                hint="omit most_runs, or expect fewer runs",
+                hint="omit most_runs, or lower runs",
                 options=("runs", "most_runs"),
             )
 

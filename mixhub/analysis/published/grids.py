@@ -59,7 +59,7 @@ def read_grids(path: Path) -> list[Grid]:
     """
     delimiter = DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
-        message = f"{path}: must end in one of {', '.join(DELIMITERS)}"
+        message = f"{path}: the file name must end in one of {', '.join(DELIMITERS)}"
         raise ResultsError(message, code="table-format-unknown", hint="pass a model card or a table", path=path)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -81,7 +81,7 @@ def _delimited_grids(path: Path, text: str, delimiter: str) -> list[Grid]:
                 rows.append([TableCell(_tidy(cell), first) for cell in row])
             first = reader.line_num + 1
     except csv.Error as problem:
-        message = f"{path}:{reader.line_num}: not a table of cells: {problem}"
+        message = f"{path}:{reader.line_num}: cannot be split into cells: {problem}"
         raise ResultsError(
             message, code="table-malformed", hint="fix the line", path=path, line=reader.line_num
         ) from None

@@ -52,7 +52,7 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
         raise ResultsError(message, code="table-missing", hint="choose another suite: --suite NAME", path=path)
     if len(best) > 1:
         lines = tuple(grid.line for grid in best)
-        message = f"{path}: has {len(best)} tables of scores, in lines {listed(lines, last='and')}"
+        message = f"{path}: has {len(best)} tables of scores, on lines {listed(lines, last='and')}"
         raise ResultsError(
             message, code="table-ambiguous", hint=f"choose one by its line: {path}:{lines[0]}", path=path, lines=lines
         )
@@ -215,7 +215,7 @@ def _match(path: Path, grid: Grid, row: Sequence[TableCell], at: int) -> re.Matc
     cell, title = row[at], grid.head[at].text
     match = _FIGURE.fullmatch(cell.text)
     if match is None and not _NO_FIGURE.fullmatch(cell.text):
-        what = f"{title} = {cell.text!r}: must be a number, as 65.00 or 65.00 ± 1.11"
+        what = f"{title} = {cell.text!r}: must be a number such as 65.00 or 65.00 ± 1.11"
         raise _cell_error(path, cell, what, code="figure-malformed", column=title, value=cell.text)
     return match
 

@@ -27,7 +27,7 @@ def wrong_mixtures(subject: Subject) -> Iterator[Finding]:
         try:
             data = parse_yaml(code.text, subject.card.source)
         except SpecError as error:
-            message = f"the mixture is not YAML: {error.problems[0].rule}"
+            message = f"the mixture is not valid YAML: {error.problems[0].rule}"
             yield subject.finding("mixture-malformed", message, HINT, line=code.line, about="train")
             continue
         try:
@@ -81,6 +81,6 @@ def broken_links(subject: Subject) -> Iterator[Finding]:
         is_local = path and ":" not in path and path[0] != "/"
         # Path.exists raises if a name is too long.
         if subject.folder and is_local and not os.path.exists(subject.folder / path):  # noqa: PTH110
-            message = f"{'image' if link.is_image else 'link'} to {link.address}: no such file in {subject.folder}"
+            message = f"{'image' if link.is_image else 'link'} {link.address}: no such file in {subject.folder}"
             hint = "add the file, or correct the path"
             yield subject.finding("link-broken", message, hint, line=link.line, about=link.address)

@@ -12,14 +12,14 @@ from mixhub.phrases import plural
 if TYPE_CHECKING:
     from mixhub.card.diff.change import Change
 
-_RENDER = "mixhub card render"
+_RENDER = "run mixhub card render"
 _MAX_SHOWN = 3
 """Differences that a finding lists."""
 
 
 def missing_card(source: str) -> Finding:
     """Return the finding for a card that does not exist yet."""
-    return Finding("card-unrendered", source, "is not rendered yet", _RENDER, about=source)
+    return Finding("card-unrendered", source, "has not been rendered yet", _RENDER, about=source)
 
 
 def figure_findings(changes: Sequence[Change], source: str, stale_plots: Sequence[str]) -> list[Finding]:
@@ -42,6 +42,6 @@ def figure_findings(changes: Sequence[Change], source: str, stale_plots: Sequenc
     if others:
         listed = "; ".join(clipped(other, 100) for other in others[:_MAX_SHOWN])
         more = f"; and {len(others) - _MAX_SHOWN} more" if len(others) > _MAX_SHOWN else ""
-        message = f"is not fresh, {plural(len(others), 'difference')} from a new render: {listed}{more}"
+        message = f"is stale, {plural(len(others), 'difference')} from a new render: {listed}{more}"
         findings.append(Finding("card-stale", source, message, _RENDER, about=source))
     return findings

@@ -60,7 +60,7 @@ class _Metadata(Spec):
     def _broken_rules(self) -> Iterator[Problem]:
         for key in ("license_name", "license_link"):
             if self.license == ("other",) and getattr(self, key) is None:
-                yield Problem(key, ABSENT, "is required, since license is other", code="key-missing")
+                yield Problem(key, ABSENT, "is required if license is other", code="key-missing")
 
 
 def missing_metadata(subject: Subject) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def invalid_metadata(subject: Subject) -> Iterator[Finding]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         line = subject.card.metadata_line()
-        message = f"huggingface_hub cannot read it: {reason}"
+        message = f"huggingface_hub cannot read the metadata: {reason}"
         yield subject.finding("metadata-refused", message, HINT, line=line, about="metadata")
 
 
@@ -95,10 +95,10 @@ def unfamiliar_licenses(subject: Subject) -> Iterator[Finding]:
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and re.fullmatch(LICENSE, text) and text not in _LICENSES:
             near = nearest(text, _LICENSES)
-            message = f"license = {text!r}: may not be a licence of the Hub" + (
+            message = f"license = {text!r}: is not a licence that mixhub knows" + (
                 f"; did you mean {near}?" if near else ""
             )
-            hint = "to ask the hub: mixhub card check --validate"
+            hint = "correct it, or ask the hub with mixhub card check --validate"
             line = subject.card.metadata_line("license")
             yield replace(
                 subject.finding("license-unfamiliar", message, hint, line=line, about="license"), level="warning"
@@ -114,7 +114,7 @@ def _finding(subject: Subject, problem: Problem) -> Finding:
     if path[0] == MODEL_INDEX:
         code = "model-index-key-missing" if problem.code == "key-missing" else "model-index-malformed"
     is_quotable = is_no_text and not isinstance(problem.value, (list, dict, type(None)))
-    hint = "YAML does not read it as text; put it into quotes" if is_quotable else HINT
+    hint = "must be text; put the value into quotes" if is_quotable else HINT
     key = ".".join(path)
     message = str(Problem(key, problem.value, problem.rule, code=problem.code))
     return subject.finding(code, message, hint, line=subject.card.metadata_line(*path), about=key)
@@ -123,6 +123,6 @@ def _finding(subject: Subject, problem: Problem) -> Finding:
 def hub_findings(errors: Sequence[str], warnings: Sequence[str], source: str, hub: str) -> Iterator[Finding]:
     """Yield what a hub says of a card: errors for which it refuses the card, and warnings."""
     for error in errors:
-        yield Finding("card-refused", source, f"{hub} refuses it: {error}", HINT, about=hub)
+        yield Finding("card-refused", source, f"{hub} refuses the metadata: {error}", HINT, about=hub)
     for warning in warnings:
         yield Finding("card-doubted", source, f"{hub} warns: {warning}", HINT, about=hub)

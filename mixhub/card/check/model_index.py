@@ -28,7 +28,7 @@ def scores_unlike_tables(subject: Subject) -> Iterator[Finding]:
             if printed and value and not any(f.rounds(value.value) or f.rounds(100 * value.value) for _, f in printed):
                 line, figure = printed[0]
                 label = f"{entry.label}{name}"
-                message = f"{label}: the model-index says {stated}, the table in line {line} says {figure.text}"
+                message = f"{label}: the model-index says {stated}, the table on line {line} says {figure.text}"
                 at = subject.card.metadata_line(*entry.path, *path)
                 yield subject.finding("model-index-differs", message, HINT, line=at, about=label)
 

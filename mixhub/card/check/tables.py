@@ -24,7 +24,7 @@ def impossible_scores(subject: Subject) -> Iterator[Finding]:
             for column, cell in cells.items():
                 if not 0 <= cell.score.value <= 100:
                     where = f"{column} {row}"
-                    message = f"{where}: {cell.score.text} is not a score: must be 0 to 100, in percent"
+                    message = f"{where}: {cell.score.text} is not a score: must be 0 to 100 percent"
                     yield subject.finding("score-out-of-range", message, HINT, line=cell.line, about=where)
 
 

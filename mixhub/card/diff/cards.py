@@ -122,4 +122,4 @@ def _text(blocks: Sequence[Block]) -> str:
 def _layout_change(old: str, new: str) -> Change:
     pairs = zip_longest(split_lines(old), split_lines(new))
     line, was, now = next(((at, *pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1]), (1, "", ""))
-    return Change(f"only white space, markup or order differs, first in line {line}", was or "", now or "")
+    return Change(f"only white space, markup or order differs, first on line {line}", was or "", now or "")

@@ -81,7 +81,7 @@ class Scores:
         return {
             self.table.headings[task]: over.reason
             for task, over in self.table.over_seeds.items()
-            if over.reason and over.reason.endswith(("not mix", "same weights")) and task != AVERAGE
+            if over.reason and over.reason.endswith(("be mixed", "same weights")) and task != AVERAGE
         }
 
     @cached_property

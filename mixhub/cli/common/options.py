@@ -82,7 +82,7 @@ def counts(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise UsageError(f"--num-fewshot = {text!r}: must be counts, as 0,5 or 0-5", code="option-value")
+            raise UsageError(f"--num-fewshot = {text!r}: must be shot counts, such as 0,5 or 0-5", code="option-value")
         numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
     return numbers
 
@@ -90,4 +90,4 @@ def counts(text: str) -> list[int]:
 def require_dry_run(as_json: bool, dry_run: bool) -> None:
     """Raise UsageError for --json without --dry-run: it prints a plan."""
     if as_json and not dry_run:
-        raise UsageError("--json prints a plan and needs --dry-run", code="option-missing", hint="--dry-run --json")
+        raise UsageError("--json prints a plan and needs --dry-run", code="option-missing", hint="add --dry-run")

@@ -48,7 +48,7 @@ def adopt(
         say(f"not copied: {', '.join(adopted.left_out)}")
     option = f"--{adopted.run.kind} {adopted.run.number}"
     if adopted.step != (steps := adopted.family.training.steps):
-        say(f"it is an earlier step of a run of {steps} steps, and will have no scores of its own;")
+        say(f"this is an earlier step of a run of {steps} steps, and will have no scores;")
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
         option += f" --step {adopted.step}"
     say(f"next: mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

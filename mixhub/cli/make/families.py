@@ -27,7 +27,7 @@ def families(
 
     if fields:
         if name is not None:
-            hint = f"the family: mixhub families {name}"
+            hint = f"to show the family, run mixhub families {name}"
             raise UsageError("pass either --fields or a family", code="option-conflict", hint=hint)
         _show_fields()
         return

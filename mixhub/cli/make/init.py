@@ -32,7 +32,7 @@ def init(
     workspace = workflow.init(folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub)
     default = workspace.family()
     run = default.runs()[0]
-    say(f"made {workspace.root} for {default.name} ({default.repo_id} on hub {workspace.config.hub})")
+    say(f"created {workspace.root} for {default.name} ({default.repo_id} on hub {workspace.config.hub})")
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     adopt = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
     if default.training.order == "original":

@@ -56,7 +56,7 @@ def say_missing(evaluation: Evaluation, cells: Sequence[Cell], options: Options)
         names = "; ".join(f"{name} {','.join(map(str, counts))}-shot" for name, counts in missing.items() if counts)
         say(f"missing ({sum(map(len, missing.values()))} of {len(tasks) * len(shots)} cells): {names}")
     if limited := sum(cell.limit is not None for cell in cells):
-        say(f"cut short by a limit, so in no score: {limited} of {len(cells)} cells")
+        say(f"cut short by a limit, so in none of the scores: {limited} of {len(cells)} cells")
 
 
 def _figure(cell: Cell, metric: str) -> str:

@@ -67,7 +67,7 @@ def _primary_lines(comparison: Comparison) -> Iterator[str]:
         yield f"  over seeds and documents: 95 % {_interval(a, two)}, p = {two.p:.2g}"
     if primary.these_checkpoints is not None:
         interval = _interval(a, primary.these_checkpoints)
-        yield f"  these checkpoints, over documents: 95 % {interval}; this is no claim about mixtures"
+        yield f"  these checkpoints, over documents: 95 % {interval}; this is not a claim about mixtures"
     if primary.interval is not None:
         yield _verdict(comparison, primary.interval)
 
@@ -175,7 +175,7 @@ def _show_agreements(survey: Survey, form: Format) -> None:
         spearman = "-" if agreement.spearman is None else f"{agreement.spearman:.2f}"
         rows.append([what, f"{agreement.accuracy:.0%}", str(agreement.pairs), interval, spearman])
     headers = ["two ways to rank", "decision accuracy", "pairs", "95 % over mixtures", "Spearman"]
-    show_grid(headers, rows, "agreement: the share of pairs of mixtures that both rank alike", form)
+    show_grid(headers, rows, "agreement: the share of pairs of mixtures that both rank the same way", form)
 
 
 def _signal_cells(table: ScoreTable, signal: Signal) -> list[str]:

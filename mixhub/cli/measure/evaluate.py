@@ -126,14 +126,14 @@ def _evaluate_runs(
         evaluated = workflow.evaluated_so_far(workspace, **runs)
         show_scores(evaluated.family, evaluated.runs, evaluated.cells)
         for revision, cells in evaluated.cells.items():
-            say(f"{revision}: stopped with {len(cells)} cells; the same command measures the others")
+            say(f"{revision}: stopped with {len(cells)} cells; run the same command again to measure the rest")
         raise
     family, options = evaluated.family, settings["options"]
     if evaluated.counts:
         show_scores(family, evaluated.runs, evaluated.cells)
     for revision, cells in evaluated.cells.items():
         if not evaluated.counts:
-            show_cells(family.evaluation, cells, f"{revision}, shots by another seed: in no score")
+            show_cells(family.evaluation, cells, f"{revision}, shots drawn with another seed: in none of the scores")
         _say_cells(revision, evaluated.folders[revision], family.evaluation, cells, options)
         _check(check, evaluated.exports[revision], cells, options)
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
@@ -204,10 +204,10 @@ def _check_options(
     from mixhub.errors import UsageError
 
     for is_broken, message, code in (
-        (prefetch and check, "--prefetch measures nothing that --check could check", "option-conflict"),
+        (prefetch and check, "--check needs measured cells, and --prefetch measures none", "option-conflict"),
         (not model and output, "--output needs a MODEL: a folder, or repo_id@revision", "option-missing"),
         (not model and hub, "--hub needs a MODEL: a folder, or repo_id@revision", "option-missing"),
-        (model and is_run_named, f"MODEL = {model}: excludes --seed, --index and --all", "option-conflict"),
+        (model and is_run_named, f"MODEL = {model}: conflicts with --seed, --index and --all", "option-conflict"),
         (model and not output and not prefetch, f"MODEL = {model}: needs a folder: --output DIR", "option-missing"),
     ):
         if is_broken:

@@ -109,7 +109,7 @@ def _require_consistent(compare: bool, against: str | None, allow_incomplete: bo
     ):
         if allow_incomplete and is_given:
             raise UsageError(
-                f"--allow-incomplete with {option}: {reason}",
+                f"--allow-incomplete cannot be combined with {option}: {reason}",
                 code="option-conflict",
                 hint=f"omit --allow-incomplete or {option}",
                 options=("--allow-incomplete", option),

@@ -113,7 +113,7 @@ def _require_fitting(cards: list[Path] | None, validate: bool, hub: str | None, 
         raise UsageError("--hub needs --validate", code="option-missing", option="--validate")
     if cards and family is not None:
         options = ("CARD", "--family")
-        raise UsageError("--family cannot be used with CARD", code="option-conflict", options=options)
+        raise UsageError("--family cannot be combined with CARD", code="option-conflict", options=options)
 
 
 def _show(by_card: dict[Path, list[Finding]]) -> None:

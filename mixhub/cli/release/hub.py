@@ -36,7 +36,7 @@ def serve(
 
     storage = _root(root)
     if not (storage / "store.json").exists():
-        say(f"{storage} holds no hub yet: making an empty one")
+        say(f"{storage} is empty: creating a new hub")
 
     def ready(url: str) -> None:
         say(f"serving {storage} at {url}")
@@ -72,11 +72,11 @@ def _root(root: Path | None) -> Path:
 
     if root is not None:
         if (root / CONFIG_FILE).is_file():
-            message, hint = f"--root {root}: is a workspace, whose hub has its own folder", f"--root {root / 'hub'}"
+            message, hint = f"--root {root}: is a workspace; its hub is in a subfolder", f"pass --root {root / 'hub'}"
             raise UsageError(message, code="option-value", hint=hint, option="--root", value=str(root))
         return root
     try:
         return Workspace.find().hub
     except WorkspaceError as error:
-        message, hint = f"which hub? {error.message}", "name its storage: --root DIR"
+        message, hint = f"no hub given, and {error.message}", "pass the folder of the hub: --root DIR"
         raise UsageError(message, code="option-missing", hint=hint, option="--root") from None

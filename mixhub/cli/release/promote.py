@@ -61,4 +61,4 @@ def promote(
         plan.send(show=plans.show_pushed, progress=progress)
         if plan.waiting:
             runs = ", ".join(plan.waiting)
-            console.say(f"main stays as it is, until these are the same as on {plan.promotion.source}: {runs}")
+            console.say(f"main stays unchanged until these match {plan.promotion.source}: {runs}")

@@ -36,11 +36,11 @@ def withdraw(
     done = withdrawal.done
     say(f"withdrawn: {withdrawal.repo_id}@{withdrawal.branch} = {done.commit}; the old commit is tagged {done.tag}")
     for other, commit in withdrawal.elsewhere.items():
-        say(f"{other} has it, too, at {commit[:12]}: withdraw it there with --hub {other}, unless that is done")
+        say(f"{other} also has it, at {commit[:12]}: withdraw it there too, with --hub {other}")
     if withdrawal.is_on_main:
-        say("main also holds this model: name another in revisions.main, or none; then mixhub push --all")
+        say("main also holds this model: change or remove revisions.main, then run mixhub push --all")
     if withdrawal.problem is not None:
-        say(f"the card of {withdrawal.family} is not rendered: {withdrawal.problem.lines()[0]}")
+        say(f"the card of {withdrawal.family} could not be rendered: {withdrawal.problem.lines()[0]}")
     if withdrawal.card is not None:
         show_pushed(withdrawal.card)
     else:

@@ -51,7 +51,7 @@ def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
         beside = run.workspace.run_folder(other).metrics
         if other.revision != run.run.revision and beside.is_file() and filecmp.cmp(path, beside, shallow=False):
             message = f"{path.name} is the same as that of {other.revision}, byte for byte"
-            hint = "one was copied over the other: restore it"
+            hint = "restore it: one was copied over the other"
             yield Finding("metrics-repeated", run.where, message, hint, about=other.revision)
 
 
@@ -71,7 +71,7 @@ def weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
         elif not _may_share(pair) and (is_same := _is_same_training(pair.lineage, pair.other)) is not True:
             message = f"has the same weights as {pair.name}"
             level: Level = "error" if is_same is False else "warning"
-            hint = "one was copied over the other: find out which, and export or adopt it again"
+            hint = "find out which was copied over the other, and export or adopt it again"
             yield Finding("weights-repeated", run.where, message, hint, level, about=pair.name)
 
 

@@ -73,7 +73,7 @@ def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
     lost = [path for path in gone if path.endswith(".json")]  # samples are pushed only on request
     if lost and is_same and plan.files:
         names = listed(lost, most=3)
-        message = f"only the branch has {names}, of the same weights: a push would delete them"
+        message = f"only the branch has {names} for the same weights, and a push would delete them"
         hint = f"evaluate again: mixhub evaluate --{run.kind} {run.number}; or push with --force to delete them"
         yield Finding("results-lost", plan.branch, message, hint)
 
@@ -119,7 +119,7 @@ def plan_card(
     gone = [one.path for one in plan.changed if one.path in tree and is_model_file(one.path)]
     if gone and LINEAGE_FILE not in tree and not options.force:
         text = f"holds {', '.join(gone)}, which no push put there, and another model would replace them"
-        hint = "keep them elsewhere, then push with --force; or omit revisions.main"
+        hint = "copy them elsewhere, then push with --force; or omit revisions.main"
         findings.append(Finding("main-model-foreign", MAIN, text, hint))
     return replace(plan, copied=copied, findings=tuple(findings))
 
@@ -156,7 +156,7 @@ def withdrawn_on_main(model: Mapping[str, LocalFile], marks: Sequence[Withdrawal
     for mark in marks if weights else ():
         if mark.weights_sha256 == combined_sha256(weights):
             message = f"would hold the model of {mark.revision}, which was withdrawn"
-            hint = "name another in revisions.main of mixhub.yaml, or none; then push"
+            hint = "change or remove revisions.main in mixhub.yaml, then push"
             yield Finding("weights-withdrawn", MAIN, message, hint)
 
 

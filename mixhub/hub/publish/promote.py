@@ -43,7 +43,7 @@ class Promotion:
     def read(cls, family: Family, source: Endpoint, target: Endpoint, progress: Progress) -> Promotion:
         """Verify the repo on the source, which must be another hub than the target."""
         if hub_key(source) == hub_key(target):
-            message = f"--from {source.name or source.url}: is the hub that is pushed to"
+            message = f"--from {source.name or source.url}: is also the hub to push to"
             hint = "name another one: --hub HUB"
             raise UsageError(message, code="option-conflict", hint=hint, options=("--from", "--hub"))
         verified = verify(source, family.repo_id, family, progress=progress)

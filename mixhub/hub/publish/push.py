@@ -75,7 +75,7 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
             operations = [*additions, *others]
             commit = commit_files(endpoint, plan.repo_id, plan.branch, parent, operations, plan.message)
     elif branch_heads(endpoint, plan.repo_id).get(plan.branch) != parent:
-        message = f"{endpoint}: somebody pushed to {plan.repo_id}@{plan.branch} meanwhile"
+        message = f"{endpoint}: somebody pushed to {plan.repo_id}@{plan.branch} during this push"
         hint = "look at what was pushed, then push again"
         raise PushConflictError(message, hint=hint, repo_id=plan.repo_id, revision=plan.branch)
     _verify(plan, commit, endpoint)
@@ -140,8 +140,8 @@ def _ready_branch(plan: Plan, endpoint: Endpoint) -> str:
         if plan.parent is None:
             api.create_repo(plan.repo_id, exist_ok=True, private=plan.private or None)
         if plan.private and not api.model_info(plan.repo_id).private:
-            message = f"{endpoint}: {plan.repo_id} is already public, and a push does not hide it"
-            hint = "omit --private, or change it in the repo's settings"
+            message = f"{endpoint}: {plan.repo_id} is already public, and a push cannot make it private"
+            hint = "omit --private, or make the repo private in its settings"
             raise HubError(message, code="repo-public", hint=hint, repo_id=plan.repo_id)
         parent = plan.parent or first_commit(endpoint, plan.repo_id)
         if not plan.branch_exists and plan.branch != MAIN:
@@ -156,7 +156,7 @@ def _verify(plan: Plan, commit: str, endpoint: Endpoint) -> None:
     wrong += [change.path for change in plan.changes if change.action == "delete" and change.path in remote]
     if wrong:
         message = f"{endpoint}: {plan.repo_id}@{commit} does not hold the planned {wrong[0]} after the push"
-        raise HubError(message, code="push-unverified", hint=f"push again; do not use {plan.branch} before")
+        raise HubError(message, code="push-unverified", hint=f"push again; do not use {plan.branch} until then")
 
 
 def _tag(plan: Plan, commit: str, endpoint: Endpoint) -> None:
@@ -164,6 +164,6 @@ def _tag(plan: Plan, commit: str, endpoint: Endpoint) -> None:
         with hub_errors(endpoint, plan.repo_id, commit):
             client(endpoint).create_tag(plan.repo_id, tag=plan.tag, revision=commit, exist_ok=True)
         if tags(endpoint, plan.repo_id).get(plan.tag) != commit:
-            message = f"{endpoint}: the tag {plan.tag} of {plan.repo_id} was set to another commit meanwhile"
-            hint = "the commit is there; choose another tag: --tag NAME"
+            message = f"{endpoint}: the tag {plan.tag} of {plan.repo_id} was set to another commit during this push"
+            hint = "the commit was pushed; choose another tag: --tag NAME"
             raise HubError(message, code="tag-taken", hint=hint)

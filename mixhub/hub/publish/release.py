@@ -54,7 +54,7 @@ def run_files(
         path = samples_path(cell.path)
         if samples and path.is_file():
             if file_sha256(path) != cell.provenance.samples_sha256:
-                message = f"{path}: these are not the samples of {cell.path.name}, which states another hash"
+                message = f"{path}: not the samples of {cell.path.name}, which states another hash"
                 hint = "evaluate the cell again, or push without --samples"
                 raise ResultsError(message, code="samples-differ", hint=hint, path=path)
             files[f"{RESULTS}/{cell.path.stem}.samples.parquet"] = local_file(_samples_parquet(path))
@@ -143,8 +143,8 @@ def _card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = No
             continue
         name = path.resolve().relative_to(folder.resolve()).as_posix()
         if is_model_file(name) or name == METRICS or name.startswith(f"{RESULTS}/"):
-            message = f"{path}: the card links to it, but {name} of the branch is another file"
-            hint = "delete it, so that the link means the branch's; or rename it and the link"
+            message = f"{path}: the card links to this file, but {name} on the branch is another file"
+            hint = "rename the file and the link, or delete the file to link to the branch's"
             raise ExportError(message, code="card-file-reserved", hint=hint, path=path)
         files.setdefault(name, local_file(path))
     return files

@@ -67,7 +67,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     text = marks.mark_withdrawn(remote.text(CARD) or f"# {branch} of {family.name}\n", withdrawal)
     if not marks.is_marked(text):
         hint = f"push {branch} again with a readable card, then withdraw it"
-        raise HubError(f"{where}: its card cannot be marked: malformed metadata", code="card-unmarkable", hint=hint)
+        raise HubError(f"{where}: cannot mark its card: malformed metadata", code="card-unmarkable", hint=hint)
     commit = _put_card(endpoint, family.repo_id, remote, text, f"Withdraw {branch}")
     marks.note_withdrawal(workspace, withdrawal)
     tag = _tag(endpoint, family.repo_id, remote)
@@ -83,7 +83,7 @@ def _existing_or_new(workspace: Workspace, family: Family, branch: str, weights_
     key = (branch, weights_sha256)
     existing = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)
     if existing is not None and existing.why != why:
-        hint = f"to change the wording, edit {workspace.withdrawn.relative_to(workspace.root)} and push"
+        hint = f"to change the reason, edit {workspace.withdrawn.relative_to(workspace.root)} and push"
         message = existing.sentence()
         raise UsageError(message, code="withdrawal-noted", hint=hint, revision=branch, why=existing.why)
     date = datetime.now(UTC).strftime("%Y-%m-%d")

@@ -45,11 +45,11 @@ _TIMEOUT = 30.0
 _TRANSLATIONS: dict[str, tuple[type[HubError], str, str, str]] = {
     "OfflineModeIsEnabled": (
         HubUnreachableError, "hub-offline", "HF_HUB_OFFLINE is set, and {what} is not in the cache",
-        "unset HF_HUB_OFFLINE, or run it once with a network",
+        "unset HF_HUB_OFFLINE, or run it once with network access",
     ),
     "GatedRepoError": (
         HubError, "repo-gated", "{repo_id} is gated, and this token has no access",
-        "request access at {endpoint}/{repo_id}, then: hf auth login",
+        "request access at {endpoint}/{repo_id}, then run hf auth login",
     ),
     "RepositoryNotFoundError": (
         RepoNotFoundError, "repo-not-found", "no repo {repo_id}, or it is private",
@@ -117,12 +117,12 @@ def _refused(error: Any, endpoint: Endpoint, fields: dict[str, Any]) -> HubError
     message = f"refused a request for {repo_id} (status {status}): {reason}"
     if status == 412:
         kind, code, hint = PushConflictError, "push-conflict", "look at what was pushed, then push again"
-        message = f"somebody pushed to {repo_id} meanwhile; nothing of this push is there"
+        message = f"somebody pushed to {repo_id} during this push, which published nothing"
     elif status in (401, 403):
         code, message = "token-refused", f"not allowed for {repo_id} (status {status}): {reason}"
-        hint = "log in: hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN"
+        hint = "run hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN"
     elif status == 404 and not error.response.headers.get("X-Error-Code"):
-        code, hint = "hub-answer-malformed", "is this the address of a hub?"
+        code, hint = "hub-answer-malformed", "check that this is the address of a hub"
         message = f"does not know {repo_id} (status 404), and does not answer like a Hub"
     return kind(f"{endpoint}: {message}", code=code, hint=hint, **fields, status=status)
 
@@ -140,7 +140,7 @@ def _guess(error: Exception, endpoint: Endpoint, repo_id: str, revision: str | N
     is_of_client = bool(frames) and str(frames[-1].f_globals.get("__name__", "")).startswith("huggingface_hub")
     if isinstance(error, _NOT_A_HUB) or (isinstance(error, ValueError) and is_of_client):
         message = f"{endpoint}: does not answer like a Hub ({type(error).__name__}: {str(error).splitlines()[0]})"
-        hint = "is this the address of a hub, or of a login page or a proxy?"
+        hint = "check that this is the address of a hub, not of a login page or a proxy"
         return HubError(message, code="hub-answer-malformed", hint=hint, **fields)
     return None
 

@@ -30,8 +30,8 @@ def open_hub(choice: HubChoice, workspace: Workspace | None) -> Iterator[Endpoin
     """
     if choice.value == LOCAL:
         if workspace is None:
-            message = f"hub 'local' (from {choice.source}) is the embedded hub of a workspace, but there is none"
-            raise UsageError(message, code="workspace-required", hint="name a workspace, or the address of a hub")
+            message = f"hub 'local' (from {choice.source}) is the embedded hub of a workspace, but none was found"
+            raise UsageError(message, code="workspace-required", hint="pass a workspace, or the address of a hub")
         from mixhub.hubserver import LOCAL_TOKEN, serve
 
         with serve(workspace.hub) as hub, requests_allowed(hub.url):

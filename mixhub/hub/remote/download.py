@@ -43,7 +43,7 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
             paths, head = [sibling.rfilename for sibling in info.siblings or ()], str(info.sha)
         if COMMIT.fullmatch(revision) and head != revision:
             message = f"{endpoint}: answers with commit {head} of {repo_id} instead of {revision}"
-            hint = "this hub, or a mirror before it, is wrong: load from another"
+            hint = "load from another hub: this one, or a mirror in between, is wrong"
             raise HubError(message, code="commit-differs", hint=hint, revision=revision)
         has_safetensors = any(path.endswith(".safetensors") for path in paths)
         ignored = [*_NOT_FOR_LOADING, *(_OTHER_WEIGHTS if has_safetensors else ())]
@@ -84,7 +84,7 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
         tree = {}
     if not tree and lineage is None:
         message = f"{repo_id}@{commit}: cannot be verified without the hub: it has no {LINEAGE_FILE}"
-        hint = "load it with verify=False, or with a network"
+        hint = "pass verify=False, or load it with network access"
         raise ExportError(message, code="download-unverifiable", hint=hint)
     hint = f"delete {path.parent.parent} and load again; if it persists, report it to the publisher"
     for file in sorted(path.rglob("*")) if tree else ():

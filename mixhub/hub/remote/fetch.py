@@ -166,7 +166,7 @@ def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]
         metadata: Any = metadata_load(card) if card.is_file() else None
     except (ValueError, yaml.YAMLError) as error:
         message = f"{endpoint}: dataset {repo_id}: README.md has malformed metadata: {str(error).splitlines()[0]}"
-        hint = "correct it there, or mirror the dataset with a readable card"
+        hint = "correct it on the hub, or mirror the dataset with a readable card"
         raise HubError(message, code="dataset-card-malformed", hint=hint, dataset=repo_id) from None
     return metadata if isinstance(metadata, Mapping) else {}
 

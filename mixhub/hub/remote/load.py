@@ -164,7 +164,7 @@ def load_all(
     spec, _ = family_of(family, Workspace.open(Path(workspace)) if workspace is not None else None)
     if spec is None:
         message = f"{family!r}: neither mixhub nor the workspace knows this family, so its revisions are unknown"
-        hint = "load each by its name: mixhub.load(..., revision=...); mixhub verify lists them"
+        hint = "load each revision by name: mixhub.load(..., revision=...); mixhub verify lists them"
         raise UsageError(message, code="revisions-unknown", hint=hint)
     for run in spec.runs():
         seed, index = (run.number, None) if run.kind == "seed" else (None, run.number)
@@ -214,7 +214,7 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (path / "config.json").is_file():
-        hint = "the models of a family are on its branches: pass a seed"
+        hint = "pass a seed: the models of a family are on its branches"
         raise ExportError(f"{where}: holds no model (no config.json)", code="model-missing", hint=hint, path=path)
     options = {"trust_remote_code": False, **model_options}  # unset, Transformers prompts, and runs it
     try:
@@ -261,7 +261,7 @@ def _require_own_run(path: Path, where: str, wanted: str) -> None:
     stem = lineage.revision.removesuffix(str(lineage.number))
     match = re.fullmatch(rf"{re.escape(stem)}(\d+)", wanted)
     if match and int(match[1]) != lineage.number:
-        message = f"{where}: its {LINEAGE_FILE} says that these are the weights of {lineage.revision}"
+        message = f"{where}: its {LINEAGE_FILE} says that the weights are those of {lineage.revision}"
         fields = {"revision": wanted, "actual": lineage.revision}
         raise ExportError(message, code="run-wrong", hint=WRONGLY_PUBLISHED, **fields)
 

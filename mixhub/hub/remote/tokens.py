@@ -73,8 +73,8 @@ def _require_own_host(request: Any) -> None:
     if not hosts or host in hosts or (host.startswith("https:") and host.replace("https:", "http:", 1) in hosts):
         return
     names = " and ".join(sorted(hosts))
-    message = f"{names}: the answer leads to {host}, which the token was not given for; nothing was sent there"
-    hint = "if this is a mirror, use the hub behind it directly, with its own token"
+    message = f"{names}: redirects to {host}, for which the token is not meant; nothing was sent there"
+    hint = "if the hub is a mirror, use the hub behind it directly, with its own token"
     raise HubError(message, code="token-misdirected", hint=hint, endpoint=names, host=host)
 
 

@@ -46,5 +46,5 @@ def validate(endpoint: Endpoint, card: str) -> Answer:
         if response.status_code == 200 or errors:
             return Answer(errors, warnings)
     message = f"{endpoint}: did not check the card (status {response.status_code})"
-    hint = "is this the address of a hub? retry, or check without --validate"
+    hint = "check the address of the hub and try again, or omit --validate"
     raise HubError(message, code="validation-refused", hint=hint, endpoint=endpoint.url)

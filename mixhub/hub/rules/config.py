@@ -37,7 +37,7 @@ def read_config(folder: Path) -> PreTrainedConfig:
 def config_unusable(folder: Path, error: Exception) -> ExportError:
     """Return the error for a `config.json` that Transformers cannot use."""
     message = f"{CONFIG} does not describe a model for Transformers: {reason(error)}"
-    hint = f"take {CONFIG} from where it was trained"
+    hint = f"take {CONFIG} from where the model was trained"
     return ExportError(message, code="config-unusable", hint=hint, path=folder / CONFIG)
 
 
@@ -89,6 +89,6 @@ def code_findings(where: str, folder: Path) -> Iterator[Finding]:
         except MixhubError:  # other rules report it
             continue
         if isinstance(data, Mapping) and (code := data.get("auto_map")):
-            message = f"auto_map in {name} names code that would run when it is loaded: {json.dumps(code)[:120]}"
+            message = f"auto_map in {name} names code that would run when the model is loaded: {json.dumps(code)[:120]}"
             hint = f"delete auto_map from {name} if Transformers has the classes itself"
             yield Finding("code-required", where, message, hint, about=name)

@@ -52,7 +52,7 @@ def model_findings(
     asked, tokenizer = family.architecture.config, family.tokenizer
     for key, value in sorted(_differences(family.architecture, config).items()):
         message = f"{key} = {value} in {CONFIG}, but the family says {asked[key]}"
-        hint = "this is another model; or correct the family's architecture"
+        hint = "use the model of this family, or correct the family's architecture"
         yield Finding("architecture-differs", where, message, hint, about=key)
     rope = config.get("rope_parameters")
     rope = {key: value for key, value in rope.items() if key != "rope_theta"} if isinstance(rope, Mapping) else {}
@@ -60,13 +60,13 @@ def model_findings(
     for key, value in {**{key: config.get(key) for key in _FIXED}, **rope}.items():
         if value not in (fixed[key], None, []):
             message = f"{key} = {value!r} in {CONFIG}, but a family's architecture has {fixed[key]!r}"
-            hint = "a family cannot describe this kind of model yet"
+            hint = "publish it without mixhub: a family cannot describe such a model"
             yield Finding("architecture-unsupported", where, message, hint, about=key)
     for key, actual in (("vocab_size", vocab_size), ("eos_token", eos_token)):
         expected = getattr(tokenizer, key)
         if actual not in (None, expected):
             message = f"its tokenizer has {key} = {actual!r}, but the family says tokenizer.{key} = {expected!r}"
-            hint = f"take its own tokenizer, or correct the family: tokenizer: {{{key}: {json.dumps(actual)}}}"
+            hint = f"use the model's own tokenizer, or correct the family: tokenizer: {{{key}: {json.dumps(actual)}}}"
             yield Finding("vocabulary-differs", where, message, hint, about=key)
 
 

@@ -27,7 +27,7 @@ def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Findin
             f"{LINEAGE_FILE} belongs to {lineage.kind} {lineage.number} of {lineage.family} ({lineage.revision}), "
             f"not to {run.kind} {run.number} of {run.family} ({run.revision})"
         )
-        yield Finding("run-wrong", where, message, "these are another run's weights: move them there")
+        yield Finding("run-wrong", where, message, "move the weights to the run they belong to")
 
 
 def lineage_findings(where: str, family: Family, run: Run, step: int, lineage: Lineage, hint: str) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def lineage_findings(where: str, family: Family, run: Run, step: int, lineage: L
         trained = getattr(lineage, key)
         if seed is not None and trained not in (UNKNOWN, seed):
             message = f"was trained with {key} = {trained}, but {run.family} says {seed} for {run.revision}"
-            yield Finding("seed-wrong", where, message, "these are another run's weights", about=key)
+            yield Finding("seed-wrong", where, message, "use the weights of this run, or correct its seeds", about=key)
     expected = {"step": step, "steps": family.training.steps}
     if UNKNOWN not in (lineage.step, lineage.steps):
         per_step = tokens_per_step(family.training.global_batch_size, family.training.sequence_length)
@@ -101,11 +101,11 @@ def initial_findings(where: str, lineage: Lineage, others: Mapping[str, Lineage]
                 f"started from the same weights as {revision} ({weights[:12]}), but init_seed is {seed} here "
                 f"and {other.init_seed} there"
             )
-            hint = "one of the two was trained with the wrong seed"
+            hint = "find out which was trained with the wrong seed, and train it again"
             yield Finding("initial-weights-repeated", where, message, hint, about=revision)
         elif weights != other.initial_weights_sha256 and seed == other.init_seed:
             message = f"started from other weights than {revision}, but init_seed is {seed} in both"
-            hint = "one of the two was not initialised as its lineage says"
+            hint = "find out which was not initialised as its lineage says, and train it again"
             yield Finding("initial-weights-differ", where, message, hint, about=revision)
 
 

@@ -37,10 +37,10 @@ def index_findings(where: str, index: WeightsIndex, shards: Mapping[str, Mapping
         ("names tensors that are in no shard", set(index_map) - set(holders)),
         ("does not name tensors of the shards", set(holders) - set(index_map)),
         (
-            "names the wrong shard of",
+            "names the wrong shard for",
             {name for name in {*holders} & {*index_map} if index_map[name] not in holders[name]},
         ),
-        ("belongs to shards of which several hold", {name for name, files in holders.items() if len(files) > 1}),
+        ("names shards that repeat tensors", {name for name, files in holders.items() if len(files) > 1}),
     ):
         if names:
             message = f"{WEIGHTS_INDEX_FILE} {problem}: {listed(sorted(names), most=_SHOWN)}"
@@ -85,7 +85,7 @@ def shape_findings(
         yield from_error(error, where, about=CONFIG)
         return
     findings = []
-    hint = "config.json and weights are not of the same model: take both from where it was trained"
+    hint = "take config.json and weights from the same model"
     for code, problem, names in (
         ("tensor-missing", "lack tensors of the model in config.json", {*shapes} - {*tensors} - tied),
         ("tensor-foreign", "hold tensors that the model in config.json lacks", {*tensors} - {*shapes}),
@@ -99,7 +99,7 @@ def shape_findings(
             findings.append(Finding("shape-differs", where, message, hint, about=name))
     yield from findings[:_SHOWN]
     if len(findings) > _SHOWN:
-        message = f"and {len(findings) - _SHOWN} tensors more that do not fit config.json"
+        message = f"and {len(findings) - _SHOWN} more tensors that do not fit config.json"
         yield Finding("shape-differs", where, message)
 
 
@@ -107,7 +107,7 @@ def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str)
     """Matrices, of so many tensors, that a model shares with another one."""
     if shared:
         message = f"{len(shared)} of its {tensors} tensors are also in {other}: {listed(shared, most=_SHOWN)}"
-        hint = "they were copied from one to the other, or one of the two lineages is wrong"
+        hint = "make one of the exports again: tensors were copied, or a lineage is wrong"
         yield Finding("tensors-shared", where, message, hint, about=other)
 
 
@@ -125,7 +125,7 @@ def _expected(folder: Path, tensors: int) -> tuple[dict[str, tuple[int, ...]], s
     layers = getattr(config, "num_hidden_layers", None)
     if isinstance(layers, int) and layers > tensors:
         message = f"num_hidden_layers = {layers} in {CONFIG}, but the weights have {tensors} tensors"
-        raise ExportError(message, code="shape-differs", hint=f"take {CONFIG} from where it was trained")
+        raise ExportError(message, code="shape-differs", hint=f"take {CONFIG} from where the model was trained")
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]

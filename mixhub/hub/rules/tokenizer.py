@@ -108,7 +108,7 @@ def token_findings(where: str, folder: Path) -> Iterator[Finding]:
     rows = configs["config.json"].get("vocab_size")
     if isinstance(rows, int) and tokenizer.largest >= rows:
         message = f"the tokenizer has ids up to {tokenizer.largest}, but vocab_size in config.json is {rows}"
-        yield Finding("vocabulary-exceeded", where, message, "this is another model's tokenizer", about="vocab_size")
+        yield Finding("vocabulary-exceeded", where, message, "use the tokenizer of this model", about="vocab_size")
     for name, config in configs.items():
         for key, token in tokenizer.special.items():
             stated = config.get(f"{key}_id")

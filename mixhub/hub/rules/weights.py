@@ -106,7 +106,7 @@ def _read_header(path: Path, name: str) -> tuple[bytes, dict[str, Tensor]]:
         with safe_open(path, "numpy"):  # refuses what is malformed, and a file of another size
             pass
     except SafetensorError as error:
-        message = f"{name}: not a whole safetensors file: {error}"
+        message = f"{name}: not a complete safetensors file: {error}"
         hint = "copy it again from where it was made, or make it again"
         raise ExportError(message, code="weights-malformed", hint=hint, path=Path(name)) from None
     with path.open("rb") as file:
@@ -128,7 +128,7 @@ def _scan_tensor(file: BinaryIO, tensor: Tensor, digest: Any) -> int:
         wanted = min(_BLOCK, tensor.size - start)
         block = file.read(wanted)
         if len(block) < wanted:
-            raise OSError(0, "the file became shorter while it was read")
+            raise OSError(0, "the file shrank while it was read")
         digest.update(block)
         bad += _count_not_finite(tensor.dtype, block)
     return bad

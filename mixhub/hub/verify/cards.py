@@ -20,7 +20,7 @@ from mixhub.hub.rules.lineage import result_findings
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 
-_RENDER = "mixhub card render, and push"
+_RENDER = "run mixhub card render, then push"
 _WHOSE = ("seed", "index", "seeds")
 """Arguments of a score that say which models it belongs to."""
 _SHOWN = 3

@@ -91,12 +91,12 @@ def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterat
     example = next(name for name, content in contents.items() if content == usual)
     for name in odd[:_ODD_SHOWN]:
         difference = _keys(usual, contents[name]) if name == odd[0] and path.endswith("config.json") else ""
-        message = f"{path} is not that of {example}{difference}"
+        message = f"{path} differs from that of {example}{difference}"
         if not (contents[name] and usual):
             message = f"{'lacks' if usual else 'has'} {path}, unlike {example}"
-        yield Finding("file-differs", name, message, "only the weights of seeds should differ", level, about=path)
+        yield Finding("file-differs", name, message, "make the file the same on all branches", level, about=path)
     if len(odd) > _ODD_SHOWN:
-        message = f"{path}: nor is that of {listed(odd[_ODD_SHOWN:], most=_SHOWN)}"
+        message = f"{path}: also differs on {listed(odd[_ODD_SHOWN:], most=_SHOWN)}"
         yield Finding("file-differs", odd[_ODD_SHOWN], message, level=level, about=path)
 
 

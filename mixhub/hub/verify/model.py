@@ -84,7 +84,7 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
     if branch.is_ours:
         yield from dtype_findings(where, folder, tensors)
         if branch.branch.weights_sha256 is None:
-            message = "its weights are not stored as large files, so the hub states no hash of them"
+            message = "its weights are not stored as large files, so the hub states no hash for them"
             yield Finding("weights-hash-missing", where, message, AGAIN)
     if CONFIG in tree:
         yield from shape_findings(where, folder, tensors, strict=branch.is_ours)

@@ -19,7 +19,7 @@ def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Revisions without a branch, and branches of revisions without a model."""
     for name in repo.expected:
         if name not in repo.branches:
-            hint = f"{_PUSH}; or, if it will never exist, omit it from revisions in mixhub.yaml"
+            hint = f"{_PUSH}; or, if it will never exist, remove it from revisions in mixhub.yaml"
             yield Finding("branch-missing", name, f"{repo.repo_id} has no such branch", hint)
         elif not repo.branches[name].is_model:
             yield Finding("model-missing", name, "holds no model", "push it again: mixhub push --all")
@@ -58,7 +58,7 @@ def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
     branch = repo.branches.get(run.revision) if run else None
     if run is None and main.is_model and repo.is_any_ours:
         other = "push again: mixhub push --all" if LINEAGE_FILE in main.tree else "delete its files there"
-        message = f"holds a model, but {repo.family.name} does not say of which revision"
+        message = f"holds a model, but {repo.family.name} does not name its revision"
         hint = f"name it as revisions.main in mixhub.yaml; or {other}"
         yield Finding("main-model-unknown", MAIN, message, hint, "warning")
     elif branch is not None and branch.is_model:
@@ -77,7 +77,7 @@ def _compare_with_run(main: Branch, branch: Branch) -> Iterator[Finding]:
     why = withdrawal_of(branch.text(CARD) or "")
     if why is not None and main.weights == branch.weights:
         message = f"holds the model of {branch.name}, which was withdrawn: {why}"
-        hint = "name another in revisions.main of mixhub.yaml, or none; then push"
+        hint = "change or remove revisions.main in mixhub.yaml, then push"
         yield Finding("weights-withdrawn", MAIN, message, hint, about=branch.name)
     elif different:
         message = f"{listed(different, most=3)}: differs from {branch.name}, whose model main should hold"

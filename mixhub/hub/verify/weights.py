@@ -47,7 +47,9 @@ def _repeated(repo: RepoUnderCheck, weights: Mapping[str, str | None]) -> Iterat
                 continue
             if repo.family is not None and training is None:
                 message = f"is not a revision of {repo.family.name}, and holds the weights of {other}"
-                yield Finding("weights-repeated", name, message, "delete it if not intended", "warning", about=other)
+                yield Finding(
+                    "weights-repeated", name, message, "delete it if it is not intended", "warning", about=other
+                )
             else:
                 hint = "find out which of the two is right, and push the other again from its export"
                 yield Finding("weights-repeated", name, f"has the same weights as {other}", hint, about=other)
@@ -97,7 +99,7 @@ def _weights_wrong(branch: BranchUnderCheck, folder: Path) -> Iterator[Finding]:
         hashes[path] = scanned.sha256
         stated = branch.branch.tree[path].sha256
         if stated not in (None, scanned.sha256):
-            message = f"{path} was downloaded as {scanned.sha256}, but the hub says {stated}"
+            message = f"{path} has sha256 {scanned.sha256}, but the hub states {stated}"
             hint = "download it again; if it persists, push it again"
             yield Finding("download-differs", branch.name, message, hint, about=path)
         yield from not_finite_findings(branch.name, scanned.not_finite, "withdraw it: mixhub withdraw")

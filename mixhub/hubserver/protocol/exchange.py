@@ -65,7 +65,7 @@ class Call:
         """The type in the path; raises NotFound for another type than models and datasets."""
         kind = self.part("kind", "models")
         if kind not in ("models", "datasets"):
-            raise NotFound(f"this hub does not answer {self.request.url.path}")
+            raise NotFound(f"this hub does not serve {self.request.url.path}")
         return kind.removesuffix("s")
 
     @property

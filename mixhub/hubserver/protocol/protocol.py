@@ -243,7 +243,7 @@ def unknown(request: Request) -> Response:
             exists = call.store.exists(repo_name(parts[1].removesuffix("s"), f"{parts[2]}/{parts[3]}"))
         if not exists:
             raise RepoNotFound("the repo does not exist on this hub")
-    raise NotFound(f"this hub does not answer {request.method} {request.url.path}")
+    raise NotFound(f"this hub does not support {request.method} {request.url.path}")
 
 
 def _summary(call: Call, name: RepoName) -> dict[str, Any]:

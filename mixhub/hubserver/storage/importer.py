@@ -62,7 +62,7 @@ def import_folder(
         sources = [source for namespace in _subfolders(folder) for source in _subfolders(namespace)]
         names = [repo_name(repo_type, f"{source.parent.name}/{source.name}") for source in sources]
     if not sources:
-        hint = "give a folder of <namespace>/<name> folders"
+        hint = "pass a folder of <namespace>/<name> folders"
         raise UsageError(f"{folder}: has no <namespace>/<name> folder", code="import-missing", hint=hint, path=folder)
     store = Store.open(root)
     imported = []
@@ -79,7 +79,7 @@ def _import_errors(source: Path) -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        hint = "rename or move it, or import again if the branch moved"
+        hint = "rename or move the file; if the branch moved, import again"
         raise HubError(f"{source}: {refusal.message}", code="import-refused", hint=hint, path=source) from refusal
     except OSError as problem:
         path, hint = problem.filename or source, "check its permissions and the disk"

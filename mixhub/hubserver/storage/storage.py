@@ -128,7 +128,7 @@ class Store:
         """Create a repo whose first commit holds the default `.gitattributes`; raises Conflict if it exists."""
         with self._lock(name):
             if self.exists(name):
-                raise Conflict(f"the {name} exists already")
+                raise Conflict(f"the {name} already exists")
             with new_folder(self._folder(name)) as folder:
                 initialise(folder, private=private)
 

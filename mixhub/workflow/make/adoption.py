@@ -102,7 +102,7 @@ def adopt(
             same = _same_weights(workspace, folder.export(step), lineage)
             other_steps = [path for _, _, path in same if path.is_relative_to(folder.path)]
             if other_steps and not replace:
-                message = f"{other_steps[0]}: has the same weights, as those of another step"
+                message = f"{other_steps[0]}: already has these weights, at another step"
                 raise WorkspaceError(message, code="weights-elsewhere", path=other_steps[0])
             origins = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
             _require_sound(building, origins, family, run, step, lineage, progress)
@@ -125,7 +125,7 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
     if not weights:
         pickles = [name for name in present if is_pickle(name)]
         message = f"{source}: no weights as safetensors{f', only {listed(pickles, most=3)}' if pickles else ''}"
-        hint = "load it with AutoModelForCausalLM.from_pretrained, and save_pretrained it to a new folder"
+        hint = "load it with AutoModelForCausalLM.from_pretrained, then call save_pretrained(DIR)"
         raise ExportError(message, code="safetensors-missing", hint=hint, path=source)
     files = {name: source / name for name in present if name in (*_CONFIGS, *weights)}
     files |= {name: tokenizer / name for name in _TOKENIZER if (tokenizer / name).is_file()}
@@ -154,7 +154,7 @@ def _train_config(source: Path, family: Family, run: Run, mixture: Path | None) 
     path = source / _TRAIN_CONFIG
     stated = read_yaml(path, ExportError) if path.is_file() else {}
     if not isinstance(stated, dict):
-        raise ExportError(f"{path}: must hold keys and values", code="file-malformed", path=path)
+        raise ExportError(f"{path}: must be a mapping of keys to values", code="file-malformed", path=path)
     try:
         data_sha256(stated)
     except MixhubError as error:
@@ -196,7 +196,7 @@ def _complete(
             GenerationConfig.from_model_config(model_config).save_pretrained(building)
         except Exception as error:  # each config class raises different errors for invalid values
             reason = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(source))
-            message = f"{source}: config.json describes no model: {type(error).__name__}: {reason}"
+            message = f"{source}: config.json does not describe a model: {type(error).__name__}: {reason}"
             raise ExportError(message, code="config-unusable", path=source) from None
     write_text(building / _TRAIN_CONFIG, to_yaml(config))
     if (source / LINEAGE_FILE).is_file():
@@ -254,7 +254,7 @@ def _require_sound(
         for copy, origin in origins.items():
             line = line.replace(str(copy), str(origin))
         lines.append(line if line.startswith(tuple(map(str, origins.values()))) else f"{origins[export]}: {line}")
-    hint = "; ".join(hints(wrong)[:_MAX_HINTS]) or "adopt another folder, or correct mixhub.yaml"
+    hint = "; ".join(hints(wrong)[:_MAX_HINTS]) or "adopt another folder, or fix mixhub.yaml"
     if parts := description(family, content):
         hint += f"; or, if the family is wrong, add this to it in mixhub.yaml:\n{parts}"
     raise ExportError("\n".join(lines), code="adoption-unsound", hint=hint, findings=tuple(wrong))

@@ -56,7 +56,7 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
     mixture, every domain of the mixture is validated.
     """
     if name in catalog.names():
-        message = f"--name = {name!r}: is the name of a shipped family"
+        message = f"--name = {name!r}: is the name of a built-in family"
         raise UsageError(message, code="option-value", hint="choose another name")
     recipe = catalog.get(base)
     train, valid = read_mixtures(mixture)
@@ -71,7 +71,7 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
         "training": {"order": "iid", "initialisation": "as_written"},
         "card": {
             "title": f"{name}: one data mixture, several seeds",
-            "summary": "Language models that are alike but for the seed, trained on one data mixture.",
+            "summary": "Language models that differ only in the seed, trained on one data mixture.",
             "license": recipe.card.license,
             "language": list(recipe.card.language),
         },

@@ -76,7 +76,7 @@ def audit(
     options = {"--runs": runs, "--most-runs": most_runs, "--run-decimals": run_decimals}
     if wrong := [name for name, value in options.items() if value is not None]:
         message = f"{' and '.join(wrong)}: only for published scores, but {scores} has measured cells of one run each"
-        raise UsageError(message, code="option-conflict", hint="omit it", options=tuple(wrong))
+        raise UsageError(message, code="option-conflict", hint="omit the option", options=tuple(wrong))
     return Audited(audit_records(read_outputs([scores], progress).records, tasks), family, None)
 
 

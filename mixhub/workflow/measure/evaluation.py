@@ -163,7 +163,7 @@ def _find_runs(
     trained, others = with_export(workspace, family, steps)
     if not trained:
         message = f"{workspace.root}: no run of {family.name} is trained to step {steps}"
-        raise RunError(message, code="run-not-trained", hint="mixhub train --seed N", family=family.name)
+        raise RunError(message, code="run-not-trained", hint="run mixhub train --seed N", family=family.name)
     if others:
         progress.notice(f"skipped, not trained yet: {', '.join(others)}")
     return family, trained
@@ -176,5 +176,5 @@ def _find_tokenizer(workspace: Workspace, family: Family, progress: Progress) ->
             return folder
     if family.tokenizer.repo_id is None:
         message = f"{workspace.tokens(family)}: {family.name} has no tokenizer yet; it is trained on the corpus"
-        raise WorkspaceError(message, code="tokenizer-untrained", hint="mixhub data pack", family=family.name)
+        raise WorkspaceError(message, code="tokenizer-untrained", hint="run mixhub data pack", family=family.name)
     return download_tokenizer(family.tokenizer.repo_id, progress)

@@ -108,7 +108,7 @@ def plot_shots(
     evidence, table = _table(source, workspace, replace(selection, samples=False), False, progress)
     reason = "no task was measured at two shot counts"
     if table.standing == "published":
-        reason = "published scores do not say the number of shots"
+        reason = "published scores do not state the number of shots"
     return _named(shots_plot(table), evidence.name, reason, "run mixhub evaluate")
 
 
@@ -135,7 +135,7 @@ def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | Non
             mixtures |= {f"{prefix}{run.revision}": run.mixture for run in family.runs()}
     prefixes = {family.data.train_prefix for family in chosen}
     plot = mixture_plot(mixtures, prefixes.pop() if len(prefixes) == 1 else "")
-    return _named(plot, "-".join(family.name for family in chosen), "there is no mixture", "name a family")
+    return _named(plot, "-".join(family.name for family in chosen), "the workspace has no family", "name a family")
 
 
 def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None) -> Plot:

@@ -86,7 +86,7 @@ def compare_scores(
     own = sources or [default_source(workspace, "mixhub results --compare A B")]
     if len({*own, *against}) < len([*own, *against]):
         message = f"{', '.join([*own, *against])}: name each source once"
-        raise UsageError(message, code="source-repeated", hint="name two families or more")
+        raise UsageError(message, code="source-repeated", hint="name at least two families")
     evidence = find_distinct([*own, *against], workspace, progress)
     tables = comparable_tables(evidence, selection, published, progress)
     ours, theirs = tables[: len(own)], tables[len(own) :]
@@ -111,7 +111,7 @@ def comparable_tables(
 def default_source(workspace: Workspace | None, example: str) -> str:
     """The workspace's family; UsageError with an example if there is no workspace."""
     if workspace is None:
-        message = "no source is given, and there is no workspace here"
+        message = "no source given, and no workspace here or above"
         raise UsageError(
             message, code="option-missing", hint=f"run {example}, or change to a workspace", option="SOURCE"
         )

@@ -132,7 +132,7 @@ def _differences(workspace: Workspace, rendered: Rendered, path: Path) -> Iterat
             changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
             yield from map(str, changes)
         except SpecError as error:
-            yield f"everything, as it cannot be read ({' '.join(error.message.split())})"
+            yield f"everything: cannot be read ({' '.join(error.message.split())})"
     yield from (f"plot: {name}" for name in stale_plots(rendered, path, rendered_files(workspace)))
 
 
@@ -147,7 +147,7 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
     stale = figure_findings(changes, str(path), stale_plots(rendered, path, rendered_files(workspace)))
     if stale and not rendered_files(workspace)(path):
         custom, _ = workspace.custom_card_files(family, "card" if path == workspace.card(family) else "revision")
-        hint = f"the card was edited by hand: move your text to {custom.name}, then mixhub card render --force"
+        hint = f"move your text to {custom.name}, then run mixhub card render --force: the card was edited by hand"
         stale = [replace(finding, hint=hint) for finding in stale]
     yield from _own_findings(path)
     yield from stale
@@ -161,7 +161,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ResultsError(f"{path}: no such card", code="file-missing", hint="mixhub card render", path=path) from None
+        raise ResultsError(f"{path}: no card", code="file-missing", hint="run mixhub card render", path=path) from None
     except UnicodeDecodeError as error:
         raise ResultsError(
             f"{path}: not UTF-8: {error.reason} at byte {error.start}", code="file-malformed", path=path

@@ -84,8 +84,8 @@ def generate(
         checked_hub(hub, "--hub")
     family = run_name.get("family") or (workspace.config.family if workspace else None)
     if family is None:
-        hint = 'name one, or a repo: mixhub generate --family human-1b --seed 4 "..."'
-        raise UsageError("which family?", code="option-missing", hint=hint, option="--family")
+        hint = 'pass a family or a repo: mixhub generate --family human-1b --seed 4 "..."'
+        raise UsageError("no family given", code="option-missing", hint=hint, option="--family")
     name = family.name if isinstance(family, Family) else family
     seed, index = run_name.get("seed"), run_name.get("index")
     spec = family_of(name, workspace)[0] if workspace and hub is None and revision is None else None
@@ -120,13 +120,13 @@ def _generate_text(model: Any, tokenizer: Any, text: str, sampling: Sampling) ->
     ids = tokenizer(text, return_tensors="pt").input_ids  # (1, T)
     if not ids.shape[1]:
         if tokenizer.bos_token_id is None:
-            hint = 'pass some words: mixhub generate --seed 4 "The "'
+            hint = 'pass a prompt: mixhub generate --seed 4 "The "'
             raise UsageError("the prompt is empty", code="prompt-empty", hint=hint)
         ids = torch.tensor([[tokenizer.bos_token_id]])
     limit = getattr(model.config, "max_position_embeddings", None) or ids.shape[1] + sampling.tokens
     if ids.shape[1] >= limit:
-        message = f"the prompt has {ids.shape[1]} tokens, but the model sees {limit}"
-        raise UsageError(message, code="prompt-too-long", hint="shorten it")
+        message = f"the prompt has {ids.shape[1]} tokens, but the model's context is {limit}"
+        raise UsageError(message, code="prompt-too-long", hint="shorten the prompt")
     options: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
         options = {"do_sample": True, "temperature": sampling.temperature}

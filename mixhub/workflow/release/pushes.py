@@ -207,7 +207,7 @@ def require_tag(tag: str | None) -> None:
     """Raise UsageError for a tag that git would not accept as part of a name."""
     if tag is not None and not re.fullmatch(r"(?!.*\.\.)(?!.*\.lock$)[A-Za-z0-9][A-Za-z0-9._-]*", tag):
         message = f"--tag {tag!r}: must be a name that git accepts for a tag, without /"
-        raise UsageError(message, code="option-value", hint="as v1, or 2026-11", option="--tag", value=tag)
+        raise UsageError(message, code="option-value", hint="for example --tag v1", option="--tag", value=tag)
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def verify(
     workspace = workspace_if_given(workspace)
     family = family or (workspace.config.family if workspace else None)
     if family is None:
-        hint = "name one, or a repo: mixhub verify human-1b"
-        raise UsageError("which family?", code="option-missing", hint=hint, option="FAMILY")
+        hint = "pass a family or a repo: mixhub verify human-1b"
+        raise UsageError("no family given", code="option-missing", hint=hint, option="FAMILY")
     spec, repo_id = (family, family.repo_id) if isinstance(family, Family) else family_of(family, workspace)
     local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
     with open_hub(workspace, hub, progress=progress) as endpoint:

@@ -82,13 +82,13 @@ def test_a_task_that_counts_parts_of_documents_is_not_tested():
     cell = record("other", metrics={"acc": 0.41234567891}, stderrs={"acc": 0.01398765432})
     found = audit_records([cell], TASKS)
     assert found.fits
-    assert "not tested, since their documents are unknown, or count in parts: other" in found.notes
+    assert "not tested, because documents are not counted, or not as 0 or 1: other" in found.notes
 
 
 def test_a_task_without_accuracies_is_not_tested():
     found = audit_records([record("other", metrics={"f1": 0.5}, stderrs={}), record()], TASKS)
     assert found.notes == (
-        "not tested, since they have neither acc nor acc_norm: other",
+        "not tested, because they have neither acc nor acc_norm: other",
         "samples: 0 of 2 cells have them",
     )
 

@@ -259,7 +259,7 @@ def test_an_average_over_the_known_columns_only_fits_too():
     found = audit(replace(table, columns=(*table.columns, Column("Loss", None)), rows=(row,)))
     assert found.fits
     assert (found.averages[0].verdict, found.averages[0].computed) == ("equal to the last digit", 50.0)
-    assert "not tested, since the suite has no such task: Loss" in found.notes
+    assert "not tested, because the suite has no such task: Loss" in found.notes
 
 
 def test_an_average_that_no_columns_fit_is_compared_with_all_of_them():
@@ -340,7 +340,7 @@ def test_tasks_whose_documents_are_not_known_are_not_tested():
     found = audit(table_of([["65.00", "26.01"], ["64.00", "26.77"]], tasks=tasks))
     assert found.fits
     assert [counted.column for counted in found.counts] == ["COPA", "COPA"]
-    assert found.notes == ("not tested, since the number of documents is unknown: MMLU",)
+    assert found.notes == ("not tested, because the number of documents is unknown: MMLU",)
 
 
 @pytest.mark.parametrize(

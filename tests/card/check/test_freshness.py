@@ -16,7 +16,7 @@ def test_figures_of_results_and_the_rest_of_a_new_render() -> None:
     assert ("figure-differs", "SciQ seed 3") in [(finding.code, finding.about) for finding in found]
     *figures, fresh = found
     assert set(codes(figures)) == {"figure-differs"}
-    assert (fresh.code, fresh.hint) == ("card-stale", "mixhub card render")
+    assert (fresh.code, fresh.hint) == ("card-stale", "run mixhub card render")
     assert figure_findings(card_changes(card, card), "README.md", []) == []
     assert fresh.message.endswith("; and 2 more")
 
@@ -38,5 +38,5 @@ def test_the_message_of_a_stale_card() -> None:
 
 def test_a_missing_card() -> None:
     finding = missing_card("a/README.md")
-    assert str(finding) == "a/README.md: is not rendered yet"
-    assert (finding.code, finding.hint) == ("card-unrendered", "mixhub card render")
+    assert str(finding) == "a/README.md: has not been rendered yet"
+    assert (finding.code, finding.hint) == ("card-unrendered", "run mixhub card render")

@@ -185,10 +185,10 @@ def test_an_interval_over_documents_alone_says_so(two):
 
 def test_what_is_not_compared_is_named_with_its_reason(two):
     found = compare(*two)
-    apart = replace(found, tasks=(replace(found.tasks[0], reason="versions 1 and 2 do not mix"), found.tasks[1]))
+    apart = replace(found, tasks=(replace(found.tasks[0], reason="versions 1 and 2 cannot be mixed"), found.tasks[1]))
     plot = drawn(difference_plot(apart))
     assert row(plot, "PIQA")["value"] is None
-    assert "Not compared: PIQA (versions 1 and 2 do not mix)." in plot.data["notes"]
+    assert "Not compared: PIQA (versions 1 and 2 cannot be mixed)." in plot.data["notes"]
     nothing = replace(apart, primary=replace(found.primary, reason="no"), tasks=apart.tasks[:1])
     assert difference_plot(nothing) is None
 

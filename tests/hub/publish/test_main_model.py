@@ -183,7 +183,7 @@ def test_another_run_takes_its_place(workspace, hub, push):
 def test_a_model_that_the_family_names_no_longer_goes(workspace, hub, push):
     push("--all")
     changed = set_main(workspace, None)
-    assert said(changed, hub)["main"].startswith("warning: holds a model, but tiny does not say of which revision")
+    assert said(changed, hub)["main"].startswith("warning: holds a model, but tiny does not name its revision")
     put(workspace, hub, {"notes.md": b"mine", "adapter_model.safetensors": b"mine"})
     push("--all")
     assert models(changed, hub, "main") == {}
@@ -200,7 +200,7 @@ def test_a_model_that_somebody_else_put_there_stays(workspace, hub, mixhub_here,
     push("--all")
     assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
     assert "Each model has its own branch, which `revision` names.\n" in card(changed, hub)
-    assert "holds a model, but tiny does not say of which revision" in said(changed, hub)["main"]
+    assert "holds a model, but tiny does not name its revision" in said(changed, hub)["main"]
     set_main(workspace, 2)
     done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)
     assert printed_faults(done) == [("main-model-foreign", "main")]

@@ -346,7 +346,7 @@ def test_a_server_that_has_no_such_page_is_no_hub(no_hub):
     no_hub |= {"body": b"<html>not found</html>", "status": 404}
     with refused("hub-answer-malformed", HubError, status=404) as caught:
         mixhub.load("human-1b", seed=1, hub=no_hub["url"])
-    assert caught.value.hint == "is this the address of a hub?"
+    assert caught.value.hint == "check that this is the address of a hub"
 
 
 @pytest.mark.parametrize("repo_id", ["a/b/c", "a/b--c", "a/b.git", "-a/b", "a/" + "b" * 96])
