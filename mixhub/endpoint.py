@@ -44,7 +44,7 @@ class HubChoice:
     value: str
     """`local`, or an address."""
     source: str
-    """Where it was set, as `--hub`."""
+    """Where it was set, such as `--hub`."""
     token: str | Literal[False] | None = field(default=False, repr=False)
     """As in `Endpoint`."""
 

@@ -2,7 +2,7 @@
 
 MixhubError
 ├── SpecError              a family, mixture or workspace file breaks its rules; lists every problem
-├── UsageError             options that do not go together, or a value out of range
+├── UsageError             options that cannot be combined, or a value out of range
 ├── UnknownNameError       an unknown family, seed, index, task or revision
 ├── WorkspaceError         the folder is not a workspace, has a newer format, or is in use by another process
 ├── CorpusError            text data is missing or malformed
@@ -83,7 +83,7 @@ class Problem:
     """One broken rule in a file."""
 
     key: str
-    """Dotted path of the key, as `training.learning_rate`; empty for the whole file."""
+    """Dotted path of the key, such as `training.learning_rate`; empty for the whole file."""
     value: object
     """The value in the file."""
     rule: str
@@ -119,17 +119,17 @@ class SpecError(MixhubError):
 
 
 class UsageError(MixhubError):
-    """Options or arguments that do not go together, or are out of range."""
+    """Options or arguments that cannot be combined, or are out of range."""
 
 
 class UnknownNameError(MixhubError):
     """An unknown name; the message suggests the nearest known one.
 
     Args:
-        kind: what the name should name, as `family`; the code is `unknown-family`.
+        kind: what is named, such as `family`; the code is `unknown-family`.
         name: the unknown name.
         known: the known names.
-        near: the name to suggest, if not the one with the most similar spelling.
+        near: the name to suggest, if not the most similar one.
         where: where the name was looked up.
         hint: the next step, if not the list of known names.
     """

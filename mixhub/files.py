@@ -1,4 +1,4 @@
-"""Atomic writes: whenever a process is killed, a file or folder is the old one or the new one, never a part."""
+"""Atomic writes: if a process is killed, a file or folder is the old one or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
 
     Args:
         path: the lock file; it is created, and never deleted.
-        busy: the error message if another process holds it, as "runs/demo/seed-1 is being trained".
+        busy: the error message if another process holds it, such as "runs/demo/seed-1 is being trained".
         timeout: seconds to wait for it; if negative, wait forever.
 
     Raises:

@@ -13,10 +13,10 @@ Level = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault, or something that whoever publishes or loads a model should know."""
+    """An error or warning about a model, for those who publish or load it."""
 
     code: str
-    """Stable name of the kind of fault, as `weights-repeated`; `docs/errors.md` lists them."""
+    """Stable name of the kind of finding, such as `weights-repeated`; `docs/errors.md` lists them."""
     where: str
     """Where it is: a revision, `main`, a card as the user names it, a row of a table."""
     message: str
@@ -24,11 +24,11 @@ class Finding:
     hint: str = ""
     """The next step."""
     level: Level = "error"
-    """A warning stops nothing."""
+    """A warning does not stop a push."""
     line: int = 0
     """Line of the file, from 1; 0 for a whole file or anything else."""
     about: str = ""
-    """The part of `where`: a key of the metadata, an address, a cell, a column."""
+    """The affected part of `where`: a key of the metadata, an address, a cell, a column."""
     assumptions: tuple[str, ...] = ()
     """What the check assumes, a sentence each."""
 
@@ -42,7 +42,7 @@ class Finding:
         return f"{self.where}{line}: {self.message}"
 
     def within(self, where: str) -> Finding:
-        """Move the finding from a part to the whole, as from a card to its branch; the message names the part."""
+        """Move the finding from a part to the whole, such as from a card to its branch; the message names the part."""
         return replace(self, where=where, message=self._located, line=0)
 
     def to_data(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ def listed(names: Sequence[object], *, most: int | None = None, last: str = ",")
     Args:
         names: the names, in this order.
         most: how many to write out; None: all.
-        last: the separator before the last name, as `and`.
+        last: the separator before the last name, such as `and`.
     """
     texts = [str(name) for name in names]
     if most is not None and len(texts) > most:

@@ -1,4 +1,4 @@
-"""Progress of long work, whoever shows it."""
+"""Progress of long work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Bar(Protocol):
     """A piece of work in progress."""
 
     def advance(self, amount: int = 1, note: str | None = None) -> None:
-        """Count `amount` more units as done; `note` is a short figure to show beside them, as `loss 3.21`."""
+        """Count `amount` more units as done; `note` is a short figure to show beside them, such as `loss 3.21`."""
 
 
 class Progress(Protocol):
@@ -20,13 +20,13 @@ class Progress(Protocol):
         """Show a piece of work for the length of a `with` block.
 
         Args:
-            what: a few words, as `train seed-1`.
+            what: a few words, such as `train seed-1`.
             total: units in all; None if unknown.
-            unit: one unit, in the singular, as `step`.
+            unit: one unit, in the singular, such as `step`.
         """
 
     def notice(self, text: str) -> None:
-        """Show one line at once, as `tokenizer: me/bpe from huggingface.co`."""
+        """Show one line at once, such as `tokenizer: me/bpe from huggingface.co`."""
 
 
 class _Silent:

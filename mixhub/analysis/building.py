@@ -60,7 +60,7 @@ def measured_table(
         evidence: the cells that count (see `evidence.family_columns`).
         columns: the tasks.
         measure: what the figures are.
-        documents: what each document contributed, for exact standard errors.
+        documents: the value of each document, for exact standard errors.
         samples: a summary of it; default: that of `documents`.
         standing: `measured`, or `imported` for cells that others measured.
         allow_incomplete: show means over the cells that are present, each marked as incomplete.
@@ -167,7 +167,7 @@ def _with_stderrs(row: ScoreRow, records: Sequence[Record], samples: SampleSumma
 
 
 def _over_seeds(kind: str, rows: Sequence[ScoreRow], reasons: Mapping[str, str]) -> Mapping[str, OverSeeds]:
-    """Each column over its seeds, and the average.
+    """The statistics of each column, and of the average, over seeds.
 
     Args:
         kind: what varies over the rows.
@@ -200,7 +200,7 @@ def _no_mean(task: str, records: Mapping[str, Sequence[Record]], measure: Measur
 
 
 def _same_weights(records: Mapping[str, Sequence[Record]]) -> str:
-    """Which two revisions are the same model, so that they are not two seeds."""
+    """The two revisions that have the same weights, so that they are not two seeds; empty if none have."""
     first: dict[str, str] = {}
     for revision, own in records.items():
         for weights in {record.weights_sha256 for record in own} - {UNKNOWN}:

@@ -117,7 +117,7 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
         b: scores of the other.
         column: the task, or `average`.
         title: its heading.
-        columns: the tasks that the figure is made of.
+        columns: the tasks behind the figure.
 
     Returns:
         The difference with its tests; if the two were measured differently, only the spreads and the reason.
@@ -149,7 +149,7 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
 
 
 def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True) -> None:
-    """Check that tables are all measured or all published, and over seeds, or over indices.
+    """Check that tables are all measured or all published, and all over seeds or all over indices.
 
     Raises:
         UsageError: they are not; names the families.
@@ -170,7 +170,7 @@ def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True)
 
 
 def shared_columns(a: ScoreTable, b: ScoreTable) -> list[Column]:
-    """The columns of A whose tasks B has, too."""
+    """The columns of A whose tasks B also has."""
     return [column for column in a.columns if column.task in b.headings]
 
 
@@ -235,5 +235,5 @@ def _line(contrast: Contrast) -> dict[str, Any]:
 
 
 def prefixed(prefix: str, part: object) -> dict[str, Any]:
-    """The fields of a part as columns of a frame, as `welch_p`; empty for None."""
+    """The fields of a part as columns of a frame, such as `welch_p`; empty for None."""
     return {} if part is None else {f"{prefix}_{name}": value for name, value in vars(part).items()}

@@ -27,14 +27,14 @@ _NUMBERED = re.compile(r"(?P<kind>seed|model-index|index)[-_]?(?P<number>\d+)")
 
 @dataclass(frozen=True)
 class Evidence:
-    """The cells of one family or model, and its published scores; the two never mix."""
+    """The cells of one family or model, and its published scores; the two are never mixed."""
 
     name: str
     """The family, the model as lm-eval calls it, or the file of a published table."""
     kind: str
     """What varies over the revisions: `seed`, `index`, or `revision` if unknown."""
     family: Family | None
-    """If it is a known one."""
+    """The family, if it is a known one."""
     records: Mapping[str, tuple[Record, ...]]
     """Cells by revision, in the order of the seeds; each cell once."""
     published: PublishedTable | None
@@ -42,13 +42,13 @@ class Evidence:
     superseded: tuple[Superseded, ...] = ()
     """Cells that were measured again later."""
     notes: tuple[str, ...] = ()
-    """What a reader of the scores should know, a sentence each."""
+    """Notes for a reader of the scores, a sentence each."""
     tasks: tuple[Task, ...] = ()
     """Tasks with known titles, if it is not a family."""
 
     @property
     def measured(self) -> bool:
-        """Whether it has cells."""
+        """Whether there are cells."""
         return any(self.records.values())
 
 
@@ -56,7 +56,7 @@ def find_evidence(source: str, workspace: Workspace | None = None, progress: Pro
     """Find a family by name, else a file or folder of results, or a published table (.md, .csv, .tsv).
 
     Raises:
-        UnknownNameError: there is neither such a family nor such a path.
+        UnknownNameError: no family or path has this name.
         ResultsError: the files cannot be read, or belong to two models.
     """
     path = Path(source)

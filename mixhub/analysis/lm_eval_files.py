@@ -1,7 +1,7 @@
 """Results files of lm-eval, of any version and in any layout of folders, as one record per cell.
 
 Supported are the files of lm-eval 0.2 and 0.3 (`{"results": {"piqa": {"acc": …}}, "versions": …, "config": …}`), of
-0.4 (`acc,none`), and mixhub's own cells. What a version did not write is unknown.
+0.4 (`acc,none`), and mixhub's own cells. Values that a version did not write are unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DTYPES = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "fl
 
 @dataclass(frozen=True)
 class Superseded:
-    """A cell that was measured again later, so that it is not used."""
+    """A cell that is not used because it was measured again later."""
 
     record: Record
     """The older one."""
@@ -220,7 +220,7 @@ def _samples(path: Path, task: str, config: Mapping[str, Any]) -> Path | None:
 
 
 def _arguments(given: object) -> dict[str, Any]:
-    """`model_args`, which versions write as `pretrained=a,revision=b` or as a mapping."""
+    """`model_args`, written by different versions as `pretrained=a,revision=b` or as a mapping."""
     if isinstance(given, Mapping):
         return dict(given)
     if not isinstance(given, str):
@@ -243,7 +243,7 @@ def _identity(data: Mapping[str, Any], config: Mapping[str, Any], arguments: Map
 
 
 def _prompting(data: Mapping[str, Any]) -> str:
-    """What surrounds the prompts; unknown before 0.4.3."""
+    """The settings around the prompts; unknown before 0.4.3."""
     keys = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multiturn")
     if not all(key in data for key in keys):
         return UNKNOWN

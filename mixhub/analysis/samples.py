@@ -1,4 +1,4 @@
-"""Samples as lm-eval writes them: what each document contributed to a cell, and a cache of summaries.
+"""Samples as lm-eval writes them: the value of each document in a cell, and a cache of summaries.
 
 The cache serves cards: a card is rendered many times, but gigabytes of samples are read once.
 """
@@ -43,7 +43,7 @@ _REMEDY = "evaluate the cell again, or delete the samples: scores do not need th
 
 @dataclass(frozen=True)
 class Documents:
-    """What each document contributed to one cell."""
+    """The values of the documents of one cell."""
 
     ids: numpy.ndarray
     """(D,) int64, ascending: lm-eval's number of the document."""
@@ -55,7 +55,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The score of a model that knows nothing, percent."""
+    """The score of guessing, percent."""
 
     chance: float | None
     """Of guessing among the choices; None for tasks without choices."""
@@ -65,7 +65,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """What each document contributed to the scores of a table: the mean over the shot counts."""
+    """The values of the documents in the scores of a table: means over the shot counts."""
 
     values: Mapping[tuple[str, str], Documents]
     """By revision and task, if all shot counts have samples of the same documents."""
@@ -83,7 +83,7 @@ class DocumentScores:
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What cards and tables need of samples."""
+    """What cards and tables need from samples."""
 
     stderrs: Mapping[tuple[str, str], float | None]
     """By revision and task: the standard error of the score over documents, in the unit of the measure; None for too
@@ -130,7 +130,7 @@ AnySample = TypeVar("AnySample", bound=_Sample)
 
 
 def read_documents(record: Record, metric: str, measure: Measure = SCORE) -> Documents:
-    """Read what each document contributed to `metric` of a cell.
+    """Read the value of `metric` for each document of a cell.
 
     Raises:
         ResultsError: the samples are missing or malformed, hold a document twice, or have no value of the metric.
@@ -160,7 +160,7 @@ def read_scores(
     measure: Measure = SCORE,
     progress: Progress = SILENT,
 ) -> DocumentScores:
-    """Read what each document contributed to the scores of a table, as far as there are samples.
+    """Read the value of each document in the scores of a table, where there are samples.
 
     Args:
         records: cells, by revision.
@@ -202,7 +202,7 @@ def cells_with_samples(
 
 
 def mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Documents | None:
-    """What each document contributed to one score: the mean over the shot counts; None if their documents differ.
+    """The value of each document in one score: the mean over the shot counts; None if their documents differ.
 
     Raises:
         ResultsError: as `read_documents`, or the samples do not belong to their result.
@@ -361,7 +361,7 @@ class _Cache(msgspec.Struct):
 def read_summary(
     records: Mapping[str, Sequence[Record]], columns: Sequence[Column], cache: Path, progress: Progress = SILENT
 ) -> SampleSummary:
-    """Read what cards and tables need of samples, as far as there are samples.
+    """Read what cards and tables need from samples, where there are samples.
 
     Args:
         records: cells, by revision.

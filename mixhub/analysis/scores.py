@@ -1,4 +1,4 @@
-"""Scores: the means that cells make, and which cells cannot be mixed."""
+"""Scores: means of cells, and which cells cannot be mixed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 @dataclass(frozen=True)
 class Measure:
-    """What the figures of a table are."""
+    """The kind of figures in a table."""
 
     name: str
     """Value of `--measure`."""
@@ -127,7 +127,7 @@ class Score:
 
     @property
     def complete(self) -> bool:
-        """Whether there is a value, made of everything that it needs."""
+        """Whether there is a value with all cells that it needs."""
         return self.value is not None and self.present == self.expected
 
 
@@ -211,7 +211,7 @@ def score(
 
 
 def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
-    """The cells of one revision that a score is made of, as far as they are present, in the order of the shot counts.
+    """The cells of one revision behind a score that are present, in the order of the shot counts.
 
     Raises:
         ResultsError: two cells have the same shot count, as with different seeds of the shots or dtypes.
@@ -243,7 +243,7 @@ def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incompl
 
     Args:
         scores: one per task.
-        records: the cells that they are made of.
+        records: the cells behind them.
         allow_incomplete: return the mean of the scores that have a value.
     """
     used = [(score.value, score.stderr) for score in scores if score.value is not None]

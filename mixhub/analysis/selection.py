@@ -15,7 +15,7 @@ from mixhub.workspace.lineage import UNKNOWN
 
 @dataclass(frozen=True)
 class Selection:
-    """What tables should show."""
+    """What tables show."""
 
     suite: Evaluation | None = None
     """Tasks and shot counts; None: those of each family, and all that other models have."""
@@ -41,7 +41,7 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
     A model without a suite is compared with a family by the family's suite.
 
     Raises:
-        ResultsError: only common columns are wanted, and there are none; or no cell makes a score.
+        ResultsError: only common columns are selected, and there are none; or no cell can be used for a score.
         UnknownNameError: none has a selected task.
         UsageError: a task has none of the selected shot counts.
     """
@@ -84,7 +84,7 @@ def _selected(
 
 
 def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
-    """Check that some cell can make a score."""
+    """Check that at least one cell can be used for a score."""
     cells = [record for own in evidence.records.values() for record in own]
     tasks = {column.task for column in columns}
     if any(measure.metric(cell) for cell in cells if cell.task in tasks):

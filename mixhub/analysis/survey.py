@@ -1,4 +1,4 @@
-"""Several mixtures compared: their ranks, which measurements rank them alike, and what tells them apart."""
+"""Several mixtures compared: their ranks, which measurements rank them the same way, and what distinguishes them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Signal:
-    """How well one column tells mixtures apart."""
+    """How well one column distinguishes mixtures."""
 
     column: str
     """lm-eval's name of the task, or `average`."""
@@ -60,7 +60,7 @@ class Survey:
     ranking: tuple[Ranked, ...]
     """Best first."""
     agreements: Mapping[str, Agreement]
-    """How two ways of measuring rank mixtures, by name, as `0-shot and 5-shot`: between shot counts, and between these
+    """How two measurements rank mixtures, by name, such as `0-shot and 5-shot`: between shot counts, and between these
     families and those of `against`."""
     seeds: float | None
     """How often one seed of each mixture ranks two mixtures as the mean of its other seeds does; None if a mixture has
@@ -71,7 +71,7 @@ class Survey:
     """The average of each pair of families, Holm over all pairs; empty for mixtures of one seed."""
 
     def frame(self) -> pandas.DataFrame:
-        """A row per column of scores: how well it tells mixtures apart."""
+        """A row per column of scores: how well it distinguishes mixtures."""
         import pandas as pd
 
         lines = []

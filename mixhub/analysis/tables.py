@@ -21,7 +21,7 @@ AVERAGE = "average"
 """Key of the average among the names of tasks."""
 
 Standing = Literal["measured", "imported", "published"]
-"""`measured`: from own cells. `imported`: from lm-eval files of others. `published`: printed, not measured again."""
+"""`measured`: from mixhub's cells. `imported`: from other lm-eval files. `published`: printed, not measured again."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class ScoreTable:
     records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
     """The cells, by revision."""
     documents: DocumentScores = NO_DOCUMENTS
-    """What each document contributed, if samples were read."""
+    """The values of the documents, if samples were read."""
     notes: tuple[str, ...]
-    """What a reader should know, a sentence each."""
+    """Notes for a reader, a sentence each."""
     superseded: tuple[Superseded, ...] = ()
-    """Cells that were measured again later, so not used."""
+    """Cells that are not used because they were measured again later."""
 
     def score(self, row: ScoreRow, column: str) -> Score:
         """The score of a task in a row, or the row's average."""

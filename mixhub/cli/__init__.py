@@ -67,5 +67,5 @@ def _end(error: MixhubError, *, is_output_full: bool = False) -> None:
 
 
 def _warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
-    """Format a warning as one line, without its place in the code."""
+    """Format a warning as one line, without its location in the code."""
     return f"warning: {' '.join(str(message).split())}\n"

@@ -15,9 +15,9 @@ class Code:
     """One kind of error or finding."""
 
     name: str
-    """As in errors, findings and `--json`."""
+    """The name in errors, findings and `--json`."""
     meaning: str
-    """What is wrong, a sentence or two."""
+    """What the code means, in a sentence or two."""
     remedy: str
     """What to do about it."""
 

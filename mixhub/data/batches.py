@@ -63,7 +63,7 @@ class TrainingBatches:
     Args:
         shards: the tokens.
         order: which sequence each sample is, by domain key.
-        prefix: what a domain key has before the name of the domain.
+        prefix: the part of a domain key before the name of the domain.
         training: has the batch sizes.
         rank: number of this process, from 0.
         world: number of processes.

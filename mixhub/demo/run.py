@@ -49,20 +49,20 @@ for revision in revisions:
     sample = tokenizer.decode(model.generate(**tokens, max_new_tokens=40, do_sample=True, temperature=0.6)[0])
     print(json.dumps({"revision": revision, "weights": digest.hexdigest(), "sample": sample}))
 """
-"""A program that uses only Transformers and HF_ENDPOINT, and nothing of mixhub."""
+"""A program that uses only Transformers and HF_ENDPOINT, without mixhub."""
 _KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 _STEPS = 9
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made."""
+    """The result of the demo."""
 
     workspace: Workspace
     family: Family
     evaluated: Evaluated
     sample: str
-    """What the first run generates after the prompt."""
+    """Text that the first run generates after the prompt."""
     seconds: float
 
 
@@ -86,14 +86,14 @@ class _Steps:
 
 
 def run_demo(folder: Path, *, progress: Progress = SILENT) -> Demo:
-    """Make, train, evaluate, publish, verify and load a small family; finished steps are skipped.
+    """Create, train, evaluate, publish, verify and load a small family; finished steps are skipped.
 
     Args:
-        folder: the workspace to make or to resume.
+        folder: the workspace to create or resume.
         progress: shows each step and its result.
 
     Raises:
-        WorkspaceError: the folder holds something else.
+        WorkspaceError: the folder contains other files.
     """
     steps = _Steps(progress)
     with steps.step("workspace") as notes:
@@ -153,10 +153,10 @@ def _publish(
 
 
 def demo_workspace(folder: Path) -> Workspace:
-    """Open the demo's workspace, or make it.
+    """Open the demo's workspace, or create it.
 
     Raises:
-        WorkspaceError: the folder holds something else.
+        WorkspaceError: the folder contains other files.
     """
     hint = "choose another folder: mixhub demo DIR"
     if not (folder / CONFIG_FILE).exists():

@@ -5,7 +5,7 @@ options            the cells to measure, and how
 requests           lm-eval's requests to a model, built once; encoding makes tokens of them, packing makes rows
 scorer             runs the rows
 harness            lm-eval computes metrics of the answers; measures and bootstrap add what it lacks or computes slowly
-provenance         what a cell was made from, and its file
+provenance         the inputs of a cell, and its file
 sweep              the calls: evaluate, prefetch
 crosscheck         compares cells on disk with lm-eval's own backend
 lm_eval_private    the only module that imports lm-eval

@@ -23,7 +23,7 @@ class Crosscheck:
     """The result of a comparison."""
 
     requests: int
-    """Requests that were scored again."""
+    """Requests scored again."""
     cells: int
     """Cells that they belong to."""
     largest: float

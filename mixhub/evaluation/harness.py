@@ -29,7 +29,7 @@ STDERR = f"of means: closed form; else lm-eval's bootstrap, {REPLICATES:,} draws
 
 _UNUSED_SETTINGS: dict[str, Any] = {"batch_sizes": [], "use_cache": None, "gen_kwargs": None}
 _FEW_REPLICATES = 100
-"""lm-eval's draws for the corpus metrics that take seconds each."""
+"""lm-eval's number of draws for the corpus metrics, which take seconds each."""
 _LOGIT_BYTES = {"cpu": 2**30, "cuda": 2**33}
 _MAX_REQUESTS = 32
 

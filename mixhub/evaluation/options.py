@@ -15,7 +15,7 @@ from mixhub.spec import Evaluation
 from mixhub.workspace.cells import cell_path
 
 BACKENDS = ("mixhub", "stock")
-"""What scores: this package's backend, or lm-eval's own for Hugging Face models."""
+"""Backends that score: this package's, or lm-eval's own for Hugging Face models."""
 Backend = Literal["mixhub", "stock"]
 
 _DOCUMENTS = 1000

@@ -1,4 +1,4 @@
-"""What cells are made from: the model and the settings of a call, whether a cell on disk still matches them, and the
+"""The inputs of cells: the model and the settings of a call, whether a cell on disk still matches them, and the
 file of a measured cell."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.tx
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """The weights to measure, and what is known about them."""
+    """The weights to measure, and their origin."""
 
     folder: Path
     """Weights, config and tokenizer, in Transformers format."""
@@ -197,7 +197,7 @@ def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
 def write_cell(
     config: SweepConfig, lm: Any, built: BuiltTask, measured: Measured, cell: CellKey, results: Path
 ) -> Cell:
-    """Write a measured cell, whole or not at all, and its samples beside it.
+    """Write a measured cell atomically, and its samples beside it.
 
     Args:
         config: what all cells of the call share.

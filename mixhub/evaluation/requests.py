@@ -181,7 +181,7 @@ class RequestFile:
 
 @dataclass
 class Requests:
-    """The requests of the cells of one call, from the store or built anew.
+    """The requests of the cells of one call, from the store or newly built.
 
     Requests stay in memory if there is no store, or if nothing identifies the documents of their task.
     """

@@ -1,4 +1,4 @@
-"""lm-eval's Hugging Face backend, but what requests share is run once. Drop-in: `SharedLM(pretrained="...")`."""
+"""lm-eval's Hugging Face backend, but shared parts of requests are run once. Drop-in: `SharedLM(pretrained="...")`."""
 
 from __future__ import annotations
 

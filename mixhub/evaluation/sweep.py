@@ -133,7 +133,7 @@ class _Sweep:
                 self._take(lm, cell, meter, waits=True)
 
     def _take(self, lm: Any, cell: CellKey, meter: _Meter, *, waits: bool) -> bool:
-        """Measure a cell, unless another process holds it or has measured it meanwhile; return whether it is done."""
+        """Measure a cell, unless another process holds it or has already measured it; return whether it is done."""
         path = cell.path(self.results)
         lock = self.results / ".locks" / path.name
         try:

@@ -1,4 +1,4 @@
-"""What YAML may say of a family. Reading reports every problem at once, with its key, value and rule.
+"""The YAML format of families. Reading reports every problem at once, with its key, value and rule.
 
 Names are imported on first use, so that a module of this package costs only what it needs.
 """

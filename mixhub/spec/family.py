@@ -25,14 +25,14 @@ from mixhub.spec.values import Name, RepoId
 
 @dataclass(frozen=True)
 class Run:
-    """One family × one seed or index: what is trained, evaluated and published as one branch."""
+    """One family × one seed or index: the unit that is trained, evaluated and published as one branch."""
 
     family: str
     """Name of the family."""
     revision: str
     """Its branch, such as `seed-4`."""
     kind: Literal["seed", "index"]
-    """What `number` is."""
+    """The kind of `number`."""
     number: int
     """The seed or the index."""
     seed: int | None
@@ -42,7 +42,7 @@ class Run:
     order_seed: int | None
     """Determines the order of samples."""
     mixture: Mixture
-    """What it is trained on."""
+    """The training mixture."""
 
 
 class Family(Spec):

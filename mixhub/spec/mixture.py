@@ -1,4 +1,4 @@
-"""Domains, their shares of the training tokens, and what that means in sequences."""
+"""Domains, their shares of the training tokens, and the resulting numbers of sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands do, without parsing or printing: one function per step.
+"""The work of the commands, without parsing or printing: one function per step.
 
     from mixhub import workflow
 

@@ -1,4 +1,4 @@
-"""What the functions of the workflow take: a workspace, names of runs, a hub, a mixture."""
+"""Arguments of the workflow functions: a workspace, names of runs, a hub, a mixture."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunNames(RunName, total=False):
     """The name of one run, or of all."""
 
     all: bool
-    """Every run that has an export; excludes seed and index."""
+    """All runs that have an export; cannot be combined with seed or index."""
 
 
 def open_workspace(workspace: WorkspaceLike) -> Workspace:

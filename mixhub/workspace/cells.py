@@ -40,7 +40,7 @@ class Dataset(Spec):
 
 
 class Provenance(Spec):
-    """What a cell was made from. It has no paths of the machine that made it."""
+    """The inputs of a cell. It has no paths of the machine that measured it."""
 
     format: Literal[2] = 2
     """Version of this format."""
@@ -71,7 +71,7 @@ class Provenance(Spec):
     dtype: str
     """Dtype of the computation."""
     device: str
-    """Kind of device, as `cpu` or `cuda`."""
+    """Kind of device, such as `cpu` or `cuda`."""
     backend: Literal["mixhub", "stock"]
     """The backend that scored: mixhub's or lm-eval's."""
     scorer: Count | None = None
@@ -99,7 +99,7 @@ class Cell(Record):
     """A cell that mixhub measured: nothing is unknown."""
 
     provenance: Provenance
-    """What it was made from."""
+    """Its inputs."""
     documents: int
     documents_in_split: int
     num_fewshot: int
@@ -144,7 +144,7 @@ def read_cells(folder: Path) -> list[Cell]:
     """Read all cells in a results folder, by task and shots; empty if the folder does not exist.
 
     Raises:
-        ResultsError: a file is not a cell of mixhub, or two cells were made with different weights.
+        ResultsError: a file is not a mixhub cell, or two cells were made with different weights.
     """
     cells = cells_in(folder)
     for revision in dict.fromkeys(cell.revision for cell in cells):
@@ -169,7 +169,7 @@ def read_cell(path: Path) -> Cell:
     since anyone can write a new hash.
 
     Raises:
-        ResultsError: the file is not a cell of mixhub, is malformed, or was changed after the measurement.
+        ResultsError: the file is not a mixhub cell, is malformed, or was changed after the measurement.
     """
     data = read_json(path, ResultsError)
     if not isinstance(data, Mapping) or PROVENANCE_KEY not in data:

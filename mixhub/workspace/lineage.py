@@ -1,4 +1,4 @@
-"""What an export is made of: hashes, versions and seeds, where known."""
+"""The origin of an export: hashes, versions and seeds, where known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.values import Count, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
-"""Stands for what is not known of a run that another trainer made."""
+"""Stands for unknown values of a run from another trainer."""
 
 Unknown = Literal["unknown"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -58,7 +58,7 @@ class Lineage(Spec):
     weights_sha256: Sha256
     """Hash of the weights (see `weights_sha256`)."""
     device: str
-    """Kind of device that trained, as `cpu` or `cuda`."""
+    """Kind of device that trained, such as `cpu` or `cuda`."""
     processes: PositiveInt | Unknown
     """Processes that trained together."""
     versions: FrozenMap[str, str]

@@ -61,9 +61,9 @@ class Record:
     weights_sha256: str
     """Hash of the weights, commit of another model's repo, or `unknown`."""
     dtype: str
-    """Dtype of the computation, as `float32`, or `unknown`."""
+    """Dtype of the computation, such as `float32`, or `unknown`."""
     device: str
-    """Kind of device, as `cpu` or `cuda`, or `unknown`."""
+    """Kind of device, such as `cpu` or `cuda`, or `unknown`."""
     harness: str
     """Version of lm-eval, or `unknown`; files before 0.4.9 do not have it."""
     date: float | None
@@ -75,7 +75,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The cell in words, as `piqa 5-shot of seed-1`."""
+        """The cell in words, such as `piqa 5-shot of seed-1`."""
         return f"{self.task} {self.num_fewshot}-shot of {self.revision}"
 
 

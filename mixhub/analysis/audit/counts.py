@@ -12,7 +12,7 @@ from functools import lru_cache
 from mixhub.analysis.published.table import Figure
 
 DEFAULT_MAX_RUNS = 6
-"""The largest number of runs that is considered by default: enough runs fit any figure."""
+"""The largest number of runs considered by default: with enough runs, any figure fits."""
 SLACK = Fraction(1, 10**9)
 """Percent; tolerance for figures that come from floating-point numbers."""
 
@@ -22,7 +22,7 @@ def possible_counts(
 ) -> tuple[int, ...]:
     """The numbers of runs m, 1 to `most_runs`, for which a figure can be the mean of m accuracies.
 
-    There must be a whole number c of right answers with |100 c / (m n) - value| at most half a printed unit.
+    There must be a whole number c of correct answers with |100 c / (m n) - value| at most half a printed unit.
 
     Args:
         figure: percent, with its printed digits.

@@ -29,7 +29,7 @@ _FULL_DIGITS = 8
 
 @dataclass(frozen=True)
 class AuditCell:
-    """A record, and what is known of its documents."""
+    """A record, and what is known about its documents."""
 
     record: Record
     task: Task | None
@@ -56,7 +56,7 @@ class AuditCell:
 
     @property
     def place(self) -> str:
-        """As `piqa 5-shot`."""
+        """For example `piqa 5-shot`."""
         return f"{self.record.task} {self.record.num_fewshot}-shot"
 
     @property
@@ -77,7 +77,7 @@ class AuditCell:
 
 
 def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
-    """Check whether measured cells fit together: accuracies, standard errors, documents, weights and samples.
+    """Check whether measured cells are consistent: accuracies, standard errors, documents, weights and samples.
 
     Only `acc` and `acc_norm` are tested, since they are shares of documents. A task outside the suite may count parts
     of a document; it is tested only if its standard error shows that it does not.

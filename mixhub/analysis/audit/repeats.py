@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 Name = TypeVar("Name")
 MIN_REPEATED = 3
-"""Columns or tasks that must be equal: two often are by chance, if tasks have few documents."""
+"""Columns or tasks that must be equal: two often are by chance if tasks have few documents."""
 
 
 def find_repeats(lines: Mapping[Name, Mapping[tuple[Any, ...], object]]) -> Iterator[tuple[Name, Name, int]]:

@@ -58,7 +58,7 @@ class RowCounts:
     figures: int
     """Figures that were tested."""
     by_chance: float | None
-    """Share of rows of arbitrary figures that one of `counts` would fit, too; None if runs were rounded."""
+    """Share of rows of arbitrary figures that one of `counts` would also fit; None if runs were rounded."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from mixhub.phrases import listed, plural
 from mixhub.spec import Task
 
 MAX_NAMED = 6
-"""Figures or columns that a message names."""
+"""Maximum number of figures or columns named in a message."""
 
 
 def audit(
@@ -37,7 +37,7 @@ def audit(
     run_decimals: int | None = None,
     tasks: Sequence[Task] = (),
 ) -> Audit:
-    """Check which figures of a printed table fit together.
+    """Check whether the figures of a printed table are consistent.
 
     Args:
         table: percent, as printed.

@@ -15,14 +15,14 @@ from mixhub.phrases import plural
 from mixhub.spec import Task
 
 MAX_RUNS = 100
-"""Printed figures of usual length cannot tell larger numbers of runs apart."""
+"""Printed figures of usual length cannot distinguish larger numbers of runs."""
 MAX_RUN_DECIMALS = 5
 """Rounding to more decimals than this changes no printed figure."""
 
 
 @dataclass(frozen=True)
 class TableView:
-    """A table, its options, and what several rules need of both; UsageError for options out of range."""
+    """A table, its options, and what rules derive from both; raises UsageError for options out of range."""
 
     table: PublishedTable
     """Percent, as printed."""
@@ -52,7 +52,7 @@ class TableView:
 
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
-        """What the numbers of runs rest on."""
+        """The assumptions behind the numbers of runs."""
         if self.run_decimals is None:
             averaged = "runs were averaged unrounded"
         else:

@@ -29,7 +29,7 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
     """Read the table of scores in a model card (Markdown), or in a CSV or TSV file.
 
     A table of scores has at least two columns, or rows, named after tasks of the suite. Of several, those whose rows
-    are seeds, indices or revisions come first. Columns without any figure are left out.
+    are seeds, indices or revisions come first. Columns without figures are omitted.
 
     Args:
         path: `.md`, `.markdown`, `.csv` or `.tsv`.
@@ -37,7 +37,7 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
         line: line of the head, to choose one of several tables.
 
     Returns:
-        The table, in percent; figures that all lie in 0 to 1 are taken as fractions.
+        The table, in percent; if all figures are between 0 and 1, they are read as fractions.
 
     Raises:
         ResultsError: no such file, no table of scores or several, a ragged row, a repeated name, or a cell that is not
@@ -90,7 +90,7 @@ def _has_runs(grid: Grid) -> bool:
 
 
 def _is_run(label: str) -> bool:
-    """Whether a label is a number, or words for a run and a number, as `model-index-3`."""
+    """Whether a label is a number, or words for a run and a number, such as `model-index-3`."""
     match = re.fullmatch(r"(\D*)\d+", label)
     return match is not None and set(re.findall(r"\w+", match[1].replace("_", " ").casefold())) <= _RUN_NAMES
 

@@ -30,7 +30,7 @@ class Figure:
 
     @property
     def shown(self) -> str:
-        """The value with its digits, as `65.00`."""
+        """The value with its digits, such as `65.00`."""
         return f"{self.value:.{max(0, self.decimals)}f}"
 
 
@@ -51,7 +51,7 @@ class PublishedRow:
     label: str
     """As printed."""
     figures: Mapping[str, Figure]
-    """By title of the column; blank cells are left out."""
+    """By title of the column; blank cells are omitted."""
     average: Figure | None = None
     """The printed average."""
 
@@ -67,14 +67,14 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     """In the printed order."""
     spreads: tuple[PublishedRow, ...] = ()
-    """Rows that summarize the others, as `mean ± sd`; a number after their `±` is not an error over documents."""
+    """Rows that summarize the others, such as `mean ± sd`; a number after their `±` is not an error over documents."""
     scale: Literal["percent", "fraction"] = "percent"
     """The printed scale. Figures here are percent; those printed as fractions have two decimals fewer."""
     row_kind: str = ""
-    """Title of the column of labels, as `Seed`."""
+    """Title of the column of labels, such as `Seed`."""
 
     def row_name(self, label: str) -> str:
-        """A row in words, as `seed 1` for a bare number."""
+        """A row in words, such as `seed 1` for a bare number."""
         return f"{self.row_kind.casefold()} {label}" if label.isdigit() and self.row_kind else label
 
     @property

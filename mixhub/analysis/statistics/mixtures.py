@@ -1,4 +1,4 @@
-"""Several mixtures: how much of a figure's variance is theirs, and whether two ways of measuring rank them alike."""
+"""Several mixtures: how much of a figure's variance lies between them, and whether measurements rank them alike."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class VarianceComponent:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often two ways of measuring rank the same mixtures alike."""
+    """How often two measurements rank the same mixtures the same way."""
 
     accuracy: float
-    """Share of pairs of mixtures that both rank alike, 0 to 1; a tie in either counts one half."""
+    """Share of pairs of mixtures that both rank the same way, 0 to 1; a tie in either counts one half."""
     pairs: int
     """Pairs of mixtures."""
     low: float | None
@@ -165,7 +165,7 @@ def _jackknifed(agreeing: Array) -> Interval:
     """The interval of decision accuracy over new mixtures.
 
     Args:
-        agreeing: (M, M), 1 for a pair ranked alike, 0 on the diagonal.
+        agreeing: (M, M), 1 for a pair ranked the same way, 0 on the diagonal.
     """
     import numpy as np
     from scipy.special import ndtri, stdtrit

@@ -74,7 +74,7 @@ class Permutation:
     permutations: int
     """Splits of the seeds that were tried, including the observed one."""
     exact: bool
-    """Whether these are all splits."""
+    """Whether all splits were tried."""
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -1,4 +1,4 @@
-"""Commands with subcommands, as `mixhub card`."""
+"""Commands with subcommands, such as `mixhub card`."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class BackendName(StrEnum):
-    """What scores."""
+    """Scoring backends."""
 
     MIXHUB = "mixhub"
     STOCK = "stock"
@@ -200,7 +200,7 @@ def _family(workspace: Workspace | None, name: str | None, fewshot_seed: int | N
 def _check_options(
     model: str | None, is_run_named: bool, prefetch: bool, check: int | None, output: Path | None, hub: str | None
 ) -> None:
-    """Refuse options that exclude each other: those of a run, and those of a MODEL."""
+    """Refuse options that cannot be combined: those of a run with those of a MODEL."""
     from mixhub.errors import UsageError
 
     for is_broken, message, code in (

@@ -53,7 +53,7 @@ def check(
 
 
 def _show(checked: RunCheck) -> None:
-    """Print the findings in a run, or that there are none."""
+    """Print the findings in a run, then a summary."""
     from mixhub.cli.common.console import say, show_findings
     from mixhub.phrases import plural, size
 

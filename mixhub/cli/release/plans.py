@@ -28,7 +28,7 @@ _SHOWN = 40
 
 
 def show_plans(plan: PushPlan | PlannedPromotion, *, as_json: bool) -> None:
-    """Print the plans of all branches but main; raises ExportError for what is wrong with them."""
+    """Print the plans of all branches but main; raises ExportError if they have errors."""
     from mixhub.cli.common.console import say_json
 
     for branch in () if as_json else plan.branches:
@@ -39,7 +39,7 @@ def show_plans(plan: PushPlan | PlannedPromotion, *, as_json: bool) -> None:
 
 
 def show_plan(plan: Plan) -> None:
-    """Print what a push would do, and what is wrong."""
+    """Print what a push would change, and its findings."""
     from mixhub.cli.common.console import say, show_findings
     from mixhub.findings import errors
     from mixhub.phrases import size

@@ -1,4 +1,4 @@
-"""Which exports were read to the last byte without a finding, so that no push reads them again."""
+"""Exports that were read completely without a finding, so that a push does not read them again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mixhub.workspace.lineage import Sha256, combined_sha256, file_sha256
 from mixhub.workspace.paths import Workspace
 
 CHECKS = 2
-"""Increase it when an export that passed before may fail."""
+"""Increase it when an export that passed earlier may fail now."""
 
 
 class CheckedFile(Spec):
-    """A file when it was read."""
+    """A file as it was when read."""
 
     size: int
     """Bytes."""
@@ -41,7 +41,7 @@ class CheckReceipt(Spec):
     files: FrozenMap[str, CheckedFile]
     """All files of the folder, by name."""
     config: FrozenMap[str, Any] = Field(default_factory=dict, validate_default=True)
-    """What its model is made with (see `known_config`)."""
+    """The config of its model (see `known_config`)."""
     vocab_size: int | None = None
     """Number of ids of its tokenizer."""
     eos_token: str | None = None
@@ -49,7 +49,7 @@ class CheckReceipt(Spec):
     loaded: bool
     """Whether it was also loaded, and generated text."""
     fault: str | None = None
-    """What went wrong when it was loaded."""
+    """Error from loading it."""
     errors: int = 0
     """Number of errors outside of the folder: in other runs, recipe, results, card."""
 

@@ -31,7 +31,7 @@ class RunCheck:
     run: Run
     step: int
     branch: str
-    """Where it goes: the run's branch, or that of an earlier step."""
+    """Its branch: that of the run, or of an earlier step."""
     export: Path
     content: ExportCheck
     """The result for the folder alone."""

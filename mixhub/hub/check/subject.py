@@ -50,7 +50,7 @@ class RunUnderCheck:
 
     @cached_property
     def pairs(self) -> tuple[ExportPair, ...]:
-        """It with each other export of the workspace, of any family; both must have lineages."""
+        """Pairs with each other export of the workspace, of any family; both must have lineages."""
         if self.lineage is None:
             return ()
         own = (self.family.name, self.run.revision, self.step)
@@ -88,7 +88,7 @@ class ExportPair:
 
     @cached_property
     def has_same_weights(self) -> bool:
-        """By hash, or by the tensors, which may be in other shards or of another dtype."""
+        """Whether the weights are equal by hash, or by tensors, which may be in other shards or another dtype."""
         if self.other.weights_sha256 in (self.lineage.weights_sha256, self.run.content.weights_sha256):
             return True
         return are_same_tensors(*self.fingerprints)

@@ -1,4 +1,4 @@
-"""The plan of a branch: what a push would change, and which card or tag is in its way."""
+"""The plan of a branch: what a push would change, and which card or tag conflicts with it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DEFAULTS = PushOptions()
 
 @dataclass(frozen=True)
 class FileChange:
-    """What happens to one path."""
+    """The change of one path."""
 
     path: str
     action: Action
@@ -82,7 +82,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a push does to one branch."""
+    """The changes of a push to one branch."""
 
     repo_id: str
     branch: str

@@ -52,7 +52,7 @@ def push_all(
 
 
 def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Progress = SILENT) -> Pushed:
-    """Make a branch what the plan says, in one commit, and verify it; sends nothing if it is already.
+    """Apply a plan to its branch in one commit, and verify it; sends nothing if it is up to date.
 
     If interrupted, the branch holds the old commit or the new one. The same push again gives the same tree, and does
     not send what the hub has.
@@ -92,7 +92,7 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
 
 
 def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:
-    """Return the files to send, and what the hub does by itself."""
+    """Return the files to send, and the operations that the hub performs."""
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
     from mixhub.hub.remote.huggingface_private import set_sha256

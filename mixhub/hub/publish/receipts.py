@@ -1,4 +1,4 @@
-"""What was pushed where. Only these files hold commits."""
+"""Which commits were pushed to which hub. Only these files hold commits."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def main_files(
         family: the family.
         commits: of the branches, by revision.
         published: folders of branches that are only on the hub (see `gather_family`).
-        on_main: whose model `main` holds (see `mixhub.card.facts.runs.FamilyFacts`).
+        on_main: the revision whose model `main` holds (see `mixhub.card.facts.runs.FamilyFacts`).
 
     Raises:
         MixhubError: the card cannot be rendered, or the licence is missing.

@@ -1,4 +1,4 @@
-"""Withdrawing a revision: its card, its tags and the family's card say so; nothing that others pinned is deleted."""
+"""Withdrawing a revision: its card, its tags and the family's card show it; pinned commits are not deleted."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ _TRANSLATIONS: dict[str, tuple[type[HubError], str, str, str]] = {
         HubUnreachableError, "hub-unreachable", "cannot be reached, and {what} is not in the cache", _REACH,
     ),
 }  # fmt: skip
-"""Class, code, message and hint by error of huggingface_hub; the first that fits counts, some are kinds of others."""
+"""Class, code, message and hint by error of huggingface_hub; the first match counts (some are subclasses)."""
 
 
 def client(endpoint: Endpoint) -> HfApi:

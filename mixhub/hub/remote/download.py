@@ -18,7 +18,7 @@ from mixhub.workspace.lineage import LINEAGE_FILE, file_sha256, read_lineage, we
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """A whole commit, which alone pins a revision."""
 WRONGLY_PUBLISHED = "this revision was published wrongly: report it to the publisher, or load another"
-"""Hint for those who only load."""
+"""Hint for users who only load a model."""
 _OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ckpt"]
 _NOT_FOR_LOADING = ["results/*", "metrics.jsonl", "*.svg", "*.png"]
 

@@ -1,4 +1,4 @@
-"""What a family uses from elsewhere: its tokenizer, and the documents it is evaluated on."""
+"""External files of a family: its tokenizer, and the documents it is evaluated on."""
 
 from __future__ import annotations
 

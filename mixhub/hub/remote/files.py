@@ -1,4 +1,4 @@
-"""Files of a branch, on disk and on a hub: what identifies their content, and what each is for."""
+"""Files of a branch, on disk and on a hub: their hashes, and their roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wall to huggingface_hub: what mixhub uses of it beyond its documentation.
+"""The only module that uses undocumented parts of huggingface_hub.
 
 All names are checked at import, so that another version is refused with one error instead of failing, or sending a
 token, somewhere in a push. The import takes a moment: other modules import this one inside functions.

@@ -65,13 +65,13 @@ class LoadOptions(TypedDict, total=False):
     verify: bool
     """Hash the download, and compare it with the hub and the revision's lineage."""
     dtype: Any
-    """Of the weights in memory, as `torch.bfloat16`. Default: the dtype in the config."""
+    """Dtype of the weights in memory, such as `torch.bfloat16`. Default: the dtype in the config."""
     device_map: Any
-    """Where the weights go, as `"auto"` or `"cuda"`."""
+    """Where the weights go, for example `"auto"` or `"cuda"`."""
     max_memory: Any
     """Bytes per device, for `device_map="auto"`."""
     attn_implementation: str
-    """As `"sdpa"` or `"eager"`."""
+    """For example `"sdpa"` or `"eager"`."""
     quantization_config: Any
     """A configuration of Transformers for quantized weights."""
     trust_remote_code: bool
@@ -97,7 +97,7 @@ def load(
     say otherwise.
 
     Args:
-        family: name of a family, as `human-1b`, or a repo_id, as `sail/data-mixture-human-1b`.
+        family: name of a family such as `human-1b`, or a repo_id such as `sail/data-mixture-human-1b`.
         seed: the seed, for families over seeds.
         index: the index, for families with one mixture per index.
         step: an earlier step of the run, if published.

@@ -1,4 +1,4 @@
-"""A token goes only to the hub it was given for: a request that would carry it elsewhere is refused.
+"""A token is sent only to its own hub: a request that would send it elsewhere is refused.
 
 huggingface_hub follows addresses in a hub's answers (the next page of a listing, where to confirm an upload) and sends
 the token along to any host. A mirror that passes on another hub's answers causes this by mistake.

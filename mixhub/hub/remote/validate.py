@@ -1,4 +1,4 @@
-"""A card, checked by a hub as it will be when it is pushed."""
+"""Validation of a card by a hub, as in a push."""
 
 from __future__ import annotations
 

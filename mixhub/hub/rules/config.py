@@ -47,7 +47,7 @@ def reason(error: BaseException) -> str:
 
 
 def known_config(folder: Path) -> dict[str, Any]:
-    """Return what a model is made with: the keys of `config.json`, and the defaults of Transformers for the rest.
+    """Return the config of a model: the keys of `config.json`, and the defaults of Transformers for the rest.
 
     Plain data without keys that are None. Transformers reads some keys from several places (`rope_scaling` goes before
     `rope_parameters`), so the file alone is not enough. Empty without a usable config, which `shape_findings` reports.

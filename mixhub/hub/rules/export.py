@@ -27,7 +27,7 @@ _AGAIN = "make the export again, or adopt the folder again"
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """The findings in an export, and the facts that were read."""
+    """The findings in an export, and the facts read from it."""
 
     findings: tuple[Finding, ...]
     hashes: Mapping[str, str]
@@ -35,7 +35,7 @@ class ExportCheck:
     weights_sha256: str | None
     """As `mixhub.workspace.lineage.weights_sha256`; None unless all weights could be read."""
     config: Mapping[str, Any]
-    """What its model is made with (see `known_config`); empty if unknown."""
+    """The config of its model (see `known_config`); empty if unknown."""
     vocab_size: int | None
     """Number of ids of its tokenizer; None if it cannot be read."""
     eos_token: str | None

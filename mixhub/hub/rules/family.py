@@ -1,4 +1,4 @@
-"""Whether a model and its tokenizer fit the description in the family, and which description would fit."""
+"""Whether a model and its tokenizer fit the description in the family, and the description that would fit."""
 
 from __future__ import annotations
 

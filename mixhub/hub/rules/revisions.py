@@ -1,4 +1,4 @@
-"""What the name of a branch means in a family: a run, one of its steps, and what determines its weights."""
+"""The meaning of a branch name in a family: a run, one of its steps, and what determines its weights."""
 
 from __future__ import annotations
 

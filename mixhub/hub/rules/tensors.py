@@ -14,7 +14,7 @@ from mixhub.phrases import listed
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 
 _SHOWN = 3
-"""Names or lines that are shown; the others are counted."""
+"""Maximum number of names or lines shown; the others are counted."""
 
 
 def not_finite_findings(where: str, not_finite: Mapping[str, int], hint: str) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ class TokenizerFacts:
     special: Mapping[str, int | None]
     """Ids of `bos_token` and `eos_token`; None if absent."""
     absent: tuple[str, ...]
-    """Tokens without an id that the settings name, as `pad_token = '[PAD]'`."""
+    """Tokens without an id that the settings name, such as `pad_token = '[PAD]'`."""
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFacts:

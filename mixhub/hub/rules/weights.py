@@ -146,7 +146,7 @@ def _count_not_finite(dtype: str, block: bytes) -> int:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What distinguishes a tensor from another without reading all of it."""
+    """Properties that distinguish tensors without reading all of them."""
 
     tensor: Tensor
     edges: bytes
@@ -157,7 +157,7 @@ class Fingerprint:
     """The first numbers, float32, shape (at most 64,); empty unless the dtype is a plain float."""
 
     def is_alike(self, other: Fingerprint) -> bool:
-        """Whether both seem to be the same numbers; one may be a cast of the other."""
+        """Whether both seem to hold the same numbers; one may be a cast of the other."""
         if self.tensor.dtype == other.tensor.dtype:
             return self.edges == other.edges
         if not (self.first.size and self.first.size == other.first.size):
@@ -213,7 +213,7 @@ def shared_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerpri
 def are_same_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> bool:
     """Whether two models hold the same tensors, in any division into files and any dtype.
 
-    Two runs never do, since a step of training changes every tensor. A tensor that one model lacks, such as the head of
+    Two runs never do: a step of training changes every tensor. A tensor that one model lacks, such as the head of
     tied embeddings, does not count, but most must be in both.
     """
     common = [name for name in one if name in other and one[name].tensor.shape == other[name].tensor.shape]

@@ -24,7 +24,7 @@ _RENDER = "run mixhub card render, then push"
 _WHOSE = ("seed", "index", "seeds")
 """Arguments of a score that say which models it belongs to."""
 _SHOWN = 3
-"""Scores that a line shows."""
+"""Maximum number of scores in a line."""
 
 
 def card_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def card_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
 
 
 def card_unsound(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """What is wrong with a card of ours alone."""
+    """Findings in a single card that mixhub rendered."""
     if (text := _own_card(branch)) is not None:
         for finding in lint_card(text, folder=None, source=CARD):
             yield finding.within(branch.name)

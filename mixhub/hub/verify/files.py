@@ -21,9 +21,9 @@ from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDE
 CONFIGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 """Files that every branch has, with the same content."""
 _SHOWN = 3
-"""Files and keys that a line shows."""
+"""Maximum number of files and keys in a line."""
 _ODD_SHOWN = 5
-"""Branches that get a line each for one file."""
+"""Maximum number of branches listed separately for one file."""
 _PICKLE = "a pickle, which runs code when it is opened"
 
 

@@ -20,9 +20,9 @@ class VerifyReceipt(Spec):
     commit: str
     """The commit, 40 hexadecimal digits."""
     at: str
-    """When, UTC, as `2026-11-23T07:00Z`."""
+    """Time in UTC, such as `2026-11-23T07:00Z`."""
     deep: bool
-    """Whether its weights were read, too."""
+    """Whether its weights were read as well."""
 
 
 class VerifyReceipts(Spec):

@@ -58,7 +58,7 @@ class RepoUnderCheck:
 
     @cached_property
     def facts(self) -> dict[str, RunFacts]:
-        """Facts that the branches of runs hold, by revision: lineage, and the cells of its weights."""
+        """Facts on the branches of runs, by revision: lineage, and the cells of its weights."""
         return {one.name: one.facts for one in self.models if one.facts is not None}
 
     @cached_property

@@ -53,12 +53,12 @@ def routes() -> list[Route]:
 
 
 def fallback_routes() -> list[Route]:
-    """Return the routes for whatever no other route answers."""
+    """Return the routes for requests that no other route serves."""
     return [Route("/{rest:path}", unknown, methods=["GET", "POST", "PUT", "DELETE"])]
 
 
 def home(call: Call) -> object:
-    """Say in plain text what this is, and list the repos."""
+    """Describe the hub in plain text, and list the repos."""
     urls = [f"{call.base_url}/{name.url_path}\n" for name in call.store.names() if _summary(call, name)]
     return f"mixhub's embedded Hub: {len(urls)} repos. To use it, set HF_ENDPOINT.\n{''.join(urls)}"
 
@@ -166,7 +166,7 @@ def delete_tag(call: Call, repo: Repo) -> None:
 
 
 def preupload(call: Call, repo: Repo) -> object:
-    """Say for each file whether it goes into git or is a large file, whether it is ignored, and its present hash."""
+    """Return for each file whether it goes into git or is a large file, whether it is ignored, and its current hash."""
     files, ignore = call.body.get("files"), call.body.get("gitIgnore")
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise BadRequest("'files' must be a list of objects")
@@ -232,7 +232,7 @@ def super_squash(call: Call, repo: Repo) -> None:
 
 
 def unknown(request: Request) -> Response:
-    """Refuse what no route answers: usually a repo that cannot exist here, such as `gpt2`, which has no namespace."""
+    """Refuse requests that no route serves: usually for a repo without a namespace, such as `gpt2`."""
     call = Call(request, token=False)
     parts = [*call.part("rest").split("/"), "", "", ""]
     if "resolve" in parts or "raw" in parts:

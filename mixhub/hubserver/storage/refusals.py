@@ -1,4 +1,4 @@
-"""What the hub refuses, as HTTP statuses and headers.
+"""Refused requests, as HTTP statuses and headers.
 
 Clients tell a missing repo, revision and file apart by the header `X-Error-Code`, not by the status.
 """

@@ -1,1 +1,1 @@
-"""How files come and go: git-lfs, Xet, and plain downloads."""
+"""Transfers of files: git-lfs, Xet, and plain downloads."""

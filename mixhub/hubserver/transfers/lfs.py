@@ -35,7 +35,7 @@ def routes() -> list[Route]:
 
 
 def batch(call: Call) -> object:
-    """Say where to send each large file; a file that is stored already needs no action."""
+    """Return where to send each large file; a file that is stored already needs no action."""
     if not call.store.exists(call.name):
         raise RepoNotFound(f"{call.name} does not exist on this hub")
     operation, objects = call.body.get("operation"), call.body.get("objects")

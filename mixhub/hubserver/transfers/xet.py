@@ -41,7 +41,7 @@ def routes() -> list[Route]:
 
 
 def write_token(call: Call, repo: Repo) -> object:
-    """Say where to send chunks. The URL has the id of their folder, by which clients remember which chunks it has."""
+    """Return where to send chunks; the URL has the id of their folder, by which clients remember its chunks."""
     repo.resolve(call.part("rev"))
     url = f"{call.base_url}/cas/{call.store.chunks_id}"
     token, expires = call.token.strip(), int(time.time()) + _TOKEN_SECONDS

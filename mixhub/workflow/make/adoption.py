@@ -77,7 +77,7 @@ def adopt(
     Raises:
         UsageError: step or mixture contradict the folder or the family.
         UnknownNameError: there is no such family, seed or index.
-        ExportError: the folder is not a complete model, or one of another family or run; lists every fault.
+        ExportError: the folder is not a complete model, or one of another family or run; lists every problem.
         WorkspaceError: there is an export of that step already, or the run was trained here.
     """
     workspace = open_workspace(workspace)
@@ -150,7 +150,7 @@ def _known_step(source: Path, step: int | None) -> int | None:
 
 
 def _train_config(source: Path, family: Family, run: Run, mixture: Path | None) -> dict[str, Any]:
-    """Return what is known of the training, with RegMix's keys."""
+    """Return what is known about the training, with RegMix's keys."""
     path = source / _TRAIN_CONFIG
     stated = read_yaml(path, ExportError) if path.is_file() else {}
     if not isinstance(stated, dict):

@@ -23,10 +23,10 @@ def init(
     namespace: str | None = None,
     hub: str = "local",
 ) -> Workspace:
-    """Make a workspace: write its mixhub.yaml.
+    """Create a workspace: write its mixhub.yaml.
 
     Args:
-        folder: the workspace's folder; made if missing.
+        folder: the workspace's folder; created if missing.
         family: the family to work on, or, with `mixture`, the one whose recipe to use.
         mixture: a file with the mixture of a new family: RegMix's YAML, or `domain: weight`.
         name: the name of the new family.

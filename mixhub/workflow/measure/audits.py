@@ -1,4 +1,4 @@
-"""An audit: whether published or measured scores fit together."""
+"""An audit: whether published or measured scores are consistent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def audit(
     run_decimals: int | None = None,
     progress: Progress = SILENT,
 ) -> Audited:
-    """Check whether published or measured scores fit together.
+    """Check whether published or measured scores are consistent.
 
     Args:
         source: a family with published scores, a card (.md), a table (.csv, .tsv), or results (a folder, .json);

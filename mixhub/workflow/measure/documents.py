@@ -43,7 +43,7 @@ def evaluation_storage(
 
 
 def with_fewshot_seed(family: Family, seed: int | None) -> Family:
-    """Return the family with another seed of the shots; its cells have their own folder, and count in no score."""
+    """Return the family with another seed of the shots; its cells have their own folder, and no scores."""
     if seed is None:
         return family
     evaluation = family.evaluation.model_copy(update={"fewshot_seed": seed})

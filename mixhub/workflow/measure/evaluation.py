@@ -38,7 +38,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Prefetched:
-    """What an evaluation needs, on disk."""
+    """The files that an evaluation needs, on disk."""
 
     tokenizer: Path
     requests: int
