@@ -177,10 +177,10 @@ def common_columns(evidence: Sequence[Evidence]) -> tuple[list[Evidence], tuple[
     for name in dict.fromkeys([*titles, *every_task]):
         if shots := sorted(count for task, count in common if task == name and isinstance(count, int)):
             columns.append(Column(name, titles.get(name, name), tuple(shots)))
-    wanted = {(column.task, shots) for column in columns for shots in column.num_fewshot}
+    selected = {(column.task, shots) for column in columns for shots in column.num_fewshot}
 
     def counts(record: Record) -> bool:
-        return (record.task, record.num_fewshot) in wanted and _makes_score(record)
+        return (record.task, record.num_fewshot) in selected and _makes_score(record)
 
     return [_with_cells(one, counts) for one in evidence], tuple(columns)
 

@@ -228,12 +228,12 @@ def require_same(
     """Check that samples belong to the result beside them; `leeway` allows for rounded results."""
     reported, mean = measure.scale * measure.figures(cell)[metric], float(documents.values.mean())
     number = cell.documents if measure is SCORE else cell.measures.get(f"{metric}_documents", UNKNOWN)
-    found = len(documents.ids)
-    if abs(mean - reported) <= measure.scale * (ROUNDING + leeway) and number in (UNKNOWN, found):
+    count = len(documents.ids)
+    if abs(mean - reported) <= measure.scale * (ROUNDING + leeway) and number in (UNKNOWN, count):
         return
-    message = f"{cell.samples}: the mean of {metric} over {found:,} documents is {mean:.7g}, but {cell.path.name} has "
+    message = f"{cell.samples}: the mean of {metric} over {count:,} documents is {mean:.7g}, but {cell.path.name} has "
     message += f"{reported:.7g}" + ("" if number == UNKNOWN else f" over {number:,}")
-    fields = {"mean": mean, "reported_mean": reported, "documents": found, "reported_documents": number}
+    fields = {"mean": mean, "reported_mean": reported, "documents": count, "reported_documents": number}
     paths = (cell.samples, cell.path)
     raise ResultsError(message, code="samples-differ", hint=_REMEDY, paths=paths, metric=metric, **fields)
 
@@ -328,8 +328,8 @@ def _lines(path: Path, kind: type[AnySample]) -> Iterator[AnySample]:
                 if sample.filter == _FILTER:
                     yield sample
     except msgspec.DecodeError as problem:
-        place = f"{path}:{number}" if number else str(path)
-        message = f"{place}: not an lm-eval sample: {problem}"
+        where = f"{path}:{number}" if number else str(path)
+        message = f"{where}: not an lm-eval sample: {problem}"
         raise ResultsError(message, code="samples-malformed", hint=_REMEDY, path=path, line=number) from None
 
 

@@ -49,7 +49,7 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
     if selection.only_common and any(suites):
         suites = [own or next(filter(None, suites)) for own in suites]
     if selection.only_common and not any(suites):
-        kept, columns = common_columns(evidence)
+        comparable, columns = common_columns(evidence)
         if not columns:
             raise ResultsError(
                 f"{', '.join(one.name for one in evidence)} have no task with the same shot count in common",
@@ -57,16 +57,16 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
                 hint="evaluate the same tasks, on all documents and at the same shot counts",
                 names=tuple(one.name for one in evidence),
             )
-        found = [(one, columns) for one in kept]
+        chosen = [(one, columns) for one in comparable]
     else:
-        found = []
+        chosen = []
         for one, suite in zip(evidence, suites, strict=True):
             if suite is not None:
-                found.append(family_columns(suite, one))
+                chosen.append(family_columns(suite, one))
             else:
                 (alone,), columns = common_columns([one])
-                found.append((alone, columns))
-    return [_selected(whole, one, columns, selection) for whole, (one, columns) in zip(evidence, found, strict=True)]
+                chosen.append((alone, columns))
+    return [_selected(whole, one, columns, selection) for whole, (one, columns) in zip(evidence, chosen, strict=True)]
 
 
 def _selected(

@@ -207,8 +207,8 @@ def _shot_agreements(mixtures: Sequence[_Mixture]) -> dict[str, Agreement]:
     if len(at) < 2:
         return {}
     means = [mixture.mean for mixture in mixtures]
-    found = {f"{count}-shot and the mean over shots": decision_accuracy(own, means) for count, own in at.items()}
-    return found | {
+    with_mean = {f"{count}-shot and the mean over shots": decision_accuracy(own, means) for count, own in at.items()}
+    return with_mean | {
         f"{one}-shot and {other}-shot": decision_accuracy(at[one], at[other]) for one, other in combinations(at, 2)
     }
 

@@ -66,6 +66,6 @@ def _end(error: MixhubError, *, is_output_full: bool = False) -> None:
     sys.exit(2)
 
 
-def _warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
+def _warning(message: Any, category: type[Warning], *location: Any, **more: Any) -> str:
     """Format a warning as one line, without its location in the code."""
     return f"warning: {' '.join(str(message).split())}\n"

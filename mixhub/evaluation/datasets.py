@@ -44,7 +44,7 @@ class Datasets:
         """The cache of the datasets library, which distinguishes files, but not two folders."""
         return self.root / "arrow"
 
-    def prepared_of(self, repo_id: str, config: str | None, commit: str) -> Path:
+    def prepared_folder(self, repo_id: str, config: str | None, commit: str) -> Path:
         """Return the library's cache for a commit of a dataset repo."""
         return self.prepared / repo_id.replace("/", "--") / _config_name(config) / commit[:12]
 

@@ -32,7 +32,7 @@ def document_measures(task: Any, sample: Mapping[str, Any]) -> dict[str, float]:
         return {}
     document = sample["doc"]
     choices = task.doc_to_choice(document)
-    right = _right(task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document), choices)
+    right = _right_choices(task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document), choices)
     # Mutual information makes more requests than there are choices.
     likelihoods = [response[0][0] for response in sample["resps"]][: len(choices)]
     right = [number for number in right if 0 <= number < len(likelihoods)]
@@ -59,10 +59,10 @@ def cell_measures(documents: Iterable[Mapping[str, float]]) -> dict[str, float |
     return measures
 
 
-def _right(gold: object, choices: Sequence[str]) -> list[int]:
+def _right_choices(gold: object, choices: Sequence[str]) -> list[int]:
     """Return the numbers of the right choices, read as by lm-eval's `process_results`."""
     if isinstance(gold, list | tuple):
-        return [number for one in gold for number in _right(one, choices)]
+        return [number for one in gold for number in _right_choices(one, choices)]
     if isinstance(gold, str):
         return [list(choices).index(gold)] if gold in choices else []
     return [int(gold)] if isinstance(gold, int) else []

@@ -111,14 +111,14 @@ def pack(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: in
     lengths = np.array(rows.lengths, np.int64)
     row_of_input = np.array([rows.row_of[number] for number in range(len(inputs))], np.int64)
     return Packing(
-        tokens=_joined(rows.tokens),
-        positions=_joined(rows.positions),
-        ends=_joined(rows.ends),
+        tokens=_concatenate(rows.tokens),
+        positions=_concatenate(rows.positions),
+        ends=_concatenate(rows.ends),
         row_starts=starts_of(lengths),
         branching=np.array(rows.branching, np.bool_),
         request_rows=row_of_input[request_inputs],
-        scored=_joined(scored),
-        targets=_joined(continuations),
+        scored=_concatenate(scored),
+        targets=_concatenate(continuations),
         request_starts=starts_of(counts),
     )
 
@@ -202,5 +202,5 @@ def _shared(one: Ints, other: Ints) -> int:
     return int(different[0]) if len(different) else least
 
 
-def _joined(parts: Sequence[Ints]) -> Ints:
+def _concatenate(parts: Sequence[Ints]) -> Ints:
     return np.concatenate(parts) if len(parts) else np.zeros(0, np.int32)

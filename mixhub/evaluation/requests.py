@@ -158,7 +158,7 @@ class RequestFile:
             "pairs": np.array(pairs, np.int32),
             "documents": prepared.documents,
             "choices": prepared.choices,
-            **{name: _narrow(getattr(prepared.packing, name)) for name in _ARRAYS},
+            **{name: _compact(getattr(prepared.packing, name)) for name in _ARRAYS},
         }
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -269,7 +269,7 @@ def _require_shots(task: Any, num_fewshot: int) -> None:
         )
 
 
-def _narrow(values: Ints) -> Ints:
+def _compact(values: Ints) -> Ints:
     """Return the numbers in the smallest type that holds them."""
     if values.dtype == np.bool_ or not len(values):
         return values

@@ -134,7 +134,7 @@ class SharedLM(StockLM):
                 except RuntimeError as error:
                     if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                         raise
-                    self._give_way(len(batch), int(packing.lengths[batch[0]]))
+                    self._halve_batch(len(batch), int(packing.lengths[batch[0]]))
                     continue
                 yield requests, *values
                 done += len(batch)
@@ -149,7 +149,7 @@ class SharedLM(StockLM):
             rows = min(rows, self._head_cells * 4 // (longest * self.model.config.get_text_config().vocab_size))
         return max(1, rows)
 
-    def _give_way(self, rows: int, longest: int) -> None:
+    def _halve_batch(self, rows: int, longest: int) -> None:
         if rows == 1:
             message = f"out of memory on {self.device} with a single row of {longest} tokens"
             hint = "use a device with more memory, or a smaller dtype: --dtype bfloat16"

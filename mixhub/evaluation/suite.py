@@ -201,7 +201,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
         with naming(f"task {task.name}", task=task.name):
             folder, fingerprint = datasets.get(task.repo_id, config, task.revision)
         derived["dataset_path"] = str(folder)
-        cache = datasets.prepared_of(task.repo_id, config, fingerprint)
+        cache = datasets.prepared_folder(task.repo_id, config, fingerprint)
     derived["dataset_kwargs"] = task.dataset_kwargs(cache)
     with tempfile.TemporaryDirectory(prefix="mixhub-task-") as include:
         Path(include, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")

@@ -128,11 +128,11 @@ class _Sweep:
         with progress.start(f"evaluate {config.model.revision}", total, unit) as bar:
             meter = _Meter(bar, tokens, already, already + len(cells))
             lm.on_scored = meter.scored
-            held = [cell for cell in cells if not self._take(lm, cell, meter, waits=False)]
+            held = [cell for cell in cells if not self._claim(lm, cell, meter, waits=False)]
             for cell in held:
-                self._take(lm, cell, meter, waits=True)
+                self._claim(lm, cell, meter, waits=True)
 
-    def _take(self, lm: Any, cell: CellKey, meter: _Meter, *, waits: bool) -> bool:
+    def _claim(self, lm: Any, cell: CellKey, meter: _Meter, *, waits: bool) -> bool:
         """Measure a cell, unless another process holds it or has already measured it; return whether it is done."""
         path = cell.path(self.results)
         lock = self.results / ".locks" / path.name

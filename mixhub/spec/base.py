@@ -125,13 +125,13 @@ def parse_yaml(text: str, file: str) -> Any:
     try:
         return yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
-        place, reason = file, str(error).splitlines()[0]
+        where, reason = file, str(error).splitlines()[0]
         if isinstance(error, yaml.MarkedYAMLError):
             reason = str(error.problem or error.context)
             if mark := error.problem_mark or error.context_mark:
-                place = f"{file}:{mark.line + 1}:{mark.column + 1}"
+                where = f"{file}:{mark.line + 1}:{mark.column + 1}"
         code = "key-repeated" if isinstance(error, RepeatedKeyError) else "yaml-malformed"
-        raise SpecError(place, [Problem("", None, f"not valid YAML: {reason}", code=code)]) from None
+        raise SpecError(where, [Problem("", None, f"not valid YAML: {reason}", code=code)]) from None
 
 
 def read_yaml(path: Path, error: type[MixhubError] = MixhubError) -> Any:

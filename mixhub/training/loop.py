@@ -28,7 +28,7 @@ from mixhub.training.checkpoints import PACKAGES, State, load_checkpoint, read_s
 from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.metrics import open_metrics, write_metrics
 from mixhub.training.model import build_model, next_token_loss
-from mixhub.training.resume import finished_export, settle_recipe
+from mixhub.training.resume import finished_export, write_recipe
 from mixhub.workspace.lineage import versions
 from mixhub.workspace.paths import RunFolder
 
@@ -81,7 +81,7 @@ def train(
             if main:
                 for path in (folder.path, folder.checkpoints, folder.exports):
                     clear_leftovers(path)
-                settle_recipe(family, run, folder)
+                write_recipe(family, run, folder)
             accelerator.wait_for_everyone()
             trainer = _Trainer(accelerator, family, run, shards, folder, run.init_seed)
             return trainer.train(progress if main else SILENT)

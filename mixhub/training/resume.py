@@ -29,7 +29,7 @@ def finished_export(family: Family, run: Run, folder: RunFolder) -> Path | None:
     return export
 
 
-def settle_recipe(family: Family, run: Run, folder: RunFolder) -> None:
+def write_recipe(family: Family, run: Run, folder: RunFolder) -> None:
     """Write `train_config.yaml`; raises RunError if the run has checkpoints or exports of another recipe."""
     path = folder.train_config
     if path.is_file() and (folder.checkpoint_steps() or folder.export_steps()):

@@ -38,12 +38,12 @@ def _known_part(adopted: Mapping[str, Any], current: Mapping[str, Any]) -> tuple
     """Reduce both sides to what is known of an adopted run, with weights as shares, since only they matter."""
     ours = {key: value for key, value in adopted["mixhub"].items() if key != "adopted"}
     known = {**adopted, "mixhub": ours}
-    asked = {key: current[key] for key in known if key in current}
-    asked["mixhub"] = {key: current["mixhub"][key] for key in ours if key in current["mixhub"]}
-    for side in (known, asked):
+    current_keys = {key: current[key] for key in known if key in current}
+    current_keys["mixhub"] = {key: current["mixhub"][key] for key in ours if key in current["mixhub"]}
+    for side in (known, current_keys):
         if isinstance(side.get("train"), Mapping):
             side["train"] = _shares(side["train"])
-    return known, asked
+    return known, current_keys
 
 
 def _shares(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def require_names(package: str, relied_on: Mapping[str, Sequence[str]], error: t
         error: the class of the error.
         code: its code.
     """
-    names = sorted(f"{module}.{name}" for module, names in relied_on.items() for name in names if _lacks(module, name))
+    names = sorted(f"{module}.{name}" for module, names in relied_on.items() for name in names if _absent(module, name))
     if names:
         name = package.partition(">")[0]
         raise error(
@@ -31,7 +31,7 @@ def require_names(package: str, relied_on: Mapping[str, Sequence[str]], error: t
         )
 
 
-def _lacks(module: str, name: str) -> bool:
+def _absent(module: str, name: str) -> bool:
     try:
         value: Any = import_module(module)
     except ImportError:

@@ -154,7 +154,7 @@ def test_two_configs_and_two_repos_lie_apart(tmp_path, fetch):
     asked = [("acme/one", "a"), ("acme/one", "b"), ("acme/one", None), ("acme/two", "a")]
     found = [datasets.get(repo_id, config, None)[0] for repo_id, config in asked]
     assert [data(folder).rsplit(" ", 2)[0] for folder in found] == [f"{repo_id} {config}" for repo_id, config in asked]
-    assert len({datasets.prepared_of(repo_id, config, fetch.commit) for repo_id, config in asked}) == len(asked)
+    assert len({datasets.prepared_folder(repo_id, config, fetch.commit) for repo_id, config in asked}) == len(asked)
 
 
 def test_the_default_config_is_not_a_config_that_is_called_default(tmp_path, fetch):

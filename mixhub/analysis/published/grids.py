@@ -78,7 +78,7 @@ def _delimited_grids(path: Path, text: str, delimiter: str) -> list[Grid]:
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                rows.append([TableCell(_tidy(cell), first) for cell in row])
+                rows.append([TableCell(_strip_marks(cell), first) for cell in row])
             first = reader.line_num + 1
     except csv.Error as problem:
         message = f"{path}:{reader.line_num}: cannot be split into cells: {problem}"
@@ -109,7 +109,7 @@ def _markdown_grids(text: str) -> Iterator[Grid]:
             if grid.rows[1:] and len(cells) != len(grid.head):
                 grid.ragged.append((line + 1, len(cells)))
         elif token.type == "inline":
-            grid.rows[-1].append(TableCell(_tidy(_plain_text(token)), line + 1))
+            grid.rows[-1].append(TableCell(_strip_marks(_plain_text(token)), line + 1))
         elif token.type == "table_close":
             yield grid
             grid = None
@@ -128,7 +128,7 @@ def _plain_text(cell: Token) -> str:
     return text
 
 
-def _tidy(text: str) -> str:
+def _strip_marks(text: str) -> str:
     """The text without math delimiters, footnotes and trailing marks."""
     text = re.sub(r"\$([^$]+)\$", r"\1", text.replace("\\pm", "±"))
     text = re.sub(r"\[\^[^\]]*\]", "", text)

@@ -113,13 +113,13 @@ def two_level(tasks: Sequence[PairedScores]) -> TwoLevel | None:
         seeds.mean_and_variance(averages_b),
     )
     between_seeds = [((variance_a or 0.0) / seeds_a, seeds_a - 1), ((variance_b or 0.0) / seeds_b, seeds_b - 1)]
-    between_documents = [*_difference_parts(tasks), *_held_parts(tasks)]
+    between_documents = [*_difference_parts(tasks), *_seed_noise_parts(tasks)]
     magnitude = seeds.largest([*averages_a, *averages_b])
-    found = seeds.student(mean_a - mean_b, between_seeds, magnitude, truncated=between_documents)
-    if found.stderr == 0:
-        found = seeds.student(mean_a - mean_b, _difference_parts(tasks), magnitude)
+    estimate = seeds.student(mean_a - mean_b, between_seeds, magnitude, truncated=between_documents)
+    if estimate.stderr == 0:
+        estimate = seeds.student(mean_a - mean_b, _difference_parts(tasks), magnitude)
     return TwoLevel(
-        **vars(found),
+        **vars(estimate),
         seed_stderr=math.sqrt(seeds.total(between_seeds)),
         document_stderr=math.sqrt(max(0.0, seeds.total(between_documents))),
     )
@@ -143,8 +143,8 @@ def documents_only(tasks: Sequence[PairedScores]) -> seeds.Interval | None:
         return None
     differences = [float(task.a.mean() - task.b.mean()) for task in tasks]
     magnitude = max(seeds.largest(side) for task in tasks for side in (task.a, task.b))
-    found = seeds.student(math.fsum(differences) / len(tasks), _difference_parts(tasks), magnitude)
-    return seeds.Interval(found.low, found.high)
+    estimate = seeds.student(math.fsum(differences) / len(tasks), _difference_parts(tasks), magnitude)
+    return seeds.Interval(estimate.low, estimate.high)
 
 
 def seed_noise(values: ArrayLike, clusters: ArrayLike | None = None) -> SeedNoise | None:
@@ -242,7 +242,7 @@ def _difference_parts(tasks: Sequence[PairedScores]) -> list[seeds.Part]:
     return parts
 
 
-def _held_parts(tasks: Sequence[PairedScores]) -> list[seeds.Part]:
+def _seed_noise_parts(tasks: Sequence[PairedScores]) -> list[seeds.Part]:
     """What of that is noise of single seeds, which the spread between seeds holds already; negative."""
     return [
         (-_interaction(side, task.clusters) / len(side) / len(tasks) ** 2, (len(side) - 1) * (task.units - 1))

@@ -98,8 +98,8 @@ def t_interval(values: Sequence[float]) -> Interval | None:
     mean, variance = mean_and_variance(values)
     if variance is None:
         return None
-    found = student(mean, [(variance / len(values), len(values) - 1)], largest(values))
-    return Interval(found.low, found.high)
+    estimate = student(mean, [(variance / len(values), len(values) - 1)], largest(values))
+    return Interval(estimate.low, estimate.high)
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> Estimate | None:
@@ -242,10 +242,10 @@ def total(parts: Sequence[Part]) -> float:
 
 def mean_and_variance(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample variance, None for one value, exactly 0 for equal ones."""
-    found = spread(values)
-    if found.sd is None:
-        return found.mean, None
-    return found.mean, 0.0 if max(values) - min(values) <= ROUNDING * largest(values) else found.sd**2
+    values_spread = spread(values)
+    if values_spread.sd is None:
+        return values_spread.mean, None
+    return values_spread.mean, 0.0 if max(values) - min(values) <= ROUNDING * largest(values) else values_spread.sd**2
 
 
 def largest(values: ArrayLike) -> float:

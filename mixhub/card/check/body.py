@@ -37,24 +37,24 @@ def wrong_mixtures(subject: Subject) -> Iterator[Finding]:
             continue
         for table in subject.card.tables:
             if table.section == code.section and {"Domain", "Share"} <= set(table.headers):
-                yield from _unlike_table(subject, shares, table)
+                yield from _share_differences(subject, shares, table)
 
 
-def _unlike_table(subject: Subject, shares: dict[str, float], table: Block) -> Iterator[Finding]:
+def _share_differences(subject: Subject, shares: dict[str, float], table: Block) -> Iterator[Finding]:
     column = table.headers.index("Share")
     printed = {row[0].strip(): (table.line + 2 + at, row[column]) for at, row in enumerate(table.rows)}
-    unlike = []
+    differing = []
     for key, share in shares.items():
         domain = next((name for name in printed if key == name or key.endswith(f"_{name}")), key)
         line, text = printed.get(domain, (table.line, "absent"))
         figure = Figure.read(text)
         if figure is None or not figure.rounds(100 * share):
-            unlike.append(
+            differing.append(
                 (line, domain, f"{domain}: the table says {text.strip()}, the mixture gives {100 * share:.4g}%")
             )
-    if unlike:  # one changed weight moves all shares
-        line, domain, message = unlike[0]
-        more = f"; and {len(unlike) - 1} more" if len(unlike) > 1 else ""
+    if differing:  # one changed weight moves all shares
+        line, domain, message = differing[0]
+        more = f"; and {len(differing) - 1} more" if len(differing) > 1 else ""
         yield subject.finding("mixture-differs", f"{message}{more}", HINT, line=line, about=domain)
 
 

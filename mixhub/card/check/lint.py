@@ -46,8 +46,8 @@ def lint_card(text: str, *, folder: Path | None = None, source: str = "README.md
     try:
         findings = [finding for rule in METADATA_RULES for finding in rule(subject)]
     except SpecError as error:
-        place = re.match(r":(\d+)", error.file.removeprefix(source))  # of `source:line` or `source:line:column`
-        line = int(place[1]) if place else 1
+        position = re.match(r":(\d+)", error.file.removeprefix(source))  # of `source:line` or `source:line:column`
+        line = int(position[1]) if position else 1
         findings = [subject.finding(one.code, str(one), HINT, line=line, about="metadata") for one in error.problems]
     findings += [finding for rule in BODY_RULES for finding in rule(subject)]
     return tuple(sorted(findings, key=lambda finding: finding.line))

@@ -31,13 +31,13 @@ def table_changes(section: str, old: Block | None, new: Block | None, repeated: 
     for row in dict.fromkeys((*now, *was)):
         if row not in was or row not in now:
             before, after = (", ".join(cells[row].values()) if row in cells else None for cells in (was, now))
-            yield Change(_placed(section, new, _name(new, row), repeated), before, after, _has_figures(new))
+            yield Change(_qualified(section, new, _name(new, row), repeated), before, after, _has_figures(new))
             continue
         for column in dict.fromkeys((*now[row], *was[row])):
             texts = (cells[row].get(column) for cells in (was, now))
             before, after = (None if text in ("", ABSENT) else text for text in texts)
             if before != after:
-                where = _placed(section, new, _name(new, row, column), repeated)
+                where = _qualified(section, new, _name(new, row, column), repeated)
                 is_figure = _has_figures(new) and any(_FIGURE.match(text or "") for text in (before, after))
                 yield Change(where, before, after, is_figure)
 
@@ -75,7 +75,7 @@ def unique(names: tuple[str, ...] | list[str]) -> list[str]:
     return taken
 
 
-def _placed(section: str, table: Block, name: str, repeated: Container[str]) -> str:
+def _qualified(section: str, table: Block, name: str, repeated: Container[str]) -> str:
     if _is_by_run(table):
         return f"{section}, {name}" if name in repeated else name
     return name if _is_of_facts(table) else f"{section}: {name}"

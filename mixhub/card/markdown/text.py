@@ -30,10 +30,10 @@ _URL_SAFE = "!#$%&'*+,/:=?@-._~"
 
 def plain(value: object) -> str:
     """Return text on one line, without control characters and those that change the direction of text."""
-    kept = (
+    visible = (
         c for c in str(value) if c.isspace() or (unicodedata.category(c) not in ("Cc", "Cs") and c not in _DIRECTIONS)
     )
-    return " ".join("".join(kept).split())
+    return " ".join("".join(visible).split())
 
 
 def clipped(text: str, most: int) -> str:

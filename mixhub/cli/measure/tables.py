@@ -30,7 +30,7 @@ def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
     if form is Format.JSON:
         say_json([_table_json(table) for table in tables])
     elif form is Format.CSV:
-        say_csv(_wide(tables))
+        say_csv(_wide_frame(tables))
     else:
         for number, table in enumerate(tables):
             if number:
@@ -38,7 +38,7 @@ def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
             _show_table(table, form)
 
 
-def _wide(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
+def _wide_frame(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
     """Revisions × tasks of all tables, each row with its name and standing."""
     import pandas as pd
 

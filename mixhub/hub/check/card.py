@@ -26,7 +26,7 @@ def card_unsound(run: RunUnderCheck) -> Iterator[Finding]:
     for finding in lint_card(card, source=f"the card of {run.where}"):
         yield finding.within(run.where)
     if run.is_last:
-        yield from _as_rendered(run, card)
+        yield from _card_differs(run, card)
 
 
 def weights_withdrawn(run: RunUnderCheck) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def weights_withdrawn(run: RunUnderCheck) -> Iterator[Finding]:
             yield Finding("weights-withdrawn", run.where, f"was withdrawn: {mark.why}", level="warning")
 
 
-def _as_rendered(run: RunUnderCheck, card: str) -> Iterator[Finding]:
+def _card_differs(run: RunUnderCheck, card: str) -> Iterator[Finding]:
     """An existing card that differs from the one that would be published."""
     path = run.workspace.revision_card(run.run)
     if not path.is_file() or path.read_bytes().replace(b"\r\n", b"\n") == card.encode():

@@ -69,8 +69,8 @@ def plan_state(workspace: Workspace, family: Family, run: Run, endpoint: Endpoin
 def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
     """Results of the same weights that only the branch has: a push would delete them and their scores."""
     is_same = not any(one.path.endswith(".safetensors") for one in plan.changed)
-    gone = [one.path for one in plan.changed if one.action == "delete" and is_result_file(one.path)]
-    lost = [path for path in gone if path.endswith(".json")]  # samples are pushed only on request
+    deleted = [one.path for one in plan.changed if one.action == "delete" and is_result_file(one.path)]
+    lost = [path for path in deleted if path.endswith(".json")]  # samples are pushed only on request
     if lost and is_same and plan.files:
         names = listed(lost, most=3)
         message = f"only the branch has {names} for the same weights, and a push would delete them"
@@ -105,7 +105,7 @@ def plan_card(
     target = Target.read(endpoint, family.repo_id, MAIN)  # before the receipts: a push in between is a conflict
     tree = target.tree()
     heads = branch_heads(endpoint, family.repo_id) if target.parent else {}
-    others = _from_others(workspace, family, endpoint, heads)
+    others = _other_branches(workspace, family, endpoint, heads)
     commits = _local_commits(workspace, family, endpoint, heads) | {branch.name: branch.commit for branch in others}
     model, copied = main_model(family, endpoint, heads, before)
     on_main = family.main_run.revision if family.main_run and model else None
@@ -116,9 +116,9 @@ def plan_card(
     message = "Update the family's card"
     plan = plan_files(target, {**files, **model}, options, message=message, moves_first=moves_first)
     findings = [*plan.findings, *withdrawn_on_main(model, withdrawals(workspace, family))]
-    gone = [one.path for one in plan.changed if one.path in tree and is_model_file(one.path)]
-    if gone and LINEAGE_FILE not in tree and not options.force:
-        text = f"holds {', '.join(gone)}, which no push put there, and another model would replace them"
+    foreign = [one.path for one in plan.changed if one.path in tree and is_model_file(one.path)]
+    if foreign and LINEAGE_FILE not in tree and not options.force:
+        text = f"holds {', '.join(foreign)}, which no push put there, and this push would replace them"
         hint = "copy them elsewhere, then push with --force; or omit revisions.main"
         findings.append(Finding("main-model-foreign", MAIN, text, hint))
     return replace(plan, copied=copied, findings=tuple(findings))
@@ -173,7 +173,7 @@ def _local_commits(
     return commits
 
 
-def _from_others(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> list[Branch]:
+def _other_branches(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> list[Branch]:
     """Return the branches of runs without an export here that state their own lineage."""
     last = family.training.steps
     absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]

@@ -62,7 +62,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     where = f"{endpoint}: {family.repo_id}@{branch}"
     if remote.weights_sha256 is None:
         raise HubError(f"{where} holds no safetensors, so there is nothing to withdraw", code="weights-missing")
-    learn_withdrawals(workspace, family, endpoint)
+    fetch_withdrawals(workspace, family, endpoint)
     withdrawal = _existing_or_new(workspace, family, branch, remote.weights_sha256, plain(why.strip()))
     text = marks.mark_withdrawn(remote.text(CARD) or f"# {branch} of {family.name}\n", withdrawal)
     if not marks.is_marked(text):
@@ -121,7 +121,7 @@ def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] 
         return [one for one in pool.map(read, names) if one is not None]
 
 
-def learn_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Withdrawal]:
+def fetch_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Withdrawal]:
     """Note what others withdrew on a hub, for cards that are pushed from here; return the new ones.
 
     Branches as this workspace left them need no request.
@@ -129,8 +129,8 @@ def learn_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) 
     receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
     commits = {branch: receipt.commit for branch, receipt in receipts.items()}
     noted = {(one.revision, one.weights_sha256) for one in withdrawals(workspace, family)}
-    found = withdrawals_on(endpoint, family, commits)
-    new = [one for one in found if (one.revision, one.weights_sha256) not in noted]
+    remote = withdrawals_on(endpoint, family, commits)
+    new = [one for one in remote if (one.revision, one.weights_sha256) not in noted]
     for one in new:
         marks.note_withdrawal(workspace, one)
     return new

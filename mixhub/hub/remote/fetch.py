@@ -86,8 +86,8 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
         elif folder := _relative(str(chosen.get("data_dir") or "")):
             paths = [path for path in paths if path.startswith(f"{folder}/")]
         _write_card(into, chosen, metadata.get("dataset_info"))
-    wanted = [path for path in paths if not path.endswith(".py") and path != "README.md"]
-    _download(endpoint, repo_id, commit, wanted, into)
+    selected = [path for path in paths if not path.endswith(".py") and path != "README.md"]
+    _download(endpoint, repo_id, commit, selected, into)
     return commit
 
 

@@ -49,9 +49,9 @@ def model_findings(
         vocab_size: number of ids of the tokenizer; None if unknown.
         eos_token: the token that ends text; None if unknown.
     """
-    asked, tokenizer = family.architecture.config, family.tokenizer
+    stated, tokenizer = family.architecture.config, family.tokenizer
     for key, value in sorted(_differences(family.architecture, config).items()):
-        message = f"{key} = {value} in {CONFIG}, but the family says {asked[key]}"
+        message = f"{key} = {value} in {CONFIG}, but the family says {stated[key]}"
         hint = "use the model of this family, or correct the family's architecture"
         yield Finding("architecture-differs", where, message, hint, about=key)
     rope = config.get("rope_parameters")
@@ -90,8 +90,8 @@ def _differences(architecture: Architecture, config: Mapping[str, Any]) -> dict[
     """Return the values of a model that differ from the architecture, in its order."""
     rope = config.get("rope_parameters")
     base = rope.get("rope_theta") if isinstance(rope, Mapping) else config.get("rope_theta")
-    actual, asked = {**config, "rope_theta": base}, architecture.config
-    return {key: actual[key] for key in asked if actual.get(key) is not None and actual[key] != asked[key]}
+    actual, stated = {**config, "rope_theta": base}, architecture.config
+    return {key: actual[key] for key in stated if actual.get(key) is not None and actual[key] != stated[key]}
 
 
 def _flow(values: Mapping[str, Any]) -> str:

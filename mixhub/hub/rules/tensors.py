@@ -53,12 +53,12 @@ def index_findings(where: str, index: WeightsIndex, shards: Mapping[str, Mapping
 
 def dtype_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
     """Tensors that are not plain floats, and a dtype in `config.json` that none has, though they are loaded in it."""
-    odd = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in FLOATS}
-    if odd:
-        names = listed([f"{name} ({dtype})" for name, dtype in odd.items()], most=_SHOWN)
-        message = f"{len(odd)} tensors are not plain floats ({', '.join(FLOATS)}): {names}"
+    not_floats = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in FLOATS}
+    if not_floats:
+        names = listed([f"{name} ({dtype})" for name, dtype in not_floats.items()], most=_SHOWN)
+        message = f"{len(not_floats)} tensors are not plain floats ({', '.join(FLOATS)}): {names}"
         hint = "save the weights in the dtype used for computing"
-        yield Finding("weights-wrong-dtype", where, message, hint, about=next(iter(odd)))
+        yield Finding("weights-wrong-dtype", where, message, hint, about=next(iter(not_floats)))
     dtype = known_config(folder).get("dtype")
     stored = sorted({FLOATS.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()})
     if isinstance(dtype, str) and stored and dtype not in stored:

@@ -156,7 +156,7 @@ class Fingerprint:
     first: np.ndarray
     """The first numbers, float32, shape (at most 64,); empty unless the dtype is a plain float."""
 
-    def is_alike(self, other: Fingerprint) -> bool:
+    def matches(self, other: Fingerprint) -> bool:
         """Whether both seem to hold the same numbers; one may be a cast of the other."""
         if self.tensor.dtype == other.tensor.dtype:
             return self.edges == other.edges
@@ -206,7 +206,7 @@ def shared_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerpri
         and len(tensor.tensor.shape) > 1
         and tensor.tensor.shape == other[name].tensor.shape
         and tensor.varies
-        and tensor.is_alike(other[name])
+        and tensor.matches(other[name])
     ]
 
 
@@ -217,4 +217,4 @@ def are_same_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerp
     tied embeddings, does not count, but most must be in both.
     """
     common = [name for name in one if name in other and one[name].tensor.shape == other[name].tensor.shape]
-    return 2 * len(common) > max(len(one), len(other)) and all(one[name].is_alike(other[name]) for name in common)
+    return 2 * len(common) > max(len(one), len(other)) and all(one[name].matches(other[name]) for name in common)

@@ -58,15 +58,15 @@ def card_scores_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
         return
     if text is None or metadata is None:
         return
-    given, stated = _scores(metadata), _scores(_metadata(text))
-    for what, value in given.items():
+    expected, stated = _scores(metadata), _scores(_metadata(text))
+    for what, value in expected.items():
         if what not in stated:
             message = f"its card lacks {what}: {value}"
             yield Finding("card-score-missing", branch.name, message, _RENDER, about=what)
         elif stated[what] != value:
             message = f"{what}: the card says {stated[what]}, the results give {value}"
             yield Finding("card-score-differs", branch.name, message, _RENDER, about=what)
-    if unsupported := [what for what in stated if what not in given]:
+    if unsupported := [what for what in stated if what not in expected]:
         shown = listed(unsupported, most=_SHOWN)
         message = f"its card reports scores that no results file on the branches supports: {shown}"
         hint = "push it again from where it was evaluated"

@@ -22,7 +22,7 @@ CONFIGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer
 """Files that every branch has, with the same content."""
 _SHOWN = 3
 """Maximum number of files and keys in a line."""
-_ODD_SHOWN = 5
+_BRANCHES_SHOWN = 5
 """Maximum number of branches listed separately for one file."""
 _PICKLE = "a pickle, which runs code when it is opened"
 
@@ -87,17 +87,17 @@ def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterat
     if len(set(contents.values())) < 2:
         return
     [(usual, _)] = Counter(contents.values()).most_common(1)
-    odd = [name for name, content in contents.items() if content != usual]
+    differing = [name for name, content in contents.items() if content != usual]
     example = next(name for name, content in contents.items() if content == usual)
-    for name in odd[:_ODD_SHOWN]:
-        difference = _keys(usual, contents[name]) if name == odd[0] and path.endswith("config.json") else ""
+    for name in differing[:_BRANCHES_SHOWN]:
+        difference = _keys(usual, contents[name]) if name == differing[0] and path.endswith("config.json") else ""
         message = f"{path} differs from that of {example}{difference}"
         if not (contents[name] and usual):
             message = f"{'lacks' if usual else 'has'} {path}, unlike {example}"
         yield Finding("file-differs", name, message, "make the file the same on all branches", level, about=path)
-    if len(odd) > _ODD_SHOWN:
-        message = f"{path}: also differs on {listed(odd[_ODD_SHOWN:], most=_SHOWN)}"
-        yield Finding("file-differs", odd[_ODD_SHOWN], message, level=level, about=path)
+    if len(differing) > _BRANCHES_SHOWN:
+        message = f"{path}: also differs on {listed(differing[_BRANCHES_SHOWN:], most=_SHOWN)}"
+        yield Finding("file-differs", differing[_BRANCHES_SHOWN], message, level=level, about=path)
 
 
 def _comparable(branch: Branch, path: str) -> str:
@@ -108,10 +108,10 @@ def _comparable(branch: Branch, path: str) -> str:
     return config or branch.tree[path].sha256 or branch.tree[path].oid
 
 
-def _keys(usual: str, odd: str) -> str:
+def _keys(usual: str, differing: str) -> str:
     """Return `: rope_theta = 5.0 instead of 10000.0`, for two JSON objects."""
     try:
-        before, after = json.loads(usual), json.loads(odd)
+        before, after = json.loads(usual), json.loads(differing)
     except ValueError:
         return ""
     keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]

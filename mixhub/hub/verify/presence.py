@@ -44,7 +44,7 @@ def branches_stale(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 def license_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
     """A licence file that `main` lacks."""
-    if MAIN not in repo.branches or not repo.is_any_ours:
+    if MAIN not in repo.branches or not repo.has_pushed_branch:
         return
     if missing := [name for name in repo.licenses if name not in repo.branches[MAIN].tree]:
         yield Finding("file-missing", MAIN, f"lacks {', '.join(missing)}", _PUSH, about=missing[0])
@@ -56,7 +56,7 @@ def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
         return
     main, run = repo.branches[MAIN], repo.family.main_run
     branch = repo.branches.get(run.revision) if run else None
-    if run is None and main.is_model and repo.is_any_ours:
+    if run is None and main.is_model and repo.has_pushed_branch:
         other = "push again: mixhub push --all" if LINEAGE_FILE in main.tree else "delete its files there"
         message = f"holds a model, but {repo.family.name} does not name its revision"
         hint = f"name it as revisions.main in mixhub.yaml; or {other}"

@@ -36,8 +36,8 @@ class VerifyReceipts(Spec):
 def verified_at(workspace: Workspace, repo_id: str, branch: str, commit: str) -> str | None:
     """Return when a commit of a branch was last verified, on any hub: a commit identifies its content."""
     repos = (repos.get(repo_id, {}) for repos in _store(workspace).read().branches.values())
-    found = (known[branch] for known in repos if branch in known)
-    return max((receipt.at for receipt in found if receipt.commit == commit), default=None)
+    receipts = (known[branch] for known in repos if branch in known)
+    return max((receipt.at for receipt in receipts if receipt.commit == commit), default=None)
 
 
 def note_verification(workspace: Workspace, hub: str, verification: Verification, *, deep: bool) -> None:

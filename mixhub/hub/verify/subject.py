@@ -62,7 +62,7 @@ class RepoUnderCheck:
         return {one.name: one.facts for one in self.models if one.facts is not None}
 
     @cached_property
-    def is_any_ours(self) -> bool:
+    def has_pushed_branch(self) -> bool:
         """Whether mixhub pushed the branch of any run, by its lineage, or else by its card.
 
         The card on `main` does not count: it may be rendered for models that others published.
@@ -112,7 +112,7 @@ class BranchUnderCheck:
 
         Its lineage shows it; without one, those of the other runs of the family do.
         """
-        return LINEAGE_FILE in self.branch.tree or (self.run is not None and self.repo.is_any_ours)
+        return LINEAGE_FILE in self.branch.tree or (self.run is not None and self.repo.has_pushed_branch)
 
     @property
     def again(self) -> str:

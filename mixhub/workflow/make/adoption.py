@@ -94,7 +94,7 @@ def adopt(
     folder = workspace.run_folder(run)
     with locked(folder.lock, f"{folder.path} is in use"):
         clear_leftovers(folder.exports)
-        _require_room(folder, step, replace)
+        _require_no_export(folder, step, replace)
         with new_folder(folder.export(step)) as building:
             for name, path in files.items():
                 shutil.copyfile(path, building / name)
@@ -172,7 +172,7 @@ def _train_config(source: Path, family: Family, run: Run, mixture: Path | None) 
     return config
 
 
-def _require_room(folder: RunFolder, step: int, replace: bool) -> None:
+def _require_no_export(folder: RunFolder, step: int, replace: bool) -> None:
     """Raise WorkspaceError if the export exists or the run was trained here."""
     export = folder.export(step)
     if export.exists() and not replace:

@@ -59,7 +59,7 @@ def plot_scores(
     own = evidence.family.evaluation.tasks if evidence.family else ()
     chance = {task.name: task.chance for task in (*known_tasks(workspace), *own) if task.chance is not None}
     hint = f"run mixhub results {source or evidence.name} to see what is missing"
-    return _named(scores_plot(table, chance), evidence.name, "no score is complete", hint)
+    return _checked(scores_plot(table, chance), evidence.name, "no score is complete", hint)
 
 
 def plot_difference(
@@ -85,7 +85,7 @@ def plot_difference(
     comparison = compare(*comparable_tables(evidence, selection, published, progress))
     reason = comparison.primary.reason or "no task has figures of both"
     name = f"{comparison.a.name}-{comparison.b.name}"
-    return _named(difference_plot(comparison), name, reason, f"run mixhub results {a} {b} to see the scores")
+    return _checked(difference_plot(comparison), name, reason, f"run mixhub results {a} {b} to see the scores")
 
 
 def plot_shots(
@@ -109,7 +109,7 @@ def plot_shots(
     reason = "no task was measured at two shot counts"
     if table.standing == "published":
         reason = "published scores do not state the number of shots"
-    return _named(shots_plot(table), evidence.name, reason, "run mixhub evaluate")
+    return _checked(shots_plot(table), evidence.name, reason, "run mixhub evaluate")
 
 
 def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | None = None) -> Plot:
@@ -135,7 +135,7 @@ def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | Non
             mixtures |= {f"{prefix}{run.revision}": run.mixture for run in family.runs()}
     prefixes = {family.data.train_prefix for family in chosen}
     plot = mixture_plot(mixtures, prefixes.pop() if len(prefixes) == 1 else "")
-    return _named(plot, "-".join(family.name for family in chosen), "the workspace has no family", "name a family")
+    return _checked(plot, "-".join(family.name for family in chosen), "the workspace has no family", "name a family")
 
 
 def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None) -> Plot:
@@ -154,7 +154,7 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None)
     metrics = {run.revision: read_metrics(workspace.run_folder(run).metrics) for run in family.runs()}
     curves = {revision: lines for revision, lines in metrics.items() if lines}
     plot = losses_plot(curves, family.data.valid_prefix)
-    return _named(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
+    return _checked(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
 
 
 def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:
@@ -188,7 +188,7 @@ def _table(
     return evidence, require_published(evidence, selection, published=published)
 
 
-def _named(plot: Plot | None, source: str, reason: str, hint: str) -> Plot:
+def _checked(plot: Plot | None, source: str, reason: str, hint: str) -> Plot:
     """The plot, with its source in its name; UsageError if there is none."""
     if plot is None:
         raise UsageError(f"{source}: nothing to plot: {reason}", code="plot-empty", hint=hint, source=source)

@@ -80,7 +80,7 @@ def check_cards(cards: Sequence[str | os.PathLike[str]]) -> dict[Path, list[Find
     Raises:
         ResultsError: a file is missing, or not UTF-8.
     """
-    return {Path(card): list(_own_findings(Path(card))) for card in cards}
+    return {Path(card): list(_lint_findings(Path(card))) for card in cards}
 
 
 def validate_card(card: str | os.PathLike[str], endpoint: Endpoint) -> list[Finding]:
@@ -149,11 +149,11 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
         custom, _ = workspace.custom_card_files(family, "card" if path == workspace.card(family) else "revision")
         hint = f"move your text to {custom.name}, then run mixhub card render --force: the card was edited by hand"
         stale = [replace(finding, hint=hint) for finding in stale]
-    yield from _own_findings(path)
+    yield from _lint_findings(path)
     yield from stale
 
 
-def _own_findings(path: Path) -> Sequence[Finding]:
+def _lint_findings(path: Path) -> Sequence[Finding]:
     return lint_card(_read(path), folder=path.parent, source=str(path))
 
 

@@ -18,7 +18,7 @@ from mixhub.hub.publish.branch_plans import plan_card, plan_run, plan_state
 from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
 from mixhub.hub.publish.push import Pushed, push_all, push_plan
-from mixhub.hub.publish.withdraw import learn_withdrawals
+from mixhub.hub.publish.withdraw import fetch_withdrawals
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike, find_exports, find_family, open_hub, open_workspace
@@ -167,7 +167,7 @@ def plan_push(
         _export_step(workspace, spec, spec.run(seed=seed, index=index), step, progress)
     family, runs = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
     with open_hub(workspace, hub, progress=progress) as endpoint:
-        for one in learn_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
+        for one in fetch_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
             progress.notice(f"on {endpoint}: {one.sentence()}")
         plans = []
         for run in runs:
