@@ -142,7 +142,7 @@ class UnknownNameError(MixhubError):
         location = f" in {where}" if where else ""
         suggestion = f"; did you mean {self.nearest}?" if self.nearest else ""
         message = f"unknown {kind} {preview(name)}{location}{suggestion}"
-        hint = hint or (f"known: {listed(choices, most=12)}" if choices else f"there is no {kind} yet")
+        hint = hint or (f"known: {listed(choices, most=12)}" if choices else f"no {kind} is known")
         code = f"unknown-{kind.replace(' ', '-')}"
         super().__init__(message, hint=hint, code=code, kind=kind, name=name, known=choices)
 

@@ -127,7 +127,7 @@ class Workspace:
         path = root / CONFIG_FILE
         if not path.is_file():
             hint = f"create one with mixhub init {root}, or try mixhub demo"
-            message = f"{root}: not a workspace, since it has no {CONFIG_FILE}"
+            message = f"{root}: not a workspace: no {CONFIG_FILE}"
             raise WorkspaceError(message, code="workspace-missing", hint=hint, path=root)
         data = read_yaml(path, WorkspaceError)
         if isinstance(data, Mapping) and isinstance(version := data.get("format"), int) and version > FORMAT:

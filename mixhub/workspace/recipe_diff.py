@@ -28,7 +28,7 @@ def recipe_changes(
         trained, current = _known_part(trained, current)
     then, now = dict(_leaves(trained)), dict(_leaves(current))
     return {
-        key: f"{trained_with}: {key} = {then.get(key, ABSENT)}, but {family.name} now says {now.get(key, ABSENT)}"
+        key: f"{trained_with}: {key} = {then.get(key, ABSENT)}, but {family.name} now has {now.get(key, ABSENT)}"
         for key in sorted({*then, *now})
         if then.get(key, ABSENT) != now.get(key, ABSENT) and not key.startswith(_WITHOUT_EFFECT)
     }

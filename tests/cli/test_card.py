@@ -36,12 +36,12 @@ def test_render_names_each_file_and_check_finds_nothing(mixhub_here, place):
     }
     assert all((place.root / name).is_file() for name in named)
     checked = mixhub_here("card", "check")
-    assert (checked.returncode, checked.stdout) == (0, "3 cards, nothing found\n")
+    assert (checked.returncode, checked.stdout) == (0, "3 cards, no findings\n")
 
 
 def test_diff_tells_what_a_render_changes_as_facts(mixhub_here, place):
     mixhub_here("card", "render")
-    assert mixhub_here("card", "diff").stdout == "nothing changes\n"
+    assert mixhub_here("card", "diff").stdout == "no changes\n"
     change_score(place)
     lines = mixhub_here("card", "diff").stdout.splitlines()
     assert "cards/tiny/README.md: Sums seed 1: 10.94 → 28.91" in lines

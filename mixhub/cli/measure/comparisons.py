@@ -53,9 +53,9 @@ def _primary_lines(comparison: Comparison) -> Iterator[str]:
         difference = shown_figure(a, primary.detectable)
         yield f"detectable: {seeds} with sd {sds} find a true difference of {difference} 4 times out of 5"
     elif primary.welch is not None:
-        yield f"detectable: nothing, since some of {seeds} do not vary, which says nothing about other seeds"
+        yield f"detectable: unknown, because some of {seeds} do not vary, which says nothing about other seeds"
     else:
-        yield f"detectable: nothing, since a claim about mixtures needs two or more seeds of each, not {seeds}"
+        yield f"detectable: nothing: a claim about mixtures needs two or more seeds of each, not {seeds}"
     means = f"{shown_figure(a, primary.a.mean)} and {shown_figure(a, primary.b.mean)}"
     yield f"average, the primary endpoint: {means}, difference {shown_figure(a, primary.difference, signed=True)}"
     if primary.welch is not None and primary.permutation is not None:

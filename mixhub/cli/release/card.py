@@ -103,7 +103,7 @@ def diff(family_name: FamilyOption = None, workspace_dir: WorkspaceOption = None
         for line in lines:
             say(f"{path.relative_to(workspace.root)}: {line}")
     if not any(by_card.values()):
-        say("nothing changes")
+        say("no changes")
 
 
 def _require_fitting(cards: list[Path] | None, validate: bool, hub: str | None, family: str | None) -> None:
@@ -124,4 +124,4 @@ def _show(by_card: dict[Path, list[Finding]]) -> None:
     show_findings(everything)
     show_hints(everything)
     total = len(everything)
-    say(f"{plural(len(by_card), 'card')}, {plural(total, 'finding') if total else 'nothing found'}")
+    say(f"{plural(len(by_card), 'card')}, {plural(total, 'finding') if total else 'no findings'}")

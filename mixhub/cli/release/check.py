@@ -63,7 +63,7 @@ def _show(checked: RunCheck) -> None:
     facts += [plural(len(checked.content.hashes), "file"), size(sum(state.size for state in checked.states.values()))]
     facts += ["loads and generates"] if checked.loaded else []
     facts += ["unchanged since it was read"] if checked.was_known else []
-    end = plural(len(checked.findings), "finding") if checked.findings else "nothing found"
+    end = plural(len(checked.findings), "finding") if checked.findings else "no findings"
     say(f"{checked.branch}: {end} ({', '.join(facts)})")
 
 

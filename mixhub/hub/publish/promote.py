@@ -70,7 +70,7 @@ class Promotion:
         branches = [name for name in self.commits if name in runs or name in of_steps]
         if not branches:
             message = f"{self.source}: {self.family.repo_id} has none of {', '.join(runs)}"
-            raise HubError(message, code="branch-missing", hint=f"it has: {', '.join(self.commits)}")
+            raise HubError(message, code="branch-missing", hint=f"promote one of: {', '.join(self.commits)}")
         return branches
 
     def target_tree(self, branch: str) -> dict[str, remote_files.RemoteFile]:

@@ -157,7 +157,7 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
     near = nearest(revision, names)
     fields: dict[str, Any] = {"repo_id": repo_id, "revision": revision, "endpoint": endpoint.url}
     message = f"{endpoint}: {repo_id} has no revision {revision!r}{f'; did you mean {near}?' if near else ''}"
-    hint = f"it has: {listed(names, most=12)}" if names else "it has no branches"
+    hint = f"use one of: {listed(names, most=12)}" if names else "push a branch first: the repo has none"
     return RevisionNotFoundError(message, hint=hint, nearest=near, revisions=tuple(names), **fields)
 
 

@@ -85,7 +85,7 @@ def require_unchanged(files: Mapping[str, LocalFile]) -> None:
         if isinstance(file.source, Path):
             with _readable(file.source):
                 if file.state is not None and FileState.of(file.source) != file.state:
-                    message = f"{file.source}: changed during the push; nothing of this push is on the branch"
+                    message = f"{file.source}: changed during the push; nothing was published"
                     hint = "wait until nothing writes to the folder, then push again"
                     raise ExportError(message, code="export-changed", hint=hint, path=file.source)
 

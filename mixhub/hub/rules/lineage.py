@@ -45,7 +45,7 @@ def lineage_findings(where: str, family: Family, run: Run, step: int, lineage: L
     for key, value in expected.items():
         stated = getattr(lineage, key)
         if stated not in (UNKNOWN, value):
-            message = f"{LINEAGE_FILE} says {key} = {stated:,}, expected {value:,}"
+            message = f"{LINEAGE_FILE} states {key} = {stated:,}, expected {value:,}"
             yield Finding("lineage-differs", where, message, hint, about=key)
 
 

@@ -47,7 +47,7 @@ def index_findings(where: str, index: WeightsIndex, shards: Mapping[str, Mapping
             yield Finding("index-differs", where, message, hint, about=min(names))
     size = sum(tensor.size for tensors in shards.values() for tensor in tensors.values())
     if index.total_size is not None and index.total_size != size:
-        message = f"{WEIGHTS_INDEX_FILE} says {index.total_size:,} bytes of tensors, but the shards hold {size:,}"
+        message = f"{WEIGHTS_INDEX_FILE} states {index.total_size:,} bytes of tensors, but the shards hold {size:,}"
         yield Finding("index-differs", where, message, hint, about="total_size")
 
 

@@ -107,7 +107,7 @@ def _read_header(path: Path, name: str) -> tuple[bytes, dict[str, Tensor]]:
             pass
     except SafetensorError as error:
         message = f"{name}: not a complete safetensors file: {error}"
-        hint = "copy it again from where it was made, or make it again"
+        hint = "copy the file again, or export the model again"
         raise ExportError(message, code="weights-malformed", hint=hint, path=Path(name)) from None
     with path.open("rb") as file:
         raw = file.read(8)

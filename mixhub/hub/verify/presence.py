@@ -64,7 +64,7 @@ def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
     elif branch is not None and branch.is_model:
         yield from _compare_with_run(main, branch)
     elif run is not None and main.is_model:
-        message = f"holds a model, but {run.revision}, whose model it should be, is not there"
+        message = f"should hold the model of {run.revision}, which is not on the hub"
         yield Finding("main-model-unknown", MAIN, message, _PUSH)
 
 

@@ -246,4 +246,4 @@ def _export_step(workspace: Workspace, family: Family, run: Run, step: int, prog
     from mixhub.training.export import export_checkpoint
 
     export_checkpoint(family, run, step, tokens=workspace.tokens(family), folder=folder)
-    progress.notice(f"{run.revision}: made the export of step {step} from its checkpoint")
+    progress.notice(f"{run.revision}: exported step {step} from its checkpoint")

@@ -215,7 +215,7 @@ def test_a_run_whose_branch_is_not_there_leaves_main_without_a_model(workspace, 
     set_main(workspace, 1)
     push("--seed", 1)
     changed = set_main(workspace, 2)
-    assert "holds a model, but seed-2, whose model it should be, is not there" in said(changed, hub)["main"]
+    assert "should hold the model of seed-2, which is not on the hub" in said(changed, hub)["main"]
     push("--seed", 1)
     assert models(changed, hub, "main") == {}
     assert list(said(changed, hub)) == ["seed-2"], "which is not there"

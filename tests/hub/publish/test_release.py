@@ -61,14 +61,14 @@ def test_a_family(tmp_path, numbers, mixhub_here):
         pushed = mixhub_here("push", "--all", "--hub", staging.url, "--tag", "v1", cwd=workspace.root)
         assert pushed.returncode == 0, pushed.stderr
         checked = mixhub_here("verify", "--hub", staging.url, cwd=workspace.root)
-        assert checked.stdout.splitlines()[-1] == f"tester/tiny: {len(names) + 1} branches, nothing found"
+        assert checked.stdout.splitlines()[-1] == f"tester/tiny: {len(names) + 1} branches, no findings"
         promote = ("promote", "--all", "--from", staging.url, "--hub", public.url)
         promoted = mixhub_here(*promote, cwd=workspace.root)
         assert promoted.returncode == 0, promoted.stderr
         again = mixhub_here(*promote, cwd=workspace.root)
         assert again.stdout.count("nothing to send") == len(names) + 1
         checked = mixhub_here("verify", "--hub", public.url, cwd=workspace.root)
-        assert checked.stdout.splitlines()[-1] == f"tester/tiny: {len(names) + 1} branches, nothing found"
+        assert checked.stdout.splitlines()[-1] == f"tester/tiny: {len(names) + 1} branches, no findings"
         api = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
         heads = {ref.name: ref.target_commit for ref in api.list_repo_refs("tester/tiny").branches}
         assert {len(api.list_repo_commits("tester/tiny", revision=name)) for name in heads} == {2}

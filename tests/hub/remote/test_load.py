@@ -163,7 +163,7 @@ def test_a_mistake_says_what_there_is(workspace, endpoint, commits, family, opti
         mixhub.load(family, workspace=workspace.root, **options)
     if error is RevisionNotFoundError:
         assert caught.value.fields["revisions"] == ("main", "seed-1", "seed-2")
-        assert caught.value.hint == "it has: main, seed-1, seed-2"
+        assert caught.value.hint == "use one of: main, seed-1, seed-2"
         assert caught.value.fields["repo_id"] == "tester/tiny"
         assert caught.value.fields["endpoint"].startswith("http://127.0.0.1")
 

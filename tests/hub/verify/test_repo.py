@@ -594,7 +594,7 @@ def test_no_repo(release):
 def test_the_command_says_it_all_and_exits_by_it(release, mixhub_here):
     root = release.workspace.root
     well = mixhub_here("verify", "--deep", cwd=root)
-    assert (well.returncode, well.stdout.splitlines()[-1]) == (0, "tester/tiny: 3 branches, nothing found")
+    assert (well.returncode, well.stdout.splitlines()[-1]) == (0, "tester/tiny: 3 branches, no findings")
     pickled(release)
     badly = mixhub_here("verify", cwd=root)
     assert badly.returncode == 1
