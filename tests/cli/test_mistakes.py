@@ -234,7 +234,7 @@ def test_train_before_pack_names_the_command(mixhub, tmp_path):
     assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
     result = mixhub("train", "--seed", "1", cwd=tmp_path / "ws")
     assert one_code(result) == "tokens-missing"
-    assert result.stderr.splitlines()[1] == "hint: mixhub data pack"
+    assert result.stderr.splitlines()[1] == "hint: run mixhub data pack"
     assert files(tmp_path / "ws") == ["mixhub.yaml"]
 
 

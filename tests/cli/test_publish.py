@@ -64,7 +64,7 @@ def test_promotion(mixhub_here, workspace, other):
     assert plan["from"].startswith("local (")
     assert [(one["branch"], one["is_new"]) for one in plan["branches"]] == [("seed-1", True), ("seed-2", True)]
     first = lines(mixhub_here("promote", "--from", "local", "--seed", 1, "--hub", other.url, cwd=root))
-    assert first[-1].startswith("main stays as it is, until these are the same as on local (")
+    assert first[-1].startswith("main stays unchanged until these match local (")
     assert first[-1].endswith(": seed-2")
     told = lines(mixhub_here("promote", *asked, cwd=root))
     pushed = [line.partition(" = ")[0] for line in told if "tester/tiny@" in line]

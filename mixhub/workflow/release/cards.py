@@ -132,7 +132,7 @@ def _differences(workspace: Workspace, rendered: Rendered, path: Path) -> Iterat
             changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
             yield from map(str, changes)
         except SpecError as error:
-            yield f"everything: cannot be read ({' '.join(error.message.split())})"
+            yield f"cannot be read: {' '.join(error.message.split())}"
     yield from (f"plot: {name}" for name in stale_plots(rendered, path, rendered_files(workspace)))
 
 

@@ -73,7 +73,7 @@ def test_a_suite_that_stands_in_is_an_assumption():
     unsized = record(documents=UNKNOWN, documents_in_split=UNKNOWN)
     found = audit_records([unsized, replace(unsized, metrics={"acc": 0.654321987})], TASKS)
     assert "copa has 100 documents, as the suite says" in found.findings[0].assumptions
-    assert "2 cells without a number of documents: that of the suite's task is assumed" in found.notes
+    assert "2 cells without a number of documents: assuming that of the suite's task" in found.notes
     limited = replace(unsized, limit=10, metrics={"acc": 0.654321987}, stderrs={})
     assert audit_records([limited], TASKS).fits
 
@@ -89,7 +89,7 @@ def test_a_task_without_accuracies_is_not_tested():
     found = audit_records([record("other", metrics={"f1": 0.5}, stderrs={}), record()], TASKS)
     assert found.notes == (
         "not tested, because they have neither acc nor acc_norm: other",
-        "samples: 0 of 2 cells have them",
+        "samples: 0 of 2 cells",
     )
 
 
@@ -167,7 +167,7 @@ def test_samples(tmp_path, right, documents, values):
     found = audit_records([with_samples(tmp_path / "samples.jsonl", right, documents)], TASKS)
     assert codes(found.findings) == ([] if values is None else ["samples-differ"])
     assert all(says(finding, *values) for finding in found.findings)
-    assert "samples: 1 of 1 cell have them" in found.notes
+    assert "samples: 1 of 1 cell" in found.notes
 
 
 def test_samples_that_cannot_be_read_do_not_fit(tmp_path):

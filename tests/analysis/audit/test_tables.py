@@ -242,7 +242,7 @@ def test_averages(average, verdict):
 def test_an_average_whose_row_is_not_whole_is_not_recomputed():
     found = audit(table_of([["49.00", None, "51.00", "50.00", "50.00"]], averages=["12.00"]))
     assert found.averages[0].verdict == "not recomputed"
-    assert found.notes == ("the average of seed-1 is not recomputed: it has no figure for OpenBookQA",)
+    assert found.notes == ("the average of seed-1 is not recomputed: the row has no figure for OpenBookQA",)
     assert found.fits
 
 

@@ -25,7 +25,7 @@ def test_the_message_of_a_stale_card() -> None:
     changes = [Change(f"Fact {i}", "1", "2") for i in range(4)]
     (fresh,) = figure_findings(changes, "a.md", ["mixture.svg"])
     assert str(fresh) == (
-        "a.md: is not fresh, 5 differences from a new render: Fact 0: 1 → 2; Fact 1: 1 → 2; Fact 2: 1 → 2; and 2 more"
+        "a.md: is stale, 5 differences from a new render: Fact 0: 1 → 2; Fact 1: 1 → 2; Fact 2: 1 → 2; and 2 more"
     )
     (one,) = figure_findings([], "a.md", ["mixture.svg"])
     assert str(one).endswith("1 difference from a new render: the plot mixture.svg is missing or out of date")

@@ -297,7 +297,7 @@ def test_figures_agree_with_the_model_index(card: str) -> None:
     found = only(broken)
     row = line_of(card, "| 3         |")
     assert (found.code, found.line) == ("model-index-differs", line_of(broken, "82.51"))
-    assert found.message == f"SciQ seed 3: the model-index says 82.51, the table in line {row} says 82.48"
+    assert found.message == f"SciQ seed 3: the model-index says 82.51, the table on line {row} says 82.48"
     assert lint_card(replaced(card, "      value: 82.48\n", "      value: 82.4849\n")) == (), "to the printed digits"
     sd = only(replaced(card, "        sd: 1.09\n", "        sd: 1.19\n"))
     assert (sd.code, sd.about) == ("model-index-differs", "SciQ score, mean of 5 seeds, sd")
@@ -432,7 +432,7 @@ def test_any_text_can_be_checked(text: str) -> None:
 def test_findings_of_a_hub() -> None:
     refused, warned = hub_findings(["no license"], ["empty"], "README.md", "local")
     assert codes((refused, warned)) == ["card-refused", "card-doubted"]
-    assert str(refused) == "README.md: local refuses it: no license"
+    assert str(refused) == "README.md: local refuses the metadata: no license"
     assert str(warned) == "README.md: local warns: empty"
 
 

@@ -188,7 +188,7 @@ def test_new_and_gone_rows_columns_and_tables() -> None:
     ]
 
 
-LAYOUT = "only white space, markup or order differs, first in line"
+LAYOUT = "only white space, markup or order differs, first on line"
 
 
 def test_orders() -> None:

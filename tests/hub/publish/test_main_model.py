@@ -253,7 +253,7 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
         public = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "public-cache")
         promote = ("promote", "--from", hub.url, "--hub", public.url)
         first = mixhub_here(*promote, "--seed", 1, cwd=workspace.root)
-        assert "main stays as it is" in first.stdout
+        assert "main stays unchanged" in first.stdout
         done = mixhub_here(*promote, "--all", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
         assert models(workspace, public, "main") == models(workspace, hub, "seed-2")
@@ -266,7 +266,7 @@ def test_a_promotion_takes_main_with_its_model(workspace, hub, push, tmp_path, m
             adopt(workspace, source, seed=seed, replace=True)
         push("--all")
         some = mixhub_here(*promote, "--seed", 2, cwd=workspace.root)
-        assert "main stays as it is" in some.stdout
+        assert "main stays unchanged" in some.stdout
         assert models(workspace, public, "main") == models(workspace, public, "seed-2") != {}
 
 

@@ -243,7 +243,7 @@ def test_promotion_of_one_seed_leaves_main_until_all_are_there(workspace, family
         arguments = ("promote", "--from", endpoint.url, "--hub", public.url)
         first = mixhub_here(*arguments, "--seed", 1, cwd=workspace.root)
         assert first.returncode == 0, first.stderr
-        assert "main stays as it is" in first.stdout
+        assert "main stays unchanged" in first.stdout
         api = HfApi(endpoint=public.url, token=LOCAL_TOKEN)
         assert api.list_repo_files(family.repo_id) == [".gitattributes"]
         second = mixhub_here(*arguments, "--seed", 2, cwd=workspace.root)
@@ -384,7 +384,7 @@ def test_hubs_that_store_large_files_otherwise(workspace, family, endpoint, api,
         target = Endpoint(public.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")
         assert remote_tree(target, family.repo_id, "seed-1")["metrics.jsonl"].sha256
         assert not remote_tree(endpoint, family.repo_id, "seed-1")["metrics.jsonl"].sha256
-        assert "main stays as it is" not in first.stdout
+        assert "main stays unchanged" not in first.stdout
         assert mixhub_here(*arguments, cwd=workspace.root).stdout.count("nothing to send") == 3
 
 
