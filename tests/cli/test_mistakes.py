@@ -159,7 +159,7 @@ def test_status_shows_the_other_runs_when_one_is_broken(mixhub, made_workspace):
 def test_status_shows_that_the_recipe_changed(mixhub, made_workspace):
     config = made_workspace.root / "mixhub.yaml"
     config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
-    assert "mixhub.training.warmup_steps = 2, but tiny now says 3" in mixhub("status", cwd=made_workspace.root).stdout
+    assert "mixhub.training.warmup_steps = 2, but tiny now has 3" in mixhub("status", cwd=made_workspace.root).stdout
 
 
 def test_a_bug_keeps_its_traceback(mixhub, tmp_path):

@@ -222,7 +222,7 @@ def test_a_withdrawal_where_the_card_cannot_be_rendered(workspace, family, endpo
     for _ in range(2):
         done = mixhub_here("withdraw", "--seed", 1, "--why", "bad", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
-        assert "is not rendered" in done.stdout
+        assert "could not be rendered" in done.stdout
         assert tags(endpoint, family.repo_id) == {"seed-1-withdrawn": was}
     main = card_of(endpoint, family, "main")
     assert main.count("was withdrawn on") == 1

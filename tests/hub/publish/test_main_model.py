@@ -295,7 +295,7 @@ def test_a_withdrawn_model_does_not_stay_on_main(workspace, hub, push, mixhub_he
     push("--all")
     done = mixhub_here("withdraw", "--seed", 2, "--why", "wrong data", "--hub", hub.url, cwd=workspace.root)
     assert done.returncode == 0, done.stderr
-    assert "main also holds this model: name another in revisions.main" in done.stdout
+    assert "main also holds this model: change or remove revisions.main" in done.stdout
     assert withdrawal_of(card(workspace, hub)).startswith("wrong data (")
     assert "error: holds the model of seed-2, which was withdrawn: wrong data" in said(workspace, hub)["main"]
     done = mixhub_here("push", "--seed", 1, "--hub", hub.url, cwd=workspace.root)

@@ -67,7 +67,7 @@ def test_earlier_steps_are_exported_from_their_checkpoints(workspace, family, en
     assert 10 in steps
     done = mixhub_here("push", "--seed", 1, "--checkpoints", "--with-optimizer", cwd=workspace.root)
     assert done.returncode == 0, done.stderr
-    assert "seed-1: made the export of step 10 from its checkpoint" in done.stdout
+    assert "seed-1: exported step 10 from its checkpoint" in done.stdout
     heads = branch_heads(endpoint, family.repo_id)
     assert {"main", "seed-1", "seed-1-step-10", "seed-1-optimizer"} <= set(heads)
     lineage = read_lineage(workspace.run_folder(run).export(10))
@@ -321,7 +321,7 @@ def test_what_is_wrong_on_the_staging_hub_is_not_promoted(workspace, family, end
         assert ("pickle-found", "seed-1") in printed_faults(done)
         assert not HfApi(endpoint=public.url, token=LOCAL_TOKEN).repo_exists(family.repo_id)
     same = mixhub_here("promote", "--from", "local", "--seed", 1, cwd=workspace.root)
-    assert (same.returncode, "is the hub that is pushed to" in same.stderr) == (2, True)
+    assert (same.returncode, "is also the hub to push to" in same.stderr) == (2, True)
 
 
 def test_a_branch_that_moves_is_promoted_as_it_was_verified(workspace, family, endpoint, api, tmp_path):
@@ -423,7 +423,7 @@ def test_generate_takes_the_export_or_the_hub(workspace, family, endpoint, mixhu
         done = mixhub_here("generate", "--seed", 1, "the", *wrong, cwd=workspace.root)
         assert (done.returncode, wrong[0] in done.stderr) == (2, True)
     long = mixhub_here("generate", "--seed", 1, "the cat " * 40, cwd=workspace.root)
-    assert (long.returncode, "the model sees 32" in long.stderr) == (2, True)
+    assert (long.returncode, "the model's context is 32" in long.stderr) == (2, True)
 
 
 def test_a_licence_of_ones_own_lies_on_every_branch(workspace, endpoint, mixhub_here):
