@@ -62,7 +62,7 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
             is_other = training_of(family, name) != training_of(family, plan.branch)
             if weights is not None and weights == plan.weights_sha256 and is_other:
                 message = f"has the same weights as {name} on {endpoint}"
-                hint = f"find out which is right; if {name} is wrong there, push that first, or both with --all"
+                hint = f"find out which is right; if {name} is wrong, push it first, or both with --all"
                 yield Finding("weights-repeated", plan.branch, message, hint)
         file = plan.files.get(LINEAGE_FILE)
         if plan.branch in runs and file is not None and isinstance(file.source, Path):  # not on another hub

@@ -50,7 +50,7 @@ def metrics_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
         try:
             read_metrics(branch.branch.folder / METRICS)
         except MixhubError as error:
-            yield from_error(error, branch.name, hint="push it again from where it was trained")
+            yield from_error(error, branch.name, hint="push it again from where the model was trained")
 
 
 def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
