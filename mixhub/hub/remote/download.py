@@ -13,6 +13,7 @@ from mixhub.files import write_text
 from mixhub.hub.remote.client import client, hub_errors, revision_not_found, snapshot
 from mixhub.hub.remote.files import RemoteFile, local_file, same_content
 from mixhub.hub.rules.lineage import hash_findings
+from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 from mixhub.workspace.lineage import LINEAGE_FILE, file_sha256, read_lineage, weights_sha256
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -57,13 +58,22 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
             folder = snapshot(endpoint, repo_id, revision, local_files_only=True, ignore_patterns=_NOT_FOR_LOADING)
         except HubUnreachableError:
             raise error from None
-        if not (any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))):  # `verify` downloads small files alone
+        if not _is_complete(folder):
             raise error from None
         commit = folder.name  # the cache names a snapshot's folder after its commit
         warnings.warn(
             f"{endpoint} cannot be reached; loading {repo_id}@{revision} from the cache, commit {commit}", stacklevel=3
         )
         return commit, folder
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a snapshot has all that loading needs: `verify` downloads small files, a killed download leaves some."""
+    if not all((folder / name).is_file() for name in ("config.json", "tokenizer_config.json")):
+        return False
+    if (folder / WEIGHTS_INDEX_FILE).is_file():
+        return all((folder / shard).is_file() for shard in WeightsIndex.read(folder).shards)
+    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
 
 
 def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Path) -> None:

@@ -214,6 +214,28 @@ def test_the_cache_serves_when_the_hub_does_not(made, tmp_path, monkeypatch):
             download(endpoint, "tester/tiny", "seed-2")
 
 
+@pytest.mark.parametrize("lost", ["config.json", "tokenizer_config.json", "model-00002-of-*.safetensors"])
+def test_an_incomplete_cache_does_not_serve(made, tmp_path, monkeypatch, lost):
+    workspace = copied(made, tmp_path)
+    family = workspace.family()
+    model, tokenizer = open_folder(workspace.export(family.run(seed=1), family.training.steps), "x")
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "sharded", **({"max_shard_size": "30KB"} if part is model else {}))
+    with serve(tmp_path / "hub") as hub:
+        endpoint = Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
+        api = HfApi(endpoint=hub.url, token=LOCAL_TOKEN)
+        api.create_repo("tester/sharded")
+        api.upload_folder(repo_id="tester/sharded", folder_path=tmp_path / "sharded")
+        commit, path = download(endpoint, "tester/sharded", "main")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.warns(UserWarning, match=f"from the cache, commit {commit}"):
+        download(endpoint, "tester/sharded", "main")
+    (file,) = path.glob(lost)
+    file.unlink()
+    with pytest.raises(HubUnreachableError):
+        download(endpoint, "tester/sharded", "main")
+
+
 def test_the_cache_serves_when_an_embedded_hub_by_address_does_not(made, tmp_path, monkeypatch):
     workspace = copied(made, tmp_path)
     with serve(workspace.hub) as hub:
