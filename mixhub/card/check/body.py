@@ -1,4 +1,4 @@
-"""Whether the code and the files in a card are right: the mixture, the code that loads a model, images and files."""
+"""Whether the code and the files in a card are correct: the mixture, the code that loads a model, images and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a card says what a new render of it would say."""
+"""Whether a card matches a new render of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def missing_card(source: str) -> Finding:
 
 
 def figure_findings(changes: Sequence[Change], source: str, stale_plots: Sequence[str]) -> list[Finding]:
-    """Return a finding for each figure that a new render would change, and one for all else.
+    """Return a finding for each figure that a new render would change, and one for all other changes.
 
     Args:
         changes: the differences between the card and a new render of it.

@@ -1,4 +1,4 @@
-"""Find what is wrong with the text of a card: its metadata, figures, code and images. Makes no request."""
+"""Find errors in the text of a card: its metadata, figures, code and images. Makes no request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BODY_RULES: tuple[Rule, ...] = (
 
 
 def lint_card(text: str, *, folder: Path | None = None, source: str = "README.md") -> tuple[Finding, ...]:
-    """Return what is wrong with a card, by line. Style is not checked.
+    """Return the findings in a card, by line. Style is not checked.
 
     Args:
         text: the whole file.

@@ -1,4 +1,4 @@
-"""Whether the Hub takes the metadata of a card."""
+"""Whether the Hub accepts the metadata of a card."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def missing_metadata(subject: Subject) -> Iterator[Finding]:
 
 
 def invalid_metadata(subject: Subject) -> Iterator[Finding]:
-    """Find values that the Hub does not take, or that its client cannot read."""
+    """Find values that the Hub does not accept, or that its client cannot read."""
     from huggingface_hub import ModelCardData
 
     metadata = subject.card.metadata
@@ -90,7 +90,7 @@ def invalid_metadata(subject: Subject) -> Iterator[Finding]:
 
 
 def unfamiliar_licenses(subject: Subject) -> Iterator[Finding]:
-    """Warn of a licence that mixhub has not heard of, such as `apache2`: only the Hub knows all."""
+    """Warn of a licence that mixhub does not know, such as `apache2`; the Hub may know it."""
     value = subject.card.metadata.get("license")
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and re.fullmatch(LICENSE, text) and text not in _LICENSES:
@@ -121,7 +121,7 @@ def _finding(subject: Subject, problem: Problem) -> Finding:
 
 
 def hub_findings(errors: Sequence[str], warnings: Sequence[str], source: str, hub: str) -> Iterator[Finding]:
-    """Yield what a hub says of a card: errors for which it refuses the card, and warnings."""
+    """Yield a hub's findings on a card: errors for which it refuses the card, and warnings."""
     for error in errors:
         yield Finding("card-refused", source, f"{hub} refuses the metadata: {error}", HINT, about=hub)
     for warning in warnings:

@@ -1,4 +1,4 @@
-"""Whether the model-index of a card says what its tables say."""
+"""Whether the model-index of a card agrees with its tables."""
 
 from __future__ import annotations
 

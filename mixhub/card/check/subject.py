@@ -31,4 +31,4 @@ class Subject:
 
 
 Rule = Callable[[Subject], Iterator[Finding]]
-"""Looks for one kind of fault."""
+"""Finds one kind of error."""

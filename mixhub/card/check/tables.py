@@ -1,4 +1,4 @@
-"""Whether the figures in the tables of a card go together.
+"""Whether the figures in the tables of a card are consistent.
 
 A printed figure stands for any number that rounds to it, so rules report only what rounding cannot explain.
 """

@@ -86,7 +86,7 @@ def _is_by_run(table: Block) -> bool:
 
 
 def _is_of_facts(table: Block) -> bool:
-    """Whether the first column names what the second one says."""
+    """Whether the first column names the values in the second."""
     return not _is_by_run(table) and (len(table.headers) == 2 or table.headers[1:2] == ("Value",))
 
 

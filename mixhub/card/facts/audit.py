@@ -1,4 +1,4 @@
-"""What an audit of a card's scores finds."""
+"""The audit of a card's scores."""
 
 from __future__ import annotations
 

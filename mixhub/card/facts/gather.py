@@ -1,4 +1,4 @@
-"""Reads what is known of a family from a workspace."""
+"""Gather the facts of a family from a workspace."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def facts_of_run(workspace: Workspace, family: Family, run: RunFacts) -> FamilyF
 def gather_run(
     workspace: Workspace, family: Family, run: Run, step: int | None = None, branch: Path | None = None
 ) -> RunFacts:
-    """Return what is known of one run; raises as `gather_family`, and compares no runs.
+    """Return the facts of one run; raises as `gather_family`, and compares no runs.
 
     Args:
         workspace: the workspace.
@@ -178,7 +178,7 @@ def _imported(folder: Path, run: Run) -> tuple[Record, ...]:
     models = sorted({record.model for record in records})
     if len(models) > 1:
         message = f"{folder}: expected the results of one model, got {' and '.join(models)}"
-        hint = f"keep only those of {run.revision} in this folder"
+        hint = f"keep only the results of {run.revision} in this folder"
         raise ResultsError(message, hint=hint, code="models-mixed", path=folder, models=tuple(models))
     for record in records:
         named = re.search(r"(?:seed|index)[-_]?(\d+)$", record.revision)
@@ -199,7 +199,7 @@ def _require_known_imports(workspace: Workspace, family: Family) -> None:
             message = f"{path}: {family.name} has no revision of this name" + (
                 f"; did you mean {near}?" if near else ""
             )
-            hint = f"rename the folder to the revision of the results, as {folder.name}/{near or revisions[0]}/"
+            hint = f"rename the folder to the revision of the results, such as {folder.name}/{near or revisions[0]}/"
             raise ResultsError(message, hint=hint, code="imported-revision-unknown", path=path, nearest=near)
 
 
@@ -233,10 +233,10 @@ def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: 
     option = f"--{run.kind} {run.number}"
     message = f"{name}: evaluated with weights {cell.weights_sha256}, but"
     if lineage is None:
-        hint = f"export it again with `mixhub train {option}`, or delete {folder}"
+        hint = f"export the run again with mixhub train {option}, or delete {folder}"
         raise ResultsError(f"{message} {run.revision} has no export", hint=hint, code="export-missing", cell=name)
     if cell.weights_sha256 != lineage.weights_sha256:
         hashes = {"weights_sha256": cell.weights_sha256, "export_sha256": lineage.weights_sha256}
         message += f" the export has {lineage.weights_sha256}"
-        hint = f"evaluate the export: mixhub evaluate {option}"
+        hint = f"run mixhub evaluate {option}"
         raise ResultsError(message, hint=hint, code="results-foreign", cell=name, **hashes)

@@ -1,4 +1,4 @@
-"""What is known of a family: the one value from which a card is rendered."""
+"""The facts of a family: the one value from which a card is rendered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mixhub.workspace.records import Record
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run and what is known of it."""
+    """The facts of a run."""
 
     run: Run
     lineage: Lineage | None = None
@@ -27,7 +27,7 @@ class RunFacts:
     imported: tuple[Record, ...] = ()
     """Evaluated elsewhere and imported; with which weights is not known."""
     weights_dtype: str | None = None
-    """Of the export's tensors, as `float32`; None if unknown."""
+    """Of the export's tensors, such as `float32`; None if unknown."""
     special_tokens: Mapping[str, str] | None = None
     """The tokens that the tokenizer of the export calls `bos`, `eos` and `pad`, if it has them; None if unknown."""
     metrics: tuple[Mapping[str, Any], ...] = ()

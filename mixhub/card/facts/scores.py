@@ -28,7 +28,7 @@ _FIELDS = {
     "documents": "the number of documents",
     "task_hash": "the prompts' hash",
 }
-"""What a cell should say."""
+"""Decides the text of a cell."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Scores:
 
     @cached_property
     def how(self) -> dict[str, Any]:
-        """How measured or imported scores came about, for the sentences below their table."""
+        """How scores were measured or imported, for the sentences below their table."""
         suite, runs = self.facts.family.evaluation, len(self.facts.runs)
         records = [record for own in self.records.values() for record in own]
         counted = [record for own in self.table.records.values() for record in own]
@@ -137,7 +137,7 @@ class Scores:
         return without_empty_columns(Table(headers, tuple(rows), frozenset(range(4, len(headers)))), figures.ABSENT)
 
     def mean(self, column: str) -> str:
-        """Return mean and sd over seeds of a column, as `65.54 ± 0.68`."""
+        """Return mean and sd over seeds of a column, such as `65.54 ± 0.68`."""
         spread = self.table.over_seeds[column].spread
         return figures.ABSENT if spread is None or spread.sd is None else self._pair(spread.mean, "±", spread.sd)
 

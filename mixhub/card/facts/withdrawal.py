@@ -34,7 +34,7 @@ class Withdrawal(Spec):
     why: str
     """One line."""
     date: str
-    """As `2026-11-23`."""
+    """For example `2026-11-23`."""
 
     def sentence(self) -> str:
         """Return what the card of the family says."""

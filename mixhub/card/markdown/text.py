@@ -12,12 +12,12 @@ from mixhub import phrases
 
 
 class Markdown(str):
-    """Text that is Markdown already; cards escape all other text."""
+    """Text that is already Markdown; cards escape all other text."""
 
     __slots__ = ()
 
     def __html__(self) -> str:
-        """Tell jinja2 that it is escaped already."""
+        """Mark the text as escaped for jinja2."""
         return str(self)
 
 

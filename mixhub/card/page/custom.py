@@ -27,7 +27,7 @@ class Section(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What is the same for the same heading."""
+        """A key that is equal for equal headings."""
         return " ".join(self.heading.split()).casefold()
 
 
@@ -38,7 +38,7 @@ class Page:
     title: str
     """Markdown; empty without a title."""
     opening: str
-    """What is before the first section, except the title."""
+    """Markdown before the first section, without the title."""
     sections: tuple[Section, ...]
 
     def apply(self, body: str) -> str:
@@ -98,7 +98,7 @@ def parse_custom_sections(text: str, source: str) -> Page:
     """
     text = text.removeprefix("\ufeff")
     if head := front_matter(text):
-        problem = _problem("custom-metadata", head.lines[0] - 1, "metadata does not belong into this file")
+        problem = _problem("custom-metadata", head.lines[0] - 1, "metadata is not allowed in this file")
         raise SpecError(source, [problem], hint="set metadata in `card:` of the family, in mixhub.yaml")
     markdown = "\n".join(split_lines(text)).rstrip() + "\n"
     problems = list(_unclosed(markdown)) or list(_problems(markdown))
@@ -164,7 +164,7 @@ def _problems(markdown: str) -> Iterator[Problem]:
                     "custom-title-misplaced", heading.start, "the title must be first; sections begin with ##"
                 )
         elif key in seen:
-            yield _problem("custom-heading-repeated", heading.start, f"another section is called {heading.text!r}")
+            yield _problem("custom-heading-repeated", heading.start, f"another section is named {heading.text!r}")
         elif not _COMMENT.sub("", "\n".join(lines[heading.end : end])).strip():
             yield _problem("custom-section-empty", heading.start, f"the section {heading.text!r} has no text")
         if heading.level == 2:

@@ -1,4 +1,4 @@
-"""Renders a card: its template filled from what is known, below its metadata. The same facts give the same bytes."""
+"""Renders a card: its template filled from the facts, below its metadata. The same facts give the same bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def render(facts: FamilyFacts, sections: Page | None = None, template: Path | No
     """Return the card of a family for `main`, or that of a run for its branch.
 
     Args:
-        facts: what is known.
+        facts: the facts of the family or run.
         sections: custom sections.
         template: a custom template; it may extend `family.md.j2` or `revision.md.j2` block by block.
 

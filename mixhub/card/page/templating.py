@@ -25,7 +25,7 @@ def fill(packaged: str, custom: Path | None, values: Mapping[str, Any]) -> str:
         values: what the template may name.
 
     Raises:
-        SpecError: the custom template is not valid, cannot be filled, or gives no text.
+        SpecError: the custom template is not valid, cannot be filled, or renders no text.
     """
     environment = _environment()
     if custom is None:
@@ -51,13 +51,13 @@ def fill(packaged: str, custom: Path | None, values: Mapping[str, Any]) -> str:
             message += f"; did you mean {near}?"
         raise _problem("template-failed", custom, lines[-1], message) from error
     if not filled.strip():
-        raise _problem("template-empty", custom, None, "gives a card without text")
+        raise _problem("template-empty", custom, None, "renders a card without text")
     return filled
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    """Return an environment that fills templates which may come from somebody else.
+    """Return an environment that fills templates from untrusted authors.
 
     Beyond what jinja2 forbids, a template may use only fields, properties and methods of mixhub's own classes and of
     plain values: those inherited from libraries could open files and run code.
@@ -110,7 +110,7 @@ def _require_blocks(environment: jinja2.Environment, source: str, custom: Path) 
     for node in tree.body:
         if isinstance(node, nodes.Block) and node.name not in blocks:
             near = nearest(node.name, blocks)
-            hint = f"; did you mean {near}?" if near else f"; it has {', '.join(sorted(blocks))}"
+            hint = f"; did you mean {near}?" if near else f"; blocks: {', '.join(sorted(blocks))}"
             message = f"{base.template.value} has no block {node.name!r}{hint}"
             raise _problem("template-malformed", custom, node.lineno, message)
         for part in node.nodes if isinstance(node, nodes.Output) else ():
@@ -121,5 +121,5 @@ def _require_blocks(environment: jinja2.Environment, source: str, custom: Path) 
 
 
 def _problem(code: str, custom: Path, line: int | None, message: str) -> SpecError:
-    place = f"{custom}:{line}" if line is not None else str(custom)
-    return SpecError(place, [Problem("", None, message, code=code)], hint="correct the template; no card was changed")
+    source = f"{custom}:{line}" if line is not None else str(custom)
+    return SpecError(source, [Problem("", None, message, code=code)], hint="correct the template; no card was changed")

@@ -1,4 +1,4 @@
-"""What a card says, as the values that its template names: a pure function of what is known."""
+"""The values that the template of a card uses: a pure function of the facts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Values = Mapping[str, Any]
 
 
 def card_values(facts: FamilyFacts) -> Values:
-    """Return all that the card of a family or of a run says.
+    """Return the values for the card of a family or of a run.
 
     Raises:
         ResultsError: cells have neither acc nor acc_norm, or those of one run were made with different weights.

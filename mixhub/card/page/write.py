@@ -79,7 +79,7 @@ def write_cards(
         progress: shows the files of samples.
 
     Raises:
-        UsageError: a card was edited by hand, or an image that mixhub did not draw is in the place of a plot.
+        UsageError: a card was edited by hand, or an image that mixhub did not draw is at the path of a plot.
         MixhubError: as `gather_family` and `render`.
     """
     rendered = render_cards(workspace, family, commits=commits, progress=progress)

@@ -23,7 +23,7 @@ WIDTH = 6.2
 SMALL = 9.0
 BLACK, GREY, FAINT = "#000000", "#595959", "#d9d9d9"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart; the darker colours first."""
+"""Okabe and Ito's palette, which colour-blind readers can distinguish; the darker colours first."""
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # ships with matplotlib
     "font.size": 10.0,

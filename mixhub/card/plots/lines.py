@@ -22,7 +22,7 @@ _COLUMNS = 3
 _THIN: Style = {"linewidth": 0.8, "color": "#56B4E9", "marker": ".", "markersize": 2}
 _THICK: Style = {"linewidth": 1.8, "color": BLACK, "marker": "o", "markersize": 3.6}
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
-"""Lines differ in dashes too, so that they can be told apart without colour."""
+"""Lines differ in dashes too, so that they can be distinguished without colour."""
 _MANY: Style = {"linewidth": 0.6, "color": "#808080"}
 """Of each run, if there are more runs than dashes."""
 _MAX_DOMAINS = 8
