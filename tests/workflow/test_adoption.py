@@ -344,7 +344,7 @@ def test_the_card_does_not_give_adopted_runs_the_recipe_of_others(place, source,
     assert "| Learning Rate" in card
     assert "0.123" in card
     assert "Not stated for this family: Batch Size, Minimum Learning Rate, Learning Rate Schedule, Warmup Ratio" in card
-    for untold in ("Cosine", "they were trained in", "Tokens, expected", "A run takes"):
+    for untold in ("Cosine", "they were trained in", "Expected tokens", "A run takes"):
         assert untold not in card
     base["training"].pop("origins")
     place.path("mixhub.yaml").write_text(to_yaml({**data, "families": {"tiny": base, "own": own}}))

@@ -29,7 +29,7 @@ def shares_table(facts: FamilyFacts, run: Run) -> Table:
         size = figures.ABSENT if packed is None else figures.count(packed)
         epochs = figures.epochs(expected / packed) if packed and facts.has_tokens else figures.ABSENT
         rows.append((code(domain), figures.percent(share), tokens, size, epochs))
-    headers = ("Domain", "Share", "Tokens, expected", "Tokens in the shards", "Epochs, expected")
+    headers = ("Domain", "Share", "Expected tokens", "Tokens in the shards", "Expected epochs")
     return without_empty_columns(Table(headers, tuple(rows), frozenset({1, 2, 3, 4})), figures.ABSENT)
 
 

@@ -18,12 +18,12 @@ _INITIALISATION = {
     "as_written": "as written: normal, sd √(0.4 / fan-in); MLP down projections sd 1 / √(MLP width) / layers",
     "torch_default": "torch's default: linear layers uniform within ±1 / √fan-in; embedding normal, sd 1",
 }
-_ORDER = {"iid": "each sample draws its domain from the mixture", "original": "that of RegMix's loader"}
+_ORDER = {"iid": "each sample draws its domain from the mixture", "original": "the order of RegMix's data loader"}
 _FIELD_NAMES = {
     "adam_epsilon": "ε",
     "beta1": "β₁",
     "beta2": "β₂",
-    "global_batch_size": "sequences a step",
+    "global_batch_size": "sequences per step",
     "lr_micro_steps": "micro-steps",
     "sequence_length": "sequence length",
     "warmup_steps": "warmup",
@@ -61,7 +61,7 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
     batch = ("global_batch_size", "sequence_length")
     schedule = [t.schedule.capitalize(), "schedule"]
     if t.lr_micro_steps is not None:
-        schedule = [f"{schedule[0]} (set per micro-step, {t.lr_micro_steps:,} a step)", "schedule", "lr_micro_steps"]
+        schedule = [f"{schedule[0]} (set per micro-step, {t.lr_micro_steps:,} per step)", "schedule", "lr_micro_steps"]
     warmup = f"{figures.ratio(t.warmup_steps, t.steps)} ({t.warmup_steps:,} of {t.steps:,} steps, linear)"
     adam = f"AdamW, β₁ {figures.rate(t.beta1)}, β₂ {figures.rate(t.beta2)}, ε {figures.rate(t.adam_epsilon)}"
     clip = "none" if t.gradient_clip is None else f"global norm {figures.rate(t.gradient_clip)}"
@@ -73,7 +73,7 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
         ("Warmup Ratio", warmup, "warmup_steps", "steps"),
         ("Total Tokens", figures.total(t.steps, t.global_batch_size, t.sequence_length), "steps", *batch),
         ("Optimizer", adam, "optimizer", "beta1", "beta2", "adam_epsilon"),
-        ("Weight Decay", f"{figures.rate(t.weight_decay)}, on every parameter", "weight_decay"),
+        ("Weight Decay", f"{figures.rate(t.weight_decay)}, on all parameters", "weight_decay"),
         ("Gradient Clipping", clip, "gradient_clip"),
         ("Precision", _PRECISION[t.precision], "precision"),
         ("Initialisation", _INITIALISATION[t.initialisation], "initialisation"),

@@ -132,7 +132,7 @@ class Scores:
             constant = self._figure(baseline.constant if baseline else None)
             rows.append((title, *measured, mean, error, self._figure(self.chance.get(column)), constant))
         measured_as = ("Name in lm-eval", "Version", "Metric", "Documents", "Cells")
-        figures_of = ("95 % for the mean over seeds", "Standard error over documents", "Chance", "Best constant answer")
+        figures_of = ("95 % interval over seeds", "Standard error over documents", "Chance", "Best constant answer")
         headers = ("Task", *measured_as, *figures_of)
         return without_empty_columns(Table(headers, tuple(rows), frozenset(range(4, len(headers)))), figures.ABSENT)
 

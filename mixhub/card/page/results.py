@@ -48,7 +48,7 @@ def siblings(facts: FamilyFacts, own: Mapping[str, Any]) -> tuple[dict[str, Any]
             side_by_side.append({"standing": standing, **_beside(scores, others, compared)})
         if standing == "measured" and scores.spread_shown:
             measured = {name: one for name, one in compared.items() if others[name].spread_shown}
-    table = Table(("Family", "Title", "What it is"), rows) if rows else None
+    table = Table(("Family", "Title", "Description"), rows) if rows else None
     return {"table": table, "side_by_side": side_by_side}, measured
 
 

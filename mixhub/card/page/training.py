@@ -44,7 +44,7 @@ def compute(facts: FamilyFacts) -> dict[str, Any]:
         if one.lineage is not None and (one.lineage.device != UNKNOWN or pace):
             speed = (f"{pace.tokens_per_second:,.0f}", figures.hours(pace.hours)) if pace else (figures.ABSENT,) * 2
             rows.append((code(one.run.revision), one.lineage.device, figures.whole(one.lineage.processes), *speed))
-    headers = ("Branch", "Device", "Processes", "Tokens per second, median", "Time in steps")
+    headers = ("Branch", "Device", "Processes", "Median tokens per second", "Time in training steps")
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
     per_token = flops_per_token(facts.family)
     total = figures.flops(per_token * facts.family.training.tokens) if facts.has_tokens else None

@@ -69,7 +69,7 @@ def dataset_repos(family: Family) -> list[str]:
 
 def _about(facts: FamilyFacts) -> Values:
     card, trained, total = facts.family.card, len(facts.trained), len(facts.family.revisions.numbers)
-    each = f"one per {facts.family.revisions.kind}, a branch each"
+    each = f"one per {facts.family.revisions.kind}, each on its own branch"
     license_ = code(card.license)
     if card.license_name is not None:
         name = link(card.license_name, card.license_link) if card.license_link else escape(card.license_name)
@@ -114,7 +114,7 @@ def _closing(facts: FamilyFacts) -> Values:
     limits, links = [*card.limits], dict(card.links)
     if revisions.kind == "seed" and len(revisions.numbers) > 1:
         limits.append(
-            "The seeds show how much a result varies by chance. To pick the seed with the best score is to report "
+            "The seeds show how much a result varies by chance. Picking the seed with the best score means reporting "
             "luck: report all seeds, or one that was chosen before the scores were known."
         )
     if card.arxiv and not any(card.arxiv in address for address in links.values()):

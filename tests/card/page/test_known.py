@@ -136,7 +136,7 @@ def test_siblings_without_scores_are_only_named() -> None:
     read = page(render_family(family, runs, siblings=(sibling,)))
     assert "Siblings" in read.headings
     assert not [table for table in read.tables if table[0][:2] == ["Task", "tiny"]]
-    assert any("There is no comparison of scores" in text for text in read.paragraphs)
+    assert any("Scores are not compared" in text for text in read.paragraphs)
 
 
 def test_imported_scores_of_siblings_stand_side_by_side(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_imported_scores_of_siblings_stand_side_by_side(tmp_path: Path) -> None:
     read = page(render_family(family, runs, siblings=(sibling,)))
     assert read.table("Task", "tiny", "other")[-1][1:] == ["62.50 ± 0.00", "62.50 ± 0.00"]
     assert any(text.startswith("Imported, mean ± sd over seeds:") for text in read.paragraphs)
-    assert not any("There is no comparison of scores" in text for text in read.paragraphs)
+    assert not any("Scores are not compared" in text for text in read.paragraphs)
 
 
 def test_siblings_of_other_prompts_are_not_compared() -> None:
@@ -215,7 +215,7 @@ def test_epochs_are_told_where_the_shards_are_those_of_the_runs(tmp_path: Path) 
     ]
     with_corpus(workspace, making.digest("another corpus"))
     table = next(table for table in page(cards_of(workspace)).tables if table[0][0] == "Domain")
-    assert table[0] == ["Domain", "Share", "Tokens, expected"]
+    assert table[0] == ["Domain", "Share", "Expected tokens"]
 
 
 def test_compute_is_what_the_metrics_tell(tmp_path: Path) -> None:

@@ -222,8 +222,8 @@ def test_only_branches_that_are_there_are_listed() -> None:
     facts = [making.evaluated(family, run) if run.number in trained else RunFacts(run) for run in runs]
     card = render_family(family, facts)
     assert "2 of 5 models are trained, on `seed-2` and `seed-4`." in card
-    assert "| 2 of 5 trained; one per seed, a branch each" in card
-    assert "The sd is the sample sd over 2 seeds." in card
+    assert "| 2 of 5 trained; one per seed, each on its own branch" in card
+    assert "The sd is the sample standard deviation over 2 seeds." in card
     assert 'from_pretrained("local/data-mixture-tiny", revision="seed-2")' in card
     assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-2", "seed-4"]
     untrained = render_family(family, [RunFacts(run) for run in runs])
@@ -243,7 +243,7 @@ def test_a_known_commit_is_what_is_loaded() -> None:
     card = render_family(making.family(), _runs(), commits={"seed-2": "b" * 40})
     commit = "b" * 40
     assert f'mixhub.load("local/data-mixture-tiny", commit="{commit}")' in card
-    assert "pinned to the commit of `seed-2`" in card
+    assert "pinned to the commit that `seed-2` had" in card
     assert "resolves the branch to a commit and reports it" in render_family(making.family(), _runs())
 
 
@@ -252,7 +252,7 @@ def test_a_rate_that_was_set_per_micro_step_is_told() -> None:
     card = render_family(family, [making.evaluated(family, run) for run in family.runs()])
     rows = {row[0]: row[1:] for row in page(card).table("Hyperparameter")}
     assert rows["Learning Rate Schedule"] == [
-        "Cosine (set per micro-step, 16 a step)", "published; micro-steps chosen"
+        "Cosine (set per micro-step, 16 per step)", "published; micro-steps chosen"
     ]  # fmt: skip
 
 
@@ -261,10 +261,10 @@ def test_of_models_that_are_not_there_yet_nothing_is_told_as_if_they_were() -> N
     card = render_family(family, [RunFacts(run) for run in family.runs()])
     assert "No model is trained yet." in card
     assert "Training uses sequences of 16." in card
-    for said in ("The weights are stored", "they were trained", "has its own branch", "energy of the runs"):
+    for said in ("stored weights", "they were trained", "has its own branch", "energy of the runs"):
         assert said not in card
     trained = render_family(family, [making.evaluated(family, run) for run in family.runs()])
-    assert "Training used sequences of 16. The weights are stored" in trained
+    assert "Training used sequences of 16. The dtype of the stored weights" in trained
 
 
 def test_seeds_are_told_of_models_that_are_there() -> None:
@@ -289,7 +289,9 @@ def test_what_a_reader_of_the_mixture_must_know_stands_beside_it() -> None:
     facts = [RunFacts(run) for run in family.runs()]
     for card in (render_family(family, facts), render_revision(family, facts[0])):
         assert said in card.partition("## Data mixture")[2].partition("## Training")[0]
-    assert "is likely, not confirmed" in render_catalog("random-1b").text.partition("<summary>The 64 mixtures")[0]
+    assert (
+        "It is likely, but not confirmed" in render_catalog("random-1b").text.partition("<summary>The 64 mixtures")[0]
+    )
 
 
 def test_of_one_domain_no_draw_and_no_scaling_are_told() -> None:

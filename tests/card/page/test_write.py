@@ -81,7 +81,7 @@ def test_a_run_without_export_and_results_has_no_card_of_its_own(tmp_path: Path)
     paths = write_cards(workspace, family)
     assert [path.parent.name for path in paths if path.name == "README.md"] == ["tiny", "seed-1"]
     card = paths[0].read_text(encoding="utf-8")
-    assert "| 1 of 2 trained; one per seed, a branch each" in card
+    assert "| 1 of 2 trained; one per seed, each on its own branch" in card
     assert "1 of 2 models are trained, on `seed-1`." in card
     assert [row[0] for row in page(card).table("Branch", "Seed")] == ["seed-1"]
 

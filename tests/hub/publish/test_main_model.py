@@ -99,7 +99,7 @@ def test_main_loads_without_a_revision_as_the_seed_that_it_holds(workspace, hub,
     assert "lineage.json" in models(workspace, hub, "main"), "which says whose it is"
     assert said(workspace, hub, deep=True) == {}
     text = card(workspace, hub)
-    assert "`main` also holds the model of `seed-2`, which `from_pretrained` loads without `revision`." in text
+    assert "`main` also holds the model of `seed-2`, which `from_pretrained` loads if you omit `revision`." in text
     assert "holds only this card" not in text
     assert push("--all").count("nothing to send") == 3
     api = HfApi(endpoint=hub.url, token=hub.token)
@@ -129,7 +129,7 @@ def test_what_main_holds_is_copied_and_not_sent(workspace, hub):
 def test_main_waits_for_the_branch_and_says_nothing_of_it_before(workspace, hub, push):
     push("--seed", 1)
     assert models(workspace, hub, "main") == {}
-    assert "Each model has its own branch, which `revision` names.\n" in card(workspace, hub)
+    assert "Each model has its own branch. Select it with `revision`.\n" in card(workspace, hub)
     assert list(said(workspace, hub)) == ["seed-2"], "which is not there"
     push("--seed", 2)
     assert models(workspace, hub, "main") == models(workspace, hub, "seed-2")
@@ -199,7 +199,7 @@ def test_a_model_that_somebody_else_put_there_stays(workspace, hub, mixhub_here,
     put(workspace, hub, own)
     push("--all")
     assert set(own) <= set(remote_tree(hub, changed.family().repo_id, "main"))
-    assert "Each model has its own branch, which `revision` names.\n" in card(changed, hub)
+    assert "Each model has its own branch. Select it with `revision`.\n" in card(changed, hub)
     assert "holds a model, but tiny does not name its revision" in said(changed, hub)["main"]
     set_main(workspace, 2)
     done = mixhub_here("push", "--seed", 2, "--hub", hub.url, cwd=workspace.root)
