@@ -205,7 +205,7 @@ class Training(Spec):
     N(0, 1 / sqrt(intermediate size) / layers). `torch_default`: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1)."""
     order: Literal["iid", "original"] = "iid"
     """Order of samples. `iid`: each sample draws its domain from the mixture. `original`: the order of RegMix's loader,
-    which cannot be trained yet."""
+    which training does not support yet."""
     seed: Count | None = None
     """Seed of every run, for families whose revisions are indices."""
     init_seed: Count | None = None
@@ -305,7 +305,7 @@ class CardFacts(Spec):
     base_model: RepoId | None = None
     """Repo of the model that training started from. Default: random weights."""
     language: FrozenList[Language] = ()
-    """Languages of the training data: ISO 639 codes, BCP 47 tags, `code` or `multilingual`."""
+    """Languages: ISO 639 codes, BCP 47 tags, `code` or `multilingual`."""
     datasets: FrozenList[RepoId] = ()
     """Dataset repos of the training data."""
     arxiv: Annotated[str, Field(pattern=r"^\d{4}\.\d{4,5}$")] | None = None

@@ -57,7 +57,7 @@ def _show_fields() -> None:
     rows = [extends, *(field for field in described(Family) if field.key != "name")]
     show_table(columns, rows, title="families.<name>, a custom family")
     say("A family that extends another inherits all but repo_id, mixture, mixtures, card and published_scores.")
-    say("If it changes the shape of the model or the size of the tokenizer, these get the family's name by default.")
+    say("If it changes the architecture or the tokenizer, model_name or tokenizer.name defaults to the family's name.")
 
 
 def _revisions(family: Family) -> str:

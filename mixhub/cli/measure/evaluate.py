@@ -44,8 +44,8 @@ _LIMIT_HELP = "Use only the first N documents of each task. Such cells do not co
 _DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available, otherwise cpu]"
 _DTYPE_HELP = "Dtype of the weights. [default: float32 on CPU, bfloat16 on CUDA]"
 _FEWSHOT_SEED_HELP = (
-    "Draw the shots with this seed. Such cells get a folder of their own and do not count towards any score. "
-    "[default: the family's]"
+    "Seed for drawing the shots. Cells with another seed than the family's get their own folder and count towards no "
+    "score. [default: the family's]"
 )
 _SHARD_HELP = "Measure only part I of N of the cells, for a job array or several GPUs."
 _PREFETCH_HELP = "Only download documents and build requests, so that you can evaluate offline later."

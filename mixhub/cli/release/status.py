@@ -18,7 +18,8 @@ def status(
 ) -> None:
     """Show how far each run is: trained, checked, evaluated, card, pushed, verified. Makes no network requests.
 
-    Whether a run is pushed and verified comes from the receipts in this workspace; others may have pushed since.
+    Whether a run has been pushed and verified is read from the receipts in this workspace; others may have pushed
+    since.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import say, say_json
