@@ -30,7 +30,7 @@ class Finding:
     about: str = ""
     """The affected part of `where`: a key of the metadata, an address, a cell, a column."""
     assumptions: tuple[str, ...] = ()
-    """What the check assumes, a sentence each."""
+    """Assumptions of the check, a sentence each."""
 
     def __str__(self) -> str:
         """`seed-2: what is wrong`, or `README.md:12: what is wrong`."""

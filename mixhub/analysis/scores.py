@@ -88,7 +88,7 @@ samples."""
 
 
 class Counted(NamedTuple):
-    """How many cells of a family's suite were evaluated for a run."""
+    """Number of cells of a family's suite that were evaluated for a run."""
 
     present: int
     expected: int

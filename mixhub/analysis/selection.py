@@ -15,7 +15,7 @@ from mixhub.workspace.lineage import UNKNOWN
 
 @dataclass(frozen=True)
 class Selection:
-    """What tables show."""
+    """Selection of the figures in tables."""
 
     suite: Evaluation | None = None
     """Tasks and shot counts; None: those of each family, and all that other models have."""
@@ -24,7 +24,7 @@ class Selection:
     num_fewshot: tuple[int, ...] | None = None
     """Only these shot counts."""
     measure: Measure = SCORE
-    """What the figures are."""
+    """The measure of the figures."""
     allow_incomplete: bool = False
     """Show means over the cells that are present, each marked as incomplete."""
     rows_are_seeds: bool = False

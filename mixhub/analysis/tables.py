@@ -43,11 +43,11 @@ class ScoreTable:
     name: str
     """Of the family or model."""
     standing: Standing
-    """Where the scores are from."""
+    """Origin of the scores."""
     source: str = ""
     """Address or file of published scores; empty for measured ones."""
     measure: Measure = SCORE
-    """What the figures are."""
+    """The measure of the figures."""
     kind: str
     """What varies over the rows: `seed`, `index` or `revision`."""
     columns: tuple[Column, ...]

@@ -19,7 +19,7 @@ class Code:
     meaning: str
     """What the code means, in a sentence or two."""
     remedy: str
-    """What to do about it."""
+    """How to fix it."""
 
 
 TITLES = {

@@ -24,7 +24,7 @@ _DOCUMENTS = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """How to measure cells."""
+    """Options for measuring cells."""
 
     tasks: Sequence[str] | None = None
     """Names; None: all tasks of the suite."""
@@ -47,7 +47,7 @@ DEFAULT_OPTIONS = Options()
 
 @dataclass(frozen=True)
 class Storage:
-    """Where tasks, documents and built requests are."""
+    """Locations of tasks, documents and built requests."""
 
     datasets: Datasets
     """Dataset repos."""

@@ -115,7 +115,7 @@ def _missing(folder: Path, name: str, hint: str) -> ExportError:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """What all cells of one call share."""
+    """Settings shared by all cells of one call."""
 
     model: ModelUnderTest
     fewshot_seed: int

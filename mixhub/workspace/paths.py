@@ -99,13 +99,13 @@ class Workspace:
     config: WorkspaceConfig
 
     push_receipts = _Below("receipts", "push.json")
-    """What was pushed where, by hash."""
+    """Receipts of pushes, by hash."""
     check_receipts = _Below("receipts", "check.json")
-    """Which exports were checked, by hash."""
+    """Receipts of checked exports, by hash."""
     verify_receipts = _Below("receipts", "verify.json")
-    """Which branches of which hub were verified."""
+    """Receipts of verified branches, by hub."""
     withdrawn = _Below("receipts", "withdrawn.json")
-    """Which revisions were withdrawn, and why."""
+    """Withdrawn revisions, with reasons."""
     card_receipts = _Below("receipts", "cards.json")
     """Hashes of the rendered cards, which show whether a card was edited."""
     cache = _Below("cache")

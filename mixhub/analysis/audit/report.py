@@ -72,24 +72,24 @@ class Average:
     computed: float | None
     """Plain mean of the row's figures, percent; None if one is missing."""
     verdict: Verdict
-    """How they compare."""
+    """Result of the comparison."""
     reason: str = ""
     """Why it was not recomputed."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was checked, under which assumptions, and what does not fit."""
+    """The checked figures, the assumptions, and the findings."""
 
     source: str
-    """What was audited."""
+    """The audited table, card or results."""
     assumptions: tuple[str, ...]
     """A sentence each."""
     findings: tuple[Finding, ...]
     """What does not fit. `where` is the row or the revision, or `source` for a whole column; `about` is the column, or
     the task and its shots."""
     notes: tuple[str, ...]
-    """What could not be tested, and why."""
+    """Figures that could not be tested, with reasons."""
     figures: int
     """Figures that were checked."""
     testable: int

@@ -31,13 +31,13 @@ class _Part(BaseModel):
 
 
 class Task(_Part):
-    """What a model was asked to do."""
+    """The kind of task."""
 
     type: str
 
 
 class Dataset(_Part):
-    """What a model was evaluated on."""
+    """The dataset of an evaluation."""
 
     type: str
     name: str

@@ -59,7 +59,7 @@ class Block:
 
 @dataclass(frozen=True)
 class FrontMatter:
-    """Where the metadata of a card is."""
+    """Position of the metadata of a card."""
 
     yaml: str
     lines: tuple[int, int]

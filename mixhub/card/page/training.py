@@ -14,7 +14,7 @@ from mixhub.workspace.lineage import UNKNOWN
 
 
 class Pace(NamedTuple):
-    """How fast a run was trained."""
+    """The speed of a training run."""
 
     tokens_per_second: float
     """Median over its steps."""

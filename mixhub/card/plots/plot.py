@@ -35,7 +35,7 @@ class Plot:
     """Draws the title and the data."""
     title: str
     alt: str
-    """What a reader sees, in a sentence or two, with the main figures."""
+    """Description of the plot in a sentence or two, with the main figures."""
     data: Mapping[str, Any]
     """All that is drawn, as JSON values."""
 

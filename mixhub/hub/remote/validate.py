@@ -11,7 +11,7 @@ from mixhub.hub.remote.client import hub_errors
 
 @dataclass(frozen=True)
 class Answer:
-    """What a hub reports about a card."""
+    """A hub's report on a card."""
 
     errors: tuple[str, ...]
     """Reasons to refuse the card; empty if the hub accepts it."""

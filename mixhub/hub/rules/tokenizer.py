@@ -18,7 +18,7 @@ from mixhub.workspace.lineage import file_sha256
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """What checks need to know about a tokenizer."""
+    """Facts about a tokenizer that checks need."""
 
     size: int
     """Number of ids, added ones included."""

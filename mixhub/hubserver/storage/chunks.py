@@ -37,7 +37,7 @@ class CorruptUpload(BadRequest):
 
 
 class Chunk(NamedTuple):
-    """Where a chunk is in a file."""
+    """Position of a chunk in a file."""
 
     offset: int
     stored: int
@@ -64,7 +64,7 @@ class Segment(NamedTuple):
 
 
 class FileRecipe(NamedTuple):
-    """How one file is made: its segments, one after another."""
+    """The segments that make up one file, in order."""
 
     file_hash: str
     segments: tuple[Segment, ...]

@@ -19,7 +19,7 @@ _COLDEST = 0.001
 
 @dataclass(frozen=True)
 class Sampling:
-    """How text is sampled."""
+    """Sampling options."""
 
     tokens: int = 64
     """Maximum number of new tokens."""

@@ -35,7 +35,7 @@ class Withdrawal:
     errata: str | None = None
     """Otherwise the commit of main that adds a line of errata to the existing card."""
     problem: MixhubError | None = None
-    """Why it could not be rendered."""
+    """The error if it could not be rendered."""
 
 
 def withdraw(
