@@ -392,5 +392,5 @@ def test_a_train_config_that_is_no_plain_data(place, source, text):
 
 def test_an_earlier_step_is_called_one(place, source, mixhub_here):
     done = mixhub_here("adopt", source, "--seed", 1, "--step", 5, cwd=place.root)
-    assert "it is an earlier step of a run of 12 steps" in done.stdout
+    assert "this is an earlier step of a run of 12 steps" in done.stdout
     assert "training: {steps: 5}" in done.stdout

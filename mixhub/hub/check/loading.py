@@ -39,4 +39,4 @@ def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
     if not is_finite:
         yield Finding("load-failed", where, "gives logits that are NaN or infinite", "do not publish it")
     elif (count := output.shape[1] - ids.shape[1]) != _NEW_TOKENS:
-        yield Finding("load-failed", where, f"generated only {count} of {_NEW_TOKENS} tokens", LOADING_HINT)
+        yield Finding("load-failed", where, f"generated {count} tokens instead of {_NEW_TOKENS}", LOADING_HINT)

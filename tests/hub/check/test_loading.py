@@ -48,7 +48,8 @@ class Fake:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "said"), [(8, None), (7, "7 tokens of 8"), (9, "9 tokens of 8"), (None, "RuntimeError: own code")]
+    ("tokens", "said"),
+    [(8, None), (7, "7 tokens instead of 8"), (9, "9 tokens instead of 8"), (None, "RuntimeError: own code")],
 )
 def test_a_model_that_does_not_write(tmp_path, monkeypatch, tokens, said):
     def tokenizer(text: str, return_tensors: str):

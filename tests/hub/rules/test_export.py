@@ -372,7 +372,7 @@ def test_shapes_are_named_three_at_most(bench):
     assert "[320, 32]" in said[0]
     assert len(said) == 4
     tensors = len(load_file(bench.export() / WEIGHTS))
-    assert f"and {tensors - 3} tensors more" in said[3], "each of them has the width of the model"
+    assert f"and {tensors - 3} more tensors" in said[3], "each of them has the width of the model"
 
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
