@@ -449,7 +449,7 @@ def test_a_licence_of_ones_own_lies_on_every_branch(workspace, endpoint, mixhub_
     assert mixhub_here("push", "--seed", 1, cwd=workspace.root).returncode == 0
     found = [one.message for one in verify(endpoint, family.repo_id, family).findings if one.code == "file-differs"]
     assert len(found) == 1
-    assert found[0].startswith("LICENCE.txt is not that of ")
+    assert found[0].startswith("LICENCE.txt differs from that of ")
     for branch in ("main", "seed-1"):
         api.delete_file("LICENCE.txt", family.repo_id, revision=branch)
     found = verify(endpoint, family.repo_id, family).findings

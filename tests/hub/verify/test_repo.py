@@ -409,7 +409,7 @@ def messages(release, branch: str, code: str) -> str:
 def test_what_differs_between_two_configs_is_named(release):
     other_vocabulary(release)
     said = messages(release, "seed-2", "file-differs")
-    assert said.endswith("config.json is not that of seed-1: vocab_size = 310 instead of 320")
+    assert said.endswith("config.json differs from that of seed-1: vocab_size = 310 instead of 320")
     release.edit("seed-2", "config.json", lambda config: config.update(vocab_size=320, a=1, b=2, c=3, d=4))
     said = messages(release, "seed-2", "file-differs")
     assert said.endswith(": a = 1 instead of 'absent', b = 2 instead of 'absent', c = 3 instead of 'absent' and 1 more")
