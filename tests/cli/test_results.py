@@ -87,7 +87,7 @@ def test_a_comparison_says_first_what_could_be_detected(mixhub, tmp_path):
     assert lines[2].startswith("average, the primary endpoint")
     documents = next(line for line in lines if "over documents" in line)
     assert documents.strip().startswith("these checkpoints")
-    assert "no claim about mixtures" in documents
+    assert "not a claim about mixtures" in documents
     assert "the interval over seeds and documents excludes 0: org/a is better" in lines
     assert any("claims about single tasks" in line for line in lines) is False, "2/252 times two tasks is below 0.05"
 
@@ -116,7 +116,7 @@ def test_seeds_without_spread_give_no_verdict(mixhub, tmp_path):
             values = [1] * value + [0] * (100 - value)
             write_results(tmp_path / name, {"piqa": values}, revision=f"seed-{seed}", model=f"org/{name}")
     said = ran(mixhub("results", "--compare", "a", "b"))
-    assert "detectable: nothing" in said
+    assert "detectable: unknown" in said
     assert "no verdict" in said
     assert "is better" not in said
 
