@@ -149,7 +149,7 @@ class Family(Spec):
         if number is None or other is not None:
             code = "run-kind" if other is not None else "option-missing"
             hint = f"pass one of them: --{kind} N, or {kind}=N in Python"
-            raise UsageError(available, code=code, hint=hint, option=kind, kind=kind)
+            raise UsageError(f"no {kind} given: {available}", code=code, hint=hint, option=kind, kind=kind)
         if not isinstance(number, int) or isinstance(number, bool):
             raise UsageError(f"{kind} = {number!r}: must be an integer", code="option-value", option=kind, value=number)
         if number not in numbers:

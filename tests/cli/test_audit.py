@@ -54,13 +54,13 @@ def test_a_family_is_shown_figure_by_figure(mixhub):
     assert lines[0] == "published scores: https://huggingface.co/sail/data-mixture-human-1b"
     assert "- runs were averaged unrounded" in lines
     assert printed_codes("\n".join(lines)) == ["runs-unfit"] * 4
-    assert lines[-1] == "14 of 30 testable figures are not means of 6 runs; rows fit 6 (1 row), 5 (4 rows) runs"
+    assert lines[-1] == "14 of 30 testable figures are not means of 6 runs; 1 row fits 6 runs, 4 rows fit 5 runs"
     assert sum("equal to the last digit" in line for line in lines) == 5
 
 
 def test_rounded_runs(mixhub):
     said = mixhub("audit", "human-1b", "--run-decimals", 4).stdout.splitlines()
-    assert said[-1] == "7 of 30 testable figures are not means of 6 runs; rows fit 6 (1 row), 5 (4 rows) runs"
+    assert said[-1] == "7 of 30 testable figures are not means of 6 runs; 1 row fits 6 runs, 4 rows fit 5 runs"
 
 
 def test_a_card_says_the_same(mixhub, tmp_path):
@@ -90,7 +90,7 @@ def test_many_rows_go_down_the_page(mixhub, tmp_path):
     (tmp_path / "t.csv").write_text(csv_of(true_means(6, seeds=20, tasks=tasks), [task.title for task in tasks]))
     result = mixhub("audit", "t.csv", "--runs", 5)
     assert result.returncode == 1
-    assert "rows fit 6 (20 rows) runs" in result.stdout.splitlines()[-1]
+    assert "20 rows fit 6 runs" in result.stdout.splitlines()[-1]
     assert any(line.strip().startswith("seed 20 ") for line in result.stdout.splitlines())
 
 

@@ -128,7 +128,7 @@ def _summary(audit: Audit) -> str:
     if audit.misfits:
         means = "single runs" if audit.runs == 1 else f"means of {audit.runs} runs"
         parts.append(f"{len(audit.misfits):,} of {audit.testable:,} testable figures are not {means}")
-        parts.append(f"rows fit {_fitting_counts(audit)} runs")
+        parts.append(_fitting_counts(audit))
     elif audit.counts:
         parts.append(figures)
     if others := sum(finding.code not in ("figure-impossible", "runs-unfit") for finding in audit.findings):
@@ -139,7 +139,7 @@ def _summary(audit: Audit) -> str:
 def _fitting_counts(audit: Audit) -> str:
     """The numbers of runs that fit rows, and how many rows each."""
     shown = Counter(" or ".join(map(str, row.counts)) or "none" for row in audit.rows if row.figures)
-    return ", ".join(f"{counts} ({plural(number, 'row')})" for counts, number in shown.items())
+    return ", ".join(f"{plural(rows, 'row fits', 'rows fit')} {counts} runs" for counts, rows in shown.items())
 
 
 def _data(audited: Audited) -> dict[str, Any]:

@@ -20,7 +20,9 @@ def names() -> list[str]:
 def data(name: str) -> dict[str, Any]:
     """Return the data of a shipped family, merged with what it extends; raises UnknownNameError."""
     if name not in _ORDER:
-        hint = "run mixhub families to list them; a custom family needs its workspace: workspace='DIR'"
+        hint = (
+            "run mixhub families to list them; a custom family needs its workspace: --workspace DIR, or workspace='DIR'"
+        )
         raise UnknownNameError("family", name, _ORDER, hint=hint)
     own: dict[str, Any] = parse_yaml(source(name), f"{name}.yaml")
     base = own.pop("extends", None)

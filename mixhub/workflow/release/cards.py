@@ -161,7 +161,12 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ResultsError(f"{path}: no card", code="file-missing", hint="run mixhub card render", path=path) from None
+        raise ResultsError(
+            f"{path}: no such file",
+            code="file-missing",
+            hint="pass a card, or write it with mixhub card render",
+            path=path,
+        ) from None
     except UnicodeDecodeError as error:
         raise ResultsError(
             f"{path}: not UTF-8: {error.reason} at byte {error.start}", code="file-malformed", path=path
