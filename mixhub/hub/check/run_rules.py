@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.check.subject import ExportPair, RunUnderCheck
-from mixhub.hub.rules import lineage as rules
 from mixhub.hub.rules.family import model_findings
+from mixhub.hub.rules.lineage import (
+    have_different_starts,
+    initial_findings,
+    lineage_findings,
+    recipe_findings,
+    result_findings,
+)
 from mixhub.hub.rules.revisions import training_of
 from mixhub.hub.rules.tensors import shared_findings
 from mixhub.hub.rules.weights import shared_tensors
@@ -24,13 +30,13 @@ def lineage_differs(run: RunUnderCheck) -> Iterator[Finding]:
     """A lineage of another run or step."""
     if run.lineage is not None:
         hint = "make the export again, or adopt the folder again with --step"
-        yield from rules.lineage_findings(run.where, run.family, run.run, run.step, run.lineage, hint)
+        yield from lineage_findings(run.where, run.family, run.run, run.step, run.lineage, hint)
 
 
 def recipe_differs(run: RunUnderCheck) -> Iterator[Finding]:
     """Recipe, model or tokenizer that differ from the family."""
     content = run.content
-    yield from rules.recipe_findings(run.where, run.export / "train_config.yaml", run.lineage, run.family, run.run)
+    yield from recipe_findings(run.where, run.export / "train_config.yaml", run.lineage, run.family, run.run)
     yield from model_findings(run.where, run.family, content.config, content.vocab_size, content.eos_token)
 
 
@@ -58,14 +64,14 @@ def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
 def results_foreign(run: RunUnderCheck) -> Iterator[Finding]:
     """Results, which belong to the last step, of other weights or another run."""
     if run.is_last and run.lineage is not None:
-        yield from rules.result_findings(run.where, run.workspace.results(run.run), run.run, run.lineage)
+        yield from result_findings(run.where, run.workspace.results(run.run), run.run, run.lineage)
 
 
 def weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
     """Another export with the same weights or matrices, unless both are of one training."""
     for pair in run.pairs:
         if not pair.has_same_weights:
-            if rules.have_different_starts(pair.lineage, pair.other):
+            if have_different_starts(pair.lineage, pair.other):
                 one, other = pair.fingerprints
                 yield from shared_findings(run.where, shared_tensors(one, other), len(one), pair.name)
         elif not _may_share(pair) and (is_same := _is_same_training(pair.lineage, pair.other)) is not True:
@@ -82,7 +88,7 @@ def initial_weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
         if pair.family == run.family.name and pair.revision != run.run.revision:
             others.setdefault(pair.revision, pair.other)
     if run.lineage is not None:
-        yield from rules.initial_findings(run.where, run.lineage, others)
+        yield from initial_findings(run.where, run.lineage, others)
 
 
 def _may_share(pair: ExportPair) -> bool:
