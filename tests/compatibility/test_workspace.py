@@ -74,11 +74,11 @@ def test_the_card_has_the_facts_that_it_had(mixhub_here, workspace):
 
 
 def facts_on(path: Path) -> tuple[object, ...]:
-    """What a card says outside of its sentences."""
+    """Return what a card says outside of its wording: metadata, headings, numbers in tables, and code."""
     text = path.read_text(encoding="utf-8")
     card = page(text)
-    tables = [table for table in card.tables if table[0][0]]  # that at the head has words only
-    return ModelCard(text).data.to_dict(), card.headings, tables, card.fences
+    numbers = [[re.findall(r"\d[\d.,e-]*", " ".join(row)) for row in table] for table in card.tables]
+    return ModelCard(text).data.to_dict(), card.headings, numbers, card.fences
 
 
 def test_what_was_measured_is_not_measured_again(mixhub_here, workspace):

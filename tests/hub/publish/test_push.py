@@ -160,7 +160,7 @@ def test_results_that_only_the_branch_has_do_not_go_unasked(workspace, family, e
     lost.unlink()
     (found,) = errors(plan_run(workspace, family, run, endpoint).findings)
     assert found.code == "results-lost"
-    assert f"results/{lost.name}," in found.message
+    assert f"results/{lost.name} " in found.message
     assert "mixhub evaluate --seed 1" in found.hint
     plan = plan_run(workspace, family, run, endpoint, PushOptions(force=True))
     assert not errors(plan.findings)
