@@ -106,6 +106,14 @@ def test_writing_without_a_token_is_refused_and_reading_is_not(api: HfApi, hub: 
     assert api.list_repo_files(repo) == [".gitattributes"]
 
 
+@pytest.mark.parametrize("path", ["agent-harnesses", "spaces", "model", "models/"])
+def test_an_empty_hub_lists_models_and_datasets_alone(hub: RunningHub, path: str) -> None:
+    """Clients ask an endpoint for more than repos at their start, and a list would crash them."""
+    assert get_session().get(f"{hub.url}/api/{path}").status_code == 404
+    for kind in ("models", "datasets"):
+        assert get_session().get(f"{hub.url}/api/{kind}").json() == []
+
+
 def test_models_are_listed_and_filtered(api: HfApi, repo: str) -> None:
     api.create_repo("other/large")
     assert [model.id for model in api.list_models()] == ["demo/tiny", "other/large"]

@@ -102,11 +102,11 @@ def delete_repo(call: Call) -> None:
 
 def list_repos(call: Call) -> object:
     """List models or datasets, filtered by `author` and `search`."""
-    query = call.request.query_params
+    query, repo_type = call.request.query_params, call.repo_type  # the type is checked even if the hub is empty
     names = [
         name
         for name in call.store.names()
-        if name.repo_type == call.repo_type
+        if name.repo_type == repo_type
         and query.get("author", name.namespace) == name.namespace
         and query.get("search", "").lower() in name.repo_id.lower()
     ]
