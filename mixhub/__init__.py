@@ -67,10 +67,10 @@ def lazy_names(module: str, file: str) -> Callable[[str], Any]:
         import ast
         from pathlib import Path
 
-        nodes = ast.walk(ast.parse(Path(file).read_text(encoding="utf-8")))
-        return {
-            name.name: str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names
-        }
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+        (block,) = (node for node in tree.body if isinstance(node, ast.If))
+        nodes = (node for node in block.body if isinstance(node, ast.ImportFrom))
+        return {name.name: str(node.module) for node in nodes for name in node.names}
 
     def get_name(name: str) -> Any:
         from importlib import import_module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,11 @@ def choose_hub(
     if hub_of_token and environ.get("MIXHUB_TOKEN") and value == checked_hub(hub_of_token, "MIXHUB_HUB"):
         token = checked_token(environ["MIXHUB_TOKEN"], "MIXHUB_TOKEN")
     return HubChoice(value, source, token)
+
+
+def choose_hub_of_call(hub: str | None, workspace_hub: str | None, *, asked_by: str = "hub=") -> HubChoice:
+    """Choose the hub of a Python call: its argument, mixhub.yaml, HF_ENDPOINT or huggingface.co; see `choose_hub`."""
+    return choose_hub(hub, {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}, workspace_hub, asked_by=asked_by)
 
 
 def checked_token(value: str, source: str) -> str:

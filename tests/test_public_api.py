@@ -49,6 +49,7 @@ def test_each_name_is_there_and_documented(module):
         found = getattr(module, name)
         if callable(found):
             assert inspect.getdoc(found), name
+    assert not hasattr(mixhub, "Path")  # imported inside a function of the module
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = module.nothing
 

@@ -30,6 +30,7 @@ class TokenShards:
         self.manifest = read_manifest(folder)
         check_shards(self.manifest, folder)
         self._dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
+        self._maps: dict[str, Tokens] = {}
 
     def sequences(self, split: Split, domain: str) -> int:
         """Return the number of whole sequences of a domain; raises CorpusError if it is 0."""
@@ -48,8 +49,9 @@ class TokenShards:
         parts, offset = [], 0
         for shard in self.manifest.domains(split)[domain].shards:
             if start < offset + shard.tokens and stop > offset:
-                tokens = np.memmap(self.folder / shard.file, dtype=self._dtype, mode="r")
-                parts.append(tokens[max(0, start - offset) : stop - offset])
+                if shard.file not in self._maps:
+                    self._maps[shard.file] = np.memmap(self.folder / shard.file, dtype=self._dtype, mode="r")
+                parts.append(self._maps[shard.file][max(0, start - offset) : stop - offset])
             offset += shard.tokens
         return np.concatenate(parts).astype(np.int64)
 

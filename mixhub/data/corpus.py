@@ -84,5 +84,7 @@ def _text(line: bytes, path: Path, number: int) -> str:
         code, rule = "row-encoding", "text must be Unicode, but has an unpaired surrogate"
     except json.JSONDecodeError as error:
         code, rule = "row-malformed", f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+    except (ValueError, RecursionError) as error:  # a number with too many digits, or too many brackets
+        code, rule = "row-malformed", f"not JSON that can be read: {error}"
     hint = 'each line must be one JSON object: {"text": "the document"}'
     raise CorpusError(f"{path}:{number}: {rule}", code=code, hint=hint, path=path, line=number)

@@ -76,7 +76,7 @@ def seedless(run: Run, field: str) -> RunError:
     """Return the error for a run whose seed was not published."""
     message = f"{run.family}, {run.revision}: its {field} is unknown, so it cannot be trained"
     hint = f"set training.seed in a family that extends {run.family}"
-    return RunError(message, code="seed-unpublished", hint=hint, revision=run.revision, field=field)
+    return RunError(message, code="seed-unpublished", hint=hint, family=run.family, revision=run.revision, field=field)
 
 
 def _draws(seed: int, shares: list[float], samples: int) -> npt.NDArray[np.uint16]:

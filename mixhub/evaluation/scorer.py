@@ -98,9 +98,13 @@ class SharedLM(StockLM):
         return self.score(pack(contexts, continuations, self.max_length))
 
     def score(self, packing: Packing) -> list[Answer]:
-        """Return the answer to each request of a packing; raises ResultsError if a single row exceeds the memory."""
+        """Return the answer to each request of a packing; raises ResultsError if it cannot be scored.
+
+        A single row exceeds the memory, or the tokenizer has ids for which the model has no row.
+        """
         if not packing.requests:
             return []
+        self._require_ids(packing)
         self.layout = self.layout_support.layout
         if self.layout == "packed" and not packing.branching.any():
             self.layout = "straight"
@@ -222,6 +226,14 @@ class SharedLM(StockLM):
         if self._buffer is None or len(self._buffer) < len(hidden):
             self._buffer = torch.empty(len(hidden), head.weight.shape[0], dtype=hidden.dtype, device=hidden.device)
         return torch.matmul(hidden, head.weight.t(), out=self._buffer[: len(hidden)])
+
+    def _require_ids(self, packing: Packing) -> None:
+        rows = self.model.get_input_embeddings().num_embeddings
+        highest = int(max(packing.tokens.max(), packing.targets.max()))
+        if highest >= rows:
+            message = f"the tokenizer gives id {highest}, but the embedding has only {rows} rows"
+            hint = "use the tokenizer that the model was trained with"
+            raise ResultsError(message, code="vocabulary-exceeded", hint=hint, id=highest, rows=rows)
 
     def _straight_is_faster(self, packing: Packing) -> bool:
         """Measure both: on a GPU a mask excludes the fastest attention, which can cost more than sharing saves."""

@@ -72,6 +72,8 @@ def load_checkpoint(path: Path, model: LlamaForCausalLM, optimizer: torch.optim.
     load_weights(path, model)
     try:
         optimizer.load_state_dict(torch.load(path / OPTIMIZER_FILE, map_location="cpu", weights_only=True))
+    except torch.OutOfMemoryError:  # the checkpoint is good
+        raise
     except Exception as error:  # pickle, the zip reader and the optimizer raise different errors
         raise _unreadable(path, f"{OPTIMIZER_FILE}: {type(error).__name__}: {error}") from None
 
@@ -80,6 +82,8 @@ def load_weights(path: Path, model: LlamaForCausalLM) -> None:
     """Load the weights of a checkpoint; raises RunError if they cannot be read or do not fit."""
     try:
         safetensors.torch.load_model(model, path / WEIGHTS_FILE)
+    except torch.OutOfMemoryError:  # the checkpoint is good
+        raise
     except Exception as error:  # safetensors and torch raise different errors
         raise _unreadable(path, f"{WEIGHTS_FILE}: {type(error).__name__}: {error}") from None
 

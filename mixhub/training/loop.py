@@ -72,6 +72,7 @@ def train(
         return export
     if run.init_seed is None:
         raise seedless(run, "init_seed")
+    # Only for its errors: an order or seed that cannot be trained.
     order_of(run, family.training.model_copy(update={"steps": 0}), dict.fromkeys(run.mixture.shares, 1))
     shards = TokenShards(tokens, family.training.sequence_length)
     shards.manifest.for_family(family)  # all checks come before the run folder is made
@@ -240,7 +241,9 @@ class _Trainer:
                 steps = tuple(self.folder.checkpoint_steps())
                 last = f"the last checkpoint is {self.folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
                 message = f"{self.run.family}, {self.run.revision}: {name} is {value} at step {step}; {last}"
-                raise RunError(message, code="training-diverged", checkpoints=steps, figure=name, value=value)
+                raise RunError(
+                    message, code="training-diverged", checkpoints=steps, step=step, figure=name, value=value
+                )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from mixhub.endpoint import Endpoint, HubChoice, checked_token, choose_hub
+from mixhub.endpoint import Endpoint, HubChoice, checked_token, choose_hub_of_call
 from mixhub.errors import MixhubError, UsageError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
@@ -167,8 +167,7 @@ def open_hub(
 
     workspace = workspace_if_given(workspace)
     if not isinstance(hub, HubChoice):
-        environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
-        hub = choose_hub(hub, environ, workspace.config.hub if workspace else None, asked_by="hub=")
+        hub = choose_hub_of_call(hub, workspace.config.hub if workspace else None)
     with connect.open_hub(hub, workspace) as endpoint:
         progress.notice(f"hub: {endpoint} (from {hub.source})")
         yield endpoint if token is None else replace(endpoint, token=checked_token(token, "token="))

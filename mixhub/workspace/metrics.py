@@ -34,6 +34,8 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         rule = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
         raise _malformed(path, number, rule) from None
+    except (ValueError, RecursionError) as error:  # a number with too many digits, or too many brackets
+        raise _malformed(path, number, f"not JSON that can be read: {error}") from None
     if not isinstance(line, dict) or not isinstance(line.get("step"), int):
         raise _malformed(path, number, "no step")
     validation = line.get("validation", {})

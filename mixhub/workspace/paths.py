@@ -53,7 +53,9 @@ class _Below:
     def __init__(self, *parts: str) -> None:
         self.parts = parts
 
-    def __get__(self, owner: RunFolder | Workspace, kind: type) -> Path:
+    def __get__(self, owner: RunFolder | Workspace | None, kind: type) -> Path:
+        if owner is None:  # asked of the class, as help() does
+            return self  # type: ignore[return-value]
         return (owner.root if isinstance(owner, Workspace) else owner.path).joinpath(*self.parts)
 
 
@@ -110,10 +112,6 @@ class Workspace:
     """Hashes of the rendered cards, which show whether a card was edited."""
     cache = _Below("cache")
     """May be deleted at any time."""
-    datasets = _Below("cache", "datasets")
-    """Documents of the tasks, a folder for each dataset repo."""
-    requests = _Below("cache", "requests")
-    """Requests of the evaluation, shared by all exports."""
     hub = _Below("hub")
     """Storage of the embedded hub."""
 

@@ -300,7 +300,7 @@ def test_all_runs_that_are_trained(place):
     shutil.rmtree(place / "results")
     answer = start(place, "--all")
     assert answer.status == 0, answer
-    assert "skipped, not trained yet: seed-3" in answer.out.splitlines()
+    assert "skipped, because they have no export of step 12: seed-3" in answer.out.splitlines()
     rows = [line.split() for line in answer.out.splitlines() if line.startswith((" score ", " seed-"))]
     assert rows[0] == ["score", "Choice", "Average"]
     assert [row[0] for row in rows[1:]] == ["seed-1", "seed-2"]

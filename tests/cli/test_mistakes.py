@@ -36,7 +36,7 @@ def workspace(mixhub, tmp_path):
         (["push", "--seed", "2"], "export-missing", "seed-2"),
         (["push", "--seed", "2", "--json"], "option-missing", "--dry-run"),
         (["evaluate", "--seed", "2"], "export-missing", "25000"),
-        (["evaluate", "--all"], "run-not-trained", "human-1b"),
+        (["evaluate", "--all"], "export-missing", "human-1b"),
         (["evaluate", "--seed", "2", "--num-fewshot", "x"], "option-value", "--num-fewshot = 'x'"),
         (["status", "--workspace", "elsewhere"], "workspace-missing", "elsewhere"),
         (["init"], "workspace-exists", "."),

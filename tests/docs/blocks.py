@@ -48,6 +48,8 @@ class Block:
 def blocks(page: str) -> Iterator[Block]:
     """The blocks of a page, in order."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    fences = re.findall(r"^[ \t>]*(?:`{3,}|~{3,})", text, re.M)
+    assert len(fences) == 2 * len(_BLOCK.findall(text)), f"{page}: a fence that is indented, or names no language"
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         yield Block(f"{page}:{line}", match[1], match[2] or "", match[3])
@@ -98,7 +100,7 @@ class Reader:
         else:
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             done = subprocess.run(
-                ["bash", "-ec", line],
+                ["bash", "-eo", "pipefail", "-c", line],
                 cwd=self.folder,
                 env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
                 capture_output=True,

@@ -30,7 +30,7 @@ def test_a_folder_is_evaluated_as_the_run_is(workspace, export, tmp_path):
 def test_its_requests_are_built_beforehand(workspace, export, tmp_path):
     ready = workflow.prefetch_model(export, workspace=workspace)
     assert (ready.tokenizer, ready.requests) == (export, 4)
-    assert ready.datasets == workspace.datasets
+    assert ready.datasets == workspace.cache / "datasets"
     own = workflow.prefetch(workspace)
     assert (own.tokenizer, own.requests) == (export, 4)
 

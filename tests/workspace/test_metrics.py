@@ -18,6 +18,7 @@ def test_no_file_has_no_lines_and_a_torn_last_line_is_passed_over(tmp_path):
     ("line", "code", "key"),
     [
         ("not json", "metrics-malformed", None),
+        ('{"step": ' + "1" * 5000 + "}", "metrics-malformed", None),
         ("[1]", "metrics-malformed", None),
         ('{"loss": 2.0}', "metrics-malformed", None),
         ('{"step": "1"}', "metrics-malformed", None),

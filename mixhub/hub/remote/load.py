@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, Unpack
 
 from mixhub.card.facts.withdrawal import withdrawal_of
-from mixhub.endpoint import Endpoint, checked_token, choose_hub
+from mixhub.endpoint import Endpoint, checked_token, choose_hub_of_call
 from mixhub.errors import ExportError, UsageError
 from mixhub.files import read_json
 from mixhub.hub.remote.connect import open_hub
@@ -125,8 +125,7 @@ def load(
     model_options = _model_options(options)
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
     repo_id, wanted = _target(family, opened, seed=seed, index=index, step=step, revision=revision, commit=commit)
-    environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
-    choice = choose_hub(hub, environ, opened.config.hub if opened else None, asked_by="hub=")
+    choice = choose_hub_of_call(hub, opened.config.hub if opened else None)
     with open_hub(choice, opened) as endpoint:
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.data.corpus import Corpus
-from mixhub.endpoint import choose_hub
+from mixhub.endpoint import choose_hub_of_call
 from mixhub.errors import HubError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
@@ -57,7 +57,7 @@ def download_tokenizer(repo_id: str, progress: Progress) -> Path:
     from mixhub.hub.remote.connect import open_hub
     from mixhub.hub.remote.fetch import fetch_tokenizer
 
-    choice = choose_hub(None, {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}, None)
+    choice = choose_hub_of_call(None, None)
     progress.notice(f"tokenizer: {repo_id} from {choice}")
     try:
         with open_hub(choice, None) as endpoint:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixhub.endpoint import choose_hub
+from mixhub.endpoint import choose_hub_of_call
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.options import Storage
 from mixhub.hub.remote.fetch import DatasetFetch
@@ -32,8 +32,7 @@ def evaluation_storage(
     """
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixhub"
     cache = workspace.cache if workspace else user_cache
-    environ = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", "")}
-    choice = choose_hub(datasets_hub, environ, None, asked_by="--datasets-hub")
+    choice = choose_hub_of_call(datasets_hub, None, asked_by="--datasets-hub")
     only_from = choice.value if datasets_hub else None
     datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), only_from=only_from, refresh=refresh)
     configs = {}

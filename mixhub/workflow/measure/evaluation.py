@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from mixhub.errors import RunError, WorkspaceError
+from mixhub.errors import WorkspaceError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, open_workspace, require_one_way, with_export
+from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_exports, find_family, open_workspace
 from mixhub.workflow.make.packing import download_tokenizer
 from mixhub.workflow.measure.documents import evaluation_storage
 
@@ -74,7 +74,7 @@ def evaluate(
     from mixhub.evaluation.sweep import evaluate
 
     workspace = open_workspace(workspace)
-    family, runs = _find_runs(workspace, progress, **run_names)
+    family, runs = find_exports(workspace, progress, **run_names)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub)
     cells = {}
     for run in runs:
@@ -91,7 +91,7 @@ def evaluated_so_far(workspace: WorkspaceLike, **run_names: Unpack[RunNames]) ->
     from mixhub.workspace.cells import cells_in
 
     workspace = open_workspace(workspace)
-    family, runs = _find_runs(workspace, SILENT, **run_names)
+    family, runs = find_exports(workspace, SILENT, **run_names)
     return _evaluated(
         workspace, family, runs, {run.revision: cells_in(_results_folder(workspace, family, run)) for run in runs}
     )
@@ -143,30 +143,6 @@ def _evaluated(workspace: Workspace, family: Family, runs: list[Run], cells: Map
     folders = {run.revision: _results_folder(workspace, family, run) for run in runs}
     exports = {run.revision: workspace.run_folder(run).export(family.training.steps) for run in runs}
     return Evaluated(family, tuple(runs), cells, folders, exports, _counts(workspace, family))
-
-
-def _find_runs(
-    workspace: Workspace,
-    progress: Progress,
-    *,
-    seed: int | None = None,
-    index: int | None = None,
-    all: bool = False,
-    family: str | Family | None = None,
-) -> tuple[Family, list[Run]]:
-    """Find the family and the runs of the names; `all` are those that are trained."""
-    family = find_family(workspace, family)
-    require_one_way(seed, index, all)
-    if not all:
-        return family, [family.run(seed=seed, index=index)]
-    steps = family.training.steps
-    trained, others = with_export(workspace, family, steps)
-    if not trained:
-        message = f"{workspace.root}: no run of {family.name} is trained to step {steps}"
-        raise RunError(message, code="run-not-trained", hint="run mixhub train --seed N", family=family.name)
-    if others:
-        progress.notice(f"skipped, not trained yet: {', '.join(others)}")
-    return family, trained
 
 
 def _find_tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path:
