@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from mixhub.card.check.score_tables import Figure
 from mixhub.card.check.subject import Subject
-from mixhub.card.check.tables import HINT
+from mixhub.card.check.tables import HINT, share_column
 from mixhub.card.markdown.parse import Block
 from mixhub.errors import SpecError
 from mixhub.findings import Finding
@@ -31,47 +31,56 @@ def wrong_mixtures(subject: Subject) -> Iterator[Finding]:
             yield subject.finding("mixture-malformed", message, HINT, line=code.line, about="train")
             continue
         try:
-            weights = data["train"] if isinstance(data, dict) else None
+            weights = data.get("train") if isinstance(data, dict) else None
             shares = validated(Mixture, weights, subject.card.source).shares
         except SpecError:  # other settings of a training
             continue
         for table in subject.card.tables:
-            if table.section == code.section and {"Domain", "Share"} <= set(table.headers):
-                yield from _share_differences(subject, shares, table)
+            column = share_column(table)
+            if table.section == code.section and column is not None:
+                yield from _share_differences(subject, shares, table, column)
 
 
-def _share_differences(subject: Subject, shares: dict[str, float], table: Block) -> Iterator[Finding]:
-    column = table.headers.index("Share")
-    printed = {row[0].strip(): (table.line + 2 + at, row[column]) for at, row in enumerate(table.rows)}
+def _share_differences(subject: Subject, shares: dict[str, float], table: Block, column: int) -> Iterator[Finding]:
+    printed = {row[0].strip(): (table.line + 2 + at, row[column].strip()) for at, row in enumerate(table.rows)}
     differing = []
     for key, share in shares.items():
-        domain = next((name for name in printed if key == name or key.endswith(f"_{name}")), key)
+        domain = next((name for name in printed if name and (key == name or key.endswith(f"_{name}"))), key)
         line, text = printed.get(domain, (table.line, "absent"))
         figure = Figure.read(text)
-        if figure is None or not figure.rounds(100 * share):
-            differing.append(
-                (line, domain, f"{domain}: the table says {text.strip()}, the mixture gives {100 * share:.4g}%")
-            )
+        if domain not in printed or (figure and not figure.rounds(100 * share)):
+            differing.append((line, domain, f"{domain}: the table says {text}, the mixture gives {100 * share:.4g}%"))
     if differing:  # one changed weight moves all shares
         line, domain, message = differing[0]
         more = f"; and {len(differing) - 1} more" if len(differing) > 1 else ""
         yield subject.finding("mixture-differs", f"{message}{more}", HINT, line=line, about=domain)
 
 
-def wrong_loading(subject: Subject) -> Iterator[Finding]:
-    """Find code that loads a language model without its head, or a branch that the card does not list."""
-    is_language_model = subject.card.metadata.get("pipeline_tag") == "text-generation"
+def headless_models(subject: Subject) -> Iterator[Finding]:
+    """Find code that loads a language model without its head."""
+    if subject.card.metadata.get("pipeline_tag") != "text-generation":
+        return
+    for line, text in _python_lines(subject):
+        if "AutoModel.from_pretrained(" in text:
+            message, hint = "AutoModel loads a model without its head", "use AutoModelForCausalLM"
+            yield subject.finding("model-headless", message, hint, line=line, about="AutoModel")
+
+
+def unlisted_revisions(subject: Subject) -> Iterator[Finding]:
+    """Find code that loads a branch that the card does not list."""
     branches = {row[0].strip() for table in subject.card.tables if table.headers[0] == "Branch" for row in table.rows}
     numbered = {re.sub(r"\d+", "#", branch) for branch in branches}
+    for line, text in _python_lines(subject):
+        for name in _REVISION.findall(text):
+            if name not in branches and re.sub(r"\d+", "#", name) in numbered:
+                message = f"loads {name}, but the card lists {', '.join(sorted(branches))}"
+                yield subject.finding("revision-unlisted", message, "use one of them", line=line, about=name)
+
+
+def _python_lines(subject: Subject) -> Iterator[tuple[int, str]]:
     for code in subject.card.of_kind("code"):
-        for line, text in enumerate(code.text.split("\n") if code.language == "python" else (), start=code.line + 1):
-            if is_language_model and "AutoModel.from_pretrained(" in text:
-                message, hint = "AutoModel loads a model without its head", "use AutoModelForCausalLM"
-                yield subject.finding("model-headless", message, hint, line=line, about="AutoModel")
-            for name in _REVISION.findall(text):
-                if name not in branches and re.sub(r"\d+", "#", name) in numbered:
-                    message = f"loads {name}, but the card lists {', '.join(sorted(branches))}"
-                    yield subject.finding("revision-unlisted", message, "use one of them", line=line, about=name)
+        if code.language == "python":
+            yield from enumerate(code.text.split("\n"), start=code.line + 1)
 
 
 def broken_links(subject: Subject) -> Iterator[Finding]:

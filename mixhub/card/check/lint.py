@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mixhub.card.check.body import broken_links, wrong_loading, wrong_mixtures
+from mixhub.card.check.body import broken_links, headless_models, unlisted_revisions, wrong_mixtures
 from mixhub.card.check.metadata import HINT, invalid_metadata, missing_metadata, unfamiliar_licenses
 from mixhub.card.check.model_index import scores_missing_from_index, scores_unlike_tables
 from mixhub.card.check.subject import Rule, Subject
@@ -20,7 +20,7 @@ METADATA_RULES: tuple[Rule, ...] = (
     unfamiliar_licenses,
     scores_unlike_tables,
     scores_missing_from_index,
-    wrong_loading,
+    headless_models,
 )
 """They need metadata that can be read, and come first: they raise SpecError without it."""
 BODY_RULES: tuple[Rule, ...] = (
@@ -30,6 +30,7 @@ BODY_RULES: tuple[Rule, ...] = (
     wrong_shares,
     wrong_intervals,
     wrong_mixtures,
+    unlisted_revisions,
     broken_links,
 )
 

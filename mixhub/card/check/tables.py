@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from mixhub.card.check.score_tables import Figure, mean, sample_sd
 from mixhub.card.check.subject import Subject
 from mixhub.card.markdown.model_index import AVERAGE
+from mixhub.card.markdown.parse import Block
 from mixhub.findings import Finding
 
 HINT = "run mixhub card render, or correct the wrong figure"
@@ -60,13 +61,19 @@ def wrong_means(subject: Subject) -> Iterator[Finding]:
                     yield subject.finding(code, message, HINT, line=cell.line, about=where)
 
 
+def share_column(table: Block) -> int | None:
+    """Return the column of shares in a table with a row per domain; None for other tables."""
+    headers = [header.strip().casefold() for header in table.headers]
+    return headers.index("share") if headers[0] == "domain" and "share" in headers else None
+
+
 def wrong_shares(subject: Subject) -> Iterator[Finding]:
     """Find shares of domains that do not sum to 100 percent."""
     for table in subject.card.tables:
-        headers = [header.strip().casefold() for header in table.headers]
-        if headers[0] != "domain" or "share" not in headers:
+        column = share_column(table)
+        if column is None:
             continue
-        figures = [Figure.read(row[headers.index("share")]) for row in table.rows]
+        figures = [Figure.read(row[column]) for row in table.rows]
         total, error = sum(f.value for f in figures if f), sum(f.half for f in figures if f)
         if figures and None not in figures and not Figure("100", 100, error).rounds(total):
             message = f"the shares sum to {total:.4g}%, not to 100%"

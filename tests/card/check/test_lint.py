@@ -188,11 +188,13 @@ def test_metadata_that_cannot_be_read(text: str, line: int, code: str) -> None:
 
 def test_the_body_is_checked_below_metadata_that_cannot_be_read(tmp_path: Path) -> None:
     text = "---\na: b\na: c\n---\n\n![x](no.png)\n\n| Domain | Share |\n|---|---|\n| a | 1% |\n"
+    text += '\n| Branch |\n|---|\n| seed-1 |\n\n```python\nload("x", revision="seed-2")\n```\n'
     found = lint_card(text, folder=tmp_path)
     assert [(finding.code, finding.line) for finding in found] == [
         ("key-repeated", 3),
         ("link-broken", 6),
         ("shares-sum-differs", 8),
+        ("revision-unlisted", 17),
     ]
 
 
@@ -458,6 +460,30 @@ def test_a_changed_weight_is_one_finding(card: str) -> None:
     found = lint_card(replaced(card, "train_the_pile_arxiv: 0.1052", "train_the_pile_arxiv: 0.9052"))
     (differs,) = (finding for finding in found if finding.code == "mixture-differs")
     assert differs.message.endswith("the mixture gives 57.05%; and 16 more")
+
+
+MIXTURE = "---\nlicense: mit\n---\n\n```yaml\ntrain:\n  train_a: 1\n  train_b: 3\n```\n\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("| Domain | Share |\n|-|-|\n| a | 25% |\n| b | 75% |\n", []),
+        ("|  domain | SHARE |\n|-|-|\n| a | 20% |\n| b | 80% |\n", ["a"]),
+        ("| Domain | Share |\n|-|-|\n| a | — |\n| b | 75% |\n", []),
+        ("| Domain | Share |\n|-|-|\n| a | — |\n| b | 70% |\n", ["b"]),
+        ("| Domain | Share |\n|-|-|\n| a | 25% |\n| c | 75% |\n", ["train_b"]),
+        ("| Domain | Share |\n|-|-|\n| a | 25% |\n| | 75% |\n", ["train_b"]),
+        ("| Share | Domain |\n|-|-|\n| 20% | a |\n| 80% | b |\n", []),
+    ],
+)
+def test_a_mixture_is_compared_with_the_shares_that_can_be_read(table: str, found: list[str]) -> None:
+    findings = lint_card(MIXTURE + table)
+    assert [(finding.code, finding.about) for finding in findings] == [("mixture-differs", about) for about in found]
+
+
+def test_yaml_that_only_looks_like_a_mixture_is_skipped() -> None:
+    assert lint_card('---\nlicense: mit\n---\n\n```yaml\na: "x\ntrain: y"\n```\n') == ()
 
 
 def test_a_figure_that_is_only_in_the_table_is_found(card: str) -> None:
