@@ -53,9 +53,11 @@ def siblings(facts: FamilyFacts, own: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def _same_suite(scores: Scores, sibling: FamilyFacts) -> Scores | None:
-    """Return the scores of a sibling that have the same standing and tasks."""
+    """Return the scores of a sibling over seeds that have the same standing and tasks."""
     found = find_scores(sibling, scores.standing)
-    return found if found and found.table.headings.keys() == scores.table.headings.keys() else None
+    if found is None or found.table.kind != "seed":
+        return None
+    return found if found.table.headings.keys() == scores.table.headings.keys() else None
 
 
 def _beside(scores: Scores, others: Mapping[str, Scores], compared: Mapping[str, Comparison]) -> dict[str, Any]:

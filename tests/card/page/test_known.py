@@ -139,6 +139,17 @@ def test_siblings_without_scores_are_only_named() -> None:
     assert any("Scores are not compared" in text for text in read.paragraphs)
 
 
+def test_scores_of_a_sibling_over_indices_are_not_compared() -> None:
+    family = making.family()
+    indices = {"pattern": "mix-{index}", "seeds": [], "indices": "0-1"}
+    mixtures = {index: {"train_prose": 0.5, "train_sums": 0.5} for index in range(2)}
+    sibling = sibling_of(making.family(mixture=None, mixtures=mixtures, revisions=indices, training={"seed": 3}), 0)
+    runs = [making.evaluated(family, run) for run in family.runs()]
+    read = page(render_family(family, runs, siblings=(sibling,)))
+    assert read.table("Family", "Title")[0][0] == "local/other"
+    assert not [table for table in read.tables if table[0][:2] == ["Task", "tiny"]]
+
+
 def test_imported_scores_of_siblings_stand_side_by_side(tmp_path: Path) -> None:
     workspace = without_results(tmp_path)
     bring(workspace, 1)
