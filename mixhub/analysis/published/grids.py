@@ -92,7 +92,7 @@ def _delimited_grids(path: Path, text: str, delimiter: str) -> list[Grid]:
 def _markdown_grids(text: str) -> Iterator[Grid]:
     from markdown_it import MarkdownIt
 
-    lines = text.splitlines()
+    lines = text.split("\n")  # as the parser counts lines
     metadata = re.match(r"---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*$", text, re.DOTALL | re.MULTILINE)
     body = "\n" * metadata[0].count("\n") + text[metadata.end() :] if metadata else text
     grid, line = None, 0

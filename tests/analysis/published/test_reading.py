@@ -102,6 +102,11 @@ def test_forms_of_a_table(read, table):
     assert plain(read(f"Some text.\n\n{table}\n\nMore | text.\n")) == EXPECTED
 
 
+@pytest.mark.parametrize("break_", ["\u2028", "\x0c", "\x85", "\v"])
+def test_characters_that_end_no_line_of_markdown_do_not_move_the_rows(read, break_):
+    assert plain(read(f"Some{break_}text.\n\n{TABLE}")) == EXPECTED
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
