@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import zip_longest
+from typing import Any
 
 from mixhub.card.diff.change import Change
-from mixhub.card.diff.metadata import flatten, metadata_changes
+from mixhub.card.diff.metadata import flatten, metadata_changes, value_changes
 from mixhub.card.diff.tables import scores_by_run, table_changes, unique
 from mixhub.card.markdown.parse import Block, Kind, ReadCard, read_card, split_lines
 from mixhub.errors import SpecError
@@ -89,14 +90,12 @@ def _code_changes(section: str, old: Block | None, new: Block | None) -> Iterato
     """The values of YAML that differ, or else the code."""
     was, now = (_values(block) for block in (old, new))
     if was and now:
-        for key in dict.fromkeys((*now, *was)):
-            if was.get(key) != now.get(key):
-                yield Change(f"{section}, {key}", was.get(key), now.get(key))
+        yield from value_changes(*({f"{section}, {key}": value for key, value in one.items()} for one in (was, now)))
     elif old is None or new is None or old.text != new.text:
         yield Change(f"{section}, code", old.text if old else None, new.text if new else None)
 
 
-def _values(block: Block | None) -> dict[str, str]:
+def _values(block: Block | None) -> dict[str, Any]:
     try:
         data = parse_yaml(block.text, "code") if block and block.language == "yaml" else None
         return dict(flatten(data)) if isinstance(data, dict) else {}
@@ -121,5 +120,7 @@ def _text(blocks: Sequence[Block]) -> str:
 
 def _layout_change(old: str, new: str) -> Change:
     pairs = zip_longest(split_lines(old), split_lines(new))
-    line, was, now = next(((at, *pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1]), (1, "", ""))
-    return Change(f"only white space, markup or order differs, first on line {line}", was or "", now or "")
+    for line, (was, now) in enumerate(pairs, start=1):
+        if was != now:
+            return Change(f"only white space, markup or order differs, first on line {line}", was or "", now or "")
+    return Change("only line ends differ", "", "")

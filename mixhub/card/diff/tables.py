@@ -65,14 +65,14 @@ def _name(table: Block, row: str, column: str | None = None) -> str:
 
 def unique(names: tuple[str, ...] | list[str]) -> list[str]:
     """Number repeated names: `a`, `a (2)`."""
-    taken: list[str] = []
+    taken: dict[str, None] = {}
+    last: dict[str, int] = {}
     for name in names:
-        number, numbered = 1, name
-        while numbered in taken:
+        number = last.get(name, 1)
+        while (numbered := name if number == 1 else f"{name} ({number})") in taken:
             number += 1
-            numbered = f"{name} ({number})"
-        taken.append(numbered)
-    return taken
+        taken[numbered], last[name] = None, number
+    return [*taken]
 
 
 def _qualified(section: str, table: Block, name: str, repeated: Container[str]) -> str:

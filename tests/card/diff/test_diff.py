@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mixhub.card.diff.cards import card_changes
 from mixhub.card.diff.change import Change
+from mixhub.card.diff.tables import unique
 from mixhub.card.markdown.parse import front_matter
 from mixhub.errors import SpecError
 from tests.refusals import codes, refused
@@ -229,7 +231,7 @@ def test_layout_is_not_reported_beside_other_changes() -> None:
         "Learning Rate: 4e-4 → 3e-4"
     ]
     assert lines(CARD, f"{CARD}\n") == [f"{LAYOUT} 77"]
-    assert lines(CARD, CARD.replace("\n", "\r\n")) == [f"{LAYOUT} 1"]
+    assert lines(CARD, CARD.replace("\n", "\r\n")) == ["only line ends differ"]
 
 
 def test_a_long_text_is_shortened_around_what_differs() -> None:
@@ -249,6 +251,15 @@ def test_cells_of_the_same_name_have_their_section() -> None:
     card = edited(("## Limits\n", f"## Older\n\n{table}\n## Limits\n"))
     assert lines(card, card.replace("70.00", "71.00")) == ["Older, SciQ seed 1: 70.00 → 71.00"]
     assert lines(card, card.replace("| 60.00 |", "| 61.00 |")) == ["PIQA seed 1: 60.00 → 61.00"]
+
+
+@given(st.lists(st.sampled_from(["a", "a (2)", "a (3)", "a (2) (2)", "b"]), max_size=12))
+def test_repeated_names_get_the_next_number_that_is_free(names: list[str]) -> None:
+    taken: list[str] = []
+    for name in names:
+        free = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
+        taken.append(next(one for one in free if one not in taken))
+    assert unique(names) == taken
 
 
 @pytest.mark.parametrize("headers", ["| a | a | a (2) |", "| a | a (2) | a |"])
@@ -279,7 +290,51 @@ def test_metadata_that_cannot_be_read_is_an_error() -> None:
 def test_odd_metadata_is_compared_key_by_key() -> None:
     old = "---\na: {b: [1, {c: 2}], d: }\nmodel-index: 3\ne: 1\n---\n"
     new = "---\na: {b: [1, {c: 4}]}\nmodel-index: 5\ne: '1'\n---\n"
-    assert lines(old, new) == ["a.b.1.c: 2 → 4", "a.d: gone, null", "model-index: 3 → 5"]
+    assert lines(old, new) == ["a.b.1.c: 2 → 4", "a.d: gone, null", 'e: 1 → "1"', "model-index: 3 → 5"]
+
+
+def with_metadata(text: str) -> str:
+    return f"---\n{text}\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("a: ['1.0']", "a: [1.0]", 'a: ["1.0"] → [1.0]'),
+        ("a: ['b, c']", "a: [b, c]", 'a: ["b, c"] → ["b", "c"]'),
+        ("a: true", "a: 'true'", 'a: true → "true"'),
+        ("a: []", "a: ''", 'a: [] → ""'),
+        ("a: {}", "a: '{}'", 'a: {} → "{}"'),
+        ("a: 2026-11-30", "a: '2026-11-30'", 'a: "datetime.date(2026, 11, 30)" → "2026-11-30"'),
+        ("a: 1", "a: 1.0", "a: 1 → 1.0"),
+        ("a: .nan", "a: .nan # the same", f"{LAYOUT} 2: a: .nan → a: .nan # the same"),
+    ],
+)
+def test_values_that_differ_in_their_type_are_told_apart(old: str, new: str, line: str) -> None:
+    assert lines(with_metadata(old), with_metadata(new)) == [line]
+    if not line.startswith(LAYOUT):
+        yaml = "```yaml\n{}\n```\n"
+        assert lines(yaml.format(old), yaml.format(new)) == [f"first part, {line}"]
+
+
+def test_types_in_the_model_index_are_told_apart() -> None:
+    assert lines(CARD, edited(("value: 82.0,", "value: '82.0',"))) == ['model-index, SciQ seed 2: 82.0 → "82.0"']
+    few = CARD.replace("args: {", "args: {num_fewshot: 5, ")
+    assert lines(few, few.replace("fewshot: 5", "fewshot: '5'")) == ['model-index, args.num_fewshot: [5] → ["5"]']
+
+
+def test_a_model_index_that_only_one_card_has_or_that_only_one_can_be_read_of() -> None:
+    assert lines(with_metadata("a: 1"), with_metadata("a: 1\nmodel-index: 5")) == ["model-index: new, 5"]
+    assert lines(with_metadata("a: 1\nmodel-index: 5"), with_metadata("a: 1")) == ["model-index: gone, 5"]
+    assert lines(with_metadata("a: 1\nmodel-index:"), with_metadata("a: 1")) == ["model-index: gone, null"]
+    (line,) = lines(CARD, re.sub(r"(?s)model-index:.*?\n---\n", "model-index: 5\n---\n", CARD, count=1))
+    assert line.startswith('model-index: [{"name": "x", "results": [{"task": ')
+    assert line.endswith(" → 5")
+
+
+def test_a_source_of_one_result_is_the_only_change_that_it_makes() -> None:
+    card = CARD.replace("metrics:", "source: {url: 'https://example.org'}\n    metrics:")
+    assert lines(CARD, card) == ["model-index, source.url: new, https://example.org"]
 
 
 def test_metadata_that_is_new() -> None:
