@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -354,8 +354,8 @@ class _Entry(msgspec.Struct, omit_defaults=True):
 
 
 class _Cache(msgspec.Struct):
-    format: Literal[1]
     entries: dict[str, _Entry]
+    """By `_cache_key`, which has the format."""
 
 
 def read_summary(
@@ -384,7 +384,7 @@ def read_summary(
             known[name] = known.pop(name)
         entries = msgspec.to_builtins(dict(list(known.items())[-_MAX_ENTRIES:]))
         with suppress(OSError):  # the workspace may be read-only
-            write_json(cache, {"format": _FORMAT, "entries": entries})
+            write_json(cache, {"entries": entries})
     baselines: dict[str, Baseline] = {}
     for (_, task), entry in used.items():
         if entry.content is not None:
@@ -421,7 +421,7 @@ def _summarize(cells: Sequence[Record], bar: Bar) -> _Entry:
 
 
 def _read_cache(cache: Path) -> dict[str, _Entry]:
-    """The earlier summaries; none if the file is missing, malformed or of another format."""
+    """The earlier summaries; none if the file is missing or malformed."""
     try:
         return msgspec.json.decode(cache.read_bytes(), type=_Cache).entries
     except (OSError, msgspec.MsgspecError):

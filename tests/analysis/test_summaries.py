@@ -50,6 +50,26 @@ def test_what_was_kept_is_the_same_and_is_not_read_again(
         assert summary(records, tmp_path) == first
 
 
+def test_summaries_of_another_format_are_made_again_once(
+    records: dict[str, tuple[Record, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary(records, tmp_path)
+    monkeypatch.setattr("mixhub.analysis.samples._FORMAT", 2)
+    first = summary(records, tmp_path)
+    monkeypatch.setattr("mixhub.analysis.samples.mean_over_shots", lambda *_: pytest.fail("they are known"))
+    assert summary(records, tmp_path) == first
+
+
+def test_a_cache_that_names_its_format_is_read(
+    records: dict[str, tuple[Record, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = summary(records, tmp_path)
+    kept = json.loads((tmp_path / "kept.json").read_text(encoding="utf-8"))
+    (tmp_path / "kept.json").write_text(json.dumps({"format": 1, **kept}), encoding="utf-8")
+    monkeypatch.setattr("mixhub.analysis.samples.mean_over_shots", lambda *_: pytest.fail("they are known"))
+    assert summary(records, tmp_path) == first
+
+
 def test_samples_of_the_same_size_and_date_are_read_anew(
     records: dict[str, tuple[Record, ...]], tmp_path: Path
 ) -> None:
