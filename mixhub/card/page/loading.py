@@ -85,7 +85,7 @@ def repo_link(facts: FamilyFacts) -> Markdown:
 
 def _special_tokens(facts: FamilyFacts) -> Markdown:
     """Return a sentence on the special tokens: of the tokenizers of the runs, or as our trainer will set them."""
-    tokens = next((one.special_tokens for one in facts.runs if one.special_tokens), None)
+    tokens = next((one.special_tokens for one in facts.runs if one.special_tokens is not None), None)
     eos = facts.family.tokenizer.eos_token
     if tokens is None:  # of models that others made, the padding is not known
         tokens = dict.fromkeys(("bos", "eos") if facts.made_elsewhere else ("bos", "eos", "pad"), eos)

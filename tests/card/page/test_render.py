@@ -283,6 +283,14 @@ def test_padding_of_models_that_others_made_is_not_made_up() -> None:
     assert "pads" not in card
 
 
+def test_a_tokenizer_without_special_tokens_is_not_said_to_use_those_of_the_recipe() -> None:
+    family = making.family()
+    facts = replace(making.evaluated(family, family.runs()[0]), special_tokens={})
+    assert "Special tokens: the tokenizer names no token that begins, ends or pads text." in render_revision(
+        family, facts
+    )
+
+
 def test_what_a_reader_of_the_mixture_must_know_stands_beside_it() -> None:
     said = "Its order was not confirmed."
     family = making.family(card={**making.CHANGES["card"], "mixture_note": said})
