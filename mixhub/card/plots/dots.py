@@ -41,7 +41,7 @@ def draw_scores(title: str, data: Mapping[str, Any]) -> Figure:
     dot = _STRIP if max(len(row["values"]) for row in rows) > 12 else _DOT
     key = {data["over"]: dot}
     has_interval = any(row["low"] is not None for row in rows)
-    if len(rows[0]["values"]) > 1 or has_interval:
+    if any(len(row["values"]) > 1 and row["value"] is not None for row in rows):
         key |= {f"{center} with 95 % t interval over seeds": _CENTER | _LINE} if has_interval else {center: _CENTER}
     if any(row["chance"] is not None for row in rows):
         key["chance"] = _CHANCE

@@ -81,7 +81,7 @@ def draw_losses(title: str, data: Mapping[str, Any]) -> Figure:
     heading = f"Validation: {domains[0]['label']}" if len(domains) == 1 else "Validation, by domain"
     panels = [(lines, heading) for lines, heading in ((training, "Training"), (validation, heading)) if lines]
     end = max(x for lines, _ in panels for points, _ in lines for x, _ in points)
-    if any(y > max(_scaled(lines, end)) for lines, _ in panels for points, _ in lines for _, y in points):
+    if any(max(y for points, _ in lines for _, y in points) > max(_scaled(lines, end)) for lines, _ in panels):
         note = f"The scale starts after the first {_short(_WARM_UP * end)} tokens; higher losses are cut off."
         data = {**data, "notes": [*data["notes"], note]}
     key = {f"one of {len(runs)} runs": _MANY} if many else styles

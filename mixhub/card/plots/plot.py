@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -91,11 +91,6 @@ def drawn_sha256(content: bytes) -> str | None:
         return None
     stamp = _STAMP.search(content)
     return stamp[1].decode() if stamp else None
-
-
-def write_plots(plots: Iterable[Plot], folder: Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
-    """Write `<name>.<format>` of each plot into `folder`, which is created if missing; return the paths."""
-    return [write_plot(plot, folder / f"{plot.name}.{form}") for plot in plots for form in formats]
 
 
 def write_plot(plot: Plot, path: Path) -> Path:

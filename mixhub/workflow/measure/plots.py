@@ -17,7 +17,7 @@ from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import ScoreTable
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
-from mixhub.card.plots.plot import Plot, write_plot, write_plots
+from mixhub.card.plots.plot import Plot, write_plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mixhub.workspace.paths import Workspace
 
 _ALL = Selection()
-FORMATS = (".svg", ".png")
+_FORMATS = (".svg", ".png")
 
 
 def plot_scores(
@@ -169,9 +169,9 @@ def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:
     """
     path = Path(output)
     if path.is_dir() or not (path.suffix or path.exists()):
-        return write_plots([plot], path)
-    if path.suffix.lower() not in FORMATS:
-        message = f"--output = {path}: must end in {' or '.join(FORMATS)}, or be a folder"
+        return [write_plot(plot, path / f"{plot.name}{suffix}") for suffix in _FORMATS]
+    if path.suffix.lower() not in _FORMATS:
+        message = f"--output = {path}: must end in {' or '.join(_FORMATS)}, or be a folder"
         raise UsageError(
             message, code="option-value", hint="pass a file or a folder", option="--output", value=str(path)
         )

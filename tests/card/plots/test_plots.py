@@ -27,10 +27,11 @@ from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.plots.dots import draw_mixture
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
-from mixhub.card.plots.plot import Plot, drawn_sha256, write_plots
+from mixhub.card.plots.plot import Plot, drawn_sha256, write_plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.spec import catalog
 from mixhub.spec.mixture import Mixture
+from mixhub.workflow import save_plot
 from tests.analysis.test_comparison import tables, write_family
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -131,6 +132,23 @@ def test_what_is_not_whole_is_not_drawn_and_said(two):
     assert len(row(plot, "PIQA")["values"]) == 2
     assert len(row(plot, "Average")["values"]) == 2
     assert "1 of 6 scores are missing or incomplete, and not drawn." in plot.data["notes"]
+
+
+def test_the_key_names_the_mean_if_any_row_has_one(two):
+    table = without(without(two[0], 1, "piqa"), 2, "piqa")
+    lacking = {"piqa": replace(table.over_seeds["piqa"], spread=None, interval=None)}
+    kept = {column: replace(own, interval=None) for column, own in table.over_seeds.items()}
+    plot = scores_plot(replace(table, over_seeds=kept | lacking))
+    assert (len(row(plot, "PIQA")["values"]), row(plot, "COPA")["value"] is None) == (1, False)
+    (legend,) = plot.draw(plot.title, plot.data).legends
+    assert " mean" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_the_key_names_no_mean_that_is_not_drawn(two):
+    none = {column: replace(own, spread=None, interval=None) for column, own in two[0].over_seeds.items()}
+    plot = scores_plot(replace(two[0], over_seeds=none))
+    (legend,) = plot.draw(plot.title, plot.data).legends
+    assert " mean" not in [text.get_text() for text in legend.get_texts()]
 
 
 def test_rows_that_are_no_seeds_have_a_median_and_no_interval(two):
@@ -307,13 +325,13 @@ def test_files_carry_what_they_show_and_others_do_not(published, tmp_path):
 
 def test_a_file_that_shows_the_same_is_left(two, tmp_path):
     plot = scores_plot(two[0])
-    paths = write_plots([plot], tmp_path / "new" / "folder")
+    paths = save_plot(plot, tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["scores.svg", "scores.png"]
     kept = paths[0].read_bytes() + b"<!-- drawn by another version -->"
     paths[0].write_bytes(kept)
-    write_plots([plot], tmp_path / "new" / "folder")
+    save_plot(plot, tmp_path / "new" / "folder")
     assert paths[0].read_bytes() == kept
-    write_plots([replace(plot, title="Another")], tmp_path / "new" / "folder", ("svg",))
+    write_plot(replace(plot, title="Another"), paths[0])
     assert b"Another" in paths[0].read_bytes()
     assert drawn_sha256(paths[1].read_bytes()) == plot.sha256
 
