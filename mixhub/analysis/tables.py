@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal
 
 from mixhub.analysis.lm_eval_files import Superseded
@@ -80,6 +80,21 @@ class ScoreTable:
         """The complete figures of a column, in the order of the rows."""
         scores = [self.score(row, column) for row in self.rows]
         return [score.value for score in scores if score.complete and score.value is not None]
+
+    def chances(self, given: Mapping[str, float]) -> dict[str, float]:
+        """The score of guessing by task, percent, and of the average if all tasks have one; empty for other measures.
+
+        Args:
+            given: percent by task, for tasks whose documents do not show it.
+        """
+        if self.measure.name != "score":
+            return {}
+        measured = {task: one.chance for task, one in self.baselines.items() if one.chance is not None}
+        by_task = {**given, **measured}
+        chances = {column.task: by_task[column.task] for column in self.columns if column.task in by_task}
+        if chances and len(chances) == len(self.columns):
+            chances[AVERAGE] = fmean(chances.values())
+        return chances
 
     def frame(self) -> pandas.DataFrame:
         """Revisions × tasks: (R, T + 1) float64, columns the titles and `Average`; NaN for no value.

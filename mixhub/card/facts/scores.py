@@ -55,12 +55,8 @@ class Scores:
     @cached_property
     def chance(self) -> Mapping[str, float]:
         """Score of guessing by task, in percent; of the average too, if all tasks have one."""
-        chance = {task.name: task.chance for task in self.facts.family.evaluation.tasks if task.chance is not None}
-        chance |= {task: one.chance for task, one in self.table.baselines.items() if one.chance is not None}
-        tasks = [column.task for column in self.table.columns]
-        if tasks and set(tasks) <= set(chance):
-            chance[AVERAGE] = sum(chance[task] for task in tasks) / len(tasks)
-        return chance
+        tasks = self.facts.family.evaluation.tasks
+        return self.table.chances({task.name: task.chance for task in tasks if task.chance is not None})
 
     @property
     def spread_shown(self) -> bool:

@@ -32,12 +32,12 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
 
     Args:
         table: the scores; incomplete ones are not drawn.
-        chance: percent by task, of choosing at random; by default, from the documents of the table.
+        chance: percent by task, of choosing at random, for tasks whose documents do not show it.
 
     Returns:
         None if no score is complete.
     """
-    chances = _chances(table, chance or {})
+    chances = table.chances(chance or {})
     rows = [_score_row(table, column, title, chances.get(column)) for column, title in table.headings.items()]
     rows = [row for row in rows if row["values"] or not row["apart"]]
     if not any(row["values"] for row in rows):
@@ -122,18 +122,6 @@ def shots_plot(table: ScoreTable) -> Plot | None:
     what = f"Line plots of the scores of {table.name} against the number of shots, a panel for each task."
     alt = f"{what} {data['subtitle']}{summary}"
     return Plot("shots", draw_shots, f"{table.name}: scores by number of shots", alt, data)
-
-
-def _chances(table: ScoreTable, given: Mapping[str, float]) -> dict[str, float]:
-    """Return chance by task, and of the average if all tasks have one."""
-    if table.measure.name != "score":
-        return {}
-    measured = {task: one.chance for task, one in table.baselines.items() if one.chance is not None}
-    by_task = {**measured, **given}
-    chances = {column.task: by_task[column.task] for column in table.columns if column.task in by_task}
-    if chances and len(chances) == len(table.columns):
-        chances[AVERAGE] = fmean(chances.values())
-    return chances
 
 
 def _score_row(table: ScoreTable, column: str, title: str, chance: float | None) -> Row:

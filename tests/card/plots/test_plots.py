@@ -151,6 +151,12 @@ def test_the_key_names_no_mean_that_is_not_drawn(two):
     assert " mean" not in [text.get_text() for text in legend.get_texts()]
 
 
+def test_chance_as_the_documents_have_it_wins_over_that_of_the_suite(two):
+    table = replace(two[0], baselines=MappingProxyType({"piqa": Baseline(50.0, None)}))
+    assert table.chances({"piqa": 20.0, "copa": 30.0, "boolq": 1.0}) == {"piqa": 50.0, "copa": 30.0, AVERAGE: 40.0}
+    assert row(scores_plot(table, {"piqa": 20.0}), "PIQA")["chance"] == 50
+
+
 def test_rows_that_are_no_seeds_have_a_median_and_no_interval(two):
     reason = {column: replace(own, spread=None, interval=None) for column, own in two[0].over_seeds.items()}
     plot = drawn(scores_plot(replace(two[0], kind="index", over_seeds=reason)))
