@@ -19,7 +19,7 @@ from typing import Any
 from mixhub.errors import ResultsError, UsageError
 from mixhub.files import read_json
 from mixhub.progress import SILENT, Progress
-from mixhub.workspace.cells import PROVENANCE_KEY, read_cell
+from mixhub.workspace.cells import PROVENANCE_KEY, parse_cell
 from mixhub.workspace.lineage import UNKNOWN, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record
 
@@ -103,7 +103,7 @@ def read_output(path: Path, *, is_named: bool = True) -> list[Record] | None:
         if is_named:
             raise _malformed(path, "no results")
         return None
-    return [read_cell(path)] if PROVENANCE_KEY in data else list(_records(path, data))
+    return [parse_cell(path, data)] if PROVENANCE_KEY in data else list(_records(path, data))
 
 
 def _files(path: Path) -> Iterator[tuple[Path, bool]]:

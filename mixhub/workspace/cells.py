@@ -163,7 +163,12 @@ def cells_in(folder: Path) -> list[Cell]:
 
 
 def read_cell(path: Path) -> Cell:
-    """Parse one cell.
+    """Read one cell; raises as `parse_cell`, or if the file is not JSON."""
+    return parse_cell(path, read_json(path, ResultsError))
+
+
+def parse_cell(path: Path, data: object) -> Cell:
+    """Parse the content of one cell.
 
     Its figures must have the hash in its provenance. That detects accidents and manual edits; it is not a signature,
     since anyone can write a new hash.
@@ -171,7 +176,6 @@ def read_cell(path: Path) -> Cell:
     Raises:
         ResultsError: the file is not a mixhub cell, is malformed, or was changed after the measurement.
     """
-    data = read_json(path, ResultsError)
     if not isinstance(data, Mapping) or PROVENANCE_KEY not in data:
         raise _malformed(path, f"{PROVENANCE_KEY}: is required")
     try:

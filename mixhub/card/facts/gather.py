@@ -13,7 +13,7 @@ from mixhub.analysis.lm_eval_files import read_outputs
 from mixhub.analysis.samples import NO_SAMPLES, SampleSummary, read_summary
 from mixhub.analysis.scores import columns_of, of_suite
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
-from mixhub.card.facts.withdrawal import withdrawals
+from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.errors import CorpusError, ResultsError, RunError, nearest
 from mixhub.files import read_json
 from mixhub.progress import SILENT, Progress
@@ -61,7 +61,6 @@ def gather_family(
         commits=commits or {},
         on_main=on_main,
         siblings=tuple(_gather(workspace, sibling, {}, progress) for sibling in siblings),
-        withdrawals=tuple(withdrawals(workspace, family)),
     )
 
 
@@ -72,7 +71,12 @@ def facts_of_run(workspace: Workspace, family: Family, run: RunFacts) -> FamilyF
 
 
 def gather_run(
-    workspace: Workspace, family: Family, run: Run, step: int | None = None, branch: Path | None = None
+    workspace: Workspace,
+    family: Family,
+    run: Run,
+    step: int | None = None,
+    branch: Path | None = None,
+    withdrawn: Sequence[Withdrawal] | None = None,
 ) -> RunFacts:
     """Return the facts of one run; raises as `gather_family`, and compares no runs.
 
@@ -82,6 +86,7 @@ def gather_run(
         run: the run.
         step: an earlier step that has an export; it has no scores. By default, the last one.
         branch: a folder with the content of the run's branch, for a run without an export in the workspace.
+        withdrawn: the withdrawals of the family; by default they are read.
     """
     folder, last_step = workspace.run_folder(run), family.training.steps
     is_earlier = step not in (None, last_step)
@@ -102,7 +107,8 @@ def gather_run(
     for cell in cells:
         _require_own_weights(cell, lineage, run, results)
     revision = family.revisions.step_pattern.format(revision=run.revision, step=step) if is_earlier else run.revision
-    marks = [one for one in withdrawals(workspace, family) if one.revision == revision]
+    withdrawn = withdrawals(workspace, family) if withdrawn is None else withdrawn
+    marks = [one for one in withdrawn if one.revision == revision]
     return RunFacts(
         replace(run, revision=revision),
         lineage,
@@ -118,11 +124,20 @@ def gather_run(
 
 def _gather(workspace: Workspace, family: Family, published: Mapping[str, Path], progress: Progress) -> FamilyFacts:
     _require_known_imports(workspace, family)
-    runs = [gather_run(workspace, family, run, branch=published.get(run.revision)) for run in family.runs()]
+    withdrawn = withdrawals(workspace, family)
+    runs = [
+        gather_run(workspace, family, run, branch=published.get(run.revision), withdrawn=withdrawn)
+        for run in family.runs()
+    ]
     for key, what in (("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")):
         _require_same(workspace, runs, key, what)
-    samples, tokens = _samples(workspace, family, runs, progress), _domain_tokens(workspace, family, runs)
-    return FamilyFacts(family, tuple(runs), samples=samples, domain_tokens=tokens)
+    return FamilyFacts(
+        family,
+        tuple(runs),
+        samples=_samples(workspace, family, runs, progress),
+        domain_tokens=_domain_tokens(workspace, family, runs),
+        withdrawals=tuple(withdrawn),
+    )
 
 
 def _metrics(path: Path, lineage: Lineage) -> tuple[Mapping[str, Any], ...]:

@@ -12,11 +12,11 @@ import pytest
 
 from mixhub.card.facts.gather import gather_family, gather_run
 from mixhub.card.facts.runs import FamilyFacts
-from mixhub.card.facts.withdrawal import Withdrawal, note_withdrawal
+from mixhub.card.facts.withdrawal import Withdrawal, note_withdrawal, withdrawals
 from mixhub.card.page.training import Pace, find_pace
 from mixhub.errors import ResultsError, RunError
 from mixhub.files import write_json
-from mixhub.spec.family import Run
+from mixhub.spec.family import Family, Run
 from mixhub.workspace.paths import Workspace
 from tests.card import making
 from tests.refusals import refused
@@ -96,6 +96,18 @@ def test_the_dtype_is_that_of_the_config(tmp_path: Path, config: Any, dtype: str
     assert gather_run(workspace, workspace.family(), run).weights_dtype is None
     write_json(export_of(workspace, run) / "config.json", config)
     assert gather_run(workspace, workspace.family(), run).weights_dtype == dtype
+
+
+def test_withdrawals_are_read_once_for_a_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, families = making.workspace(tmp_path), []
+
+    def counted(workspace: Workspace, family: Family) -> list[Withdrawal]:
+        families.append(family.name)
+        return withdrawals(workspace, family)
+
+    monkeypatch.setattr("mixhub.card.facts.gather.withdrawals", counted)
+    assert len(gather_family(workspace, workspace.family()).runs) == 2
+    assert families == ["tiny"]
 
 
 @pytest.mark.parametrize(
