@@ -9,7 +9,8 @@ from typing import Any
 
 from mixhub.analysis.audit.repeats import find_repeats
 from mixhub.analysis.audit.report import BINOMIAL, INDEPENDENT, Audit
-from mixhub.analysis.audit.tables import accuracy_stderr, name_some, stderr_range
+from mixhub.analysis.audit.tables import accuracy_stderr, stderr_range
+from mixhub.analysis.audit.view import name_some
 from mixhub.analysis.samples import read_documents, require_same
 from mixhub.errors import ResultsError
 from mixhub.findings import Finding

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Sequence
 
-from mixhub.analysis.audit.counts import DEFAULT_MAX_RUNS, SLACK, exact, interval, unit
+from mixhub.analysis.audit.counts import DEFAULT_MAX_RUNS, SLACK, interval, unit
 from mixhub.analysis.audit.repeats import find_repeats
 from mixhub.analysis.audit.report import (
     BINOMIAL,
@@ -14,19 +13,14 @@ from mixhub.analysis.audit.report import (
     PLAIN_AVERAGE,
     ROUNDED,
     Audit,
-    Average,
     FigureCounts,
     RowCounts,
-    Verdict,
 )
-from mixhub.analysis.audit.view import TableView
+from mixhub.analysis.audit.view import TableView, name_some
 from mixhub.analysis.published.table import Figure, PublishedRow, PublishedTable
 from mixhub.findings import Finding
 from mixhub.phrases import listed, plural
 from mixhub.spec import Task
-
-MAX_NAMED = 6
-"""Maximum number of figures or columns named in a message."""
 
 
 def audit(
@@ -52,12 +46,11 @@ def audit(
     """
     most = max(DEFAULT_MAX_RUNS, runs or 0) if most_runs is None else most_runs
     view = TableView(table, tuple(tasks) or table.tasks, runs, most, run_decimals)
-    averages = tuple(averages_of(view))
     return Audit(
         source=table.source,
         assumptions=tuple(_assumptions(view)),
         findings=tuple(finding for rule in RULES for finding in rule(view)),
-        notes=tuple(_notes(view, averages)),
+        notes=tuple(_notes(view)),
         figures=sum(len(row.figures) for row in table.rows),
         testable=sum(counted.testable for counted in view.counts.values()),
         runs=runs,
@@ -65,13 +58,13 @@ def audit(
         run_decimals=run_decimals,
         counts=tuple(view.counts.values()),
         rows=view.rows,
-        averages=averages,
+        averages=view.averages,
     )
 
 
 def _assumptions(view: TableView) -> Iterator[str]:
     if view.counts:
-        yield from view.assumptions
+        yield from (*view.assumptions, *view.expectation)
     if any(row.average for row in view.table.rows):
         yield PLAIN_AVERAGE
     if len(view.table.rows) > 1:
@@ -84,7 +77,7 @@ def _has_stderrs(table: PublishedTable) -> bool:
     return any(figure.stderr is not None for row in table.rows for figure in row.figures.values())
 
 
-def _notes(view: TableView, averages: Sequence[Average]) -> Iterator[str]:
+def _notes(view: TableView) -> Iterator[str]:
     table = view.table
     if table.scale == "fraction":
         yield "the table is in fractions; figures are shown in percent"
@@ -99,7 +92,7 @@ def _notes(view: TableView, averages: Sequence[Average]) -> Iterator[str]:
     ):
         if names:
             yield f"{what}: {name_some(names)}"
-    for average in averages:
+    for average in view.averages:
         if average.verdict == "not recomputed":
             yield f"the average of {table.row_name(average.row)} is not recomputed: {average.reason}"
     if _has_stderrs(table) and view.runs not in (None, 1):
@@ -117,35 +110,9 @@ def figures_out_of_range(view: TableView) -> Iterator[Finding]:
                 yield Finding("score-out-of-range", row.label, message, about=title, assumptions=assumed)
 
 
-def averages_of(view: TableView) -> Iterator[Average]:
-    """Each printed average of a row, recomputed if the row allows it."""
-    titles = [column.title for column in view.table.columns]
-    known = [column.title for column in view.table.columns if column.task is not None]
-    absent = [task.title for task in view.tasks if task not in view.table.tasks]
-    for row in view.table.rows:
-        if row.average is None:
-            continue
-        computed: Fraction | None = None
-        verdict: Verdict = "not recomputed"
-        reason = ""
-        if missing := [title for title in titles if title not in row.figures]:
-            reason = f"the row has no figure for {name_some(missing)}"
-        elif not titles:
-            reason = "the row has no figures"
-        else:
-            computed, verdict = _compare(row.average, [row.figures[title] for title in titles])
-            if verdict == "does not fit" and 0 < len(known) < len(titles):
-                other = _compare(row.average, [row.figures[title] for title in known])
-                computed, verdict = (computed, verdict) if other[1] == "does not fit" else other
-            if verdict == "does not fit" and absent:
-                computed, verdict = None, "not recomputed"
-                reason = f"it may include tasks without a column, such as {name_some(absent)}"
-        yield Average(row.label, row.average.value, None if computed is None else float(computed), verdict, reason)
-
-
 def row_averages_differ(view: TableView) -> Iterator[Finding]:
     """Averages that are not the plain mean of their row."""
-    for average in averages_of(view):
+    for average in view.averages:
         if average.verdict == "does not fit":
             message = (
                 f"{view.table.row_name(average.row)}: the printed average is {average.printed:.2f}, but the plain mean "
@@ -165,7 +132,7 @@ def figures_impossible(view: TableView) -> Iterator[Finding]:
                 f"{_shown(counted)} of {view.table.row_name(label)} is not "
                 f"{'a share' if most == 1 else f'the mean of 1 to {most} shares'} of {counted.documents:,} documents"
             )
-            yield Finding("figure-impossible", label, message, about=title, assumptions=view.assumptions[:4])
+            yield Finding("figure-impossible", label, message, about=title, assumptions=view.assumptions)
 
 
 def rows_unfit(view: TableView) -> Iterator[Finding]:
@@ -182,7 +149,8 @@ def rows_unfit(view: TableView) -> Iterator[Finding]:
             what = f"no single number of runs, 1 to {view.most_runs}, fits the whole row"
         else:
             continue
-        yield Finding("runs-unfit", row.label, f"{name}: {what}", assumptions=view.assumptions)
+        assumed = (*view.assumptions, *view.expectation)
+        yield Finding("runs-unfit", row.label, f"{name}: {what}", assumptions=assumed)
 
 
 def figures_repeated(view: TableView) -> Iterator[Finding]:
@@ -249,16 +217,6 @@ def stderr_range(low: float, high: float, documents: int) -> tuple[float, float]
     return min(ends), accuracy_stderr(0.5, documents) if low <= 0.5 <= high else max(ends)
 
 
-def _compare(printed: Figure, figures: Sequence[Figure]) -> tuple[Fraction, Verdict]:
-    """The plain mean of figures, percent, and how a printed average compares with it."""
-    mean = sum((exact(figure.value) for figure in figures), Fraction(0)) / len(figures)
-    difference, half = abs(mean - exact(printed.value)), unit(printed.decimals) / 2 + SLACK
-    if difference <= half:
-        return mean, "equal to the last digit"
-    leeway = sum((unit(figure.decimals) / 2 for figure in figures), Fraction(0)) / len(figures)
-    return mean, "within rounding" if difference <= half + leeway else "does not fit"
-
-
 def _with_average(row: PublishedRow) -> dict[str, Figure]:
     return {**row.figures, **({"Average": row.average} if row.average else {})}
 
@@ -272,11 +230,6 @@ def _fitting_runs(row: RowCounts) -> str:
 
 def _shown(counted: FigureCounts) -> str:
     return f"{counted.column} {counted.value:.{max(0, counted.decimals)}f}"
-
-
-def name_some(names: Iterable[str]) -> str:
-    """`a, b and c`; only the first of many."""
-    return listed(list(names), most=MAX_NAMED, last="and")
 
 
 def _is_percentage(value: float) -> bool:
