@@ -93,8 +93,8 @@ def parse_custom_sections(text: str, source: str) -> Page:
         source: the file, for errors.
 
     Raises:
-        SpecError: there is metadata; a block is not closed; the title is not first; or a section has no text, no
-            heading, or the heading of another.
+        SpecError: there is metadata; a block is not closed; the title is not first; or a section is empty (a subheading
+            alone is enough), or has no heading, or the heading of another.
     """
     text = text.removeprefix("\ufeff")
     if head := front_matter(text):

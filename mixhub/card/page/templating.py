@@ -34,10 +34,13 @@ def fill(packaged: str, custom: Path | None, values: Mapping[str, Any]) -> str:
 
     try:
         source = custom.read_text(encoding="utf-8")
-        filled = environment.from_string(source).render(values)
-        _require_blocks(environment, source, custom)
+    except OSError as error:
+        raise _problem("file-unreadable", custom, None, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise _problem("file-malformed", custom, None, f"not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        filled = environment.from_string(source).render(values)
+        _require_blocks(environment, source, custom)
     except TemplateSyntaxError as error:
         raise _problem("template-malformed", custom, error.lineno, str(error.message)) from None
     except SpecError:

@@ -173,6 +173,11 @@ def test_what_is_closed_passes(text: str) -> None:
     assert applied(text) == BODY.replace("## Data", f"{text.strip(chr(10))}\n\n## Data")
 
 
+def test_a_section_may_have_only_a_subheading() -> None:
+    (section,) = parse_custom_sections("## A\n\n### B\n", "card.md").sections
+    assert section.markdown == "## A\n\n### B"
+
+
 def test_metadata_has_another_place() -> None:
     with refused("spec-invalid", SpecError) as caught:
         parse_custom_sections("---\nlicense: mit\n---\n\n## A\n\nx\n", "card.md")

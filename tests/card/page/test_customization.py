@@ -112,6 +112,13 @@ def test_a_template_that_makes_no_card_or_is_no_text(content: bytes, code: str, 
     assert codes(caught.value.problems) == [code]
 
 
+def test_a_template_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    family = making.family()
+    with refused("spec-invalid", file=str(tmp_path)) as caught:
+        render_family(family, list(map(RunFacts, family.runs())), template=tmp_path)
+    assert codes(caught.value.problems) == ["file-unreadable"]
+
+
 @pytest.mark.parametrize(
     "reach",
     [
