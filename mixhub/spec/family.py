@@ -154,9 +154,7 @@ class Family(Spec):
             raise UsageError(f"{kind} = {number!r}: must be an integer", code="option-value", option=kind, value=number)
         if number not in numbers:
             near = str(min(numbers, key=lambda known: abs(known - number)))
-            raise UnknownNameError(
-                "seed" if kind == "seed" else "index", number, numbers, near=near, where=self.name, hint=available
-            )
+            raise UnknownNameError(kind, number, numbers, near=near, where=self.name, hint=available)
         return self._run(number)
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mixhub.phrases import listed, plural
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.spec.values import range_or_list as range_or_list
+from mixhub.spec.values import range_or_list
 
 ABSENT = "—"
 """Printed where there is no figure."""

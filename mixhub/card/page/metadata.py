@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mixhub.analysis.tables import AVERAGE
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.facts.scores import Scores
-from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import plain
 from mixhub.card.page.view import dataset_repos
 from mixhub.phrases import plural
+from mixhub.spec.values import range_or_list
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -49,8 +49,8 @@ def card_metadata(facts: FamilyFacts, best: Scores | None) -> ModelCardData:
 
 def _eval_results(scores: Scores) -> Iterator[EvalResult]:
     table = scores.table
-    shots = figures.range_or_list(scores.facts.family.evaluation.num_fewshot)
-    seeds = figures.range_or_list([scores.numbers[row.revision] for row in table.rows])
+    shots = range_or_list(scores.facts.family.evaluation.num_fewshot)
+    seeds = range_or_list([scores.numbers[row.revision] for row in table.rows])
     for task in table.headings:
         spread = table.over_seeds[task].spread
         if spread is not None and spread.sd is not None:

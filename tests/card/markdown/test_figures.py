@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mixhub.card.markdown import figures
+from mixhub.spec.values import range_or_list
 
 
 @pytest.mark.parametrize(
@@ -68,4 +69,4 @@ def test_shots() -> None:
     ],
 )
 def test_a_range_without_gaps(values: list[int], shown: str | list[int]) -> None:
-    assert figures.range_or_list(values) == shown
+    assert range_or_list(values) == shown
