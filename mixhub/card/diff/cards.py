@@ -18,7 +18,7 @@ from mixhub.spec.base import parse_yaml
 def card_changes(old: str, new: str, *, sources: tuple[str, str] = ("old card", "new card")) -> tuple[Change, ...]:
     """Return what differs between two cards: the metadata, then the sections in the order of the new card.
 
-    Differences in layout and order are reported only if there is no other.
+    Differences in layout and order, and in names of the model-index, are reported only if there is no other.
 
     Args:
         old: the whole text of a card.
@@ -36,7 +36,8 @@ def card_changes(old: str, new: str, *, sources: tuple[str, str] = ("old card", 
     repeated = {name for scores in (was, now) for name, texts in scores.items() if len(texts) > 1}
     changes = [*metadata_changes(before.metadata, after.metadata, changed)]
     changes += _section_changes(_sections(before), _sections(after), repeated)
-    return tuple(changes) or (_layout_change(old, new),)
+    what = "white space, markup or order" if before.metadata == after.metadata else "a detail of the metadata"
+    return tuple(changes) or (_first_change(old, new, what),)
 
 
 def _scores(card: ReadCard) -> dict[str, list[str]]:
@@ -118,9 +119,9 @@ def _text(blocks: Sequence[Block]) -> str:
     return " ".join(block.text or ", ".join(block.headers) for block in blocks)
 
 
-def _layout_change(old: str, new: str) -> Change:
+def _first_change(old: str, new: str, what: str) -> Change:
     pairs = zip_longest(split_lines(old), split_lines(new))
     for line, (was, now) in enumerate(pairs, start=1):
         if was != now:
-            return Change(f"only white space, markup or order differs, first on line {line}", was or "", now or "")
+            return Change(f"only {what} differs, first on line {line}", was or "", now or "")
     return Change("only line ends differ", "", "")
