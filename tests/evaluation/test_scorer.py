@@ -328,8 +328,8 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused(options, tmp_path):
     with refused("vocabulary-exceeded", ExportError, path=tmp_path, rows=100, ids=262):
         load_model(tmp_path, "cpu", "float32")
     lm = SharedLM(pretrained=transformers.LlamaForCausalLM(config), backend="causal", **options)
-    with refused("vocabulary-exceeded", ResultsError, rows=100, id=max(lm.tok_encode("az"))):
-        lm.loglikelihood(_requests([("a", "z")]))
+    with refused("vocabulary-exceeded", ResultsError, rows=100, id=max(lm.tok_encode("aé"))):
+        lm.loglikelihood(_requests([("a", "é")]))
 
 
 @pytest.fixture
