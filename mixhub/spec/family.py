@@ -144,7 +144,8 @@ class Family(Spec):
             UnknownNameError: the family has no such seed or index.
         """
         kind, numbers = self.revisions.kind, self.revisions.numbers
-        number, other = (seed, index) if kind == "seed" else (index, seed)
+        of_seeds = kind == "seed"
+        number, other = (seed, index) if of_seeds else (index, seed)
         available = f"{self.name} has {Revisions.plural(kind)} {ranges(numbers)}"
         if number is None or other is not None:
             code = "run-kind" if other is not None else "option-missing"
@@ -154,7 +155,9 @@ class Family(Spec):
             raise UsageError(f"{kind} = {number!r}: must be an integer", code="option-value", option=kind, value=number)
         if number not in numbers:
             near = str(min(numbers, key=lambda known: abs(known - number)))
-            raise UnknownNameError(kind, number, numbers, near=near, where=self.name, hint=available)
+            raise UnknownNameError(
+                "seed" if of_seeds else "index", number, numbers, near=near, where=self.name, hint=available
+            )
         return self._run(number)
 
     @property
