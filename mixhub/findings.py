@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 from mixhub.errors import MixhubError
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "unchecked"]
+
+EXIT_WRONG = 1
+EXIT_UNCHECKED = 3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An error or warning about a model, for those who publish or load it."""
+    """What is wrong with a model, or what could not be checked, for those who publish or load it."""
 
     code: str
     """Stable name of the kind of finding, such as `weights-repeated`; `docs/errors.md` lists them."""
@@ -24,7 +27,7 @@ class Finding:
     hint: str = ""
     """The next step."""
     level: Level = "error"
-    """A warning does not stop a push."""
+    """A warning does not stop a push; `unchecked`: a check that could not run, such as without a package."""
     line: int = 0
     """Line of the file, from 1; 0 for a whole file or anything else."""
     about: str = ""
@@ -34,7 +37,8 @@ class Finding:
 
     def __str__(self) -> str:
         """`seed-2: what is wrong`, or `README.md:12: what is wrong`."""
-        return f"{'warning: ' if self.level == 'warning' else ''}{self._located}"
+        prefix = {"error": "", "warning": "warning: ", "unchecked": "not checked: "}[self.level]
+        return f"{prefix}{self._located}"
 
     @property
     def _located(self) -> str:
@@ -55,6 +59,17 @@ class Finding:
 def from_error(error: MixhubError, where: str, *, code: str = "", hint: str = "", about: str = "") -> Finding:
     """Turn an error into a finding; `code` and `hint` replace those of the error."""
     return Finding(code or error.code, where, error.message, hint or error.hint or "", about=about)
+
+
+def unchecked(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that say that something could not be checked."""
+    return [finding for finding in findings if finding.level == "unchecked"]
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """Return the exit status of a check: 1 if anything is wrong, else 3 if something could not be checked, else 0."""
+    levels = {finding.level for finding in findings}
+    return EXIT_WRONG if "error" in levels else EXIT_UNCHECKED if "unchecked" in levels else 0
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:

@@ -32,7 +32,7 @@ def check(
     """
     from mixhub import workflow
     from mixhub.cli.common import console
-    from mixhub.findings import errors
+    from mixhub.findings import exit_status
 
     console.hide_client_bars()
     checks = []
@@ -48,8 +48,8 @@ def check(
         console.say_json({"runs": [_data(checked) for checked in checks]})
     else:
         console.show_hints(findings)
-    if errors(findings):
-        raise typer.Exit(1)
+    if status := exit_status(findings):
+        raise typer.Exit(status)
 
 
 def _show(checked: RunCheck) -> None:

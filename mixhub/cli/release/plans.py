@@ -44,7 +44,7 @@ def show_plan(plan: Plan) -> None:
     from mixhub.findings import errors
     from mixhub.phrases import size
 
-    show_findings([finding for finding in plan.findings if finding.level == "warning"])  # errors stop the push
+    show_findings([finding for finding in plan.findings if finding.level != "error"])  # errors stop the push
     name = f"{plan.repo_id}, branch {plan.branch}{'' if plan.branch_exists else ' (new)'}"
     if errors(plan.findings):
         say(f"{name}: cannot be published")

@@ -24,7 +24,7 @@ def verify(
     hub: options.HubOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Verify that a repo on a hub matches its family; exit with 1 if not.
+    """Verify that a repo on a hub matches its family; exit with 1 if not, with 3 if that could not be checked.
 
     Every branch must exist and be complete, no two branches may have the same weights, configs and tokenizers must be
     equal and fit the weights, lineage and recipe must match the family, and cards must match the results. Works on
@@ -32,7 +32,7 @@ def verify(
     """
     from mixhub import workflow
     from mixhub.cli.common import console
-    from mixhub.findings import errors
+    from mixhub.findings import errors, exit_status, unchecked
     from mixhub.phrases import plural, size
 
     console.hide_client_bars()
@@ -41,7 +41,8 @@ def verify(
     progress = console.progress(as_json=as_json)
     verification = workflow.verify(workspace, family=name, hub=chosen, deep=deep, progress=progress)
     findings, branches = verification.findings, verification.branches
-    wrong = {finding.where for finding in errors(findings)}
+    states = {finding.where: "not checked" for finding in unchecked(findings)}
+    states |= {finding.where: "wrong" for finding in errors(findings)}
     if as_json:
         console.say_json({**asdict(verification), "findings": [finding.to_data() for finding in findings]})
     else:
@@ -53,7 +54,7 @@ def verify(
                 branch.files,
                 size(branch.size),
                 "yes" if branch.tells_lineage else "-",
-                "wrong" if branch.name in wrong else "ok",
+                states.get(branch.name, "ok"),
             )
             for branch in branches
         ]
@@ -62,5 +63,5 @@ def verify(
         console.show_hints(findings)
         end = plural(len(findings), "finding") if findings else "no findings"
         console.say(f"{verification.repo_id}: {plural(len(branches), 'branch', 'branches')}, {end}")
-    if wrong:
-        raise typer.Exit(1)
+    if status := exit_status(findings):
+        raise typer.Exit(status)
