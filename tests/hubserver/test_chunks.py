@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 from contextlib import suppress
+from pathlib import Path
 
 import lz4.frame
 import numpy as np
@@ -15,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixhub.hubserver import RunningHub
-from mixhub.hubserver.storage.chunks import CorruptUpload, decode_chunk, hash_hex, parse_shard, scan_xorb
+from mixhub.hubserver.storage.chunks import Chunk, CorruptUpload, decode_chunk, hash_hex, parse_shard, scan_xorb
 from mixhub.hubserver.storage.storage import Store
+from mixhub.hubserver.storage.xorbs import Xorbs
 
 PLAIN, LZ4, GROUPED = 0, 1, 2
 TOKEN = {"Authorization": "Bearer x"}
@@ -192,3 +194,29 @@ def test_chunks_go_to_their_own_store_and_need_a_token(hub: RunningHub) -> None:
     path = f"v1/xorbs/default/{XORB}"
     assert get_session().post(f"{hub.url}/cas/00000000/{path}", content=b"", headers=TOKEN).status_code == 404
     assert get_session().post(f"{hub.url}/cas/{Store.open(hub.root).chunks_id}/{path}", content=b"").status_code == 401
+
+
+def test_a_xorb_may_be_folded_while_a_file_is_made_of_it(
+    fresh_hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list of its chunks and the first byte, another rebuild replaces the xorb by places in a blob."""
+    chunks = [b"one " * 50, b"two!" * 60]
+    store, whole = Store.open(fresh_hub.root), b"".join(chunks)
+    post(fresh_hub, f"xorbs/default/{XORB}", packed(*((chunk, LZ4) for chunk in chunks)))
+    read, turns = Xorbs.chunks, []
+
+    def then_folded(self: Xorbs, xorb: str) -> list[tuple[Path, Chunk]]:
+        places = read(self, xorb)
+        if not turns:
+            turns.append(xorb)
+            (tmp := fresh_hub.root / "whole").write_bytes(whole)
+            digest, _ = store.blobs.add_file(tmp)
+            store.xorbs.fold(xorb, {0: (digest, 0, 200), 1: (digest, 200, 240)})
+        return places
+
+    monkeypatch.setattr(Xorbs, "chunks", then_folded)
+    digest = hashlib.sha256(chunks[1]).hexdigest()
+    assert post(fresh_hub, "shards", shard_of(([(XORB, 240, 1, 2)], digest))) == (200, '{"result":1}')
+    assert store.blobs.path(digest).read_bytes() == chunks[1]
+    assert turns == [XORB]
+    assert not (fresh_hub.root / "xorbs" / XORB[:2] / XORB).exists()

@@ -92,8 +92,8 @@ def test_a_file_may_become_a_folder(tmp_path: Path) -> None:
         ([], UsageError, "import-missing", "source"),
         (["source/stray.txt"], UsageError, "import-missing", "source"),
         (["source/acme/stray.txt"], UsageError, "import-missing", "source"),
-        (["source/acme/a--b/x.txt"], HubError, "import-refused", "source"),
-        (["source/datasets/one/x.txt"], HubError, "import-refused", "source"),
+        (["source/acme/a--b/x.txt"], HubError, "import-refused", "source/acme/a--b"),
+        (["source/datasets/one/x.txt"], HubError, "import-refused", "source/datasets/one"),
         (["source/acme/one/a\\b"], HubError, "import-refused", "source/acme/one"),
     ],
 )
@@ -111,3 +111,10 @@ def test_what_cannot_be_imported_is_said_in_one_line(
 def test_only_models_and_datasets_are_imported(tmp_path: Path) -> None:
     with refused("option-value", UsageError, option="repo_type", value="space"):
         import_folder(tmp_path, tmp_path / "hub", "space")
+
+
+def test_a_folder_that_cannot_name_a_repo_is_named_itself(folder: Path, tmp_path: Path) -> None:
+    (folder / "other" / "a--b").mkdir()
+    with refused("import-refused", HubError, path=folder / "other" / "a--b"):
+        import_folder(folder, tmp_path / "hub", "dataset")
+    assert not (tmp_path / "hub").exists()  # names are checked before anything is stored

@@ -68,3 +68,30 @@ def test_two_stars_match_any_number_of_folders() -> None:
     assert is_ignored("a/x/y/b", "a/**/b")
     assert is_ignored("a/b", "a/**/b")
     assert not is_ignored("x/a/b", "a/**/b")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "large"),
+    [
+        (r"a\[1\].txt", "a[1].txt", True),
+        (r"a\[1\].txt", "a1.txt", False),
+        (r"a\*.txt", "a*.txt", True),
+        (r"a\*.txt", "ab.txt", False),
+        (r"\a\.txt", "a.txt", True),
+        (r"sub/a\?.txt", "sub/a?.txt", True),
+        (r"sub/a\?.txt", "sub/ab.txt", False),
+        ("two[[:space:]]words.txt", "two words.txt", True),
+        ("two[[:space:]]words.txt", "two-words.txt", False),
+    ],
+)
+def test_a_backslash_takes_a_letter_as_it_is(pattern: str, path: str, large: bool) -> None:
+    assert is_large(path, 1, b"x", f"{pattern} filter=lfs\n") is large
+    assert is_ignored(path, pattern) is large
+
+
+@pytest.mark.parametrize(
+    ("line", "path"), [(r"\#file", "#file"), (r"\!file", "!file"), ("end\\ ", "end "), ("end\\   ", "end ")]
+)
+def test_a_backslash_before_a_letter_that_means_something_at_an_end(line: str, path: str) -> None:
+    assert is_ignored(path, line)
+    assert not is_ignored(path.strip("#! "), line)

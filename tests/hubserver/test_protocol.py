@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,6 +27,8 @@ from huggingface_hub.errors import (
 )
 
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub
+from mixhub.hubserver.storage.blobs import Blobs
+from mixhub.hubserver.storage.storage import Store
 
 
 def add(path: str, content: bytes = b"text") -> CommitOperationAdd:
@@ -445,3 +448,77 @@ def test_a_private_repo_is_there_for_those_with_a_token(api: HfApi, hub: Running
     assert [model.id for model in stranger.list_models()] == []
     assert [model.id for model in api.list_models()] == ["demo/secret"]
     assert "secret" not in get_session().get(f"{hub.url}/").text
+
+
+JSON_AS_FORM = {"Authorization": f"Bearer {LOCAL_TOKEN}", "Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_json_with_the_content_type_of_a_form_is_json(hub: RunningHub) -> None:
+    body = json.dumps({"name": "tiny", "organization": "demo"}).encode()
+    session = get_session()
+    assert session.post(f"{hub.url}/api/repos/create", content=body, headers=JSON_AS_FORM).status_code == 200
+    url = f"{hub.url}/api/models/demo/tiny"
+    assert session.post(f"{url}/branch/one", content=b"{}", headers=JSON_AS_FORM).status_code == 200
+    (entry,) = session.post(
+        f"{url}/paths-info/main", content=b'{"paths": [".gitattributes"]}', headers=JSON_AS_FORM
+    ).json()
+    assert entry["path"] == ".gitattributes"
+    assert session.post(f"{url}/branch/two", content=b"startingPoint=main", headers=JSON_AS_FORM).status_code == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"true", b"--boundary", b"name=other", b"[]"])
+def test_the_body_of_a_deletion_may_be_anything(api: HfApi, hub: RunningHub, repo: str, body: bytes) -> None:
+    api.create_branch(repo, branch="one")
+    url = f"{hub.url}/api/models/{repo}/branch/one"
+    assert get_session().request("DELETE", url, content=body, headers=JSON_AS_FORM).status_code == 200
+    assert "one" not in {ref.name for ref in api.list_repo_refs(repo).branches}
+
+
+@pytest.mark.parametrize(
+    ("value", "expanded"), [("1", True), ("yes", True), ("True", True), ("false", False), ("", False)]
+)
+def test_a_flag_in_a_form_or_in_json(hub: RunningHub, repo: str, value: str, expanded: bool) -> None:
+    url = f"{hub.url}/api/models/{repo}/paths-info/main"
+    for body in (
+        {"data": {"paths": [".gitattributes"], "expand": value}},
+        {"json": {"paths": [".gitattributes"], "expand": value}},
+    ):
+        (entry,) = get_session().post(url, **body).json()
+        assert ("lastCommit" in entry) is expanded
+
+
+def test_a_null_in_metadata_is_missing(hub: RunningHub) -> None:
+    result = {
+        "task": {"type": None},
+        "dataset": {"type": "a", "name": None},
+        "metrics": [{"type": "acc", "value": None}],
+    }
+    card = f"---\n{json.dumps({'license': None, 'model-index': [{'name': None, 'results': [result]}]})}\n---\n"
+    answer = get_session().post(f"{hub.url}/api/validate-yaml", json={"content": card})
+    assert answer.status_code == 400
+    place = "model-index.0.results.0"
+    assert [error["message"] for error in answer.json()["errors"]] == [
+        '"model-index.0.name": is required',
+        f'"{place}.task.type": is required',
+        f'"{place}.dataset.name": is required',
+        f'"{place}.metrics.0.value": is required',
+    ]
+
+
+def test_opening_and_closing_files_holds_up_no_other_request(hub: RunningHub, repo: str, monkeypatch: Any) -> None:
+    """A repo that takes long to open, on a slow disk, is opened in a thread; so are files for uploads."""
+    seen = []
+    for kind, name in ((Store, "repo"), (Blobs, "incoming")):
+        original = getattr(kind, name)
+
+        def recorded(*arguments: Any, original: Any = original) -> Any:
+            seen.append(threading.current_thread())
+            return original(*arguments)
+
+        monkeypatch.setattr(kind, name, recorded)
+    assert send_commit(hub, repo, put("a.txt")).status_code == 200
+    assert get_session().put(f"{hub.url}/lfs/{'0' * 64}/1", content=b"x").status_code == 400
+    xorbs = f"{hub.url}/cas/{Store.open(hub.root).chunks_id}/v1/xorbs/default/{'0' * 64}"
+    assert get_session().post(xorbs, content=b"x", headers=JSON_AS_FORM).status_code == 400
+    assert len(seen) >= 3
+    assert {thread.name.partition("-")[0] for thread in seen} == {"AnyIO worker thread"}

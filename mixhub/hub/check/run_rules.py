@@ -45,6 +45,12 @@ def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
     path = run.workspace.run_folder(run.run).metrics
     if not (run.is_last and run.lineage and run.lineage.steps != UNKNOWN and path.is_file()):  # others have none
         return
+    for other in run.family.runs():
+        beside = run.workspace.run_folder(other).metrics
+        if other.revision != run.run.revision and beside.is_file() and filecmp.cmp(path, beside, shallow=False):
+            message = f"{path.name} is the same as that of {other.revision}, byte for byte"
+            hint = "restore it: one was copied over the other"
+            yield Finding("metrics-repeated", run.where, message, hint, about=other.revision)
     try:
         last = max((line["step"] for line in read_metrics(path)), default=0)
     except MixhubError as error:
@@ -53,18 +59,13 @@ def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
     if last != run.step:
         message = f"{path.name} ends at step {last}, but the run at {run.step}"
         yield Finding("metrics-differ", run.where, message, "restore it from where the run was trained")
-    for other in run.family.runs():
-        beside = run.workspace.run_folder(other).metrics
-        if other.revision != run.run.revision and beside.is_file() and filecmp.cmp(path, beside, shallow=False):
-            message = f"{path.name} is the same as that of {other.revision}, byte for byte"
-            hint = "restore it: one was copied over the other"
-            yield Finding("metrics-repeated", run.where, message, hint, about=other.revision)
 
 
 def results_foreign(run: RunUnderCheck) -> Iterator[Finding]:
     """Results, which belong to the last step, of other weights or another run."""
     if run.is_last and run.lineage is not None:
-        yield from result_findings(run.where, run.workspace.results(run.run), run.run, run.lineage)
+        hint = f"delete it and evaluate again: mixhub evaluate --{run.run.kind} {run.run.number}"
+        yield from result_findings(run.where, run.workspace.results(run.run), run.run, run.lineage, hint)
 
 
 def weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def _identified(choice: HubChoice, workspace: Workspace | None) -> Endpoint:
     _require_no_proxy(choice.value)
     address_folder = _downloads(workspace) / cache_name(choice.value)
     note = address_folder / "store_id"  # the embedded hub that answered last, to find its downloads when none answers
-    noted = note.read_text(encoding="utf-8").strip() if note.is_file() else None
+    noted = _checked_id(note.read_text(encoding="utf-8", errors="replace").strip()) if note.is_file() else None
     try:
         store_id = noted if is_offline_mode() else _store_id(choice.value)
     except HubUnreachableError:
@@ -92,7 +92,11 @@ def _store_id(url: str) -> str | None:
         return None
     except Exception:
         raise unreachable(Endpoint(url)) from None
-    store_id = answer.get("store_id") if isinstance(answer, dict) else None
+    return _checked_id(answer.get("store_id")) if isinstance(answer, dict) else None
+
+
+def _checked_id(store_id: object) -> str | None:
+    """Return a store id if it can name a folder."""
     return store_id if isinstance(store_id, str) and store_id.isalnum() else None
 
 

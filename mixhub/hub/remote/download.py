@@ -100,8 +100,10 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
     for file in sorted(path.rglob("*")) if tree else ():
         name = file.relative_to(path).as_posix()
         if file.is_file() and not (name in tree and same_content(local_file(file), tree[name])):
-            code = "download-differs" if name in tree else "download-foreign"
-            raise ExportError(f"{file}: differs from {endpoint} at {commit}", code=code, hint=hint, path=file)
+            code, what = "download-differs", f"differs from {endpoint} at {commit}"
+            if name not in tree:
+                code, what = "download-foreign", f"is not a file of {endpoint} at {commit}"
+            raise ExportError(f"{file}: {what}", code=code, hint=hint, path=file)
     if lineage is not None:
         tokenizer = path / "tokenizer.json"
         tokenizer_sha256 = file_sha256(tokenizer) if tokenizer.is_file() else "absent"

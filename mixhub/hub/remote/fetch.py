@@ -18,6 +18,7 @@ from mixhub.errors import HubError
 from mixhub.files import write_text
 from mixhub.hub.remote.client import client, hub_errors, snapshot
 from mixhub.hub.remote.connect import open_hub
+from mixhub.phrases import listed
 from mixhub.spec.base import to_yaml
 from mixhub.workspace.paths import Workspace
 
@@ -80,7 +81,11 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
     if not configs and f"{repo_id.split('/')[-1]}.py" in paths:
         return _fetch_converted(endpoint, repo_id, config, into)
     if isinstance(configs, list) and configs:
-        chosen = _with_data_files(_choose_config(endpoint, repo_id, configs, config))
+        chosen = _choose_config(endpoint, repo_id, configs, config)
+        try:
+            chosen = _with_data_files(chosen)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:  # datasets raises each for an odd shape
+            raise _malformed_card(endpoint, repo_id, f"data_files: {type(error).__name__}: {error}") from None
         if patterns := [pattern for split in chosen.get("data_files") or () for pattern in split["path"]]:
             paths = [path for path in paths if any(_matches(path, pattern) for pattern in patterns)]
         elif folder := _relative(str(chosen.get("data_dir") or "")):
@@ -138,6 +143,10 @@ def _download(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str
     patterns = [glob.escape(path) for path in paths]
     snapshot(endpoint, repo_id, commit, repo_type="dataset", local_dir=into, allow_patterns=patterns)
     shutil.rmtree(into / ".cache", ignore_errors=True)  # the client's notes for updating the folder
+    if missing := [path for path in paths if not (into / path).is_file()]:
+        message = f"{endpoint}: dataset {repo_id} at {commit}: {listed(missing)} did not arrive"
+        hint = "the hub stopped answering, or lists files that it does not have: run it again"
+        raise HubError(message, code="download-incomplete", hint=hint, dataset=repo_id, files=tuple(missing))
 
 
 def _choose_config(endpoint: Endpoint, repo_id: str, configs: Sequence[Any], config: str | None) -> Mapping[str, Any]:
@@ -165,10 +174,14 @@ def _metadata(endpoint: Endpoint, repo_id: str, card: Path) -> Mapping[str, Any]
     try:
         metadata: Any = metadata_load(card) if card.is_file() else None
     except (ValueError, yaml.YAMLError) as error:
-        message = f"{endpoint}: dataset {repo_id}: README.md has malformed metadata: {str(error).splitlines()[0]}"
-        hint = "correct it on the hub, or mirror the dataset with a readable card"
-        raise HubError(message, code="dataset-card-malformed", hint=hint, dataset=repo_id) from None
+        raise _malformed_card(endpoint, repo_id, str(error)) from None
     return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _malformed_card(endpoint: Endpoint, repo_id: str, why: str) -> HubError:
+    message = f"{endpoint}: dataset {repo_id}: README.md has malformed metadata: {why.splitlines()[0]}"
+    hint = "correct it on the hub, or mirror the dataset with a readable card"
+    return HubError(message, code="dataset-card-malformed", hint=hint, dataset=repo_id)
 
 
 def _with_data_files(config: Mapping[str, Any]) -> dict[str, Any]:

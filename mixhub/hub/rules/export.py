@@ -100,7 +100,8 @@ def _weight_findings(folder: Path, where: str, scanned: Mapping[str, Scanned], *
     if index is not None and set(index.shards) == set(scanned):
         yield from index_findings(where, index, {name: one.tensors for name, one in scanned.items()})
     tensors = {name: tensor for one in scanned.values() for name, tensor in one.tensors.items()}
-    yield from dtype_findings(where, folder, tensors)
+    if is_whole:
+        yield from dtype_findings(where, folder, tensors)
     if is_whole and (folder / CONFIG).is_file():
         yield from shape_findings(where, folder, tensors)
 

@@ -115,9 +115,8 @@ def have_different_starts(lineage: Lineage, other: Lineage) -> bool:
     return UNKNOWN not in seeds and seeds[0] != seeds[1]
 
 
-def result_findings(where: str, folder: Path, run: Run, lineage: Lineage) -> Iterator[Finding]:
+def result_findings(where: str, folder: Path, run: Run, lineage: Lineage, hint: str) -> Iterator[Finding]:
     """Results in a folder that are malformed, or were measured with other weights or as another run."""
-    hint = f"delete it and evaluate again: mixhub evaluate --{run.kind} {run.number}"
     try:
         cells = read_cells(folder)
     except MixhubError as error:

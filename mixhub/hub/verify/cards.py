@@ -45,7 +45,8 @@ def results_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Results on the branch of a run that were measured with other weights or as another run."""
     if branch.name in branch.repo.runs and branch.lineage is not None:
         run = branch.repo.runs[branch.name]
-        yield from result_findings(branch.name, branch.branch.folder / RESULTS, run, branch.lineage)
+        folder, hint = branch.branch.folder / RESULTS, "evaluate the run again, and push it"
+        yield from result_findings(branch.name, folder, run, branch.lineage, hint)
 
 
 def card_scores_differ(branch: BranchUnderCheck) -> Iterator[Finding]:

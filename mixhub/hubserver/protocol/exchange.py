@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,6 +19,8 @@ from mixhub.hubserver.storage.names import RepoName, repo_name
 from mixhub.hubserver.storage.refusals import BadRequest, NotFound, RepoNotFound, TooLarge, Unauthorized
 from mixhub.hubserver.storage.repo import Repo
 from mixhub.hubserver.storage.storage import Store
+
+T = TypeVar("T")
 
 _MAX_BODY_BYTES = 64 * 2**20
 """The largest body that is read into memory."""
@@ -50,7 +53,7 @@ class Call:
 
     def flag(self, key: str) -> bool:
         """Return whether a query field is true."""
-        return self.request.query_params.get(key, "").lower() in ("true", "1", "yes")
+        return is_true(self.request.query_params.get(key, ""))
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text field of the body; raises BadRequest if it is missing or not text."""
@@ -108,7 +111,9 @@ class Call:
             yield bytes(block)
 
 
-def route(method: str, path: str, handler: Callable[[Call], object], *, token: bool | None = None) -> Route:
+def route(
+    method: str, path: str, handler: Callable[[Call], object], *, token: bool | None = None, form: bool = False
+) -> Route:
     """Declare a route whose handler runs in a thread, with the fields of the body in `call.body`.
 
     Args:
@@ -116,27 +121,32 @@ def route(method: str, path: str, handler: Callable[[Call], object], *, token: b
         path: revisions and file paths arrive percent-encoded, as one part each.
         handler: returns a response, data for JSON, text, or None for "OK".
         token: whether a token is required; None: unless the method is GET.
+        form: whether the body may be a form instead of JSON.
     """
     token = method != "GET" if token is None else token
 
     async def endpoint(request: Request) -> Response:
         call = Call(request, token=token)
         if method != "GET" and (body := await call.read()):
-            is_form = "x-www-form-urlencoded" in request.headers.get("content-type", "")
-            call.body = parse_qs(body.decode("utf-8", "replace")) if is_form else parse_object(body)
+            if form and not body.lstrip().startswith(b"{"):
+                call.body = parse_qs(body.decode("utf-8", "replace"))
+            elif method != "DELETE" or body.lstrip().startswith(b"{"):  # HTTP gives the body of a DELETE no meaning
+                call.body = parse_object(body)
         return respond(await to_thread.run_sync(handler, call))
 
     return Route(path, endpoint, methods=[method])
 
 
-def repo_route(method: str, path: str, handler: Callable[[Call, Repo], object], *, token: bool | None = None) -> Route:
+def repo_route(
+    method: str, path: str, handler: Callable[[Call, Repo], object], *, token: bool | None = None, form: bool = False
+) -> Route:
     """Declare a route whose handler also gets the repo in the path, open."""
 
     def with_repo(call: Call) -> object:
         with call.repo() as repo:
             return handler(call, repo)
 
-    return route(method, path, with_repo, token=token)
+    return route(method, path, with_repo, token=token, form=form)
 
 
 def respond(answer: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -148,6 +158,23 @@ def respond(answer: object, status: int = 200, headers: Mapping[str, str] | None
     # Cards are YAML, which has dates as values and as keys; JSON has none.
     text = json.dumps(answer, default=str, skipkeys=True, ensure_ascii=False, separators=(",", ":"))
     return Response(text.encode("utf-8", "replace"), status, headers, media_type="application/json")
+
+
+def is_true(text: str) -> bool:
+    """Return whether the text of a query or form field means true."""
+    return text.lower() in ("true", "1", "yes")
+
+
+@asynccontextmanager
+async def in_thread(open_context: Callable[[], AbstractContextManager[T]]) -> AsyncIterator[T]:
+    """Open and close a context that touches the disk in threads, so that other requests go on."""
+    context = await to_thread.run_sync(open_context)
+    value = await to_thread.run_sync(context.__enter__)
+    try:
+        yield value
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(context.__exit__, *sys.exc_info())
 
 
 def decode_base64(text: object, what: str) -> bytes:

@@ -56,6 +56,15 @@ def read_metadata(readme: str) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
+def _without_nulls(value: Any) -> Any:
+    """Return YAML without the keys whose value is null, which count as missing."""
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return value
+
+
 def metadata_problems(readme: str) -> tuple[list[str], list[str]]:
     """Return errors and warnings about the metadata of a README, each one line."""
     block = _BLOCK.match(readme)
@@ -65,10 +74,12 @@ def metadata_problems(readme: str) -> tuple[list[str], list[str]]:
         metadata = yaml.safe_load(block[1])
         if not isinstance(metadata, dict):
             return [f"the metadata must be a mapping, not {type(metadata).__name__}"], []
-        _Metadata.model_validate(metadata)
+        _Metadata.model_validate(_without_nulls(metadata))
     except ValidationError as problem:
-        errors = problem.errors()
-        return [f'"{".".join(map(str, error["loc"]))}": {error["msg"]}' for error in errors], []
+        return [
+            f'"{".".join(map(str, error["loc"]))}": {"is required" if error["type"] == "missing" else error["msg"]}'
+            for error in problem.errors()
+        ], []
     except (yaml.YAMLError, ValueError) as problem:  # ValueError: a date such as 2025-13-01
         return [f"the metadata is not YAML: {' '.join(str(problem).split())}"], []
     return [], []

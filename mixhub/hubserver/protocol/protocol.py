@@ -13,7 +13,7 @@ from starlette.routing import Route
 from mixhub._version import __version__
 from mixhub.hubserver.protocol.answers import commit_fields, facts, listing, sibling
 from mixhub.hubserver.protocol.commits import CommitReader
-from mixhub.hubserver.protocol.exchange import Call, decode_base64, repo_route, respond, route
+from mixhub.hubserver.protocol.exchange import Call, decode_base64, in_thread, is_true, repo_route, respond, route
 from mixhub.hubserver.protocol.frontmatter import metadata_problems
 from mixhub.hubserver.storage.names import RepoName, check_path, repo_name
 from mixhub.hubserver.storage.patterns import SAMPLE_BYTES, is_ignored, is_large
@@ -47,7 +47,7 @@ def routes() -> list[Route]:
         repo_route("GET", f"{repo}/commits/{{rev}}", commits),
         repo_route("GET", f"{repo}/tree/{{rev}}", tree),
         repo_route("GET", f"{repo}/tree/{{rev}}/{{path:path}}", tree),
-        repo_route("POST", f"{repo}/paths-info/{{rev}}", paths_info, token=False),
+        repo_route("POST", f"{repo}/paths-info/{{rev}}", paths_info, token=False, form=True),
         repo_route("POST", f"{repo}/super-squash/{{rev}}", super_squash),
     ]
 
@@ -191,7 +191,7 @@ async def commit(request: Request) -> Response:
     call = Call(request)
     if call.flag("create_pr"):
         raise BadRequest("this hub has no pull requests; commit to a branch")
-    with call.repo() as repo:
+    async with in_thread(call.repo) as repo:
         reader = CommitReader(repo)
         async for block in call.blocks():
             await to_thread.run_sync(reader.feed, block)
@@ -223,7 +223,9 @@ def paths_info(call: Call, repo: Repo) -> object:
     for path in paths:
         with suppress(EntryNotFound):
             entries.append(repo.entry(head, path.strip("/")))
-    return listing(repo, head, entries, expand=call.body.get("expand") in (True, ["true"], ["True"]))
+    values = call.body.get("expand", "")  # a list if it comes in a form
+    expand = any(is_true(str(value)) for value in (values if isinstance(values, list) else [values]))
+    return listing(repo, head, entries, expand=expand)
 
 
 def super_squash(call: Call, repo: Repo) -> None:

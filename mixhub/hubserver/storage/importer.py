@@ -60,7 +60,10 @@ def import_folder(
     folder = Path(folder)
     with _import_errors(folder):
         sources = [source for namespace in _subfolders(folder) for source in _subfolders(namespace)]
-        names = [repo_name(repo_type, f"{source.parent.name}/{source.name}") for source in sources]
+    names = []
+    for source in sources:
+        with _import_errors(source):
+            names.append(repo_name(repo_type, f"{source.parent.name}/{source.name}"))
     if not sources:
         hint = "pass a folder of <namespace>/<name> folders"
         raise UsageError(f"{folder}: has no <namespace>/<name> folder", code="import-missing", hint=hint, path=folder)

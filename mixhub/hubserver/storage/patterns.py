@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -10,6 +11,8 @@ LARGE_BYTES = 10 * 2**20
 SAMPLE_BYTES = 512
 """How many bytes at the start of a file decide whether it is binary."""
 
+_ESCAPED = re.compile(r"\\(.)")
+_TRAILING_SPACE = re.compile(r"(?<!\\)\s+$")
 _LARGE_SUFFIXES = (
     "7z arrow bin bz2 ckpt ftz gguf gz h5 joblib lz4 mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt "
     "pth rar safetensors tar tflite tgz wasm xz zip zst"
@@ -48,7 +51,7 @@ def is_ignored(path: str, ignore: str) -> bool:
 def _matches_ignore(parts: Sequence[str], ignore: str, *, is_folder: bool) -> bool:
     ignored = False
     for line in ignore.splitlines():
-        pattern = line.rstrip()
+        pattern = _TRAILING_SPACE.sub("", line)
         if not pattern or pattern.startswith("#") or (pattern.endswith("/") and not is_folder):
             continue
         if _matches(parts, pattern.removeprefix("!").rstrip("/")):
@@ -76,4 +79,10 @@ def _match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
         return not patterns and not parts
     if patterns[0] == "**":
         return len(patterns) == 1 or any(_match(parts[start:], patterns[1:]) for start in range(len(parts)))
-    return fnmatchcase(parts[0], patterns[0]) and _match(parts[1:], patterns[1:])
+    return fnmatchcase(parts[0], _for_fnmatch(patterns[0])) and _match(parts[1:], patterns[1:])
+
+
+def _for_fnmatch(pattern: str) -> str:
+    """Return a part of git's pattern as fnmatch takes it: without backslashes and named classes."""
+    pattern = pattern.replace("[[:space:]]", " ")
+    return _ESCAPED.sub(lambda match: f"[{match[1]}]" if match[1] in "*?[" else match[1], pattern)

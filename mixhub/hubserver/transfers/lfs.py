@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mixhub.hubserver.protocol.exchange import Call, repo_route, respond, route
+from mixhub.hubserver.protocol.exchange import Call, in_thread, repo_route, respond, route
 from mixhub.hubserver.storage.names import check_sha256
 from mixhub.hubserver.storage.refusals import BadRequest, EntryNotFound, NotFound, RepoNotFound
 from mixhub.hubserver.storage.repo import Repo
@@ -52,7 +52,7 @@ async def put_large(request: Request) -> Response:
     """Store a large file; 400 if its content has another hash."""
     call = Call(request, token=False)
     oid, size = check_sha256(call.part("oid")), request.path_params["size"]
-    with call.store.blobs.incoming() as incoming:
+    async with in_thread(call.store.blobs.incoming) as incoming:
         async for block in call.blocks():
             if incoming.size + len(block) > size:
                 raise BadRequest(f"the body is longer than the declared {size} bytes")

@@ -6,7 +6,11 @@ Downloads do not use Xet: a rebuilt file is stored under its sha256, as if it ha
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import lru_cache
+from pathlib import Path
+from typing import IO
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -14,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mixhub.files import locked
-from mixhub.hubserver.protocol.exchange import Call, repo_route, respond
-from mixhub.hubserver.storage.chunks import MAX_XORB_BYTES, CorruptUpload, FileRecipe, parse_shard
+from mixhub.hubserver.protocol.exchange import Call, in_thread, repo_route, respond
+from mixhub.hubserver.storage.chunks import MAX_XORB_BYTES, Chunk, CorruptUpload, FileRecipe, Segment, parse_shard
 from mixhub.hubserver.storage.refusals import NotFound, TooLarge
 from mixhub.hubserver.storage.repo import Repo
 from mixhub.hubserver.storage.storage import Store
@@ -51,8 +55,8 @@ def write_token(call: Call, repo: Repo) -> object:
 
 async def put_xorb(request: Request) -> Response:
     """Store a xorb after checking its structure; 400 if it is damaged."""
-    call = _cas_call(request)
-    with call.store.blobs.incoming() as incoming:
+    call = await to_thread.run_sync(_cas_call, request)
+    async with in_thread(call.store.blobs.incoming) as incoming:
         async for block in call.blocks():
             if incoming.size + len(block) > MAX_XORB_BYTES + _MAX_FOOTER_BYTES:
                 raise TooLarge(f"a xorb has at most {MAX_XORB_BYTES} bytes")
@@ -63,7 +67,7 @@ async def put_xorb(request: Request) -> Response:
 
 async def put_shard(request: Request) -> Response:
     """Rebuild the files of a shard; 400 if the shard is damaged or names a chunk that was not uploaded."""
-    call = _cas_call(request)
+    call = await to_thread.run_sync(_cas_call, request)
     await to_thread.run_sync(_rebuild_files, call.store, await call.read())
     return respond({"result": 1})
 
@@ -88,21 +92,35 @@ def _rebuild_files(store: Store, shard: bytes) -> None:
         store.xorbs.fold(xorb, chunks)
 
 
+def _open_segment(
+    chunks_of: Callable[[str], list[tuple[Path, Chunk]]], segment: Segment, files: ExitStack
+) -> list[tuple[IO[bytes], Chunk]]:
+    """Return the chunks of a segment with their files, open until the stack is closed."""
+    chunks = chunks_of(segment.xorb)
+    if not 0 <= segment.first < segment.end <= len(chunks):
+        raise CorruptUpload(f"the xorb {segment.xorb} has {len(chunks)} chunks, not {segment.end}")
+    part = chunks[segment.first : segment.end]
+    opened = {path: files.enter_context(path.open("rb")) for path in {path for path, _ in part}}
+    return [(opened[path], chunk) for path, chunk in part]
+
+
 def _rebuild(store: Store, recipe: FileRecipe, places: Places) -> None:
     """Store one file, and add where its chunks are to `places`."""
     chunks_of = lru_cache(_CACHED_XORBS)(store.xorbs.chunks)
     written: list[tuple[str, int, int, int]] = []
     with store.blobs.incoming() as incoming:
         for segment in recipe.segments:
-            chunks, before = chunks_of(segment.xorb), incoming.size
-            if not 0 <= segment.first < segment.end <= len(chunks):
-                raise CorruptUpload(f"the xorb {segment.xorb} has {len(chunks)} chunks, not {segment.end}")
-            for number in range(segment.first, segment.end):
-                path, chunk = chunks[number]
-                with path.open("rb") as file:
+            before = incoming.size
+            with ExitStack() as files:
+                try:
+                    chunks = _open_segment(chunks_of, segment, files)
+                except FileNotFoundError:  # another rebuild has folded the xorb meanwhile
+                    chunks_of.cache_clear()
+                    chunks = _open_segment(chunks_of, segment, files)
+                for number, (file, chunk) in enumerate(chunks, segment.first):
                     data = chunk.read(file)
-                written.append((segment.xorb, number, incoming.size, len(data)))
-                incoming.write(data)
+                    written.append((segment.xorb, number, incoming.size, len(data)))
+                    incoming.write(data)
             if incoming.size - before != segment.size:
                 raise CorruptUpload(f"a segment has {incoming.size - before} bytes, and the shard says {segment.size}")
         sha256 = store.blobs.keep(incoming, recipe.sha256)

@@ -267,6 +267,10 @@ def test_metrics_of_another_run_and_cut_ones(bench):
     assert bench.seen() == ["metrics-differ"]
     one.write_text("x\n")
     assert bench.seen() == ["metrics-malformed"]
+    original = two.read_text()
+    two.write_text("x\n")
+    assert bench.seen() == ["metrics-repeated seed-2", "metrics-malformed"], "compared before they are read"
+    two.write_text(original)
     one.write_text("")
     assert bench.seen() == ["metrics-differ"]
     one.write_text(kept)

@@ -15,6 +15,8 @@ import yaml
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError, HubUnreachableError, RepoNotFoundError
 from mixhub.evaluation.lm_eval_private import quiet
+from mixhub.hub.remote import fetch
+from mixhub.hub.remote.client import snapshot
 from mixhub.hub.remote.fetch import DatasetFetch, fetch_dataset
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub, import_folder, serve
 from tests.evaluation.suite_documents import write_dataset_repos
@@ -283,3 +285,39 @@ def test_nothing_of_the_clients_notes_stays(endpoint, suite, tmp_path):
         fetch_dataset(endpoint, repo_id, config, None, tmp_path / str(number))
         hidden = [path.name for path in (tmp_path / str(number)).rglob(".*")]
         assert not {".cache", ".huggingface"} & set(hidden)
+
+
+@pytest.mark.parametrize(
+    "data_files",
+    [
+        5,
+        {"train": 5},
+        {"train": {"path": None}},
+        [{"split": "train"}],
+        [{"path": "a.jsonl"}],
+        [{"split": "train", "path": 5}],
+        [{"split": "train", "path": [5]}],
+        [{"split": "train", "path": "a.jsonl"}, "b.jsonl"],
+        [{"split": "train", "path": "a.jsonl"}, {"split": "train", "path": "b.jsonl"}],
+        [[]],
+        [None],
+    ],
+)
+def test_a_card_whose_data_files_have_an_odd_shape(endpoint, imported, tmp_path, data_files):
+    imported("acme/odd", {"a.jsonl": rows(1)}, {"configs": [{"config_name": "default", "data_files": data_files}]})
+    with refused("dataset-card-malformed", HubError, dataset="acme/odd"):
+        fetch_dataset(endpoint, "acme/odd", None, None, tmp_path / "into")
+
+
+def test_a_download_that_lacks_a_file_is_no_download(endpoint, imported, tmp_path, monkeypatch):
+    """huggingface_hub returns a folder as it is if the hub stops answering in between."""
+    imported("acme/partial", {"train.jsonl": rows(1), "deep/[a].jsonl": rows(2)})
+
+    def offline(*arguments: Any, **options: Any) -> Path:
+        folder = snapshot(*arguments, **options)
+        (folder / "deep" / "[a].jsonl").unlink()
+        return folder
+
+    monkeypatch.setattr(fetch, "snapshot", offline)
+    with refused("download-incomplete", HubError, dataset="acme/partial", files=("deep/[a].jsonl",)):
+        fetch_dataset(endpoint, "acme/partial", None, None, tmp_path / "into")

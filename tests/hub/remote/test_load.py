@@ -249,6 +249,19 @@ def test_the_cache_serves_when_an_embedded_hub_by_address_does_not(made, tmp_pat
         assert (loaded.commit, loaded.path) == (commits["seed-1"], there.path)
 
 
+@pytest.mark.parametrize("noted", ["../../..", "a/b", "", ".", b"\xff"])
+def test_a_noted_store_id_that_names_no_folder_is_ignored(made, tmp_path, monkeypatch, noted):
+    workspace = copied(made, tmp_path)
+    with serve(workspace.hub) as hub, open_hub(HubChoice(hub.url, "the test"), workspace):
+        pass
+    (note,) = workspace.cache.glob("downloads/*/store_id")
+    note.write_bytes(noted if isinstance(noted, bytes) else noted.encode())
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with open_hub(HubChoice(hub.url, "the test"), workspace) as endpoint:
+        assert endpoint.store_id is None
+        assert endpoint.cache_dir == note.parent
+
+
 def test_a_branch_of_another_run_is_refused(workspace, endpoint, commits):
     api = HfApi(endpoint=endpoint.url, token=LOCAL_TOKEN)
     api.delete_branch("tester/tiny", branch="seed-1")

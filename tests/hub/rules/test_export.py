@@ -454,3 +454,12 @@ def test_weights_that_cannot_be_read_are_told_with_the_next_step(bench):
     broken = [one for one in check_export(bench.export(), "seed-1").findings if one.about == WEIGHTS]
     assert broken
     assert all(finding.hint for finding in broken)
+
+
+def test_the_dtype_of_weights_is_compared_when_all_could_be_read(bench):
+    bench.shard()
+    other_dtype(bench)
+    assert "dtype-differs dtype" in bench.seen()
+    shard = bench.export() / SHARDS[1]
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert bench.seen() == [f"weights-malformed {SHARDS[1]}"]

@@ -43,6 +43,21 @@ def test_the_first_bytes_are_enough_for_the_tensors(file):
         header_tensors("x", len(content) - 1, content[:end])
 
 
+@pytest.mark.parametrize("size", [-1, 0, 10**15, 10**19])
+def test_a_stated_size_that_no_file_has(file, size, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "full"))  # nothing is written
+    content = file.read_bytes()
+    with refused("weights-malformed", ExportError):
+        header_tensors("x", size, content)
+
+
+def test_a_file_of_a_petabyte_is_read_from_its_header():
+    header = {"w": {"dtype": "F32", "shape": [10**15], "data_offsets": [0, 4 * 10**15]}}
+    raw = json.dumps(header).encode()
+    start = len(raw).to_bytes(8, "little") + raw
+    assert header_tensors("x", len(start) + 4 * 10**15, start)["w"].size == 4 * 10**15
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 0.0, -1.5])
 def test_numbers_of_every_dtype(tmp_path, dtype, value):
