@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixhub.errors import ExportError
+from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
 from mixhub.phrases import listed
 
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
+_OPENED = (WEIGHTS_FILE, WEIGHTS_INDEX_FILE, "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""Where Transformers looks for weights: it opens the first that exists, or the files that this index names."""
+_SHARD = re.compile(r".+-\d+-of-\d+\.safetensors")
+_SHOWN = 3
+"""Maximum number of files in a line."""
 EXPORT_FILES = (
     "config.json",
     "generation_config.json",
@@ -42,9 +48,9 @@ class WeightsIndex:
         return sorted(set(self.weight_map.values()))
 
     @classmethod
-    def read(cls, folder: Path) -> WeightsIndex:
+    def read(cls, folder: Path, name: str = WEIGHTS_INDEX_FILE) -> WeightsIndex:
         """Read the index of a folder; raises ExportError if it does not map each tensor to a file."""
-        path = folder / WEIGHTS_INDEX_FILE
+        path = folder / name
         data = read_json(path, ExportError)
         names = data.get("weight_map") if isinstance(data, Mapping) else None
         if not isinstance(names, Mapping) or not names or not all(isinstance(name, str) for name in names.values()):
@@ -55,25 +61,81 @@ class WeightsIndex:
         return cls(names, total if isinstance(total, int) else None)
 
 
+def opened_weights(folder: Path, paths: Collection[str]) -> list[str]:
+    """Return the files of weights that Transformers opens, even if they are missing; empty if it finds none.
+
+    Args:
+        folder: holds config and index.
+        paths: all files of the model.
+
+    Raises:
+        ExportError: the index cannot be read.
+    """
+    try:
+        config: object = read_json(folder / "config.json", ExportError)
+    except MixhubError:  # the rules of configs report it
+        config = {}
+    stated = config.get("transformers_weights") if isinstance(config, Mapping) else None
+    names = (stated,) if isinstance(stated, str) else _OPENED
+    name = next((name for name in names if name in paths), None)
+    if name is None:
+        return []
+    return WeightsIndex.read(folder, name).shards if name.endswith(".json") else [name]
+
+
+@dataclass(frozen=True)
+class WeightsProblem:
+    """What is wrong with the files of weights, by their names alone."""
+
+    code: str
+    what: str
+    """Follows the name of a folder or branch: `has …`, `lacks …`."""
+    files: Sequence[str]
+
+
+def weights_problems(folder: Path, paths: Collection[str]) -> Iterator[WeightsProblem]:
+    """Find safetensors files that are missing, or that Transformers does not open; arguments as `opened_weights`."""
+    opened = opened_weights(folder, paths)
+    present = {path for path in paths if path.endswith(".safetensors") and "/" not in path}
+    extra = sorted(present - {*opened})
+    if not any(path.endswith(".safetensors") for path in opened):
+        yield _unopened(extra)
+        return
+    indexed = WeightsIndex.read(folder).shards if WEIGHTS_INDEX_FILE in paths else []
+    if ignored := [path for path in indexed if path not in opened]:
+        what = (
+            f"has {listed(opened, most=_SHOWN)}, which Transformers opens, and {WEIGHTS_INDEX_FILE}, whose shards it "
+            f"does not open ({listed(ignored, most=_SHOWN)})"
+        )
+        yield WeightsProblem("weights-ambiguous", what, opened)
+    if missing := [path for path in opened if path not in paths]:
+        what = f"lacks {listed(missing, most=_SHOWN)} of {WEIGHTS_INDEX_FILE}"
+        yield WeightsProblem("shard-missing", what, missing)
+    if extra := [path for path in extra if path not in ignored]:
+        what = f"has {listed(extra, most=_SHOWN)}; Transformers opens only {listed(opened, most=_SHOWN)}"
+        yield WeightsProblem("shard-foreign", what, extra)
+
+
+def _unopened(files: Sequence[str]) -> WeightsProblem:
+    """Return the problem of a folder in which Transformers finds no safetensors to open."""
+    names = listed(files, most=_SHOWN)
+    if any(_SHARD.fullmatch(path) for path in files):
+        what = f"lacks {WEIGHTS_INDEX_FILE}, without which Transformers does not open {names}"
+        return WeightsProblem("index-missing", what, [WEIGHTS_INDEX_FILE])
+    what = f"has neither {WEIGHTS_FILE} nor {WEIGHTS_INDEX_FILE}"
+    return WeightsProblem("weights-missing", f"{what}; Transformers does not open {names}" if files else what, files)
+
+
 def weight_files(export: Path) -> list[str]:
     """Return the names of an export's safetensors files: a single one, or the shards in its index.
 
     Raises:
-        ExportError: it has neither or both, the index cannot be read, or a file is missing or does not belong to the
-            weights.
+        ExportError: there are none, the index cannot be read, a file is missing, or Transformers does not open one.
     """
-    has_index, has_single = (export / WEIGHTS_INDEX_FILE).is_file(), (export / WEIGHTS_FILE).is_file()
-    if has_index and has_single:
-        raise _incomplete(export, "weights-ambiguous", f"has both {WEIGHTS_FILE} and {WEIGHTS_INDEX_FILE}")
-    if not has_index and not has_single:
-        raise _incomplete(export, "weights-missing", f"has neither {WEIGHTS_FILE} nor {WEIGHTS_INDEX_FILE}")
-    names = WeightsIndex.read(export).shards if has_index else [WEIGHTS_FILE]
-    present = {path.name for path in export.glob("*.safetensors")}
-    if missing := [name for name in names if name not in present]:
-        raise _incomplete(export, "shard-missing", f"lacks {listed(missing)} of {WEIGHTS_INDEX_FILE}", missing)
-    if extra := sorted(present.difference(names)):
-        raise _incomplete(export, "shard-foreign", f"has {listed(extra)} beside the weights", extra)
-    return names
+    paths = {path.name for path in export.iterdir() if path.is_file()}
+    if (problem := next(weights_problems(export, paths), None)) is not None:
+        raise _incomplete(export, problem.code, problem.what, problem.files)
+    return opened_weights(export, paths)
 
 
 def require_complete(export: Path) -> None:

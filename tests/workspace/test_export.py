@@ -11,6 +11,7 @@ from mixhub.workspace.export import (
     WEIGHTS_FILE,
     WEIGHTS_INDEX_FILE,
     WeightsIndex,
+    opened_weights,
     require_complete,
     weight_files,
 )
@@ -79,6 +80,36 @@ def test_shards_and_a_single_file(sharded: Path) -> None:
     (sharded / WEIGHTS_FILE).write_bytes(b"")
     with refused("weights-ambiguous", ExportError, path=sharded):
         weight_files(sharded)
+
+
+def test_an_index_of_a_single_file(export: Path) -> None:
+    (export / WEIGHTS_INDEX_FILE).write_text(json.dumps({"weight_map": {"a": WEIGHTS_FILE}}))
+    assert weight_files(export) == [WEIGHTS_FILE]
+
+
+def test_shards_without_their_index(sharded: Path) -> None:
+    (sharded / WEIGHTS_INDEX_FILE).unlink()
+    with refused("index-missing", ExportError, files=(WEIGHTS_INDEX_FILE,)):
+        weight_files(sharded)
+
+
+@pytest.mark.parametrize(
+    ("names", "opened"),
+    [
+        ([WEIGHTS_FILE, WEIGHTS_INDEX_FILE, *SHARDS], [WEIGHTS_FILE]),
+        ([WEIGHTS_INDEX_FILE, *SHARDS, "pytorch_model.bin"], list(SHARDS)),
+        (["pytorch_model.bin", "training_args.bin"], ["pytorch_model.bin"]),
+        ([*SHARDS, "pytorch_model.bin"], ["pytorch_model.bin"]),
+        (SHARDS, []),
+    ],
+)
+def test_the_files_that_transformers_opens(sharded: Path, names: list[str], opened: list[str]) -> None:
+    assert opened_weights(sharded, names) == opened
+
+
+def test_a_config_that_names_the_weights(sharded: Path) -> None:
+    (sharded / "config.json").write_text(json.dumps({"transformers_weights": "other.safetensors"}))
+    assert opened_weights(sharded, [WEIGHTS_FILE, "other.safetensors"]) == ["other.safetensors"]
 
 
 def test_what_an_index_holds(sharded: Path) -> None:

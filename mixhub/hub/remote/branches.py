@@ -6,14 +6,17 @@ import glob
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mixhub.endpoint import Endpoint
+from mixhub.errors import MixhubError
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree, snapshot
 from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
 from mixhub.progress import SILENT, Progress
+from mixhub.workspace.export import opened_weights
 from mixhub.workspace.lineage import combined_sha256
 
 _SMALL = 30_000_000
@@ -44,6 +47,15 @@ class Branch:
         """Files that run code when they are opened, not in folders."""
         return sorted(path for path in self.tree if is_pickle(path) and "/" not in path)
 
+    @cached_property
+    def opened(self) -> list[str]:
+        """Files of weights that Transformers opens; if it finds none, all that there are."""
+        try:
+            names = [path for path in opened_weights(self.folder, self.tree) if path in self.tree]
+        except MixhubError:  # the rules of weights report it
+            names = []
+        return names or self.safetensors or self.pickles
+
     @property
     def is_model(self) -> bool:
         """Whether it holds a model, or part of one."""
@@ -52,7 +64,7 @@ class Branch:
     @property
     def weights(self) -> str | None:
         """Identifies the weights by the hub's hashes, regardless of file names; None without weights."""
-        hashes = [self.tree[path].sha256 or self.tree[path].oid for path in self.safetensors or self.pickles]
+        hashes = [self.tree[path].sha256 or self.tree[path].oid for path in self.opened]
         return combined_sha256(("", digest) for digest in hashes) if hashes else None
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mixhub.errors import HubError, MixhubError
-from mixhub.findings import Finding, from_error
+from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.remote.branches import tensors_of
 from mixhub.hub.remote.files import METRICS, TRAIN_CONFIG
 from mixhub.hub.rules.config import CONFIG, code_findings, known_config
@@ -20,8 +20,7 @@ from mixhub.hub.rules.tokenizer import size_and_end, token_findings
 from mixhub.hub.rules.weights import Tensor
 from mixhub.hub.verify.files import CONFIGS
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck
-from mixhub.phrases import listed
-from mixhub.workspace.export import WEIGHTS_FILE, WEIGHTS_INDEX_FILE, WeightsIndex
+from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex, opened_weights, weights_problems
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.metrics import read_metrics
 
@@ -60,26 +59,26 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
         return
     try:
         index = WeightsIndex.read(folder) if WEIGHTS_INDEX_FILE in tree else None
+        problems = list(weights_problems(folder, tree))
+        names = [path for path in opened_weights(folder, tree) if path.endswith(".safetensors")]
     except MixhubError as error:
-        yield from_error(error, where, hint=AGAIN)
+        yield from_error(error, where, hint=branch.again)
         return
-    names = index.shards if index else [WEIGHTS_FILE]
-    if missing := [path for path in names if path not in tree]:
-        yield Finding("shard-missing", where, f"lacks {listed(missing, most=3)}", AGAIN, about=missing[0])
-    if extra := [path for path in branch.branch.safetensors if path not in names]:
-        message = f"has {listed(extra, most=3)} beside its weights"
-        yield Finding("shard-foreign", where, message, AGAIN, about=extra[0])
+    for problem in problems:
+        is_stale = problem.code == "weights-ambiguous" and not {*index.shards} & {*tree}  # type: ignore[union-attr]
+        level: Level = "warning" if is_stale and not branch.is_ours else "error"
+        yield Finding(problem.code, where, problem.what, branch.again, level, about=next(iter(problem.files), ""))
     shards: dict[str, Mapping[str, Tensor]] = {}
     for path in (path for path in names if path in tree):
         try:
             shards[path] = tensors_of(branch.repo.endpoint, branch.repo.repo_id, branch.branch, path)
         except MixhubError as error:
             message = f"{path} cannot be read: {error.message}" if isinstance(error, HubError) else error.message
-            yield Finding(error.code, where, message, AGAIN, about=path)
-    if missing or extra or len(shards) < len(names):
+            yield Finding(error.code, where, message, branch.again, about=path)
+    if not names or len(shards) < len(names):
         return
     tensors = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
-    if index is not None:
+    if index is not None and index.shards == names:
         yield from index_findings(where, index, shards)
     if branch.is_ours:
         yield from dtype_findings(where, folder, tensors)

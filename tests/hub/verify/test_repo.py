@@ -177,6 +177,18 @@ def another_shard(release):
     release.put("seed-2", {"model-00003.safetensors": release.folder / "model-00001-of-00002.safetensors"})
 
 
+def no_index(release):
+    release.shard("seed-2")
+    release.put("seed-2", {INDEX: None})
+
+
+def single_beside_index(release):
+    """Transformers opens the single file; here it is another model's."""
+    release.shard("seed-2")
+    save_file({"a": torch.zeros(1)}, release.folder / MODEL, {"format": "pt"})
+    release.put("seed-2", {MODEL: release.folder / MODEL})
+
+
 def wrong_index(release):
     index = release.shard("seed-2")
     del index["weight_map"]["model.norm.weight"]
@@ -331,6 +343,16 @@ def other_results(release):
         (no_weights, ["weights-missing"]),
         (no_shard, ["weights-differ", "shard-missing model-00002-of-00002.safetensors"]),
         (another_shard, ["weights-differ", "shard-foreign model-00003.safetensors"]),
+        (no_index, [f"index-missing {INDEX}"]),
+        (
+            single_beside_index,
+            [
+                "weights-differ",
+                f"weights-ambiguous {MODEL}",
+                "tensor-missing lm_head.weight",
+                "tensor-foreign a",
+            ],
+        ),
         (wrong_index, ["index-differs model.norm.weight"]),
         (pickled, ["pickle-found pytorch_model.bin"]),
         (cut_short, ["weights-differ", "weights-malformed model.safetensors"]),
