@@ -86,7 +86,7 @@ class Architecture(Spec):
     model_name: Name
     """Name of the architecture in RegMix's `train_config.yaml`, such as `tinyllama_1_1b`."""
     model_type: Literal["llama"] = "llama"
-    """Model type in Transformers."""
+    """Model type in Transformers; Llama is the only one that a family can describe so far."""
     hidden_size: PositiveInt
     """Width of the residual stream."""
     intermediate_size: PositiveInt

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from mixhub.card.page.write import render_cards
 from mixhub.endpoint import HubChoice
@@ -81,7 +81,8 @@ def test_every_step_works_for_adopted_runs(tmp_path, mixhub_here):
     assert "Trained elsewhere and adopted: `seed-1`." in mine
     assert "Trained elsewhere and adopted: `seed-1` and `seed-2`." in card
     status = mixhub_here("status", cwd=workspace.root).stdout
-    assert re.search(r"seed-1 +elsewhere +[0-9a-f]{12} +yes .* fresh +local [0-9a-f]{12}", status)
+    assert re.search(r"^seed-1 +elsewhere +[0-9a-f]{12} +yes .* fresh *$", status, re.MULTILINE)
+    assert re.search(r"^seed-1 +local +[0-9a-f]{12} ", status, re.MULTILINE)
 
 
 def test_the_mixture_that_is_given_is_compared_and_kept(place, source, tmp_path):
@@ -183,6 +184,32 @@ def test_a_folder_that_is_no_export_of_the_family(place, source, fault, code, na
     assert "tmp-step" not in caught.value.message
     assert place.exports() == []
     assert not list(place.root.rglob(".tmp-*"))
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "gpt_neox", "gpt2", "olmo2", "mistral"])
+def test_another_architecture_is_refused_first(place, source, kind, mixhub_here):
+    """Before anything is copied or read, and without lines to add to mixhub.yaml: none would help."""
+    config = AutoConfig.for_model(kind, hidden_size=32, num_attention_heads=4, num_hidden_layers=1, vocab_size=300)
+    for name in ("model.safetensors", "config.json"):
+        (source / name).unlink()
+    AutoModelForCausalLM.from_config(config).save_pretrained(source)
+    refused = mixhub_here("adopt", source, "--seed", 1, cwd=place.root)
+    assert error_codes(refused) == ["architecture-unsupported"]
+    message, hint = refused.stderr.splitlines()
+    assert "Llama only" in message
+    assert kind in message
+    assert "mixhub.yaml" not in hint
+    assert place.exports() == []
+
+
+def test_no_lines_are_offered_for_a_llama_that_cannot_be_described(place, source):
+    config = json.loads((source / "config.json").read_text())
+    changed = {**config, "hidden_act": "gelu", "rms_norm_eps": 0.5}
+    (source / "config.json").write_text(json.dumps(changed))
+    with refused("adoption-unsound", ExportError) as caught:
+        take(place, source)
+    assert {"architecture-unsupported", "architecture-differs"} <= set(faults(caught.value))
+    assert "rms_norm_eps" not in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from mixhub.spec import Architecture, Family
 from mixhub.spec.base import to_yaml
 
 _FIXED: dict[str, Any] = {
-    "model_type": "llama",
     "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
@@ -37,6 +36,16 @@ _FIXED_ROPE = {"rope_type": "default"}
 """The same for `rope_parameters`, which hold only the base besides."""
 
 
+def other_architecture(where: str, config: Mapping[str, Any]) -> Finding | None:
+    """Return the finding of a model that no family can describe, because it is not a Llama; None if it is."""
+    kind = config.get("model_type", "llama")
+    if kind == "llama":
+        return None
+    message = f"Llama only: {CONFIG} has model_type = {kind!r}, which a family cannot describe yet"
+    hint = "publish it without mixhub; `mixhub evaluate` takes it as it is, and `mixhub verify` once it is on a hub"
+    return Finding("architecture-unsupported", where, message, hint, about="model_type")
+
+
 def model_findings(
     where: str, family: Family, config: Mapping[str, Any], vocab_size: int | None, eos_token: str | None
 ) -> Iterator[Finding]:
@@ -50,6 +59,9 @@ def model_findings(
         eos_token: the token that ends text; None if unknown.
     """
     stated, tokenizer = family.architecture.config, family.tokenizer
+    if (other := other_architecture(where, config)) is not None:  # whose other keys have other meanings
+        yield other
+        return
     for key, value in sorted(_differences(family.architecture, config).items()):
         message = f"{key} = {value} in {CONFIG}, but the family says {stated[key]}"
         hint = "use the model of this family, or correct the family's architecture"
@@ -73,7 +85,6 @@ def model_findings(
 def description(family: Family, content: ExportCheck) -> str:
     """Return the lines of `mixhub.yaml` that would describe the model and tokenizer of an export; empty if they fit."""
     architecture = _differences(family.architecture, content.config)
-    architecture.pop("model_type", None)
     tokenizer = {"vocab_size": content.vocab_size, "eos_token": content.eos_token}
     tokens = {key: value for key, value in tokenizer.items() if value not in (None, getattr(family.tokenizer, key))}
     length = content.config.get("max_position_embeddings")

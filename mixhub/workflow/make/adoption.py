@@ -12,9 +12,10 @@ from typing import Any, Unpack
 
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
-from mixhub.findings import Finding, errors, hints
+from mixhub.findings import Finding, errors
+from mixhub.hub.rules.config import known_config
 from mixhub.hub.rules.export import check_export, is_pickle
-from mixhub.hub.rules.family import description, model_findings
+from mixhub.hub.rules.family import description, model_findings, other_architecture
 from mixhub.hub.rules.lineage import identity_findings
 from mixhub.hub.rules.revisions import branch_of
 from mixhub.phrases import listed
@@ -32,7 +33,6 @@ _TRAINER_STATE = "trainer_state.json"
 """Written by the Trainer of Transformers."""
 _CONFIGS = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE)
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
-_MAX_HINTS = 6
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def adopt(
     Raises:
         UsageError: step or mixture contradict the folder or the family.
         UnknownNameError: there is no such family, seed or index.
-        ExportError: the folder is not a complete model, or one of another family or run; lists every problem.
+        ExportError: the folder is not a complete Llama model, or one of another family or run; lists every problem.
         WorkspaceError: there is an export of that step already, or the run was trained here.
     """
     workspace = open_workspace(workspace)
@@ -120,6 +120,8 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
     ):
         if not (folder / name).is_file():
             raise ExportError(f"{folder}: no {name}", code="file-missing", hint=hint, path=folder / name)
+    if (other := other_architecture(str(source), known_config(source))) is not None:
+        raise ExportError(str(other), code=other.code, hint=other.hint, path=source)
     present = sorted(path.name for path in source.iterdir() if path.is_file())
     weights = [name for name in present if name.endswith(".safetensors")]
     if not weights:
@@ -254,7 +256,7 @@ def _require_sound(
         for copy, origin in origins.items():
             line = line.replace(str(copy), str(origin))
         lines.append(line if line.startswith(tuple(map(str, origins.values()))) else f"{origins[export]}: {line}")
-    hint = "; ".join(hints(wrong)[:_MAX_HINTS]) or "adopt another folder, or fix mixhub.yaml"
-    if parts := description(family, content):
-        hint += f"; or, if the family is wrong, add this to it in mixhub.yaml:\n{parts}"
+    can_fit = not any(finding.code == "architecture-unsupported" for finding in wrong)
+    parts = description(family, content) if can_fit else ""
+    hint = f"if the family is wrong, add this to it in mixhub.yaml:\n{parts}" if parts else "adopt another folder"
     raise ExportError("\n".join(lines), code="adoption-unsound", hint=hint, findings=tuple(wrong))
