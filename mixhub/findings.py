@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -75,8 +75,3 @@ def exit_status(findings: Iterable[Finding]) -> int:
 def errors(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings that are errors."""
     return [finding for finding in findings if finding.level == "error"]
-
-
-def hints(findings: Sequence[Finding]) -> list[str]:
-    """Return the hints without repetitions."""
-    return list(dict.fromkeys(finding.hint for finding in findings if finding.hint))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixhub.errors import ABSENT, MixhubError, Problem, SpecError, UnknownNameError, UsageError, nearest
-from mixhub.findings import Finding, errors, from_error, hints
+from mixhub.findings import Finding, errors, from_error
 
 ERROR = Finding("weights-repeated", "seed-2", "has the weights of seed-1", "push it again", about="model.safetensors")
 WARNING = Finding("card-edited", "README.md", "was edited", level="warning", line=12)
@@ -77,7 +77,6 @@ def test_findings_read_as_lines_and_as_data():
     }
     assert WARNING.to_data()["line"] == 12
     assert errors([WARNING, ERROR]) == [ERROR]
-    assert hints([ERROR, WARNING, ERROR]) == ["push it again"]
 
 
 def test_a_finding_within_a_larger_place_names_the_smaller_one():

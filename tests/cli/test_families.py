@@ -41,7 +41,7 @@ def test_a_family_is_shown_whole(mixhub_here):
 def test_each_field_is_listed_with_what_it_means_and_is_when_it_is_left_out(mixhub_here):
     done = mixhub_here("families", "--fields")
     assert done.returncode == 0
-    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line[1:2].strip()}
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1].strip()}
     for field in (*described(WorkspaceConfig), *described(Family)):
         if field.key == "name":  # the key below `families:` is the name
             assert "name" not in rows

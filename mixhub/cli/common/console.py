@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from mixhub.errors import MixhubError
-from mixhub.findings import Finding, hints
+from mixhub.findings import Finding
 from mixhub.progress import SILENT, Bar, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
+
+_PIPED = 132
+"""Width of a table if the output is no terminal."""
 
 
 def say(line: str) -> None:
@@ -35,41 +39,65 @@ def show_error(error: MixhubError, *, as_json: bool = False) -> None:
     hint = error.hint or all_codes()[error.code].remedy
     if as_json:
         say_json({"error": {**error.to_data(), "hint": hint}})
-    for line in error.lines():
+    lines = error.lines()
+    findings: Sequence[Finding] = error.fields.get("findings", ())  # type: ignore[assignment]
+    if [finding.hint for finding in findings] == [hint]:
+        findings = ()
+    for own, their_hint in _by_hint(findings):
+        for finding in own:
+            print(f"error: {lines[findings.index(finding)]}", file=sys.stderr)
+        if their_hint:
+            print(_hint_line(their_hint, len(own)), file=sys.stderr)
+    for line in lines[len(findings) :]:
         print(f"error: {line}", file=sys.stderr)
-    print(f"hint: {hint}", file=sys.stderr)
+    if hint not in [finding.hint for finding in findings]:
+        print(f"hint: {hint}", file=sys.stderr)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """Print findings, one per line, with their codes."""
-    for finding in findings:
-        say(f"{finding}  [{finding.code}]")
-
-
-def show_hints(findings: Sequence[Finding]) -> None:
-    """Print the hints of findings, each once."""
-    for hint in hints(findings):
-        say(f"hint: {hint}")
+    """Print findings, one per line, with their codes; those that share a hint together, and the hint below them."""
+    for own, hint in _by_hint(findings):
+        for finding in own:
+            say(f"{finding}  [{finding.code}]")
+        if hint:
+            say(_hint_line(hint, len(own)))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table; columns of numbers and dashes are right-aligned."""
+    """Print a table; columns of numbers and dashes are right-aligned.
+
+    It is as wide as the terminal, or COLUMNS if that is set. What does not fit is wrapped at blanks, split into several
+    tables, or printed as a block for each row.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    has_header = any(columns)
-    table = Table(box=box.SIMPLE_HEAD if has_header else None, show_header=has_header, pad_edge=False)
-    for number, column in enumerate(columns):
-        numeric = bool(rows) and all(_is_figure(row[number]) for row in rows)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else 132, highlight=False)
+    from mixhub.cli.common.layout import GAP, lay_out, stacked
+
+    is_given = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    console = Console(width=None if is_given else _PIPED, highlight=False)
+    cells = [[_cell(value) for value in row] for row in rows]
     if title:
-        console.print(Text(title, style="bold"))
-    console.print(table)
+        console.print(Text(title, style="bold", overflow="ignore"))
+    laid_out = lay_out(columns, cells, console.width)
+    for group in laid_out:
+        padding = (0, GAP - 1 if any(columns) else GAP, 0, 0)
+        table = Table(box=box.SIMPLE_HEAD, show_header=any(columns), show_edge=False, pad_edge=False, padding=padding)
+        if not any(columns):
+            table.box = None
+        for column in group:
+            justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
+            table.add_column(Text(columns[column.number]), justify=justify, width=column.width, overflow="fold")
+        for row in cells:
+            table.add_row(*(Text(row[column.number]) for column in group))
+        console.print(table)
+        say("")
+    if not laid_out:
+        for line in stacked(columns, cells, console.width):
+            say(line)
+        say("")
 
 
 def show_figures(
@@ -149,10 +177,16 @@ class _Bar:
         self._bars.update(self._task, rate=rate, note=task.fields["note"] if note is None else note)
 
 
+def _by_hint(findings: Sequence[Finding]) -> Iterator[tuple[list[Finding], str]]:
+    """Return the findings that share a hint, and the hint, by their first."""
+    for hint in dict.fromkeys(finding.hint for finding in findings):
+        yield [finding for finding in findings if finding.hint == hint], hint
+
+
+def _hint_line(hint: str, count: int) -> str:
+    """Return the line with the hint of the `count` lines above it."""
+    return f"  hint: {hint}" if count == 1 else f"  hint for these {count}: {hint}"
+
+
 def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _is_figure(value: object) -> bool:
-    text = str(value)
-    return isinstance(value, (int, float)) or text == "-" or text.lstrip("+-")[:1].isdigit()

@@ -9,7 +9,7 @@ import typer
 from mixhub.cli.common.console import say, show_figures, show_table
 from mixhub.cli.common.options import WorkspaceOption, workspace_if_any
 from mixhub.errors import UsageError
-from mixhub.phrases import magnitude
+from mixhub.phrases import magnitude, plural
 
 if TYPE_CHECKING:
     from mixhub.spec import Family
@@ -41,9 +41,10 @@ def families(
         domains = sorted({len(run.mixture.shares) for run in family.runs()})
         sizes = (magnitude(family.architecture.parameters), magnitude(family.training.tokens))
         count = f"{domains[0]}-{domains[-1]}" if len(domains) > 1 else str(domains[0])
-        scores = len(family.published_scores.scores) if family.published_scores else "-"
-        rows.append((family.name, family.repo_id, _revisions(family), *sizes, count, scores))
-    show_table(["family", "repo_id", "revisions", "parameters", "tokens", "domains", "published scores"], rows)
+        kind = family.revisions.kind
+        runs = plural(len(family.runs()), kind, family.revisions.plural(kind))
+        rows.append((family.name, family.repo_id, runs, *sizes, count))
+    show_table(["family", "repo_id", "revisions", "parameters", "tokens", "domains"], rows)
 
 
 def _show_fields() -> None:

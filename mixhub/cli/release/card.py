@@ -117,11 +117,10 @@ def _require_fitting(cards: list[Path] | None, validate: bool, hub: str | None, 
 
 
 def _show(by_card: dict[Path, list[Finding]]) -> None:
-    from mixhub.cli.common.console import say, show_findings, show_hints
+    from mixhub.cli.common.console import say, show_findings
     from mixhub.phrases import plural
 
     everything = [finding for findings in by_card.values() for finding in findings]
     show_findings(everything)
-    show_hints(everything)
     total = len(everything)
     say(f"{plural(len(by_card), 'card')}, {plural(total, 'finding') if total else 'no findings'}")

@@ -46,8 +46,6 @@ def check(
     findings = [finding for checked in checks for finding in checked.findings]
     if as_json:
         console.say_json({"runs": [_data(checked) for checked in checks]})
-    else:
-        console.show_hints(findings)
     if status := exit_status(findings):
         raise typer.Exit(status)
 

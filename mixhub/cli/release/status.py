@@ -38,19 +38,21 @@ def show_status(states: Sequence[RunStatus]) -> None:
     """Print the table of `mixhub status`."""
     from mixhub.cli.common.console import say, show_table
 
-    rows = []
+    rows, pushed = [], []
     for state in states:
         trained = "-" if state.step is None else f"{state.step} of {state.steps}"
         cells = ("-", "-", "-")
         if state.weights_sha256 is not None:
             checked = "yes" if state.checked else "no"
             cells = (state.weights_sha256[:12], checked, f"{state.cells} of {state.cells_expected}")
-        pushed = ", ".join(f"{hub} {commit[:12]}" for hub, commit in state.pushed.items()) or "-"
-        verified = ", ".join(state.verified.values()) or "-"
-        trained = trained if state.is_step_known else "elsewhere"
-        rows.append((state.revision, trained, *cells, state.card or "-", pushed, verified))
-    columns = ["revision", "trained (steps)", "export (weights)", "checked", "evaluated (cells)", "card"]
-    show_table([*columns, "pushed (commit)", "verified"], rows)
+        rows.append((state.revision, trained if state.is_step_known else "elsewhere", *cells, state.card or "-"))
+        for hub, commit in state.pushed.items():
+            pushed.append((state.revision, hub, commit[:12], state.verified.get(hub, "no")))
+    show_table(["revision", "trained (steps)", "export (weights)", "checked", "evaluated (cells)", "card"], rows)
+    if pushed:
+        show_table(["pushed", "hub", "commit", "verified"], pushed)
+    else:
+        say("not pushed to any hub")
     for state in states:
         if state.withdrawn:
             say(f"{state.revision}: withdrawn: {state.withdrawn}")

@@ -60,7 +60,6 @@ def verify(
         ]
         console.show_table(["branch", "commit", "weights", "files", "size", "lineage", "state"], rows)
         console.show_findings(findings)
-        console.show_hints(findings)
         end = plural(len(findings), "finding") if findings else "no findings"
         console.say(f"{verification.repo_id}: {plural(len(branches), 'branch', 'branches')}, {end}")
     if status := exit_status(findings):
