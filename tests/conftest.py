@@ -25,7 +25,7 @@ settings.register_profile("explore", deadline=None, suppress_health_check=[Healt
 settings.register_profile("steady", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("steady")
 
-pytest_plugins = ["tests.commands", "tests.made", "tests.measured"]
+pytest_plugins = ["tests.commands", "tests.faults", "tests.made", "tests.measured"]
 
 
 def pytest_unconfigure() -> None:

@@ -23,6 +23,7 @@ from mixhub.errors import (
     nearest,
 )
 from mixhub.hub.remote.files import MAIN, RemoteFile
+from mixhub.hub.remote.retries import bounded_pauses, is_lost, seconds_named, wait
 from mixhub.hub.remote.tokens import token_guard
 from mixhub.phrases import listed
 
@@ -37,6 +38,10 @@ _NOT_A_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexEr
 """Errors that huggingface_hub raises for an answer it does not expect."""
 _XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
 """How hf_xet reports that a hub answered and refused."""
+_REASON = 400
+"""Characters of a hub's reason in a message."""
+_ABOUT_ACCESS = re.compile(r"token|permission|authori[sz]|authenticat|credential|log ?in|rights|forbidden", re.I)
+"""Reasons of status 403 that another token resolves; a full quota is another one."""
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2")
 """HTTP clients below huggingface_hub, by version."""
 _REACH = "check the address and the network; the embedded hub, `local`, needs none"
@@ -109,21 +114,29 @@ def _translated(error: Exception, endpoint: Endpoint, repo_id: str, revision: st
 
 
 def _refused(error: Any, endpoint: Endpoint, fields: dict[str, Any]) -> HubError:
-    """Return the error for an answer, by its status."""
+    """Return the error for an answer, by its status; the message has the hub's reason."""
     status = getattr(error.response, "status_code", None)
     repo_id = fields["repo_id"]
-    reason = ((error.server_message or str(error)).strip().splitlines() or ["no reason given"])[0]
-    kind, code, hint = HubError, "hub-refused", "retry; if it persists, contact the hub's operators"
-    message = f"refused a request for {repo_id} (status {status}): {reason}"
+    reason = " ".join((error.server_message or "").split())[:_REASON]
+    said = reason or (str(error).strip().splitlines() or ["no reason given"])[0]
+    kind, code = HubError, "hub-refused"
+    message = f"refused a request for {repo_id} (status {status}): {said}"
+    hint = "retry; if it persists, contact the hub's operators"
     if status == 412:
         kind, code, hint = PushConflictError, "push-conflict", "look at what was pushed, then push again"
         message = f"somebody pushed to {repo_id} during this push, which published nothing"
-    elif status in (401, 403):
-        code, message = "token-refused", f"not allowed for {repo_id} (status {status}): {reason}"
+    elif status == 401 or (status == 403 and (not reason or _ABOUT_ACCESS.search(reason))):
+        code, message = "token-refused", f"not allowed for {repo_id} (status {status}): {said}"
         hint = "run hf auth login" if endpoint.url == HUGGINGFACE else "set MIXHUB_HUB and MIXHUB_TOKEN"
+    elif status in (409, 429):
+        seconds = seconds_named(error.response)
+        code, fields = "hub-busy", {**fields, "seconds": seconds}
+        hint = f"try again in {seconds} s" if seconds else "try again in a few minutes"
     elif status == 404 and not error.response.headers.get("X-Error-Code"):
         code, hint = "hub-answer-malformed", "check that this is the address of a hub"
-        message = f"does not know {repo_id} (status 404), and does not answer like a Hub"
+        message = f"does not know {repo_id} (status 404), and does not answer like a Hub{reason and f': {reason}'}"
+    elif status is not None and status < 500:
+        hint = "resolve what the hub names, then run the same command again"
     return kind(f"{endpoint}: {message}", code=code, hint=hint, **fields, status=status)
 
 
@@ -200,10 +213,41 @@ def first_commit(endpoint: Endpoint, repo_id: str) -> str:
 def commit_files(
     endpoint: Endpoint, repo_id: str, branch: str, parent: str, operations: Sequence[Any], message: str
 ) -> str:
-    """Make a commit on a branch that is still at `parent`; return it."""
+    """Make a commit on a branch that is still at `parent`; return it.
+
+    If the answer is lost, or the hub fails, look whether the commit was made, and send it again if not.
+    """
     options: dict[str, Any] = {"commit_message": message, "revision": branch, "parent_commit": parent}
-    with hub_errors(endpoint, repo_id, branch):
-        return str(client(endpoint).create_commit(repo_id, operations, **options).oid)
+    is_uncertain = False
+    for pause in (*bounded_pauses(), None):
+        try:
+            with hub_errors(endpoint, repo_id, branch):
+                return str(client(endpoint).create_commit(repo_id, operations, **options).oid)
+        except HubError as error:
+            is_conflict = isinstance(error, PushConflictError)
+            failed = isinstance(error, HubUnreachableError) or error.fields.get("status", 0) >= 500  # type: ignore[operator]
+            if not (failed or (is_conflict and is_uncertain)):
+                raise
+            is_uncertain = True
+            if made := _made_commit(endpoint, repo_id, branch, parent, message, error):
+                return made
+            if pause is None or is_conflict:
+                raise
+            wait(pause, str(endpoint), error.message)
+    raise AssertionError
+
+
+def _made_commit(
+    endpoint: Endpoint, repo_id: str, branch: str, parent: str, message: str, problem: HubError
+) -> str | None:
+    """Return the commit on top of `parent` with this title; None without one. Raises `problem` if nothing answers."""
+    try:
+        with hub_errors(endpoint, repo_id, branch):
+            commits = client(endpoint).list_repo_commits(repo_id, revision=branch)
+    except HubError:
+        raise problem from None
+    is_made = [commit.commit_id for commit in commits[1:2]] == [parent] and commits[0].title == message
+    return str(commits[0].commit_id) if is_made else None
 
 
 def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, RemoteFile]:
@@ -238,7 +282,10 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
 
 
 def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int) -> bytes:
-    """Return the first bytes of a file, by one range request; fewer if the file is shorter."""
+    """Return the first bytes of a file, by one range request; fewer if the file is shorter.
+
+    Of a hub that ignores ranges, no more is received.
+    """
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
 
     from mixhub.hub.remote.huggingface_private import build_hf_headers
@@ -246,6 +293,18 @@ def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count:
     url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint.url)
     headers = {**build_hf_headers(token=endpoint.token, library_name="mixhub"), "range": f"bytes=0-{count - 1}"}
     with hub_errors(endpoint, repo_id, commit):
-        response = get_session().get(url, headers=headers, timeout=_TIMEOUT)
-        hf_raise_for_status(response)
-    return bytes(response.content[:count])
+        for pause in (*bounded_pauses(), None):
+            received = bytearray()
+            try:
+                with get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT) as response:
+                    hf_raise_for_status(response)
+                    for part in response.iter_bytes():
+                        received += part
+                        if len(received) >= count:
+                            break
+                return bytes(received[:count])
+            except Exception as error:
+                if pause is None or not is_lost(error):
+                    raise
+                wait(pause, str(endpoint), type(error).__name__)
+    raise AssertionError

@@ -12,7 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 from mixhub.endpoint import HUGGINGFACE, LOCAL, LOOPBACK, Endpoint, HubChoice, cache_name
 from mixhub.errors import HubUnreachableError, UsageError
 from mixhub.files import write_text
-from mixhub.hub.remote.client import unreachable
+from mixhub.hub.remote.client import hub_errors
 from mixhub.hub.remote.tokens import requests_allowed
 from mixhub.workspace.paths import Workspace
 
@@ -85,13 +85,12 @@ def _store_id(url: str) -> str | None:
     """Return the store id of an embedded hub; None for other hubs."""
     from huggingface_hub import get_session
 
-    try:
+    with hub_errors(Endpoint(url, token=False), "its identity"):
         response = get_session().get(f"{url}/api/mixhub", timeout=10)
+    try:
         answer = response.json() if response.status_code == 200 else None
     except ValueError:
         return None
-    except Exception:
-        raise unreachable(Endpoint(url)) from None
     return _checked_id(answer.get("store_id")) if isinstance(answer, dict) else None
 
 

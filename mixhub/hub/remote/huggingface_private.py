@@ -64,7 +64,9 @@ def mark_present(operations: Sequence[CommitOperationAdd], api: HfApi, repo_id: 
 
 
 @contextmanager
-def requests_watched(watch: Callable[[Any], None], is_local: Callable[[Any], bool]) -> Iterator[None]:
+def requests_watched(
+    watch: Callable[[Any], None], is_local: Callable[[Any], bool], send: Callable[[Callable[[], Any], Any], Any]
+) -> Iterator[None]:
     """Call `watch` with every request of huggingface_hub before it is sent, for the block, in all threads.
 
     Session and factory stay the caller's: they are changed in place, and restored when the last block ends. The
@@ -73,6 +75,7 @@ def requests_watched(watch: Callable[[Any], None], is_local: Callable[[Any], boo
     Args:
         watch: raises if a request must not be sent.
         is_local: whether a request goes to a hub that needs no network, so that HF_HUB_OFFLINE does not apply.
+        send: gets a function that sends a request once, and the request; returns the answer.
     """
     global _blocks
 
@@ -80,6 +83,7 @@ def requests_watched(watch: Callable[[Any], None], is_local: Callable[[Any], boo
         hooks = session.event_hooks["request"]
         if not any(isinstance(hook, _Hook) for hook in hooks):
             hooks[:] = [_Hook(watch, is_local, original) for original in (*hooks, None)]
+            session.send = _Sender(session.send, send)
         return session
 
     with _lock:
@@ -123,6 +127,21 @@ class _Hook:
                 raise
 
 
+class _Sender:
+    """The `send` of a session, by way of ours. A session that a lost connection closed is replaced by its successor."""
+
+    def __init__(self, original: Callable[..., Any], send: Callable[[Callable[[], Any], Any], Any]) -> None:
+        self.original, self._send = original, send
+
+    def __call__(self, request: Any, **options: Any) -> Any:
+        return self._send(lambda: self._attempt(request, options), request)
+
+    def _attempt(self, request: Any, options: dict[str, Any]) -> Any:
+        is_closed = getattr(getattr(self.original, "__self__", None), "is_closed", False)
+        send = _http.get_session().send if is_closed else self.original
+        return getattr(send, "original", send)(request, **options)
+
+
 def _restore() -> None:
     with _http._CLIENT_LOCK:
         if isinstance(_http._GLOBAL_CLIENT_FACTORY, _Factory):
@@ -132,3 +151,4 @@ def _restore() -> None:
         hooks = session.event_hooks["request"]
         originals = [hook.original if isinstance(hook, _Hook) else hook for hook in hooks]
         hooks[:] = [hook for hook in originals if hook is not None]
+        session.send = getattr(session.send, "original", session.send)  # type: ignore[method-assign]

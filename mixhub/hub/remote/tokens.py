@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError
+from mixhub.hub.remote.retries import send_patiently
 
 _given: Counter[tuple[str, str]] = Counter()
 """Number of running blocks by token and the host it was given for."""
@@ -28,6 +29,8 @@ _PORTS = {"http": 80, "https": 443}
 def token_guard(endpoint: Endpoint) -> Iterator[None]:
     """Refuse, for the block, requests of huggingface_hub that carry the endpoint's token to another host.
 
+    Requests to a busy hub wait (see `send_patiently`).
+
     Raises:
         HubError: in the block, if an answer of the hub would send the token elsewhere.
     """
@@ -37,7 +40,7 @@ def token_guard(endpoint: Endpoint) -> Iterator[None]:
 
     token = endpoint.token if endpoint.token is not None else get_token()
     registered = _counted(_given, (token, _host(endpoint.url))) if token else nullcontext()
-    with registered, requests_watched(_require_own_host, _is_local):
+    with registered, requests_watched(_require_own_host, _is_local, send_patiently):
         yield
 
 

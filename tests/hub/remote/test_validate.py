@@ -105,7 +105,7 @@ def test_an_answer_as_huggingface_gives_it() -> None:
     ("status", "body", "code"),
     [
         (404, b"{}", "validation-refused"),
-        (500, b"oops", "validation-refused"),
+        (500, b"oops", "hub-refused"),
         (400, b'{"errors": []}', "validation-refused"),
         (200, b"<html>a login page</html>", "hub-answer-malformed"),
         (200, b"[]", "hub-answer-malformed"),
@@ -115,7 +115,7 @@ def test_an_answer_as_huggingface_gives_it() -> None:
         (200, b'{"errors": [{"message": null}]}', "hub-answer-malformed"),
     ],
 )
-def test_what_is_no_answer(status: int, body: bytes, code: str) -> None:
+def test_what_is_no_answer(status: int, body: bytes, code: str, waits: list[float]) -> None:
     with answering(status, body) as (endpoint, _), refused(code, HubError, endpoint=endpoint.url) as raised:
         validate(endpoint, "x")
     assert raised.value.hint
