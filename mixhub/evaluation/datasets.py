@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
+import glob
+import hashlib
+import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from mixhub.endpoint import cache_name
 from mixhub.errors import HubError, ResultsError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json
+from mixhub.phrases import listed
 
 _SNAPSHOT_FILE = "mixhub-snapshot.json"
 
@@ -29,33 +39,35 @@ class Fetch(Protocol):
 
 @dataclass(frozen=True)
 class Datasets:
-    """A folder of downloaded dataset repos."""
+    """A folder of dataset repos, downloaded from one hub; copies of other hubs are next to them, and never used."""
 
     root: Path
-    fetch: Fetch | None = None
-    """None: nothing is downloaded."""
-    only_from: str | None = None
-    """Download again what came from another hub than this one; None: any hub will do."""
+    fetch: Fetch
     refresh: bool = False
     """Whether to download a repo again if the hub has another commit by now."""
 
-    @property
-    def prepared(self) -> Path:
-        """The cache of the datasets library, which distinguishes files, but not two folders."""
-        return self.root / "arrow"
+    def prepared(self, dataset: str, fingerprint: str) -> Path:
+        """Return the datasets library's cache for a dataset with this fingerprint.
 
-    def prepared_folder(self, repo_id: str, config: str | None, commit: str) -> Path:
-        """Return the library's cache for a commit of a dataset repo."""
-        return self.prepared / repo_id.replace("/", "--") / _config_name(config) / commit[:12]
+        The library distinguishes files by path and time, not by content. It must write into its cache, so a temporary
+        one takes the place of one that is read-only.
+        """
+        digest = hashlib.sha256(f"{self.fetch.hub}\0{dataset}\0{fingerprint}".encode()).hexdigest()
+        folder = self.root / "arrow" / digest[:16]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError as error:
+            if not is_read_only(error):
+                raise
+            return _temporary_cache() / digest[:16]
 
-    def folder(self, repo_id: str, config: str | None) -> Path:
+    def folder(self, repo_id: str, config: str | None, revision: str | None = None) -> Path:
         """Return the folder of one config of a repo."""
-        return self.root / repo_id.replace("/", "--") / _config_name(config)
-
-    def commit(self, repo_id: str, config: str | None, revision: str | None) -> str | None:
-        """Return the commit of one config of a dataset repo, if it was downloaded."""
-        snapshot = self._snapshot(self.folder(repo_id, config), revision)
-        return snapshot["commit"] if snapshot else None
+        name = "default" if config is None else f"config-{config}"  # the default one need not be called `default`
+        at = "" if revision is None else f"@{revision.replace('/', '--')}"
+        return self.root / cache_name(self.fetch.hub) / repo_id.replace("/", "--") / f"{name}{at}"
 
     def get(self, repo_id: str, config: str | None, revision: str | None) -> tuple[Path, str]:
         """Return folder and commit of one config of a dataset repo, downloading it if necessary.
@@ -63,13 +75,13 @@ class Datasets:
         Raises:
             ResultsError: it cannot be downloaded; the hint says how to mirror it.
         """
-        folder = self.folder(repo_id, config)
+        folder = self.folder(repo_id, config, revision)
+        if not self.refresh and (known := self._snapshot(folder, revision)) is not None:
+            return folder, known["commit"]  # without the lock, which a read-only cache cannot have
         with locked(folder.parent / ".lock", f"{folder} is being downloaded", timeout=-1):
             before = self._snapshot(folder, revision)
-            if before is not None and not (self.refresh and self.fetch is not None):
+            if before is not None and not self.refresh:
                 return folder, before["commit"]
-            if self.fetch is None:
-                raise _missing(repo_id, config, "not downloaded, and no hub to download it from")
             clear_leftovers(folder.parent)
             try:
                 with new_folder(folder) as building:
@@ -81,34 +93,56 @@ class Datasets:
             except _UnchangedError:
                 return folder, commit
             except HubError as error:
-                raise _missing(repo_id, config, error.message) from error
+                raise self._missing(repo_id, config, revision, error) from error
         return folder, commit
 
     def _snapshot(self, folder: Path, revision: str | None) -> dict[str, Any] | None:
         """Return hub, revision and commit of the folder, if they are the requested ones."""
         try:
             snapshot = read_json(folder / _SNAPSHOT_FILE, ResultsError)
-            matches = snapshot["format"] == 1 and snapshot.get("revision") == revision and snapshot["commit"]
-            is_elsewhere = self.only_from is not None and snapshot["hub"] != self.only_from
+            asked = (snapshot["format"], snapshot.get("revision"), snapshot["hub"]) == (1, revision, self.fetch.hub)
+            return snapshot if asked and snapshot["commit"] else None
         except (ResultsError, KeyError, TypeError):
             return None
-        return snapshot if matches and not is_elsewhere else None
+
+    def _missing(self, repo_id: str, config: str | None, revision: str | None, why: HubError) -> ResultsError:
+        name = f"{repo_id} ({config})" if config else repo_id
+        mirror = (
+            f"mirror it: hf download --repo-type dataset {repo_id} --local-dir DIR/{repo_id}; mixhub hub import DIR "
+            "--repo-type dataset; --datasets-hub local"
+        )
+        hint = mirror
+        if others := self._other_hubs(repo_id, config, revision):
+            hint = (
+                f"the cache has a copy from {listed(others)}: to use it, pass --datasets-hub {others[0]}; or {mirror}"
+            )
+        elif not self.refresh:
+            hint = f"download it on a machine with network (add --prefetch to this command), or {mirror}"
+        message = f"dataset {name} cannot be loaded: {why.message}"
+        return ResultsError(message, code="dataset-missing", hint=hint, dataset=repo_id, config=config)
+
+    def _other_hubs(self, repo_id: str, config: str | None, revision: str | None) -> list[str]:
+        """Return the other hubs that the cache has copies from."""
+        below = self.folder(repo_id, config, revision).relative_to(self.root / cache_name(self.fetch.hub))
+        hubs = set()
+        for path in self.root.glob(f"*/{glob.escape(str(below / _SNAPSHOT_FILE))}"):
+            with suppress(ResultsError, KeyError, TypeError):
+                hubs.add(str(read_json(path, ResultsError)["hub"]))
+        return sorted(hubs - {self.fetch.hub})
 
 
-def _config_name(config: str | None) -> str:
-    """Return a folder name; a repo's default config need not be the one called `default`."""
-    return "default" if config is None else f"config-{config}"
+def is_read_only(error: OSError) -> bool:
+    """Whether a file could not be written because the place is read-only, not because it is full."""
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@cache
+def _temporary_cache() -> Path:
+    """Return a folder that lasts as long as the process."""
+    folder = tempfile.mkdtemp(prefix="mixhub-datasets-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class _UnchangedError(Exception):
     """The hub has the commit that is on disk: the folder stays."""
-
-
-def _missing(repo_id: str, config: str | None, why: str) -> ResultsError:
-    name = f"{repo_id} ({config})" if config else repo_id
-    hint = (
-        "download it on a machine with network (add --prefetch to this command), or mirror it: hf download --repo-type "
-        f"dataset {repo_id} --local-dir DIR/{repo_id}; mixhub hub import DIR --repo-type dataset; --datasets-hub local"
-    )
-    message = f"dataset {name} cannot be loaded: {why}"
-    return ResultsError(message, code="dataset-missing", hint=hint, dataset=repo_id, config=config)

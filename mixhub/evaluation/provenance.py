@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mixhub.errors import ExportError, ResultsError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.harness import SCORER, STDERR, Measured, choose_device, choose_dtype
 from mixhub.evaluation.options import Backend, CellKey, Options, Storage
-from mixhub.evaluation.suite import BuiltTask, SuiteTask, known_fingerprint
+from mixhub.evaluation.suite import BuiltTask, SuiteTask, fingerprint
 from mixhub.files import write_bytes, write_text
 from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.cells import (
@@ -37,6 +38,8 @@ _PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
 _DECIDING = ("lm_eval", "transformers", "torch")
 """Packages whose version may change a figure: cells of other versions are measured again."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class SweepConfig:
     datasets: Datasets
     versions: Mapping[str, str]
     """Of the packages that measure."""
+    _fingerprints: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: ModelUnderTest, evaluation: Evaluation, storage: Storage, options: Options) -> SweepConfig:
@@ -142,6 +146,21 @@ class SweepConfig:
             versions=versions(*_PACKAGES),
         )
 
+    def fingerprint(self, task: SuiteTask) -> str:
+        """Return what identifies the documents of a task; if `unknown`, say once that cells are not compared by it."""
+        if task.name not in self._fingerprints:
+            found: str = UNKNOWN
+            reason = "nothing identifies them"
+            try:
+                found = fingerprint(task, self.datasets)
+            except ResultsError as error:
+                reason = error.message
+            if found == UNKNOWN:
+                what = "could not compare its documents with those of the cells on disk, which are kept"
+                logger.warning("task %s: %s: %s", task.name, what, reason)
+            self._fingerprints[task.name] = found
+        return self._fingerprints[task.name]
+
 
 def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | None:
     """Return the cell on disk, if it matches.
@@ -153,12 +172,12 @@ def finished_cell(config: SweepConfig, key: CellKey, results: Path) -> Cell | No
     if not path.exists():
         return None
     cell = read_cell(path)
-    if differences := _differences(config, key.task, cell):
-        if cell.limit is None and config.limit is not None and "weights_sha256" not in differences:
+    if names := _differences(config, key.task, cell):
+        if cell.limit is None and config.limit is not None and "weights_sha256" not in names:
             what = f"is a complete cell of these weights, and would be replaced by {config.limit} documents"
-            message = f"{path}: {what} (different {', '.join(differences)})"
+            message = f"{path}: {what} (different {', '.join(names)})"
             hint = "omit the limit to measure the cell again, or delete the file"
-            raise ResultsError(message, code="cell-complete", hint=hint, path=path, differences=tuple(differences))
+            raise ResultsError(message, code="cell-complete", hint=hint, path=path, differences=tuple(names))
         return None
     if not cell.samples.is_file() or file_sha256(cell.samples) != cell.provenance.samples_sha256:
         return None
@@ -189,9 +208,19 @@ def _differences(config: SweepConfig, task: SuiteTask, cell: Cell) -> list[str]:
         names.append("backend")
     elif config.backend == provenance.backend == "mixhub" and provenance.scorer != SCORER:
         names.append("scorer")
-    if known_fingerprint(task, config.datasets) not in (UNKNOWN, provenance.dataset.fingerprint):
+    if config.fingerprint(task) not in (UNKNOWN, provenance.dataset.fingerprint):
         names.append("dataset")
     return names
+
+
+def differences(config: SweepConfig, key: CellKey, results: Path) -> tuple[str, ...]:
+    """Return what differs between a cell on disk and the requested one, if there is one: the limit, too."""
+    path = key.path(results)
+    if not path.exists():
+        return ()
+    cell = read_cell(path)
+    names = _differences(config, key.task, cell)
+    return (*names, *(["limit"] if cell.limit not in (None, config.limit) else []))
 
 
 def write_cell(
@@ -241,7 +270,7 @@ def _provenance(
     of_backend = {"batch_size": lm.batch_size}
     if config.backend == "mixhub":
         of_backend = {"scorer": SCORER, "layout": lm.layout, "batch_tokens": lm.batch_tokens}
-    path, name = str(task.config.get("dataset_path")), task.config.get("dataset_name")
+    path, name = str(task.dataset_path), task.config.get("dataset_name")
     dataset = Dataset(path=path, name=name, fingerprint=built.fingerprint)
     return Provenance(
         **_inputs(config, task),

@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from mixhub.errors import ResultsError
+from mixhub.evaluation.datasets import is_read_only
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.options import CellKey, Storage
 from mixhub.evaluation.packing import Ints, Packing, pack
@@ -148,8 +149,8 @@ class RequestFile:
         packing = Packing(**{name: arrays[name] for name in _ARRAYS})
         return Prepared(arrays["documents"], arrays["choices"], pairs, packing)
 
-    def write(self, prepared: Prepared) -> None:
-        """Store requests."""
+    def write(self, prepared: Prepared) -> bool:
+        """Store requests; return whether the store can be written to."""
         numbers: dict[str, int] = {}
         pairs = [[numbers.setdefault(text, len(numbers)) for text in pair] for pair in prepared.pairs]
         arrays: dict[str, Ints] = {
@@ -165,8 +166,11 @@ class RequestFile:
         try:
             write_bytes(self.path, file.getvalue())
         except OSError as error:
+            if is_read_only(error):
+                return False
             message = f"{self.path.parent}: cannot store built requests: {error.strerror}"
             raise ResultsError(message, code="requests-unwritable", hint="free disk space", path=self.path) from None
+        return True
 
     def _arrays(self, names: Sequence[str] | None = None) -> Mapping[str, Ints] | None:
         """Return arrays of the file, by default all; None if the file is missing, damaged, or has another key."""
@@ -242,9 +246,8 @@ class Requests:
             prepared = prepare(self.task(cell).task, self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
         if prepared is not None:
             self._sizes[cell.names] = (len(prepared.pairs), len(prepared.packing.tokens))
-        if prepared is not None and (file := self._file(cell)):
-            file.write(prepared)
-        else:
+        file = self._file(cell)
+        if prepared is None or file is None or not file.write(prepared):
             self._memory[cell.names] = prepared
         return prepared
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import yaml
 
-from mixhub.errors import ABSENT, Problem, ResultsError, SpecError, UnknownNameError
+from mixhub.errors import ABSENT, MixhubError, Problem, ResultsError, SpecError, UnknownNameError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.spec import Task
 from mixhub.spec.base import data_sha256, to_yaml
 from mixhub.workspace.lineage import UNKNOWN, combined_sha256, file_sha256
 
 _TASK_LINE = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-_FILE_BUILDERS = {"arrow", "csv", "json", "parquet", "text"}
-"""Values of `dataset_path` that mean local files, named by `data_files`."""
+_PATH_KEYS = {"dataset_path", "dataset_kwargs"}
+"""Keys whose paths are relative to the YAML that has them."""
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -41,7 +41,7 @@ class SuiteTask:
     config: Mapping[str, Any]
     """The YAML with its includes; a function becomes `{"function": name, "sha256": hash of its file}`."""
     folder: Path
-    """The folder of its `data_files`."""
+    """The folder that its paths are relative to."""
 
     @property
     def source(self) -> str:
@@ -54,7 +54,17 @@ class SuiteTask:
     def dataset(self) -> str:
         """Its dataset, for example `aps/super_glue (copa)`."""
         name = self.config.get("dataset_name")
-        return f"{self.config.get('dataset_path')}" + (f" ({name})" if name else "")
+        return f"{self.dataset_path}" + (f" ({name})" if name else "")
+
+    @property
+    def dataset_path(self) -> Any:
+        """Its `dataset_path`; of a folder of this machine, only the name."""
+        return _without_folders(self.config.get("dataset_path"))
+
+    @property
+    def dataset_kwargs(self) -> Any:
+        """Its `dataset_kwargs`, without the folders of this machine."""
+        return _without_folders(_plain(self._dataset_kwargs)) or None
 
     @property
     def version(self) -> str:
@@ -65,7 +75,8 @@ class SuiteTask:
     @cached_property
     def sha256(self) -> str:
         """Hash of the YAML's content, with its includes and functions; it does not depend on the file's location."""
-        return data_sha256(_plain(self.config))
+        described = {"dataset_path": self.dataset_path, "dataset_kwargs": self.dataset_kwargs}
+        return data_sha256({**_plain(self.config), **{key: described[key] for key in described if key in self.config}})
 
     @cached_property
     def data_files(self) -> tuple[Path, ...]:
@@ -74,24 +85,46 @@ class SuiteTask:
         Raises:
             ResultsError: a file does not exist.
         """
+        if self.local_folder is not None:
+            return _files_below(self.local_folder)
         files: list[Path] = []
         if self._reads_files:
             _map_paths(self._dataset_kwargs.get("data_files"), lambda pattern: files.extend(self._matches(pattern)))
+            if data_dir := self._dataset_kwargs.get("data_dir"):
+                files += _files_below(self.folder / data_dir)
         return tuple(files)
 
     @cached_property
+    def local_folder(self) -> Path | None:
+        """The folder in its `dataset_path`: relative to the YAML, or to the working directory as in lm-eval.
+
+        lm-eval's own tasks read repos, even if the working directory has a folder of that name.
+        """
+        path = str(self.config.get("dataset_path") or "")
+        if not path or self._reads_files or "custom_dataset" in self.config:
+            return None
+        if not self.is_custom and _REPO_ID.fullmatch(path):
+            return None
+        candidates = (self.folder / path, Path(path))
+        return next((folder.resolve() for folder in candidates if folder.is_dir()), None)
+
+    @cached_property
     def data_sha256(self) -> str:
-        """Hash of the local files that it reads; `unknown` if its dataset is a repo."""
-        if not self.data_files:
+        """Hash of the local files that it reads; `unknown` if they are not all that it reads."""
+        urls: list[str] = []
+        _map_paths(self._dataset_kwargs.get("data_files"), lambda _: None, urls.append)
+        if urls or not self.data_files:
             return UNKNOWN
-        return combined_sha256((path.name, file_sha256(path)) for path in self.data_files)
+        root = self.local_folder
+        names = [path.relative_to(root).as_posix() if root else path.name for path in self.data_files]
+        return combined_sha256((name, file_sha256(path)) for name, path in zip(names, self.data_files, strict=True))
 
     @property
     def repo_id(self) -> str | None:
         """The dataset repo that it reads; None for local files, folders, and data that a function makes."""
         path = str(self.config.get("dataset_path") or "")
-        is_local = self._reads_files or "custom_dataset" in self.config or Path(path).is_dir()
-        return path if not is_local and _REPO_ID.fullmatch(path) else None
+        is_other = self._reads_files or "custom_dataset" in self.config or self.local_folder is not None
+        return path if not is_other and _REPO_ID.fullmatch(path) else None
 
     @property
     def revision(self) -> str | None:
@@ -99,11 +132,12 @@ class SuiteTask:
         revision = self._dataset_kwargs.get("revision")
         return None if revision is None else str(revision)
 
-    def dataset_kwargs(self, cache: Path) -> dict[str, Any]:
+    def load_arguments(self, cache: Path) -> dict[str, Any]:
         """Return lm-eval's arguments of `load_dataset`: absolute paths of local files, and the library's cache."""
         kwargs = {"cache_dir": str(cache), **self._dataset_kwargs}
-        if self._reads_files and "data_files" in kwargs:
-            kwargs["data_files"] = _map_paths(kwargs["data_files"], lambda pattern: str(self.folder / pattern))
+        if self._reads_files:
+            for key in kwargs.keys() & {"data_files", "data_dir"}:
+                kwargs[key] = _map_paths(kwargs[key], lambda pattern: str(self.folder / pattern))
         if self.repo_id is not None:
             kwargs.pop("revision", None)  # a folder has none
         return kwargs
@@ -115,11 +149,12 @@ class SuiteTask:
 
     @property
     def _reads_files(self) -> bool:
-        return self.config.get("dataset_path") in _FILE_BUILDERS
+        return self.config.get("dataset_path") in _file_builders()
 
     def _matches(self, pattern: str) -> list[Path]:
         path = self.folder / pattern
-        files = [path] if path.is_file() else sorted(self.folder.glob(pattern)) if not path.is_absolute() else []
+        below = Path(Path(pattern).anchor or self.folder)
+        files = [path] if path.is_file() else sorted(below.glob(pattern.lstrip("/")))
         if not files:
             message = f"{self.path}: task {self.name} reads {pattern}, but {path} does not exist"
             hint = f"add the file, or correct dataset_kwargs.data_files in {self.path}"
@@ -166,11 +201,20 @@ def _resolve(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
     return SuiteTask(task.name, path, is_custom, config, folder)
 
 
-def known_fingerprint(task: SuiteTask, datasets: Datasets) -> str:
-    """Return what identifies the data that a task would read now; `unknown` if the data was not downloaded."""
+def fingerprint(task: SuiteTask, datasets: Datasets) -> str:
+    """Return what identifies the documents that a task reads now, as in `BuiltTask`.
+
+    Raises:
+        ResultsError: they cannot be loaded.
+    """
     if task.repo_id is not None:
-        return datasets.commit(task.repo_id, task.config.get("dataset_name"), task.revision) or UNKNOWN
-    return task.data_sha256
+        return datasets.get(task.repo_id, task.config.get("dataset_name"), task.revision)[1]
+    if task.data_sha256 != UNKNOWN:
+        return task.data_sha256
+    from mixhub.evaluation.lm_eval_private import quiet
+
+    with quiet():
+        return build(task, datasets).fingerprint
 
 
 @dataclass(frozen=True)
@@ -182,7 +226,8 @@ class BuiltTask:
     task: Any
     """lm-eval's task."""
     fingerprint: str
-    """What identifies the data: the commit of its dataset repo, the hash of its local files, or `unknown`."""
+    """What identifies the data: the commit of its dataset repo, the hash of its local files or of its documents, or
+    `unknown`."""
 
 
 def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
@@ -195,14 +240,13 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
 
     fingerprint = task.data_sha256
     derived: dict[str, Any] = {"include": str(task.path), "task": task.name}
-    cache = datasets.prepared
     if task.repo_id is not None:
-        config = task.config.get("dataset_name")
         with naming(f"task {task.name}", task=task.name):
-            folder, fingerprint = datasets.get(task.repo_id, config, task.revision)
+            folder, fingerprint = datasets.get(task.repo_id, task.config.get("dataset_name"), task.revision)
         derived["dataset_path"] = str(folder)
-        cache = datasets.prepared_folder(task.repo_id, config, fingerprint)
-    derived["dataset_kwargs"] = task.dataset_kwargs(cache)
+    elif task.local_folder is not None:
+        derived["dataset_path"] = str(task.local_folder)
+    derived["dataset_kwargs"] = task.load_arguments(datasets.prepared(task.dataset, fingerprint))
     with tempfile.TemporaryDirectory(prefix="mixhub-task-") as include:
         Path(include, "task.yaml").write_text(to_yaml(derived), encoding="utf-8")
         manager = TaskManager(include_defaults=False, include_path=include)
@@ -212,10 +256,19 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
         except Exception as error:
             raise _not_built(task, error) from error
     # What lm-eval writes into each result: without the folders of this machine.
-    built.set_config("dataset_path", task.config.get("dataset_path"))
-    built.set_config("dataset_kwargs", _plain(task._dataset_kwargs) or None)
+    built.set_config("dataset_path", task.dataset_path)
+    built.set_config("dataset_kwargs", task.dataset_kwargs)
     built.config.metadata["config_source"] = task.source
-    return BuiltTask(task, built, fingerprint)
+    return BuiltTask(task, built, fingerprint if fingerprint != UNKNOWN else _documents_sha256(built))
+
+
+def _documents_sha256(task: Any) -> str:
+    """Hash the documents of all splits; `unknown` if they are not all text and numbers."""
+    splits: Mapping[str, Any] = task.dataset
+    try:
+        return combined_sha256((str(split), data_sha256(list(splits[split]))) for split in splits)
+    except (MixhubError, TypeError):
+        return UNKNOWN
 
 
 def _not_built(task: SuiteTask, error: Exception) -> ResultsError:
@@ -295,9 +348,9 @@ def read_config(path: Path, including: tuple[Path, ...] = ()) -> tuple[dict[str,
     for include in includes if isinstance(includes, list) else [includes]:
         included, included_folder = read_config(path.parent / str(include), (*including, path))
         merged |= included
-        if "dataset_kwargs" in included:
+        if _PATH_KEYS & included.keys():
             folder = included_folder
-    return merged | config, path.parent if "dataset_kwargs" in config else folder
+    return merged | config, path.parent if _PATH_KEYS & config.keys() else folder
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:
@@ -321,6 +374,32 @@ def first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
+@cache
+def _file_builders() -> frozenset[str]:
+    """Return the values of `dataset_path` that mean files in `data_files`, without importing datasets."""
+    spec = find_spec("datasets")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "packaged_modules"
+    return frozenset(path.name for path in folder.iterdir() if path.name.isidentifier())
+
+
+def _files_below(folder: Path) -> tuple[Path, ...]:
+    """Return the files in a folder, without hidden ones such as the clients' own notes."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return tuple(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _without_folders(value: object) -> Any:
+    """Replace each absolute path by its name."""
+    if isinstance(value, Mapping):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    is_path = isinstance(value, str) and value.startswith(("/", "file:/"))
+    return Path(str(value)).name if is_path else value
+
+
 def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
@@ -329,10 +408,13 @@ def _plain(value: object) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _map_paths(value: object, change: Callable[[str], object]) -> Any:
+def _map_paths(value: object, change: Callable[[str], object], on_url: Callable[[str], object] = str) -> Any:
     """Change each path in `data_files`, except URLs."""
     if isinstance(value, Mapping):
-        return {key: _map_paths(inner, change) for key, inner in value.items()}
+        return {key: _map_paths(inner, change, on_url) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_map_paths(inner, change) for inner in value]
-    return value if value is None or "://" in str(value) else change(str(value))
+        return [_map_paths(inner, change, on_url) for inner in value]
+    if value is not None and "://" in str(value):
+        on_url(str(value))
+        return value
+    return None if value is None else change(str(value))

@@ -14,10 +14,11 @@ from mixhub.errors import WorkspaceError
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import load_model, measure
 from mixhub.evaluation.options import DEFAULT_OPTIONS, CellKey, Options, Storage, bad_option, requested_cells, shard_of
-from mixhub.evaluation.provenance import ModelUnderTest, SweepConfig, finished_cell, write_cell
+from mixhub.evaluation.provenance import ModelUnderTest, SweepConfig, differences, finished_cell, write_cell
 from mixhub.evaluation.requests import Requests
 from mixhub.evaluation.suite import naming
 from mixhub.files import clear_leftovers, locked
+from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec import Evaluation
 from mixhub.workspace.cells import Cell, read_cell, samples_path
@@ -72,6 +73,7 @@ def evaluate(
     shard = shard_of(requested, evaluation, options.shard)
     missing = [cell for cell in shard if finished_cell(config, cell, results) is None]
     if missing:
+        _say_replaced(config, missing, results)
         requests = Requests(storage, Encoder.load(model.folder), config.fewshot_seed, config.limit)
         requests.build(missing, progress, stock=config.backend == "stock")
         _Sweep(config, requests, results).measure(missing, progress, already=len(shard) - len(missing))
@@ -103,6 +105,17 @@ def prefetch(
     requests = Requests(storage, encoder, evaluation.fewshot_seed, options.limit)
     requests.build(cells, progress)
     return sum(requests.size(cell)[0] for cell in cells)
+
+
+def _say_replaced(config: SweepConfig, cells: Sequence[CellKey], results: Path) -> None:
+    """Say which cells on disk are measured again, and why."""
+    by_reason: dict[tuple[str, ...], list[CellKey]] = {}
+    for cell in cells:
+        if names := differences(config, cell, results):
+            by_reason.setdefault(names, []).append(cell)
+    for names, own in by_reason.items():
+        what, which = plural(len(own), "cell"), listed(own, most=3)
+        logger.warning("%s: replacing %s (%s): different %s", results, what, which, listed(names))
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ def test_after_prefetch_evaluation_asks_no_network(suite_place):
     )
     assert not (suite_place / "results").exists()
     requests = state(suite_place / "cache" / "requests")
-    answer = offline(suite_place, "--seed", 1)
+    answer = offline(suite_place, "--seed", 1, "--datasets-hub", "local")
     assert answer.status == 0, answer
     assert names(suite_place / "results" / "tiny" / "seed-1") == ["sciq.0shot", "tiny_choice.0shot"]
     assert state(suite_place / "cache" / "requests") == requests
@@ -390,19 +390,43 @@ def test_cells_by_lm_evals_own_backend_say_so(measured, place, model):
     assert "backend: stock" not in answer.errors
 
 
+def test_documents_come_from_the_hub_that_is_asked_and_never_from_the_copy_of_another(hubbed, tmp_path, model):
+    """Two hubs have a repo of the same name with other documents; neither the cache nor a cell is taken for the other.
+
+    Documents are kept in the user's own cache, since there is no workspace.
+    """
+    from mixhub.hubserver import serve
+
+    repos = write_dataset_repos(tmp_path / "repos")
+    for path in repos["allenai/sciq"].rglob("*.jsonl"):
+        path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    (tmp_path / "other" / "allenai").mkdir(parents=True)
+    (repos["allenai/sciq"]).rename(tmp_path / "other" / "allenai" / "sciq")
+    import_folder(tmp_path / "other", tmp_path / "second", "dataset")
+    asked = (model, "--output", "out", "--tasks", "sciq", "--num-fewshot", 0, "--limit", 4)
+    found = []
+    with serve(hubbed / "hub") as one, serve(tmp_path / "second") as other:
+        for url in (one.url, other.url, one.url):
+            answer = start(tmp_path, *asked, HF_ENDPOINT=url)
+            assert answer.status == 0, answer
+            (cell,) = (path for path in (tmp_path / "out").rglob("*.json") if ".locks" not in path.parts)
+            found.append(json.loads(cell.read_text())["mixhub"]["dataset"]["fingerprint"])
+            named = start(tmp_path, *asked, "--datasets-hub", url)
+            assert (named.status, named.errors) == (0, "")  # the same hub, so the cell stays
+    assert found[0] == found[2] != found[1]
+    answer = start(tmp_path, *asked, "--datasets-hub", "https://127.0.0.1:9")
+    assert answer.status == 0, answer  # the documents cannot be had, so they are not compared
+    assert "could not compare" in answer.errors
+    shutil.rmtree(tmp_path / "out")
+    assert start(tmp_path, *asked, "--datasets-hub", "https://127.0.0.1:9").code == "dataset-missing"
+
+
 def test_a_model_without_a_workspace(measured, tmp_path, model):
     """Documents are then kept in the user's own cache, and come from wherever `--datasets-hub` says."""
     answer = start(tmp_path, model, "--output", "out", "--tasks", "sciq", "--num-fewshot", 0, "--datasets-hub", "local")
     assert not list(tmp_path.rglob("*.json"))
     assert answer.code == "workspace-required"
     assert "--datasets-hub" in answer.error
-    shutil.copytree(measured[0] / "cache", tmp_path / ".cache" / "mixhub", dirs_exist_ok=True)
-    asked = ("--tasks", "sciq", "--num-fewshot", 0, "--limit", 4)
-    answer = start(tmp_path, model, "--output", "out", *asked)
-    assert answer.status == 0, answer
-    path = Path("out", "sciq.0shot.json")
-    here, there = (json.loads((root / path).read_text()) for root in (tmp_path, measured[0]))
-    assert here["results"] == there["results"]
 
 
 def test_help_shows_all_options(mixhub, tmp_path):

@@ -170,7 +170,9 @@ class Place:
     def storage(self) -> Storage:
         """Where tasks, documents and requests are."""
         configs = {name: self.root / "tasks" / f"{name}.yaml" for name in TASKS}
-        return Storage(Datasets(self.root / "cache" / "datasets"), self.root / "cache" / "requests", configs)
+        return Storage(
+            Datasets(self.root / "cache" / "datasets", CopyFetch({})), self.root / "cache" / "requests", configs
+        )
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from mixhub.spec import Task
 from tests.evaluation.making import CopyFetch
 from tests.evaluation.suite_documents import write_dataset_repos
 from tests.refusals import refused
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -58,11 +62,8 @@ def fetch() -> Numbers:
 def test_what_is_there_is_not_fetched_again(tmp_path, fetch):
     first = Datasets(tmp_path, fetch).get("acme/one", "a", None)
     again = Datasets(tmp_path, fetch).get("acme/one", "a", None)
-    without = Datasets(tmp_path).get("acme/one", "a", None)
-    assert first == again == without == (Datasets(tmp_path).folder("acme/one", "a"), fetch.commit)
+    assert first == again == (Datasets(tmp_path, fetch).folder("acme/one", "a"), fetch.commit)
     assert len(fetch.asked) == 1
-    assert Datasets(tmp_path).commit("acme/one", "a", None) == fetch.commit
-    assert Datasets(tmp_path).commit("acme/one", "b", None) is None
 
 
 def test_a_refresh_keeps_the_folder_when_the_commit_is_the_same(tmp_path, fetch):
@@ -82,37 +83,69 @@ def test_a_refresh_replaces_the_folder_when_the_commit_is_another(tmp_path, fetc
     assert Datasets(tmp_path, fetch, refresh=True).get("acme/one", None, None) == (folder, "2" * 40)
     assert data(folder) == "acme/one None None 2222"
     assert not (folder / "old.txt").exists()
-    assert Datasets(tmp_path).commit("acme/one", None, None) == "2" * 40
 
 
-def test_a_refresh_without_a_hub_takes_what_is_there(tmp_path, fetch):
-    first = Datasets(tmp_path, fetch).get("acme/one", None, None)
-    assert Datasets(tmp_path, refresh=True).get("acme/one", None, None) == first
+@pytest.mark.parametrize("other", ["local", "http://hub.example", "https://mirror.example"])
+def test_two_hubs_never_share_a_copy(tmp_path, fetch, other):
+    second = Numbers(commit="3" * 40, hub=other)
+    for _ in range(2):
+        for hub in (fetch, second):
+            assert Datasets(tmp_path, hub).get("acme/one", None, None)[1] == hub.commit
+            assert data(Datasets(tmp_path, hub).folder("acme/one", None)).endswith(hub.commit[:4])
 
 
-def test_what_another_hub_gave_is_fetched_again_when_one_is_named(tmp_path, fetch):
-    Datasets(tmp_path, fetch).get("acme/one", None, None)
-    local = Numbers(commit="3" * 40, hub="local")
-    assert Datasets(tmp_path, local).get("acme/one", None, None)[1] == fetch.commit
-    assert local.asked == []
-    named = Datasets(tmp_path, local, only_from="local")
-    assert named.commit("acme/one", None, None) is None
-    assert named.get("acme/one", None, None)[1] == named.get("acme/one", None, None)[1] == "3" * 40
-    assert len(local.asked) == 1
+def test_a_hub_that_fails_gets_the_copy_of_no_other_but_the_hint_names_it(tmp_path, fetch):
+    Datasets(tmp_path, fetch).get("acme/one", "a", None)
+    dead = Numbers(hub="https://dead.example", fails=HubUnreachableError("nothing answers there"))
+    with refused("dataset-missing", ResultsError, dataset="acme/one") as caught:
+        Datasets(tmp_path, dead).get("acme/one", "a", None)
+    assert f"--datasets-hub {fetch.hub}" in str(caught.value.hint)
+    with refused("dataset-missing", ResultsError, dataset="acme/one") as caught:
+        Datasets(tmp_path, dead).get("acme/one", "b", None)
+    assert fetch.hub not in str(caught.value.hint)
 
 
-def test_the_same_commit_from_another_hub_is_noted_as_from_there(tmp_path, fetch):
-    Datasets(tmp_path, fetch).get("acme/one", None, None)
-    local = Numbers(commit=fetch.commit, hub="local")
-    Datasets(tmp_path, local, only_from="local").get("acme/one", None, None)
-    assert Datasets(tmp_path, only_from="local").commit("acme/one", None, None) == fetch.commit
-
-
-def test_another_revision_is_fetched(tmp_path, fetch):
+def test_revisions_lie_apart(tmp_path, fetch):
     datasets = Datasets(tmp_path, fetch)
-    assert data(datasets.get("acme/one", None, "v1")[0]) == "acme/one None v1 1111"
-    assert data(datasets.get("acme/one", None, "v2")[0]) == "acme/one None v2 1111"
-    assert datasets.commit("acme/one", None, "v1") is None
+    for _ in range(2):
+        for revision in (None, "v1", "refs/pr/1"):
+            assert data(datasets.get("acme/one", None, revision)[0]) == f"acme/one None {revision} 1111"
+    assert len(fetch.asked) == 3
+
+
+READ = """
+import os, sys
+from pathlib import Path
+import filelock
+from mixhub.evaluation.datasets import Datasets
+
+class Hub:
+    hub = "https://hub.example"
+    def __call__(self, *asked):
+        sys.exit("asked the hub")
+
+if os.getuid() == 0:  # for whom the modes of files mean nothing
+    os.setuid(65534)
+datasets = Datasets(Path(sys.argv[1]), Hub())
+print(*datasets.get("acme/one", "a", None))
+folder = datasets.prepared("acme/one", "1" * 40)
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "file").write_text("written")
+print(folder.is_relative_to(sys.argv[1]))
+"""
+
+
+def test_a_cache_that_cannot_be_written_to_is_read(tmp_path, fetch):
+    folder, commit = Datasets(tmp_path / "cache", fetch).get("acme/one", "a", None)
+    for path in (tmp_path / "cache", *(tmp_path / "cache").rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    command = [sys.executable, "-c", READ, str(tmp_path / "cache")]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    for path in (tmp_path / "cache").rglob("*"):
+        path.chmod(0o755)
+    assert (answer.stdout.splitlines(), answer.stderr) == ([f"{folder} {commit}", "False"], "")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +161,7 @@ def test_a_fetch_that_fails_midway_leaves_the_old_folder_or_none(tmp_path, fetch
     fetch.fails = fails
     with pytest.raises(raised):
         Datasets(tmp_path, fetch).get("acme/one", "a", None)
-    assert {path.name for path in tmp_path.rglob("*")} == {"acme--one", ".lock"}
+    assert {path.name for path in tmp_path.rglob("*")} == {"hub.example", "acme--one", ".lock"}
     fetch.fails = None
     Datasets(tmp_path, fetch).get("acme/one", "a", None)
     before = state(tmp_path)
@@ -136,7 +169,7 @@ def test_a_fetch_that_fails_midway_leaves_the_old_folder_or_none(tmp_path, fetch
     with pytest.raises(raised):
         Datasets(tmp_path, fetch, refresh=True).get("acme/one", "a", None)
     assert state(tmp_path) == before
-    assert Datasets(tmp_path).get("acme/one", "a", None)[1] == "1" * 40
+    assert Datasets(tmp_path, fetch).get("acme/one", "a", None)[1] == "1" * 40
 
 
 def test_what_a_killed_process_left_is_cleared_and_a_damaged_note_is_fetched_again(tmp_path, fetch):
@@ -154,7 +187,6 @@ def test_two_configs_and_two_repos_lie_apart(tmp_path, fetch):
     asked = [("acme/one", "a"), ("acme/one", "b"), ("acme/one", None), ("acme/two", "a")]
     found = [datasets.get(repo_id, config, None)[0] for repo_id, config in asked]
     assert [data(folder).rsplit(" ", 2)[0] for folder in found] == [f"{repo_id} {config}" for repo_id, config in asked]
-    assert len({datasets.prepared_folder(repo_id, config, fetch.commit) for repo_id, config in asked}) == len(asked)
 
 
 def test_the_default_config_is_not_a_config_that_is_called_default(tmp_path, fetch):
@@ -163,11 +195,13 @@ def test_the_default_config_is_not_a_config_that_is_called_default(tmp_path, fet
     assert data(datasets.get("acme/one", "default", None)[0]).startswith("acme/one default")
 
 
-def test_what_is_not_there_and_cannot_be_fetched_says_how_to_mirror_it(tmp_path):
+@pytest.mark.parametrize("refresh", [False, True])
+def test_what_is_not_there_and_cannot_be_fetched_says_how_to_mirror_it(tmp_path, refresh):
+    fetch = CopyFetch({})
     with refused("dataset-missing", ResultsError, dataset="acme/one", config="a") as caught:
-        Datasets(tmp_path).get("acme/one", "a", None)
+        Datasets(tmp_path, fetch, refresh).get("acme/one", "a", None)
+    assert ("--prefetch" in str(caught.value.hint)) is not refresh  # which is --prefetch itself
     for part in (
-        "--prefetch",
         "hf download --repo-type dataset acme/one --local-dir DIR/acme/one",
         "mixhub hub import DIR --repo-type dataset",
         "--datasets-hub local",
@@ -186,7 +220,7 @@ def test_threads_that_ask_at_once_fetch_once(tmp_path, fetch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [(Datasets(tmp_path).folder("acme/one", "a"), fetch.commit)] * 4
+    assert found == [(Datasets(tmp_path, fetch).folder("acme/one", "a"), fetch.commit)] * 4
     assert len(fetch.asked) == 1
 
 

@@ -190,7 +190,9 @@ def test_requests_of_unidentified_documents_are_not_stored(
 ):
     task = built["copa"] if fingerprint is None else replace(built["copa"], fingerprint=fingerprint)
     cell = CellKey(task.suite, 0)
-    requests = Requests(Storage(Datasets(tmp_path / "datasets"), tmp_path / "requests"), encoder, 1234, None)
+    requests = Requests(
+        Storage(Datasets(tmp_path / "datasets", CopyFetch({})), tmp_path / "requests"), encoder, 1234, None
+    )
     requests._built["copa"] = task
     with quiet():
         prepared = requests._prepare(cell)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mixhub.errors import ResultsError, SpecError, UnknownNameError
 from mixhub.evaluation import suite
@@ -56,7 +59,7 @@ def test_each_published_task_reads_the_dataset_split_and_metrics_that_are_known(
     assert task.source.startswith("lm_eval/tasks/")
     assert not task.is_custom
     assert task.data_sha256 == "unknown"
-    assert task.dataset_kwargs(Path("cache"))["cache_dir"] == "cache"
+    assert task.load_arguments(Path("cache"))["cache_dir"] == "cache"
 
 
 def test_a_function_of_a_task_is_part_of_its_hash():
@@ -110,7 +113,7 @@ def test_data_files_are_relative_to_the_yaml_wherever_the_process_stands(tmp_pat
     task = _resolved(_own(tmp_path / "tasks"))
     monkeypatch.chdir("/")
     with quiet():
-        built = suite.build(task, Datasets(tmp_path / "cache"))
+        built = suite.build(task, Datasets(tmp_path / "cache", CopyFetch({})))
     assert built.task.eval_docs[0]["question"] == "1, 2,"
     assert built.fingerprint == task.data_sha256
     assert (task.version, task.source) == ("2.0", "own.yaml")
@@ -130,7 +133,84 @@ def test_a_yaml_may_include_another_whose_files_lie_beside_that_one(tmp_path):
     task = _resolved(path, "derived")
     assert task.data_files == (tmp_path / "base" / "documents" / "own.jsonl",)
     with quiet():
-        assert len(suite.build(task, Datasets(tmp_path / "cache")).task.eval_docs) == 1
+        assert len(suite.build(task, Datasets(tmp_path / "cache", CopyFetch({}))).task.eval_docs) == 1
+
+
+def _folder(root: Path, rows: list[dict]) -> Path:
+    """A folder that `load_dataset` opens."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return root
+
+
+ROWS = [{"question": "1, 2,", "choices": ["3", "5"], "answer": 0}] * 3
+
+
+def _built(task: suite.SuiteTask, cache: Path) -> suite.BuiltTask:
+    with quiet():
+        return suite.build(task, Datasets(cache, CopyFetch({})))
+
+
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_a_local_folder_is_known_by_its_content(tmp_path, is_absolute):
+    folder = _folder(tmp_path / "tasks" / "animals", ROWS)
+    path = str(folder) if is_absolute else "animals"
+    written = _own(tmp_path / "tasks", dataset_path=path, dataset_kwargs=None)
+    task = _resolved(written)
+    first = _built(task, tmp_path / "cache")
+    stat = (folder / "test.jsonl").stat()
+    assert (len(first.task.eval_docs), first.fingerprint) == (3, task.data_sha256)
+    assert (task.repo_id, str(task.dataset), first.task.config.dataset_path) == (None, "animals", "animals")
+    changed = [*ROWS[:2], {**ROWS[0], "question": "4, 5,"}]
+    _folder(folder, changed)
+    os.utime(folder / "test.jsonl", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # even with the same size and time
+    again = _resolved(written)
+    second = _built(again, tmp_path / "cache")
+    assert second.fingerprint == again.data_sha256 != first.fingerprint
+    assert list(second.task.eval_docs["question"]) == [row["question"] for row in changed]
+    moved = shutil.move(tmp_path / "tasks", tmp_path / "moved")
+    assert _resolved(Path(moved) / written.name).data_sha256 == second.fingerprint or is_absolute
+
+
+def test_a_folder_with_the_name_of_a_repo_is_not_read_by_lm_evals_own_task(tmp_path, monkeypatch):
+    _folder(tmp_path / "baber" / "piqa", ROWS)
+    monkeypatch.chdir(tmp_path)
+    (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
+    assert (task.repo_id, task.local_folder, task.data_files) == ("baber/piqa", None, ())
+
+
+@pytest.mark.parametrize("data_files", [{"test": "{}/own.jsonl"}, {"test": ["{}/*.jsonl"]}])
+def test_absolute_paths_of_documents_are_hashed_and_written_nowhere(tmp_path, data_files):
+    written = _own(tmp_path)
+    text = json.dumps(data_files).replace("{}", str(tmp_path / "documents"))
+    task = _resolved(_own(tmp_path, dataset_kwargs={"data_files": json.loads(text)}))
+    built = _built(task, tmp_path / "cache")
+    assert built.fingerprint == _resolved(written).data_sha256 != "unknown"
+    assert str(tmp_path) not in f"{built.task.dump_config()['dataset_kwargs']} {task.dataset}"
+    other = json.loads(text.replace(str(tmp_path), "/elsewhere"))
+    elsewhere = _resolved(_own(tmp_path, dataset_kwargs={"data_files": other}))
+    assert elsewhere.sha256 == task.sha256
+
+
+def test_documents_that_a_function_makes_are_known_by_their_content(tmp_path):
+    lines = (
+        "import json, pathlib, datasets",
+        "def rows(**_):",
+        f"    made = json.loads(pathlib.Path({str(tmp_path / 'rows.json')!r}).read_text())",
+        "    return {'test': datasets.Dataset.from_list(made)}",
+    )
+    (tmp_path / "made.py").write_text("\n".join(lines))
+    config = json.loads(_own(tmp_path).read_text())
+    del config["dataset_path"], config["dataset_kwargs"]
+    (tmp_path / "own.yaml").write_text(f"custom_dataset: !function made.rows\n{yaml.safe_dump(config)}")
+    found = []
+    for rows in (ROWS, ROWS, ROWS[:2]):
+        (tmp_path / "rows.json").write_text(json.dumps(rows))
+        task = _resolved(tmp_path / "own.yaml")
+        found.append(suite.fingerprint(task, Datasets(tmp_path / "cache", CopyFetch({}))))
+        assert task.data_sha256 == "unknown"
+    assert found[0] == found[1] != found[2]
+    assert "unknown" not in found
 
 
 def test_yamls_that_include_each_other_are_refused(tmp_path):
@@ -162,13 +242,13 @@ def test_documents_that_are_not_there_are_named(tmp_path):
     task = _resolved(_own(tmp_path))
     (tmp_path / "documents" / "own.jsonl").unlink()
     with refused("documents-missing", ResultsError, task="own", path=tmp_path / "documents" / "own.jsonl"):
-        suite.build(task, Datasets(tmp_path / "cache"))
+        suite.build(task, Datasets(tmp_path / "cache", CopyFetch({})))
 
 
 def test_a_dataset_that_is_not_there_is_named_with_its_task_and_how_to_mirror_it(tmp_path):
     (task,) = suite.resolve([Task(name="piqa", title="PIQA")], {})
     with refused("dataset-missing", ResultsError, task="piqa", dataset="baber/piqa") as caught:
-        suite.build(task, Datasets(tmp_path / "cache"))
+        suite.build(task, Datasets(tmp_path / "cache", CopyFetch({})))
     for part in ("--prefetch", "hf download --repo-type dataset baber/piqa", "--datasets-hub local"):
         assert part in str(caught.value.hint)
 

@@ -216,6 +216,41 @@ def test_a_cell_made_otherwise_is_not_counted_as_this_one(copied: Copied, change
     assert again.started == []
 
 
+def test_cells_of_a_changed_local_folder_are_measured_again(copied: Copied, caplog: pytest.LogCaptureFixture):
+    """Their cells name no folder of this machine, and what cannot be compared is said, not taken for the same."""
+    place = copied("results")
+    documents = place.root / "documents"
+    documents.mkdir()
+    for split in ("test", "fewshot"):
+        shutil.copy(place.root / "tasks" / f"demo_arithmetic.{split}.jsonl", documents / f"{split}.jsonl")
+    path = place.root / "tasks" / "demo_arithmetic.yaml"
+    config = yaml.safe_load(path.read_text())
+    del config["dataset_kwargs"]
+    path.write_text(yaml.safe_dump({**config, "dataset_path": str(documents)}))
+    (documents / "README.md").write_text(
+        "---\nconfigs: [{config_name: default, data_files: "
+        "[{split: test, path: test.jsonl}, {split: fewshot, path: fewshot.jsonl}]}]\n---\n"
+    )
+    asked: dict[str, Any] = {"tasks": ["demo_arithmetic"], "num_fewshot": [2]}
+    (before,) = place.evaluate(**asked)
+    for file in place.results.glob("demo*"):
+        assert str(place.root) not in file.read_text(), file.name
+    assert before.dataset.startswith("documents at ")
+    lines = (documents / "test.jsonl").read_text().splitlines(keepends=True)
+    (documents / "test.jsonl").write_text("".join(lines[:5]))
+    caplog.clear()
+    (after,) = place.evaluate(**asked)
+    assert (before.documents, after.documents) == (DOCUMENTS, 5)
+    assert "different dataset" in caplog.text
+    seen = Recorder()
+    place.evaluate(**asked, progress=seen)
+    assert seen.started == []
+    shutil.rmtree(documents)
+    caplog.clear()
+    assert place.evaluate(**asked, progress=seen) == [after]
+    assert "could not compare its documents" in caplog.text
+
+
 def test_another_seed_of_shots_gives_other_prompts(copied: Copied):
     place = copied()
     other = Place(

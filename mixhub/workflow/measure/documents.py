@@ -33,8 +33,7 @@ def evaluation_storage(
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixhub"
     cache = workspace.cache if workspace else user_cache
     choice = choose_hub_of_call(datasets_hub, None, asked_by="--datasets-hub")
-    only_from = choice.value if datasets_hub else None
-    datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), only_from=only_from, refresh=refresh)
+    datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), refresh=refresh)
     configs = {}
     if workspace is not None:
         configs = {task.name: workspace.path(task.config) for task in evaluation.tasks if task.config}
