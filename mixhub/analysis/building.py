@@ -7,14 +7,23 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from mixhub.analysis.evidence import Evidence
-from mixhub.analysis.published.table import require_columns
 from mixhub.analysis.samples import NO_DOCUMENTS, DocumentScores, SampleSummary, read_scores
-from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow, average, column_reason, score_row
+from mixhub.analysis.scores import (
+    SCORE,
+    Column,
+    Measure,
+    Score,
+    ScoreRow,
+    Standing,
+    average_of,
+    column_reason,
+    score_row,
+)
 from mixhub.analysis.selection import Selection, select, select_columns
 from mixhub.analysis.statistics.seeds import spread, t_interval
-from mixhub.analysis.tables import AVERAGE, OverSeeds, ScoreTable, Standing
+from mixhub.analysis.tables import AVERAGE, OverSeeds, ScoreTable
 from mixhub.errors import UsageError
-from mixhub.phrases import listed
+from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
@@ -38,6 +47,7 @@ def measured_tables(
             columns,
             selection.measure,
             documents=documents,
+            standing=one.standing,
             allow_incomplete=selection.allow_incomplete,
         )
         tables.append(table)
@@ -78,9 +88,10 @@ def measured_table(
     rows = []
     for revision, own in records.items():
         row = score_row(revision, columns, own, measure, allow_incomplete=allow_incomplete)
-        rows.append(_with_stderrs(row, own, samples, allow_incomplete))
+        rows.append(_with_stderrs(row, columns, own, samples, allow_incomplete))
+    notes += _average_notes(columns, records)
     notes += _record_notes(evidence)
-    notes += _out_of_range(rows) if measure.scale == 100 else ()
+    notes += _out_of_range(rows, columns) if measure.scale == 100 else ()
     notes += _incomplete(rows) if allow_incomplete else ()
     reasons = {column.task: _no_mean(column.task, records, measure, samples) for column in columns}
     return ScoreTable(
@@ -107,7 +118,6 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         selection: the suite or tasks to show; default: all.
 
     Raises:
-        ResultsError: the table lacks columns of the selected suite.
         UsageError: a measure other than the score, or single shot counts, are selected.
         UnknownNameError: a selected task does not exist.
     """
@@ -124,12 +134,13 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
             name=evidence.name,
             measure=selection.measure.name,
         )
-    if selection.suite is not None:
-        require_columns(printed, selection.suite.tasks)
     kind = "seed" if selection.rows_are_seeds else evidence.kind
     columns = select_columns(
         [Column(c.task.name if c.task else c.title, c.title, ()) for c in printed.columns], selection
     )
+    if selection.suite is not None:
+        names = {task.name for task in selection.suite.tasks}
+        columns = [column for column in columns if column.task in names]
     has_average = len(columns) == len(printed.columns)
     rows = []
     for row in printed.rows:
@@ -146,7 +157,7 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         columns=tuple(columns),
         rows=tuple(rows),
         over_seeds=_over_seeds(kind, rows, dict.fromkeys((column.task for column in columns), "")),
-        notes=(*scale_note, *_out_of_range(rows)),
+        notes=(*printed.notes, *scale_note, *_out_of_range(rows, columns)),
     )
 
 
@@ -154,7 +165,9 @@ def _published_score(value: float | None) -> Score:
     return Score(value, 0 if value is None else 1, 1, "not published" if value is None else "")
 
 
-def _with_stderrs(row: ScoreRow, records: Sequence[Record], samples: SampleSummary, allow: bool) -> ScoreRow:
+def _with_stderrs(
+    row: ScoreRow, columns: Sequence[Column], records: Sequence[Record], samples: SampleSummary, allow: bool
+) -> ScoreRow:
     """The row with standard errors from the documents, if their samples were read."""
     scores = {
         task: replace(score, stderr=samples.stderrs[row.revision, task], stderr_is_bound=False)
@@ -162,7 +175,7 @@ def _with_stderrs(row: ScoreRow, records: Sequence[Record], samples: SampleSumma
         else score
         for task, score in row.scores.items()
     }
-    mean = average(list(scores.values()), records, allow_incomplete=allow)
+    mean = average_of(scores, columns, records, allow_incomplete=allow)
     return ScoreRow(row.revision, MappingProxyType(scores), mean)
 
 
@@ -213,7 +226,11 @@ def _record_notes(evidence: Evidence) -> Iterator[str]:
     """Which cells are not used, and what is unknown about cells."""
     if evidence.superseded:
         files = list(dict.fromkeys(str(one.record.path) for one in evidence.superseded))
-        yield f"superseded by later measurements: {len(evidence.superseded)} cells, in {listed(files, most=3)}"
+        cells = plural(len(evidence.superseded), "cell")
+        yield f"not used, because measured again: {cells}, in {listed(files, most=3)}"
+        if same := [one for one in evidence.superseded if one.by.date == one.record.date]:
+            files = list(dict.fromkeys(str(one.by.path) for one in same))
+            yield f"of {len(same)} of them, the figures are the same but for rounding as in {listed(files, most=3)}"
     records = [record for own in evidence.records.values() for record in own]
     fields = {
         "weights": "weights_sha256",
@@ -233,8 +250,21 @@ def _record_notes(evidence: Evidence) -> Iterator[str]:
         yield f"measured with lm-eval {' and '.join(versions)}"
 
 
-def _out_of_range(rows: Sequence[ScoreRow]) -> Iterator[str]:
-    values = [score.value for row in rows for score in (*row.scores.values(), row.average)]
+def _average_notes(columns: Sequence[Column], records: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """What the average is over, if that is not each column as a task."""
+    every = [record for own in records.values() for record in own]
+    groups = {record.task for record in every if record.is_group}
+    averaged = [column for column in columns if column.is_averaged]
+    if shown := [column.task for column in averaged if column.task in groups]:
+        tasks = plural(len(averaged) - len(shown), "task")
+        yield f"the average is over {tasks} and {plural(len(shown), 'group')} of tasks: {listed(shown, most=5)}"
+    if others := [column.title for column in columns if not column.is_averaged]:
+        yield f"not in the average, because they are not shares of right answers: {listed(others, most=5)}"
+
+
+def _out_of_range(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> Iterator[str]:
+    accuracies = [column.task for column in columns if not column.metric]
+    values = [score.value for row in rows for score in (*map(row.scores.__getitem__, accuracies), row.average)]
     if outside := [f"{value:g}" for value in values if value is not None and not 0 <= value <= 100]:
         yield f"outside 0 to 100: {', '.join(outside[:3])}; see mixhub audit"
 

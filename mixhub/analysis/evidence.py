@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from mixhub.analysis.imported import imported_records
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
 from mixhub.analysis.published.reading import read_published, table_file
 from mixhub.analysis.published.table import PublishedTable, published_table
-from mixhub.analysis.scores import SCORE, Column, columns_of, is_of_suite
+from mixhub.analysis.scores import SETTINGS, Column, Standing, columns_of, is_of_suite, with_metrics
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
-from mixhub.phrases import listed
+from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Evaluation, Family, Run, Task, catalog
 from mixhub.workspace.cells import read_cells
@@ -45,28 +46,44 @@ class Evidence:
     """Notes for a reader of the scores, a sentence each."""
     tasks: tuple[Task, ...] = ()
     """Tasks with known titles, if it is not a family."""
+    standing: Standing = "measured"
+    """`imported` for cells of a family that others measured."""
+    imported: Evidence | None = None
+    """The cells of the family that others measured."""
 
     @property
     def measured(self) -> bool:
         """Whether there are cells."""
         return any(self.records.values())
 
+    @property
+    def by_standing(self) -> list[Evidence]:
+        """The evidence with its own cells, if it has some, and that of imported cells."""
+        return [*([self] if self.measured else []), *([self.imported] if self.imported else [])]
+
 
 def find_evidence(source: str, workspace: Workspace | None = None, progress: Progress = SILENT) -> Evidence:
     """Find a family by name, else a file or folder of results, or a published table (.md, .csv, .tsv).
 
+    In a folder of several models, each revision of each model is a row.
+
     Raises:
         UnknownNameError: no family or path has this name.
-        ResultsError: the files cannot be read, or belong to two models.
+        ResultsError: the files cannot be read.
     """
+    return _as_one(source, find_by_model(source, workspace, progress))
+
+
+def find_by_model(source: str, workspace: Workspace | None = None, progress: Progress = SILENT) -> list[Evidence]:
+    """Find the evidence as `find_evidence` does; of a folder of models with several revisions, one for each model."""
     path = Path(source)
     names = workspace.family_names() if workspace is not None else catalog.names()
     if source in names:
-        return family_evidence(workspace.family(source) if workspace else catalog.get(source), workspace)
+        return [family_evidence(workspace.family(source) if workspace else catalog.get(source), workspace)]
     if (table := table_file(source)) is not None:
-        return _table_evidence(*table, known_tasks(workspace))
+        return [_table_evidence(*table, known_tasks(workspace))]
     if path.exists():
-        return path_evidence([path], known_tasks(workspace), progress)
+        return evidence_by_model([path], known_tasks(workspace), progress)
     hint = f"families: {', '.join(names)}; or pass a folder of results, or a table (.md, .csv, .tsv)"
     raise UnknownNameError("source", source, names, hint=hint)
 
@@ -102,36 +119,91 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
         records=MappingProxyType(records),
         published=published_table(family),
         notes=tuple(notes),
+        imported=_imported_evidence(family, workspace) if workspace is not None else None,
     )
 
 
+def _imported_evidence(family: Family, workspace: Workspace) -> Evidence | None:
+    """The cells of a family that others measured."""
+    cells = {run.revision: imported_records(workspace.imported(run), run) for run in family.runs()}
+    found = MappingProxyType({revision: own for revision, own in cells.items() if own})
+    return Evidence(family.name, family.revisions.kind, family, found, None, standing="imported") if found else None
+
+
 def path_evidence(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: Progress = SILENT) -> Evidence:
-    """The cells of one model in files and folders.
+    """The cells in files and folders, a row for each revision of each model; raises as `read_outputs`."""
+    return _as_one(", ".join(map(str, paths)), evidence_by_model(paths, tasks, progress))
+
+
+def evidence_by_model(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: Progress = SILENT) -> list[Evidence]:
+    """The cells in files and folders: of each model, or in one for all if each model has one revision.
 
     Raises:
-        ResultsError: as `read_outputs`, or the cells belong to two models.
+        ResultsError: as `read_outputs`.
     """
     outputs = read_outputs(paths, progress)
-    first = outputs.records[0]
+    by_model: dict[str, list[Record]] = {}
     for record in outputs.records:
-        if record.model != first.model:
-            message = f"two models in one folder: {first.path} ({first.model}) and {record.path} ({record.model})"
-            raise ResultsError(
-                message, code="models-mixed", hint="pass the results of one model", paths=(first.path, record.path)
+        by_model.setdefault(record.model, []).append(record)
+    found = []
+    for model, records in by_model.items():
+        rows = _rows(records)
+        found.append(
+            Evidence(
+                name=model if model != UNKNOWN else str(paths[0]),
+                kind=_kind(rows),
+                family=None,
+                records=MappingProxyType(rows),
+                published=None,
+                superseded=tuple(one for one in outputs.superseded if one.by.model == model),
+                tasks=tuple(tasks),
             )
+        )
+    if all(len(one.records) == 1 for one in found):
+        found = [_as_one(", ".join(map(str, paths)), found)]
+    return [replace(found[0], notes=outputs.notes), *found[1:]]
+
+
+def _rows(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
+    """The cells of one model by revision; a revision that was measured with several settings has a row for each."""
     by_revision: dict[str, list[Record]] = {}
-    for record in sorted(outputs.records, key=lambda record: _order(record.revision)):
+    for record in sorted(records, key=lambda record: _order(record.revision)):
         by_revision.setdefault(record.revision, []).append(record)
-    skipped = listed([path.name for path in outputs.skipped], most=3)
+    rows: dict[str, list[Record]] = {}
+    for revision, own in by_revision.items():
+        settings = _settings(own)
+        for record in own:
+            values = ", ".join(f"{getattr(record, name)}" for name in settings)
+            rows.setdefault(f"{revision} ({values})" if values else revision, []).append(record)
+    return {row: tuple(own) for row, own in rows.items()}
+
+
+def _settings(records: Iterable[Record]) -> list[str]:
+    """The settings in which records of the same cell differ."""
+    by_cell: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        by_cell.setdefault((record.task, record.num_fewshot, record.limit), []).append(record)
+    return [name for name in SETTINGS if any(len({getattr(r, name) for r in own}) > 1 for own in by_cell.values())]
+
+
+def _as_one(name: str, evidence: Sequence[Evidence]) -> Evidence:
+    """Several models in one, a row for each revision of each model."""
+    if len(evidence) == 1:
+        return evidence[0]
+    rows: dict[str, tuple[Record, ...]] = {}
+    for one in evidence:
+        for revision, records in one.records.items():
+            is_plain = len(one.records) == 1 and revision in (UNKNOWN, "main")
+            rows[one.name if is_plain else f"{one.name} {revision}"] = records
     return Evidence(
-        name=first.model if first.model != UNKNOWN else str(paths[0]),
-        kind=_kind(by_revision),
+        name=name,
+        kind="model",
         family=None,
-        records=MappingProxyType({revision: tuple(own) for revision, own in by_revision.items()}),
+        records=MappingProxyType(rows),
         published=None,
-        superseded=outputs.superseded,
-        notes=(f"skipped {len(outputs.skipped)} JSON files that are not results: {skipped}",) if skipped else (),
-        tasks=tuple(tasks),
+        superseded=tuple(superseded for one in evidence for superseded in one.superseded),
+        notes=tuple(note for one in evidence for note in one.notes),
+        tasks=evidence[0].tasks,
     )
 
 
@@ -151,55 +223,66 @@ def known_tasks(workspace: Workspace | None = None) -> tuple[Task, ...]:
     return tuple(tasks.values())
 
 
-def family_columns(evaluation: Evaluation, evidence: Evidence) -> tuple[Evidence, tuple[Column, ...]]:
+def family_columns(
+    evaluation: Evaluation, evidence: Evidence, *, limited: bool = False
+) -> tuple[Evidence, tuple[Column, ...]]:
     """The columns of a suite, and the evidence with only the cells that count for its scores.
 
-    The seed of the shots must be the suite's for families; other tools' results rarely have it.
+    The seed of the shots must be the suite's for a family's own cells; other tools' results rarely have it. With
+    `limited`, cells that a limit cut short remain.
     """
 
     def counts(record: Record) -> bool:
-        has_seed = evidence.family is None or record.fewshot_seed == evaluation.fewshot_seed
-        return has_seed and is_of_suite(evaluation, record)
+        is_own = evidence.family is not None and evidence.standing == "measured"
+        has_seed = not is_own or record.fewshot_seed == evaluation.fewshot_seed
+        return has_seed and is_of_suite(evaluation, record, limited=limited)
 
-    return _with_cells(evidence, counts), columns_of(evaluation)
+    selected = _with_cells(evidence, counts, "they are not in the suite")
+    return selected, with_metrics(columns_of(evaluation), selected.records)
 
 
-def common_columns(evidence: Sequence[Evidence]) -> tuple[list[Evidence], tuple[Column, ...]]:
+def common_columns(evidence: Sequence[Evidence], *, limited: bool = False) -> tuple[list[Evidence], tuple[Column, ...]]:
     """Columns for results without a suite: the tasks and shot counts that each model has in any revision; and the
-    evidence with only their cells."""
+    evidence with only their cells. With `limited`, cells that a limit cut short remain."""
     titles = {task.name: task.title for one in evidence for task in one.tasks or known_tasks()}
+    every = [record for one in evidence for own in one.records.values() for record in own]
     cells_of = [
-        {(r.task, r.num_fewshot) for own in one.records.values() for r in own if _makes_score(r)} for one in evidence
+        {(r.task, r.num_fewshot) for own in one.records.values() for r in own if limited or r.limit is None}
+        for one in evidence
     ]
     common = set.intersection(*cells_of)
-    every_task = [record.task for one in evidence for own in one.records.values() for record in own]
     columns = []
-    for name in dict.fromkeys([*titles, *every_task]):
+    for name in dict.fromkeys([*titles, *(record.task for record in every)]):
         if shots := sorted(count for task, count in common if task == name and isinstance(count, int)):
-            columns.append(Column(name, titles.get(name, name), tuple(shots)))
+            groups = {record.group for record in every if record.task == name}
+            group = groups.pop() if len(groups) == 1 else ""
+            columns.append(Column(name, titles.get(name, name), tuple(shots), group=group))
     selected = {(column.task, shots) for column in columns for shots in column.num_fewshot}
 
     def counts(record: Record) -> bool:
-        return (record.task, record.num_fewshot) in selected and _makes_score(record)
+        return (record.task, record.num_fewshot) in selected and (limited or record.limit is None)
 
-    return [_with_cells(one, counts) for one in evidence], tuple(columns)
-
-
-def _makes_score(record: Record) -> bool:
-    """Whether it has an accuracy over all documents."""
-    return record.limit is None and SCORE.metric(record) is not None
+    why = "their number of shots is unknown, or other models lack it"
+    found = [_with_cells(one, counts, why) for one in evidence]
+    return found, with_metrics(columns, *(one.records for one in found))
 
 
-def _with_cells(evidence: Evidence, counts: Callable[[Record], bool]) -> Evidence:
-    """The evidence with only the cells that count, and notes on the others."""
+def _with_cells(evidence: Evidence, counts: Callable[[Record], bool], why_others: str) -> Evidence:
+    """The evidence with only the cells that count, and notes on the others; `why_others` for whole cells."""
     records = {revision: tuple(filter(counts, own)) for revision, own in evidence.records.items()}
     others = [record for own in evidence.records.values() for record in own if not counts(record)]
     groups = {
-        "cells do not state whether a limit cut them short": [r for r in others if r.limit == UNKNOWN],
-        "cells were cut short by a limit, so not scored": [r for r in others if r.limit not in (None, UNKNOWN)],
-        "other cells are not in the suite": [r for r in others if r.limit is None],
+        "they do not state whether a limit cut them short": [r for r in others if r.limit == UNKNOWN],
+        "a limit cut them short (to show them: --allow-incomplete)": [
+            r for r in others if r.limit not in (None, UNKNOWN)
+        ],
+        why_others: [r for r in others if r.limit is None],
     }
-    notes = [f"{len(group)} {what}: {_names(group)}" for what, group in groups.items() if group]
+    notes = [
+        f"not scored: {plural(len(group), 'cell')}, because {why}: {_names(group)}"
+        for why, group in groups.items()
+        if group
+    ]
     return replace(evidence, records=MappingProxyType(records), notes=(*evidence.notes, *notes))
 
 

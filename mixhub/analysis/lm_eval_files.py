@@ -18,6 +18,7 @@ from typing import Any
 
 from mixhub.errors import ResultsError, UsageError
 from mixhub.files import read_json
+from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.cells import PROVENANCE_KEY, parse_cell
 from mixhub.workspace.lineage import UNKNOWN, Unknown
@@ -26,6 +27,10 @@ from mixhub.workspace.records import PLAIN, Entries, Record
 _OLD = "0.3"
 """The version of lm-eval for files of the format that ended with 0.3."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?")
+_RESULTS_FILE = re.compile(rf"results_{_DATE.pattern}\.json")
+_STEP = re.compile(r"(?:^|[_.-])(?P<step>step[_-]?\d+)(?![A-Za-z0-9])")
+_NOISE = 1e-6
+"""Relative difference below which two figures differ only in rounding."""
 _SEED = re.compile(r"(?P<model>.*?)[/_.-]*(?<![A-Za-z])seed[-_]?(?P<number>\d+)(?P<rest>/.*)?")
 _PARTS = ("peft", "delta", "subfolder", "gguf_file")
 """Arguments that change the named model into another one."""
@@ -35,12 +40,12 @@ _DTYPES = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "fl
 
 @dataclass(frozen=True)
 class Superseded:
-    """A cell that is not used because it was measured again later."""
+    """A cell that is not used because the same cell was measured again."""
 
     record: Record
-    """The older one."""
+    """The one that is not used."""
     by: Record
-    """The newer one."""
+    """The newer one; the first, if both have the same figures."""
 
 
 @dataclass(frozen=True)
@@ -50,48 +55,82 @@ class Outputs:
     records: tuple[Record, ...]
     """The newest record of each cell."""
     superseded: tuple[Superseded, ...]
-    """Older records of the same cells."""
+    """Other records of the same cells."""
     skipped: tuple[Path, ...]
     """JSON files in the folders that are not results."""
+    problems: tuple[ResultsError, ...] = ()
+    """Why files in the folders, or cells with several values, are not used."""
+    omitted: tuple[str, ...] = ()
+    """Values of files that are not figures, with their keys."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not used, a sentence each."""
+        notes = [f"not used: {problem.message}" for problem in self.problems[:_MOST_NAMED]]
+        if more := self.problems[_MOST_NAMED:]:
+            notes.append(f"not used: {plural(len(more), 'more file or cell', 'more files or cells')}")
+        if self.omitted:
+            what = plural(len(self.omitted), "value that is", "values that are")
+            notes.append(f"not used: {what} not a finite number: {listed(self.omitted, most=_MOST_NAMED)}")
+        if self.skipped:
+            names = listed([path.name for path in self.skipped], most=_MOST_NAMED)
+            notes.append(f"skipped {plural(len(self.skipped), 'JSON file')} without results: {names}")
+        return tuple(notes)
+
+
+_MOST_NAMED = 3
 
 
 def read_outputs(paths: Sequence[Path], progress: Progress = SILENT) -> Outputs:
     """Read all results in files and folders.
 
     If a cell was measured several times, the newest record is used. Records of the same cell have the same model,
-    revision, task, shots, seed of the shots, limit, dtype and prompting.
+    revision, task, shots, seed of the shots, limit, dtype and prompting. A file in a folder that cannot be read is
+    omitted, as is a cell with several values of which none is the newest; `Outputs.problems` has the reasons.
 
     Raises:
-        ResultsError: a file is not JSON, not lm-eval's, or has a figure that is not a finite number; or two records of
-            a cell differ, and neither is newer; or there are no results.
+        ResultsError: a named file is not JSON or not lm-eval's, a mixhub cell was changed, or there are no results.
         UsageError: a path does not exist.
     """
     files = [file for path in paths for file in _files(path)]
     records: list[Record] = []
+    omitted: list[str] = []
     skipped: list[Path] = []
+    problems: list[ResultsError] = []
     with progress.start("results", len(files), "file") as bar:
         for file, is_named in files:
-            found = read_output(file, is_named=is_named)
-            records += found or ()
-            skipped += [file] if found is None else []
+            try:
+                found = read_output(file, is_named=is_named, omitted=omitted)
+            except ResultsError as problem:
+                if is_named or problem.code not in ("lm-eval-file-malformed", "file-malformed"):
+                    raise
+                problems.append(problem)
+            else:
+                records += found or ()
+                skipped += [file] if found is None else []
             bar.advance()
-    if not records:
+    used, superseded, ambiguous = _newest(records)
+    problems += ambiguous
+    if not used and problems:
+        raise problems[0]
+    if not used:
         message = f"{', '.join(map(str, paths))}: no lm-eval results"
         raise ResultsError(
             message, code="results-missing", hint="pass lm-eval's --output_path, or a file in it", paths=tuple(paths)
         )
-    return Outputs(*_newest(records), tuple(skipped))
+    return Outputs(used, superseded, tuple(skipped), tuple(problems), tuple(omitted))
 
 
-def read_output(path: Path, *, is_named: bool = True) -> list[Record] | None:
+def read_output(path: Path, *, is_named: bool = True, omitted: list[str] | None = None) -> list[Record] | None:
     """Read the cells of one results file.
 
     Args:
         path: the file.
         is_named: whether the user named the file itself; if not, files that are not results return None.
+        omitted: gets the values that are not figures.
 
     Raises:
-        ResultsError: as `read_outputs`.
+        ResultsError: the file is not JSON, not lm-eval's, or has no figure; or it is a changed cell of mixhub.
     """
     try:
         data = read_json(path, ResultsError)
@@ -103,15 +142,18 @@ def read_output(path: Path, *, is_named: bool = True) -> list[Record] | None:
         if is_named:
             raise _malformed(path, "no results")
         return None
-    return [parse_cell(path, data)] if PROVENANCE_KEY in data else list(_records(path, data))
+    return [parse_cell(path, data)] if PROVENANCE_KEY in data else _records(path, data, omitted)
 
 
 def _files(path: Path) -> Iterator[tuple[Path, bool]]:
+    """The JSON files of a folder. In hidden folders only those that lm-eval named count: it names folders after models,
+    such as `..__models__mine`."""
     if path.is_file():
         yield path, True
     elif path.is_dir():
         for file in sorted(path.rglob("*.json")):
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+            is_hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.is_file() and (not is_hidden or _RESULTS_FILE.fullmatch(file.name)):
                 yield file, False
     else:
         message = f"{path}: no such file or folder"
@@ -120,46 +162,151 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
         )
 
 
-def _records(path: Path, data: Mapping[str, Any]) -> Iterator[Record]:
+def _records(path: Path, data: Mapping[str, Any], omitted: list[str] | None) -> list[Record]:
     results: Any = data["results"]
     config: Any = data.get("config")
-    parts = (results, config, data.get("versions"))
-    are_mappings = all(isinstance(part, Mapping) for part in parts)
-    if not are_mappings or not all(isinstance(figures, Mapping) for figures in results.values()):
+    if not all(isinstance(part, Mapping) for part in (results, config, data.get("versions"))):
         raise _malformed(path, "results by task, versions and config must be mappings")
-    is_old = not any("," in str(key) for entry in results.values() for key in entry)
+    names = [task for task in results if isinstance(results[task], Mapping)]
+    if not names:
+        raise _malformed(path, "results by task must be mappings")
+    is_old = not any("," in str(key) for task in names for key in results[task])
     shared = _shared_fields(path, data, config, is_old)
-    for task in results:
-        if _is_group(data, task):
+    groups = Groups.of(data)
+    records: list[Record] = []
+    problems: list[ResultsError] = []
+    for position, task in enumerate(names):
+        try:
+            figures = Entries(path, data, task, _malformed).figures(is_old=is_old)
+        except ResultsError as problem:
+            problems += [] if task in groups.names else [problem]
             continue
-        configured = _mapping(data, "configs", task)
-        counts = _mapping(data, "n-samples", task)
-        documents, in_split = _whole(counts.get("effective")), _whole(counts.get("original"))
-        limit = config.get("limit", UNKNOWN)
-        if documents != UNKNOWN and in_split != UNKNOWN:
-            limit = documents if documents < in_split else None
-        shots = map(_whole, (_entry(data, "n-shot", task), configured.get("num_fewshot"), config.get("num_fewshot")))
-        metrics, stderrs = Entries(path, data, task, _malformed).figures(is_old=is_old)
-        yield Record(
-            **shared,
-            task=task,
-            num_fewshot=next((count for count in shots if count != UNKNOWN), UNKNOWN),
-            metrics=MappingProxyType(metrics),
-            stderrs=MappingProxyType(stderrs),
-            documents=documents,
-            documents_in_split=in_split,
-            limit=limit if limit is None or isinstance(limit, int | float) else UNKNOWN,
-            task_version=UNKNOWN if (version := _entry(data, "versions", task)) is None else str(version),
-            task_hash=str(_entry(data, "task_hashes", task) or UNKNOWN),
-            dataset=_dataset(configured),
-            samples=_samples(path, task, config),
+        if omitted is not None:
+            omitted += [f"{entry} in {path}" for entry in figures.omitted]
+        records.append(
+            Record(
+                **shared,
+                **_task_fields(path, data, task, groups),
+                num_fewshot=_shots(data, task, groups, (position, len(names))),
+                metrics=MappingProxyType(figures.metrics),
+                stderrs=MappingProxyType(figures.stderrs),
+            )
         )
+    if problems and not records:
+        raise problems[0]
+    if omitted is not None:
+        omitted += [problem.message for problem in problems]
+    return records
+
+
+def _task_fields(path: Path, data: Mapping[str, Any], task: str, groups: Groups) -> dict[str, Any]:
+    """The fields of a record that its task determines."""
+    config = data["config"]
+    documents, in_split = _documents(data, groups.members.get(task) or (task,))
+    limit = config.get("limit", UNKNOWN)
+    if documents != UNKNOWN and in_split != UNKNOWN:
+        limit = documents if documents < in_split else None
+    version = _entry(data, "versions", task)
+    return {
+        "task": task,
+        "documents": documents,
+        "documents_in_split": in_split,
+        "limit": limit if limit is None or isinstance(limit, int | float) else UNKNOWN,
+        "task_version": UNKNOWN if version is None else str(version),
+        "task_hash": str(_entry(data, "task_hashes", task) or UNKNOWN),
+        "dataset": _dataset(_mapping(data, "configs", task)),
+        "samples": _samples(path, task, config),
+        "group": groups.of_task.get(task, ""),
+        "is_group": task in groups.names,
+    }
+
+
+def _documents(data: Mapping[str, Any], tasks: Sequence[str]) -> tuple[int | Unknown, int | Unknown]:
+    """The documents that were evaluated, and those of the split, of a task or of all tasks of a group."""
+    totals: list[int | Unknown] = []
+    for key in ("effective", "original"):
+        counts = [_whole(_mapping(data, "n-samples", task).get(key)) for task in tasks]
+        known = [count for count in counts if count != UNKNOWN]
+        totals.append(sum(known) if len(known) == len(counts) else UNKNOWN)
+    return totals[0], totals[1]
+
+
+def _shots(data: Mapping[str, Any], task: str, groups: Groups, at: tuple[int, int]) -> int | Unknown:
+    """The number of shots of a task; a list in the configuration has one for each task, in the order of the results.
+
+    Args:
+        data: the file.
+        task: the task or group.
+        groups: the groups of the file.
+        at: position of the task, and number of tasks.
+    """
+    overall = data["config"].get("num_fewshot")
+    if isinstance(overall, list):
+        overall = overall[at[0]] if len(overall) == at[1] else overall[0] if len({*map(str, overall)}) == 1 else None
+    for one in (task, *groups.members.get(task, ())):
+        known = map(_whole, (_entry(data, "n-shot", one), _mapping(data, "configs", one).get("num_fewshot")))
+        if (count := next((count for count in known if count != UNKNOWN), None)) is not None:
+            return count
+    return _whole(overall)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of tasks in a file, whose scores summarize those of their tasks."""
+
+    names: frozenset[str]
+    """Entries that summarize others."""
+    members: Mapping[str, tuple[str, ...]]
+    """The tasks of each group, also those of groups in it."""
+    of_task: Mapping[str, str]
+    """The outermost group with a score of each task and group."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Groups:
+        """Find the groups; before 0.4.3 a group is an entry without a configuration, and indents the titles below."""
+        configs, scored, listed_in = (data.get(key) for key in ("configs", "groups", "group_subtasks"))
+        configs, scored = (one if isinstance(one, Mapping) else {} for one in (configs, scored))
+        inside = listed_in if isinstance(listed_in, Mapping) else _indented(data["results"])
+        inside = {name: tuple(map(str, own)) for name, own in inside.items() if isinstance(own, list) and own}
+        names = {
+            name for name in data["results"] if name in scored or name in inside or (configs and name not in configs)
+        }
+        below = {name: _below(name, inside) for name in inside}
+        of_task: dict[str, str] = {}
+        for name in sorted(names & scored.keys(), key=lambda name: -len(below.get(name, ()))):
+            for task in below.get(name, ()):
+                of_task.setdefault(task, of_task.get(name, name))
+        members = {name: tuple(task for task in own if task not in names) for name, own in below.items()}
+        return cls(frozenset(names), MappingProxyType(members), MappingProxyType(of_task))
+
+
+def _below(name: str, inside: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """All tasks and groups in a group."""
+    found: dict[str, None] = {}
+    waiting = list(inside.get(name, ()))
+    while waiting:
+        if (task := waiting.pop(0)) not in found and task != name:
+            found[task] = None
+            waiting += inside.get(task, ())
+    return tuple(found)
+
+
+def _indented(results: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The entries below each outermost group, by the indented titles of lm-eval 0.4.0 and 0.4.1."""
+    inside: dict[str, list[str]] = {}
+    outer = ""
+    for task, entry in results.items():
+        if isinstance(entry, Mapping) and str(entry.get("alias", "")).lstrip().startswith("- "):
+            inside.setdefault(outer, []).append(task)
+        else:
+            outer = task
+    return inside
 
 
 def _shared_fields(path: Path, data: Mapping[str, Any], config: Mapping[str, Any], is_old: bool) -> dict[str, Any]:
     """The fields of a record that all tasks of a file share."""
     arguments = _arguments(config.get("model_args"))
-    model, revision = _identity(data, config, arguments)
+    model, revision = _identity(path, data, arguments)
     dtype = str(config.get("model_dtype") or arguments.get("dtype") or UNKNOWN).removeprefix("torch.")
     dtype = UNKNOWN if dtype == "auto" else _DTYPES.get(dtype, dtype)
     quantized = [key.removeprefix("load_in_") for key in _QUANTIZED if str(arguments.get(key)) == "True"]
@@ -182,14 +329,6 @@ def _shared_fields(path: Path, data: Mapping[str, Any], config: Mapping[str, Any
     }
 
 
-def _is_group(data: Mapping[str, Any], task: str) -> bool:
-    """Whether an entry summarizes other tasks; before 0.4.3 such an entry just has no configuration."""
-    configs, groups, members = (data.get(key) for key in ("configs", "groups", "group_subtasks"))
-    if (isinstance(groups, Mapping) and task in groups) or (isinstance(members, Mapping) and members.get(task)):
-        return True
-    return isinstance(configs, Mapping) and task not in configs and bool(configs)
-
-
 def _dataset(configured: Mapping[str, Any]) -> str:
     if not configured.get("dataset_path"):
         return UNKNOWN
@@ -210,10 +349,10 @@ def _date(path: Path, data: Mapping[str, Any]) -> float | None:
 def _samples(path: Path, task: str, config: Mapping[str, Any]) -> Path | None:
     """The samples of a task, beside the results: with the same date; before 0.4.3 named by the model's arguments."""
     if match := _DATE.search(path.name):
-        samples = path.with_name(f"samples_{task}_{match[0]}.jsonl")
+        samples = path.parent / f"samples_{task}_{match[0]}.jsonl"
     else:
         arguments = re.sub("/|=", "__", str(config.get("model_args", "")))
-        samples = path.with_name(f"{arguments}_{task}.jsonl")
+        samples = path.parent / f"{arguments}_{task}.jsonl"
     with suppress(OSError):  # long arguments make a name that is too long
         return samples if samples.is_file() else None
     return None
@@ -229,12 +368,26 @@ def _arguments(given: object) -> dict[str, Any]:
     return {key.strip(): value.strip() for key, equals, value in pairs if equals}
 
 
-def _identity(data: Mapping[str, Any], config: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, str]:
-    """Model and revision. A seed in the name of the model is split off as the revision."""
-    named = arguments.get("pretrained") or arguments.get("model") or data.get("model_name") or config.get("model")
-    parts = [str(named or UNKNOWN), *(str(arguments[part]) for part in _PARTS if arguments.get(part))]
+def _identity(path: Path, data: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, str]:
+    """Model and revision. A seed in the name of the model is split off as the revision.
+
+    GPT-NeoX names the folder and the step of its checkpoint; without a name, the name of the file has to do.
+    """
+    config = data["config"]
+    named = next((arguments[key] for key in ("pretrained", "model", "load") if arguments.get(key)), None)
+    named = named or data.get("model_name")
+    revision = arguments.get("revision") or config.get("model_revision")
+    if not named and arguments:
+        step = _STEP.search(path.stem)
+        named = (path.stem[: step.start()] + path.stem[step.end() :]).strip("_.-") if step else path.stem
+    if not revision and "load" in arguments:
+        step = _STEP.search(path.stem)
+        iteration = _whole(arguments.get("iteration"))
+        revision = step["step"] if step else None if iteration == UNKNOWN else f"step{iteration}"
+    parts = [str(named or config.get("model") or UNKNOWN)]
+    parts += [str(arguments[part]) for part in _PARTS if arguments.get(part)]
     model = " with ".join(part.rstrip("/") for part in parts)
-    revision = str(arguments.get("revision") or config.get("model_revision") or UNKNOWN)
+    revision = str(revision or UNKNOWN)
     match = _SEED.fullmatch(model)
     if match is None or not match["model"] or _SEED.fullmatch(revision):
         return model, revision
@@ -251,29 +404,45 @@ def _prompting(data: Mapping[str, Any]) -> str:
     return ", ".join(given) or PLAIN
 
 
-def _newest(records: Sequence[Record]) -> tuple[tuple[Record, ...], tuple[Superseded, ...]]:
-    used: dict[tuple[object, ...], Record] = {}
-    superseded: list[tuple[tuple[object, ...], Record]] = []
+def _newest(
+    records: Sequence[Record],
+) -> tuple[tuple[Record, ...], tuple[Superseded, ...], tuple[ResultsError, ...]]:
+    """The newest record of each cell, the others, and the cells with different values of which none is the newest."""
+    by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         cell = (record.model, record.revision, record.task, record.num_fewshot)
         key = (*cell, record.fewshot_seed, record.limit, record.dtype, record.prompting)
-        other = used.setdefault(key, record)
-        if other is not record:
-            used[key], older = _by_date(other, record)
-            superseded.append((key, older))
-    return tuple(used.values()), tuple(Superseded(record, used[key]) for key, record in superseded)
+        by_cell.setdefault(key, []).append(record)
+    used: list[Record] = []
+    superseded: list[Superseded] = []
+    ambiguous: list[ResultsError] = []
+    for own in by_cell.values():
+        is_dated = all(record.date is not None for record in own)
+        newest = max(own, key=lambda record: record.date or 0.0) if is_dated else own[0]
+        for record in own:
+            is_older = is_dated and record.date != newest.date
+            if record is not newest and not is_older and not _are_same(record, newest):
+                ambiguous.append(_ambiguous(newest, record))
+                break
+        else:
+            used.append(newest)
+            superseded += [Superseded(record, newest) for record in own if record is not newest]
+    return tuple(used), tuple(superseded), tuple(ambiguous)
 
 
-def _by_date(one: Record, other: Record) -> tuple[Record, Record]:
-    """The newer and the older of two results of a cell."""
-    if one.date is not None and other.date is not None and one.date != other.date:
-        return (one, other) if one.date > other.date else (other, one)
-    if one.metrics == other.metrics and one.stderrs == other.stderrs:
-        return one, other
-    raise ResultsError(
-        f"{one.path} and {other.path} have different figures for {one.name}, and neither has a date",
+def _are_same(one: Record, other: Record) -> bool:
+    """Whether two results have the same figures, apart from the rounding of floating-point numbers."""
+    return all(
+        a.keys() == b.keys() and all(math.isclose(a[key], b[key], rel_tol=_NOISE, abs_tol=1e-12) for key in a)
+        for a, b in ((one.metrics, other.metrics), (one.stderrs, other.stderrs))
+    )
+
+
+def _ambiguous(one: Record, other: Record) -> ResultsError:
+    return ResultsError(
+        f"{one.path} and {other.path} have different figures for {one.name}, and neither is newer",
         code="results-ambiguous",
-        hint="keep one of them in the folder, or pass single files",
+        hint="keep one of them in the folder, or pass single files; other cells do not need them",
         paths=(one.path, other.path),
     )
 

@@ -9,6 +9,7 @@ from mixhub.analysis.building import measured_tables, published_scores
 from mixhub.analysis.evidence import Evidence, find_evidence
 from mixhub.analysis.scores import measure_named
 from mixhub.analysis.selection import Selection
+from mixhub.analysis.tables import cells_frame
 from mixhub.errors import ResultsError, UsageError
 from mixhub.spec import catalog
 from mixhub.workspace.paths import Workspace
@@ -44,7 +45,8 @@ def results(
         source: a family by name, a file or folder of lm-eval's results, or a table (.md, .csv, .tsv).
         workspace: the workspace with the cells of a family; without it, a family has only its published scores.
         frame: `scores`, revisions × tasks; `figures`, a row per figure with its standard error; `spread`, a row per
-            task with mean, sd and 95 % interval over seeds, and baselines; `cells`, a row per cell.
+            task with mean, sd and 95 % interval over seeds, and baselines; `cells`, a row per cell, of all tasks,
+            metrics and limits.
         measure: `score` (percent), `bits_per_byte`, or `answer_probability` (percent).
         suite: the family whose tasks and shot counts to use; default: those of the family itself, and for other
             results all that there are.
@@ -53,7 +55,7 @@ def results(
         samples: read samples, if there are any, for exact standard errors and chance.
 
     Returns:
-        The frame; its `attrs` hold name, standing (`measured` or `published`), source, measure and notes.
+        The frame; its `attrs` hold name, standing (`measured`, `imported` or `published`), source, measure and notes.
 
     Raises:
         UnknownNameError: there is no such source, measure or suite.
@@ -65,6 +67,9 @@ def results(
         raise UsageError(message, code="option-value", option="frame", value=frame)
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
     evidence = find_evidence(str(source), opened)
+    evidence = evidence if evidence.measured or published else evidence.imported or evidence
+    if frame == "cells" and evidence.measured and not (suite or published):
+        return _cells(evidence)
     evaluation = (opened.family(suite) if opened else catalog.get(suite)).evaluation if suite else None
     selection = Selection(
         evaluation, measure=measure_named(measure), allow_incomplete=allow_incomplete, samples=samples
@@ -77,6 +82,19 @@ def results(
     frames = {"figures": table.scores_frame, "spread": table.spread_frame, "cells": table.cells_frame}
     made = frames[frame]() if frame in frames else scores
     made.attrs = scores.attrs
+    return made
+
+
+def _cells(evidence: Evidence) -> pandas.DataFrame:
+    """All cells, whether they count for a score or not."""
+    made = cells_frame(evidence.records)
+    made.attrs = {
+        "name": evidence.name,
+        "standing": evidence.standing,
+        "source": "",
+        "measure": "score",
+        "notes": list(evidence.notes),
+    }
     return made
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
-from mixhub.analysis.scores import SCORE, SHARED, Column, Measure, cells_of
+from mixhub.analysis.scores import ACCURACIES, SCORE, SHARED, Column, Measure, cells_of
 from mixhub.analysis.statistics.crossed import clustered_stderr
 from mixhub.errors import ResultsError
 from mixhub.files import write_json
@@ -212,7 +212,8 @@ def mean_over_shots(cells: Sequence[Record], measure: Measure, bar: Bar) -> Docu
     read: list[Documents] = []
     for cell in cells:
         bar.advance()
-        if (metric := measure.metric(cell)) is None:
+        metric = measure.metric(cell)
+        if metric is None or (measure is SCORE and metric not in ACCURACIES):
             return None
         documents = read_documents(cell, metric, measure)
         require_same(cell, metric, documents, measure)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from mixhub.errors import ResultsError, UnknownNameError
 from mixhub.spec import Evaluation, Family, Run
@@ -14,6 +15,9 @@ from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE, Record, require_same_weights
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+Standing = Literal["measured", "imported", "published"]
+"""`measured`: from mixhub's cells. `imported`: from other lm-eval files. `published`: printed, not measured again."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,17 @@ class Measure:
     higher_is_better: bool
 
     def metric(self, record: Record) -> str | None:
-        """The name of the figure that counts: for scores `acc_norm`, else `acc`; None if the record has neither."""
-        names = ("acc_norm", "acc") if self is SCORE else (self.name,)
-        return next((name for name in names if name in self.figures(record)), None)
+        """The name of the figure that counts: for scores `acc_norm`, else `acc`, else the task's own main metric."""
+        if self is SCORE:
+            return main_metric(record.metrics)
+        return self.name if self.name in record.measures else None
 
     def require_metric(self, record: Record) -> str:
         """The same; ResultsError if the record has neither."""
         metric = self.metric(record)
         if metric is None:
             raise ResultsError(
-                f"{record.path}: task {record.task} has no {'acc_norm or acc' if self is SCORE else self.name}",
+                f"{record.path}: task {record.task} has no {self.name}",
                 code="score-missing",
                 hint="omit the task; measures other than the score need results of mixhub evaluate",
                 path=record.path,
@@ -51,9 +56,8 @@ class Measure:
         return record.metrics if self is SCORE else record.measures
 
     def stderr(self, record: Record, metric: str) -> float | None:
-        """The standard error over documents of that figure, scaled; None if unknown."""
-        stderr = record.stderrs.get(metric) if self is SCORE else record.measures.get(f"{metric}_stderr")
-        return None if stderr is None else self.scale * stderr
+        """The standard error over documents of that figure; None if unknown."""
+        return record.stderrs.get(metric) if self is SCORE else record.measures.get(f"{metric}_stderr")
 
 
 SCORE = Measure("score", "scores in percent", 100.0, True)
@@ -62,6 +66,30 @@ MEASURES = (
     Measure(BITS_PER_BYTE, "bits per byte of the right answer, lower is better", 1.0, False),
     Measure(ANSWER_PROBABILITY, "probability of the right answer among the choices, percent", 100.0, True),
 )
+
+
+ACCURACIES = ("acc_norm", "acc")
+"""The metrics of scores, the preferred one first."""
+_NO_SHARE = re.compile(
+    r"perplexity|ppl|bits_per|bpb|loss|nll|likelihood|log_?prob|brier|_diff|stereotype|toxicity|error|\bw?er\b"
+    r"|bleu|rouge|chrf|\bter\b|(^|_)exact$|hasans|noans|best_",
+    re.IGNORECASE,
+)
+"""Metrics that are no share of right answers between 0 and 1, of which more is better."""
+
+
+def main_metric(metrics: Mapping[str, float]) -> str | None:
+    """The metric of a task's score: `acc_norm`, else `acc`, else the first share of right answers, else the first."""
+    shares = [name for name in metrics if _is_share(name, metrics[name])]
+    return next((name for name in (*ACCURACIES, *shares, *metrics) if name in metrics), None)
+
+
+def _is_share(metric: str, value: float) -> bool:
+    return abs(value) <= 1 and _NO_SHARE.search(metric.partition(",")[0]) is None
+
+
+def _are_shares(metric: str, records: Iterable[Record]) -> bool:
+    return all(_is_share(metric, record.metrics[metric]) for record in records)
 
 
 def measure_named(name: str) -> Measure:
@@ -103,6 +131,17 @@ class Column(NamedTuple):
     """Heading."""
     num_fewshot: tuple[int, ...]
     """Shot counts that its score is the mean over."""
+    metric: str = ""
+    """The metric, if it is not an accuracy."""
+    scale: float = 100.0
+    """Factor for the values of cells; 1 for metrics that are not shares, such as perplexities."""
+    group: str = ""
+    """The group whose score includes the task, so that it is shown only on request."""
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether its score counts for the average."""
+        return self.scale == SCORE.scale
 
 
 @dataclass(frozen=True)
@@ -124,6 +163,8 @@ class Score:
     stderr_is_bound: bool = False
     """Whether `stderr` is an upper bound: without samples, the correlation of the shot counts, which share their
     documents, is unknown. For tasks whose documents share a passage, there is not even a bound."""
+    is_limited: bool = False
+    """Whether it is from cells that a limit cut short; such a value counts for no average."""
 
     @property
     def complete(self) -> bool:
@@ -164,10 +205,28 @@ def of_suite(family: Family, records: Iterable[AnyRecord]) -> list[AnyRecord]:
     return [one for one in records if is_of_suite(family.evaluation, one) and one.fewshot_seed == seed]
 
 
-def is_of_suite(evaluation: Evaluation, record: Record) -> bool:
-    """Whether a cell has a task and shot count of a suite, on all documents."""
+def is_of_suite(evaluation: Evaluation, record: Record, *, limited: bool = False) -> bool:
+    """Whether a cell has a task and shot count of a suite, on all documents, or with `limited` on any."""
     is_of_task = any(record.task == task.name for task in evaluation.tasks)
-    return is_of_task and record.num_fewshot in evaluation.num_fewshot and record.limit is None
+    return is_of_task and record.num_fewshot in evaluation.num_fewshot and (limited or record.limit is None)
+
+
+def with_metrics(columns: Sequence[Column], *records: Mapping[str, Sequence[Record]]) -> tuple[Column, ...]:
+    """The columns with the metrics that their cells have, in the titles if they are not accuracies."""
+    by_task: dict[str, list[Record]] = {}
+    for record in (record for by_revision in records for own in by_revision.values() for record in own):
+        by_task.setdefault(record.task, []).append(record)
+    return tuple(_with_metric(column, by_task.get(column.task, ())) for column in columns)
+
+
+def _with_metric(column: Column, records: Sequence[Record]) -> Column:
+    figures = [(metric, record.metrics[metric]) for record in records if (metric := SCORE.metric(record)) is not None]
+    metrics = sorted({metric for metric, _ in figures})
+    if not metrics or not {*metrics}.isdisjoint(ACCURACIES):
+        return column
+    name = " and ".join(metrics)
+    scale = SCORE.scale if all(_is_share(*figure) for figure in figures) else 1.0
+    return column._replace(title=f"{column.title} ({name})", metric=name, scale=scale)
 
 
 def score(
@@ -176,9 +235,10 @@ def score(
     num_fewshot: Sequence[int],
     measure: Measure = SCORE,
     *,
+    scale: float | None = None,
     allow_incomplete: bool = False,
 ) -> Score:
-    """The mean over shot counts of `acc_norm`, else `acc`, in percent; no value unless every shot count is present.
+    """The mean over shot counts of the main metric; no value unless every shot count is present.
 
     Cells that were cut short by a limit do not count, and cells that were measured differently cannot be mixed.
 
@@ -187,27 +247,60 @@ def score(
         task: lm-eval's name.
         num_fewshot: the shot counts that the score is the mean over.
         measure: what is averaged, if not the score.
-        allow_incomplete: return the mean over the shot counts that are present.
+        scale: factor for the values; default: the measure's.
+        allow_incomplete: return the mean over the shot counts that are present; if none is, over the cells that were
+            cut short by a limit.
 
     Raises:
         ResultsError: a cell lacks the metric, or two cells were made with different weights.
     """
     used = cells_of(records, task, num_fewshot)
-    require_same_weights(used)
+    limited = limited_cells(records, task, num_fewshot) if allow_incomplete and not used else []
+    require_same_weights(used or limited)
+    scale = measure.scale if scale is None else scale
+    if limited:
+        return _limited_score(limited, len(num_fewshot), measure, scale)
     present, expected = len(used), len(num_fewshot)
     metrics = sorted({measure.require_metric(record) for record in used})
     metric = metrics[0] if len(metrics) == 1 else None
     missing = "" if present == expected else f"{present} of {expected} shot counts"
     if not used or (missing and not allow_incomplete):
         return Score(None, present, expected, missing, metric)
-    if mixed := " and ".join(metrics) + " cannot be mixed" if metric is None else disagreement(used):
+    mixed = " and ".join(metrics) + " cannot be mixed" if metric is None else disagreement(used)
+    if measure is SCORE and scale == SCORE.scale and not mixed:
+        others = [one for one in metrics if one not in ACCURACIES]
+        mixed = next((f"{one} is not a share" for one in others if not _are_shares(one, used)), "")
+    if mixed:
         return Score(None, present, expected, mixed, metric)
     assert metric is not None
-    value = measure.scale * math.fsum(measure.figures(record)[metric] for record in used) / present
-    stderrs = [stderr for record in used if (stderr := measure.stderr(record, metric)) is not None]
+    value = scale * math.fsum(measure.figures(record)[metric] for record in used) / present
+    stderrs = [scale * stderr for record in used if (stderr := measure.stderr(record, metric)) is not None]
     bound = math.fsum(stderrs) / present if len(stderrs) == present and task not in SHARED else None
     is_bound = bound is not None and present > 1
     return Score(value, present, expected, missing, metric, bound, stderr_is_bound=is_bound)
+
+
+def _limited_score(cells: Sequence[Record], expected: int, measure: Measure, scale: float) -> Score:
+    """The mean over cells that were cut short by a limit, marked with their limits."""
+    limits = " and ".join(sorted({f"{cell.limit}" for cell in cells}))
+    counts = "" if len(cells) == expected else f", {len(cells)} of {expected} shot counts"
+    values = [measure.figures(cell)[metric] for cell in cells if (metric := measure.metric(cell)) is not None]
+    value = scale * math.fsum(values) / len(values) if values else None
+    return Score(value, 0, expected, f"limit {limits}{counts}", measure.metric(cells[0]), is_limited=True)
+
+
+def limited_cells(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
+    """The cells of one revision that a limit cut short, or may have, in the order of the shot counts; of each shot
+    count the first."""
+    by_shots: dict[object, AnyRecord] = {}
+    for record in records:
+        if record.task == task and record.limit is not None:
+            by_shots.setdefault(record.num_fewshot, record)
+    return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
+
+
+SETTINGS = ("fewshot_seed", "dtype", "prompting")
+"""Fields in which two results of a cell cannot be mixed."""
 
 
 def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
@@ -222,9 +315,8 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
             continue
         other = by_shots.setdefault(record.num_fewshot, record)
         if other is not record:
-            fields = ("fewshot_seed", "dtype", "prompting")
-            values = {name: _values(name, (other, record)) for name in fields}
-            differ = [name for name in fields if len(values[name]) > 1]
+            values = {name: _values(name, (other, record)) for name in SETTINGS}
+            differ = [name for name in SETTINGS if len(values[name]) > 1]
             settings = "; ".join(f"{name} {' and '.join(values[name])}" for name in differ)
             raise ResultsError(
                 f"{other.path} and {record.path} both have {record.name}, but differ in {settings}",
@@ -244,9 +336,9 @@ def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incompl
     Args:
         scores: one per task.
         records: the cells behind them.
-        allow_incomplete: return the mean of the scores that have a value.
+        allow_incomplete: return the mean of the scores that have a value, without those of cells cut short by a limit.
     """
-    used = [(score.value, score.stderr) for score in scores if score.value is not None]
+    used = [(score.value, score.stderr) for score in scores if score.value is not None and not score.is_limited]
     present, expected = sum(score.complete for score in scores), len(scores)
     missing = "" if present == expected else f"{present} of {expected} tasks"
     if not used or (missing and not allow_incomplete):
@@ -271,7 +363,7 @@ def score_table(family: Family, runs: Sequence[Run], records: Mapping[str, Seque
     for run in runs:
         counting = of_suite(family, records.get(run.revision, ()))
         own = [one for one in counting if (one.model, one.revision) == (run.family, run.revision)]
-        rows.append(score_row(run.revision, columns_of(family.evaluation), own))
+        rows.append(score_row(run.revision, with_metrics(columns_of(family.evaluation), {run.revision: own}), own))
     return rows
 
 
@@ -286,11 +378,26 @@ def score_row(
     """The row of one revision, from its cells; raises ResultsError as `score` does."""
     require_same_weights(records)
     scores = {
-        column.task: score(records, column.task, column.num_fewshot, measure, allow_incomplete=allow_incomplete)
+        column.task: score(
+            records,
+            column.task,
+            column.num_fewshot,
+            measure,
+            scale=column.scale if measure is SCORE else None,
+            allow_incomplete=allow_incomplete,
+        )
         for column in columns
     }
-    mean = average(list(scores.values()), records, allow_incomplete=allow_incomplete)
+    mean = average_of(scores, columns, records, allow_incomplete=allow_incomplete)
     return ScoreRow(revision, MappingProxyType(scores), mean)
+
+
+def average_of(
+    scores: Mapping[str, Score], columns: Sequence[Column], records: Iterable[Record], *, allow_incomplete: bool
+) -> Score:
+    """The average of one row, over the columns that count for it."""
+    averaged = [scores[column.task] for column in columns if column.is_averaged]
+    return average(averaged, records, allow_incomplete=allow_incomplete)
 
 
 def column_reason(records: Sequence[Record], measure: Measure) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from mixhub.analysis.evidence import Evidence, common_columns, family_columns
 from mixhub.analysis.scores import SCORE, Column, Measure
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
+from mixhub.phrases import listed, plural
 from mixhub.spec import Evaluation
 from mixhub.workspace.lineage import UNKNOWN
 
@@ -32,7 +33,8 @@ class Selection:
     samples: bool = True
     """Read samples, if there are any."""
     only_common: bool = False
-    """For models without a suite: only tasks and shot counts that all of them have."""
+    """To compare: only tasks whose scores are shares of right answers; for models without a suite, only tasks and shot
+    counts that all of them have."""
 
 
 def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evidence, list[Column]]]:
@@ -48,6 +50,7 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
     suites = [selection.suite or (one.family.evaluation if one.family is not None else None) for one in evidence]
     if selection.only_common and any(suites):
         suites = [own or next(filter(None, suites)) for own in suites]
+    limited = selection.allow_incomplete
     if selection.only_common and not any(suites):
         comparable, columns = common_columns(evidence)
         if not columns:
@@ -62,9 +65,9 @@ def select(evidence: Sequence[Evidence], selection: Selection) -> list[tuple[Evi
         chosen = []
         for one, suite in zip(evidence, suites, strict=True):
             if suite is not None:
-                chosen.append(family_columns(suite, one))
+                chosen.append(family_columns(suite, one, limited=limited))
             else:
-                (alone,), columns = common_columns([one])
+                (alone,), columns = common_columns([one], limited=limited)
                 chosen.append((alone, columns))
     return [_selected(whole, one, columns, selection) for whole, (one, columns) in zip(evidence, chosen, strict=True)]
 
@@ -74,7 +77,12 @@ def _selected(
 ) -> tuple[Evidence, list[Column]]:
     """The selected columns, and the evidence with only their cells."""
     selected = select_columns(columns, selection)
-    _require_any(whole, selected, selection.measure)
+    _require_any(whole, evidence, selected, selection.measure)
+    if (hidden := [column for column in columns if column.group]) and selection.tasks is None:
+        groups = listed(list(dict.fromkeys(column.group for column in hidden)), most=5)
+        tasks = f"{plural(len(hidden), 'task')} of the {plural(len({c.group for c in hidden}), 'group')}"
+        note = f"{tasks} {groups} are in its score; to show them: --tasks"
+        evidence = replace(evidence, notes=(*evidence.notes, note))
     shots = {column.task: column.num_fewshot for column in selected}
     records = {
         revision: tuple(record for record in own if record.num_fewshot in shots.get(record.task, ()))
@@ -83,25 +91,26 @@ def _selected(
     return replace(evidence, records=MappingProxyType(records)), selected
 
 
-def _require_any(evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
+def _require_any(whole: Evidence, evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:
     """Check that at least one cell can be used for a score."""
-    cells = [record for own in evidence.records.values() for record in own]
     tasks = {column.task for column in columns}
-    if any(measure.metric(cell) for cell in cells if cell.task in tasks):
+    if any(measure.metric(cell) for own in evidence.records.values() for cell in own if cell.task in tasks):
         return
-    metrics = "acc_norm or acc" if measure is SCORE else measure.name
+    cells = [record for own in whole.records.values() for record in own]
     counts = {
-        ("no metric", f"have no {metrics}"): sum(not measure.metric(cell) for cell in cells),
+        ("no metric", f"have no {measure.name}"): sum(not measure.metric(cell) for cell in cells),
         ("limited", "were cut short by a limit"): sum(cell.limit not in (None, UNKNOWN) for cell in cells),
         ("limit unknown", "may have been cut short by a limit"): sum(cell.limit == UNKNOWN for cell in cells),
         ("shots unknown", "have an unknown number of shots"): sum(cell.num_fewshot == UNKNOWN for cell in cells),
     }
     reasons = "; ".join(f"{count} {words}" for (_, words), count in counts.items() if count)
     raise ResultsError(
-        f"{cells[0].path}: {evidence.name} has no {measure.name}: of {len(cells)} cells, "
+        f"{cells[0].path}: {whole.name} has no {measure.name}: of {len(cells)} cells, "
         f"{reasons or 'none is of a task in the suite'}",
         code="cells-unusable",
-        hint="evaluate whole tasks of the suite; measures other than the score need results of mixhub evaluate",
+        hint="to see cells that a limit cut short: mixhub results --allow-incomplete"
+        if counts["limited", "were cut short by a limit"]
+        else "evaluate whole tasks of the suite; measures other than the score need results of mixhub evaluate",
         path=cells[0].path,
         measure=measure.name,
         reasons=tuple(reason for (reason, _), count in counts.items() if count),
@@ -119,7 +128,12 @@ def select_columns(columns: Sequence[Column], selection: Selection) -> list[Colu
     for task in selection.tasks or ():
         if task not in names:
             raise UnknownNameError("task", task, names)
-    selected = [column for column in columns if selection.tasks is None or column.task in selection.tasks]
+    if selection.tasks is None:
+        selected = [column for column in columns if not column.group]
+    else:
+        selected = [column for column in columns if column.task in selection.tasks]
+    if selection.only_common:
+        selected = [column for column in selected if column.is_averaged]
     if (counts := selection.num_fewshot) is None:
         return selected
     selected = [column._replace(num_fewshot=tuple(k for k in column.num_fewshot if k in counts)) for column in selected]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mixhub.analysis.lm_eval_files import Superseded
 from mixhub.analysis.samples import NO_DOCUMENTS, Baseline, DocumentScores
-from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow
+from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow, Standing
 from mixhub.analysis.statistics.seeds import Interval, Spread
 from mixhub.workspace.records import Record
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 AVERAGE = "average"
 """Key of the average among the names of tasks."""
-
-Standing = Literal["measured", "imported", "published"]
-"""`measured`: from mixhub's cells. `imported`: from other lm-eval files. `published`: printed, not measured again."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +153,15 @@ class ScoreTable:
         return median(score.stderr or 0.0 for score in known), any(score.stderr_is_bound for score in known)
 
     def cells_frame(self) -> pandas.DataFrame:
-        """A row per cell: all of its record, with a column per metric, standard error and measure."""
-        import pandas as pd
+        """A row per cell, as `cells_frame`."""
+        return cells_frame(self.records)
 
-        return pd.DataFrame([_cell(record) for records in self.records.values() for record in records])
+
+def cells_frame(records: Mapping[str, Sequence[Record]]) -> pandas.DataFrame:
+    """A row per cell: all of its record, with a column per metric, standard error and measure."""
+    import pandas as pd
+
+    return pd.DataFrame([_cell(record) for own in records.values() for record in own])
 
 
 def _cell(record: Record) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Provenance(Spec):
     """Versions of the packages that were used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell(Record):
     """A cell that mixhub measured: nothing is unknown."""
 
@@ -186,7 +186,9 @@ def parse_cell(path: Path, data: object) -> Cell:
     if path.name != cell_path(path.parent, provenance.task, provenance.num_fewshot).name:
         raise _malformed(path, f"holds {provenance.task} at {provenance.num_fewshot} shots", PROVENANCE_KEY)
     part = Entries(path, data, provenance.task, _malformed)
-    metrics, stderrs = part.figures()
+    metrics, stderrs, omitted = part.figures()
+    if omitted:
+        raise _malformed(path, f"{omitted[0]}: must be a finite number")
     measures = part.mapping(MEASURES_KEY)
     _require_as_measured(path, figures_sha256(data["results"], data[MEASURES_KEY]), provenance)
     counts = part.mapping("n-samples")

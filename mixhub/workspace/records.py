@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixhub.errors import ResultsError
 from mixhub.workspace.lineage import UNKNOWN, Unknown
@@ -21,7 +21,7 @@ _NOT_FIGURES = frozenset({"alias", "name", "sample_len", "sample_count", "sample
 """Keys among lm-eval's figures that are not figures."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One task at one num_fewshot for one revision, read from a results file of any version of lm-eval."""
 
@@ -72,6 +72,10 @@ class Record:
     """Duration of the measurement of all tasks in the file; None if unknown."""
     samples: Path | None
     """The samples, a line per document; None if there are none."""
+    group: str = ""
+    """The group whose score, in the same file, includes this task; empty if there is none."""
+    is_group: bool = False
+    """Whether it is the score of a group of tasks, as lm-eval summarized them."""
 
     @property
     def name(self) -> str:
@@ -113,32 +117,45 @@ class Entries:
         except (TypeError, ValueError):
             raise self.malformed(self.path, f"{key}: must be a number") from None
 
-    def figures(self, *, is_old: bool = False) -> tuple[dict[str, float], dict[str, float]]:
-        """Values and standard errors by metric; at least one metric is required, and each must be finite.
+    def figures(self, *, is_old: bool = False) -> Figures:
+        """Values and standard errors by metric; at least one metric is required.
 
         lm-eval's keys are `<metric>,<filter>` and `<metric>_stderr,<filter>`; in old files they have no filter.
         """
-        metrics: dict[str, float] = {}
-        stderrs: dict[str, float] = {}
+        figures = Figures({}, {}, [])
         for key, value in self.mapping("results").items():
             name, comma, kind = str(key).partition(",")
             is_stderr = name.endswith("_stderr")
             if key in _NOT_FIGURES or not (comma or is_old) or (is_stderr and value == "N/A"):
                 continue
             metric = name.removesuffix("_stderr") + ("" if kind in ("", "none") else f",{kind}")
-            (stderrs if is_stderr else metrics)[metric] = self._finite(key, value)
-        if not metrics:
-            raise self.malformed(self.path, f"results.{self.task}: has no metric")
-        return metrics, stderrs
+            if (number := _finite(value)) is None:
+                figures.omitted.append(f"results.{self.task}.{key} = {value!s:.40}")
+            else:
+                (figures.stderrs if is_stderr else figures.metrics)[metric] = number
+        if not figures.metrics:
+            what = "has no metric" + (f": {figures.omitted[0]}: must be a finite number" if figures.omitted else "")
+            raise self.malformed(self.path, f"results.{self.task}: {what}")
+        return figures
 
-    def _finite(self, key: str, value: object) -> float:
-        try:
-            number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise self.malformed(self.path, f"results.{self.task}.{key} = {value!s:.40}: must be a finite number")
-        return number
+
+class Figures(NamedTuple):
+    """The figures of one task in a file."""
+
+    metrics: dict[str, float]
+    """Values by metric."""
+    stderrs: dict[str, float]
+    """Standard errors by metric."""
+    omitted: list[str]
+    """Keys with their values that are not finite numbers."""
+
+
+def _finite(value: object) -> float | None:
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def require_same_weights(records: Sequence[Record]) -> None:

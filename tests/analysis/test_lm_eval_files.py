@@ -39,8 +39,11 @@ def test_every_figure_of_every_task_is_read(path: Path):
     data = json.loads(path.read_text())
     records = read_output(path)
     assert records is not None
+    bare = {task for task, entry in data["results"].items() if not any(isinstance(v, float) for v in entry.values())}
+    assert [record.task for record in records] == [task for task in data["results"] if task not in bare]
     groups = set(data.get("groups", {})) | {name for name, own in data.get("group_subtasks", {}).items() if own}
-    assert [record.task for record in records] == [task for task in data["results"] if task not in groups]
+    assert {record.task for record in records if record.is_group} == groups - bare
+    assert {record.group for record in records if not record.is_group} == (groups - bare or {""})
     for record in records:
         expected = {}
         for key, value in data["results"][record.task].items():
@@ -65,14 +68,14 @@ def test_what_a_version_says_is_known_and_the_rest_unknown(path: Path):
         assert record.dtype == ("float32" if minor >= (0, 4, 3) or "bare-group" in str(path) else "unknown")
         assert (record.documents == "unknown") == (minor < (0, 4, 3))
         assert (record.limit is not None) == (limited or (minor < (0, 4) and record.num_fewshot == 1))
-        assert (record.task_hash == "unknown") == (minor < (0, 4, 3))
+        assert (record.task_hash == "unknown") == (minor < (0, 4, 3) or record.is_group)
         assert (record.date is None) == (minor < (0, 4, 2))
         assert record.weights_sha256 == "unknown", "a local folder has no commit"
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if version(path) != "0.3.0"], ids=named)
 def test_samples_of_every_version_give_back_the_accuracy(path: Path):
-    scored = [record for record in read_output(path) or [] if "acc" in record.metrics]
+    scored = [record for record in read_output(path) or [] if "acc" in record.metrics and not record.is_group]
     for record in scored:
         for metric in {"acc", "acc_norm"} & set(record.metrics):
             documents = read_documents(record, metric)
@@ -81,10 +84,15 @@ def test_samples_of_every_version_give_back_the_accuracy(path: Path):
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=named)
-def test_a_figure_that_is_no_number_is_refused_by_name(path: Path):
-    with refused("lm-eval-file-malformed", ResultsError, path=path) as caught:
-        read_outputs([path])
-    assert "perplexity,none = nan" in caught.value.message
+def test_a_figure_that_is_no_number_is_left_out_by_name(path: Path):
+    outputs = read_outputs([path])
+    (record,) = outputs.records
+    assert record.metrics == {"acc": 0.0}
+    assert record.stderrs == {"acc": 0.0}
+    assert [entry.partition(" in ")[0] for entry in outputs.omitted] == [
+        "results.mini_word.perplexity,none = nan",
+        "results.mini_word.perplexity_stderr,none = nan",
+    ]
 
 
 def test_cells_of_ours_are_read_as_what_they_are(measured: Place):
@@ -117,13 +125,28 @@ def test_the_newest_of_a_cell_is_used_and_the_others_are_listed(tmp_path: Path):
     assert all(one.by.path == newer for one in outputs.superseded)
 
 
-def test_two_results_of_which_none_is_newer_are_refused(tmp_path: Path):
+def test_two_results_of_which_none_is_newer_are_left_out(tmp_path: Path):
     source = REAL / "0.3.0" / "tasks-0shot.json"
     shutil.copy(source, tmp_path / "one.json")
     data = json.loads(source.read_text())
     (tmp_path / "two.json").write_text(json.dumps(data))
     assert len(read_outputs([tmp_path]).records) == 2, "the same figures do no harm"
+    data["results"]["mini_word"]["acc"] += 1e-13
+    (tmp_path / "two.json").write_text(json.dumps(data))
+    assert len(read_outputs([tmp_path]).records) == 2, "nor do those that differ in their rounding"
     data["results"]["mini_choice"]["acc"] = 0.25
+    (tmp_path / "two.json").write_text(json.dumps(data))
+    outputs = read_outputs([tmp_path])
+    assert [record.task for record in outputs.records] == ["mini_word"]
+    (problem,) = outputs.problems
+    assert (problem.code, problem.fields["paths"]) == (
+        "results-ambiguous",
+        (tmp_path / "one.json", tmp_path / "two.json"),
+    )
+    del data["results"]["mini_word"]
+    one = json.loads(source.read_text())
+    del one["results"]["mini_word"]
+    (tmp_path / "one.json").write_text(json.dumps(one))
     (tmp_path / "two.json").write_text(json.dumps(data))
     with refused("results-ambiguous", ResultsError, paths=(tmp_path / "one.json", tmp_path / "two.json")):
         read_outputs([tmp_path])
@@ -210,6 +233,105 @@ def test_quantised_weights_are_another_dtype(tmp_path: Path):
     arguments = {"pretrained": "org/base", "dtype": "float16", "load_in_4bit": True}
     path = write_results(tmp_path, {"piqa": [0, 1]}, changes={"config": {"model": "hf", "model_args": arguments}})
     assert read_outputs([path]).records[0].dtype == "float16 4bit"
+
+
+def old(folder: Path, name: str, results: dict, arguments: object = "pretrained=org/model", **config: object) -> Path:
+    """A file as lm-eval 0.3 wrote it."""
+    config = {"model": "hf", "model_args": arguments, "num_fewshot": 0, "limit": None, **config}
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"results": results, "versions": dict.fromkeys(results, 0), "config": config}))
+    return path
+
+
+ACC = {"acc": 0.5, "acc_stderr": 0.01}
+
+
+@pytest.mark.parametrize("folder", ["..__models__qwen2-1", ".__models__x", ".own"])
+def test_folders_that_lm_eval_names_after_a_model_are_read(tmp_path: Path, folder: str):
+    path = write_results(tmp_path, {"piqa": [0, 1]}, model="org/x")
+    (tmp_path / folder).mkdir()
+    path.rename(tmp_path / folder / path.name)
+    assert [record.path.parent.name for record in read_outputs([tmp_path]).records] == [folder]
+
+
+def test_arguments_of_gpt_neox_name_the_folder_and_the_step(tmp_path: Path):
+    arguments = {"distributed_backend": "nccl", "vocab": "v" * 400, "load": "/fsx/pythia-70m", "iteration": 512}
+    for number in (512, 1000):
+        old(tmp_path, f"70m_step{number}.json", {"piqa": ACC}, arguments, model="neox")
+    del arguments["load"]
+    old(tmp_path, "pythia-410m_step143000.json", {"piqa": ACC}, arguments, model="neox")
+    assert {(record.model, record.revision) for record in read_outputs([tmp_path]).records} == {
+        ("/fsx/pythia-70m", "step512"),
+        ("/fsx/pythia-70m", "step1000"),
+        ("pythia-410m", "unknown"),
+    }
+
+
+def test_a_file_of_another_kind_does_not_keep_a_folder_from_being_read(tmp_path: Path):
+    old(tmp_path, "one.json", {"piqa": ACC})
+    (tmp_path / "prompts.json").write_text('{"results": [{"acc": 1}], "template": "x"}')
+    (tmp_path / "cut.json").write_text('{"results": {"piqa"')
+    (tmp_path / "list.json").write_text("[1]")
+    outputs = read_outputs([tmp_path])
+    assert [record.path.name for record in outputs.records] == ["one.json"]
+    assert [problem.fields["path"].name for problem in outputs.problems] == ["cut.json", "prompts.json"]
+    assert [path.name for path in outputs.skipped] == ["list.json"]
+    assert len(outputs.notes) == 3
+    for name in ("cut.json", "prompts.json", "list.json"):
+        with refused(("file" if name == "cut.json" else "lm-eval-file") + "-malformed", ResultsError):
+            read_outputs([tmp_path / "one.json", tmp_path / name])
+
+
+@pytest.mark.parametrize("value", ["NaN", "null", "Infinity", '"n/a"', "[1, 2]", "true"])
+@pytest.mark.parametrize("key", ["acc_stderr", "details", "acc_norm"])
+def test_a_value_that_is_no_figure_affects_only_itself(tmp_path: Path, key: str, value: str):
+    path = old(tmp_path, "one.json", {"piqa": {"acc": 0.5, key: 7777}, "copa": ACC})
+    path.write_text(path.read_text().replace("7777", value))
+    outputs = read_outputs([path])
+    piqa, copa = outputs.records
+    assert (piqa.metrics, piqa.stderrs, copa.metrics) == ({"acc": 0.5}, {}, {"acc": 0.5})
+    (omitted,) = outputs.omitted
+    assert omitted.startswith(f"results.piqa.{key} = ")
+
+
+def test_a_task_without_figures_affects_only_itself(tmp_path: Path):
+    path = old(tmp_path, "one.json", {"piqa": {"acc": float("nan")}, "copa": ACC, "boolq": 3})
+    outputs = read_outputs([path])
+    assert [record.task for record in outputs.records] == ["copa"]
+    assert len(outputs.omitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [([2, 3, 3], [2, 3, 3]), ([4, 4], [4, 4, 4]), ([2, 3], ["unknown"] * 3), (5, [5, 5, 5])]
+)
+def test_a_list_of_shots_has_one_for_each_task(tmp_path: Path, given: object, expected: list[object]):
+    path = old(tmp_path, "one.json", {"piqa": ACC, "copa": ACC, "sciq": ACC}, num_fewshot=given)
+    assert [record.num_fewshot for record in read_outputs([path]).records] == expected
+
+
+def test_groups_cover_their_tasks_and_groups(tmp_path: Path):
+    scored = {"acc,none": 0.29, "acc_stderr,none": 0.01, "alias": "x"}
+    path = write_results(tmp_path, {"m_a": [0, 1], "m_b": [1, 1], "piqa": [0, 1]}, num_fewshot=5)
+    data = json.loads(path.read_text())
+    data["results"] |= {"mmlu": scored, "mmlu_stem": scored, "board": {"alias": "board"}}
+    data["groups"] = {"mmlu": scored, "mmlu_stem": scored}
+    data["group_subtasks"] = {"mmlu": ["mmlu_stem"], "mmlu_stem": ["m_a", "m_b"], "board": ["piqa", "mmlu"]}
+    path.write_text(json.dumps(data))
+    found = {record.task: record for record in read_outputs([path]).records}
+    assert {task: (record.group, record.is_group) for task, record in found.items()} == {
+        "m_a": ("mmlu", False),
+        "m_b": ("mmlu", False),
+        "piqa": ("", False),
+        "mmlu_stem": ("mmlu", True),
+        "mmlu": ("", True),
+    }
+    group = found["mmlu"]
+    assert (group.num_fewshot, group.documents, group.limit, group.metrics) == (5, 4, None, {"acc": 0.29})
+
+
+def test_a_task_with_a_slash_has_no_samples(tmp_path: Path):
+    assert read_outputs([old(tmp_path, "one.json", {"a/b": ACC})]).records[0].samples is None
 
 
 def test_nothing_to_read(tmp_path: Path):

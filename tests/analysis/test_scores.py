@@ -53,8 +53,10 @@ def test_what_does_not_mix_is_not_averaged(cells: list[Cell]):
     assert (metrics.value, metrics.reason) == (None, "acc and acc_norm cannot be mixed")
     with refused("results-weights-differ", ResultsError, paths=(first.path, second.path)):
         score([first, _with(second, weights_sha256="0" * 64)], "demo_continuation", [0, 2])
-    with refused("score-missing", ResultsError, path=first.path):
-        score([_with(first, {"perplexity": 3.0}), second], "demo_continuation", [0, 2])
+    metrics = score([_with(first, {"perplexity": 3.0}), second], "demo_continuation", [0, 2])
+    assert (metrics.value, metrics.reason) == (None, "acc_norm and perplexity cannot be mixed")
+    alone = score([_with(first, {"perplexity": 3.0})], "demo_continuation", [0])
+    assert (alone.value, alone.reason) == (None, "perplexity is not a share")
 
 
 def test_the_table_has_an_average_only_when_every_task_is_whole(cells: list[Cell], measured: Place):

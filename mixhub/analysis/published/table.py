@@ -72,6 +72,10 @@ class PublishedTable:
     """The printed scale. Figures here are percent; those printed as fractions have two decimals fewer."""
     row_kind: str = ""
     """Title of the column of labels, such as `Seed`."""
+    limit: float | None = None
+    """The number of documents of each task that were evaluated, or their share if below 1; None without a limit."""
+    notes: tuple[str, ...] = ()
+    """What was not read, a sentence each."""
 
     def row_name(self, label: str) -> str:
         """A row in words, such as `seed 1` for a bare number."""

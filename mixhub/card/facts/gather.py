@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mixhub.analysis.lm_eval_files import read_outputs
+from mixhub.analysis.imported import imported_records
 from mixhub.analysis.samples import NO_SAMPLES, SampleSummary, read_summary
 from mixhub.analysis.scores import columns_of, of_suite
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
@@ -24,7 +23,6 @@ from mixhub.workspace.manifest import MANIFEST_FILE, read_manifest
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import Workspace
 from mixhub.workspace.recipe_diff import require_same_recipe
-from mixhub.workspace.records import Record
 
 
 def gather_family(
@@ -113,7 +111,7 @@ def gather_run(
         replace(run, revision=revision),
         lineage,
         cells,
-        imported=() if is_earlier else _imported(workspace.imported(run), run),
+        imported=() if is_earlier else imported_records(workspace.imported(run), run),
         weights_dtype=_weights_dtype(export) if export else None,
         special_tokens=_special_tokens(export) if export else None,
         metrics=_metrics(metrics, lineage) if lineage else (),
@@ -184,24 +182,6 @@ def _special_tokens(export: Path) -> Mapping[str, str] | None:
 def _json_object(path: Path) -> dict[str, Any]:
     data = read_json(path, RunError) if path.is_file() else {}
     return data if isinstance(data, dict) else {}
-
-
-def _imported(folder: Path, run: Run) -> tuple[Record, ...]:
-    if not folder.is_dir() or not any(folder.rglob("*.json")):
-        return ()
-    records = read_outputs([folder]).records
-    models = sorted({record.model for record in records})
-    if len(models) > 1:
-        message = f"{folder}: expected the results of one model, got {' and '.join(models)}"
-        hint = f"keep only the results of {run.revision} in this folder"
-        raise ResultsError(message, hint=hint, code="models-mixed", path=folder, models=tuple(models))
-    for record in records:
-        named = re.search(r"(?:seed|index)[-_]?(\d+)$", record.revision)
-        if named is not None and int(named[1]) != run.number:
-            message = f"{record.path}: results of {record.revision} in the folder of {run.revision}"
-            hint = "move the file to the folder of its revision"
-            raise ResultsError(message, hint=hint, code="results-foreign", path=record.path, revision=record.revision)
-    return tuple(replace(record, model=run.family, revision=run.revision) for record in records)
 
 
 def _require_known_imports(workspace: Workspace, family: Family) -> None:

@@ -12,8 +12,8 @@ from mixhub.analysis.building import measured_table, published_scores
 from mixhub.analysis.evidence import Evidence, family_columns
 from mixhub.analysis.published.table import published_table
 from mixhub.analysis.samples import NO_SAMPLES
-from mixhub.analysis.scores import SCORE, Score
-from mixhub.analysis.tables import AVERAGE, ScoreTable, Standing
+from mixhub.analysis.scores import SCORE, Score, Standing
+from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, branches, code, listed, without_empty_columns
@@ -178,8 +178,8 @@ def find_scores(facts: FamilyFacts, standing: Standing) -> Scores | None:
     found = {revision: own for revision, own in records.items() if own}
     if not found:
         return None
-    # imported cells do not say the seed of their shots, so they are compared without the family's
-    evidence = Evidence(family.name, family.revisions.kind, family if is_ours else None, MappingProxyType(found), None)
+    cells = MappingProxyType(found)
+    evidence = Evidence(family.name, family.revisions.kind, family, cells, None, standing=standing)
     evidence, columns = family_columns(family.evaluation, evidence)
     samples = facts.samples if is_ours else NO_SAMPLES
     return Scores(facts, measured_table(evidence, columns, samples=samples, standing=standing), records)

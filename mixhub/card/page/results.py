@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixhub.analysis.comparison import Comparison, compare
-from mixhub.analysis.tables import Standing
+from mixhub.analysis.scores import Standing
 from mixhub.card.facts.audit import audit_scores
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.facts.scores import Scores, find_scores

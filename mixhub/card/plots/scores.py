@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import Any
 
 from mixhub.analysis.comparison import Comparison, Contrast
+from mixhub.analysis.scores import SCORE
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.markdown import figures
 from mixhub.card.plots.dots import draw_difference, draw_scores
@@ -196,10 +197,12 @@ def _panel(table: ScoreTable, task: str, title: str, shots: Sequence[int]) -> di
 
 def _by_shots(table: ScoreTable, records: Sequence[Record], task: str) -> dict[int, float]:
     scores = {}
+    columns = {column.task: column for column in table.columns}
+    scale = columns[task].scale if table.measure is SCORE else table.measure.scale
     for record in records:
         metric = table.measure.metric(record)
         if record.task == task and record.limit is None and metric and isinstance(record.num_fewshot, int):
-            value = table.measure.scale * table.measure.figures(record)[metric]
+            value = scale * table.measure.figures(record)[metric]
             if math.isfinite(value):
                 scores[record.num_fewshot] = value
     return scores

@@ -61,7 +61,7 @@ def _show_table(table: ScoreTable, form: Format) -> None:
         headers, rows = ["task", *turned[0][1:]], turned[1:]
     show_grid(headers, rows, _title(table), form)
     scores = [score for row in table.rows for score in row.scores.values()]
-    if table.standing == "measured":
+    if table.standing != "published":
         say(f"cells: {sum(score.present for score in scores):,} of {sum(score.expected for score in scores):,}")
     else:
         say(f"source: {table.source}")
@@ -79,7 +79,7 @@ def _title(table: ScoreTable) -> str:
         return f"{title}, published, not measured again"
     shots = {column.num_fewshot for column in table.columns}
     over = f"shots {', '.join(map(str, *shots))}" if len(shots) == 1 else "the shots of each task"
-    return f"{title}, mean over {over}, measured"
+    return f"{title}, mean over {over}, {table.standing}"
 
 
 def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:

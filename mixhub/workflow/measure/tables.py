@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mixhub.analysis.building import measured_tables, published_scores
 from mixhub.analysis.comparison import Comparison, compare
-from mixhub.analysis.evidence import Evidence, find_evidence
+from mixhub.analysis.evidence import Evidence, find_by_model, find_evidence
 from mixhub.analysis.results import require_published
 from mixhub.analysis.scores import SCORE
 from mixhub.analysis.selection import Selection
@@ -51,9 +51,10 @@ def score_tables(
     workspace = workspace_if_given(workspace)
     tables = []
     sources = sources or [default_source(workspace, "mixhub results human-1b")]
-    for one in find_distinct(sources, workspace, progress):
-        if one.measured and not published:
-            tables += measured_tables([one], selection, progress)
+    found = [(one, source) for source in sources for one in find_by_model(source, workspace, progress)]
+    for one in _distinct(found):
+        if (measured := one.by_standing) and not published:
+            tables += measured_tables(measured, selection, progress)
             can_be_published = selection.measure == SCORE and selection.num_fewshot is None
             if can_be_published and (table := published_scores(one, selection)) is not None:
                 tables.append(table)
@@ -120,9 +121,12 @@ def default_source(workspace: Workspace | None, example: str) -> str:
 
 def find_distinct(sources: Sequence[str], workspace: Workspace | None, progress: Progress) -> list[Evidence]:
     """The evidence of each source; if two have the same name, it includes the source."""
-    evidence = [find_evidence(source, workspace, progress) for source in sources]
-    names = [one.name for one in evidence]
+    return _distinct([(find_evidence(source, workspace, progress), source) for source in sources])
+
+
+def _distinct(evidence: Sequence[tuple[Evidence, str]]) -> list[Evidence]:
+    """The evidence with names that tell it apart."""
+    names = [one.name for one, _ in evidence]
     return [
-        replace(one, name=f"{one.name} in {source}") if names.count(one.name) > 1 else one
-        for one, source in zip(evidence, sources, strict=True)
+        replace(one, name=f"{one.name} in {source}") if names.count(one.name) > 1 else one for one, source in evidence
     ]
