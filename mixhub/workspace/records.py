@@ -134,8 +134,8 @@ class Entries:
             else:
                 (figures.stderrs if is_stderr else figures.metrics)[metric] = number
         if not figures.metrics:
-            what = "has no metric" + (f": {figures.omitted[0]}: must be a finite number" if figures.omitted else "")
-            raise self.malformed(self.path, f"results.{self.task}: {what}")
+            unfit = f"{figures.omitted[0]}: must be a finite number" if figures.omitted else ""
+            raise self.malformed(self.path, unfit or f"results.{self.task}: has no metric")
         return figures
 
 
