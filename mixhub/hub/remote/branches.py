@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,20 +11,24 @@ from functools import cached_property
 from pathlib import Path
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import MixhubError
-from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree, snapshot
+from mixhub.errors import ExportError, MixhubError
+from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree, snapshot, unreachable
 from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.export import opened_weights
 from mixhub.workspace.lineage import combined_sha256
 
-_SMALL = 30_000_000
-"""Size in bytes up to which a file that is not weights is read."""
+_LOG = logging.getLogger(__name__)
+
+SMALL = 100_000_000
+"""Size in bytes up to which a file that is not weights is read; the largest tokenizers have a third of it."""
 _HEADER = 100_000
 """Bytes that hold the header of most files of weights."""
-_NOT_READ = (".safetensors", ".parquet", ".png", ".svg", ".h5", ".msgpack", ".onnx", ".gguf")
+_WEIGHTS = (".safetensors", ".h5", ".msgpack", ".onnx", ".gguf", ".ot", ".tflite")
+_NOT_READ = (".parquet", ".png", ".svg")
 
 
 @dataclass(frozen=True)
@@ -93,14 +98,49 @@ def read_branches(
 def read_branch(endpoint: Endpoint, repo_id: str, name: str, commit: str) -> Branch:
     """Read one branch: the names of all files, and the content of the small ones, from the cache if it is there."""
     tree = remote_tree(endpoint, repo_id, commit)
-    readable = [path for path, file in tree.items() if not path.endswith(_NOT_READ) and not is_pickle(path)]
-    return Branch(name, commit, tree, fetch(endpoint, repo_id, commit, [p for p in readable if tree[p].size <= _SMALL]))
+    readable = [
+        path
+        for path, file in tree.items()
+        if file.size <= SMALL and not path.endswith(_NOT_READ) and not is_weights(path)
+    ]
+    return Branch(name, commit, tree, fetch(endpoint, repo_id, commit, readable, tree))
 
 
-def fetch(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str]) -> Path:
-    """Return the folder with some files of a commit, downloaded unless cached."""
-    patterns = [glob.escape(path) for path in paths] or [".gitattributes"]
-    return snapshot(endpoint, repo_id, commit, allow_patterns=patterns)
+def is_weights(path: str) -> bool:
+    """Whether a file of that name holds weights, in any format."""
+    return path.endswith(_WEIGHTS) or is_pickle(path)
+
+
+def fetch(
+    endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str], tree: Mapping[str, RemoteFile] | None = None
+) -> Path:
+    """Return the folder with some files of a commit, downloaded unless cached.
+
+    Files in the cache that are shorter than in `tree` are damaged, and downloaded again.
+
+    Raises:
+        HubUnreachableError: the hub stopped answering before all files in `tree` were there.
+        ExportError: a damaged file in the cache cannot be replaced.
+    """
+
+    def patterns(names: Sequence[str]) -> list[str]:
+        return [glob.escape(name) for name in names]
+
+    folder = snapshot(endpoint, repo_id, commit, allow_patterns=patterns(paths) or [".gitattributes"])
+    if tree is None:
+        return folder
+    if not all((folder / path).is_file() for path in paths):  # the client returns what the cache has
+        raise unreachable(endpoint)
+    if damaged := [path for path in paths if (folder / path).stat().st_size < tree[path].size]:
+        _LOG.warning("%s: damaged in the cache, downloading again: %s", folder, listed(damaged, most=3))
+        try:
+            snapshot(endpoint, repo_id, commit, allow_patterns=patterns(damaged), force_download=True)
+        except OSError as error:
+            file = (folder / damaged[0]).resolve()
+            message = f"{file}: the copy in the cache is damaged, and cannot be replaced: {error.strerror or error}"
+            hint = "delete the file, and run it again"
+            raise ExportError(message, code="download-differs", hint=hint, path=file) from None
+    return folder
 
 
 def tensors_of(endpoint: Endpoint, repo_id: str, branch: Branch, path: str) -> dict[str, Tensor]:

@@ -6,49 +6,62 @@ import re
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import ExportError, HubError, HubUnreachableError
+from mixhub.errors import ExportError, HubError, HubUnreachableError, MixhubError
 from mixhub.files import write_text
 from mixhub.hub.remote.client import client, hub_errors, revision_not_found, snapshot
 from mixhub.hub.remote.files import RemoteFile, local_file, same_content
+from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED, fetch_model
 from mixhub.hub.rules.lineage import hash_findings
-from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
+from mixhub.workspace.export import opened_weights
 from mixhub.workspace.lineage import LINEAGE_FILE, file_sha256, read_lineage, weights_sha256
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """A whole commit, which alone pins a revision."""
-WRONGLY_PUBLISHED = "this revision was published wrongly: report it to the publisher, or load another"
-"""Hint for users who only load a model."""
-_OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ckpt"]
 _NOT_FOR_LOADING = ["results/*", "metrics.jsonl", "*.svg", "*.png"]
 
 
-def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path]:
-    """Return the commit that a revision names, and its snapshot without results, plots and duplicate weights.
+def download(
+    endpoint: Endpoint, repo_id: str, revision: str, *, subfolder: str = "", whole: bool = False
+) -> tuple[str, Path]:
+    """Return the commit that a revision names, and its snapshot with the files that Transformers opens.
 
     If the hub cannot be reached, the last download is used, with a warning that names the commit.
+
+    Args:
+        endpoint: the hub.
+        repo_id: the repo.
+        revision: a branch, tag or commit.
+        subfolder: the folder of the model in the repo.
+        whole: with all weights, for callers who choose among them.
 
     Raises:
         RepoNotFoundError, RevisionNotFoundError: the hub has none; the second lists the existing ones.
         HubUnreachableError: nothing answers, and the cache does not hold the revision.
+        ExportError: the revision holds no model that Transformers can open, by the names of its files.
     """
     from huggingface_hub import errors
 
     try:
         with hub_errors(endpoint, repo_id, revision):
             try:
-                info = client(endpoint).model_info(repo_id, revision=revision)
+                info = client(endpoint).model_info(repo_id, revision=revision, files_metadata=True)
             except errors.RevisionNotFoundError:
                 raise revision_not_found(endpoint, repo_id, revision) from None
-            paths, head = [sibling.rfilename for sibling in info.siblings or ()], str(info.sha)
+            head = str(info.sha)
         if COMMIT.fullmatch(revision) and head != revision:
             message = f"{endpoint}: answers with commit {head} of {repo_id} instead of {revision}"
             hint = "load from another hub: this one, or a mirror in between, is wrong"
             raise HubError(message, code="commit-differs", hint=hint, revision=revision)
-        has_safetensors = any(path.endswith(".safetensors") for path in paths)
-        ignored = [*_NOT_FOR_LOADING, *(_OTHER_WEIGHTS if has_safetensors else ())]
-        folder = snapshot(endpoint, repo_id, head, ignore_patterns=ignored)
+        if whole:
+            folder = snapshot(endpoint, repo_id, head, ignore_patterns=_NOT_FOR_LOADING)
+        else:
+            folder = fetch_model(endpoint, repo_id, head, _tree(info), f"{repo_id}@{revision}", subfolder)
         if revision != head:  # where the cache keeps what a name means, for when the hub cannot be reached
             with suppress(OSError):  # a shared cache may be read-only
                 write_text(folder.parent.parent / "refs" / revision, head)
@@ -58,7 +71,7 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
             folder = snapshot(endpoint, repo_id, revision, local_files_only=True, ignore_patterns=_NOT_FOR_LOADING)
         except HubUnreachableError:
             raise error from None
-        if not _is_complete(folder):
+        if not whole and not _is_complete(folder / subfolder):
             raise error from None
         commit = folder.name  # the cache names a snapshot's folder after its commit
         warnings.warn(
@@ -67,13 +80,23 @@ def download(endpoint: Endpoint, repo_id: str, revision: str) -> tuple[str, Path
         return commit, folder
 
 
+def _tree(info: ModelInfo) -> dict[str, RemoteFile]:
+    return {
+        file.rfilename: RemoteFile(file.size or 0, file.blob_id or "", file.lfs.sha256 if file.lfs else None)
+        for file in info.siblings or ()
+    }
+
+
 def _is_complete(folder: Path) -> bool:
     """Whether a snapshot has all that loading needs: `verify` downloads small files, a killed download leaves some."""
     if not all((folder / name).is_file() for name in ("config.json", "tokenizer_config.json")):
         return False
-    if (folder / WEIGHTS_INDEX_FILE).is_file():
-        return all((folder / shard).is_file() for shard in WeightsIndex.read(folder).shards)
-    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    try:
+        weights = opened_weights(folder, present)
+    except MixhubError:
+        return False
+    return bool(weights) and present.issuperset(weights)
 
 
 def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Path) -> None:
@@ -86,10 +109,7 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
     try:
         with hub_errors(endpoint, repo_id, commit):  # one request; a listing would be retried if nothing answers
             info = client(endpoint).model_info(repo_id, revision=commit, files_metadata=True)
-        tree = {
-            file.rfilename: RemoteFile(file.size or 0, file.blob_id or "", file.lfs.sha256 if file.lfs else None)
-            for file in info.siblings or ()
-        }
+        tree = _tree(info)
     except HubUnreachableError:
         tree = {}
     if not tree and lineage is None:

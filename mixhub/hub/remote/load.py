@@ -16,7 +16,8 @@ from mixhub.endpoint import Endpoint, checked_token, choose_hub_of_call
 from mixhub.errors import ExportError, UsageError
 from mixhub.files import read_json
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.remote.download import COMMIT, WRONGLY_PUBLISHED, download, require_as_published
+from mixhub.hub.remote.download import COMMIT, download, require_as_published
+from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED
 from mixhub.hub.rules.config import reason
 from mixhub.hub.rules.tokenizer import is_fault_of_files
 from mixhub.spec import catalog
@@ -30,6 +31,8 @@ from mixhub.workspace.paths import Workspace
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_CHOOSES_WEIGHTS = ("variant", "gguf_file", "use_safetensors")
+"""Options of Transformers that make it open other weights than those it would choose itself."""
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -64,6 +67,8 @@ class LoadOptions(TypedDict, total=False):
     """Sent only to the hub. Default: the token of huggingface_hub for huggingface.co, none for other hubs."""
     verify: bool
     """Hash the download, and compare it with the hub and the revision's lineage."""
+    subfolder: str
+    """The folder of the model in its repo, if it is not at the root."""
     dtype: Any
     """Dtype of the weights in memory, such as `torch.bfloat16`. Default: the dtype in the config."""
     device_map: Any
@@ -184,10 +189,12 @@ def _model_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_options: Mapping[str, Any]) -> Loaded:
-    commit, path = download(endpoint, repo_id, wanted)
-    where = f"{repo_id}@{wanted}"
+    subfolder = str(model_options.get("subfolder") or "").strip("/")
+    whole = any(model_options.get(name) is not None for name in _CHOOSES_WEIGHTS)
+    commit, snapshot = download(endpoint, repo_id, wanted, subfolder=subfolder, whole=whole)
     if verify:
-        require_as_published(endpoint, repo_id, commit, path)
+        require_as_published(endpoint, repo_id, commit, snapshot)
+    path, where = snapshot / subfolder, f"{repo_id}@{wanted}"
     is_ours = (path / LINEAGE_FILE).is_file()
     if is_ours:
         _require_consistent(path, where)
@@ -196,10 +203,11 @@ def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_opt
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     if (why := withdrawal_of(text)) is not None:
         warnings.warn(f"{where} was withdrawn by its publisher: {why}", stacklevel=3)
+    model_options = {name: value for name, value in model_options.items() if name != "subfolder"}
     model, tokenizer = open_folder(path, where, **model_options)
     _require_rows(model, tokenizer, where, is_ours=is_ours)
     _correct_tokens(model, tokenizer, where)
-    return Loaded(model, tokenizer, repo_id, wanted, commit, endpoint.url, path)
+    return Loaded(model, tokenizer, repo_id, wanted, commit, endpoint.url, snapshot)
 
 
 def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -213,7 +221,7 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (path / "config.json").is_file():
-        hint = "pass a seed: the models of a family are on its branches"
+        hint = "pass a folder in Transformers format"
         raise ExportError(f"{where}: holds no model (no config.json)", code="model-missing", hint=hint, path=path)
     options = {"trust_remote_code": False, **model_options}  # unset, Transformers prompts, and runs it
     try:
