@@ -6,9 +6,9 @@ from mixhub.findings import Finding
 
 
 def seen(findings: Iterable[Finding], where: str) -> list[str]:
-    """Each finding in one place, in their order: `code` or `code about`, after `warning:` if it is one."""
+    """Each finding in one place, in their order: `code` or `code about`, after its level unless it is an error."""
     return [
-        f"{'warning: ' if finding.level == 'warning' else ''}{finding.code} {finding.about}".strip()
+        f"{'' if finding.level == 'error' else f'{finding.level}: '}{finding.code} {finding.about}".strip()
         for finding in findings
         if finding.where == where
     ]

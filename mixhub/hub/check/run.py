@@ -76,11 +76,12 @@ def check_run(
     if moved := sorted(set(states) ^ set(file_states(export))):
         message = f"{export / moved[0]}: appeared or disappeared during the check"
         raise ExportError(message, code="export-changed", hint="check again", path=export)
+    findings = [*content.findings]
     loaded, fault = (receipt.loaded, receipt.fault) if receipt else (False, None)
     if load and not loaded:
         problem = next(loading_findings(branch, export), None)
-        loaded, fault = problem is None, problem.message if problem else None
-    findings = [*content.findings]
+        loaded, fault = problem is None, problem.message if problem and problem.level == "error" else None
+        findings += [problem] if problem and problem.level == "unchecked" else []
     if fault is not None:  # also if a receipt reports it
         findings.append(Finding("load-failed", branch, fault, LOADING_HINT))
     subject = RunUnderCheck(workspace, family, run, step, content)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,33 +19,141 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 _VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Keys of configs about who saved them and in which dtype; two seeds may differ in them."""
+_NO_MEMORY = re.compile(r"OutOfMemory|can.t allocate memory")
+"""How torch reports that memory is exhausted."""
+
+
+class UnsupportedModelError(ExportError):
+    """A model that may be sound, but that Transformers cannot open on this machine as a causal language model."""
+
+    code = "model-unsupported"
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
     """Return the config that Transformers makes of `config.json`.
 
     Raises:
-        ExportError: Transformers cannot make a model of it without custom code.
+        UnsupportedModelError: it describes a model that needs custom code, another version or a missing package.
+        ExportError: Transformers cannot make a model of it.
     """
     from transformers import AutoConfig
 
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # each config class raises its own for values that contradict each other
-        raise config_unusable(folder, error) from None
+        raise why_unsupported(error, folder) or config_unusable(folder, error) from None
     return config
 
 
 def config_unusable(folder: Path, error: Exception) -> ExportError:
     """Return the error for a `config.json` that Transformers cannot use."""
-    message = f"{CONFIG} does not describe a model for Transformers: {reason(error)}"
+    message = f"{CONFIG} does not describe a model for Transformers: {reason(error, folder)}"
     hint = f"take {CONFIG} from where the model was trained"
     return ExportError(message, code="config-unusable", hint=hint, path=folder / CONFIG)
 
 
-def reason(error: BaseException) -> str:
-    """Return the type of an error and the first line of its message."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+def why_unsupported(error: BaseException, folder: Path) -> UnsupportedModelError | None:
+    """Return why a model that may be sound could not be opened; None if the error is the fault of its files."""
+    return unmet_need(error) or _unknown_kind(folder) or _quantised(error, folder)
+
+
+def unmet_need(error: BaseException) -> UnsupportedModelError | None:
+    """Return the error for what this machine lacks: a package or memory; None if the fault is elsewhere.
+
+    Libraries often raise another error when an import fails; the causes of an error count, too.
+    """
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    for one in reversed(chain):
+        if isinstance(one, ImportError):
+            module = one.name if isinstance(one, ModuleNotFoundError) else None
+            message = f"needs a package that is not installed here: {reason(one)}"
+            hint = f"install {module}" if module else "install or update the package that the message names"
+            return UnsupportedModelError(message, code="package-missing", hint=hint, module=module)
+    if any(isinstance(one, MemoryError) or _NO_MEMORY.search(f"{type(one).__name__}: {one}") for one in chain):
+        hint = "use a machine with more memory"
+        return UnsupportedModelError("needs more memory than there is here", code="memory-exceeded", hint=hint)
+    return None
+
+
+def require_causal(folder: Path) -> None:
+    """Raise UnsupportedModelError for a model of another kind than a causal language model, by Transformers' lists.
+
+    Nothing without a usable config.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    try:
+        config = read_config(folder)
+    except UnsupportedModelError:
+        raise
+    except ExportError:
+        return
+    stated = getattr(config, "architectures", None) or ()
+    other = next((name for name in stated if isinstance(name, str) and _is_of_another_kind(name)), None)
+    if other is None and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return
+    name = other or next(iter(stated), None) or f"a model of type {config.model_type}"
+    message = f"{CONFIG} describes {name}, which is not a causal language model"
+    raise UnsupportedModelError(message, hint="check it with the class of Transformers that is made for it")
+
+
+@lru_cache
+def _is_of_another_kind(architecture: str) -> bool:
+    """Whether Transformers lists a class, but not as a causal language model."""
+    from transformers.models.auto import modeling_auto
+
+    kinds = {
+        kind
+        for kind, classes in vars(modeling_auto).items()
+        if kind.endswith("_MAPPING_NAMES")
+        and any(architecture in ([name] if isinstance(name, str) else name) for name in classes.values())
+    }
+    return bool(kinds) and "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES" not in kinds
+
+
+def _unknown_kind(folder: Path) -> UnsupportedModelError | None:
+    """Return the error for a `config.json` of a model that Transformers does not know; None if it knows it."""
+    from transformers import CONFIG_MAPPING, __version__
+
+    data = _content(folder)
+    kind = data.get("model_type")
+    if not isinstance(kind, str) or kind in CONFIG_MAPPING:
+        return None
+    if data.get("auto_map"):
+        message = f"model_type = {kind!r} in {CONFIG} needs the code in its repo, which mixhub does not run unasked"
+        return UnsupportedModelError(message, hint="if you trust it: mixhub.load(..., trust_remote_code=True)")
+    written = data.get("transformers_version")
+    source = f"; it was written by Transformers {written}" if written else ""
+    message = f"model_type = {kind!r} in {CONFIG} is unknown to Transformers {__version__}{source}"
+    return UnsupportedModelError(message, hint="it needs a newer Transformers, or custom code: ask the publisher")
+
+
+def _quantised(error: BaseException, folder: Path) -> UnsupportedModelError | None:
+    """Return the error for quantised weights, many of which need a GPU or a package; None for plain ones."""
+    quantisation = _content(folder).get("quantization_config")
+    if not isinstance(quantisation, Mapping):
+        return None
+    message = f"its weights are quantised ({quantisation.get('quant_method')}), and cannot be opened here"
+    return UnsupportedModelError(f"{message}: {reason(error, folder)}", hint="check it on a machine that can run it")
+
+
+def _content(folder: Path) -> Mapping[str, Any]:
+    """Return the JSON object in `config.json`; empty if there is none."""
+    try:
+        data = read_json(folder / CONFIG, ExportError)
+    except MixhubError:
+        return {}
+    return data if isinstance(data, Mapping) else {}
+
+
+def reason(error: BaseException, folder: Path | None = None) -> str:
+    """Return the type of an error and the first line of its message, without the path of `folder`."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    if folder is not None:
+        text = text.replace(f"{folder}/", "").replace(str(folder), "the model")
+    return f"{type(error).__name__}: {text}"
 
 
 def known_config(folder: Path) -> dict[str, Any]:
@@ -53,16 +163,24 @@ def known_config(folder: Path) -> dict[str, Any]:
     `rope_parameters`), so the file alone is not enough. Empty without a usable config, which `shape_findings` reports.
     """
 
-    try:
-        text = json.dumps(read_config(folder).to_dict(), default=str) if (folder / CONFIG).is_file() else "{}"
-    except MixhubError:
-        return {}
-
     def with_values(data: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in data.items() if value is not None}
 
-    config: dict[str, Any] = json.loads(text, parse_constant=str, object_hook=with_values)
+    path = folder / CONFIG
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    if content not in _KNOWN:
+        try:
+            _KNOWN[content] = json.dumps(read_config(folder).to_dict(), default=str)
+        except MixhubError:
+            _KNOWN[content] = "{}"
+    config: dict[str, Any] = json.loads(_KNOWN[content], parse_constant=str, object_hook=with_values)
     return config
+
+
+_KNOWN: dict[bytes, str] = {}
+"""Configs as JSON, by the content of the file: the revisions of a family share one."""
 
 
 def comparable_config(folder: Path, name: str) -> str | None:
@@ -90,5 +208,6 @@ def code_findings(where: str, folder: Path) -> Iterator[Finding]:
             continue
         if isinstance(data, Mapping) and (code := data.get("auto_map")):
             message = f"auto_map in {name} names code that would run when the model is loaded: {json.dumps(code)[:120]}"
-            hint = f"delete auto_map from {name} if Transformers has the classes itself"
+            is_known = name != CONFIG or _unknown_kind(folder) is None
+            hint = f"delete auto_map from {name} if Transformers has the classes itself" if is_known else ""
             yield Finding("code-required", where, message, hint, about=name)

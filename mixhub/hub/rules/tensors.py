@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixhub.errors import ExportError
-from mixhub.findings import Finding, from_error
-from mixhub.hub.rules.config import CONFIG, config_unusable, known_config, read_config
+from mixhub.findings import Finding, Level, from_error
+from mixhub.hub.rules.config import (
+    CONFIG,
+    UnsupportedModelError,
+    config_unusable,
+    known_config,
+    read_config,
+    reason,
+    require_causal,
+    why_unsupported,
+)
 from mixhub.hub.rules.weights import FLOATS, Tensor
 from mixhub.phrases import listed
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+_MANY_LAYERS = 500
+"""More layers than any model has; making them would take long."""
 _SHOWN = 3
 """Maximum number of names or lines shown; the others are counted."""
 
@@ -47,8 +64,9 @@ def index_findings(where: str, index: WeightsIndex, shards: Mapping[str, Mapping
             yield Finding("index-differs", where, message, hint, about=min(names))
     size = sum(tensor.size for tensors in shards.values() for tensor in tensors.values())
     if index.total_size is not None and index.total_size != size:
-        message = f"{WEIGHTS_INDEX_FILE} states {index.total_size:,} bytes of tensors, but the shards hold {size:,}"
-        yield Finding("index-differs", where, message, hint, about="total_size")
+        message = f"total_size in {WEIGHTS_INDEX_FILE} is {index.total_size:,}, but the shards hold {size:,} bytes"
+        hint = f"correct it to {size}; Transformers does not read it, tools that plan memory do"
+        yield Finding("index-differs", where, message, hint, "warning", about="total_size")
 
 
 def dtype_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
@@ -68,39 +86,39 @@ def dtype_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> I
 
 
 def shape_findings(
-    where: str, folder: Path, tensors: Mapping[str, Tensor], *, strict: bool = True
+    where: str, folder: Path, tensors: Mapping[str, Tensor], *, is_ours: bool = True
 ) -> Iterator[Finding]:
-    """Tensors that are not those of the model that `config.json` describes.
+    """Tensors that are not those of the model that `config.json` describes, by what Transformers reports of them.
+
+    Transformers renames, merges and ignores tensors of many architectures, so names and shapes are not compared here.
 
     Args:
         where: the revision.
         folder: holds `config.json`.
         tensors: the weights, by name.
-        strict: report missing and extra names too; otherwise only shapes of names that both have, since Transformers
-            renames tensors of old exports when it loads them.
+        is_ours: as a family describes it, so that it has no other tensors, and Transformers can open it.
     """
-    try:
-        shapes, tied = _expected(folder, len(tensors))
-    except ExportError as error:
-        yield from_error(error, where, about=CONFIG)
+    is_quantised = bool(known_config(folder).get("quantization_config"))
+    if is_quantised and is_ours:  # `model_findings` refuses it
         return
-    findings = []
-    hint = "take config.json and weights from the same model"
-    for code, problem, names in (
-        ("tensor-missing", "lack tensors of the model in config.json", {*shapes} - {*tensors} - tied),
-        ("tensor-foreign", "hold tensors that the model in config.json lacks", {*tensors} - {*shapes}),
-    ):
-        if names and strict:
-            message = f"the weights {problem}: {listed(sorted(names), most=_SHOWN)}"
-            findings.append(Finding(code, where, message, hint, about=min(names)))
-    for name in sorted({*shapes} & {*tensors}):
-        if tensors[name].shape != shapes[name]:
-            message = f"{name} has shape {list(tensors[name].shape)}, but config.json implies {list(shapes[name])}"
-            findings.append(Finding("shape-differs", where, message, hint, about=name))
+    try:
+        findings = list(_report_findings(where, _report(folder, tensors, is_ours), is_ours))
+    except UnsupportedModelError as error:
+        code = "config-unusable" if is_ours and error.code == "model-unsupported" else ""
+        finding = from_error(error, where, code=code, about=CONFIG)
+        yield finding if code else replace(finding, level="unchecked")
+        return
+    except ExportError as error:
+        findings = [from_error(error, where, about=CONFIG)]
+    if is_quantised and findings:  # methods that pack numbers change names and shapes
+        message = f"its weights are quantised, and cannot be compared with {CONFIG}: {findings[0].message}"
+        hint = "check it on a machine that can run it"
+        yield Finding("model-unsupported", where, message, hint, "unchecked", about=CONFIG)
+        return
     yield from findings[:_SHOWN]
     if len(findings) > _SHOWN:
-        message = f"and {len(findings) - _SHOWN} more tensors that do not fit config.json"
-        yield Finding("shape-differs", where, message)
+        message = f"and {len(findings) - _SHOWN} more tensors that do not fit {CONFIG}"
+        yield Finding("shape-differs", where, message, level=findings[-1].level)
 
 
 def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str) -> Iterator[Finding]:
@@ -111,24 +129,98 @@ def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str)
         yield Finding("tensors-shared", where, message, hint, about=other)
 
 
-def _expected(folder: Path, tensors: int) -> tuple[dict[str, tuple[int, ...]], set[str]]:
-    """Return the shapes of the model in `config.json`, and the names that files may lack since they are tied.
+@dataclass(frozen=True)
+class _Report:
+    """What Transformers reports of tensors that it loads into a model."""
+
+    missing: frozenset[str]
+    unexpected: frozenset[str]
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    """By name, the shape in the file and in the model, if they differ."""
+
+
+def _report_findings(where: str, report: _Report, is_ours: bool) -> Iterator[Finding]:
+    hint = f"take {CONFIG} and weights from the same model"
+    foreign: Level = "error" if is_ours else "warning"  # Transformers ignores them
+    rules: tuple[tuple[str, str, frozenset[str], Level], ...] = (
+        ("tensor-missing", f"lack tensors of the model in {CONFIG}", report.missing, "error"),
+        ("tensor-foreign", f"hold tensors that the model in {CONFIG} lacks", report.unexpected, foreign),
+    )
+    for code, problem, names, level in rules:
+        if names:
+            message = f"the weights {problem}: {listed(sorted(names), most=_SHOWN)}"
+            yield Finding(code, where, message, hint, level, about=min(names))
+    for name, (actual, implied) in sorted(report.shapes.items()):
+        message = f"{name} has shape {list(actual)}, but {CONFIG} implies {list(implied)}"
+        yield Finding("shape-differs", where, message, hint, about=name)
+
+
+def _report(folder: Path, tensors: Mapping[str, Tensor], is_ours: bool) -> _Report:
+    """Return what Transformers reports of tensors, which are loaded without their numbers.
 
     Raises:
-        ExportError: Transformers cannot make a model of it; or it has more layers than there are tensors, and making
-            it would take long.
+        UnsupportedModelError: Transformers cannot open such a model here.
+        ExportError: it cannot make a model of `config.json`, or there are more layers than tensors, and making it would
+            take long; or it cannot convert the tensors.
     """
+    content = (folder / CONFIG).read_bytes()
+    key = (content, is_ours, frozenset((name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()))
+    if key not in _REPORTS:
+        if not is_ours:
+            require_causal(folder)
+        config = read_config(folder)
+        layers = getattr(config, "num_hidden_layers", None)
+        if isinstance(layers, int) and layers > max(len(tensors), _MANY_LAYERS):
+            message = f"num_hidden_layers = {layers} in {CONFIG}, but the weights have {len(tensors)} tensors"
+            raise ExportError(message, code="shape-differs", hint=f"take {CONFIG} from where the model was trained")
+        _REPORTS[key] = _load_shapes(folder, config, tensors)
+    return _REPORTS[key]
+
+
+_REPORTS: dict[tuple[bytes, bool, frozenset[tuple[str, str, tuple[int, ...]]]], _Report] = {}
+"""Reports by config and tensors: the revisions of a family share one."""
+
+
+def _load_shapes(folder: Path, config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> _Report:
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = read_config(folder)
-    layers = getattr(config, "num_hidden_layers", None)
-    if isinstance(layers, int) and layers > tensors:
-        message = f"num_hidden_layers = {layers} in {CONFIG}, but the weights have {tensors} tensors"
-        raise ExportError(message, code="shape-differs", hint=f"take {CONFIG} from where the model was trained")
+    weights = {
+        name: torch.empty(tensor.shape, dtype=getattr(torch, FLOATS.get(tensor.dtype, "float32")), device="meta")
+        for name, tensor in tensors.items()
+    }
+    options = {"device_map": {"": "meta"}, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except Exception as error:  # each class of models raises its own
-        raise config_unusable(folder, error) from None
-    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}, set(model.all_tied_weights_keys)
+        raise why_unsupported(error, folder) or config_unusable(folder, error) from None
+    try:
+        with _silence():
+            _, report = type(model).from_pretrained(None, config=config, state_dict=weights, **options)
+    except Exception as error:
+        if (unsupported := why_unsupported(error, folder)) is not None:
+            raise unsupported from None
+        message = f"its tensors cannot be loaded as the model in {CONFIG}: {reason(error, folder)}"
+        hint = f"take {CONFIG} and weights from the same model"
+        raise ExportError(message, code="weights-unfit", hint=hint, path=folder) from None
+    shapes = {name: (tuple(actual), tuple(implied)) for name, actual, implied in report["mismatched_keys"]}
+    return _Report(frozenset(report["missing_keys"]), frozenset(report["unexpected_keys"]), shapes)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hide what Transformers prints while it loads a model, for the block."""
+    from logging import CRITICAL
+
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -86,7 +86,7 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
             message = "its weights are not stored as large files, so the hub states no hash for them"
             yield Finding("weights-hash-missing", where, message, AGAIN)
     if CONFIG in tree:
-        yield from shape_findings(where, folder, tensors, strict=branch.is_ours)
+        yield from shape_findings(where, folder, tensors, is_ours=branch.is_ours)
 
 
 def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
