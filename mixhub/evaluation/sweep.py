@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mixhub.errors import WorkspaceError
+from mixhub.errors import ResultsError, WorkspaceError
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import load_model, measure
 from mixhub.evaluation.options import DEFAULT_OPTIONS, CellKey, Options, Storage, bad_option, requested_cells, shard_of
@@ -67,16 +67,17 @@ def evaluate(
     """
     where = f"{model.name}'s evaluation" if model.run else "the suite"
     requested = requested_cells(evaluation, options, storage.task_configs, where)
-    if results.is_file():
-        raise bad_option("--output", results, "must be a folder, not a file", "pass --output DIR")
+    for folder in (results, *results.parents):
+        if folder.is_file():
+            raise bad_option("--output", folder, "must be a folder, not a file", "pass --output DIR")
     config = SweepConfig.of(model, evaluation, storage, options)
     shard = shard_of(requested, evaluation, options.shard)
     missing = [cell for cell in shard if finished_cell(config, cell, results) is None]
     if missing:
-        _say_replaced(config, missing, results)
+        replaced = _say_replaced(config, missing, results)
         requests = Requests(storage, Encoder.load(model.folder), config.fewshot_seed, config.limit)
         requests.build(missing, progress, stock=config.backend == "stock")
-        _Sweep(config, requests, results).measure(missing, progress, already=len(shard) - len(missing))
+        _Sweep(config, requests, results, replaced).measure(missing, progress, already=len(shard) - len(missing))
     return [read_cell(path) for cell in requested if (path := cell.path(results)).is_file()]
 
 
@@ -107,8 +108,8 @@ def prefetch(
     return sum(requests.size(cell)[0] for cell in cells)
 
 
-def _say_replaced(config: SweepConfig, cells: Sequence[CellKey], results: Path) -> None:
-    """Say which cells on disk are measured again, and why."""
+def _say_replaced(config: SweepConfig, cells: Sequence[CellKey], results: Path) -> frozenset[tuple[str, int]]:
+    """Say which cells on disk are measured again, and why; return their names."""
     by_reason: dict[tuple[str, ...], list[CellKey]] = {}
     for cell in cells:
         if names := differences(config, cell, results):
@@ -116,6 +117,7 @@ def _say_replaced(config: SweepConfig, cells: Sequence[CellKey], results: Path) 
     for names, own in by_reason.items():
         what, which = plural(len(own), "cell"), listed(own, most=3)
         logger.warning("%s: replacing %s (%s): different %s", results, what, which, listed(names))
+    return frozenset(cell.names for own in by_reason.values() for cell in own)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class _Sweep:
     config: SweepConfig
     requests: Requests
     results: Path
+    replaced: frozenset[tuple[str, int]]
+    """Cells that differ from those on disk since the call began."""
 
     def measure(self, cells: Sequence[CellKey], progress: Progress, *, already: int) -> None:
         """Load the model once; measure and write cell after cell, and those that another process holds last."""
@@ -155,6 +159,8 @@ class _Sweep:
                     clear_leftovers(self.results, file.name)
                 meter.cell = str(cell)
                 done = finished_cell(self.config, cell, self.results)
+                if done is None and cell.names not in self.replaced:
+                    self._require_free(cell)
                 if done is not None:
                     meter.skipped(self.requests.size(cell)[1])
                 meter.finished(done or self._measured(lm, cell))
@@ -163,6 +169,13 @@ class _Sweep:
                 return False
             raise
         return True
+
+    def _require_free(self, cell: CellKey) -> None:
+        """Do not replace what another process wrote meanwhile; a limited cell gives way as always."""
+        if names := [name for name in differences(self.config, cell, self.results) if name != "limit"]:
+            path = cell.path(self.results)
+            message = f"{path}: another process has written this cell meanwhile, with different {listed(names)}"
+            raise ResultsError(message, code="cell-taken", path=path, differences=tuple(names))
 
     def _measured(self, lm: Any, cell: CellKey) -> Cell:
         """Measure one cell and write it."""

@@ -149,15 +149,15 @@ def test_a_model_is_measured_and_checked(measured):
     assert "stranger@local" in lines[0]
     header = next(line for line in lines if line.strip().startswith("task "))
     assert header.split() == ["task", "metric", "0-shot", "1-shot"]
-    table = {line.split()[0]: line.split()[1:] for line in lines if line.startswith((" copa ", " sciq "))}
+    table = {line.split()[0]: line.split()[1:] for line in lines if line.split()[:1] in (["copa"], ["sciq"])}
     assert [own[0] for own in (table["copa"], table["sciq"])] == ["acc", "acc_norm"]
     for task, own in table.items():
-        told = [json.loads((root / "out" / f"{task}.{k}shot.json").read_text()) for k in (0, 1)]
+        told = [json.loads((root / "out" / "stranger" / f"{task}.{k}shot.json").read_text()) for k in (0, 1)]
         assert own[1:] == [f"{100 * cell['results'][task][f'{own[0]},none']:.2f}" for cell in told]
-    assert "stranger@local: 4 cells in out" in lines
+    assert "stranger@local: 4 cells in out/stranger" in lines
     assert "cut short by a limit, so in none of the scores: 4 of 4 cells" in lines
     assert CHECK.fullmatch(lines[-1]), lines[-1]
-    assert names(root / "out") == CELLS
+    assert names(root / "out" / "stranger") == CELLS
     assert re.search(r"copa 0-shot: acc \d\.\d{4}, 4 documents, \d+\.\d s; \d of 4 cells", answer.errors)
 
 
@@ -173,15 +173,15 @@ def test_two_shards_give_what_one_process_does(measured, measured_copy, model):
     shutil.rmtree(measured_copy / "out")
     shutil.rmtree(measured_copy / "cache")
     first = start(measured_copy, model, "--output", "out", *ASKED, "--shard", "1/2")
-    some = names(measured_copy / "out")
+    some = names(measured_copy / "out" / "stranger")
     assert first.status == 0
     assert 0 < len(some) < 4
     assert re.search(rf"missing \({4 - len(some)} of 4 cells\): ", first.out)
     assert start(measured_copy, model, "--output", "out", *ASKED, "--shard", "2/2").status == 0
-    assert contents(measured_copy / "out") == contents(measured[0] / "out")
-    for path in (measured[0] / "out").glob("*.json"):
+    assert contents(measured_copy / "out" / "stranger") == contents(measured[0] / "out" / "stranger")
+    for path in (measured[0] / "out" / "stranger").glob("*.json"):
         times = rf'"(?:{"|".join(TIMES)})": [^\n]*'
-        here, there = ((folder / "out" / path.name).read_text() for folder in (measured_copy, measured[0]))
+        here, there = ((folder / "out" / "stranger" / path.name).read_text() for folder in (measured_copy, measured[0]))
         assert re.sub(times, "", here) == re.sub(times, "", there)
 
 
@@ -301,7 +301,7 @@ def test_all_runs_that_are_trained(place):
     answer = start(place, "--all")
     assert answer.status == 0, answer
     assert "skipped, because they have no export of step 12: seed-3" in answer.out.splitlines()
-    rows = [line.split() for line in answer.out.splitlines() if line.startswith((" score ", " seed-"))]
+    rows = [line.split() for line in answer.out.splitlines() if re.match(r" *(score|seed-\d+) ", line)]
     assert rows[0] == ["score", "Choice", "Average"]
     assert [row[0] for row in rows[1:]] == ["seed-1", "seed-2"]
     for run in ("seed-1", "seed-2"):
@@ -332,7 +332,9 @@ def test_a_revision_of_a_repo_is_measured(workspace, endpoint):
     assert answer.status == 0, answer
     assert re.search(r"^tester/tiny@seed-1: commit [0-9a-f]{40}$", answer.out, re.M)
     (own,) = (workspace.root / "results" / "tiny" / "seed-1").glob("*.json")
-    here, there = (json.loads(path.read_text()) for path in (workspace.root / "out" / own.name, own))
+    here, there = (
+        json.loads(path.read_text()) for path in (workspace.root / "out" / "tester__tiny@seed-1" / own.name, own)
+    )
     assert here["mixhub"]["weights_sha256"] == there["mixhub"]["weights_sha256"]
     assert (here["mixhub"]["family"], here["mixhub"]["revision"]) == ("tester/tiny", "seed-1")
     assert here["results"] == there["results"]
@@ -351,7 +353,7 @@ def test_a_revision_from_the_local_hub(workspace):
     answer = start(workspace.root, "tester/tiny@seed-2", "--output", "out", "--hub", "local")
     assert answer.status == 0, answer
     assert answer.out.splitlines()[0].startswith("hub: local (http://127.0.0.1:")
-    assert names(workspace.root / "out") == ["tiny_choice.0shot"]
+    assert names(workspace.root / "out" / "tester__tiny@seed-2") == ["tiny_choice.0shot"]
 
 
 @pytest.fixture
@@ -384,7 +386,9 @@ def test_cells_by_lm_evals_own_backend_say_so(measured, place, model):
     asked = ("--tasks", "copa", "--num-fewshot", 0, "--limit", 4, "--datasets-hub", "local")
     answer = start(place, model, "--output", "out", *asked, "--backend", "stock")
     assert answer.status == 0, answer
-    told, ours = (json.loads((root / "out" / "copa.0shot.json").read_text()) for root in (place, measured[0]))
+    told, ours = (
+        json.loads((root / "out" / "stranger" / "copa.0shot.json").read_text()) for root in (place, measured[0])
+    )
     assert (told["mixhub"]["backend"], ours["mixhub"]["backend"]) == ("stock", "mixhub")
     assert told["results"]["copa"]["acc,none"] == ours["results"]["copa"]["acc,none"]
     assert "backend: stock" not in answer.errors
@@ -409,7 +413,7 @@ def test_documents_come_from_the_hub_that_is_asked_and_never_from_the_copy_of_an
         for url in (one.url, other.url, one.url):
             answer = start(tmp_path, *asked, HF_ENDPOINT=url)
             assert answer.status == 0, answer
-            (cell,) = (path for path in (tmp_path / "out").rglob("*.json") if ".locks" not in path.parts)
+            cell = tmp_path / "out" / "stranger" / "sciq.0shot.json"
             found.append(json.loads(cell.read_text())["mixhub"]["dataset"]["fingerprint"])
             named = start(tmp_path, *asked, "--datasets-hub", url)
             assert (named.status, named.errors) == (0, "")  # the same hub, so the cell stays
@@ -442,7 +446,7 @@ def test_help_shows_all_options(mixhub, tmp_path):
 
 def test_a_check_of_cells_that_another_model_made_fails(measured_copy, tmp_path, model):
     """A figure that was changed by hand, or by a bug, is found: the check can fail."""
-    path = measured_copy / "out" / "copa.0shot.samples.jsonl"
+    path = measured_copy / "out" / "stranger" / "copa.0shot.samples.jsonl"
     samples = [json.loads(line) for line in path.read_text().splitlines()]
     for sample in samples:
         sample["resps"] = [[[str(float(own[0][0]) - 1), own[0][1]]] for own in sample["resps"]]

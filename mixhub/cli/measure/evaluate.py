@@ -51,6 +51,9 @@ _SHARD_HELP = "Measure only part I of N of the cells, for a job array or several
 _PREFETCH_HELP = "Only download documents and build requests, so that you can evaluate offline later."
 _CHECK_HELP = "Afterwards, score N random requests again with lm-eval's own backend and compare."
 _BACKEND_HELP = "Scorer: `mixhub`, or `stock` for lm-eval's own backend, request by request."
+_OUTPUT_HELP = (
+    "Folder for the cells of any number of MODELs, each in its own folder; required with MODEL, except with --prefetch."
+)
 _DATASETS_HELP = "Hub to download documents from: `local` or an address. [default: HF_ENDPOINT or huggingface.co]"
 
 
@@ -72,7 +75,7 @@ def evaluate(
     datasets_hub: Annotated[str | None, typer.Option(help=_DATASETS_HELP, metavar="HUB")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the cells of MODEL; required with MODEL, except with --prefetch.", metavar="DIR"),
+        typer.Option(help=_OUTPUT_HELP, metavar="DIR"),
     ] = None,
     hub: HubOption = None,
     family_name: FamilyOption = None,
@@ -157,7 +160,7 @@ def _evaluate_model(
     if not settings["options"].tasks:
         say(f"suite: that of {evaluated.suite}")
     show_cells(evaluated.evaluation, evaluated.cells, str(evaluated.model))
-    _say_cells(str(evaluated.model), output, evaluated.evaluation, evaluated.cells, settings["options"])
+    _say_cells(str(evaluated.model), evaluated.folder, evaluated.evaluation, evaluated.cells, settings["options"])
     _check(check, evaluated.model.folder, evaluated.cells, settings["options"])
 
 

@@ -12,6 +12,7 @@ from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, find_family, open_hub, workspace_if_given
 from mixhub.workflow.measure.documents import evaluation_storage
 from mixhub.workflow.measure.evaluation import Prefetched
+from mixhub.workflow.measure.outputs import LOCAL, results_folder
 
 if TYPE_CHECKING:
     from mixhub.evaluation.provenance import ModelUnderTest
@@ -35,6 +36,8 @@ class EvaluatedModel:
     evaluation: Evaluation
     """The requested tasks and shot counts."""
     cells: list[Cell]
+    folder: Path
+    """The folder of the cells, below the requested one."""
 
 
 def evaluate_model(
@@ -52,7 +55,7 @@ def evaluate_model(
 
     Args:
         model: a folder in Transformers format, or repo_id@revision.
-        output: folder of the cells.
+        output: folder for the cells of any number of models; each has its own folder in it.
         workspace: the workspace whose hub, cache and suite are used.
         family: the family whose suite is used; None: the workspace's, or human-1b.
         hub: the hub of a repo: `local`, an address or an endpoint; None: the workspace's, HF_ENDPOINT or
@@ -68,6 +71,7 @@ def evaluate_model(
         HubError: the hub does not have it, or does not answer.
         ResultsError: as for `evaluate`.
     """
+    from mixhub.evaluation.harness import choose_device, choose_dtype
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
 
@@ -77,8 +81,10 @@ def evaluate_model(
     folder, name, revision, commit = _find_model(model, workspace, hub, progress)
     subject = ModelUnderTest.of_folder(folder, name, revision)
     storage = evaluation_storage(workspace, evaluation, datasets_hub)
-    cells = evaluate(subject, evaluation, results=Path(output), storage=storage, options=options, progress=progress)
-    return EvaluatedModel(subject, commit, suite.name, evaluation, cells)
+    dtype = choose_dtype(options.dtype, choose_device(options.device))
+    results, subject = results_folder(Path(output), subject, dtype, evaluation.fewshot_seed)
+    cells = evaluate(subject, evaluation, results=results, storage=storage, options=options, progress=progress)
+    return EvaluatedModel(subject, commit, suite.name, evaluation, cells, results)
 
 
 def prefetch_model(
@@ -114,7 +120,7 @@ def _find_model(
     model = os.fspath(model)
     folder = Path(model)
     if folder.is_dir():
-        return folder, folder.resolve().name, "local", None
+        return folder, folder.resolve().name, LOCAL, None
     repo_id, at, revision = model.partition("@")
     if repo_id_problem(repo_id) or (at and not revision):
         hint = "for example: ./export/step-025000, or sail/data-mixture-human-1b@seed-1"
