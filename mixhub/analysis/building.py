@@ -188,7 +188,7 @@ def _over_seeds(kind: str, rows: Sequence[ScoreRow], reasons: Mapping[str, str])
         reasons: by task, why its cells are not averaged; empty if they are.
     """
     over = {task: _column(kind, [row.scores[task] for row in rows], reason) for task, reason in reasons.items()}
-    reason = next((one.reason for one in over.values() if one.reason), "")
+    reason = next((one.reason for one in over.values() if one.spread is None), "")
     return MappingProxyType({**over, AVERAGE: _column(kind, [row.average for row in rows], reason)})
 
 
@@ -200,7 +200,12 @@ def _column(kind: str, scores: Sequence[Score], reason: str) -> OverSeeds:
         reason = f"{len(values)} of {len(scores)} seeds are complete"
     elif not reason and len(values) < 2:
         reason = "one seed has no spread"
-    return OverSeeds(None, None, reason) if reason else OverSeeds(spread(values), t_interval(values))
+    if reason:
+        return OverSeeds(None, None, reason)
+    interval = t_interval(values)
+    if interval is not None and interval.low == interval.high:  # that would read as certainty
+        return OverSeeds(spread(values), None, "all seeds have the same score, which says nothing about other seeds")
+    return OverSeeds(spread(values), interval)
 
 
 def _no_mean(task: str, records: Mapping[str, Sequence[Record]], measure: Measure, samples: SampleSummary) -> str:

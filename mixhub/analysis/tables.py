@@ -28,9 +28,9 @@ class OverSeeds:
     spread: Spread | None
     """Mean and sd; None if undefined."""
     interval: Interval | None
-    """95 % for the mean over seeds, by Student's t."""
+    """95 % for the mean over seeds, by Student's t; None without a spread."""
     reason: str = ""
-    """Why there is no mean."""
+    """Why there is no mean, or no interval for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,7 +192,7 @@ def test_samples_of_different_documents_have_no_mean_even_without_hashes_in_the_
             changes={"task_hashes": {}},
         )
     assert table(tmp_path).over_seeds["piqa"].reason == "different documents cannot be mixed"
-    assert table(tmp_path, samples=False).over_seeds["piqa"].reason == "", "nothing tells"
+    assert table(tmp_path, samples=False).over_seeds["piqa"].spread is not None, "nothing tells"
 
 
 @pytest.mark.parametrize(

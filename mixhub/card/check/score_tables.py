@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """A table with a row per model: its seed or index, scores in percent, and their average."""
+    """A table with a row per model: its seed or index, scores in percent, and their average in any place."""
 
     block: Block
 
@@ -63,12 +63,13 @@ class ScoreTable:
     def fits(table: Block) -> bool:
         """Return whether a table is of this kind."""
         headers = [header.strip().casefold() for header in table.headers]
-        return len(headers) > 1 and headers[0] in ("seed", "index") and headers[-1] == AVERAGE.casefold()
+        return headers[0] in ("seed", "index") and headers[1:].count(AVERAGE.casefold()) == 1
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The tasks, and the average."""
-        return (*self.block.headers[1:-1], AVERAGE)
+        titles = self.block.headers[1:]
+        return tuple(AVERAGE if title.strip().casefold() == AVERAGE.casefold() else title for title in titles)
 
     @cached_property
     def rows(self) -> dict[str, dict[str, Cell]]:

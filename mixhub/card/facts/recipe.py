@@ -8,6 +8,7 @@ from typing import Literal
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Table, code
+from mixhub.spec import catalog
 from mixhub.spec.family import Family
 from mixhub.spec.values import Origin
 from mixhub.workspace.lineage import UNKNOWN
@@ -53,6 +54,19 @@ def hyperparameters(facts: FamilyFacts) -> tuple[Table | None, tuple[str, ...]]:
     stated = tuple((name, value) for name, value, *fields in rows if facts.states(*fields))
     absent = tuple(name for name, _, *fields in rows if not facts.states(*fields))
     return Table(("Hyperparameter", "Value"), stated) if stated else None, absent
+
+
+def recipe_source(family: Family) -> Family | None:
+    """Return the shipped family whose authors published the values that have this origin; None if there is none."""
+    published = [field for field, origin in family.training.origins.items() if origin == "published"]
+    for source in map(catalog.get, catalog.names() if published else ()):
+        if all(
+            source.training.origin(field) == "published"
+            and getattr(source.training, field) == getattr(family.training, field)
+            for field in published
+        ):
+            return source
+    return None
 
 
 def _recipe(family: Family) -> list[tuple[str, ...]]:

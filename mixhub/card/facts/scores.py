@@ -80,6 +80,12 @@ class Scores:
             if over.reason and over.reason.endswith(("be mixed", "same weights")) and task != AVERAGE
         }
 
+    @property
+    def without_spread(self) -> Markdown:
+        """The columns in which all seeds have the same score, so that it is not known how much others vary."""
+        over = self.table.over_seeds
+        return listed([title for task, title in self.table.headings.items() if over[task].spread and over[task].reason])
+
     @cached_property
     def how(self) -> dict[str, Any]:
         """How scores were measured or imported, for the sentences below their table."""
@@ -103,7 +109,7 @@ class Scores:
 
     def by_run(self) -> Table:
         """Return a row for each revision, and below them the mean and sd over seeds, and chance."""
-        headings = self.table.headings
+        headings = {AVERAGE: self.table.headings[AVERAGE], **self.table.headings}  # in sight on a narrow page
         rows = [
             (str(self.numbers[row.revision]), *(self._score(self.table.score(row, column)) for column in headings))
             for row in self.table.rows
@@ -133,9 +139,13 @@ class Scores:
         return without_empty_columns(Table(headers, tuple(rows), frozenset(range(4, len(headers)))), figures.ABSENT)
 
     def mean(self, column: str) -> str:
-        """Return mean and sd over seeds of a column, such as `65.54 ± 0.68`."""
-        spread = self.table.over_seeds[column].spread
-        return figures.ABSENT if spread is None or spread.sd is None else self._pair(spread.mean, "±", spread.sd)
+        """Return mean and sd over seeds of a column, such as `65.54 ± 0.68`; without an sd if the seeds are equal."""
+        over = self.table.over_seeds[column]
+        if over.spread is None or over.spread.sd is None:
+            return figures.ABSENT
+        if over.interval is None:
+            return self._figure(over.spread.mean)
+        return self._pair(over.spread.mean, "±", over.spread.sd)
 
     def _measured(self, task: str) -> tuple[str, str, str, str]:
         """Return version, metric, documents and cells."""
@@ -148,7 +158,7 @@ class Scores:
             ", ".join(_distinct(record.task_version for record in records)),
             ", ".join(_distinct(SCORE.metric(record) or figures.ABSENT for record in records)),
             ", ".join(_distinct(figures.whole(record.documents) for record in records)),
-            f"{len(records)} of {len(self.facts.runs) * len(suite.num_fewshot)}",
+            f"{len(records)} of {len(self.facts.runs) * len(suite.num_fewshot)}".replace(" ", "\N{NO-BREAK SPACE}"),
         )
 
     def _score(self, score: Score) -> str:

@@ -60,7 +60,8 @@ def tensors(facts: FamilyFacts) -> dict[str, Any]:
 def revisions(facts: FamilyFacts) -> dict[str, Any]:
     """Return the branches of a family: a sentence that names them, and a table unless it would only repeat them."""
     names = {run.revision for run in facts.trained}
-    headers = ("Branch", facts.family.revisions.kind.capitalize(), "Commit", "Weights (sha256)", "Steps", "State")
+    # the commit, which is long, is last, so that it does not hide the others
+    headers = ("Branch", facts.family.revisions.kind.capitalize(), "State", "Steps", "Weights (sha256)", "Commit")
     rows = []
     for one in facts.runs:
         name, lineage = one.run.revision, one.lineage
@@ -69,8 +70,8 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
             weights = code(lineage.weights_sha256[:12]) if lineage else figures.ABSENT
             step = figures.whole(lineage.step) if lineage else figures.ABSENT
             state = "withdrawn" if one.withdrawal else figures.ABSENT
-            rows.append((code(name), str(one.run.number), commit, weights, step, state))
-    table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 4})), figures.ABSENT)
+            rows.append((code(name), str(one.run.number), state, step, weights, commit))
+    table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 3})), figures.ABSENT)
     says_more = rows and (len(rows) <= FOLDED or len(table.headers) > 2)
     return {"branches": _branches(facts), "table": table if says_more else None, "folded": len(facts.runs) > FOLDED}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, NamedTuple
 
-from mixhub.card.facts.recipe import flops_per_token, hyperparameters, seeds
+from mixhub.card.facts.recipe import flops_per_token, hyperparameters, recipe_source, seeds
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Table, branches, code, without_empty_columns
+from mixhub.card.markdown.text import Table, branches, code, link, without_empty_columns
+from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.workspace.lineage import UNKNOWN
 
@@ -25,11 +26,13 @@ class Pace(NamedTuple):
 def training(facts: FamilyFacts) -> dict[str, Any]:
     """Return how the runs are trained, and their losses."""
     table, not_stated = hyperparameters(facts)
+    source = recipe_source(facts.family)
     adopted = [one.run.revision for one in facts.runs if one.lineage and one.lineage.steps == UNKNOWN]
     return {
         "hyperparameters": table,
         "not_stated": not_stated,
         "has_origins": facts.is_confirmed,
+        "source": link(source.name, f"{HUGGINGFACE}/{source.repo_id}") if source else None,
         "adopted": branches(adopted),
         "losses": _losses(facts),
         "seeds": seeds(facts),

@@ -10,7 +10,7 @@ from mixhub.analysis.comparison import Comparison
 from mixhub.card.facts.mixture import mixture_yaml, mixtures_table, shares_table
 from mixhub.card.facts.recipe import architecture
 from mixhub.card.facts.runs import FamilyFacts
-from mixhub.card.markdown.text import Markdown, block, code, escape, link, listed
+from mixhub.card.markdown.text import Markdown, block, branches, code, escape, link, listed
 from mixhub.card.page.loading import loading, repo_link, revisions, tensors
 from mixhub.card.page.results import results, siblings
 from mixhub.card.page.training import compute, lineage_table, training
@@ -78,6 +78,7 @@ def _about(facts: FamilyFacts) -> Values:
         "models": f"{total:,}, {each}" if trained == total else f"{trained:,} of {total:,} trained; {each}",
         "base_model": link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
         "license": license_,
+        "withdrawn": branches([one.run.revision for one in facts.runs if one.withdrawal]),
     }
 
 
@@ -131,10 +132,10 @@ def _plots(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Compari
     family, best, measured = facts.family, scores["best"], scores["measured"]
     curves = {one.run.revision: one.metrics for one in facts.runs if one.metrics}
     mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}
-    yield mixture_plot(mixtures, family.data.train_prefix)
-    yield losses_plot(curves, family.data.valid_prefix)
+    yield mixture_plot(mixtures, family.data.train_prefix, family.name)
+    yield losses_plot(curves, family.data.valid_prefix, family.name)
     yield scores_plot(best.table, best.chance) if best else None
-    yield shots_plot(measured.table) if measured else None
+    yield shots_plot(measured.table, measured.chance) if measured else None
     for name, comparison in comparisons.items():
         plot = difference_plot(comparison)
         yield replace(plot, name=f"difference-{name}") if plot else None

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _DOT: Style = {"linestyle": "none", "marker": "o", "markersize": 4.5, "markerfacecolor": "none", "color": COLOURS[0]}
 _STRIP: Style = {"linestyle": "none", "marker": "|", "markersize": 7, "markeredgewidth": 0.8, "color": COLOURS[0]}
-_CHANCE: Style = {"linestyle": "none", "marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": "#999999"}
+_CHANCE: Style = {"linestyle": "none", "marker": "|", "markersize": 17, "markeredgewidth": 1.6, "color": COLOURS[1]}
+"""As high as a row, so that it shows above and below marks at the same value."""
 _CENTER: Style = {"linestyle": "none", "marker": "D", "markersize": 4.5, "color": BLACK}
 _LINE: Style = {"linestyle": "-", "linewidth": 1.6}
 """In the key: a marker with an interval."""
@@ -97,8 +98,11 @@ def draw_mixture(title: str, data: Mapping[str, Any]) -> Figure:
         axes.plot([row["values"][number] for row in rows], places, **styles[name])
     if not data["marked"]:
         axes.plot([row["mean"] for row in rows], places, **_CENTER)
-    axes.set_xscale("log", subs=())
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    if data["logarithmic"]:
+        axes.set_xscale("log", subs=())
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    else:
+        axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:g}")
     return figure
 
@@ -123,6 +127,5 @@ def _value(row: Mapping[str, Any], form: str, absent: str) -> str:
 
 
 def _range(row: Mapping[str, Any]) -> str:
-    known = [value for value in row["values"] if value is not None]
-    low, high = figures.percent(min(known) / 100), figures.percent(max(known) / 100)
+    low, high = (figures.percent(end(value or 0.0 for value in row["values"]) / 100) for end in (min, max))
     return low if low == high else f"{low} … {high}"

@@ -19,14 +19,20 @@ Line = tuple[Sequence[Sequence[float]], Style]
 """Points (x, y), and how they are drawn."""
 
 _COLUMNS = 3
-_THIN: Style = {"linewidth": 0.8, "color": "#56B4E9", "marker": ".", "markersize": 2}
-_THICK: Style = {"linewidth": 1.8, "color": BLACK, "marker": "o", "markersize": 3.6}
+_THIN: Style = {"linewidth": 0.9, "color": COLOURS[0], "marker": ".", "markersize": 3}
+_THICK: Style = {"linewidth": 4, "color": "#b8b8b8", "solid_capstyle": "round"}
+"""Of the mean: wide and light, so that the runs on it can be seen."""
+_CHANCE: Style = {"linewidth": 1, "color": COLOURS[1], "linestyle": "--"}
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
 """Lines differ in dashes too, so that they can be distinguished without colour."""
 _MANY: Style = {"linewidth": 0.6, "color": "#808080"}
 """Of each run, if there are more runs than dashes."""
-_MAX_DOMAINS = 8
-"""Domains that are drawn with a name each; of more, their mean is."""
+_MAX_DOMAINS = len(COLOURS)
+"""Domains that are drawn in a colour each; of more, only the lowest and the highest, and their mean."""
+_OTHER: Style = {"color": FAINT, "linewidth": 0.5, "linestyle": "-"}
+"""Of a domain without a colour."""
+_FLAT = 1e-6
+"""Scores that differ by less than this share do not vary."""
 _WARM_UP = 0.05
 """Share of the tokens at the start in which losses fall so far that a scale for all of them shows little else."""
 
@@ -35,19 +41,24 @@ def draw_shots(title: str, data: Mapping[str, Any]) -> Figure:
     """A panel for each task: a thin line for each seed, a thick one for their mean."""
     panels = data["panels"]
     key = {data["over"]: _THIN} | ({data["middle"]: _THICK} if data["drawn_middle"] else {})
+    if any(panel["chance"] is not None for panel in panels):
+        key["chance"] = _CHANCE
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure, axes = new_figure(title, data, key, 1.2 * rows + 0.3, (rows, columns))
     counts = sorted({count for panel in panels for count in panel["shots"]})
     for panel, one in zip(panels, axes, strict=False):
-        for values in panel["lines"]:
-            one.plot(panel["shots"], [math.nan if value is None else value for value in values], **_THIN)
         if data["drawn_middle"]:
             one.plot(panel["shots"], [math.nan if value is None else value for value in panel["middle"]], **_THICK)
+        for values in panel["lines"]:
+            one.plot(panel["shots"], [math.nan if value is None else value for value in values], **_THIN)
         one.set_title(clipped(printable(panel["title"]), 24))
         one.set_xticks(counts if len(counts) <= 8 else [counts[0], counts[len(counts) // 2], counts[-1]])
         one.set_xlim(counts[0] - 0.25, counts[-1] + 0.25)
         _set_scale(one, 3)
+        _set_room(one, [value for values in panel["lines"] for value in values if value is not None])
+        if panel["chance"] is not None:
+            _draw_chance(one, panel["chance"])
     for one in axes[len(panels) :]:
         one.set_visible(False)
     for one in axes[len(panels) - columns : len(panels)]:
@@ -58,26 +69,55 @@ def draw_shots(title: str, data: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _set_room(axes: Axes, values: Sequence[float]) -> None:
+    """Show scores that do not vary at their value, and not at digits of a scale without extent."""
+    low, high = min(values), max(values)
+    if high - low <= _FLAT * max(abs(low), abs(high)):
+        axes.set(ylim=(low - 1, high + 1), yticks=[low])
+
+
+def _draw_chance(axes: Axes, chance: float) -> None:
+    """Draw the line of chance, or say on which side of the scale it is if that would make the scores too small."""
+    low, high = axes.get_ylim()
+    reach = high - low
+    if low - reach <= chance <= high + reach:
+        axes.axhline(chance, **_CHANCE)
+        axes.set_ylim(min(low, chance - 0.1 * reach), max(high, chance + 0.1 * reach))
+        return
+    arrow, y, anchor = ("↓", 0.02, "bottom") if chance < low else ("↑", 0.98, "top")
+    axes.text(
+        *(0.02, y, f"chance {chance:g} {arrow}"),
+        transform=axes.transAxes,
+        verticalalignment=anchor,
+        color=_CHANCE["color"],
+        size=SMALL - 1,
+    )
+
+
 def draw_losses(title: str, data: Mapping[str, Any]) -> Figure:
-    """Training above, validation below, against the same tokens."""
+    """Training above, validation below, against the same tokens; dashes tell runs apart, and colours domains."""
     domains = data["validation"]
     labels = [line["label"] for line in [*data["training"], *(line for own in domains for line in own["lines"])]]
     runs = list(dict.fromkeys(labels))
     many = len(runs) > len(_DASHES)
-    styles = dict.fromkeys(runs, _MANY) if many else {
-        run: {"color": colour, "linestyle": dashes, "linewidth": 1.3}
-        for run, colour, dashes in zip(runs, COLOURS, _DASHES, strict=False)
+    styles: dict[str, Style] = dict.fromkeys(runs, _MANY) if many else {
+        run: {"color": BLACK, "linestyle": dashes, "linewidth": 1.2} for run, dashes in zip(runs, _DASHES, strict=False)
     }  # fmt: skip
     training = [(line["points"], styles[line["label"]]) for line in data["training"]]
-    validation = [(line["points"], styles[line["label"]]) for own in domains for line in own["lines"]]
-    names = {own["label"]: fmean(line["points"][-1][1] for line in own["lines"]) for own in domains}
-    if len(domains) > _MAX_DOMAINS:
+    ends = {own["label"]: fmean(line["points"][-1][1] for line in own["lines"]) for own in domains}
+    colours = _domain_colours(ends)
+    validation = [
+        (line["points"], styles[line["label"]] | colours.get(own["label"], _OTHER))
+        for own in sorted(domains, key=lambda own: own["label"] in colours)
+        for line in own["lines"]
+    ]
+    names = {name: (ends[name], colour["color"]) for name, colour in colours.items()}
+    if len(colours) < len(domains):
         means = [(points, styles[run]) for run, points in _means(domains, runs).items()]
-        validation = [(points, {"color": FAINT, "linewidth": 0.5}) for points, _ in validation] + means
-        note = f"Validation: each of {len(domains)} domains in grey, and their plain mean in the style of the run."
+        validation += means
+        names |= {f"mean of {len(domains)}": (fmean(points[-1][1] for points, _ in means), BLACK)} if means else {}
+        note = f"Validation: the lowest and highest of {len(domains)} domains in colour, their plain mean in black."
         data = {**data, "notes": [*data["notes"], note]}
-        ends = {name: names[name] for name in (min(names, key=names.__getitem__), max(names, key=names.__getitem__))}
-        names = ends | ({f"mean of {len(domains)}": fmean(points[-1][1] for points, _ in means)} if means else {})
     heading = f"Validation: {domains[0]['label']}" if len(domains) == 1 else "Validation, by domain"
     panels = [(lines, heading) for lines, heading in ((training, "Training"), (validation, heading)) if lines]
     end = max(x for lines, _ in panels for points, _ in lines for x, _ in points)
@@ -93,6 +133,14 @@ def draw_losses(title: str, data: Mapping[str, Any]) -> Figure:
     if len(names) > 1:
         _name_ends(axes[-1], names)
     return figure
+
+
+def _domain_colours(ends: Mapping[str, float]) -> dict[str, Style]:
+    """Return a colour by domain: of all, or of the lowest and the highest if they are too many."""
+    names = list(ends)
+    if len(names) > _MAX_DOMAINS:
+        names = [min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)]
+    return {name: {"color": colour} for name, colour in zip(names, COLOURS, strict=False)}
 
 
 def _draw_losses_panel(axes: Axes, lines: Sequence[Line], end: float) -> None:
@@ -114,18 +162,30 @@ def _scaled(lines: Sequence[Line], end: float) -> list[float]:
     return [y for ys in late for y in ys]
 
 
-def _name_ends(axes: Axes, names: Mapping[str, float]) -> None:
-    """Write names at the right edge, at the values where lines end, or as close to them as there is room."""
+def _name_ends(axes: Axes, names: Mapping[str, tuple[float, str]]) -> None:
+    """Write names in their colour at the right edge, each joined to the value where its lines end.
+
+    Args:
+        axes: the panel.
+        names: value and colour by name.
+    """
     low, high = axes.get_ylim()
     gap = (high - low) / 10
-    ends = sorted((value, name) for name, value in names.items())
+    ends = sorted((value, colour, name) for name, (value, colour) in names.items())
     places: list[float] = []
-    for value, _ in ends:
+    for value, *_ in ends:
         places.append(max(value, places[-1] + gap) if places else value)
     places = [min(place, high - gap * number) for number, place in zip(range(len(places))[::-1], places, strict=True)]
     right = axes.twinx()
     right.set_ylim(low, high)
-    right.set_yticks(places, [clipped(printable(name), 26) for _, name in ends], size=SMALL)
+    ticks = right.set_yticks(places, [clipped(printable(name), 26) for *_, name in ends], size=SMALL)
+    right.tick_params(axis="y", pad=14)
+    for (value, colour, _), place, tick in zip(ends, places, ticks, strict=True):
+        tick.label2.set_color(colour)
+        joined = [min(max(value, low), high), place]
+        axes.plot(
+            [1.005, 1.03], joined, transform=axes.get_yaxis_transform(), clip_on=False, color=colour, linewidth=0.8
+        )
 
 
 def _means(domains: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> dict[str, list[list[float]]]:

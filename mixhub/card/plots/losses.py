@@ -20,12 +20,13 @@ Points = list[tuple[float, float]]
 """Tokens and loss."""
 
 
-def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix: str) -> Plot | None:
+def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix: str, family: str = "") -> Plot | None:
     """Plot training and validation losses against tokens; None if no step was logged.
 
     Args:
         curves: by revision, the lines of `mixhub.workspace.metrics.read_metrics`.
         valid_prefix: prefix of the keys of validation domains, which is not shown.
+        family: name of the family, for the title.
     """
     runs = {name: _curves(lines, valid_prefix) for name, lines in curves.items()}
     training = [{"label": name, "points": _binned(run.training)} for name, run in runs.items() if run.training]
@@ -56,8 +57,9 @@ def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix:
         "validation": validation,
         "notes": notes,
     }
-    alt = f"Line plots. {data['subtitle']} {_summary(training, validation)}"
-    return Plot("losses", draw_losses, "Training and validation loss", alt, data)
+    title = f"{family}: training and validation loss" if family else "Training and validation loss"
+    alt = f"Line plots. {title}. {data['subtitle']} {_summary(training, validation)}"
+    return Plot("losses", draw_losses, title, alt, data)
 
 
 @dataclass(frozen=True)

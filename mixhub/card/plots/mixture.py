@@ -10,20 +10,23 @@ from typing import Any
 from mixhub.card.markdown import figures
 from mixhub.card.plots.dots import draw_mixture
 from mixhub.card.plots.plot import Plot, number, some
-from mixhub.phrases import plural
+from mixhub.phrases import listed, plural
 from mixhub.spec.mixture import Mixture
 
 _MAX_DOMAINS = 40
 _MAX_MARKED = 4
 """Mixtures up to this number have a marker each."""
+_LOGARITHMIC = 50
+"""The scale is logarithmic if the largest share is this many times the smallest."""
 
 
-def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str) -> Plot | None:
+def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str, name: str = "") -> Plot | None:
     """Plot the shares of the domains: bars for one mixture, markers for up to four, strips for more; None for none.
 
     Args:
         mixtures: by name.
         train_prefix: prefix of the domain keys, which is not shown.
+        name: of the family, if all mixtures are of one; several mixtures are otherwise named in the title.
     """
     if not mixtures:
         return None
@@ -39,18 +42,29 @@ def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str) -> Plot | N
         for domain in domains[:_MAX_DOMAINS]
     ]
     one = len(mixtures) == 1
-    title = f"{next(iter(mixtures))}: the mixture" if one else f"{len(mixtures)} mixtures"
+    title = f"{next(iter(mixtures))}: the mixture" if one else _title(list(mixtures), name)
+    drawn = [value for row in rows for value in row["values"] if value]
+    is_logarithmic = not one and max(drawn) >= _LOGARITHMIC * min(drawn)
     data = {
         "subtitle": f"Shares of training tokens in percent, {plural(len(domains), 'domain')}"
-        + ("." if one else "; the scale is logarithmic."),
+        + ("; the scale is logarithmic." if is_logarithmic else "."),
         "unit": "share of training tokens, %",
         "names": list(mixtures),
         "marked": len(mixtures) <= _MAX_MARKED,
+        "logarithmic": is_logarithmic,
         "rows": rows,
         "notes": _notes(mixtures, domains, train_prefix),
     }
     alt = f"{'Bar chart' if one else 'Dot plot'}. {title}. {data['subtitle']} {_summary(rows)}"
     return Plot("mixture", draw_mixture, title, alt, data)
+
+
+def _title(names: Sequence[str], family: str) -> str:
+    if family:
+        return f"{family}: {len(names)} mixtures"
+    if len(names) <= _MAX_MARKED:
+        return f"Mixtures of {listed(names, last='and')}"
+    return f"{len(names)} mixtures"
 
 
 def _notes(mixtures: Mapping[str, Mixture], domains: Sequence[str], prefix: str) -> list[str]:
@@ -70,7 +84,7 @@ def _notes(mixtures: Mapping[str, Mixture], domains: Sequence[str], prefix: str)
 def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = []
     for row in rows:
-        known = [value / 100 for value in row["values"] if value is not None]
+        known = [(value or 0.0) / 100 for value in row["values"]]
         ends = dict.fromkeys(figures.percent(share) for share in (min(known), max(known)))
         shown.append(f"{row['label']} {' to '.join(ends)}")
     return f"Largest: {', '.join(shown[:3])}" + (f"; smallest: {shown[-1]}." if len(shown) > 3 else ".")

@@ -20,7 +20,7 @@ from mixhub.phrases import listed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWING = 4
+DRAWING = 5
 """Counts up when the same data is drawn differently, so that existing plots are drawn again."""
 _STAMP = re.compile(rb"(?:<dc:identifier>mixhub-drawn:|tEXtmixhub-drawn\0)([0-9a-f]{64})")
 

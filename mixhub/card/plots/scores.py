@@ -97,10 +97,16 @@ def difference_plot(comparison: Comparison) -> Plot | None:
     return Plot("difference", draw_difference, f"{a.name} against {b.name}", alt, data)
 
 
-def shots_plot(table: ScoreTable) -> Plot | None:
-    """Plot scores against the number of shots, a panel for each task; None unless a task has two shot counts."""
+def shots_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) -> Plot | None:
+    """Plot scores against the number of shots, a panel for each task; None unless a task has two shot counts.
+
+    Args:
+        table: the scores.
+        chance: as for `scores_plot`.
+    """
+    chances = table.chances(chance or {})
     panels = [_panel(table, column.task, column.title, column.num_fewshot) for column in table.columns]
-    panels = [panel for panel in panels if len(panel["shots"]) > 1]
+    panels = [panel | {"chance": _rounded(chances.get(panel["task"]))} for panel in panels if len(panel["shots"]) > 1]
     if not panels:
         return None
     middle = "mean" if table.kind == "seed" else "median"
@@ -192,7 +198,7 @@ def _panel(table: ScoreTable, task: str, title: str, shots: Sequence[int]) -> di
         complete = comparable and all(count in one for one in scores)
         middle.append(number(center(one[count] for one in scores)) if complete else None)
     lines = [[_rounded(one.get(count)) for count in counts] for one in scores if one]
-    return {"title": title, "shots": counts, "lines": lines, "middle": middle}
+    return {"task": task, "title": title, "shots": counts, "lines": lines, "middle": middle}
 
 
 def _by_shots(table: ScoreTable, records: Sequence[Record], task: str) -> dict[int, float]:

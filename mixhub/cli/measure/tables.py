@@ -65,8 +65,11 @@ def _show_table(table: ScoreTable, form: Format) -> None:
         say(f"cells: {sum(score.present for score in scores):,} of {sum(score.expected for score in scores):,}")
     else:
         say(f"source: {table.source}")
-    for reason in dict.fromkeys(over.reason for over in table.over_seeds.values() if over.reason):
+    for reason in dict.fromkeys(over.reason for over in table.over_seeds.values() if over.spread is None):
         say(f"no mean over rows: {reason}")
+    for column, over in table.over_seeds.items():
+        if over.spread is not None and over.reason:
+            say(f"no interval of {table.headings[column]}: {over.reason}")
     if any(score.stderr_is_bound for score in scores):
         say("stderr: an upper bound; samples of all shot counts would make it exact")
     for note in table.notes:

@@ -56,8 +56,7 @@ def plot_scores(
     """
     workspace = workspace_if_given(workspace)
     evidence, table = _table(source, workspace, selection, published, progress)
-    own = evidence.family.evaluation.tasks if evidence.family else ()
-    chance = {task.name: task.chance for task in (*known_tasks(workspace), *own) if task.chance is not None}
+    chance = _chances(workspace, evidence)
     hint = f"run mixhub results {source or evidence.name} to see what is missing"
     return _checked(scores_plot(table, chance), evidence.name, "no score is complete", hint)
 
@@ -109,7 +108,7 @@ def plot_shots(
     reason = "no task was measured at two shot counts"
     if table.standing == "published":
         reason = "published scores do not state the number of shots"
-    return _checked(shots_plot(table), evidence.name, reason, "run mixhub evaluate")
+    return _checked(shots_plot(table, _chances(workspace, evidence)), evidence.name, reason, "run mixhub evaluate")
 
 
 def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | None = None) -> Plot:
@@ -134,7 +133,8 @@ def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | Non
             prefix = f"{family.name} " if len(chosen) > 1 else ""
             mixtures |= {f"{prefix}{run.revision}": run.mixture for run in family.runs()}
     prefixes = {family.data.train_prefix for family in chosen}
-    plot = mixture_plot(mixtures, prefixes.pop() if len(prefixes) == 1 else "")
+    name = chosen[0].name if len(chosen) == 1 else ""
+    plot = mixture_plot(mixtures, prefixes.pop() if len(prefixes) == 1 else "", name)
     return _checked(plot, "-".join(family.name for family in chosen), "the workspace has no family", "name a family")
 
 
@@ -153,7 +153,7 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None)
     family = find_family(workspace, family)
     metrics = {run.revision: read_metrics(workspace.run_folder(run).metrics) for run in family.runs()}
     curves = {revision: lines for revision, lines in metrics.items() if lines}
-    plot = losses_plot(curves, family.data.valid_prefix)
+    plot = losses_plot(curves, family.data.valid_prefix, family.name)
     return _checked(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
 
 
@@ -186,6 +186,12 @@ def _table(
     if evidence.measured and not published:
         return evidence, measured_tables([evidence], selection, progress)[0]
     return evidence, require_published(evidence, selection, published=published)
+
+
+def _chances(workspace: Workspace | None, evidence: Evidence) -> dict[str, float]:
+    """The score of guessing by task, as families state it."""
+    own = evidence.family.evaluation.tasks if evidence.family else ()
+    return {task.name: task.chance for task in (*known_tasks(workspace), *own) if task.chance is not None}
 
 
 def _checked(plot: Plot | None, source: str, reason: str, hint: str) -> Plot:

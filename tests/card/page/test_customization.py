@@ -38,14 +38,14 @@ def test_a_block_is_replaced_and_another_is_added_to(tmp_path: Path) -> None:
     assert "Architecture" not in read.headings
     assert "16 wide." in read.paragraphs
     assert "More on tiny." in read.paragraphs
-    assert read.table("Seed", "Last word")
+    assert read.table("Seed", "Average")
 
 
 def test_a_template_of_its_own_needs_no_other(tmp_path: Path) -> None:
     card = render_with("# {{ family.card.title }}\n\n{{ results.measured.by_run() | table }}\n", tmp_path)
     assert card.startswith("---\nlanguage:\n- en\n")
     assert page(card).headings == ["Tiny: two seeds of one data mixture"]
-    assert page(card).table("Seed", "Last word")
+    assert page(card).table("Seed", "Average")
 
 
 def test_a_template_may_be_called_as_the_one_that_it_extends(tmp_path: Path) -> None:

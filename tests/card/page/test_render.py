@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from mixhub.card.facts.runs import RunFacts
-from mixhub.card.page.render import render_catalog
+from mixhub.card.check.lint import lint_card
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.facts.withdrawal import Withdrawal
+from mixhub.card.page.render import render, render_catalog
 from tests.card import making
 from tests.card.making import render_family, render_revision
 from tests.card.reading import page
@@ -42,18 +44,18 @@ def test_revision_card_is_the_golden_one() -> None:
 
 
 def test_scores_parse_back() -> None:
-    rows = page(render_family(making.family(), _runs())).table("Seed", "Last word")
+    rows = page(render_family(making.family(), _runs())).table("Seed", "Average")
     assert rows == [
-        ["1", "39.06", "10.94", "25.00"],  # (1/4 + 1/2) / 2 + 1/64, and (1/8 + 1/16) / 2 + 1/64
-        ["2", "40.62", "12.50", "26.56"],
-        ["mean ± sd", "39.84 ± 1.10", "11.72 ± 1.10", "25.78 ± 1.10"],
+        ["1", "25.00", "39.06", "10.94"],  # (1/4 + 1/2) / 2 + 1/64, and (1/8 + 1/16) / 2 + 1/64
+        ["2", "26.56", "40.62", "12.50"],
+        ["mean ± sd", "25.78 ± 1.10", "39.84 ± 1.10", "11.72 ± 1.10"],
     ]
 
 
 def test_a_revision_carries_its_own_scores_only_and_no_commit() -> None:
     family = making.family()
     card = render_revision(family, _runs()[1])
-    assert page(card).table("Seed", "Last word") == [["2", "40.62", "12.50", "26.56"]]
+    assert page(card).table("Seed", "Average") == [["2", "26.56", "40.62", "12.50"]]
     results = ModelCard(card).data.eval_results
     assert results is not None
     assert {result.metric_args["seed"] for result in results} == {2}
@@ -64,9 +66,64 @@ def test_a_revision_carries_its_own_scores_only_and_no_commit() -> None:
 def test_commits_and_weights_stand_beside_their_branch() -> None:
     table = page(render_family(making.family(), _runs(), commits={"seed-2": "b" * 40})).table("Branch", "Seed")
     assert table == [
-        ["seed-1", "1", "—", making.digest("seed-1")[:12], "12"],
-        ["seed-2", "2", "b" * 40, making.digest("seed-2")[:12], "12"],
+        ["seed-1", "1", "12", making.digest("seed-1")[:12], "—"],
+        ["seed-2", "2", "12", making.digest("seed-2")[:12], "b" * 40],
     ]
+
+
+def test_a_withdrawn_run_is_named_at_the_head_and_beside_its_branch() -> None:
+    first, second = _runs()
+    withdrawal = Withdrawal(
+        family="tiny", revision="seed-2", weights_sha256=making.digest("seed-2"), why="wrong data", date="2026-11-23"
+    )
+    runs = [first, replace(second, withdrawal=withdrawal)]
+    facts = FamilyFacts(making.family(), tuple(runs), commits={"seed-2": "b" * 40}, withdrawals=(withdrawal,))
+    card = render(facts).text
+    head, _, rest = card.partition("\n## ")
+    assert "**Withdrawn: `seed-2`.**" in head
+    assert "## Errata" in rest
+    assert [row[:3] for row in page(card).table("Branch", "Seed", "State")] == [
+        ["seed-1", "1", "—"],
+        ["seed-2", "2", "withdrawn"],
+    ]
+    assert "Withdrawn" not in render_family(making.family(), _runs())
+
+
+def test_seeds_with_equal_scores_have_no_sd_and_no_interval() -> None:
+    """An interval of no width would read as certainty."""
+    family = making.family()
+    runs = []
+    for run in family.runs():
+        values = {
+            key: value + run.number / 64 if key[0] == "last_word" else 0.0 for key, value in making.VALUES.items()
+        }
+        cells = tuple(making.cell(family, run, *key, value) for key, value in values.items())
+        runs.append(replace(making.evaluated(family, run), cells=cells))
+    card = render_family(family, runs)
+    read = page(card)
+    headers = next(table[0] for table in read.tables if table[0][0] == "Seed")
+    means = dict(zip(headers, read.table("Seed", "Average")[2], strict=True))
+    assert means["Sums"] == "0.00"
+    assert "±" in means["Last word"]
+    by_task = next(table for table in read.tables if table[0][:2] == ["Task", "Name in lm-eval"])
+    column = by_task[0].index("95 % interval over seeds")
+    assert {row[0]: row[column] == "—" for row in by_task[1:]} == {"Last word": False, "Sums": True, "Average": False}
+    assert "On Sums, all seeds have the same score" in card
+    assert lint_card(card) == ()
+
+
+@pytest.mark.parametrize(("rate", "named"), [(4e-4, True), (5e-4, False)])
+def test_published_values_name_the_recipe_that_they_are_of(rate: float, named: bool) -> None:
+    recipe = {
+        **making.family().training.to_data(),
+        "learning_rate": rate,
+        "min_learning_rate": 0.0,
+        "origins": {"learning_rate": "published"},
+    }
+    family = making.family(training=recipe)
+    card = render_family(family, [RunFacts(run) for run in family.runs()])
+    assert ("by the authors of [human-1b](https://huggingface.co/sail/data-mixture-human-1b)" in card) is named
+    assert ("by the authors of the recipe" in card) is not named
 
 
 def test_a_score_that_lacks_cells_and_its_average_are_left_open() -> None:
@@ -74,9 +131,9 @@ def test_a_score_that_lacks_cells_and_its_average_are_left_open() -> None:
     first, second = _runs()
     card = render_family(family, [first, replace(second, cells=second.cells[:-1])])
     read = page(card)
-    rows = read.table("Seed", "Last word")
-    assert rows[1] == ["2", "40.62", "— (1 of 2 shot counts)", "— (1 of 2 tasks)"]
-    assert rows[2] == ["mean ± sd", "39.84 ± 1.10", "—", "—"]
+    rows = read.table("Seed", "Average")
+    assert rows[1] == ["2", "— (1 of 2 tasks)", "40.62", "— (1 of 2 shot counts)"]
+    assert rows[2] == ["mean ± sd", "—", "39.84 ± 1.10", "—"]
     assert "7 of 8 cells are present" in card
     assert ["Sums", "sums", "1", "acc", "64", "3 of 4"] in [row[:6] for row in read.table("Task")]
     results = ModelCard(card).data.eval_results
@@ -93,7 +150,7 @@ def test_a_seed_that_is_not_evaluated_is_named() -> None:
     card = render_family(family, [first, RunFacts(second.run)])
     assert "Not evaluated: `seed-2`." in card
     assert "4 of 8 cells are present" in card
-    assert page(card).table("Seed", "Last word") == [["1", "39.06", "10.94", "25.00"]]
+    assert page(card).table("Seed", "Average") == [["1", "25.00", "39.06", "10.94"]]
 
 
 def test_cells_of_part_of_the_documents_do_not_count() -> None:
@@ -101,8 +158,8 @@ def test_cells_of_part_of_the_documents_do_not_count() -> None:
     first, second = _runs()
     cells = [making.cell(family, first.run, c.task, c.num_fewshot, 0.5, limit=4) for c in first.cells]
     card = render_family(family, [replace(first, cells=tuple(cells)), second])
-    assert page(card).table("Seed", "Last word")[0] == [
-        "1", "— (0 of 2 shot counts)", "— (0 of 2 shot counts)", "— (0 of 2 tasks)",
+    assert page(card).table("Seed", "Average")[0] == [
+        "1", "— (0 of 2 tasks)", "— (0 of 2 shot counts)", "— (0 of 2 shot counts)",
     ]  # fmt: skip
     assert "4 other cells do not count" in card
 
@@ -113,7 +170,7 @@ def test_no_mean_over_rows_of_different_dtypes() -> None:
     values = {(c.task, c.num_fewshot): c.metrics["acc"] for c in second.cells}
     cells = [making.cell(family, second.run, *key, value, dtype="bfloat16") for key, value in values.items()]
     card = render_family(family, [first, replace(second, cells=tuple(cells))])
-    assert len(page(card).table("Seed", "Last word")) == 2
+    assert len(page(card).table("Seed", "Average")) == 2
     assert "different dtypes" in card
     assert "bfloat16 on cpu by mixhub's backend and float32 on cpu by mixhub's backend" in card
 
@@ -135,12 +192,12 @@ def test_published_and_measured_scores_stand_apart() -> None:
     }
     family = making.family(published_scores=printed)
     card = render_family(family, [making.evaluated(family, run) for run in family.runs()])
-    tables = [table[1:] for table in page(card).tables if table[0][:2] == ["Seed", "Last word"]]
-    assert tables[0][0] == ["1", "39.06", "10.94", "25.00"]
+    tables = [table[1:] for table in page(card).tables if table[0][:2] == ["Seed", "Average"]]
+    assert tables[0][0] == ["1", "25.00", "39.06", "10.94"]
     assert tables[1] == [
-        ["1", "90.00", "80.00", "85.00"],
-        ["2", "70.00", "—", "—"],
-        ["mean ± sd", "80.00 ± 14.14", "—", "—"],
+        ["1", "85.00", "90.00", "80.00"],
+        ["2", "—", "70.00", "—"],
+        ["mean ± sd", "—", "80.00 ± 14.14", "—"],
     ]
     results = ModelCard(card).data.eval_results
     assert results is not None
@@ -175,7 +232,7 @@ def test_a_family_over_indices_has_its_mixtures_and_no_mean() -> None:
     card = render_family(family, [making.evaluated(family, run) for run in family.runs()])
     read = page(card)
     assert read.table("Index", "prose", "sums")[3] == ["3", "0.15", "0.85"]
-    assert len(read.table("Index", "Last word")) == 14
+    assert len(read.table("Index", "Average")) == 14
     assert read.table("Seed of the weights") == [["3", "3"]]
     assert "mean ± sd" not in card
     assert "one mixture" not in card

@@ -232,6 +232,37 @@ def test_shots_are_the_cells(two):
     assert piqa["middle"][1] == pytest.approx(fmean(values[f"seed-{n}", 5] for n in (1, 2, 3)), rel=1e-5)
 
 
+def test_a_task_that_is_zero_everywhere_has_one_tick(two):
+    table = two[0]
+    cells = {
+        name: tuple(replace(one, metrics=dict.fromkeys(one.metrics, 0.0)) for one in own)
+        for name, own in table.records.items()
+    }
+    plot = drawn(shots_plot(replace(table, records=MappingProxyType(cells))))
+    axes = plot._figure.axes[0]
+    plot.png()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0"]
+
+
+@pytest.mark.parametrize("far", [0, 1e4, -1e4])
+def test_chance_is_drawn_where_the_scores_stay_readable(two, far):
+    chance = two[0].values("piqa")[0] + far
+    table = replace(two[0], baselines=MappingProxyType({"piqa": Baseline(chance, None)}))
+    plot = drawn(shots_plot(table))
+    assert [panel["chance"] for panel in plot.data["panels"]] == [pytest.approx(chance, rel=1e-5), None]
+    piqa, copa = plot._figure.axes[:2]
+    lines = [line.get_ydata()[0] for line in piqa.get_lines() if list(line.get_xdata()) == [0, 1]]
+    assert lines == ([] if far else [pytest.approx(chance, rel=1e-5)])
+    assert [text.get_text()[-1] for text in piqa.texts] == ({1e4: ["↑"], -1e4: ["↓"]}.get(far, []))
+    assert not copa.texts
+
+
+def test_the_runs_lie_on_their_mean(two):
+    axes = drawn(shots_plot(two[0]))._figure.axes[0]
+    mean, *runs = (line for line in axes.get_lines() if list(line.get_xdata()) != [0, 1])
+    assert all(line.get_zorder() >= mean.get_zorder() and line.get_linewidth() < mean.get_linewidth() for line in runs)
+
+
 def test_a_missing_cell_leaves_a_gap_and_no_mean(two):
     table = two[0]
     cells = dict(table.records)
@@ -269,6 +300,59 @@ def test_several_mixtures_are_marked_or_strips(count, marked):
     assert plot.data["marked"] is marked
     assert row(plot, "b")["values"][0] is None
     assert "Where a mixture has no mark, it does not sample the domain." in plot.data["notes"]
+
+
+def test_what_a_mixture_lacks_counts_as_zero():
+    """In the lowest share as in the mean, which otherwise lies below it."""
+    mixtures = {f"m{n}": Mixture.model_validate({"a": 1.0, "b": 0.002 * n}) for n in range(5)}
+    plot = drawn(mixture_plot(mixtures, "", "family"))
+    assert plot.title.startswith("family: 5 mixtures")
+    (label,) = [text for text in shown(plot) if " … 0.79%" in text]
+    assert label.strip().startswith("0% …")
+    assert "b 0% to 0.79%" in plot.alt
+
+
+@pytest.mark.parametrize(("least", "logarithmic"), [(10.0, False), (0.1, True)])
+def test_a_scale_is_logarithmic_only_if_shares_need_it(least, logarithmic):
+    mixtures = {
+        "mine": Mixture.model_validate({"a": 80.0, "b": 20.0}),
+        "other": Mixture.model_validate({"a": least, "b": 99.0}),
+    }
+    plot = drawn(mixture_plot(mixtures, ""))
+    assert plot.data["logarithmic"] is logarithmic
+    assert ("logarithmic" in plot.data["subtitle"]) is logarithmic
+    assert {"mine", "other"} <= set(plot.title.split())
+    assert plot._figure.axes[0].get_xscale() == ("log" if logarithmic else "linear")
+
+
+def shown(plot):
+    """The texts of a plot."""
+    return [label.get_text() for axes in plot._figure.axes for label in axes.get_yticklabels()]
+
+
+def test_validation_is_told_apart_by_domain():
+    plot = drawn(losses_plot({f"seed-{n}": curve(100, ["a", "b", "c"], n) for n in (1, 2)}, "valid_", "mine"))
+    assert plot.title.startswith("mine: ")
+    training, validation, names = plot._figure.axes
+    lines = [line for line in validation.get_lines() if line.get_transform() == validation.transData]
+    assert len(lines) == 6
+    assert len({line.get_color() for line in lines}) == 3
+    assert len({line.get_linestyle() for line in lines}) == 2
+    assert len({line.get_color() for line in training.get_lines()}) == 1
+    labels = {label.get_text(): label.get_color() for label in names.get_yticklabels()}
+    assert labels.keys() == {"a", "b", "c"}
+    assert set(labels.values()) == {line.get_color() for line in lines}
+    assert (validation.get_xlabel(), validation.get_ylabel()) == ("training tokens", "nats a token")
+
+
+def test_each_name_is_joined_to_its_line():
+    plot = drawn(losses_plot({"seed-1": curve(100, ["a", "b", "c"], 1)}, "valid_", "mine"))
+    validation = plot._figure.axes[1]
+    ends = sorted(
+        line.get_ydata()[-1] for line in validation.get_lines() if line.get_transform() == validation.transData
+    )
+    joints = [line for line in validation.get_lines() if line.get_transform() != validation.transData]
+    assert sorted(line.get_ydata()[0] for line in joints) == pytest.approx(ends, rel=1e-4)
 
 
 def test_many_domains_are_cut_and_the_rest_is_said():
@@ -387,6 +471,7 @@ def test_odd_names_break_nothing(domain, name):
         "unit": "share of training tokens, %",
         "names": [name, "other"],
         "marked": True,
+        "logarithmic": False,
         "rows": [{"label": domain, "values": [40.0, 2.0], "mean": 21.0}],
         "notes": [name],
     }
