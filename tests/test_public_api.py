@@ -134,7 +134,8 @@ def test_the_whole_walk(untrained, tmp_path, mixhub_here, capsys):
     assert [(one.plan.branch, one.sent) for one in pushed] == [("seed-1", True), ("seed-2", True), ("main", True)]
     assert [one.sent for one in mixhub.push(root, all=True, options=options)] == [False, False, False]
     verified = mixhub.verify(root)
-    assert codes(verified.findings) == ["branch-missing"]  # seed-3 is not trained
+    (planned,) = verified.findings  # seed-3 is not trained
+    assert (planned.where, planned.code, planned.level) == ("seed-3", "branch-missing", "warning")
     commit = pushed[0].commit
     assert {branch.name: branch.commit for branch in verified.branches}["seed-1"] == commit
 

@@ -43,7 +43,7 @@ def mixture_plot(mixtures: Mapping[str, Mixture], train_prefix: str, name: str =
     ]
     one = len(mixtures) == 1
     title = f"{next(iter(mixtures))}: the mixture" if one else _title(list(mixtures), name)
-    drawn = [value for row in rows for value in row["values"] if value]
+    drawn = [mixture[domain] for mixture in shares.values() for domain in domains[:_MAX_DOMAINS] if domain in mixture]
     is_logarithmic = not one and max(drawn) >= _LOGARITHMIC * min(drawn)
     data = {
         "subtitle": f"Shares of training tokens in percent, {plural(len(domains), 'domain')}"

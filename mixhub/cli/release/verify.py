@@ -54,7 +54,7 @@ def verify(
                 branch.files,
                 size(branch.size),
                 "yes" if branch.tells_lineage else "-",
-                states.get(branch.name, "ok"),
+                states.get(branch.name, "ok" if branch.commit else "planned"),
             )
             for branch in branches
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mixhub.card.facts.withdrawal import withdrawal_of
@@ -13,12 +14,21 @@ from mixhub.phrases import listed
 from mixhub.workspace.lineage import LINEAGE_FILE
 
 _PUSH = "push it: mixhub push --all"
+_PLAN = "train and push it, or remove it from revisions in mixhub.yaml"
 
 
 def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Revisions without a branch, and branches of revisions without a model."""
+    """Revisions without a branch, and branches of revisions without a model.
+
+    It is only a warning for a revision that this workspace plans and that no table of the card on `main` has.
+    """
+    card = (repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None) or ""
+    published = set(re.findall(r"^\|\s*`([^`]+)`\s*\|", card, re.MULTILINE))
     for name in repo.expected:
-        if name not in repo.branches:
+        if name not in repo.branches and name in repo.planned and name not in published:
+            message = "is planned, but was neither trained in this workspace nor pushed"
+            yield Finding("branch-missing", name, message, _PLAN, "warning")
+        elif name not in repo.branches:
             hint = f"{_PUSH}; or, if it will never exist, remove it from revisions in mixhub.yaml"
             yield Finding("branch-missing", name, f"{repo.repo_id} has no such branch", hint)
         elif not repo.branches[name].is_model:

@@ -5,7 +5,7 @@ It works on repos from others, too: facts that they do not state are not expecte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mixhub.endpoint import Endpoint
@@ -76,6 +76,7 @@ def verify(
     *,
     only: Sequence[str] | None = None,
     local: Mapping[str, str] | None = None,
+    planned: Collection[str] = (),
     deep: bool = False,
     progress: Progress = SILENT,
 ) -> Verification:
@@ -87,6 +88,7 @@ def verify(
         family: what it should hold; None: its branches are only compared with each other.
         only: verify only these branches, and compare them with each other.
         local: `weights_sha256` by revision in the workspace: other weights on the hub are stale.
+        planned: revisions that the workspace plans, and knows nothing else about: they need not exist yet.
         deep: download the weights, too: hash them, check every number, load and generate.
         progress: advances with each branch.
 
@@ -99,7 +101,7 @@ def verify(
     branches = read_branches(endpoint, repo_id, heads, progress)
     revisions = [run.revision for run in family.runs()] if family else []
     expected = tuple(name for name in revisions if only is None or name in only)
-    repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches)
+    repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches, planned)
     findings = [finding for rule in RULES for finding in rule(repo)]
     if deep:
         findings += weights.deep_findings(repo, findings, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,6 +35,8 @@ class RepoUnderCheck:
     """`weights_sha256` by revision in the workspace."""
     branches: Mapping[str, Branch]
     """All that were read, by name."""
+    planned: Collection[str] = ()
+    """Revisions of a family in the workspace that have no run there and were never pushed from there."""
 
     @cached_property
     def runs(self) -> dict[str, Run]:

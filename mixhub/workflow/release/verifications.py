@@ -11,6 +11,7 @@ from mixhub.workflow.inputs import HubLike, WorkspaceLike, open_hub, workspace_i
 
 if TYPE_CHECKING:
     from mixhub.hub.verify.repo import Verification
+    from mixhub.workspace.paths import Workspace
 
 
 def verify(
@@ -53,7 +54,19 @@ def verify(
     spec, repo_id = (family, family.repo_id) if isinstance(family, Family) else family_of(family, workspace)
     local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
     with open_hub(workspace, hub, progress=progress) as endpoint:
-        verification = verify(endpoint, repo_id, spec, local=local, deep=deep, progress=progress)
+        planned = _planned(workspace, spec, hub_key(endpoint)) if workspace is not None and spec is not None else ()
+        verification = verify(endpoint, repo_id, spec, local=local, planned=planned, deep=deep, progress=progress)
         if workspace is not None:
             note_verification(workspace, hub_key(endpoint), verification, deep=deep)
     return verification
+
+
+def _planned(workspace: Workspace, family: Family, hub: str) -> list[str]:
+    """Return the revisions of a family of this workspace without a run in it, or a push from it."""
+    from mixhub.hub.publish.receipts import read_receipts
+
+    if family.name not in workspace.config.families:
+        return []
+    pushed = read_receipts(workspace, hub, family.repo_id)
+    runs = [run for run in family.runs() if run.revision not in pushed]
+    return [run.revision for run in runs if not workspace.run_folder(run).path.exists()]

@@ -1,6 +1,7 @@
 """Rules of repos, each on a repo that lies nowhere: its branches are made of a few texts."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,21 @@ def test_branches_that_should_be_there(repo):
     found = list(branches_missing(repo(TWO, seed_2={"README.md": CARD})))
     assert (len(found), seen(found, "seed-1"), seen(found, "seed-2")) == (2, ["branch-missing"], ["model-missing"])
     assert list(branches_missing(repo(TWO, seed_1=model("1"), seed_2=model("2")))) == []
+
+
+@pytest.mark.parametrize(
+    ("planned", "card", "level"),
+    [
+        ((), "", "error"),
+        (("seed-2",), "", "warning"),
+        (("seed-2",), "| `seed-2` | 2 |", "error"),  # it was there once
+        (("seed-1",), "", "error"),
+    ],
+)
+def test_a_revision_that_is_only_planned(repo, planned, card, level):
+    held = replace(repo(TWO, seed_1=model("1"), main={"README.md": card}), planned=planned)
+    (found,) = branches_missing(held)
+    assert (found.where, found.code, found.level) == ("seed-2", "branch-missing", level)
 
 
 def test_branches_of_no_run(repo):
