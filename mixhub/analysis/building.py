@@ -7,6 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from mixhub.analysis.evidence import Evidence
+from mixhub.analysis.published.table import Column as PrintedColumn
+from mixhub.analysis.published.table import PublishedTable
 from mixhub.analysis.samples import NO_DOCUMENTS, DocumentScores, SampleSummary, read_scores
 from mixhub.analysis.scores import (
     SCORE,
@@ -135,9 +137,7 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
             measure=selection.measure.name,
         )
     kind = "seed" if selection.rows_are_seeds else evidence.kind
-    columns = select_columns(
-        [Column(c.task.name if c.task else c.title, c.title, ()) for c in printed.columns], selection
-    )
+    columns = select_columns([_published_column(column, printed) for column in printed.columns], selection)
     if selection.suite is not None:
         names = {task.name for task in selection.suite.tasks}
         columns = [column for column in columns if column.task in names]
@@ -159,6 +159,14 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         over_seeds=_over_seeds(kind, rows, dict.fromkeys((column.task for column in columns), "")),
         notes=(*printed.notes, *scale_note, *_out_of_range(rows, columns)),
     )
+
+
+def _published_column(column: PrintedColumn, table: PublishedTable) -> Column:
+    """The column of a score table; two columns of one task keep their titles."""
+    is_only = column.task is not None and table.tasks.count(column.task) == 1
+    shots = () if column.num_fewshot is None else (column.num_fewshot,)
+    name = column.task.name if column.task is not None and is_only else column.title
+    return Column(name, column.title, shots, column.metric)
 
 
 def _published_score(value: float | None) -> Score:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
-from mixhub.analysis.scores import ACCURACIES, SCORE, SHARED, Column, Measure, cells_of
+from mixhub.analysis.scores import SCORE, SHARED, Column, Measure, cells_of
 from mixhub.analysis.statistics.crossed import clustered_stderr
 from mixhub.errors import ResultsError
 from mixhub.files import write_json
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.workspace.lineage import UNKNOWN
-from mixhub.workspace.records import Record
+from mixhub.workspace.records import ACCURACIES, Record
 
 if TYPE_CHECKING:
     import numpy

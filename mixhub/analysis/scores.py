@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,7 +11,15 @@ from typing import Literal, NamedTuple, TypeVar
 from mixhub.errors import ResultsError, UnknownNameError
 from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.lineage import UNKNOWN
-from mixhub.workspace.records import ANSWER_PROBABILITY, BITS_PER_BYTE, Record, require_same_weights
+from mixhub.workspace.records import (
+    ACCURACIES,
+    ANSWER_PROBABILITY,
+    BITS_PER_BYTE,
+    Record,
+    is_share,
+    main_metric,
+    require_same_weights,
+)
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -68,28 +75,8 @@ MEASURES = (
 )
 
 
-ACCURACIES = ("acc_norm", "acc")
-"""The metrics of scores, the preferred one first."""
-_NO_SHARE = re.compile(
-    r"perplexity|ppl|bits_per|bpb|loss|nll|likelihood|log_?prob|brier|_diff|stereotype|toxicity|error|\bw?er\b"
-    r"|bleu|rouge|chrf|\bter\b|(^|_)exact$|hasans|noans|best_",
-    re.IGNORECASE,
-)
-"""Metrics that are no share of right answers between 0 and 1, of which more is better."""
-
-
-def main_metric(metrics: Mapping[str, float]) -> str | None:
-    """The metric of a task's score: `acc_norm`, else `acc`, else the first share of right answers, else the first."""
-    shares = [name for name in metrics if _is_share(name, metrics[name])]
-    return next((name for name in (*ACCURACIES, *shares, *metrics) if name in metrics), None)
-
-
-def _is_share(metric: str, value: float) -> bool:
-    return abs(value) <= 1 and _NO_SHARE.search(metric.partition(",")[0]) is None
-
-
 def _are_shares(metric: str, records: Iterable[Record]) -> bool:
-    return all(_is_share(metric, record.metrics[metric]) for record in records)
+    return all(is_share(metric, record.metrics[metric]) for record in records)
 
 
 def measure_named(name: str) -> Measure:
@@ -225,7 +212,7 @@ def _with_metric(column: Column, records: Sequence[Record]) -> Column:
     if not metrics or not {*metrics}.isdisjoint(ACCURACIES):
         return column
     name = " and ".join(metrics)
-    scale = SCORE.scale if all(_is_share(*figure) for figure in figures) else 1.0
+    scale = SCORE.scale if all(is_share(*figure) for figure in figures) else 1.0
     return column._replace(title=f"{column.title} ({name})", metric=name, scale=scale)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,27 @@ PLAIN = "plain"
 """Prompts without system instruction or chat template."""
 _NOT_FIGURES = frozenset({"alias", "name", "sample_len", "sample_count", "samples", " ", ""})
 """Keys among lm-eval's figures that are not figures."""
+
+
+ACCURACIES = ("acc_norm", "acc")
+"""The metrics of scores, the preferred one first."""
+_NO_SHARE = re.compile(
+    r"perplexity|ppl|bits_per|bpb|loss|nll|likelihood|log_?prob|brier|_diff|stereotype|toxicity|error|\bw?er\b"
+    r"|bleu|rouge|chrf|\bter\b|(^|_)exact$|hasans|noans|best_",
+    re.IGNORECASE,
+)
+"""Metrics that are no share of right answers between 0 and 1, of which more is better."""
+
+
+def main_metric(metrics: Mapping[str, float]) -> str | None:
+    """The metric of a task's score: `acc_norm`, else `acc`, else the first share of right answers, else the first."""
+    shares = [name for name in metrics if is_share(name, metrics[name])]
+    return next((name for name in (*ACCURACIES, *shares, *metrics) if name in metrics), None)
+
+
+def is_share(metric: str, value: float) -> bool:
+    """Whether a value can be a share of right answers, by the name of its metric."""
+    return abs(value) <= 1 and _NO_SHARE.search(metric.partition(",")[0]) is None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,6 +79,37 @@ def test_what_fits_ends_with_0(mixhub, fitting):
     assert "suite: human-1b (13 tasks); to change it: --suite NAME" in result.stdout
 
 
+def test_a_table_of_other_tasks_is_of_single_runs_whether_its_suite_is_named_or_not(mixhub, tmp_path):
+    (tmp_path / "other.csv").write_text("model,PIQA,COPA,MMLU\nA,65.02,66.00,26.01\nB,64.80,64.00,25.10\n")
+    plain, named = (mixhub("audit", "other.csv", *more) for more in ((), ("--suite", "human-1b")))
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert named.stdout == plain.stdout
+    assert "expected: 1 run per score, as it is not a table of the whole suite" in plain.stdout
+    (tmp_path / "other.csv").write_text("model,PIQA,COPA,MMLU\nA,65.02,66.50,26.01\n")
+    result = mixhub("audit", "other.csv")
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[-1].startswith("1 of 2 testable figures is not a single run")
+
+
+def test_what_lm_eval_printed_with_a_limit(mixhub, tmp_path):
+    head = "|Tasks|Version|Filter|n-shot|Metric| |Value| |Stderr|\n|---|---|---|---|---|---|---|---|---|\n"
+    lines = "|arc_easy|1|none|0|acc|↑|0.738|±|0.0139|\n|piqa|1|none|0|acc|↑|0.699|±|0.0145|\n"
+    for limit, status in (("1000.0", 0), ("None", 1)):
+        header = f"hf (pretrained=org/model), gen_kwargs: (None), limit: {limit}, num_fewshot: None, batch_size: 8\n"
+        (tmp_path / "log.md").write_text(f"```\n{header}{head}{lines}```\n")
+        assert mixhub("audit", "log.md").returncode == status
+
+
+def test_a_warning_is_no_failure(mixhub, tmp_path):
+    for number in (0, 1):
+        write_results(
+            tmp_path / "out", {task: [1, 0, 1, 1] * 25 for task in "abc"}, revision=f"step{number}", samples=False
+        )
+    result = mixhub("audit", "out")
+    assert (result.returncode, printed_codes(result.stdout)) == (0, ["figures-repeated"])
+    assert result.stdout.splitlines()[-1].endswith("; 1 warning")
+
+
 def test_more_runs(mixhub, fitting):
     result = mixhub("audit", fitting, "--runs", 12)
     assert "1 to 12" in result.stdout
@@ -141,7 +172,7 @@ def test_a_workspace_audits_its_own_results(mixhub, made, tmp_path):
         (["doremi-1b"], "scores-missing", "doremi-1b"),
         (["none.md"], "file-missing", "none.md"),
         (["some/folder"], "file-missing", "some/folder"),
-        (["bad.md"], "figure-malformed", "bad.md:3: PIQA = '65,00'"),
+        (["bad.md"], "label-repeated", "bad.md:1: the column 'piqa'"),
         (["empty.md"], "table-missing", "empty.md"),
         (["bad.md", "--suite", "humn"], "unknown-family", "'humn'"),
         (["human-1b", "--suite", "doremi-1b"], "option-conflict", "--suite"),
@@ -151,7 +182,7 @@ def test_a_workspace_audits_its_own_results(mixhub, made, tmp_path):
     ],
 )
 def test_mistakes(mixhub, tmp_path, arguments, code, value):
-    (tmp_path / "bad.md").write_text("| Seed | PIQA | SciQ |\n|-|-|-|\n| 1 | 65,00 | 80.13 |\n")
+    (tmp_path / "bad.md").write_text("| Seed | PIQA | piqa |\n|-|-|-|\n| 1 | 65.00 | 80.13 |\n")
     (tmp_path / "empty.md").write_text("# A card\n")
     (tmp_path / "out").mkdir()
     (tmp_path / "nothing").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from mixhub.analysis.audit.tables import accuracy_stderr, stderr_range
 from mixhub.analysis.audit.view import name_some
 from mixhub.analysis.samples import read_documents, require_same
 from mixhub.errors import ResultsError
-from mixhub.findings import Finding
+from mixhub.findings import Finding, Level
 from mixhub.phrases import plural
 from mixhub.spec import Task
 from mixhub.workspace.lineage import UNKNOWN
@@ -26,6 +27,10 @@ _RELATIVE = 1e-6
 """Bound of floating-point errors, in standard errors and whole numbers."""
 _FULL_DIGITS = 8
 """If all figures of a cell have fewer digits, they were rounded when they were written."""
+
+
+_INITIAL = re.compile(r"(?:^|[^a-z])step[-_]?0+$", re.IGNORECASE)
+"""Names of the revision before the first update."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,14 @@ def audit_records(records: Sequence[Record], tasks: Sequence[Task]) -> Audit:
         tasks: the suite. Its numbers of documents are used for whole splits whose size is not in the file.
     """
     by_name = {task.name: task for task in tasks}
-    cells = [AuditCell(record, by_name.get(record.task)) for record in records]
+    groups = sorted({record.task for record in records if record.is_group})
+    cells = [AuditCell(record, by_name.get(record.task)) for record in records if not record.is_group]
     revisions = {(record.model, record.revision) for record in records}
     return Audit(
         source=f"{plural(len(records), 'cell')} of {plural(len(revisions), 'revision')}",
         assumptions=(SHARES, BINOMIAL, INDEPENDENT),
         findings=tuple(finding for rule in RULES for finding in rule(cells)),
-        notes=tuple(_notes(cells)),
+        notes=(*_notes(cells), *([f"not tested, because they summarize tasks: {name_some(groups)}"] if groups else ())),
         figures=sum(len(cell.figures) for cell in cells),
         testable=sum(len(cell.figures) for cell in cells if cell.is_testable),
         runs=1,
@@ -161,7 +167,10 @@ def cells_repeated(cells: Sequence[AuditCell]) -> Iterator[Finding]:
         by_shots[record.task, record.limit] = figures
     for first, second, number in find_repeats(revisions):
         message = f"{_revision_name(second)} repeats {_revision_name(first)}: all {number} cells are equal"
-        yield Finding("figures-repeated", second[1], message, assumptions=(INDEPENDENT,))
+        if is_first := _INITIAL.search(first[1]) is not None:
+            message += "; that is so if the learning rate was 0 until then"
+        level: Level = "warning" if is_first else "error"
+        yield Finding("figures-repeated", second[1], message, level=level, assumptions=(INDEPENDENT,))
     for revision, own in shots.items():
         for one, other, number in find_repeats(own):
             message = f"{_revision_name(revision)}: {other}-shot repeats {one}-shot: all {number} tasks are equal"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixhub.analysis.audit.counts import DEFAULT_MAX_RUNS
-from mixhub.findings import Finding
+from mixhub.findings import Finding, errors
 from mixhub.phrases import ranges
 
 Verdict = Literal["equal to the last digit", "within rounding", "does not fit", "not recomputed"]
@@ -109,8 +109,8 @@ class Audit:
 
     @property
     def fits(self) -> bool:
-        """Whether there are no findings."""
-        return not self.findings
+        """Whether there are no findings but warnings."""
+        return not errors(self.findings)
 
     @property
     def misfits(self) -> tuple[FigureCounts, ...]:

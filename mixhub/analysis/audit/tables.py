@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from mixhub.analysis.audit.counts import DEFAULT_MAX_RUNS, SLACK, interval, unit
-from mixhub.analysis.audit.repeats import find_repeats
+from mixhub.analysis.audit.repeats import MIN_REPEATED, find_repeats
 from mixhub.analysis.audit.report import (
     BINOMIAL,
     INDEPENDENT,
@@ -86,12 +86,17 @@ def _notes(view: TableView) -> Iterator[str]:
     absent = [task.title for task in view.tasks if task not in table.tasks]
     for what, names in (
         ("not tested as scores of runs, because they summarize the rows", [row.label for row in table.spreads]),
-        ("not tested, because the suite has no such task", unknown),
+        ("not tested, because the task is not known", unknown),
         ("not tested, because the number of documents is unknown", unsized),
         ("tasks without a column in the table", absent),
     ):
         if names:
             yield f"{what}: {name_some(names)}"
+    yield from table.notes
+    yield from _untested_repeats(view)
+    for limit in dict.fromkeys(row.limit for row in table.rows if row.limit is not None):
+        part = f"the first {limit:g} documents" if limit >= 1 else f"{limit:.3g} of the documents"
+        yield f"evaluated with a limit: {part} of each task"
     for average in view.averages:
         if average.verdict == "not recomputed":
             yield f"the average of {table.row_name(average.row)} is not recomputed: {average.reason}"
@@ -158,17 +163,43 @@ def figures_repeated(view: TableView) -> Iterator[Finding]:
     table = view.table
     rows = {row.label: {(title,): figure.value for title, figure in row.figures.items()} for row in table.rows}
     for first, second, number in find_repeats(rows):
-        message = f"{table.row_name(second)} repeats {table.row_name(first)}: all {number} figures are equal"
-        yield Finding("figures-repeated", second, message, assumptions=(INDEPENDENT,))
+        if repeats_by_chance(view, first, second) < _MOST_BY_CHANCE:
+            message = f"{table.row_name(second)} repeats {table.row_name(first)}: all {number} figures are equal"
+            yield Finding("figures-repeated", second, message, assumptions=(INDEPENDENT,))
     columns = {
         column.title: {(label,): row[column.title,] for label, row in rows.items() if (column.title,) in row}
         for column in table.columns
+        if column.task is not None
     }
     varying = {title: figures for title, figures in columns.items() if len(set(figures.values())) > 1}
     for first, second, number in find_repeats(varying):
         message = f"the columns {first} and {second} have the same figures in all {number} rows"
         assumed = ("two tasks are equal only by chance",)
         yield Finding("figures-repeated", table.source, message, about=second, assumptions=assumed)
+
+
+_MOST_BY_CHANCE = 1e-3
+"""The largest chance of equal rows with which they are reported."""
+
+
+def repeats_by_chance(view: TableView, first: str, second: str) -> float:
+    """The chance that two independent rows are equal in all tasks whose number of documents is known; 1 if there are
+    too few such tasks. Two shares p of n answers are equal with a chance of about 1 / (2 sqrt(pi n p (1 - p)))."""
+    rows = [{c.column: c for c in view.counts.values() if c.row == label} for label in (first, second)]
+    shared = [counted for title, counted in rows[0].items() if title in rows[1]]
+    if len(shared) < MIN_REPEATED:
+        return 1.0
+    answers = ((view.runs or 1) * c.documents * max(0.05, c.value / 100 * (1 - c.value / 100)) for c in shared)
+    return math.prod(min(1.0, 1 / (2 * math.sqrt(math.pi * n))) for n in answers)
+
+
+def _untested_repeats(view: TableView) -> Iterator[str]:
+    """Rows that are equal, of which that means little."""
+    rows = {row.label: {(title,): figure.value for title, figure in row.figures.items()} for row in view.table.rows}
+    for first, second, number in find_repeats(rows):
+        if repeats_by_chance(view, first, second) >= _MOST_BY_CHANCE:
+            names = f"{view.table.row_name(second)} and {view.table.row_name(first)}"
+            yield f"not tested: {names} have {number} equal figures, on too few documents that are known"
 
 
 def stderrs_unfit(view: TableView) -> Iterator[Finding]:

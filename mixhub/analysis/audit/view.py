@@ -69,17 +69,27 @@ class TableView:
         return (f"each score is the mean of {plural(self.runs, 'run')}",) if self.runs is not None else ()
 
     @cached_property
-    def documents(self) -> dict[str, int]:
-        """Documents by title of the column, for the tasks whose number of documents is known."""
-        return {c.title: c.task.documents for c in self.table.columns if c.task is not None and c.task.documents}
+    def titles(self) -> tuple[str, ...]:
+        """The columns of tasks whose number of documents is known."""
+        return tuple(c.title for c in self.table.columns if c.task is not None and c.task.documents)
+
+    @cached_property
+    def documents(self) -> dict[tuple[str, str], int]:
+        """Evaluated documents, by label of the row and title of the column."""
+        return {
+            (row.label, column.title): _limited(column.task.documents, row.limit)
+            for row in self.table.rows
+            for column in self.table.columns
+            if column.task is not None and column.task.documents
+        }
 
     @cached_property
     def counts(self) -> dict[tuple[str, str], FigureCounts]:
-        """By label of the row and title of the column, for the columns in `documents`."""
+        """By label of the row and title of the column, for the columns in `titles`."""
         return {
             (row.label, title): self._figure_counts(row, title)
             for row in self.table.rows
-            for title in self.documents
+            for title in self.titles
             if title in row.figures
         }
 
@@ -95,10 +105,10 @@ class TableView:
 
     def of_row(self, row: PublishedRow) -> list[FigureCounts]:
         """The tested figures of a row."""
-        return [self.counts[row.label, title] for title in self.documents if title in row.figures]
+        return [self.counts[row.label, title] for title in self.titles if title in row.figures]
 
     def _figure_counts(self, row: PublishedRow, title: str) -> FigureCounts:
-        figure, documents = row.figures[title], self.documents[title]
+        figure, documents = row.figures[title], self.documents[row.label, title]
         possible = possible_counts(figure, documents, self.most_runs, self.run_decimals)
         return FigureCounts(
             row=row.label,
@@ -140,6 +150,13 @@ class TableView:
         )
         by_chance = min(1.0, sum(shares)) if self.run_decimals is None else None
         return RowCounts(row.label, tuple(counts) if figures else (), len(figures), by_chance)
+
+
+def _limited(documents: int, limit: float | None) -> int:
+    """The documents that were evaluated: lm-eval's limit is a number, or a share if below 1."""
+    if limit is None:
+        return documents
+    return min(documents, int(limit) if limit >= 1 else math.ceil(documents * limit))
 
 
 def name_some(names: Iterable[str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from mixhub.analysis.published.html_tables import html_tables
 from mixhub.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -28,12 +29,19 @@ class TableCell(NamedTuple):
     """Line of the file, from 1."""
 
 
+Kind = Literal["text", "HTML", "code"]
+
+
 class Grid(NamedTuple):
     """A table of text, the head first."""
 
     rows: list[list[TableCell]]
     ragged: list[tuple[int, int]]
     """Line and number of cells, for each row whose number of cells differs from the head's."""
+    kind: Kind = "text"
+    """Whether it is a table of the text itself, in HTML, or in a block of code."""
+    above: str = ""
+    """The text between the table before and this one."""
 
     @property
     def line(self) -> int:
@@ -90,15 +98,37 @@ def _delimited_grids(path: Path, text: str, delimiter: str) -> list[Grid]:
 
 
 def _markdown_grids(text: str) -> Iterator[Grid]:
+    """The tables of a text: those in Markdown, then those in HTML, then those in blocks of code."""
     from markdown_it import MarkdownIt
 
-    lines = text.split("\n")  # as the parser counts lines
     metadata = re.match(r"---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*$", text, re.DOTALL | re.MULTILINE)
     body = "\n" * metadata[0].count("\n") + text[metadata.end() :] if metadata else text
-    grid, line = None, 0
-    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(body):
-        if token.type == "table_open":
-            grid = Grid([], [])
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(body)
+    yield from _grids_of(tokens, body.split("\n"), "text", 0)
+    lines = body.split("\n")
+    blocks = [(token, token.map) for token in tokens if token.type in ("fence", "code_block") and token.map]
+    for _, (first, last) in blocks:
+        lines[first:last] = [""] * (last - first)
+    shown = re.sub(r"<!--.*?(?:-->|\Z)", lambda match: "\n" * match[0].count("\n"), "\n".join(lines), flags=re.DOTALL)
+    for _, rows in html_tables(shown):
+        cells = [[TableCell(_strip_marks(text), line) for text, line in row] for row in rows if row]
+        width = max(map(len, cells))
+        yield Grid([row + [TableCell("", row[0].line)] * (width - len(row)) for row in cells], [], "HTML")
+    for token, (first, _) in blocks:
+        inner = MarkdownIt("commonmark").enable("table").parse(token.content)
+        yield from _grids_of(inner, token.content.split("\n"), "code", first + (token.type == "fence"))
+
+
+def _grids_of(tokens: Sequence[Token], lines: Sequence[str], kind: Kind, before: int) -> Iterator[Grid]:
+    """The tables of parsed Markdown; `before` is the number of lines of the file before its first.
+
+    The parser counts lines by their ends in `\\n` alone.
+    """
+    grid, line, last = None, 0, 0
+    for token in tokens:
+        if token.type == "table_open" and token.map:
+            grid = Grid([], [], kind, "\n".join(lines[last : token.map[0]]))
+            last = token.map[1]
         elif grid is None:
             continue
         elif token.type == "tr_open" and token.map:
@@ -106,10 +136,10 @@ def _markdown_grids(text: str) -> Iterator[Grid]:
             grid.rows.append([])
             # The parser pads and cuts rows to the width of the head.
             cells = re.split(r"(?<!\\)\|", lines[line].lstrip("> \t").rstrip().removeprefix("|").removesuffix("|"))
-            if grid.rows[1:] and len(cells) != len(grid.head):
-                grid.ragged.append((line + 1, len(cells)))
+            if grid.rows[1:] and len(cells) != len(grid.head) and any(cell.strip() for cell in cells):
+                grid.ragged.append((before + line + 1, len(cells)))
         elif token.type == "inline":
-            grid.rows[-1].append(TableCell(_strip_marks(_plain_text(token)), line + 1))
+            grid.rows[-1].append(TableCell(_strip_marks(_plain_text(token)), before + line + 1))
         elif token.type == "table_close":
             yield grid
             grid = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from mixhub.analysis.published.grids import DELIMITERS, Grid, TableCell, read_grids
-from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable, count_decimals
+from mixhub.analysis.published.figures import is_unclear, read_figure
+from mixhub.analysis.published.grids import DELIMITERS, Grid, Kind, TableCell, read_grids
+from mixhub.analysis.published.prints import is_print, read_prints
+from mixhub.analysis.published.table import Column, PublishedRow, PublishedTable
+from mixhub.analysis.published.titles import WELL_KNOWN, find_task, title_key
 from mixhub.errors import ResultsError
-from mixhub.phrases import listed
+from mixhub.phrases import listed, plural
 from mixhub.spec import Task
 
 _MIN_TASKS = 2
@@ -28,65 +30,109 @@ def table_file(source: str) -> tuple[Path, int | None] | None:
 def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -> PublishedTable:
     """Read the table of scores in a model card (Markdown), or in a CSV or TSV file.
 
-    A table of scores has at least two columns, or rows, named after tasks of the suite. Of several, those whose rows
-    are seeds, indices or revisions come first. Columns without figures are omitted.
+    A table of scores has at least two columns, or rows, named after known tasks. Of several, those in Markdown come
+    before those in HTML and in blocks of code, and those whose rows are seeds, indices or revisions before others. The
+    tables that lm-eval printed are read as one. Columns without figures are omitted, as are cells that do not state one
+    figure; notes list them.
 
     Args:
         path: `.md`, `.markdown`, `.csv` or `.tsv`.
-        tasks: the suite.
+        tasks: the suite; further tasks are known by their usual titles.
         line: line of the head, to choose one of several tables.
 
     Returns:
         The table, in percent; if all figures are between 0 and 1, they are read as fractions.
 
     Raises:
-        ResultsError: no such file, no table of scores or several, a ragged row, a repeated name, or a cell that is not
-            a finite number; names file and line.
+        ResultsError: no such file, no table of scores or several, a ragged row, or a repeated name; names file and
+            line.
     """
-    grids = [grid for grid in read_grids(path) if line in (None, grid.line)]
-    candidates = [found for grid in grids if (found := _score_grid(path, grid, tasks)) is not None]
-    best = [grid for grid in candidates if _has_runs(grid)] or candidates
+    every = read_grids(path)
+    grids = [grid for grid in every if line is None or line in (row[0].line for row in grid.rows[:2])]
+    least = min(_MIN_TASKS, len(tasks))
+    known = (*tasks, *(task for task in WELL_KNOWN if task.name not in {one.name for one in tasks}))
+    printed = [grid for grid in grids if is_print(grid)]
+    others = [grid for grid in grids if grid not in printed]
+    candidates = [found for grid in others if (found := _score_grid(path, grid, known, least)) is not None]
+    best = next(filter(None, ([grid for grid in candidates if grid.kind == kind] for kind in _KINDS)), [])
+    with_runs = [grid for grid in best if _has_runs(grid)]
+    table = read_prints(str(path), printed, known) if not with_runs else None
+    if table is not None and not best:
+        return table
+    best = with_runs or [*best, *(printed[:1] if table is not None else ())]
     if not best:
-        titles = listed([task.title for task in tasks], most=4)
-        message = f"{path}: no table with two or more columns or rows named after tasks of the suite ({titles})"
-        raise ResultsError(message, code="table-missing", hint="choose another suite: --suite NAME", path=path)
+        raise _no_table(path, every, tasks)
     if len(best) > 1:
-        lines = tuple(grid.line for grid in best)
+        lines = tuple(sorted(grid.line for grid in best))
         message = f"{path}: has {len(best)} tables of scores, on lines {listed(lines, last='and')}"
         raise ResultsError(
             message, code="table-ambiguous", hint=f"choose one by its line: {path}:{lines[0]}", path=path, lines=lines
         )
-    return _published(path, best[0], tasks)
+    return _published(path, best[0], known)
 
 
-def _score_grid(path: Path, grid: Grid, tasks: Sequence[Task]) -> Grid | None:
-    """The grid with tasks as columns; None if it does not hold scores."""
-    least = min(_MIN_TASKS, len(tasks))
-    is_wide = sum(_task(cell.text, tasks) is not None for cell in grid.head[1:]) >= least
-    of_tasks = [row for row in grid.body if _task(row[0].text, tasks) is not None]
-    scores = [at for at in range(1, min(map(len, grid.rows))) if _holds_scores(grid.head[at].text, of_tasks, at)]
-    if not is_wide and (len(of_tasks) < least or not scores):
-        return None
-    if grid.ragged:
+_KINDS: tuple[Kind, ...] = ("text", "HTML", "code")
+"""In the order of preference."""
+
+
+def _no_table(path: Path, grids: Sequence[Grid], tasks: Sequence[Task]) -> ResultsError:
+    titles = listed([task.title for task in tasks], most=4)
+    message = f"{path}: no table with two or more columns or rows named after known tasks ({titles})"
+    kinds = {"text": "", "HTML": " (HTML)", "code": " (block of code)"}
+    looked = [f"line {grid.line}{kinds[grid.kind]}" for grid in grids]
+    seen = f"looked at {plural(len(grids), 'table')}: {listed(looked, most=5)}" if grids else "it has no table at all"
+    return ResultsError(
+        f"{message}; {seen}",
+        code="table-missing",
+        hint="name columns or rows by the tasks' titles, or choose another suite: --suite NAME",
+        path=path,
+        lines=tuple(grid.line for grid in grids),
+    )
+
+
+def _score_grid(path: Path, grid: Grid, tasks: Sequence[Task], least: int) -> Grid | None:
+    """The grid with tasks as columns; None if it does not hold scores. The first line may stand above the head."""
+    found = _turned(grid, tasks, least)
+    if found is None and len(grid.body) > 1:
+        found = _turned(grid._replace(rows=grid.body), tasks, least)
+    if found is not None and grid.ragged:
         line, cells = grid.ragged[0]
         message = f"{path}:{line}: has {cells} cells, but its table has {len(grid.head)} columns"
         raise ResultsError(
             message, code="table-ragged", hint="fix the line; write a | inside a cell as \\|", path=path, line=line
         )
-    return grid if is_wide else Grid([[row[at] for row in grid.rows] for at in (0, *scores)], [])
+    return found
+
+
+def _turned(grid: Grid, tasks: Sequence[Task], least: int) -> Grid | None:
+    """The grid with tasks as columns, without lines and columns before the labels that are no labels."""
+    width = min(map(len, grid.rows))
+    body = [row for row in grid.body if any(cell.text for cell in row[1:])]
+    if sum(find_task(cell.text, tasks) is not None for cell in grid.head[1:]) >= least:
+        first = next((at for at in range(width) if any(row[at].text for row in body)), 0)
+        rows = [row[first:] for row in (grid.head, *body)]
+        return grid._replace(rows=[rows[0], *(row for row in rows[1:] if any(cell.text for cell in row[1:]))])
+    by_label = [[row for row in body if find_task(row[at].text, tasks) is not None] for at in range(min(width, 3))]
+    of_tasks = max(by_label, key=len, default=[])
+    at = by_label.index(of_tasks) if of_tasks else 0
+    scores = [one for one in range(at + 1, width) if _holds_scores(grid.head[one].text, of_tasks, one)]
+    if len(of_tasks) < least or not scores:
+        return None
+    named = [row for row in (grid.head, *body) if row is grid.head or row[at].text]
+    return grid._replace(rows=[[row[one] for row in named] for one in (at, *scores)])
 
 
 def _holds_scores(title: str, rows: Sequence[Sequence[TableCell]], position: int) -> bool:
     """Whether a column beside names of tasks holds scores, and not versions, metrics or sizes of the tasks."""
-    cells = [text for row in rows if not _NO_FIGURE.fullmatch(text := row[position].text)]
-    figures = sum(_FIGURE.fullmatch(text) is not None for text in cells)
-    return _key(title) not in _NOT_SCORES and bool(cells) and 2 * figures >= len(cells)
+    cells = [text for row in rows if any(map(str.isalnum, text := row[position].text))]
+    figures = sum(read_figure(text) is not None for text in cells)
+    return title_key(title) not in _NOT_SCORES and bool(cells) and 2 * figures >= len(cells)
 
 
 def _has_runs(grid: Grid) -> bool:
     """Whether the rows are seeds, indices or revisions."""
     labels = [row[0].text for row in grid.body if not _is_summary(row[0].text)]
-    return _key(grid.head[0].text) in _RUN_TITLES or (bool(labels) and all(map(_is_run, labels)))
+    return title_key(grid.head[0].text) in _RUN_TITLES or (bool(labels) and all(map(_is_run, labels)))
 
 
 def _is_run(label: str) -> bool:
@@ -105,20 +151,6 @@ _RUN_NAMES = frozenset({"seed", "seeds", "index", "run", "revision", "branch", "
 _RUN_TITLES = _RUN_NAMES - {"model"}
 _NOT_SCORES = frozenset({"n", "documents", "documentcount", "size", "shots", "nshot", "fewshot", "version", "chance"})
 _BASELINES = frozenset({"chance", "randomchance", "bestconstant", "bestconstantanswer"})
-_NO_FIGURE = re.compile(r"(?:[-–—]+(?:\s*\(.*\))?|n/?a)?", re.IGNORECASE)
-_NUMBER = r"[-+−]?(?:\d{1,12}(?:\.\d*)?|\.\d+)"
-_FIGURE = re.compile(rf"(?P<value>{_NUMBER})\s*%?(?:\s*\(?(?:±|\+/?[-−])\s*(?P<stderr>{_NUMBER})\s*%?\s*\)?)?")
-
-
-def _key(text: str) -> str:
-    """A name without case, separators, and arrows that show which way is better."""
-    return re.sub(r"[\s_\-‐-―↑↓.]+", "", text).casefold()
-
-
-def _task(title: str, tasks: Sequence[Task]) -> Task | None:
-    """The task with this title or name, also with a metric in parentheses after it."""
-    keys = {_key(title), _key(re.sub(r"\s*\([^()]*\)\s*$", "", title))} - {""}
-    return next((task for task in tasks if not keys.isdisjoint((_key(task.title), _key(task.name)))), None)
 
 
 def _is_spread(label: str) -> bool:
@@ -129,21 +161,7 @@ def _is_spread(label: str) -> bool:
 
 def _is_summary(label: str) -> bool:
     """Whether a row is not of a run: it summarizes the others, or holds the score of guessing."""
-    return _is_spread(label) or _key(label) in _BASELINES
-
-
-def _figure(match: re.Match[str], *, is_fraction: bool) -> Figure:
-    """The figure of a cell, in percent."""
-    texts = [text.replace("−", "-") for text in match.groups() if text is not None]
-    value, *stderrs = [Decimal(text).scaleb(2 if is_fraction else 0) for text in texts]
-    if not stderrs:
-        return Figure(float(value), count_decimals(value))
-    return Figure(float(value), count_decimals(value), float(stderrs[0]), count_decimals(stderrs[0]))
-
-
-def _is_share(match: re.Match[str]) -> bool:
-    """Whether a figure can be a fraction."""
-    return 0 <= float(match["value"].replace("−", "-")) <= 1
+    return _is_spread(label) or title_key(label) in _BASELINES
 
 
 def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
@@ -151,17 +169,15 @@ def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
     columns, average = _columns(path, grid, tasks)
     labels = _labels(path, grid)
     scored = {at for at, column in columns.items() if column.task is not None} | {average}
-    entries = [
-        {at: match for at in (*columns, *([average] if average else ())) if (match := _match(path, grid, row, at))}
-        for row in grid.body
-    ]
-    scores = [match for row in entries for at, match in row.items() if at in scored]
-    is_fraction = bool(scores) and all(map(_is_share, scores))
+    shown = (*columns, *([average] if average else ()))
+    entries = [{at: figure for at in shown if (figure := read_figure(row[at].text))} for row in grid.body]
+    scores = [figure for row in entries for at, figure in row.items() if at in scored]
+    is_fraction = bool(scores) and all(figure.can_be_share for figure in scores)
     rows = []
     for label, row in zip(labels, entries, strict=True):
         figures = {
-            at: _figure(match, is_fraction=is_fraction and (at in scored or _is_share(match)))
-            for at, match in row.items()
+            at: figure.figure(is_fraction=is_fraction and (at in scored or figure.can_be_share))
+            for at, figure in row.items()
         }
         by_title = {column.title: figures[at] for at, column in columns.items() if at in figures}
         rows.append(PublishedRow(label, MappingProxyType(by_title), figures.get(average)))
@@ -172,7 +188,20 @@ def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
         spreads=tuple(row for row in rows if _is_spread(row.label)),
         scale="fraction" if is_fraction else "percent",
         row_kind=grid.head[0].text,
+        notes=tuple(_unclear(grid, labels, shown)),
     )
+
+
+def _unclear(grid: Grid, labels: Sequence[str], shown: Sequence[int]) -> Iterator[str]:
+    """Which cells are not read."""
+    cells = [
+        f"{grid.head[at].text} of {label} (line {row[at].line}): {row[at].text!r:.40}"
+        for label, row in zip(labels, grid.body, strict=True)
+        for at in shown
+        if is_unclear(row[at].text)
+    ]
+    if cells:
+        yield f"not read, because they do not state one figure: {listed(cells, most=5)}"
 
 
 def _columns(path: Path, grid: Grid, tasks: Sequence[Task]) -> tuple[Mapping[int, Column], int]:
@@ -180,17 +209,15 @@ def _columns(path: Path, grid: Grid, tasks: Sequence[Task]) -> tuple[Mapping[int
     columns: dict[int, Column] = {}
     average, seen = 0, set()
     for at, title in enumerate(grid.head[1:], 1):
-        task = _task(title.text, tasks)
-        holds_figures = any(_FIGURE.fullmatch(row[at].text) for row in grid.body)
-        if task is None and (not title.text or _key(title.text) in _NOT_SCORES or not holds_figures):
+        task, key = find_task(title.text, tasks), title_key(title.text)
+        holds_figures = any(read_figure(row[at].text) for row in grid.body)
+        if not holds_figures or (task is None and (not title.text or key in _NOT_SCORES)):
             continue
-        is_average = task is None and _key(title.text) in _MEAN_NAMES
-        key = task.name if task is not None else "average" if is_average else _key(title.text)
         if key in seen:
             what = f"the column {title.text!r} is repeated"
             raise _cell_error(path, title, what, code="label-repeated", column=title.text)
         seen.add(key)
-        if is_average:
+        if task is None and key in _MEAN_NAMES:
             average = at
         else:
             columns[at] = Column(title.text, task)
@@ -200,32 +227,20 @@ def _columns(path: Path, grid: Grid, tasks: Sequence[Task]) -> tuple[Mapping[int
 def _labels(path: Path, grid: Grid) -> list[str]:
     """The labels of the rows; `line 12` for a row without one."""
     labels: list[str] = []
+    has_runs = _has_runs(grid)
     for row in grid.body:
         label = row[0].text or f"line {row[0].line}"
-        if label in labels:
+        if label in labels and has_runs:
             raise _cell_error(path, row[0], f"the row {label!r} is repeated", code="label-repeated", row=label)
+        while label in labels:
+            label += f" (line {row[0].line})"
         labels.append(label)
     if all(map(_is_summary, labels)):
         raise _cell_error(path, grid.head[0], "the table of scores has no rows", code="table-empty")
     return labels
 
 
-def _match(path: Path, grid: Grid, row: Sequence[TableCell], at: int) -> re.Match[str] | None:
-    """The figure in a cell; None for a blank cell."""
-    cell, title = row[at], grid.head[at].text
-    match = _FIGURE.fullmatch(cell.text)
-    if match is None and not _NO_FIGURE.fullmatch(cell.text):
-        what = f"{title} = {cell.text!r}: must be a number such as 65.00 or 65.00 ± 1.11"
-        raise _cell_error(path, cell, what, code="figure-malformed", column=title, value=cell.text)
-    return match
-
-
 def _cell_error(path: Path, cell: TableCell, what: str, *, code: str, **fields: object) -> ResultsError:
     return ResultsError(
-        f"{path}:{cell.line}: {what}",
-        code=code,
-        hint="fix the table; leave a cell empty if it has no figure",
-        path=path,
-        line=cell.line,
-        **fields,
+        f"{path}:{cell.line}: {what}", code=code, hint="fix the table", path=path, line=cell.line, **fields
     )

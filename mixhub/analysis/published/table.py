@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
-from mixhub.errors import ResultsError
 from mixhub.spec import Family, Task
 
 _MIN_DECIMALS = 2
@@ -41,7 +40,11 @@ class Column:
     title: str
     """As printed."""
     task: Task | None
-    """The task of the suite with this title or name."""
+    """The known task with this title or name."""
+    num_fewshot: int | None = None
+    """The number of shots, if it is printed."""
+    metric: str = ""
+    """The metric, if it is printed and no accuracy."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class PublishedRow:
     """By title of the column; blank cells are omitted."""
     average: Figure | None = None
     """The printed average."""
+    limit: float | None = None
+    """The number of documents of each task that were evaluated, or their share if below 1; None without a limit."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,6 @@ class PublishedTable:
     """The printed scale. Figures here are percent; those printed as fractions have two decimals fewer."""
     row_kind: str = ""
     """Title of the column of labels, such as `Seed`."""
-    limit: float | None = None
-    """The number of documents of each task that were evaluated, or their share if below 1; None without a limit."""
     notes: tuple[str, ...] = ()
     """What was not read, a sentence each."""
 
@@ -121,18 +124,3 @@ def count_decimals(number: Decimal) -> int:
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
     return -exponent
-
-
-def require_columns(table: PublishedTable, tasks: Sequence[Task]) -> None:
-    """Check that a table has a column for each task of a suite; ResultsError names the missing columns."""
-    names = {task.name for task in table.tasks}
-    if missing := [task.title for task in tasks if task.name not in names]:
-        unknown = [column.title for column in table.columns if column.task is None]
-        others = f"; unknown columns: {', '.join(unknown)}" if unknown else ""
-        raise ResultsError(
-            f"{table.source}: has no columns for {', '.join(missing)}{others}",
-            code="column-missing",
-            hint="rename the columns, or choose another suite: --suite NAME; see mixhub families NAME",
-            source=table.source,
-            missing=tuple(missing),
-        )

@@ -11,6 +11,7 @@ import typer
 
 from mixhub.cli.common.console import progress, say, say_json, show_figures, show_table
 from mixhub.cli.common.options import JsonOption, WorkspaceOption, workspace_if_any
+from mixhub.findings import exit_status
 from mixhub.phrases import plural
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _SOURCE = (
 SourceArgument = Annotated[str | None, typer.Argument(help=_SOURCE, metavar="SOURCE")]
 _SUITE = "Family whose suite the scores in a file belong to. [default: the workspace's, otherwise human-1b]"
 SuiteOption = Annotated[str | None, typer.Option("--suite", "--family", help=_SUITE, metavar="NAME")]
-_RUNS = "Number of runs that each published figure is the mean of. [default: the number of shot counts of the suite]"
+_RUNS = "Number of runs that each published figure is the mean of. [default: shot counts of the suite, or 1 elsewhere]"
 RunsOption = Annotated[int | None, typer.Option(help=_RUNS, metavar="N", min=1, max=100)]
 _MOST_RUNS = "Largest number of runs to consider. [default: 6, or --runs if larger]"
 MostRunsOption = Annotated[int | None, typer.Option(help=_MOST_RUNS, metavar="N", min=1, max=100)]
@@ -68,8 +69,8 @@ def audit(
         say_json(_data(audited))
     else:
         _show(audited)
-    if not audited.audit.fits:
-        raise typer.Exit(1)
+    if status := exit_status(audited.audit.findings):
+        raise typer.Exit(status)
 
 
 def _show(audited: Audited) -> None:
@@ -77,7 +78,8 @@ def _show(audited: Audited) -> None:
     say(f"{'published scores' if table else 'measured scores'}: {audit.source}")
     say(f"suite: {suite.name} ({plural(len(suite.evaluation.tasks), 'task')}); to change it: --suite NAME")
     if table is not None and audit.runs is not None:
-        say(f"expected: {plural(audit.runs, 'run')} per score; to change it: --runs N")
+        why = "" if audited.is_of_suite else ", as it is not a table of the whole suite"
+        say(f"expected: {plural(audit.runs, 'run')} per score{why}; to change it: --runs N")
     say("\nassumptions:")
     for assumption in audit.assumptions:
         say(f"- {assumption}")
@@ -88,7 +90,7 @@ def _show(audited: Audited) -> None:
     if audit.notes:
         say("")
     for finding in audit.findings:
-        say(f"does not fit: {finding.message}  [{finding.code}]")
+        say(f"{'warning' if finding.level == 'warning' else 'does not fit'}: {finding.message}  [{finding.code}]")
     say(_summary(audit))
 
 
@@ -123,17 +125,23 @@ def _show_counts(audit: Audit, table: PublishedTable) -> None:
 def _summary(audit: Audit) -> str:
     figures = f"{audit.figures:,} figures, {audit.testable:,} testable"
     if audit.fits:
-        return f"all figures fit: {figures}"
+        warnings = f"; {plural(len(audit.findings), 'warning')}" if audit.findings else ""
+        return f"all figures fit: {figures}{warnings}"
     parts = []
     if audit.misfits:
-        means = "single runs" if audit.runs == 1 else f"means of {audit.runs} runs"
-        parts.append(f"{len(audit.misfits):,} of {audit.testable:,} testable figures are not {means}")
+        parts.append(f"{len(audit.misfits):,} of {audit.testable:,} testable figures {_are_no_means(audit)}")
         parts.append(_fitting_counts(audit))
     elif audit.counts:
         parts.append(figures)
     if others := sum(finding.code not in ("figure-impossible", "runs-unfit") for finding in audit.findings):
         parts.append(plural(others, "other finding" if audit.misfits else "finding"))
     return "; ".join(parts)
+
+
+def _are_no_means(audit: Audit) -> str:
+    if len(audit.misfits) == 1:
+        return "is not a single run" if audit.runs == 1 else f"is not a mean of {audit.runs} runs"
+    return "are not single runs" if audit.runs == 1 else f"are not means of {audit.runs} runs"
 
 
 def _fitting_counts(audit: Audit) -> str:

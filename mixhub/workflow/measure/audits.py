@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.analysis.published.reading import read_published, table_file
-from mixhub.analysis.published.table import PublishedTable, published_table, require_columns
+from mixhub.analysis.published.table import PublishedTable, published_table
 from mixhub.errors import ResultsError, UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import catalog
@@ -31,6 +31,8 @@ class Audited:
     suite: Family
     table: PublishedTable | None
     """The published table; None for measured cells."""
+    is_of_suite: bool = True
+    """Whether it is the family's own table, or has a column for each task of the suite."""
 
 
 def audit(
@@ -50,7 +52,8 @@ def audit(
             default: the workspace's family.
         workspace: the workspace with further families, and with the results of families without published scores.
         suite: the family whose suite a file belongs to; default: the workspace's, else human-1b.
-        runs: runs that each published figure is the mean of; default: as many as the suite has shot counts.
+        runs: runs that each published figure is the mean of; default: as many as the suite has shot counts, for a table
+            of all its tasks; 1 for other tables.
         most_runs: the largest number of runs to consider; default: 6, or `runs`.
         run_decimals: decimals to which each run's accuracy, a fraction, was rounded before the mean; default: no
             rounding.
@@ -67,9 +70,11 @@ def audit(
     if isinstance(scores, PublishedTable):
         from mixhub.analysis.audit.tables import audit
 
-        runs = len(family.evaluation.num_fewshot) if runs is None else runs
+        is_of_suite = table_file(source or "") is None or set(scores.tasks) >= set(tasks)
+        if runs is None:
+            runs = len(family.evaluation.num_fewshot) if is_of_suite else 1
         report = audit(scores, runs=runs, most_runs=most_runs, run_decimals=run_decimals, tasks=tasks)
-        return Audited(report, family, scores)
+        return Audited(report, family, scores, is_of_suite)
     from mixhub.analysis.audit.records import audit_records
     from mixhub.analysis.lm_eval_files import read_outputs
 
@@ -77,7 +82,9 @@ def audit(
     if wrong := [name for name, value in options.items() if value is not None]:
         message = f"{' and '.join(wrong)}: only for published scores, but {scores} has measured cells of one run each"
         raise UsageError(message, code="option-conflict", hint="omit the option", options=tuple(wrong))
-    return Audited(audit_records(read_outputs([scores], progress).records, tasks), family, None)
+    outputs = read_outputs([scores], progress)
+    report = audit_records(outputs.records, tasks)
+    return Audited(replace(report, notes=(*outputs.notes, *report.notes)), family, None)
 
 
 def _find_scores(
@@ -91,10 +98,7 @@ def _find_scores(
         return _family_scores(source, suite, workspace)
     family = find_family(workspace, suite or (workspace.config.family if workspace else _DEFAULT_SUITE))
     if table is not None:
-        published = read_published(table[0], family.evaluation.tasks, table[1])
-        if suite is not None:
-            require_columns(published, family.evaluation.tasks)
-        return family, published
+        return family, read_published(table[0], family.evaluation.tasks, table[1])
     return family, path
 
 

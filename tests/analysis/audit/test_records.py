@@ -123,6 +123,21 @@ def test_a_revision_that_repeats_another():
     assert says(finding, "a/model seed-1", "5 cells")
 
 
+def test_the_first_step_may_repeat_what_was_before_it():
+    for first, level in (("step0", "warning"), ("step-000", "warning"), ("step1", "error"), ("step10", "error")):
+        found = audit_records([*cells_of(first), *cells_of("step2")], TASKS)
+        assert [(finding.code, finding.where, finding.level) for finding in found.findings] == [
+            ("figures-repeated", "step2", level)
+        ]
+        assert found.fits == (level == "warning")
+
+
+def test_the_score_of_a_group_is_not_tested():
+    found = audit_records([*cells_of("seed-1"), record("mmlu", metrics={"acc": 0.29123}, is_group=True)], TASKS)
+    assert found.fits
+    assert any("mmlu" in note for note in found.notes)
+
+
 def test_a_single_task_may_be_equal():
     assert audit_records([*cells_of("seed-1", TASKS[:1]), *cells_of("seed-2", TASKS[:1])], TASKS).fits
 

@@ -259,7 +259,7 @@ def test_an_average_over_the_known_columns_only_fits_too():
     found = audit(replace(table, columns=(*table.columns, Column("Loss", None)), rows=(row,)))
     assert found.fits
     assert (found.averages[0].verdict, found.averages[0].computed) == ("equal to the last digit", 50.0)
-    assert "not tested, because the suite has no such task: Loss" in found.notes
+    assert "not tested, because the task is not known: Loss" in found.notes
 
 
 def test_an_average_that_no_columns_fit_is_compared_with_all_of_them():
@@ -287,6 +287,39 @@ def test_a_row_that_repeats():
     (finding,) = found.findings
     assert (finding.code, finding.where, finding.about) == ("figures-repeated", "seed-4", "")
     assert says(finding, "seed-2", "5 figures")
+
+
+def test_rows_repeat_only_in_tasks_whose_documents_are_known():
+    """Of a column with an unknown title, nobody knows how often its figures are equal by chance."""
+    unknown = tuple(Task(name=name, title=name) for name in "abcde")
+    figures = made(6)
+    figures[3] = figures[1]
+    for tasks in (unknown, (*TASKS[:2], *unknown[2:])):
+        table = table_of(figures, tasks=tasks)
+        for columns in (
+            table.columns,
+            tuple(Column(c.title, c.task if c.task.documents else None) for c in table.columns),
+        ):
+            found = audit(replace(table, columns=columns), runs=6)
+            assert "figures-repeated" not in codes_of(found)
+            assert any(note.startswith("not tested: seed-4 and seed-2 have 5 equal figures") for note in found.notes)
+
+
+def test_rows_on_few_documents_may_repeat():
+    tasks = TASKS[:3]
+    table = table_of([["50.00", "60.00", "40.00"], ["50.00", "60.00", "40.00"]], tasks=tasks)
+    assert codes_of(audit(table, runs=1)) == {"figures-repeated"}
+    limited = replace(table, rows=tuple(replace(row, limit=10) for row in table.rows))
+    assert audit(limited, runs=1).fits
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(None, False), (10, False), (1000, True), (0.5, False), (5000, False)])
+def test_a_limit_is_the_number_of_documents(limit, fits):
+    """73.8 % is a share of a thousand documents, and not of the 1,838 of PIQA, of half of them, or of 10."""
+    table = table_of([["73.80"]], tasks=TASKS[4:])
+    found = audit(replace(table, rows=(replace(table.rows[0], limit=limit),)), runs=1)
+    assert found.fits == fits
+    assert [counted.documents for counted in found.counts] == [{10: 10, 1000: 1000, 0.5: 919}.get(limit, 1838)]
 
 
 def test_rows_of_two_figures_may_repeat():
