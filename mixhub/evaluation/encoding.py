@@ -61,7 +61,12 @@ class Encoder:
             message = f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {first_line(error)}"
             hint = "copy the tokenizer that the model was trained with into this folder"
             raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder) from error
-        return cls(tokenizer, *length_and_prefix(tokenizer, config))
+        length, prefix = length_and_prefix(tokenizer, config)
+        if prefix is None:
+            message = f"{folder}: its tokenizer has no token that begins or ends text, and texts are scored after one"
+            hint = "set bos_token or eos_token in tokenizer_config.json"
+            raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder)
+        return cls(tokenizer, length, prefix)
 
     @cached_property
     def sha256(self) -> str:

@@ -109,6 +109,8 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
         return kind(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=_batch_size(model))
     except ResultsError as error:
         raise ExportError(f"{folder}: {error.message}", code=error.code, hint=error.hint, path=folder) from error
+    except Exception as error:  # lm-eval looks into configs
+        raise _unloadable(folder, f"{type(error).__name__}: {first_line(error)}") from error
 
 
 def _batch_size(model: Any) -> int:

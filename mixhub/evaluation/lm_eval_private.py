@@ -91,8 +91,8 @@ class StockLM(HFLM):  # type: ignore[misc]
         return super().generate_until(requests, disable_tqdm=True)
 
 
-def length_and_prefix(tokenizer: Any, config: Any) -> tuple[int, int]:
-    """Return the context length and prefix token of HFLM for a tokenizer and a config, without a model."""
+def length_and_prefix(tokenizer: Any, config: Any) -> tuple[int, int | None]:
+    """Return the context length and prefix token (None: the tokenizer has none) of HFLM, without a model."""
     lm = SimpleNamespace(
         tokenizer=tokenizer,
         model=SimpleNamespace(config=config),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,27 +107,47 @@ def require_as_published(endpoint: Endpoint, repo_id: str, commit: str, path: Pa
         ExportError: a file differs from what was published; or there is neither a hub nor a lineage to compare with.
     """
     lineage = read_lineage(path) if (path / LINEAGE_FILE).is_file() else None
-    try:
-        with hub_errors(endpoint, repo_id, commit):  # one request; a listing would be retried if nothing answers
-            info = client(endpoint).model_info(repo_id, revision=commit, files_metadata=True)
-        tree = _tree(info)
-    except HubUnreachableError:
-        tree = {}
+    tree = _tree_if_reachable(endpoint, repo_id, commit)
     if not tree and lineage is None:
         message = f"{repo_id}@{commit}: cannot be verified without the hub: it has no {LINEAGE_FILE}"
         hint = "pass verify=False, or load it with network access"
         raise ExportError(message, code="download-unverifiable", hint=hint)
-    hint = f"delete {path.parent.parent} and load again; if it persists, report it to the publisher"
-    for file in sorted(path.rglob("*")) if tree else ():
-        name = file.relative_to(path).as_posix()
-        if file.is_file() and not (name in tree and same_content(local_file(file), tree[name])):
-            code, what = "download-differs", f"differs from {endpoint} at {commit}"
-            if name not in tree:
-                code, what = "download-foreign", f"is not a file of {endpoint} at {commit}"
-            raise ExportError(f"{file}: {what}", code=code, hint=hint, path=file)
+    if (damaged := _first_difference(endpoint, commit, path, tree)) is not None:
+        raise damaged
     if lineage is not None:
         tokenizer = path / "tokenizer.json"
         tokenizer_sha256 = file_sha256(tokenizer) if tokenizer.is_file() else "absent"
         where = f"{repo_id}@{commit}"
         for finding in hash_findings(where, lineage, weights_sha256(path), tokenizer_sha256, WRONGLY_PUBLISHED):
             raise ExportError(str(finding), code=finding.code, hint=finding.hint, path=path)
+
+
+def damaged_file(endpoint: Endpoint, repo_id: str, commit: str, path: Path) -> ExportError | None:
+    """Return the error for the first file of a snapshot that differs from the hub; None if none does, or unknown."""
+    return _first_difference(endpoint, commit, path, _tree_if_reachable(endpoint, repo_id, commit))
+
+
+def _tree_if_reachable(endpoint: Endpoint, repo_id: str, commit: str) -> dict[str, RemoteFile]:
+    """Return the files of a commit; empty if the hub does not answer."""
+    try:
+        with hub_errors(endpoint, repo_id, commit):  # one request; a listing would be retried if nothing answers
+            return _tree(client(endpoint).model_info(repo_id, revision=commit, files_metadata=True))
+    except HubUnreachableError:
+        return {}
+
+
+def _first_difference(
+    endpoint: Endpoint, commit: str, path: Path, tree: Mapping[str, RemoteFile]
+) -> ExportError | None:
+    for file in sorted(path.rglob("*")) if tree else ():
+        name = file.relative_to(path).as_posix()
+        if not file.is_file() or (name in tree and same_content(local_file(file), tree[name])):
+            continue
+        hint = f"the copy in the cache is damaged: delete {file.resolve()}, and load it again"
+        if name in tree:
+            message = f"{file}: differs from {endpoint} at {commit}"
+            return ExportError(message, code="download-differs", hint=hint, path=file)
+        hint = f"delete {file}, and load it again"
+        message = f"{file}: is not a file of {endpoint} at {commit}"
+        return ExportError(message, code="download-foreign", hint=hint, path=file)
+    return None

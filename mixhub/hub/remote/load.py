@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, Unpack
 
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint, checked_token, choose_hub_of_call
-from mixhub.errors import ExportError, UsageError
+from mixhub.errors import ExportError, HubUnreachableError, UsageError
 from mixhub.files import read_json
+from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.remote.download import COMMIT, download, require_as_published
+from mixhub.hub.remote.download import COMMIT, damaged_file, download, require_as_published
 from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED
-from mixhub.hub.rules.config import reason
+from mixhub.hub.rules.config import UnsupportedModelError, reason, require_causal, unmet_need, why_unsupported
 from mixhub.hub.rules.tokenizer import is_fault_of_files
+from mixhub.hub.rules.weights import read_tensors
+from mixhub.phrases import listed
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
 from mixhub.spec.parts import Revisions
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _CHOOSES_WEIGHTS = ("variant", "gguf_file", "use_safetensors")
 """Options of Transformers that make it open other weights than those it would choose itself."""
+_TRUST = "if you trust it, run its code: mixhub.load(..., trust_remote_code=True)"
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -124,8 +128,8 @@ def load(
         ExportError: the files do not belong together, or, with `verify`, differ from what was published.
 
     Warns:
-        UserWarning: the hub cannot be reached, so the cache was used; the revision was withdrawn; or its configs name
-            other bos and eos tokens than its tokenizer, which are corrected on the model.
+        UserWarning: the hub cannot be reached, so the cache was used; the revision was withdrawn; its configs name
+            other bos and eos tokens than its tokenizer, which are corrected on the model if the family is known.
     """
     model_options = _model_options(options)
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
@@ -134,7 +138,9 @@ def load(
     with open_hub(choice, opened) as endpoint:
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
-        return _load(endpoint, repo_id, wanted, options.get("verify", False), model_options)
+        is_known = family_of(family, opened)[0] is not None
+        verify = options.get("verify", False)
+        return _load(endpoint, repo_id, wanted, model_options, verify=verify, is_known=is_known)
 
 
 def load_all(
@@ -164,15 +170,35 @@ def load_all(
     Raises:
         UsageError: the family is not known, so neither are its revisions.
         MixhubError: as `load`.
+
+    Warns:
+        UserWarning: revisions are not published, and skipped; or as `load`.
     """
-    spec, _ = family_of(family, Workspace.open(Path(workspace)) if workspace is not None else None)
+    opened = Workspace.open(Path(workspace)) if workspace is not None else None
+    spec, _ = family_of(family, opened)
     if spec is None:
         message = f"{family!r}: neither mixhub nor the workspace knows this family, so its revisions are unknown"
         hint = "load each revision by name: mixhub.load(..., revision=...); mixhub verify lists them"
         raise UsageError(message, code="revisions-unknown", hint=hint)
-    for run in spec.runs():
+    runs = {spec.revision(**{run.kind: run.number}, step=step): run for run in spec.runs()}
+    branches = _branches(spec.repo_id, hub, opened, options.get("token"))
+    absent = [name for name in runs if branches is not None and name not in branches]
+    if absent and len(absent) < len(runs):  # if all are, the first says so
+        warnings.warn(f"{spec.repo_id}: not published, so skipped: {listed(absent, most=5)}", stacklevel=2)
+        runs = {name: run for name, run in runs.items() if name not in absent}
+    for run in runs.values():
         seed, index = (run.number, None) if run.kind == "seed" else (None, run.number)
         yield load(family, seed=seed, index=index, step=step, hub=hub, workspace=workspace, **options)
+
+
+def _branches(repo_id: str, hub: str | None, workspace: Workspace | None, token: str | None) -> set[str] | None:
+    """Return the branches of a repo; None if nothing answers, and the cache has to do."""
+    try:
+        with open_hub(choose_hub_of_call(hub, workspace.config.hub if workspace else None), workspace) as endpoint:
+            endpoint = endpoint if token is None else replace(endpoint, token=checked_token(token, "token="))
+            return set(branch_heads(endpoint, repo_id))
+    except HubUnreachableError:
+        return None
 
 
 def _model_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,13 +214,30 @@ def _model_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in ("token", "verify")}
 
 
-def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_options: Mapping[str, Any]) -> Loaded:
+def _load(
+    endpoint: Endpoint, repo_id: str, wanted: str, model_options: Mapping[str, Any], *, verify: bool, is_known: bool
+) -> Loaded:
     subfolder = str(model_options.get("subfolder") or "").strip("/")
     whole = any(model_options.get(name) is not None for name in _CHOOSES_WEIGHTS)
     commit, snapshot = download(endpoint, repo_id, wanted, subfolder=subfolder, whole=whole)
     if verify:
         require_as_published(endpoint, repo_id, commit, snapshot)
     path, where = snapshot / subfolder, f"{repo_id}@{wanted}"
+    try:
+        loaded = _open(path, where, wanted, model_options, is_known=is_known)
+    except UnsupportedModelError:
+        raise
+    except ExportError as error:
+        if (damaged := damaged_file(endpoint, repo_id, commit, snapshot)) is not None:
+            raise damaged from error
+        raise
+    return Loaded(*loaded, repo_id, wanted, commit, endpoint.url, snapshot)
+
+
+def _open(
+    path: Path, where: str, wanted: str, model_options: Mapping[str, Any], *, is_known: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Open a snapshot, and compare its parts with each other."""
     is_ours = (path / LINEAGE_FILE).is_file()
     if is_ours:
         _require_consistent(path, where)
@@ -202,22 +245,23 @@ def _load(endpoint: Endpoint, repo_id: str, wanted: str, verify: bool, model_opt
     card = path / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     if (why := withdrawal_of(text)) is not None:
-        warnings.warn(f"{where} was withdrawn by its publisher: {why}", stacklevel=3)
+        warnings.warn(f"{where} was withdrawn by its publisher: {why}", stacklevel=4)
     model_options = {name: value for name, value in model_options.items() if name != "subfolder"}
     model, tokenizer = open_folder(path, where, **model_options)
     _require_rows(model, tokenizer, where, is_ours=is_ours)
-    _correct_tokens(model, tokenizer, where)
-    return Loaded(model, tokenizer, repo_id, wanted, commit, endpoint.url, snapshot)
+    _compare_tokens(model, tokenizer, where, is_known=is_ours or is_known)
+    return model, tokenizer
 
 
 def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return model and tokenizer of a folder in Transformers format.
 
     Raises:
+        UnsupportedModelError: it may be sound, but needs what is not here: a package, memory, custom code, or another
+            class of Transformers.
         ExportError: it lacks a model or a tokenizer, or its weights are not exactly those of its config: Transformers
             alone would initialise what is missing.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (path / "config.json").is_file():
@@ -227,17 +271,12 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=options["trust_remote_code"])
         loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
-    except (ImportError, MemoryError, torch.OutOfMemoryError):  # not the fault of the files
-        raise
     except BaseException as error:  # each class of configs, tokenizers and models raises its own
         if not is_fault_of_files(error):
             raise
         if isinstance(error, TypeError) and (name := _UNEXPECTED.search(str(error))) and name[1] in model_options:
             raise TypeError(f"load() got an unexpected keyword argument {name[1]!r}: Transformers: {error}") from error
-        cause = f", or do not support the options ({', '.join(model_options)})" if model_options else ""
-        hint = f"the files are incomplete or damaged{cause}: report it to the publisher, or load another revision"
-        message = f"{where}: cannot be opened: {reason(error)}"
-        raise ExportError(message, code="model-unloadable", hint=hint, path=path) from error
+        raise unloadable(error, path, where, model_options) from error
     model, report = loaded
     keys = {
         kind: sorted(map(str, report.get(f"{kind}_keys") or ())) for kind in ("missing", "unexpected", "mismatched")
@@ -247,6 +286,51 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
         message = f"{where}: its weights do not fit its config.json: {problems}"
         raise ExportError(message, code="weights-unfit", hint=WRONGLY_PUBLISHED, path=path, **wrong)
     return model, tokenizer
+
+
+def unloadable(error: BaseException, path: Path, where: str, options: Mapping[str, Any]) -> ExportError:
+    """Return the error for a model that a library could not open, by what is to be done about it.
+
+    Args:
+        error: what the library raised.
+        path: the folder of the model.
+        where: the model, for the message.
+        options: those that were passed to Transformers.
+    """
+    is_trusted = bool(options.get("trust_remote_code"))
+    unsupported = unmet_need(error) if is_trusted else why_unsupported(error, path)
+    if unsupported is None and not is_trusted:
+        try:
+            require_causal(path)
+        except UnsupportedModelError as other_kind:
+            unsupported = other_kind
+    if unsupported is not None:
+        return UnsupportedModelError(
+            f"{where}: {unsupported.message}", code=unsupported.code, hint=unsupported.hint, **unsupported.fields
+        )
+    if "trust_remote_code" in str(error):
+        message, hint = f"{where}: needs the code in its repo, which mixhub does not run unasked", _TRUST
+        return UnsupportedModelError(message, code="code-required", hint=hint, path=path)
+    damage = _damage(path)
+    hint = "the files are damaged: report it to the publisher, or load another revision"
+    if damage is None:
+        used = f", or without {listed(list(options))}" if options else ""
+        hint = f"try another version of Transformers{used}, or ask the publisher how it is loaded"
+    message = f"{where}: cannot be opened: {damage or reason(error, path)}"
+    return ExportError(message, code="model-unloadable", hint=hint, path=path, damaged=damage is not None)
+
+
+def _damage(path: Path) -> str | None:
+    """Return what is wrong with the first file of a model that is not JSON or safetensors, as its name says."""
+    try:
+        for file in sorted(path.glob("*.json")):
+            if not isinstance(read_json(file, ExportError), Mapping) and file.name.endswith("config.json"):
+                return f"{file.name}: must be a JSON object"
+        for file in sorted(path.glob("*.safetensors")):
+            read_tensors(file)
+    except (ExportError, OSError) as error:
+        return str(error).replace(f"{path}/", "")
+    return None
 
 
 def _require_consistent(path: Path, where: str) -> None:
@@ -275,30 +359,35 @@ def _require_own_run(path: Path, where: str, wanted: str) -> None:
 
 def _require_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, where: str, *, is_ours: bool) -> None:
     """Refuse a tokenizer with ids for which the model has no row; for models of others, warn."""
-    embedding: Any = model.get_input_embeddings()
-    rows = embedding.weight.shape[0]
-    largest = max(tokenizer.get_vocab().values(), default=-1)
+    try:
+        embedding: Any = model.get_input_embeddings()
+        rows = embedding.weight.shape[0]
+        largest = max(tokenizer.get_vocab().values(), default=-1)
+    except (AttributeError, NotImplementedError):  # of custom code, or made of other parts
+        return
     if largest >= rows:
         message = f"{where}: its tokenizer has ids up to {largest}, but its model has only {rows} rows for them"
         if is_ours:
             raise ExportError(message, code="vocabulary-exceeded", hint=WRONGLY_PUBLISHED)
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, stacklevel=5)
 
 
-def _correct_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, where: str) -> None:
-    """Set bos and eos of a model to those of its tokenizer, with a warning, if its configs name others."""
+def _compare_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, where: str, *, is_known: bool) -> None:
+    """Warn if configs name other bos and eos tokens than the tokenizer.
+
+    Of a family that is known, the tokenizer is right, so the loaded model gets its tokens. Of other models, either may
+    be right, and they stay as they are.
+    """
+    action = "corrected on the loaded model" if is_known else "left as they are, since either may be right"
     configs = [config for config in (model.config, model.generation_config) if config is not None]
     for name in ("bos_token_id", "eos_token_id"):
         right = getattr(tokenizer, name)
         stated = [value for config in configs if (value := getattr(config, name, None)) is not None]
         wrong = [value for value in stated if right not in (value if isinstance(value, list | tuple) else [value])]
         if right is not None and wrong:
-            warnings.warn(
-                f"{where}: its config says {name} = {wrong[0]}, but its tokenizer's is {right}; "
-                "corrected on the loaded model",
-                stacklevel=4,
-            )
-            for config in configs:
+            message = f"{where}: its config says {name} = {wrong[0]}, but its tokenizer's is {right}; {action}"
+            warnings.warn(message, stacklevel=5)
+            for config in configs if is_known else ():
                 setattr(config, name, right)
 
 

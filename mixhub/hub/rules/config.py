@@ -149,8 +149,10 @@ def _content(folder: Path) -> Mapping[str, Any]:
 
 
 def reason(error: BaseException, folder: Path | None = None) -> str:
-    """Return the type of an error and the first line of its message, without the path of `folder`."""
-    text = (str(error).strip().splitlines() or [""])[0]
+    """Return the type of an error and its message up to the first line that is a sentence, without `folder`'s path."""
+    text, *more = str(error).strip().splitlines() or [""]
+    if text.rstrip().endswith(":") and more:
+        text = f"{text.rstrip()} {more[0].strip()}"
     if folder is not None:
         text = text.replace(f"{folder}/", "").replace(str(folder), "the model")
     return f"{type(error).__name__}: {text}"

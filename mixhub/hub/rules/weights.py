@@ -119,6 +119,11 @@ def _malformed(name: str, why: str) -> ExportError:
     return ExportError(message, code="weights-malformed", hint=hint, path=Path(name))
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file, from its header; raises ExportError if it is malformed or truncated."""
+    return _read_header(path)[1]
+
+
 def _read_header(path: Path) -> tuple[bytes, dict[str, Tensor]]:
     """Return the bytes before the tensors, and the tensors in the order of the file."""
     with path.open("rb") as file:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixhub.errors import ExportError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, find_family, open_hub, workspace_if_given
@@ -83,7 +86,8 @@ def evaluate_model(
     storage = evaluation_storage(workspace, evaluation, datasets_hub)
     dtype = choose_dtype(options.dtype, choose_device(options.device))
     results, subject = results_folder(Path(output), subject, dtype, evaluation.fewshot_seed)
-    cells = evaluate(subject, evaluation, results=results, storage=storage, options=options, progress=progress)
+    with _reasons_given(folder, str(subject)):
+        cells = evaluate(subject, evaluation, results=results, storage=storage, options=options, progress=progress)
     return EvaluatedModel(subject, commit, suite.name, evaluation, cells, results)
 
 
@@ -105,8 +109,26 @@ def prefetch_model(
     evaluation = _with_options(find_suite(workspace, family).evaluation, options)
     folder = _find_model(model, workspace, hub, progress)[0]
     storage = evaluation_storage(workspace, evaluation, datasets_hub, refresh=True)
-    requests = prefetch(Encoder.load(folder), evaluation, storage=storage, options=options, progress=progress)
+    with _reasons_given(folder, os.fspath(model)):
+        encoder = Encoder.load(folder)
+    requests = prefetch(encoder, evaluation, storage=storage, options=options, progress=progress)
     return Prefetched(folder, requests, storage.datasets.root)
+
+
+@contextmanager
+def _reasons_given(folder: Path, where: str) -> Iterator[None]:
+    """Report a model that may be sound, but cannot be opened here, as `mixhub.load` does."""
+    from mixhub.hub.remote.load import unloadable
+    from mixhub.hub.rules.config import UnsupportedModelError
+
+    try:
+        yield
+    except ExportError as error:
+        if error.__cause__ is not None:
+            reason = unloadable(error.__cause__, folder, where, {})
+            if isinstance(reason, UnsupportedModelError):
+                raise reason from error
+        raise
 
 
 def _find_model(

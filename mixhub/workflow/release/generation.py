@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from mixhub.endpoint import checked_hub
-from mixhub.errors import UsageError
+from mixhub.errors import ExportError, MixhubError, UsageError
 from mixhub.spec import Family
 from mixhub.workflow.inputs import RunName, WorkspaceLike, workspace_if_given
 from mixhub.workspace.paths import Workspace
@@ -96,8 +96,8 @@ def generate(
             return _generate_from_export(workspace, spec, folder.export(wanted), prompt, sampling)
     root = workspace.root if workspace else None
     loaded = load(name, hub=hub, workspace=root, revision=revision, seed=seed, index=index, step=step)
-    text = _generate_text(loaded.model, loaded.tokenizer, prompt, sampling)
-    return Generated(text, f"{loaded.repo_id}@{loaded.revision} = {loaded.commit}")
+    source = f"{loaded.repo_id}@{loaded.revision} = {loaded.commit}"
+    return Generated(_generate(loaded.model, loaded.tokenizer, loaded.path, source, prompt, sampling), source)
 
 
 def _generate_from_export(
@@ -107,10 +107,28 @@ def _generate_from_export(
     from mixhub.hub.remote.load import open_folder
     from mixhub.workspace.lineage import read_lineage
 
-    text = _generate_text(*open_folder(export, str(export)), prompt, sampling)
+    text = _generate(*open_folder(export, str(export)), export, str(export), prompt, sampling)
     weights = read_lineage(export).weights_sha256
     marks = [one for one in withdrawals(workspace, family) if one.weights_sha256 == weights]
     return Generated(text, str(export), tuple(one.sentence() for one in marks))
+
+
+def _generate(model: Any, tokenizer: Any, folder: Path, source: str, prompt: str, sampling: Sampling) -> str:
+    """As `_generate_text`; raises ExportError if the model is of another kind, or its code or tokenizer fails."""
+    from mixhub.hub.rules.config import UnsupportedModelError, reason, require_causal, unmet_need
+
+    try:
+        require_causal(folder)
+        return _generate_text(model, tokenizer, prompt, sampling)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{source}: {error.message}", code=error.code, hint=error.hint) from None
+    except MixhubError:
+        raise
+    except Exception as error:  # each class of models and tokenizers raises its own
+        need = unmet_need(error)
+        message = f"{source}: cannot generate text: {need.message if need else reason(error, folder)}"
+        hint = need.hint if need else "check that Transformers generates text with this model"
+        raise ExportError(message, code=need.code if need else "generation-failed", hint=hint, path=folder) from error
 
 
 def _generate_text(model: Any, tokenizer: Any, text: str, sampling: Sampling) -> str:
@@ -123,7 +141,8 @@ def _generate_text(model: Any, tokenizer: Any, text: str, sampling: Sampling) ->
             hint = 'pass a prompt: mixhub generate --seed 4 "The "'
             raise UsageError("the prompt is empty", code="prompt-empty", hint=hint)
         ids = torch.tensor([[tokenizer.bos_token_id]])
-    limit = getattr(model.config, "max_position_embeddings", None) or ids.shape[1] + sampling.tokens
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limit = context if isinstance(context, int) and context > 0 else ids.shape[1] + sampling.tokens
     if ids.shape[1] >= limit:
         message = f"the prompt has {ids.shape[1]} tokens, but the model's context is {limit}"
         raise UsageError(message, code="prompt-too-long", hint="shorten the prompt")

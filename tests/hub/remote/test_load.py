@@ -314,8 +314,8 @@ def truncated(export):
     weights.write_bytes(weights.read_bytes()[:-100])
 
 
-def edited(export, **changes):
-    path = export / "config.json"
+def edited(export, name="config.json", **changes):
+    path = export / name
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
@@ -393,7 +393,9 @@ def test_what_is_no_repo_id(repo_id):
 def test_all_seeds_one_after_the_other(workspace, endpoint, commits):
     downloads = workspace.cache / "downloads"
     loaded = mixhub.load_all("tiny", workspace=workspace.root, verify=True)
-    first = next(loaded)
+    with pytest.warns(UserWarning, match="seed-3") as caught:  # planned, and told before anything is loaded
+        first = next(loaded)
+    assert len(caught) == 1
     assert (first.revision, first.commit) == ("seed-1", commits["seed-1"])
     second = next(loaded)
     assert (second.revision, second.commit) == ("seed-2", commits["seed-2"])
@@ -401,8 +403,10 @@ def test_all_seeds_one_after_the_other(workspace, endpoint, commits):
     tokenizers = {(one.path / "tokenizer.json").resolve() for one in (first, second)}
     assert len(tokenizers) == 1, "what they share is downloaded once"
     assert next(iter(tokenizers)).is_relative_to(downloads)
-    with refused("revision-not-found", RevisionNotFoundError, revision="seed-3"):
+    with pytest.raises(StopIteration):
         next(loaded)
+    with refused("revision-not-found", RevisionNotFoundError, revision="seed-1-step-5"):  # none has that step
+        next(mixhub.load_all("tiny", step=5, workspace=workspace.root))
     with refused("revisions-unknown", UsageError):
         next(mixhub.load_all("somebody/else", hub=endpoint.url))
 
@@ -417,8 +421,23 @@ def test_what_is_verified_is_what_was_published(made, tmp_path):
         data[-1] ^= 1  # a bit of a number flipped on disk
         weights.write_bytes(data)
         mixhub.load("tiny", seed=1, workspace=workspace.root)
-        with refused("download-differs", ExportError, path=path / "model.safetensors"):
+        with refused("download-differs", ExportError, path=path / "model.safetensors") as caught:
             mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+        assert str(weights) in caught.value.hint, "the file to delete"
+        weights.unlink()
+        mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
+
+
+def test_a_file_that_is_damaged_in_the_cache_is_not_the_publishers_fault(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
+        publish(workspace, endpoint)
+        path = mixhub.load("tiny", seed=1, workspace=workspace.root).path
+        tokenizer = (path / "tokenizer.json").resolve()
+        tokenizer.write_bytes(b"{" * tokenizer.stat().st_size)
+        with refused("download-differs", ExportError, path=path / "tokenizer.json") as caught:
+            mixhub.load("tiny", seed=1, workspace=workspace.root)
+        assert str(tokenizer) in caught.value.hint
 
 
 def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
@@ -481,6 +500,33 @@ def test_wrong_tokens_of_a_config_are_corrected_and_said(made, tmp_path):
     ]
     for config in (model.config, model.generation_config):
         assert (config.bos_token_id, config.eos_token_id) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "stated"),
+    [
+        (("config.json", "generation_config.json"), 2),
+        (("config.json", "generation_config.json"), [2, 3]),
+        (("generation_config.json",), 2),
+    ],
+)
+def test_tokens_of_a_model_of_others_are_left_as_they_are(made, tmp_path, files, stated):
+    """As of a published model whose config is right, and whose tokenizer is not."""
+    workspace = copied(made, tmp_path)
+    export = workspace.export(workspace.family().run(seed=1), 12)
+    (export / "lineage.json").unlink()
+    for name in files:
+        edited(export, name, eos_token_id=stated)
+    with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
+        api = HfApi(endpoint=endpoint.url, token=endpoint.token)
+        api.create_repo("others/one")
+        api.upload_folder(repo_id="others/one", folder_path=export)
+        with pytest.warns(UserWarning, match="eos_token_id") as caught:
+            model, tokenizer = mixhub.load("others/one", hub=endpoint.url)
+    assert len(caught) == 1
+    assert tokenizer.eos_token_id == 0
+    ends = {"config.json": model.config.eos_token_id, "generation_config.json": model.generation_config.eos_token_id}
+    assert ends == {name: stated if name in files else 0 for name in ends}
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
