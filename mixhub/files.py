@@ -23,6 +23,49 @@ _OUTGOING = ".outgoing"
 _OUTGOING_NAME = re.compile(rf"{re.escape(_TEMPORARY)}(.+)\.\d+-[0-9a-f]+{re.escape(_OUTGOING)}")
 
 
+_DISK = {
+    errno.ENOSPC: ("os error 28", "No space left on device", "PytorchStreamWriter failed writing", "file write failed"),
+    errno.EDQUOT: ("os error 122", "Disk quota exceeded"),
+    errno.EROFS: ("os error 30", "Read-only file system"),
+}
+"""Ways in which libraries word that a disk is full or read-only, by number of the error."""
+
+
+def disk_problem(error: BaseException) -> OSError | None:
+    """Return the full or read-only disk behind an error, which a library may have wrapped or worded as text."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in _DISK:
+            return OSError(one.errno, os.strerror(one.errno), one.filename)
+    for one in chain:
+        for number, texts in _DISK.items():
+            if any(text in str(one) for text in texts):
+                return OSError(number, os.strerror(number))
+    return None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name `path` in the error if the disk is full or read-only, whatever library writes in the block.
+
+    Raises:
+        OSError: the disk is full or read-only.
+    """
+    try:
+        yield
+    except MixhubError:
+        raise
+    except Exception as error:
+        problem = disk_problem(error)
+        if problem is None:
+            raise
+        raise OSError(problem.errno, problem.strerror, str(path)) from error
+
+
 def write_bytes(path: Path, data: bytes) -> Path:
     """Write a file under a temporary name, sync it, and rename it."""
     write_all({path: data})
@@ -41,7 +84,8 @@ def write_all(files: Mapping[Path, bytes]) -> None:
         for path, data in files.items():
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path] = _temporary(path)
             try:
                 with temporary[path].open("xb") as file:
@@ -88,14 +132,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     `clear_leftovers` deletes the temporary folders of killed processes, and restores a folder that was moved away but
     not yet replaced.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    temporary.mkdir()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        with writing(path):
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
         if path.exists():
             outgoing = _temporary(path)
             outgoing = outgoing.with_name(outgoing.name + _OUTGOING)
@@ -144,9 +190,11 @@ def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path, timeout=timeout):
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path, timeout=timeout).acquire()
+        with lock:
             yield
     except Timeout:
         hint = f"wait for it or stop it (lock: {path})"

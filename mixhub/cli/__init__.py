@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixhub.errors import MixhubError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""The disk is full, or read-only."""
 _DENIED = (PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -27,6 +25,7 @@ def main() -> None:
     _bypass_proxy_on_loopback()
     from mixhub.cli.app import app
     from mixhub.errors import MixhubError
+    from mixhub.files import disk_problem
 
     warnings.formatwarning = _warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may be invalid text
@@ -35,13 +34,16 @@ def main() -> None:
         app()
     except MixhubError as error:
         _end(error)
-    except OSError as error:
-        message = f"{error.filename or 'the output'}: {error.strerror}"
-        if error.errno in _FULL:
-            _end(MixhubError(message, code="disk-full"), is_output_full=True)
-        if error.filename is None or not isinstance(error, _DENIED):
+    except Exception as error:
+        problem = disk_problem(error)
+        if problem is not None:
+            is_output = problem.filename is None and isinstance(error, OSError)
+            place = problem.filename or ("the output" if is_output else str(error).splitlines()[0])
+            code = "disk-read-only" if problem.errno == errno.EROFS else "disk-full"
+            _end(MixhubError(f"{place}: {problem.strerror}", code=code), is_output_full=is_output)
+        if not isinstance(error, _DENIED) or error.filename is None:
             raise
-        _end(MixhubError(message, code="access-denied"))
+        _end(MixhubError(f"{error.filename}: {error.strerror}", code="access-denied"))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
 
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixhub.errors import WorkspaceError
+from mixhub.files import disk_problem
 from mixhub.hubserver.protocol import protocol
 from mixhub.hubserver.protocol.exchange import respond
 from mixhub.hubserver.storage.refusals import Refusal
@@ -61,7 +61,7 @@ def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, WorkspaceError):  # a lock is held
         return respond({"error": str(error)}, 503)
     _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
-    # Clients retry after a 500; retrying does not help if the disk is full.
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return respond({"error": "the hub's disk is full"}, 507)
+    # Clients retry after a 500; retrying does not help if the disk is full or read-only.
+    if problem := disk_problem(error):
+        return respond({"error": f"the hub cannot write its storage: {problem.strerror}"}, 507)
     return respond({"error": "the hub cannot read or write its storage"}, 500)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from mixhub.endpoint import LOCAL, checked_hub
 from mixhub.errors import Problem, RunError, SpecError, UnknownNameError, UsageError, WorkspaceError
-from mixhub.files import write_text
+from mixhub.files import disk_problem, write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend
@@ -158,6 +158,8 @@ class Workspace:
         try:
             write_text(path, to_yaml(data))
         except OSError as error:
+            if disk_problem(error):
+                raise
             message = f"{root}: cannot create a workspace: {error.strerror}"
             raise WorkspaceError(message, code="workspace-unwritable", path=root) from None
         return cls.open(root)

@@ -100,7 +100,7 @@ def write_receipt(workspace: Workspace, receipt: CheckReceipt) -> None:
     """Note an export without findings, unless the same is noted; several processes may do so at once.
 
     Raises:
-        PermissionError: the receipts cannot be written.
+        OSError: the receipts cannot be written.
     """
     store, weights = _store(workspace), str(receipt.content().weights_sha256)
     if store.read().exports.get(weights) != receipt:

@@ -93,7 +93,7 @@ def check_run(
         receipt_now = CheckReceipt.of(content, states, loaded=loaded, fault=fault, errors=len(errors(findings)))
         try:
             write_receipt(workspace, receipt_now)
-        except PermissionError as error:  # as on a compute node with a read-only disk
+        except OSError as error:  # as on a compute node with a read-only disk
             message = f"the receipt of this check cannot be written ({error.filename}); a push will read it again"
             findings.append(Finding("receipt-unwritable", branch, message, level="warning"))
     return RunCheck(run, step, branch, export, content, states, tuple(findings), receipt is not None, loaded)

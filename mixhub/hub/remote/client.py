@@ -22,6 +22,7 @@ from mixhub.errors import (
     UsageError,
     nearest,
 )
+from mixhub.files import writing
 from mixhub.hub.remote.files import MAIN, RemoteFile
 from mixhub.hub.remote.retries import bounded_pauses, is_lost, seconds_named, wait
 from mixhub.hub.remote.tokens import token_guard
@@ -266,18 +267,21 @@ def remote_tree(endpoint: Endpoint, repo_id: str, revision: str) -> dict[str, Re
 def snapshot(endpoint: Endpoint, repo_id: str, revision: str | None = None, **options: Any) -> Path:
     """Return the folder of a revision's files, downloaded unless cached; options go to `snapshot_download`."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     options = {"endpoint": endpoint.url, "token": endpoint.token, "cache_dir": endpoint.cache_dir, **options}
-    with hub_errors(endpoint, repo_id, revision):
+    folder = options.get("local_dir") or options["cache_dir"] or HF_HUB_CACHE
+    with hub_errors(endpoint, repo_id, revision), writing(Path(folder)):
         return Path(str(snapshot_download(repo_id, revision=revision, **options)))
 
 
 def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> bytes:
     """Return the content of a small file of a commit, from the cache if it is there."""
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     options: dict[str, Any] = {"endpoint": endpoint.url, "token": endpoint.token, "cache_dir": endpoint.cache_dir}
-    with hub_errors(endpoint, repo_id, commit):
+    with hub_errors(endpoint, repo_id, commit), writing(Path(endpoint.cache_dir or HF_HUB_CACHE)):
         return Path(hf_hub_download(repo_id, path, revision=commit, **options)).read_bytes()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixhub.errors import HubError, UsageError
+from mixhub.files import disk_problem
 from mixhub.hubserver.storage.names import REPO_TYPES, RepoName, check_path, repo_name
 from mixhub.hubserver.storage.patterns import DEFAULT_ATTRIBUTES, SAMPLE_BYTES, is_large
 from mixhub.hubserver.storage.refusals import Conflict, Refusal
@@ -85,6 +86,8 @@ def _import_errors(source: Path) -> Iterator[None]:
         hint = "rename or move the file; if the branch moved, import again"
         raise HubError(f"{source}: {refusal.message}", code="import-refused", hint=hint, path=source) from refusal
     except OSError as problem:
+        if disk_problem(problem):
+            raise
         path, hint = problem.filename or source, "check its permissions and the disk"
         reason = problem.strerror or problem
         raise HubError(f"{path}: {reason}", code="file-unreadable", hint=hint, path=path) from problem

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.errors import WorkspaceError
-from mixhub.files import locked, new_folder, read_json, write_json
+from mixhub.files import disk_problem, locked, new_folder, read_json, write_json
 from mixhub.hubserver.storage.blobs import Blobs
 from mixhub.hubserver.storage.names import REPO_TYPES, RepoName, repo_name
 from mixhub.hubserver.storage.refusals import Conflict, Refusal, RepoNotFound
@@ -60,6 +60,8 @@ class Store:
                     identity = {"format": FORMAT, "store_id": secrets.token_hex(8), "port": None}
                     write_json(root / "store.json", identity)
         except OSError as problem:
+            if disk_problem(problem):
+                raise
             message, hint = f"{root}: cannot write the hub's storage: {problem.strerror}", "choose a writable folder"
             raise WorkspaceError(message, code="storage-unwritable", hint=hint, path=root) from problem
         return cls(root, identity["store_id"])
