@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +32,7 @@ def gather_family(
     commits: Mapping[str, str] | None = None,
     on_main: str | None = None,
     published: Mapping[str, Path] | None = None,
+    only: Collection[str] | None = None,
     progress: Progress = SILENT,
 ) -> FamilyFacts:
     """Return what the card of a family shows.
@@ -41,8 +42,8 @@ def gather_family(
         family: the family.
         commits: the commit of each branch that was pushed.
         on_main: see `FamilyFacts`.
-        published: by revision, a folder with the content of its branch on a hub. It is read for runs without an export
-            in the workspace.
+        published: by revision, a folder with the content of its branch on a hub, which is read instead of the run.
+        only: the revisions to describe; the others appear as if they had not been trained. None: all.
         progress: shows the files of samples.
 
     Raises:
@@ -53,12 +54,12 @@ def gather_family(
         UnknownNameError: a sibling is not a family.
     """
     siblings = [workspace.family(name) for name in family.card.siblings]
-    facts = _gather(workspace, family, published or {}, progress)
+    facts = _gather(workspace, family, published or {}, only, progress)
     return replace(
         facts,
         commits=commits or {},
         on_main=on_main,
-        siblings=tuple(_gather(workspace, sibling, {}, progress) for sibling in siblings),
+        siblings=tuple(_gather(workspace, sibling, {}, None, progress) for sibling in siblings),
     )
 
 
@@ -83,7 +84,7 @@ def gather_run(
         family: the family.
         run: the run.
         step: an earlier step that has an export; it has no scores. By default, the last one.
-        branch: a folder with the content of the run's branch, for a run without an export in the workspace.
+        branch: a folder with the content of the run's branch, which is read instead of the run.
         withdrawn: the withdrawals of the family; by default they are read.
     """
     folder, last_step = workspace.run_folder(run), family.training.steps
@@ -94,7 +95,7 @@ def gather_run(
     elif last_step in folder.export_steps():
         export = folder.export(last_step)
     place, results, metrics = folder.path, workspace.results(run), folder.metrics
-    if export is None and branch is not None:
+    if branch is not None:
         place, export, results, metrics = branch, branch, branch / "results", branch / "metrics.jsonl"
     lineage = None
     if export is not None:
@@ -120,11 +121,19 @@ def gather_run(
     )
 
 
-def _gather(workspace: Workspace, family: Family, published: Mapping[str, Path], progress: Progress) -> FamilyFacts:
+def _gather(
+    workspace: Workspace,
+    family: Family,
+    published: Mapping[str, Path],
+    only: Collection[str] | None,
+    progress: Progress,
+) -> FamilyFacts:
     _require_known_imports(workspace, family)
     withdrawn = withdrawals(workspace, family)
     runs = [
         gather_run(workspace, family, run, branch=published.get(run.revision), withdrawn=withdrawn)
+        if only is None or run.revision in only
+        else RunFacts(run, None, imported=imported_records(workspace.imported(run), run))
         for run in family.runs()
     ]
     for key, what in (("corpus_sha256", "token shards"), ("tokenizer_sha256", "tokenizers")):

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from mixhub.analysis.scores import of_suite
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.endpoint import Endpoint
+from mixhub.errors import ResultsError
 from mixhub.findings import Finding, errors
 from mixhub.hub.check.run import check_run
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files
-from mixhub.hub.publish.receipts import hub_key, local_weights, pushed_commits
-from mixhub.hub.publish.release import main_files, run_files, state_files
+from mixhub.hub.publish.receipts import hub_key, local_weights, read_receipts
+from mixhub.hub.publish.release import main_files, run_files, state_files, unpublished_cells
 from mixhub.hub.remote.branches import Branch, read_branches
 from mixhub.hub.remote.client import branch_heads, remote_tree
-from mixhub.hub.remote.files import MAIN, LocalFile, is_model_file, is_result_file, remote_file, weights_in
-from mixhub.phrases import listed
+from mixhub.hub.remote.files import (
+    MAIN,
+    METRICS,
+    RESULTS,
+    LocalFile,
+    is_model_file,
+    is_result_file,
+    local_file,
+    remote_file,
+    same_content,
+    weights_in,
+)
+from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
-from mixhub.workspace.lineage import LINEAGE_FILE, combined_sha256
+from mixhub.workspace.cells import Cell, read_cells
+from mixhub.workspace.lineage import LINEAGE_FILE, combined_sha256, file_sha256
 from mixhub.workspace.paths import Workspace
+
+_STATED = {LINEAGE_FILE, "train_config.yaml"}
+"""Files of a branch that state what it holds."""
 
 
 def plan_run(
@@ -52,25 +70,42 @@ def plan_run(
     files = {} if errors(checked.findings) else run_files(workspace, family, checked, samples=options.samples)
     weights = checked.content.weights_sha256 or ""
     message = f"Publish {checked.branch}, weights {weights[:12]}"
-    target = Target.read(endpoint, family.repo_id, checked.branch)
-    plan = plan_files(target, files, options, message=message, weights=weights)
-    lost = () if options.force else _lost_results(plan, run)
-    return replace(plan, findings=(*checked.findings, *plan.findings, *lost))
+    target = Target.read(endpoint, family.repo_id, checked.branch, workspace)
+    left_out = unpublished_cells(workspace, family, run) if files and checked.step == family.training.steps else []
+    kept = [f"{RESULTS}/{cell.path.name}" for cell in left_out if cell.limit is None]
+    plan = plan_files(target, files, options, message=message, weights=weights, unpublished=kept)
+    limited = {f"{RESULTS}/{cell.path.name}" for cell in left_out} - {*kept}
+    lost = () if options.force else _lost_results(plan, run, limited)
+    findings = (*checked.findings, *plan.findings, *_left_out(plan.branch, family, left_out), *lost)
+    return replace(plan, findings=findings)
 
 
 def plan_state(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, *, private: bool = False) -> Plan:
     """Return the plan of the branch with a run's optimizer state; raises RunError if there is none."""
     files = state_files(workspace, family, run)
-    target = Target.read(endpoint, family.repo_id, f"{run.revision}-optimizer")
+    target = Target.read(endpoint, family.repo_id, f"{run.revision}-optimizer", workspace)
     options = PushOptions(private=private, force=True)
     return plan_files(target, files, options, message=f"Publish the optimizer state of {run.revision}")
 
 
-def _lost_results(plan: Plan, run: Run) -> Iterator[Finding]:
+def _left_out(branch: str, family: Family, cells: Sequence[Cell]) -> Iterator[Finding]:
+    """Cells that are not published, since they do not count for the scores."""
+    names = [cell.path.stem for cell in cells]
+    limited = [name for name, cell in zip(names, cells, strict=True) if cell.limit is not None]
+    others = [name for name in names if name not in limited]
+    hint = f"evaluate without --limit, or add the task to the evaluation of {family.name}"
+    reasons = [("evaluated with --limit", limited), ("not in the evaluation suite", others)]
+    for reason, some in reasons:
+        if some:
+            message = f"{plural(len(some), 'cell')} not published, {reason}: {listed(some, most=3)}"
+            yield Finding("results-unpublished", branch, message, hint, "warning")
+
+
+def _lost_results(plan: Plan, run: Run, limited: Collection[str]) -> Iterator[Finding]:
     """Results of the same weights that only the branch has: a push would delete them and their scores."""
     is_same = not any(one.path.endswith(".safetensors") for one in plan.changed)
     deleted = [one.path for one in plan.changed if one.action == "delete" and is_result_file(one.path)]
-    lost = [path for path in deleted if path.endswith(".json")]  # samples are pushed only on request
+    lost = [path for path in deleted if path.endswith(".json") and path not in limited]
     if lost and is_same and plan.files:
         names = listed(lost, most=3)
         message = f"only the branch has {names} for the same weights, and a push would delete them"
@@ -88,8 +123,9 @@ def plan_card(
 ) -> Plan:
     """Return the plan of `main`: the family's card, which names the commits of the branches, and its plots.
 
-    Runs that others trained and pushed are described by what their branches hold. If `main` should hold the model of a
-    run, the hub copies it from the run's branch.
+    It covers only runs that the hub has, or gets before; they are described by the workspace if it pushed them as they
+    are now, and otherwise by what their branches hold. If `main` should hold the model of a run, the hub copies it from
+    the run's branch.
 
     Args:
         workspace: holds runs and results.
@@ -102,16 +138,24 @@ def plan_card(
         MixhubError: the card cannot be rendered.
         HubError: the hub cannot be reached.
     """
-    target = Target.read(endpoint, family.repo_id, MAIN)  # before the receipts: a push in between is a conflict
+    # before the receipts: a push in between is a conflict
+    target = Target.read(endpoint, family.repo_id, MAIN, workspace)
     tree = target.tree()
     heads = branch_heads(endpoint, family.repo_id) if target.parent else {}
-    others = _other_branches(workspace, family, endpoint, heads)
-    commits = _local_commits(workspace, family, endpoint, heads) | {branch.name: branch.commit for branch in others}
+    planned = {one.branch for one in before}
+    known = {one.branch for one in before if not one.changed}
+    known |= {*_unchanged_branches(workspace, family, endpoint, heads)}
+    names = [run.revision for run in family.runs() if run.revision not in known | planned]
+    others = read_branches(endpoint, family.repo_id, {name: heads[name] for name in names if name in heads})
+    known |= {run.revision for run in family.runs() if _is_here(workspace, family, run, others.get(run.revision))}
+    stated = {name: one for name, one in others.items() if set(one.tree) >= _STATED and one.weights_sha256}
+    published = {name: one.folder for name, one in stated.items() if name not in known}
+    commits = {name: commit for name, commit in heads.items() if name in known or name in stated}
     model, copied = main_model(family, endpoint, heads, before)
     on_main = family.main_run.revision if family.main_run and model else None
     if not model and LINEAGE_FILE not in tree and weights_in(tree):
         on_main = ""
-    files = main_files(workspace, family, commits, {branch.name: branch.folder for branch in others}, on_main)
+    files = main_files(workspace, family, commits, published, on_main, {*commits, *planned})
     moves_first = any(one.changed for one in before)
     message = "Update the family's card"
     plan = plan_files(target, {**files, **model}, options, message=message, moves_first=moves_first)
@@ -160,24 +204,44 @@ def withdrawn_on_main(model: Mapping[str, LocalFile], marks: Sequence[Withdrawal
             yield Finding("weights-withdrawn", MAIN, message, hint)
 
 
-def _local_commits(
+def _unchanged_branches(
     workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the heads of branches that hold the weights of the workspace, by its receipts or by the hub's hashes."""
-    pushed = pushed_commits(workspace, hub_key(endpoint), family)
-    commits = {name: commit for name, commit in pushed.items() if heads.get(name) == commit}
-    for name, weights in local_weights(workspace, family).items():
-        if name in heads and name not in commits:
-            tree = remote_tree(endpoint, family.repo_id, heads[name])
-            commits |= {name: heads[name]} if weights_in(tree) == weights else {}
-    return commits
+) -> Iterator[str]:
+    """Yield the branches that hold what the workspace holds, by its receipts."""
+    receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
+    weights = local_weights(workspace, family)
+    for run in family.runs():
+        receipt, head = receipts.get(run.revision), heads.get(run.revision)
+        if receipt and (receipt.commit, receipt.weights_sha256) == (head, weights.get(run.revision)):
+            local, pushed = _stated_files(workspace, family, run), receipt.content
+            hashes = {name: file_sha256(path) for name, path in local.items()}
+            if hashes == {name: digest for name, digest in pushed.items() if _is_stated(name)}:
+                yield run.revision
 
 
-def _other_branches(workspace: Workspace, family: Family, endpoint: Endpoint, heads: Mapping[str, str]) -> list[Branch]:
-    """Return the branches of runs without an export here that state their own lineage."""
-    last = family.training.steps
-    absent = [run.revision for run in family.runs() if last not in workspace.run_folder(run).export_steps()]
-    absent_heads = {name: heads[name] for name in absent if name in heads}
-    branches = read_branches(endpoint, family.repo_id, absent_heads).values()
-    own_files = {LINEAGE_FILE, "train_config.yaml"}
-    return [branch for branch in branches if own_files <= set(branch.tree) and branch.weights_sha256]
+def _is_here(workspace: Workspace, family: Family, run: Run, branch: Branch | None) -> bool:
+    """Whether a branch holds what the workspace holds, by the hub's hashes; without its lineage, the weights decide."""
+    weights = local_weights(workspace, family).get(run.revision)
+    if branch is None or weights is None or branch.weights_sha256 != weights:
+        return False
+    local = _stated_files(workspace, family, run)
+    return not set(branch.tree) >= _STATED or (
+        {*filter(_is_stated, branch.tree)} == {*local}
+        and all(same_content(local_file(path), branch.tree[name]) for name, path in local.items())
+    )
+
+
+def _stated_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Path]:
+    """Return the metrics and the results of a run, by their paths on its branch."""
+    metrics = workspace.run_folder(run).metrics
+    try:
+        cells = of_suite(family, read_cells(workspace.results(run)))
+    except ResultsError:  # what the branch holds counts
+        cells = []
+    return {f"{RESULTS}/{cell.path.name}": cell.path for cell in cells} | (
+        {METRICS: metrics} if metrics.is_file() else {}
+    )
+
+
+def _is_stated(path: str) -> bool:
+    return path == METRICS or (is_result_file(path) and path.endswith(".json"))

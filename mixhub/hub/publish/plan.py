@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,9 +13,23 @@ from mixhub.card.page.write import is_plot
 from mixhub.card.plots.plot import drawn_sha256
 from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding
+from mixhub.hub.publish.receipts import hub_key, read_receipts
 from mixhub.hub.remote.client import branch_heads, client, file_content, first_commit, hub_errors, remote_tree, tags
-from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, LocalFile, RemoteFile, is_model_file, same_content
+from mixhub.hub.remote.files import (
+    CARD,
+    KEPT_ON_HUB,
+    MAIN,
+    METRICS,
+    LocalFile,
+    RemoteFile,
+    is_model_file,
+    is_result_file,
+    same_content,
+)
+from mixhub.phrases import listed
+from mixhub.workspace.export import WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import LINEAGE_FILE
+from mixhub.workspace.paths import Workspace
 
 Action = Literal["add", "replace", "delete", "keep"]
 _RENDERED = re.compile(
@@ -22,6 +37,10 @@ _RENDERED = re.compile(
     r"|Promote (?:\S+|the card) from commit [0-9a-f]{12}"
 )
 """Titles of commits in which mixhub pushed a whole card."""
+_CHECKPOINT = re.compile(r"step-\d{6,}/")
+"""Files of a checkpoint, on the branch of an optimizer state."""
+_WEIGHTS = re.compile(rf"model(?:-\d+-of-\d+)?\.safetensors|{re.escape(WEIGHTS_INDEX_FILE)}")
+"""Files of weights that a push may have left; Transformers would open them."""
 _MARKED = re.compile(r"Withdraw \S+|Errata")
 """Titles of commits in which mixhub added to the existing card."""
 
@@ -64,16 +83,20 @@ class Target:
     parent: str | None
     """The branch's commit, or the repo's first for a new branch; None for a new repo."""
     branch_exists: bool
+    pushed: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the files that the workspace pushed there last, by path; empty if unknown."""
 
     @classmethod
-    def read(cls, endpoint: Endpoint, repo_id: str, branch: str) -> Target:
-        """Ask the hub."""
+    def read(cls, endpoint: Endpoint, repo_id: str, branch: str, workspace: Workspace | None = None) -> Target:
+        """Ask the hub, and the receipts of a workspace."""
         with hub_errors(endpoint, repo_id):
             if not client(endpoint).repo_exists(repo_id):
                 return cls(endpoint, repo_id, branch, None, False)
         heads = branch_heads(endpoint, repo_id)
         parent = heads.get(branch) or first_commit(endpoint, repo_id)
-        return cls(endpoint, repo_id, branch, parent, branch in heads)
+        receipts = read_receipts(workspace, hub_key(endpoint), repo_id) if workspace else {}
+        pushed = receipts[branch].content if branch in receipts else {}
+        return cls(endpoint, repo_id, branch, parent, branch in heads, pushed)
 
     def tree(self) -> dict[str, RemoteFile]:
         """Return the files of the parent commit; empty for a new repo."""
@@ -124,10 +147,11 @@ def plan_files(
     message: str,
     weights: str | None = None,
     moves_first: bool = False,
+    unpublished: Collection[str] = (),
 ) -> Plan:
-    """Return the plan that makes a branch hold the given files and no other (`main` keeps files of others).
+    """Return the plan that makes a branch hold the given files, and deletes what pushes before left (see `stale`).
 
-    Its findings are a card changed on the hub, and a tag that exists elsewhere.
+    Its findings are a card changed on the hub, samples of other figures, and a tag that exists elsewhere.
 
     Args:
         target: the branch.
@@ -136,17 +160,12 @@ def plan_files(
         message: title of the commit.
         weights: identifies the weights in the files.
         moves_first: whether another push will change the files before.
+        unpublished: files that stay if the branch has them, with the same weights.
     """
     remote = target.tree() if files else {}
-    if target.branch == MAIN:
-        plots = [path for path in remote if path not in files and is_plot(path)]  # drawn by mixhub, or by others
-        contents = {path: file_content(target.endpoint, target.repo_id, str(target.parent), path) for path in plots}
-        stale = {path for path, content in contents.items() if drawn_sha256(content) is not None}
-        if LINEAGE_FILE in remote or any(is_model_file(path) for path in files):  # no shard of another model may stay
-            stale |= {path for path in remote if is_model_file(path)}
-        remote = {path: file for path, file in remote.items() if path in files or path in stale}
-    planned = changes(files, remote)
-    findings = [] if options.force else [*_changed_card(target, planned)]
+    deleted = stale(target, files, remote, unpublished)
+    planned = changes(files, {path: file for path, file in remote.items() if path in files or path in deleted})
+    findings = [*_stale_samples(target.branch, deleted), *(() if options.force else _changed_card(target, planned))]
     tag = options.tag
     if tag is not None:
         tag = tag if target.branch == MAIN else f"{target.branch}-{tag}"
@@ -168,6 +187,44 @@ def plan_files(
         tag,
         options.private,
     )
+
+
+def stale(
+    target: Target, files: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile], unpublished: Collection[str] = ()
+) -> set[str]:
+    """Return the files of a branch that earlier pushes left, and that do not belong to the files that it should hold.
+
+    The files of a model, also results and metrics of other weights, samples of other figures, checkpoints, and plots.
+    Files of others stay, whatever they are.
+    """
+    extra = {path: file for path, file in remote.items() if path not in files and path not in KEPT_ON_HUB}
+    plots = [path for path in extra if is_plot(path)]  # drawn by mixhub, or by others
+    contents = {path: file_content(target.endpoint, target.repo_id, str(target.parent), path) for path in plots}
+    found = {path for path, content in contents.items() if drawn_sha256(content) is not None}
+    if any(_CHECKPOINT.match(path) for path in files):
+        found |= {path for path in extra if _CHECKPOINT.match(path)}
+    if LINEAGE_FILE not in remote and not any(is_model_file(path) for path in files):
+        return found
+    models = {path for path in extra if is_model_file(path)}  # no shard of another model may stay
+    is_foreign = not target.pushed or LINEAGE_FILE not in remote
+    found |= {path for path in models if is_foreign or path in target.pushed or _WEIGHTS.fullmatch(path)}
+    if target.branch == MAIN:
+        return found
+    replaced = {path for path in files if path in remote and not same_content(files[path], remote[path])}
+    has_other_weights = any(path.endswith(".safetensors") for path in replaced)
+    found |= {path for path in extra if path == METRICS and has_other_weights}
+    results = {path for path in extra if is_result_file(path) and path.endswith(".json")}
+    found |= {path for path in results if path not in unpublished or has_other_weights}
+    samples = [path for path in extra if is_result_file(path) and not path.endswith(".json")]
+    figures = {path: path.replace(".samples.parquet", ".json") for path in samples}
+    return found | {path for path, figure in figures.items() if figure in replaced | found}
+
+
+def _stale_samples(branch: str, deleted: Collection[str]) -> Iterator[Finding]:
+    """Samples on the branch that belong to figures which were replaced."""
+    if samples := sorted(path for path in deleted if path.endswith(".samples.parquet")):
+        message = f"the samples of figures that were measured again are deleted: {listed(samples, most=3)}"
+        yield Finding("samples-stale", branch, message, "push with --samples to publish the new ones", "warning")
 
 
 def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[FileChange]:
@@ -195,6 +252,10 @@ def _changed_card(target: Target, planned: list[FileChange]) -> Iterator[Finding
     is_replaced = any(one.path == CARD and one.action == "replace" for one in planned)
     if target.parent is None or not target.branch_exists or not is_replaced:
         return
+    if pushed := target.pushed.get(CARD):  # also after its history was squashed
+        content = file_content(target.endpoint, target.repo_id, target.parent, CARD)
+        if hashlib.sha256(content).hexdigest() == pushed:
+            return
     with hub_errors(target.endpoint, target.repo_id, target.branch):
         commits = client(target.endpoint).list_repo_commits(target.repo_id, revision=target.parent)
     for commit, before in zip(commits, [*commits[1:], None], strict=True):

@@ -11,7 +11,7 @@ from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError, UsageError
 from mixhub.findings import Finding, errors
 from mixhub.hub.publish.branch_plans import main_model, withdrawn_on_main
-from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files
+from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files, stale
 from mixhub.hub.publish.receipts import hub_key
 from mixhub.hub.publish.withdraw import withdrawals_on
 from mixhub.hub.remote import files as remote_files
@@ -183,7 +183,8 @@ def not_yet_promoted(promotion: Promotion, planned: Sequence[str]) -> list[str]:
         if name in promotion.commits and name not in planned:
             files, _, existing = _files_on_target(promotion, name)
             is_same = all(path in existing and same_content(file, existing[path]) for path, file in files.items())
-            if not is_same or set(files) != set(existing) - remote_files.KEPT_ON_HUB:
+            target = Target(promotion.target, promotion.family.repo_id, name, name, True)
+            if not is_same or stale(target, files, existing):
                 waiting.append(name)
     return waiting
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import HubError, PushConflictError
+from mixhub.errors import HubError, HubUnreachableError, MixhubError, PushConflictError
+from mixhub.findings import from_error
 from mixhub.hub.check.run import require_sound
 from mixhub.hub.publish.plan import Plan
 from mixhub.hub.publish.receipts import Receipt, hub_key, write_receipt
 from mixhub.hub.remote.client import branch_heads, client, commit_files, first_commit, hub_errors, remote_tree, tags
 from mixhub.hub.remote.files import MAIN, require_unchanged, same_content
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.paths import Workspace
 
@@ -42,13 +45,36 @@ class Pushed:
 
 def push_all(
     plans: Iterable[Plan], workspace: Workspace, endpoint: Endpoint, show: Callable[[Pushed], None], progress: Progress
-) -> list[Pushed]:
-    """As `push_plan`, one plan after the other; `show` is called with each result."""
-    results = []
+) -> tuple[list[Pushed], dict[str, MixhubError]]:
+    """As `push_plan`, one plan after the other; `show` is called with each result.
+
+    Goes on with the others if one fails, unless nothing answers. Returns the results, and the errors by branch.
+    """
+    results: list[Pushed] = []
+    failed: dict[str, MixhubError] = {}
     for plan in plans:
-        results.append(push_plan(plan, workspace, endpoint, progress))
-        show(results[-1])
-    return results
+        if gone := next((error for error in failed.values() if isinstance(error, HubUnreachableError)), None):
+            failed[plan.branch] = gone
+            continue
+        try:
+            results.append(push_plan(plan, workspace, endpoint, progress))
+            show(results[-1])
+        except MixhubError as error:
+            failed[plan.branch] = error
+    return results, failed
+
+
+def require_all_pushed(results: Sequence[Pushed], failed: Mapping[str, MixhubError]) -> None:
+    """Raise HubError, with a line per branch that was not pushed; or the error itself if only one was to be pushed."""
+    if len(failed) == 1 and not results:
+        raise next(iter(failed.values()))
+    if failed:
+        findings = tuple(from_error(error, branch) for branch, error in failed.items())
+        pushed = listed([one.plan.branch for one in results], most=3) or "nothing"
+        summary = f"{len(failed)} of {len(failed) + len(results)} branches were not pushed; on the hub: {pushed}"
+        hint = f"{next((one.hint + '; then ' for one in findings if one.hint), '')}push again: it sends what is missing"
+        message = "\n".join([*map(str, findings), summary])
+        raise HubError(message, code="push-incomplete", hint=hint, findings=findings)
 
 
 def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Progress = SILENT) -> Pushed:
@@ -70,8 +96,8 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
         additions, others = _operations(plan)
         uploaded = _upload(plan, additions, endpoint, progress)
         require_unchanged(plan.files)
-        with warnings.catch_warnings():  # about parquet in the repo of a model: samples
-            warnings.filterwarnings("ignore", message=".*you are about to commit a data file")
+        has_samples = any(change.path.endswith(".parquet") for change in plan.changed)
+        with _parquet_allowed() if has_samples else nullcontext():
             operations = [*additions, *others]
             commit = commit_files(endpoint, plan.repo_id, plan.branch, parent, operations, plan.message)
     elif branch_heads(endpoint, plan.repo_id).get(plan.branch) != parent:
@@ -86,9 +112,18 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
         weights_sha256=plan.weights_sha256 or None,
         files=len(plan.files),
         size=sum(file.size for file in plan.files.values()),
+        content={path: file.sha256 or file.oid or "" for path, file in plan.files.items()},
     )
     write_receipt(workspace, hub_key(endpoint), plan.repo_id, plan.branch, receipt)
     return Pushed(plan, commit, bool(plan.changed), tuple(uploaded))
+
+
+@contextmanager
+def _parquet_allowed() -> Iterator[None]:
+    """Hide the warning about data files in the repo of a model. Filters of warnings belong to the whole process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*you are about to commit a data file")
+        yield
 
 
 def _operations(plan: Plan) -> tuple[list[CommitOperationAdd], list[Any]]:

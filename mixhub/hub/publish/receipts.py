@@ -29,6 +29,8 @@ class Receipt(Spec):
     """Files of the branch."""
     size: int
     """Bytes of the branch."""
+    content: FrozenMap[str, str] = Field({}, validate_default=True)
+    """sha256 of each file that was pushed, by path (sha1 of git's blob where only that is known)."""
 
 
 class Receipts(Spec):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from mixhub.analysis.scores import of_suite
 from mixhub.card.facts.gather import gather_family, gather_run
 from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.receipts import rendered_files
@@ -18,7 +19,7 @@ from mixhub.files import read_json
 from mixhub.hub.check.run import RunCheck
 from mixhub.hub.remote.files import CARD, METRICS, RESULTS, TRAIN_CONFIG, LocalFile, is_model_file, local_file
 from mixhub.spec.family import Family, Run
-from mixhub.workspace.cells import samples_path
+from mixhub.workspace.cells import Cell, read_cells, samples_path
 from mixhub.workspace.lineage import UNKNOWN, file_sha256, read_lineage
 from mixhub.workspace.paths import Workspace
 
@@ -28,7 +29,8 @@ def run_files(
 ) -> dict[str, LocalFile]:
     """Return the files of the branch of a run or of an earlier step, by path.
 
-    The export, its card, and the run's metrics; of the last step also its results as `results/<task>.<k>shot.json`.
+    The export, its card, and the run's metrics; of the last step also its results as `results/<task>.<k>shot.json`,
+    those that count for the scores.
 
     Args:
         workspace: holds them.
@@ -49,7 +51,7 @@ def run_files(
     metrics = workspace.run_folder(checked.run).metrics
     if metrics.exists() and facts.earlier_of is None:
         files[METRICS] = local_file(metrics)
-    for cell in facts.cells:
+    for cell in of_suite(family, facts.cells):
         files[f"{RESULTS}/{cell.path.name}"] = local_file(cell.path)
         path = samples_path(cell.path)
         if samples and path.is_file():
@@ -61,12 +63,20 @@ def run_files(
     return files
 
 
+def unpublished_cells(workspace: Workspace, family: Family, run: Run) -> list[Cell]:
+    """Return the cells of a run that do not count for its scores: of some documents only, or not of the suite."""
+    cells = read_cells(workspace.results(run))
+    counted = {cell.path for cell in of_suite(family, cells)}
+    return [cell for cell in cells if cell.path not in counted]
+
+
 def main_files(
     workspace: Workspace,
     family: Family,
     commits: Mapping[str, str],
     published: Mapping[str, Path],
     on_main: str | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, LocalFile]:
     """Return the files of `main`: the family's card, which names commits, plots, files that it shows, and the licence.
 
@@ -74,13 +84,14 @@ def main_files(
         workspace: holds them.
         family: the family.
         commits: of the branches, by revision.
-        published: folders of branches that are only on the hub (see `gather_family`).
+        published: folders of branches of the hub that are described instead of the local runs (see `gather_family`).
         on_main: the revision whose model `main` holds (see `mixhub.card.facts.runs.FamilyFacts`).
+        only: the revisions that the card tells of (see `gather_family`).
 
     Raises:
         MixhubError: the card cannot be rendered, or the licence is missing.
     """
-    facts = gather_family(workspace, family, commits=commits, published=published, on_main=on_main)
+    facts = gather_family(workspace, family, commits=commits, published=published, on_main=on_main, only=only)
     card = family_card(workspace, facts)
     folder = workspace.card(family).parent
     drawn = draw_plots(card.plots, folder, rendered_files(workspace))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,8 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     tag = _tag(endpoint, family.repo_id, remote)
     receipt = read_receipts(workspace, hub_key(endpoint), family.repo_id).get(branch)
     if receipt is not None and receipt.commit == remote.commit:
-        moved = receipt.model_copy(update={"commit": commit})
+        content = {**receipt.content, CARD: hashlib.sha256(text.encode()).hexdigest()}
+        moved = receipt.model_copy(update={"commit": commit, "content": content})
         write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
     return Withdrawn(withdrawal, remote.commit, commit, tag)
 

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from mixhub.hub.publish import promote as promoting
 from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
-from mixhub.hub.publish.push import Pushed, push_all
+from mixhub.hub.publish.push import Pushed, push_all, require_all_pushed
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow import inputs
 from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike
@@ -51,12 +51,15 @@ class PlannedPromotion:
         target = self.promotion.target
         # all are downloaded before the first is sent
         plans = [promoting.download_plan_files(plan, self.promotion) for plan in self.branches]
-        results = push_all(plans, self.workspace, target, show, progress)
+        results, failed = push_all(plans, self.workspace, target, show, progress)
+        require_all_pushed(results, failed)
         if self.waiting:
             main = promoting.plan_model_on_main(self.promotion)
         else:
             main = promoting.plan_main(self.promotion, self.main_options)
-        return results + push_all([main] if main else [], self.workspace, target, show, progress)
+        last, failed = push_all([main] if main else [], self.workspace, target, show, progress)
+        require_all_pushed(last, failed)
+        return results + last
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`."""

@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Unpack
 
+from mixhub.card.facts.gather import gather_family
 from mixhub.card.page.write import require_unedited
 from mixhub.endpoint import Endpoint
-from mixhub.errors import PushConflictError, UsageError
+from mixhub.errors import MixhubError, PushConflictError, UsageError
 from mixhub.files import locked
 from mixhub.findings import errors
 from mixhub.hub.check.run import require_sound
 from mixhub.hub.publish.branch_plans import plan_card, plan_run, plan_state
 from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
-from mixhub.hub.publish.push import Pushed, push_all, push_plan
+from mixhub.hub.publish.push import Pushed, push_all, push_plan, require_all_pushed
 from mixhub.hub.publish.withdraw import fetch_withdrawals
+from mixhub.hub.remote.files import MAIN
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike, find_exports, find_family, open_hub, open_workspace
@@ -59,7 +61,7 @@ class PushPlan:
         require_sound_plans([*self.branches, *([self.main] if self.main else ())])
 
     def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
-        """Push branch by branch, `main` last.
+        """Push branch by branch, `main` last. If a branch fails, the others are pushed, and a card of these.
 
         Args:
             show: called with each branch after it was pushed.
@@ -69,9 +71,15 @@ class PushPlan:
             ExportError, PushConflictError, HubError: as `push`.
         """
         self.require_sound()
-        results = push_all(self.branches, self.workspace, self.endpoint, show, progress)
-        results.append(push_card(self.workspace, self.family, self.endpoint, self.main_options))
-        show(results[-1])
+        results, failed = push_all(self.branches, self.workspace, self.endpoint, show, progress)
+        if results:
+            options = replace(self.main_options, tag=None) if failed else self.main_options
+            try:
+                results.append(push_card(self.workspace, self.family, self.endpoint, options))
+                show(results[-1])
+            except MixhubError as error:
+                failed[MAIN] = error
+        require_all_pushed(results, failed)
         return results
 
     def to_data(self) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def push(
         RunError: there is no export of that step.
         ExportError: a check found errors; nothing was sent.
         PushConflictError: somebody else pushed meanwhile.
-        HubError: the hub refuses, or does not answer.
+        HubError: the hub refuses, or does not answer. Of several branches, those that could be pushed are on the hub.
     """
     with plan_push(
         workspace,
@@ -179,6 +187,7 @@ def plan_push(
         main, main_options = None, options if run_names.get("all") else replace(options, tag=None)
         if not any(errors(plan.findings) for plan in plans):
             require_unedited(workspace, family)
+            gather_family(workspace, family)  # or the card here could not be rendered after the push
             main = plan_card(workspace, family, endpoint, main_options, before=plans)
         yield PushPlan(workspace, family, endpoint, tuple(plans), main, main_options)
 

@@ -45,14 +45,17 @@ def test_a_branch_tells_of_a_run_that_the_workspace_has_not(tmp_path: Path) -> N
     own = gather_family(workspace, family).runs
     folder = branch_of(workspace, second, tmp_path / "branch")
     assert gather_family(workspace, family).runs[1].lineage is None
-    folders = {first.revision: folder, second.revision: folder}
-    found = gather_family(workspace, family, published=folders).runs
-    assert found[0] == own[0], "what lies in the workspace comes first"
+    found = gather_family(workspace, family, published={second.revision: folder}).runs
+    assert found[0] == own[0]
     metrics = [{cell.path.name: cell.metrics for cell in facts.cells} for facts in (found[1], own[1])]
     assert metrics[0] == metrics[1]
     assert replace(found[1], cells=()) == replace(own[1], cells=())
     assert found[1].weights_dtype == "float32"
     assert found[1].special_tokens == {"bos": "<s>"}
+    write_json(export_of(workspace, second) / "config.json", {"dtype": "bfloat16"})
+    assert gather_family(workspace, family, published={second.revision: folder}).runs[1].weights_dtype == "float32"
+    some = gather_family(workspace, family, only=[first.revision]).runs
+    assert (some[0], some[1].lineage, some[1].cells) == (own[0], None, ())
 
 
 def test_results_of_other_weights_on_a_branch_are_refused(tmp_path: Path) -> None:

