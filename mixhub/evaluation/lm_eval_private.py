@@ -12,7 +12,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ DEBUG = "MIXHUB_DEBUG"
 """If this environment variable is set, the logs and bars that `quiet` turns off are shown."""
 
 RELIED_ON = {
+    "lm_eval.api.group": ("Group.aggregate", "Group.from_config", "Group.get_all_tasks"),
     "lm_eval.api.instance": ("Instance",),
     "lm_eval.api.metrics": (
         "acc_all", "bleu", "chrf", "f1_score", "matthews_corrcoef", "mean", "perplexity", "sample_stddev",
@@ -45,7 +46,10 @@ RELIED_ON = {
         "HFLM._DEFAULT_MAX_LENGTH", "HFLM._loglikelihood_tokens", "HFLM._max_length", "HFLM.add_bos_token",
         "HFLM.custom_prefix_token_id", "HFLM.max_length", "HFLM.prefix_token_id",
     ),
-    "lm_eval.tasks": ("TaskManager.load",),
+    "lm_eval.tasks": (
+        "TaskManager.all_groups", "TaskManager.all_subtasks", "TaskManager.all_tags", "TaskManager.load",
+        "TaskManager.task_index",
+    ),
     "lm_eval.utils": ("env.from_string", "handle_non_serializable", "hash_string", "sanitize_list"),
 }  # fmt: skip
 """By module, the names that must exist: functions, attributes of classes, and module variables."""
@@ -61,6 +65,7 @@ try:
     require_names("lm_eval>=0.4.12,<0.5", RELIED_ON, ResultsError, "lm-eval-unsupported")
     from lm_eval.api import metrics
     from lm_eval.api import task as _task_module
+    from lm_eval.api.group import Group
     from lm_eval.api.instance import Instance
     from lm_eval.evaluator import evaluate
     from lm_eval.loggers.utils import add_tokenizer_info
@@ -89,6 +94,38 @@ class StockLM(HFLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
         return super().generate_until(requests, disable_tqdm=True)
+
+
+class _NamedGroup(Group):  # type: ignore[misc]
+    """A group that knows the names of its tasks, without the tasks."""
+
+    names: Sequence[str] = ()
+
+    def get_all_tasks(self, recursive: bool = True) -> list[Any]:
+        return [SimpleNamespace(task_name=name) for name in self.names]
+
+
+def aggregated(config: Mapping[str, Any], tasks: Sequence[str], results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return lm-eval's figures of a group from those of its tasks.
+
+    Args:
+        config: the group's YAML, without its tasks.
+        tasks: its tasks and those of the groups in it.
+        results: by task, its figures as lm-eval writes them.
+
+    Raises:
+        ValueError, TypeError: lm-eval refuses the YAML.
+    """
+    metrics = config.get("aggregate_metric_list") or []
+    # lm-eval takes a function for `aggregation`, and then uses the mean nevertheless.
+    metrics = [
+        {key: value for key, value in metric.items() if key != "aggregation" or isinstance(value, str)}
+        for metric in ([metrics] if isinstance(metrics, dict) else metrics)
+    ]
+    group = _NamedGroup.from_config({**config, "aggregate_metric_list": metrics})
+    group.names = tasks
+    figures: dict[str, Any] = group.aggregate(results)
+    return figures
 
 
 def length_and_prefix(tokenizer: Any, config: Any) -> tuple[int, int | None]:

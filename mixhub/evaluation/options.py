@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Literal
 
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.evaluation.datasets import Datasets
-from mixhub.evaluation.suite import SuiteTask, resolve
+from mixhub.evaluation.suite import SuiteTask, TaskSource, resolve
 from mixhub.phrases import listed
-from mixhub.spec import Evaluation
+from mixhub.spec import Evaluation, Task
 from mixhub.workspace.cells import cell_path
 
 BACKENDS = ("mixhub", "stock")
@@ -27,7 +28,9 @@ class Options:
     """Options for measuring cells."""
 
     tasks: Sequence[str] | None = None
-    """Names; None: all tasks of the suite."""
+    """Names or patterns; None: all tasks of the suite. With a MODEL also groups, tags and YAMLs."""
+    include_path: Sequence[Path] = ()
+    """With a MODEL, more folders of task YAMLs."""
     num_fewshot: Sequence[int] | None = None
     """Shot counts; None: all shot counts of the suite."""
     limit: int | None = None
@@ -53,8 +56,8 @@ class Storage:
     """Dataset repos."""
     requests: Path | None = None
     """Built requests, for all checkpoints; None: each call builds them again."""
-    task_configs: Mapping[str, Path] = field(default_factory=dict)
-    """By task, the YAML of each task that is not lm-eval's."""
+    task_sources: Mapping[str, TaskSource] = field(default_factory=dict)
+    """By task, the YAML of each task that is not found in lm-eval by its name."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,14 @@ def bad_option(option: str, value: object, rule: str, hint: str | None = None) -
 
 
 def requested_cells(
-    evaluation: Evaluation, options: Options, task_configs: Mapping[str, Path], where: str
+    evaluation: Evaluation, options: Options, sources: Mapping[str, TaskSource], where: str
 ) -> list[CellKey]:
     """Return the cells of a suite that options ask for, task by task, then by shots; opens no dataset.
 
     Args:
         evaluation: the suite.
         options: its tasks and shot counts to use.
-        task_configs: by task, the YAML of each task that is not lm-eval's.
+        sources: by task, the YAML and shots of each task that is not found in lm-eval by its name.
         where: the suite in words, for the error of an unknown task.
 
     Raises:
@@ -113,19 +116,39 @@ def requested_cells(
             hint = "omit it to measure all of them, or add it to evaluation.num_fewshot of the family"
             raise bad_option("--num-fewshot", shot_count, rule, hint)
     by_name = {task.name: task for task in evaluation.tasks}
-    for name in options.tasks or ():
-        if name not in by_name:
-            raise UnknownNameError("task", name, by_name, where=where)
-    requested = [task for name, task in by_name.items() if options.tasks is None or name in options.tasks]
-    tasks = resolve(requested, task_configs)
-    shots = sorted(set(shots)) if shots is not None else suite_shots
-    # lm-eval keeps such a task at 0 shots whatever is requested, so its figure would be labelled wrongly.
+    names = _matching(by_name, options.tasks, where)
+    tasks = resolve([by_name[name] for name in names], sources)
+    counts = tuple(sorted(set(shots))) if shots is not None else suite_shots
+    cells = []
     for task in tasks:
-        if task.config.get("num_fewshot") == 0 and any(shots):
-            message = f"task {task.name}: {task.source} fixes num_fewshot at 0, so it has no {max(shots)}-shot cell"
+        source = sources.get(task.name)
+        own = (source.num_fewshot if source else None) or counts
+        # lm-eval keeps such a task at 0 shots whatever is requested, so its figure would be labelled wrongly.
+        if task.config.get("num_fewshot") == 0 and any(own):
+            message = f"task {task.name}: {task.source} fixes num_fewshot at 0, so it has no {max(own)}-shot cell"
             hint = "set evaluation.num_fewshot to [0], or give the task a custom YAML without num_fewshot"
-            raise ResultsError(message, code="shots-fixed", hint=hint, task=task.name, num_fewshot=max(shots))
-    return [CellKey(task, shot_count) for task in tasks for shot_count in shots]
+            raise ResultsError(message, code="shots-fixed", hint=hint, task=task.name, num_fewshot=max(own))
+        cells += [CellKey(task, count) for count in own]
+    return cells
+
+
+def requested_names(evaluation: Evaluation, options: Options) -> list[tuple[str, int]]:
+    """Return task and shots of the cells of a suite that options ask for, without reading a YAML."""
+    names = _matching({task.name: task for task in evaluation.tasks}, options.tasks, "the suite")
+    counts = sorted(set(options.num_fewshot)) if options.num_fewshot is not None else evaluation.num_fewshot
+    return [(name, count) for name in names for count in counts]
+
+
+def _matching(known: Mapping[str, Task], specs: Sequence[str] | None, where: str) -> list[str]:
+    """Return the tasks of a suite that names and patterns ask for, in the order of the suite."""
+    matching = set(known) if specs is None else set()
+    for spec in specs or ():
+        found = fnmatch.filter(known, spec)
+        if not found:
+            hint = f"it has: {listed(list(known), most=20)}; for others: mixhub evaluate MODEL --tasks {spec}"
+            raise UnknownNameError("task", spec, known, where=where, hint=hint)
+        matching.update(found)
+    return [name for name in known if name in matching]
 
 
 def shard_of(cells: Sequence[CellKey], evaluation: Evaluation, shard: tuple[int, int]) -> list[CellKey]:

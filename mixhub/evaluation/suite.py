@@ -1,14 +1,13 @@
-"""The lm-eval tasks of a family: found by name or path, and built without lm-eval's index."""
+"""The lm-eval tasks of a family: found by name or path, and built one by one."""
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +17,30 @@ import yaml
 
 from mixhub.errors import ABSENT, MixhubError, Problem, ResultsError, SpecError, UnknownNameError
 from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.task_index import builtin_folder, builtin_index, likely_files
 from mixhub.spec import Task
 from mixhub.spec.base import data_sha256, to_yaml
 from mixhub.workspace.lineage import UNKNOWN, combined_sha256, file_sha256
 
-_TASK_LINE = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+UNKNOWN_TASK_HINT = (
+    "list lm-eval's tasks with: lm_eval ls tasks; for a custom task, give its YAML: evaluation.tasks (config) in "
+    "mixhub.yaml; with a MODEL: --tasks ./my.yaml or --include-path DIR"
+)
 _PATH_KEYS = {"dataset_path", "dataset_kwargs"}
 """Keys whose paths are relative to the YAML that has them."""
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where the configuration of a task comes from, if its name alone does not say it."""
+
+    path: Path
+    """Its YAML."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that a group sets over those of the YAML."""
+    num_fewshot: tuple[int, ...] | None = None
+    """Its shot counts; None: the suite's."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,8 @@ class SuiteTask:
     """The YAML with its includes; a function becomes `{"function": name, "sha256": hash of its file}`."""
     folder: Path
     """The folder that its paths are relative to."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of `config` that do not come from the YAML."""
 
     @property
     def source(self) -> str:
@@ -172,33 +189,35 @@ def naming(where: str, **fields: object) -> Iterator[None]:
         raise ResultsError(message, code=error.code, hint=error.hint, **fields) from error
 
 
-def resolve(tasks: Sequence[Task], configs: Mapping[str, Path]) -> list[SuiteTask]:
+def resolve(tasks: Sequence[Task], sources: Mapping[str, TaskSource]) -> list[SuiteTask]:
     """Read the YAMLs of a suite.
 
     Args:
         tasks: tasks of a family.
-        configs: by task, the YAML of each task that is not lm-eval's.
+        sources: by task, the YAML of each task that is not found in lm-eval by its name.
 
     Raises:
         UnknownNameError: lm-eval has no task of that name; suggests the nearest.
-        ResultsError: a YAML in `configs` does not exist.
-        SpecError: a YAML in `configs` is not a task of that name.
+        ResultsError: a YAML in `sources` does not exist.
+        SpecError: a YAML in `sources` is not a task of that name.
     """
-    return [_resolve(task, configs) for task in tasks]
+    return [resolve_one(task.name, sources.get(task.name)) for task in tasks]
 
 
-def _resolve(task: Task, configs: Mapping[str, Path]) -> SuiteTask:
-    is_custom = task.name in configs
-    path = (configs[task.name] if is_custom else find_builtin(task.name)).resolve()
+def resolve_one(name: str, source: TaskSource | None) -> SuiteTask:
+    """Read the YAML of one task as `resolve` does."""
+    path = (source.path if source else find_builtin(name)).resolve()
     if not path.is_file():
-        message = f"{path}: the YAML of task {task.name} does not exist"
+        message = f"{path}: the YAML of task {name} does not exist"
         hint = "write the YAML, or correct evaluation.tasks in the family"
-        raise ResultsError(message, code="file-missing", hint=hint, task=task.name, path=path)
+        raise ResultsError(message, code="file-missing", hint=hint, task=name, path=path)
     config, folder = read_config(path)
-    if config.get("task") != task.name:
-        rule = f"must be {task.name}, its name in the family"
+    if config.get("task") != name:
+        rule = f"must be {name}, its name in the family"
         raise SpecError(str(path), [Problem("task", config.get("task", ABSENT), rule, code="task-misnamed")])
-    return SuiteTask(task.name, path, is_custom, config, folder)
+    overrides = source.overrides if source else {}
+    is_custom = not path.is_relative_to(builtin_folder().resolve())
+    return SuiteTask(name, path, is_custom, {**config, **overrides}, folder, overrides)
 
 
 def fingerprint(task: SuiteTask, datasets: Datasets) -> str:
@@ -239,7 +258,7 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     from mixhub.evaluation.lm_eval_private import TaskManager, seeded, tuned
 
     fingerprint = task.data_sha256
-    derived: dict[str, Any] = {"include": str(task.path), "task": task.name}
+    derived: dict[str, Any] = {"include": str(task.path), **_plain(task.overrides), "task": task.name}
     if task.repo_id is not None:
         with naming(f"task {task.name}", task=task.name):
             folder, fingerprint = datasets.get(task.repo_id, task.config.get("dataset_name"), task.revision)
@@ -280,46 +299,31 @@ def _not_built(task: SuiteTask, error: Exception) -> ResultsError:
     return ResultsError(message, code="dataset-unloadable", hint=hint, task=task.name, dataset=task.dataset)
 
 
-@cache
-def builtin_folder() -> Path:
-    """Return the folder of lm-eval's own task YAMLs, without importing lm-eval."""
-    spec = find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        hint = "run pip install 'lm-eval>=0.4.12,<0.5'"
-        raise ResultsError("lm-eval is not installed", code="lm-eval-missing", hint=hint)
-    return Path(spec.origin).parent / "tasks"
-
-
-@cache
 def find_builtin(name: str) -> Path:
-    """Return the YAML of one of lm-eval's tasks; raises UnknownNameError, which suggests the nearest.
+    """Return the YAML of one of lm-eval's tasks, from the file that is named so, else from lm-eval's index.
 
-    lm-eval's own index parses every YAML that it ships, for seconds; this reads lines, likely files first.
+    Raises:
+        UnknownNameError: lm-eval has no task of that name; suggests the nearest.
     """
-    files = _builtin_files()
-    likely = [file for file in files if f"/{name}/" in file or file.endswith(f"/{name}.yaml")]
-    for file in (*likely, *files):
-        if _declared_task(file) == name:
-            return Path(file)
-    names = sorted({declared for file in files if (declared := _declared_task(file))})
-    hint = "list lm-eval's tasks with: lm_eval ls tasks; for a custom task, give its YAML in evaluation.tasks (config)"
-    raise UnknownNameError("task", name, names, where="lm-eval", hint=hint)
+    if file := likely_builtin(name):
+        return file
+    index = builtin_index()
+    if name in index.tasks:
+        return index.tasks[name]
+    if kind := "group" if name in index.groups else "tag" if name in index.tags else "":
+        message = f"task {name}: is a {kind} of tasks in lm-eval, and a suite consists of single tasks"
+        hint = f"name its tasks; or evaluate a model in a folder or repo: mixhub evaluate MODEL --tasks {name}"
+        raise ResultsError(message, code="task-is-group", hint=hint, task=name)
+    raise UnknownNameError("task", name, index.names, where="lm-eval", hint=UNKNOWN_TASK_HINT)
 
 
-@cache
-def _builtin_files() -> tuple[str, ...]:
-    """Return the paths of the YAMLs, nearest to the root first: families of hundreds of variants are deep."""
-    files = [
-        f"{folder}/{name}" for folder, _, names in os.walk(builtin_folder()) for name in names if name.endswith(".yaml")
-    ]
-    return tuple(sorted(files, key=lambda file: (file.count("/"), file)))
-
-
-@cache
-def _declared_task(file: str) -> str | None:
-    with open(file, "rb") as opened:  # noqa: PTH123 - thousands of files, and a Path costs as much as reading one
-        match = _TASK_LINE.search(opened.read())
-    return match[1].decode() if match else None
+def likely_builtin(name: str) -> Path | None:
+    """Return the YAML of one of lm-eval's tasks if its file is named so."""
+    for file in likely_files(name):
+        config = read_config(file)[0]
+        if config.get("task") == name and "group" not in config:
+            return file
+    return None
 
 
 def read_config(path: Path, including: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Path]:
@@ -353,10 +357,13 @@ def read_config(path: Path, including: tuple[Path, ...] = ()) -> tuple[dict[str,
     return merged | config, path.parent if _PATH_KEYS & config.keys() else folder
 
 
-def _loader(folder: Path) -> type[yaml.SafeLoader]:
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _loader(folder: Path) -> Any:
     """Return a loader that reads a function as its name and the hash of its file."""
 
-    class Loader(yaml.SafeLoader):
+    class Loader(_SafeLoader):  # type: ignore[misc]
         pass
 
     def function(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, str]:

@@ -66,7 +66,7 @@ def evaluate(
         UsageError: an option is out of range.
     """
     where = f"{model.name}'s evaluation" if model.run else "the suite"
-    requested = requested_cells(evaluation, options, storage.task_configs, where)
+    requested = requested_cells(evaluation, options, storage.task_sources, where)
     for folder in (results, *results.parents):
         if folder.is_file():
             raise bad_option("--output", folder, "must be a folder, not a file", "pass --output DIR")
@@ -101,7 +101,7 @@ def prefetch(
     Raises:
         UnknownNameError, ResultsError, UsageError: as for `evaluate`.
     """
-    requested = requested_cells(evaluation, options, storage.task_configs, "the suite")
+    requested = requested_cells(evaluation, options, storage.task_sources, "the suite")
     cells = shard_of(requested, evaluation, options.shard)
     requests = Requests(storage, encoder, evaluation.fewshot_seed, options.limit)
     requests.build(cells, progress)

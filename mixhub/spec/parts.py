@@ -27,6 +27,7 @@ from mixhub.spec.values import (
     PositiveInt,
     RepoId,
     Tag,
+    TaskName,
     UniqueList,
 )
 
@@ -249,7 +250,7 @@ class Training(Spec):
 class Task(Spec):
     """One task of the evaluation suite."""
 
-    name: Name
+    name: TaskName
     """Name of the task in lm-eval."""
     title: str
     """Title of the task in tables and plots."""

@@ -25,6 +25,10 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
 
 
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:()-]*$", max_length=128)]
+"""lm-eval's names of tasks; `outer::inner` in groups."""
+
+
 def ruled(problem: Callable[[str], str | None]) -> AfterValidator:
     """Refuse text for which `problem` returns a rule."""
 

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from mixhub.cli import main
+from mixhub.evaluation.task_index import builtin_index
 from mixhub.hubserver import import_folder
 from mixhub.workspace.paths import Workspace
 from tests.evaluation.making import TIMES, contents, family, write_export
@@ -215,6 +216,7 @@ MISTAKES: list[tuple[list[object], str, str]] = [
     ("arguments", "code", "value"), MISTAKES, ids=[" ".join(map(str, arguments)) for arguments, _, _ in MISTAKES]
 )
 def test_a_mistake_is_one_clear_line_and_nothing_is_written(place, model, arguments, code, value):
+    builtin_index()  # built once, and kept in this process
     before = state(place)
     answer = start(place, *(model if argument == "MODEL" else argument for argument in arguments))
     assert answer.code == code

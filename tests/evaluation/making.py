@@ -17,6 +17,7 @@ from mixhub.errors import RepoNotFoundError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.options import Options, Storage
 from mixhub.evaluation.provenance import ModelUnderTest
+from mixhub.evaluation.suite import TaskSource
 from mixhub.evaluation.sweep import evaluate
 from mixhub.files import write_json
 from mixhub.progress import SILENT, Progress
@@ -169,7 +170,7 @@ class Place:
     @property
     def storage(self) -> Storage:
         """Where tasks, documents and requests are."""
-        configs = {name: self.root / "tasks" / f"{name}.yaml" for name in TASKS}
+        configs = {name: TaskSource(self.root / "tasks" / f"{name}.yaml") for name in TASKS}
         return Storage(
             Datasets(self.root / "cache" / "datasets", CopyFetch({})), self.root / "cache" / "requests", configs
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mixhub.cli.common.console import say, show_figures, show_table
 
 if TYPE_CHECKING:
+    from mixhub.evaluation.group_scores import GroupScore
     from mixhub.spec import Evaluation, Family, Run
-    from mixhub.workflow import Options
     from mixhub.workspace.cells import Cell
 
 
@@ -45,20 +45,38 @@ def show_cells(evaluation: Evaluation, cells: Sequence[Cell], title: str) -> Non
     show_table(["task", "metric", *(f"{count}-shot" for count in shots)], rows, title=title)
 
 
-def say_missing(evaluation: Evaluation, cells: Sequence[Cell], options: Options) -> None:
-    """Print which cells of the suite are missing, or were cut short by a limit."""
+def show_groups(groups: Sequence[GroupScore]) -> None:
+    """Print lm-eval's scores of groups: each metric that a group aggregates."""
+    rows = []
+    for one in groups:
+        shots = "own" if one.group.num_fewshot is None else str(one.group.num_fewshot)
+        for metric, value in one.metrics.items():
+            name = metric.removesuffix(",none")
+            stderr = one.stderr(metric)
+            error = "-" if stderr is None else _in_unit(name, stderr)
+            rows.append([one.group.name, name, shots, _in_unit(name, value), error, str(one.figures["sample_len"])])
+    if rows:
+        columns = ["group", "metric", "shots", "score", "standard error", "documents"]
+        show_table(columns, rows, title="groups, as lm-eval aggregates them")
 
+
+def say_missing(requested: Sequence[tuple[str, int]], cells: Sequence[Cell]) -> None:
+    """Print which of the requested cells are missing, or were cut short by a limit."""
     present = {(cell.task, cell.num_fewshot) for cell in cells}
-    tasks = [task.name for task in evaluation.tasks if task.name in (options.tasks or (task.name,))]
-    shots = sorted(options.num_fewshot or evaluation.num_fewshot)
-    missing = {name: [count for count in shots if (name, count) not in present] for name in tasks}
-    if any(missing.values()):
-        names = "; ".join(f"{name} {','.join(map(str, counts))}-shot" for name, counts in missing.items() if counts)
-        say(f"missing ({sum(map(len, missing.values()))} of {len(tasks) * len(shots)} cells): {names}")
+    missing: dict[str, list[int]] = {}
+    for name, count in requested:
+        if (name, count) not in present:
+            missing.setdefault(name, []).append(count)
+    if missing:
+        names = "; ".join(f"{name} {','.join(map(str, counts))}-shot" for name, counts in missing.items())
+        say(f"missing ({sum(map(len, missing.values()))} of {len(requested)} cells): {names}")
     if limited := sum(cell.limit is not None for cell in cells):
         say(f"cut short by a limit, so in none of the scores: {limited} of {len(cells)} cells")
 
 
 def _figure(cell: Cell, metric: str) -> str:
-    value = cell.metrics[metric]
+    return _in_unit(metric, cell.metrics[metric])
+
+
+def _in_unit(metric: str, value: float) -> str:
     return f"{100 * value:.2f}" if metric in ("acc_norm", "acc") else f"{value:.4g}"

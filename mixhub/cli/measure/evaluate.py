@@ -24,7 +24,7 @@ from mixhub.cli.common.options import (
 )
 
 if TYPE_CHECKING:
-    from mixhub.spec import Evaluation, Family
+    from mixhub.spec import Family
     from mixhub.workflow import Options, Prefetched
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
@@ -38,8 +38,15 @@ class BackendName(StrEnum):
 
 
 _MODEL_HELP = "Model to evaluate instead of a run: a folder, or repo_id@revision."
-_TASKS_HELP = "Comma-separated task names; with MODEL, any task of lm-eval. [default: the family's suite]"
-_SHOTS_HELP = "Shot counts, such as 0,5 or 0-5. [default: the family's]"
+_TASKS_HELP = (
+    "Comma-separated task names or patterns. With MODEL: any tasks, groups, tags or patterns of lm-eval, such as "
+    "mmlu or 'arc_*', and paths of YAMLs. [default: the family's suite]"
+)
+_INCLUDE_HELP = "With MODEL and --tasks: another folder of task YAMLs; repeat it for several."
+_SHOTS_HELP = (
+    "Shot counts, such as 0,5 or 0-5. [default: the suite's; for tasks outside the suite and in groups, the task's own "
+    "count, otherwise 0]"
+)
 _LIMIT_HELP = "Use only the first N documents of each task. Such cells do not count towards any score."
 _DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available, otherwise cpu]"
 _DTYPE_HELP = "Dtype of the weights. [default: float32 on CPU, bfloat16 on CUDA]"
@@ -63,6 +70,7 @@ def evaluate(
     index: IndexOption = None,
     every: Annotated[bool, typer.Option("--all", help="All trained runs.")] = False,
     tasks: Annotated[str | None, typer.Option(help=_TASKS_HELP, metavar="NAMES")] = None,
+    include_path: Annotated[list[Path] | None, typer.Option(help=_INCLUDE_HELP, metavar="DIR")] = None,
     num_fewshot: Annotated[str | None, typer.Option(help=_SHOTS_HELP, metavar="COUNTS")] = None,
     limit: Annotated[int | None, typer.Option(help=_LIMIT_HELP, metavar="N", min=1)] = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
@@ -91,6 +99,7 @@ def evaluate(
 
     options = Options(
         tasks=names("--tasks", tasks) if tasks is not None else None,
+        include_path=tuple(include_path or ()),
         num_fewshot=counts(num_fewshot) if num_fewshot else None,
         limit=limit,
         device=device,
@@ -98,7 +107,10 @@ def evaluate(
         backend=backend.value,
         shard=_shard(shard),
     )
-    _check_options(model, every or seed is not None or index is not None, prefetch, check, output, hub)
+    is_run_named = every or seed is not None or index is not None
+    _check_options(
+        model, is_run_named, prefetch, check, {"--output": output, "--hub": hub, "--include-path": include_path}
+    )
     log_lines()
     settings: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
     if model is None:
@@ -117,6 +129,7 @@ def _evaluate_runs(
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
     from mixhub.cli.measure.cells import show_cells, show_scores
+    from mixhub.evaluation.options import requested_names
 
     if prefetch:
         ready = workflow.prefetch(workspace, family=runs["family"], **settings, progress=progress())
@@ -137,7 +150,7 @@ def _evaluate_runs(
     for revision, cells in evaluated.cells.items():
         if not evaluated.counts:
             show_cells(family.evaluation, cells, f"{revision}, shots drawn with another seed: in none of the scores")
-        _say_cells(revision, evaluated.folders[revision], family.evaluation, cells, options)
+        _say_cells(revision, evaluated.folders[revision], requested_names(family.evaluation, options), cells)
         _check(check, evaluated.exports[revision], cells, options)
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
         first = evaluated.runs[0]
@@ -150,7 +163,7 @@ def _evaluate_model(
 ) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
-    from mixhub.cli.measure.cells import show_cells
+    from mixhub.cli.measure.cells import show_cells, show_groups
 
     if prefetch:
         _say_prefetched(workflow.prefetch_model(model, **settings, progress=progress()))
@@ -160,7 +173,8 @@ def _evaluate_model(
     if not settings["options"].tasks:
         say(f"suite: that of {evaluated.suite}")
     show_cells(evaluated.evaluation, evaluated.cells, str(evaluated.model))
-    _say_cells(str(evaluated.model), evaluated.folder, evaluated.evaluation, evaluated.cells, settings["options"])
+    show_groups(evaluated.groups)
+    _say_cells(str(evaluated.model), evaluated.folder, evaluated.requested, evaluated.cells)
     _check(check, evaluated.model.folder, evaluated.cells, settings["options"])
 
 
@@ -171,13 +185,13 @@ def _say_prefetched(ready: Prefetched) -> None:
     say(f"{plural(ready.requests, 'request')} built; documents in {ready.datasets}; evaluation now works offline")
 
 
-def _say_cells(name: str, folder: Path, evaluation: Evaluation, cells: Sequence[Cell], options: Options) -> None:
+def _say_cells(name: str, folder: Path, requested: Sequence[tuple[str, int]], cells: Sequence[Cell]) -> None:
     from mixhub.cli.common.console import say
     from mixhub.cli.measure.cells import say_missing
     from mixhub.phrases import plural
 
     say(f"{name}: {plural(len(cells), 'cell')} in {folder}")
-    say_missing(evaluation, cells, options)
+    say_missing(requested, cells)
 
 
 def _check(requests: int | None, folder: Path, cells: Sequence[Cell], options: Options) -> None:
@@ -201,17 +215,23 @@ def _family(workspace: Workspace | None, name: str | None, fewshot_seed: int | N
 
 
 def _check_options(
-    model: str | None, is_run_named: bool, prefetch: bool, check: int | None, output: Path | None, hub: str | None
+    model: str | None, is_run_named: bool, prefetch: bool, check: int | None, of_model: Mapping[str, object]
 ) -> None:
     """Refuse options that cannot be combined: those of a run with those of a MODEL."""
     from mixhub.errors import UsageError
 
     for is_broken, message, code in (
         (prefetch and check, "--check needs measured cells, and --prefetch measures none", "option-conflict"),
-        (not model and output, "--output needs a MODEL: a folder, or repo_id@revision", "option-missing"),
-        (not model and hub, "--hub needs a MODEL: a folder, or repo_id@revision", "option-missing"),
+        *(
+            (not model and value, f"{name} needs a MODEL: a folder, or repo_id@revision", "option-missing")
+            for name, value in of_model.items()
+        ),
         (model and is_run_named, f"MODEL = {model}: conflicts with --seed, --index and --all", "option-conflict"),
-        (model and not output and not prefetch, f"MODEL = {model}: needs a folder: --output DIR", "option-missing"),
+        (
+            model and not of_model["--output"] and not prefetch,
+            f"MODEL = {model}: needs a folder: --output DIR",
+            "option-missing",
+        ),
     ):
         if is_broken:
             raise UsageError(message, code=code)

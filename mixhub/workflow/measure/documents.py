@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mixhub.endpoint import choose_hub_of_call
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.options import Storage
+from mixhub.evaluation.suite import TaskSource
+from mixhub.evaluation.task_index import user_cache
 from mixhub.hub.remote.fetch import DatasetFetch
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def evaluation_storage(
-    workspace: Workspace | None, evaluation: Evaluation, datasets_hub: str | None, *, refresh: bool = False
+    workspace: Workspace | None,
+    evaluation: Evaluation,
+    datasets_hub: str | None,
+    *,
+    sources: Mapping[str, TaskSource] | None = None,
+    refresh: bool = False,
 ) -> Storage:
     """Return where tasks, documents and built requests are: in the workspace, or in the user's cache.
 
@@ -25,19 +31,25 @@ def evaluation_storage(
         workspace: the workspace, if there is one.
         evaluation: the suite, whose tasks may have YAMLs in the workspace.
         datasets_hub: the hub to download documents from: `local` or an address; None: HF_ENDPOINT, or huggingface.co.
+        sources: by task, its YAML and shots; None: as the suite has them.
         refresh: download documents again if the hub has another commit by now.
 
     Raises:
         UsageError: `datasets_hub` is neither `local` nor an address.
     """
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixhub"
-    cache = workspace.cache if workspace else user_cache
+    cache = workspace.cache if workspace else user_cache()
     choice = choose_hub_of_call(datasets_hub, None, asked_by="--datasets-hub")
     datasets = Datasets(cache / "datasets", DatasetFetch(choice, workspace), refresh=refresh)
-    configs = {}
-    if workspace is not None:
-        configs = {task.name: workspace.path(task.config) for task in evaluation.tasks if task.config}
-    return Storage(datasets, cache / "requests", configs)
+    if sources is None:
+        sources = task_sources(workspace, evaluation)
+    return Storage(datasets, cache / "requests", sources)
+
+
+def task_sources(workspace: Workspace | None, evaluation: Evaluation) -> dict[str, TaskSource]:
+    """Return the YAMLs that a suite has in the workspace, by task."""
+    if workspace is None:
+        return {}
+    return {task.name: TaskSource(workspace.path(task.config)) for task in evaluation.tasks if task.config}
 
 
 def with_fewshot_seed(family: Family, seed: int | None) -> Family:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.errors import ExportError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, find_family, open_hub, workspace_if_given
-from mixhub.workflow.measure.documents import evaluation_storage
+from mixhub.workflow.measure.documents import evaluation_storage, task_sources
 from mixhub.workflow.measure.evaluation import Prefetched
 from mixhub.workflow.measure.outputs import LOCAL, results_folder
 
 if TYPE_CHECKING:
+    from mixhub.evaluation.group_scores import GroupScore
     from mixhub.evaluation.provenance import ModelUnderTest
+    from mixhub.evaluation.suite import TaskSource
+    from mixhub.evaluation.task_groups import TaskGroup
     from mixhub.spec import Evaluation, Family
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
@@ -38,9 +42,13 @@ class EvaluatedModel:
     """The family whose suite was used."""
     evaluation: Evaluation
     """The requested tasks and shot counts."""
+    requested: tuple[tuple[str, int], ...]
+    """Task and shots of each requested cell."""
     cells: list[Cell]
     folder: Path
     """The folder of the cells, below the requested one."""
+    groups: list[GroupScore]
+    """lm-eval's score of each requested group whose cells are all there."""
 
 
 def evaluate_model(
@@ -74,21 +82,26 @@ def evaluate_model(
         HubError: the hub does not have it, or does not answer.
         ResultsError: as for `evaluate`.
     """
+    from mixhub.evaluation.group_scores import write_group_scores
     from mixhub.evaluation.harness import choose_device, choose_dtype
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
 
     workspace = workspace_if_given(workspace)
     suite = find_suite(workspace, family)
-    evaluation = _with_options(suite.evaluation, options)
+    asked = _asked(workspace, suite.evaluation, options)
+    if options.tasks is not None and not options.num_fewshot:
+        progress.notice(f"shots: {_shots_in_words(asked)}")
     folder, name, revision, commit = _find_model(model, workspace, hub, progress)
     subject = ModelUnderTest.of_folder(folder, name, revision)
-    storage = evaluation_storage(workspace, evaluation, datasets_hub)
+    storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources)
     dtype = choose_dtype(options.dtype, choose_device(options.device))
-    results, subject = results_folder(Path(output), subject, dtype, evaluation.fewshot_seed)
+    results, subject = results_folder(Path(output), subject, dtype, asked.evaluation.fewshot_seed)
+    settings = {"results": results, "storage": storage, "options": asked.options, "progress": progress}
     with _reasons_given(folder, str(subject)):
-        cells = evaluate(subject, evaluation, results=results, storage=storage, options=options, progress=progress)
-    return EvaluatedModel(subject, commit, suite.name, evaluation, cells, results)
+        cells = evaluate(subject, asked.evaluation, **settings)
+    groups = write_group_scores(asked.groups, cells, results)
+    return EvaluatedModel(subject, commit, suite.name, asked.evaluation, asked.cells, cells, results, groups)
 
 
 def prefetch_model(
@@ -106,12 +119,12 @@ def prefetch_model(
     from mixhub.evaluation.sweep import prefetch
 
     workspace = workspace_if_given(workspace)
-    evaluation = _with_options(find_suite(workspace, family).evaluation, options)
+    asked = _asked(workspace, find_suite(workspace, family).evaluation, options)
     folder = _find_model(model, workspace, hub, progress)[0]
-    storage = evaluation_storage(workspace, evaluation, datasets_hub, refresh=True)
+    storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources, refresh=True)
     with _reasons_given(folder, os.fspath(model)):
         encoder = Encoder.load(folder)
-    requests = prefetch(encoder, evaluation, storage=storage, options=options, progress=progress)
+    requests = prefetch(encoder, asked.evaluation, storage=storage, options=asked.options, progress=progress)
     return Prefetched(folder, requests, storage.datasets.root)
 
 
@@ -159,15 +172,57 @@ def find_suite(workspace: Workspace | None, family: str | Family | None) -> Fami
     return find_family(workspace, family if workspace is not None else family or _SUITE)
 
 
-def _with_options(evaluation: Evaluation, options: Options) -> Evaluation:
-    """Return a suite of the requested tasks and shot counts, whether or not the family has them."""
+@dataclass(frozen=True)
+class _Asked:
+    """What `--tasks` and `--num-fewshot` ask for."""
+
+    evaluation: Evaluation
+    """A suite of the tasks and shot counts."""
+    options: Options
+    """For all tasks of that suite."""
+    sources: Mapping[str, TaskSource]
+    groups: tuple[TaskGroup, ...] = ()
+
+    @property
+    def cells(self) -> tuple[tuple[str, int], ...]:
+        """Task and shots of each cell."""
+        names = [task.name for task in self.evaluation.tasks]
+        own = {name: source.num_fewshot for name, source in self.sources.items() if source.num_fewshot}
+        return tuple((name, count) for name in names for count in own.get(name) or self.evaluation.num_fewshot)
+
+
+def _asked(workspace: Workspace | None, evaluation: Evaluation, options: Options) -> _Asked:
+    """Find what options ask for, whether or not the suite has it."""
+    from mixhub.evaluation.options import bad_option
+    from mixhub.evaluation.task_groups import select
     from mixhub.spec import Task
 
+    own = task_sources(workspace, evaluation)
+    shots = tuple(sorted(set(options.num_fewshot))) if options.num_fewshot else None
+    if options.tasks is None:
+        if options.include_path:
+            raise bad_option(
+                "--include-path", str(options.include_path[0]), "needs --tasks", "name tasks in the folder"
+            )
+        suite = evaluation.model_copy(update={"num_fewshot": shots or evaluation.num_fewshot})
+        return _Asked(suite, options, own)
     by_name = {task.name: task for task in evaluation.tasks}
-    names = options.tasks or list(by_name)
-    return evaluation.model_copy(
-        update={
-            "tasks": tuple(by_name.get(name) or Task(name=name, title=name) for name in dict.fromkeys(names)),
-            "num_fewshot": tuple(options.num_fewshot or evaluation.num_fewshot),
-        }
+    known = {name: own.get(name) for name in by_name}
+    found = select(options.tasks, known, evaluation.num_fewshot, folders=options.include_path, num_fewshot=shots)
+    tasks = [
+        by_name.get(name) or Task.from_data({"name": name, "title": name}, str(source.path))
+        for name, source in found.sources.items()
+    ]
+    counts = sorted({count for source in found.sources.values() for count in source.num_fewshot or ()})
+    suite = evaluation.model_copy(update={"tasks": tuple(tasks), "num_fewshot": tuple(counts)})
+    return _Asked(suite, replace(options, tasks=None, num_fewshot=None), found.sources, found.groups)
+
+
+def _shots_in_words(asked: _Asked) -> str:
+    """Return which shots are used, with the tasks of each count."""
+    by_counts: dict[tuple[int, ...], list[str]] = {}
+    for name, source in asked.sources.items():
+        by_counts.setdefault(source.num_fewshot or (), []).append(name)
+    return "; ".join(
+        f"{','.join(map(str, counts))} for {listed(names, most=5)}" for counts, names in sorted(by_counts.items())
     )
