@@ -19,7 +19,7 @@ from mixhub import lazy_names
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
     from mixhub.analysis.selection import Selection
-    from mixhub.evaluation.crosscheck import crosscheck
+    from mixhub.evaluation.calls.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace

@@ -67,7 +67,7 @@ def test_nothing_else_imports_lm_eval():
 
 def test_the_sweep_is_imported_without_vendors():
     code = (
-        "import sys, mixhub.evaluation.sweep, mixhub.evaluation.crosscheck, mixhub.evaluation.encoding\n"
+        "import sys, mixhub.evaluation.sweep, mixhub.evaluation.calls.crosscheck, mixhub.evaluation.encoding\n"
         "print({'lm_eval', 'torch', 'transformers', 'datasets'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=structure.ROOT, capture_output=True, text=True, check=True)

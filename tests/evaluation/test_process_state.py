@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from mixhub.errors import MixhubError, ResultsError
-from mixhub.evaluation.crosscheck import crosscheck
+from mixhub.evaluation.calls.crosscheck import crosscheck
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.options import Options
 from mixhub.evaluation.provenance import ModelUnderTest

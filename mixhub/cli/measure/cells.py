@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mixhub.cli.common.console import say, show_figures, show_table
 
 if TYPE_CHECKING:
-    from mixhub.evaluation.group_scores import GroupScore
+    from mixhub.evaluation.calls.group_scores import GroupScore
     from mixhub.spec import Evaluation, Family, Run
     from mixhub.workspace.cells import Cell
 

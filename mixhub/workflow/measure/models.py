@@ -19,10 +19,10 @@ from mixhub.workflow.measure.evaluation import Prefetched
 from mixhub.workflow.measure.outputs import LOCAL, results_folder
 
 if TYPE_CHECKING:
-    from mixhub.evaluation.group_scores import GroupScore
+    from mixhub.evaluation.calls.group_scores import GroupScore
+    from mixhub.evaluation.calls.selection import TaskGroup
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.suite import TaskSource
-    from mixhub.evaluation.task_groups import TaskGroup
     from mixhub.spec import Evaluation, Family
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
@@ -82,7 +82,7 @@ def evaluate_model(
         HubError: the hub does not have it, or does not answer.
         ResultsError: as for `evaluate`.
     """
-    from mixhub.evaluation.group_scores import write_group_scores
+    from mixhub.evaluation.calls.group_scores import write_group_scores
     from mixhub.evaluation.harness import choose_device, choose_dtype
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
@@ -193,8 +193,8 @@ class _Asked:
 
 def _asked(workspace: Workspace | None, evaluation: Evaluation, options: Options) -> _Asked:
     """Find what options ask for, whether or not the suite has it."""
+    from mixhub.evaluation.calls.selection import select
     from mixhub.evaluation.options import bad_option
-    from mixhub.evaluation.task_groups import select
     from mixhub.spec import Task
 
     own = task_sources(workspace, evaluation)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from mixhub.errors import ResultsError, UsageError
-from mixhub.evaluation.crosscheck import crosscheck
+from mixhub.evaluation.calls.crosscheck import crosscheck
 from mixhub.evaluation.options import Options
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import file_sha256

@@ -10,9 +10,9 @@ import pytest
 
 from mixhub.errors import ResultsError, SpecError, UnknownNameError, UsageError
 from mixhub.evaluation import task_index
+from mixhub.evaluation.calls.selection import Selection, select
 from mixhub.evaluation.options import Options
 from mixhub.evaluation.suite import TaskSource, resolve
-from mixhub.evaluation.task_groups import Selection, select
 from mixhub.spec import Task
 from mixhub.spec.base import to_yaml
 from mixhub.workflow import evaluate_model

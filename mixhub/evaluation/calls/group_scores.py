@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.errors import ResultsError
-from mixhub.evaluation.task_groups import TaskGroup
+from mixhub.evaluation.calls.selection import TaskGroup
 from mixhub.files import read_json, write_text
 from mixhub.workspace.cells import Cell
 
