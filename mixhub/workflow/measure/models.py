@@ -97,9 +97,9 @@ def evaluate_model(
     storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources)
     dtype = choose_dtype(options.dtype, choose_device(options.device))
     results, subject = results_folder(Path(output), subject, dtype, asked.evaluation.fewshot_seed)
-    settings = {"results": results, "storage": storage, "options": asked.options, "progress": progress}
     with _reasons_given(folder, str(subject)):
-        cells = evaluate(subject, asked.evaluation, **settings)
+        suite_asked, options = asked.evaluation, asked.options
+        cells = evaluate(subject, suite_asked, results=results, storage=storage, options=options, progress=progress)
     groups = write_group_scores(asked.groups, cells, results)
     return EvaluatedModel(subject, commit, suite.name, asked.evaluation, asked.cells, cells, results, groups)
 
