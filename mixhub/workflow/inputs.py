@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from mixhub.endpoint import Endpoint, HubChoice, checked_token, choose_hub_of_call
 from mixhub.errors import MixhubError, UsageError
-from mixhub.phrases import listed
+from mixhub.phrases import listed, ranges
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Mixture, catalog
 from mixhub.spec.base import read_yaml, validated
@@ -99,11 +99,11 @@ def find_exports(
     """
     family = find_family(workspace, run_name.get("family"))
     step = family.training.steps if step is None else step
+    require_one_way(family, run_name.get("seed"), run_name.get("index"), all)
     if not all:
         _, run = find_run(workspace, **run_name)
         workspace.export(run, step)
         return family, [run]
-    require_one_way(run_name.get("seed"), run_name.get("index"), all)
     runs, missing = with_export(workspace, family, step)
     if not runs:
         workspace.export(family.runs()[0], step)
@@ -112,8 +112,14 @@ def find_exports(
     return family, runs
 
 
-def require_one_way(seed: int | None, index: int | None, all: bool) -> None:
-    """Raise UsageError if both one run and all are named."""
+def require_one_way(family: Family, seed: int | None, index: int | None, all: bool) -> None:
+    """Raise UsageError if both one run and all are named, or neither."""
+    kind = family.revisions.kind
+    if not all and seed is None and index is None:
+        available = f"{family.revisions.plural(kind)} {ranges(family.revisions.numbers)}"
+        message = f"no {kind} given: {family.name} has {available}"
+        hint = f"pass one of them, --{kind} N, or --all; in Python {kind}=N, or all=True"
+        raise UsageError(message, code="option-missing", hint=hint, option=kind, kind=kind)
     if all and (seed is not None or index is not None):
         raise UsageError("pass either --all or one run", code="option-conflict")
 

@@ -126,6 +126,8 @@ class Workspace:
         if not path.is_file():
             hint = f"create one with mixhub init {root}, or try mixhub demo"
             message = f"{root}: not a workspace: no {CONFIG_FILE}"
+            if root.is_file():
+                message, hint = f"{root}: not a workspace, but a file", f"pass a folder that contains a {CONFIG_FILE}"
             raise WorkspaceError(message, code="workspace-missing", hint=hint, path=root)
         data = read_yaml(path, WorkspaceError)
         if isinstance(data, Mapping) and isinstance(version := data.get("format"), int) and version > FORMAT:

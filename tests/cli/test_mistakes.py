@@ -72,6 +72,19 @@ def test_a_mistake_is_json_where_json_is_asked_for(mixhub_here, workspace):
     assert (spoken.returncode, spoken.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("command", ["push", "check", "evaluate", "promote --from local"])
+def test_all_runs_are_offered_where_one_is_missing(mixhub_here, workspace, command):
+    refused = mixhub_here(*command.split(), cwd=workspace)
+    assert error_codes(refused) == ["option-missing"]
+    assert "--all" in refused.stderr.splitlines()[-1]
+
+
+def test_a_file_is_not_proposed_as_a_workspace(mixhub_here, workspace):
+    refused = mixhub_here("status", "-w", workspace / "mixhub.yaml")
+    assert error_codes(refused) == ["workspace-missing"]
+    assert "mixhub init" not in refused.stderr
+
+
 def test_no_workspace(mixhub_here, tmp_path):
     assert error_codes(mixhub_here("status")) == ["workspace-missing"]
     assert files(tmp_path) == []

@@ -1,9 +1,12 @@
 """`mixhub push` and `mixhub promote`: what they print of plans, and as JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from mixhub.cli.release.plans import change_lines
+from mixhub.hub.publish.plan import FileChange, Plan
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.refusals import error_codes
 
@@ -104,3 +107,19 @@ def test_checks_and_verifications_are_one_document(mixhub_here, workspace):
     }
     unknown = mixhub_here("verify", "tiny/nothing", "--json", cwd=workspace.root)
     assert json.loads(unknown.stdout)["error"]["code"] == error_codes(unknown)[0] == "repo-not-found"
+
+
+def test_many_files_of_a_folder_are_one_line():
+    """But deletions apart from additions, so that they are not buried."""
+    changes = [FileChange("config.json", "add", 1), *(FileChange(f"results/{n}.json", "add", 1000) for n in range(78))]
+    changes += [FileChange(f"results/{n}.parquet", "delete", 10) for n in range(16)]
+    changes += [FileChange("plots/one.png", "replace", 5), FileChange("plots/two.png", "keep", 5)]
+    plan = Plan("tester/tiny", "seed-1", {}, tuple(changes), None, False, None)
+    assert [line.split() for line in change_lines(plan)] == [
+        ["add", "config.json", "1", "B"],
+        ["add", "results/:", "78", "files,", "78.0", "kB"],
+        ["delete", "results/:", "16", "files,", "160", "B"],
+        ["replace", "plots/one.png", "5", "B"],
+    ]
+    copied = replace(plan, copied={change.path: "a" * 40 for change in changes})
+    assert list(change_lines(copied))[1].endswith(", copied from aaaaaaaaaaaa")

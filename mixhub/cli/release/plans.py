@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from mixhub.hub.publish.plan import Plan
+    from mixhub.hub.publish.plan import FileChange, Plan
     from mixhub.hub.publish.push import Pushed
     from mixhub.workflow import PlannedPromotion, PushPlan
 
@@ -24,7 +25,9 @@ ForceOption = Annotated[
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan without sending anything.")]
 _SHOWN = 40
-"""Changed files of a branch that are listed."""
+"""Lines about the changed files of a branch."""
+_GROUPED = 5
+"""So many files of a folder, or more, that change in the same way are one line."""
 
 
 def show_plans(plan: PushPlan | PlannedPromotion, *, as_json: bool) -> None:
@@ -50,13 +53,31 @@ def show_plan(plan: Plan) -> None:
         say(f"{name}: cannot be published")
         return
     say(f"{name}: {len(plan.changed)} of {len(plan.files)} files change")
-    for change in plan.changed[:_SHOWN]:
-        origin = plan.copied.get(change.path, "")
-        copied = f", copied from {origin[:12] if re.fullmatch('[0-9a-f]{40}', origin) else origin}" if origin else ""
-        say(f"  {change.action:8}{change.path}  {size(change.size)}{copied}")
-    if len(plan.changed) > _SHOWN:
-        say(f"  and {len(plan.changed) - _SHOWN} more")
+    lines = list(change_lines(plan))
+    for line in lines[:_SHOWN]:
+        say(f"  {line}")
+    if len(lines) > _SHOWN:
+        say(f"  and {len(lines) - _SHOWN} more")
     say(f"  {size(plan.bytes_to_send)} to send at most")
+
+
+def change_lines(plan: Plan) -> Iterator[str]:
+    """Return a line for each changed file, or for all of a folder that change in the same way."""
+    from mixhub.phrases import plural, size
+
+    groups: dict[tuple[str, str, str], list[FileChange]] = {}
+    for change in plan.changed:
+        folder = change.path.rpartition("/")[0]
+        groups.setdefault((change.action, folder, plan.copied.get(change.path, "")), []).append(change)
+    for (action, folder, origin), own in groups.items():
+        short = origin[:12] if re.fullmatch("[0-9a-f]{40}", origin) else origin
+        copied = f", copied from {short}" if origin else ""
+        if folder and len(own) >= _GROUPED:
+            count = plural(len(own), "file")
+            yield f"{action:8}{folder}/: {count}, {size(sum(change.size for change in own))}{copied}"
+            continue
+        for change in own:
+            yield f"{change.action:8}{change.path}  {size(change.size)}{copied}"
 
 
 def show_pushed(pushed: Pushed) -> None:

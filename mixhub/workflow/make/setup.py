@@ -45,9 +45,9 @@ def init(
     if mixture is not None and name is not None:
         config |= {"family": name, "families": {name: _new_family(name, family, Path(mixture), namespace)}}
     elif mixture is not None or name is not None:
-        raise UsageError(
-            "--mixture and --name require each other: a new mixture is a new family", code="option-missing"
-        )
+        message = "--mixture and --name require each other: a new mixture is a new family"
+        hint = "mixhub init DIR --mixture FILE --name NAME"
+        raise UsageError(message, code="option-missing", hint=hint, options=("--mixture", "--name"))
     return Workspace.create(Path(folder), config)
 
 

@@ -133,8 +133,8 @@ def plan_promotion(
     workspace = inputs.open_workspace(workspace)
     require_tag(options.tag)
     seed, index, everything = run_names.get("seed"), run_names.get("index"), run_names.get("all", False)
-    inputs.require_one_way(seed, index, everything)
     family = inputs.find_family(workspace, run_names.get("family"))
+    inputs.require_one_way(family, seed, index, everything)
     runs = family.runs() if everything else [family.run(seed=seed, index=index)]
     with inputs.open_hub(workspace, source) as origin, inputs.open_hub(workspace, hub, progress=progress) as target:
         progress.notice(f"from: {origin}")
