@@ -103,7 +103,7 @@ def measured_table(
         kind=evidence.kind,
         columns=tuple(columns),
         rows=tuple(rows),
-        over_seeds=_over_seeds(evidence.kind, rows, reasons),
+        over_seeds=_over_seeds(evidence.kind, columns, rows, reasons),
         baselines=samples.baselines if measure is SCORE else {},
         records=records,
         documents=documents,
@@ -156,7 +156,7 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         kind=kind,
         columns=tuple(columns),
         rows=tuple(rows),
-        over_seeds=_over_seeds(kind, rows, dict.fromkeys((column.task for column in columns), "")),
+        over_seeds=_over_seeds(kind, columns, rows, dict.fromkeys((column.task for column in columns), "")),
         notes=(*printed.notes, *scale_note, *_out_of_range(rows, columns)),
     )
 
@@ -187,16 +187,20 @@ def _with_stderrs(
     return ScoreRow(row.revision, MappingProxyType(scores), mean)
 
 
-def _over_seeds(kind: str, rows: Sequence[ScoreRow], reasons: Mapping[str, str]) -> Mapping[str, OverSeeds]:
+def _over_seeds(
+    kind: str, columns: Sequence[Column], rows: Sequence[ScoreRow], reasons: Mapping[str, str]
+) -> Mapping[str, OverSeeds]:
     """The statistics of each column, and of the average, over seeds.
 
     Args:
         kind: what varies over the rows.
+        columns: the tasks.
         rows: the seeds.
         reasons: by task, why its cells are not averaged; empty if they are.
     """
     over = {task: _column(kind, [row.scores[task] for row in rows], reason) for task, reason in reasons.items()}
-    reason = next((one.reason for one in over.values() if one.spread is None), "")
+    averaged = (over[column.task] for column in columns if column.is_averaged)
+    reason = next((one.reason for one in averaged if one.spread is None), "")
     return MappingProxyType({**over, AVERAGE: _column(kind, [row.average for row in rows], reason)})
 
 

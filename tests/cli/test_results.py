@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 
@@ -76,6 +77,73 @@ def test_a_workspace_shows_its_own_family(mixhub, workspace):
     assert "cells: 2 of 2" in said
     assert "seed-2" in said
     assert "bits per byte" in ran(mixhub("results", "--measure", "bits_per_byte", cwd=workspace.root))
+
+
+def test_imported_results_have_a_table_of_their_own(mixhub, workspace):
+    run = workspace.family().runs()[0]
+    task = workspace.family().evaluation.tasks[0].name
+    write_results(workspace.imported(run), {task: [0, 1, 1, 1]}, revision=run.revision, samples=False)
+    tables = json.loads(ran(mixhub("results", "--json", "--allow-incomplete", cwd=workspace.root)))
+    assert [table["standing"] for table in tables] == ["measured", "imported"]
+    figures = {(one["revision"], one["task"]): one["value"] for one in tables[1]["figures"]}
+    assert figures[run.revision, task] == 75
+    for own in workspace.family().runs():
+        shutil.rmtree(workspace.results(own), ignore_errors=True)
+    (table,) = json.loads(ran(mixhub("results", "--json", "--allow-incomplete", cwd=workspace.root)))
+    assert table["standing"] == "imported"
+
+
+def test_tables_of_many_revisions_fit_the_width(mixhub, tmp_path, monkeypatch):
+    for step in range(30):
+        write_results(
+            tmp_path / "out", {f"task_{n}": [0, 1, n % 2] for n in range(40)}, revision=f"step{step}000", samples=False
+        )
+    for width in (80, 132):
+        monkeypatch.setenv("COLUMNS", str(width))
+        said = ran(mixhub("results", "out")).splitlines()
+        table = said[1 : said.index(next(line for line in said if line.startswith("cells: ")))]
+        assert max(map(len, table)) <= width
+        assert {f"step{step}000" for step in range(30)} <= {word for line in table for word in line.split()}
+        assert [line for line in table if line.startswith("task_39 ")]
+
+
+def test_a_limited_run_can_be_looked_at(mixhub, tmp_path):
+    write_results(
+        tmp_path / "out", {"piqa": [0, 1, 1, 1]}, changes={"n-samples": {"piqa": {"original": 1838, "effective": 4}}}
+    )
+    assert error_codes(refused := mixhub("results", "out")) == ["cells-unusable"]
+    assert "--allow-incomplete" in refused.stderr
+    assert "75.00 (limit 4)" in ran(mixhub("results", "out", "--allow-incomplete"))
+
+
+def test_metrics_of_other_units_are_not_compared(mixhub, tmp_path):
+    for name, value in (("a", 75), ("b", 50)):
+        for seed in (1, 2):
+            values = [1] * (value + seed) + [0] * (100 - value - seed)
+            path = write_results(
+                tmp_path / name, {"piqa": values, "wiki": values}, revision=f"seed-{seed}", model=f"org/{name}"
+            )
+            data = json.loads(path.read_text())
+            data["results"]["wiki"] = {"word_perplexity,none": 30.0 + seed}
+            path.write_text(json.dumps(data))
+    (table,) = json.loads(ran(mixhub("results", "a", "--json")))
+    assert [column["title"] for column in table["columns"]] == ["PIQA", "wiki (word_perplexity)"]
+    said = json.loads(ran(mixhub("results", "--compare", "a", "b", "--format", "json")))
+    assert [line["task"] for line in said["contrasts"]] == ["average", "piqa"]
+
+
+def test_a_share_without_an_interval_has_none(mixhub, tmp_path):
+    for name, shares in (("a", (50, 60)), ("b", (60, 50)), ("c", (52, 58))):
+        for seed, right in enumerate(shares, 1):
+            write_results(
+                tmp_path / name,
+                {"piqa": [1] * right + [0] * (100 - right)},
+                revision=f"seed-{seed}",
+                model=f"org/{name}",
+            )
+    said = ran(mixhub("results", "--compare", "a", "b", "c"))
+    assert "0% … 0%" not in said
+    assert "no interval of the share" in said
 
 
 def test_a_comparison_says_first_what_could_be_detected(mixhub, tmp_path):

@@ -163,6 +163,8 @@ def show_survey(survey: Survey, form: Format) -> None:
         headers = ["task", "sd over mixtures", "sd over seeds", "share of mixtures, 95 %", "p"]
         headers += ["documents alone", "seeds / documents"]
         show_grid(headers, signals, "what distinguishes mixtures, and what varies: seeds or documents", form)
+        if any(one.component is not None and one.component.low == one.component.high for one in survey.signals):
+            say("no interval of the share: the mixtures differ less than their seeds, so nothing is known of it")
     _show_notes(survey.tables)
 
 
@@ -171,18 +173,24 @@ def _show_agreements(survey: Survey, form: Format) -> None:
     for what, agreement in survey.agreements.items():
         interval = "too few mixtures"
         if agreement.low is not None and agreement.high is not None:
-            interval = f"{agreement.low:.0%} … {agreement.high:.0%}"
+            interval = _shown_shares(agreement.low, agreement.high)
         spearman = "-" if agreement.spearman is None else f"{agreement.spearman:.2f}"
         rows.append([what, f"{agreement.accuracy:.0%}", str(agreement.pairs), interval, spearman])
     headers = ["two ways to rank", "decision accuracy", "pairs", "95 % over mixtures", "Spearman"]
     show_grid(headers, rows, "agreement: the share of pairs of mixtures that both rank the same way", form)
 
 
+def _shown_shares(low: float, high: float) -> str:
+    """An interval of shares; `-` if it has no width."""
+    digits = 0 if f"{low:.0%}" != f"{high:.0%}" else 2
+    return "-" if low == high else f"{low:.{digits}%} … {high:.{digits}%}"
+
+
 def _signal_cells(table: ScoreTable, signal: Signal) -> list[str]:
     component, noise, cells = signal.component, signal.noise, ["-"] * 6
     if component:
         cells[0], cells[1] = shown_figure(table, component.mixture_sd), shown_figure(table, component.seed_sd)
-        cells[2], cells[3] = f"{component.low:.0%} … {component.high:.0%}", f"{component.p:.2g}"
+        cells[2], cells[3] = _shown_shares(component.low, component.high), f"{component.p:.2g}"
     if noise:
         cells[4] = shown_figure(table, noise.document_sd)
         cells[5] = "-" if noise.ratio is None else f"{noise.ratio:.1f}"
