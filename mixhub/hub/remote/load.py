@@ -20,7 +20,7 @@ from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.download import COMMIT, damaged_file, download, require_as_published
 from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED
 from mixhub.hub.rules.config import UnsupportedModelError, reason, require_causal, unmet_need, why_unsupported
-from mixhub.hub.rules.tokenizer import is_fault_of_files
+from mixhub.hub.rules.tokenizer import is_fault_of_files, opened_findings
 from mixhub.hub.rules.weights import read_tensors
 from mixhub.phrases import listed
 from mixhub.spec import catalog
@@ -250,6 +250,8 @@ def _open(
     model, tokenizer = open_folder(path, where, **model_options)
     _require_rows(model, tokenizer, where, is_ours=is_ours)
     _compare_tokens(model, tokenizer, where, is_known=is_ours or is_known)
+    for finding in opened_findings(where, path, tokenizer):
+        warnings.warn(f"{where}: {finding.message}", stacklevel=4)
     return model, tokenizer
 
 

@@ -85,6 +85,8 @@ def _require_weights(folder: Path, names: Collection[str], where: str) -> list[s
         hint = WRONGLY_PUBLISHED if weights or problem.code == "index-missing" else _OTHER_FORMAT
         message = f"{where}: {problem.what}{has_other}"
         raise ExportError(message, code=problem.code, hint=hint, files=tuple(problem.files or other))
+    if problem is not None and problem.code == "weights-ambiguous":
+        warnings.warn(f"{where}: {problem.what}", stacklevel=6)
     return weights
 
 

@@ -2,18 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
-from mixhub.findings import Finding, from_error
-from mixhub.hub.rules.config import known_config, reason
+from mixhub.findings import Finding, Level, errors, from_error
+from mixhub.hub.rules.config import UnsupportedModelError, known_config, reason, unmet_need
 from mixhub.phrases import listed
 from mixhub.workspace.export import TOKENIZER_EXTRAS
 from mixhub.workspace.lineage import file_sha256
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+_PROBES = (
+    "seeds 0123456789 9876 the   quick 3.14 1,000",
+    " Leading and trailing  \n\n\tTabs\r\n    lines \n",
+    "Don't WE'LL CamelCase snake_case https://a.org/b?c=1 (x+y)*z; $5",
+    "caf\u00e9 cafe\u0301 \ufb01 \u212b \u2167 \u00bd stra\u00dfe \u0130",
+    "\u65e5\u672c\u8a9e\u306e\u6587 \u4e2d\u6587\u3002 \ud55c\uad6d\uc5b4 \u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0939\u093f\u0928\u094d\u0926\u0940",
+    "\U0001f642\U0001f469\u200d\U0001f467 \u00a0\u200b\u2014 \u201cq\u201d\u2026",
+)
+"""Texts in which tokenizers differ: digits, blanks, lines, case, accents (composed or not), scripts, emoji."""
+_SAMPLED = 200
+"""Tokens of the vocabulary that are probed."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A text that Transformers treats differently from `tokenizer.json`."""
+
+    about: str
+    """`ids`, `special tokens` or `decoding`."""
+    text: str
+    expected: str
+    """By `tokenizer.json`."""
+    actual: str
+    """By what Transformers opens."""
+
+
+def tokenizer_differences(tokenizer: Tokenizer, opened: PreTrainedTokenizerBase) -> Iterator[Difference]:
+    """Compare a tokenizer with what Transformers makes of it, which may be another one: it goes by the class.
+
+    Yields the first text of each kind that differs. Special tokens around a text, and decoding, are looked at only if
+    the ids are the same.
+    """
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    sample = [id for id in range(0, size, max(1, size // _SAMPLED)) if tokenizer.id_to_token(id) is not None]
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()][:_SAMPLED]
+    texts = (*_PROBES, tokenizer.decode(sample), *(f"a{token} b {token}c" for token in added))
+    ids = {text: _result(lambda: tokenizer.encode(text, add_special_tokens=False).ids) for text in texts}
+    for text, expected in ids.items():
+        actual = _result(lambda: opened(text, add_special_tokens=False, verbose=False).input_ids)
+        if actual != expected:
+            yield Difference("ids", text, *_shown(expected, actual))
+            return
+    text, *_ = texts
+    expected, actual = _result(lambda: tokenizer.encode(text).ids), _result(lambda: opened(text, verbose=False).input_ids)
+    if expected != actual:
+        yield Difference("special tokens", text, *_shown(expected, actual))
+    for text, known in ids.items():
+        decoded = _result(lambda: tokenizer.decode(known, skip_special_tokens=False))
+        options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        actual = _result(lambda: opened.decode(known, **options))
+        if decoded != actual:
+            yield Difference("decoding", text, repr(decoded), repr(actual))
+            return
+
+
+def _result(call: Callable[[], Any]) -> Any:
+    """Return what a tokenizer answers; None if it raises, such as for a character that it does not know."""
+    try:
+        return call()
+    except BaseException as error:
+        if not is_fault_of_files(error):
+            raise
+        return None
+
+
+def _shown(expected: Sequence[int] | None, actual: Sequence[int] | None) -> tuple[str, str]:
+    """Return some ids of each, from where they first differ."""
+    if expected is None or actual is None:
+        return "an error" if expected is None else "ids", "an error" if actual is None else "ids"
+    pairs = enumerate(zip(expected, actual, strict=False))
+    start = next((i for i, (one, other) in pairs if one != other), min(len(expected), len(actual)))
+    shown = [", ".join(map(str, ids[start : start + 3])) or "nothing" for ids in (expected, actual)]
+    return shown[0], shown[1]
 
 
 @dataclass(frozen=True)
@@ -27,9 +107,13 @@ class TokenizerFacts:
     eos_token: str | None
     """Token that ends text."""
     special: Mapping[str, int | None]
-    """Ids of `bos_token` and `eos_token`; None if absent."""
+    """Ids of `bos_token`, `eos_token` and `pad_token`; None if absent."""
     absent: tuple[str, ...]
     """Tokens without an id that the settings name, such as `pad_token = '[PAD]'`."""
+    opened_as: str
+    """Class that Transformers makes of it."""
+    differences: tuple[Difference, ...]
+    """Where that class behaves differently from `tokenizer.json`."""
 
     @classmethod
     def read(cls, folder: Path) -> TokenizerFacts:
@@ -57,13 +141,15 @@ class TokenizerFacts:
         except BaseException as error:  # tokenizers raises the bare class, and panics
             if not is_fault_of_files(error):
                 raise
+            if (need := unmet_need(error)) is not None:
+                raise need from None
             message = f"{path.name}: the tokenizer cannot be opened: {reason(error)}"
             raise ExportError(message, code="tokenizer-unusable", path=path) from None
         names = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
         if isinstance(added := settings.get("added_tokens_decoder"), Mapping):
             names |= {f"added token {key}": _text(value) for key, value in added.items()}
         absent = {key: text for key, text in names.items() if text is not None and tokenizer.token_to_id(text) is None}
-        special = {"bos_token": opened.bos_token_id, "eos_token": opened.eos_token_id}
+        special = {f"{name}_token": getattr(opened, f"{name}_token_id") for name in ("bos", "eos", "pad")}
         ids = (*tokenizer.get_vocab(with_added_tokens=True).values(), *opened.get_vocab().values())
         return cls(
             size=tokenizer.get_vocab_size(with_added_tokens=True),
@@ -71,6 +157,8 @@ class TokenizerFacts:
             eos_token=_text(opened.eos_token),
             special={key: None if key in absent else token for key, token in special.items()},
             absent=tuple(f"{key} = {text!r}" for key, text in absent.items()),
+            opened_as=type(opened).__name__,
+            differences=tuple(tokenizer_differences(tokenizer, opened)),
         )
 
 
@@ -88,7 +176,7 @@ def size_and_end(folder: Path) -> tuple[int | None, str | None]:
 
 
 def token_findings(where: str, folder: Path) -> Iterator[Finding]:
-    """Contradictions between a tokenizer, `config.json` and `generation_config.json`.
+    """Contradictions between a tokenizer, what Transformers opens, `config.json` and `generation_config.json`.
 
     Nothing if `config.json` cannot be used, as `shape_findings` reports.
     """
@@ -96,26 +184,70 @@ def token_findings(where: str, folder: Path) -> Iterator[Finding]:
         return
     try:
         tokenizer = TokenizerFacts.read(folder)
-        configs = {name: _read_object(folder / name) for name in ("config.json", "generation_config.json")}
+        names = [name for name in ("config.json", "generation_config.json") if (folder / name).is_file()]
+        configs = {name: _read_object(folder / name) for name in names}
     except MixhubError as error:
-        yield from_error(error, where)
+        level: Level = "unchecked" if isinstance(error, UnsupportedModelError) else "error"
+        yield replace(from_error(error, where), level=level)
         return
     if tokenizer.absent:
-        names = listed(tokenizer.absent, most=3)
-        message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {names}"
+        absent = listed(tokenizer.absent, most=3)
+        message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {absent}"
         hint = "Transformers would give them new, untrained ids: save the tokenizer again, or correct its settings"
         yield Finding("token-missing", where, message, hint, about=tokenizer.absent[0].partition(" = ")[0])
     rows = configs["config.json"].get("vocab_size")
     if isinstance(rows, int) and tokenizer.largest >= rows:
         message = f"the tokenizer has ids up to {tokenizer.largest}, but vocab_size in config.json is {rows}"
         yield Finding("vocabulary-exceeded", where, message, "use the tokenizer of this model", about="vocab_size")
-    for name, config in configs.items():
-        for key, token in tokenizer.special.items():
-            stated = config.get(f"{key}_id")
-            if None not in (stated, token) and token not in (stated if isinstance(stated, list) else [stated]):
-                message = f"{key}_id = {stated} in {name}, but the tokenizer's is {token}"
-                hint = f"set {key}_id to {token} in {name}"
-                yield Finding("token-id-differs", where, message, hint, about=f"{name}:{key}_id")
+    wrong_ids = [
+        finding
+        for name, config in configs.items()
+        for key, token in tokenizer.special.items()
+        for finding in _id_findings(where, name, f"{key}_id", config.get(f"{key}_id"), token, rows)
+    ]
+    if not (tokenizer.absent or errors(wrong_ids)):  # other special tokens divide a text elsewhere
+        yield from rebuilt_findings(where, tokenizer.opened_as, tokenizer.differences)
+    yield from wrong_ids
+
+
+def opened_findings(where: str, folder: Path, opened: PreTrainedTokenizerBase) -> Iterator[Finding]:
+    """As `rebuilt_findings`, for a tokenizer that was opened already; nothing if `tokenizer.json` is missing."""
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    tokenizer = _result(lambda: Tokenizer.from_file(str(path))) if path.is_file() else None
+    if tokenizer is not None:
+        yield from rebuilt_findings(where, type(opened).__name__, tokenizer_differences(tokenizer, opened))
+
+
+def rebuilt_findings(where: str, opened_as: str, differences: Iterable[Difference]) -> Iterator[Finding]:
+    """A tokenizer of which Transformers makes another one: an error if it gives a text other ids."""
+    for one in differences:
+        message = (
+            f"Transformers opens tokenizer.json as {opened_as}, with other {one.about}: for {one.text!r} it "
+            f"gives {one.actual} where tokenizer.json gives {one.expected}"
+        )
+        hint = 'set tokenizer_class in tokenizer_config.json to "PreTrainedTokenizerFast", or save the tokenizer again'
+        level: Level = "error" if one.about == "ids" else "warning"
+        yield Finding("tokenizer-rebuilt", where, message, hint, level, about=one.about)
+
+
+def _id_findings(
+    where: str, name: str, key: str, stated: object, token: int | None, rows: object
+) -> Iterator[Finding]:
+    """The id of a special token in a config that differs from the tokenizer's, or that the model has no row for.
+
+    Padding is not read by a causal model, so another id for it is a warning.
+    """
+    ids = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    if None not in (stated, token) and token not in ids:
+        message = f"{key} = {stated} in {name}, but the tokenizer's is {token}"
+        level: Level = "warning" if key == "pad_token_id" else "error"
+        yield Finding("token-id-differs", where, message, f"set {key} to {token} in {name}", level, about=f"{name}:{key}")
+    elif beyond := [one for one in ids if isinstance(one, int) and isinstance(rows, int) and one >= rows]:
+        message = f"{key} = {beyond[0]} in {name}, but vocab_size in config.json is {rows}"
+        hint = f"set {key} to an id of the tokenizer, or remove it"
+        yield Finding("token-id-differs", where, message, hint, "warning", about=f"{name}:{key}")
 
 
 def is_fault_of_files(error: BaseException) -> bool:

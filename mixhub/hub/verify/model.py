@@ -18,7 +18,6 @@ from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_fin
 from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings
 from mixhub.hub.rules.tokenizer import size_and_end, token_findings
 from mixhub.hub.rules.weights import Tensor
-from mixhub.hub.verify.files import CONFIGS
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex, opened_weights, weights_problems
 from mixhub.workspace.lineage import file_sha256
@@ -90,12 +89,16 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
 
 
 def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
-    """Custom code in a config, and a tokenizer that does not fit; warnings for what others pushed."""
+    """Custom code in a config, and a tokenizer that does not fit.
+
+    For what others pushed these are warnings, unless Transformers gives a text other ids than the tokenizer.
+    """
     findings = [*code_findings(branch.name, branch.branch.folder)]
-    if all(name in branch.branch.tree for name in CONFIGS):
+    if {"tokenizer.json", "tokenizer_config.json", CONFIG} <= {*branch.branch.tree}:
         findings += token_findings(branch.name, branch.branch.folder)
     for finding in findings:
-        yield finding if branch.is_ours else replace(finding, level="warning")
+        is_error = branch.is_ours or finding.code == "tokenizer-rebuilt" or finding.level != "error"
+        yield finding if is_error else replace(finding, level="warning")
 
 
 BRANCH_RULES = (lineage_differs, metrics_malformed, weights_malformed, config_unfit)

@@ -506,6 +506,33 @@ def test_a_repo_of_somebody_else(release):
     assert len(found) == 3
 
 
+def test_a_tokenizer_of_somebody_else_that_transformers_rebuilds(release):
+    """It gives other ids, so it is an error there too; what a config states is a warning."""
+    repo = "others/rebuilt"
+    release.api.create_repo(repo)
+    tokenizer = json.loads(release.get("seed-1", "tokenizer.json").read_text())
+    plain = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False}
+    tokenizer["pre_tokenizer"] = plain
+    settings = json.loads(release.get("seed-1", "tokenizer_config.json").read_text())
+    config = json.loads(release.get("seed-1", "config.json").read_text()) | {"pad_token_id": 7}
+    release.put(
+        "main",
+        {
+            MODEL: release.get("seed-1", MODEL),
+            "config.json": json.dumps(config).encode(),
+            "tokenizer.json": json.dumps(tokenizer).encode(),
+            "tokenizer_config.json": json.dumps(
+                {**settings, "tokenizer_class": "GPT2Tokenizer", "pad_token": "<|endoftext|>"}
+            ).encode(),
+        },
+        repo,
+    )
+    found = verify(release.endpoint, repo).findings
+    assert seen(found, "main") == ["tokenizer-rebuilt ids", "warning: token-id-differs config.json:pad_token_id"]
+    with pytest.warns(UserWarning, match="tokenizer.json as GPT2Tokenizer"):
+        mixhub.load(repo, hub=release.endpoint.url)
+
+
 def test_a_branch_that_lacks_its_lineage_is_still_one_of_ours(release):
     names = ("lineage.json", "train_config.yaml", "generation_config.json")
     release.put("seed-2", dict.fromkeys(names))
