@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Bar, Progress
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _PIPED = 132
 """Width of a table if the output is no terminal."""
+_MANY = 5
+"""Number of findings that differ only in their place from which on they are printed as one."""
 
 
 def say(line: str) -> None:
@@ -57,10 +61,22 @@ def show_error(error: MixhubError, *, as_json: bool = False) -> None:
 def show_findings(findings: Sequence[Finding]) -> None:
     """Print findings, one per line, with their codes; those that share a hint together, and the hint below them."""
     for own, hint in _by_hint(findings):
-        for finding in own:
+        for finding in _by_message(own):
             say(f"{finding}  [{finding.code}]")
         if hint:
             say(_hint_line(hint, len(own)))
+
+
+def _by_message(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield findings, and one instead of many that say the same of different places, such as of 86 branches."""
+    same: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        same.setdefault((finding.code, finding.level, finding.message, str(finding.line)), []).append(finding)
+    for group in same.values():
+        if len(group) < _MANY:
+            yield from group
+        else:
+            yield replace(group[0], where=listed([finding.where for finding in group], most=_MANY))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:

@@ -89,7 +89,7 @@ def check_run(
     if not errors(findings):  # the card is rendered from the rest
         findings += card_unsound(subject)
     findings += weights_withdrawn(subject)
-    if not errors(content.findings):
+    if not content.findings:  # a receipt holds no warnings
         receipt_now = CheckReceipt.of(content, states, loaded=loaded, fault=fault, errors=len(errors(findings)))
         try:
             write_receipt(workspace, receipt_now)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.check.subject import ExportPair, RunUnderCheck
+from mixhub.hub.rules.config import known_config
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import (
     have_different_starts,
@@ -17,8 +18,8 @@ from mixhub.hub.rules.lineage import (
     result_findings,
 )
 from mixhub.hub.rules.revisions import training_of
-from mixhub.hub.rules.tensors import shared_findings
-from mixhub.hub.rules.weights import shared_tensors
+from mixhub.hub.rules.tensors import DTYPE_HINT, shared_findings
+from mixhub.hub.rules.weights import equal_tensors, shared_tensors
 from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.metrics import read_metrics
 
@@ -72,14 +73,37 @@ def weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
     """Another export with the same weights or matrices, unless both are of one training."""
     for pair in run.pairs:
         if not pair.has_same_weights:
-            if have_different_starts(pair.lineage, pair.other):
-                one, other = pair.fingerprints
-                yield from shared_findings(run.where, shared_tensors(one, other), len(one), pair.name)
+            yield from _tensors_shared(pair)
         elif not _may_share(pair) and (is_same := _is_same_training(pair.lineage, pair.other)) is not True:
             message = f"has the same weights as {pair.name}"
             level: Level = "error" if is_same is False else "warning"
             hint = "find out which was copied over the other, and export or adopt it again"
             yield Finding("weights-repeated", run.where, message, hint, level, about=pair.name)
+
+
+def _tensors_shared(pair: ExportPair) -> Iterator[Finding]:
+    """Matrices that two trainings share: a warning where a part of the weights may be frozen."""
+    one, other = pair.fingerprints
+    shared, run = shared_tensors(one, other), pair.run
+    is_apart = have_different_starts(pair.lineage, pair.other)
+    if not shared or (not is_apart and (_may_share(pair) or _is_same_training(pair.lineage, pair.other))):
+        return
+    if not is_apart:  # the edges of a matrix may be equal
+        shared = equal_tensors(run.export, pair.path, {name: name for name in shared})
+    is_own = pair.family == run.family.name and run.family.card.base_model is None
+    yield from shared_findings(run.where, shared, len(one), pair.name, "error" if is_apart or is_own else "warning")
+
+
+def dtype_varies(run: RunUnderCheck) -> Iterator[Finding]:
+    """A run whose model loads in another dtype than that of the first run of the family, by their configs."""
+    same = {one.revision: one for one in run.pairs if (one.family, one.step) == (run.family.name, run.step)}
+    first = next((one.revision for one in run.family.runs() if one.revision in {*same, run.run.revision}), None)
+    if first not in same:
+        return
+    own, other = run.content.config.get("dtype"), known_config(same[first].path).get("dtype")
+    if None not in (own, other) and own != other:
+        message = f"loads in {own}, but {first} in {other}"
+        yield Finding("dtype-varies", run.where, message, DTYPE_HINT, "warning", about="dtype")
 
 
 def initial_weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
@@ -116,6 +140,6 @@ def _is_same_training(lineage: Lineage, other: Lineage) -> bool | None:
 
 RULES = (
     *(lineage_differs, weights_repeated, initial_weights_repeated),
-    *(metrics_differ, recipe_differs, results_foreign),
+    *(dtype_varies, metrics_differ, recipe_differs, results_foreign),
 )
 """The rules for a run, in the order of the report."""

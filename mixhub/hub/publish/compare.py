@@ -6,28 +6,46 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.files import read_json
-from mixhub.findings import Finding
+from mixhub.findings import Finding, Level
 from mixhub.hub.publish.plan import Plan
 from mixhub.hub.publish.receipts import hub_key, read_receipts
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, branch_heads, file_content, remote_tree
-from mixhub.hub.remote.files import weights_in
+from mixhub.hub.remote.files import safetensors_in, weights_in
 from mixhub.hub.rules.lineage import initial_findings
-from mixhub.hub.rules.revisions import training_of
+from mixhub.hub.rules.revisions import step_of, training_of
+from mixhub.phrases import listed
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage
 from mixhub.workspace.paths import Workspace
 
 
+@dataclass(frozen=True)
+class _Remote:
+    """What is compared of a branch on the hub."""
+
+    weights: str | None
+    files: frozenset[str] = frozenset()
+    """sha256 of its safetensors files; none if the workspace has the export."""
+    lineage: Lineage | None = None
+
+
+def _has_export(workspace: Workspace, family: Family, branch: str) -> bool:
+    """Whether the export that a branch was pushed from is in the workspace."""
+    run = next((run for run in family.runs() if run.revision == branch), None)
+    training = (run, family.training.steps) if run else step_of(family, branch)
+    return training is not None and training[1] in workspace.run_folder(training[0]).export_steps()
+
+
 def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
     """Return the plans with findings about weights and initial weights that other branches of the hub have, too.
 
-    A branch as this workspace pushed it needs no request.
+    A branch as this workspace pushed it from an export that it still has needs no request.
 
     Raises:
         HubError: the hub cannot be reached.
@@ -40,30 +58,40 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
     planned = {plan.branch for plan in plans}
     others = [name for name in heads if name not in planned and training_of(family, name) is not None]
 
-    def read(name: str) -> tuple[str | None, Lineage | None]:
-        """Return the weights of a branch; and the lineage of a run that was pushed from elsewhere."""
+    def read(name: str) -> _Remote:
+        """Read a branch; and the lineage of a run that was pushed from elsewhere."""
         receipt = receipts.get(name)
-        if receipt is not None and receipt.commit == heads[name]:
-            return receipt.weights_sha256, None
+        is_known = receipt is not None and receipt.commit == heads[name]
+        if receipt is not None and is_known and _has_export(workspace, family, name):  # `check` compares its files
+            return _Remote(receipt.weights_sha256)
         tree = remote_tree(endpoint, family.repo_id, heads[name])
         lineage = None
-        if name in runs and LINEAGE_FILE in tree:
+        if name in runs and LINEAGE_FILE in tree and not is_known:
             content = file_content(endpoint, family.repo_id, heads[name], LINEAGE_FILE)
             with suppress(MixhubError, ValueError):  # `verify` reports it
                 lineage = Lineage.from_data(json.loads(content), LINEAGE_FILE)
-        return weights_in(tree), lineage
+        files = {path: digest for path in safetensors_in(tree) if (digest := tree[path].sha256) is not None}
+        return _Remote(weights_in(tree), frozenset(files.values()), lineage)
 
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         remote = dict(zip(others, pool.map(read, others), strict=True))
-    lineages = {name: lineage for name, (_, lineage) in remote.items() if lineage is not None}
+    lineages = {name: one.lineage for name, one in remote.items() if one.lineage is not None}
 
     def findings(plan: Plan) -> Iterator[Finding]:
-        for name, (weights, _) in remote.items():
-            is_other = training_of(family, name) != training_of(family, plan.branch)
-            if weights is not None and weights == plan.weights_sha256 and is_other:
+        for name, one in remote.items():
+            if training_of(family, name) == training_of(family, plan.branch):
+                continue
+            hint = f"find out which is right; if {name} is wrong, push it first, or both with --all"
+            shared = [path for path, file in plan.files.items() if file.sha256 in one.files]
+            if one.weights is not None and one.weights == plan.weights_sha256:
                 message = f"has the same weights as {name} on {endpoint}"
-                hint = f"find out which is right; if {name} is wrong, push it first, or both with --all"
-                yield Finding("weights-repeated", plan.branch, message, hint)
+                yield Finding("weights-repeated", plan.branch, message, hint, about=name)
+            elif shared:
+                message = (
+                    f"{len(shared)} of its weight files are also on {name} on {endpoint}: {listed(shared, most=3)}"
+                )
+                level: Level = "error" if family.card.base_model is None else "warning"
+                yield Finding("tensors-shared", plan.branch, message, hint, level, about=name)
         file = plan.files.get(LINEAGE_FILE)
         if plan.branch in runs and file is not None and isinstance(file.source, Path):  # not on another hub
             lineage = Lineage.from_data(read_json(file.source), str(file.source))

@@ -13,7 +13,7 @@ from mixhub.errors import ExportError, MixhubError
 from mixhub.findings import Finding, from_error
 from mixhub.hub.rules.config import CONFIG, code_findings, known_config
 from mixhub.hub.rules.lineage import hash_findings
-from mixhub.hub.rules.tensors import dtype_findings, index_findings, not_finite_findings, shape_findings
+from mixhub.hub.rules.tensors import dtype_findings, index_findings, not_finite_findings, shape_findings, tied_findings
 from mixhub.hub.rules.tokenizer import size_and_end, token_findings
 from mixhub.hub.rules.weights import Scanned, scan
 from mixhub.progress import SILENT, Progress
@@ -104,6 +104,7 @@ def _weight_findings(folder: Path, where: str, scanned: Mapping[str, Scanned], *
         yield from dtype_findings(where, folder, tensors)
     if is_whole and (folder / CONFIG).is_file():
         yield from shape_findings(where, folder, tensors)
+        yield from tied_findings(where, folder, tensors)
 
 
 def _config_findings(

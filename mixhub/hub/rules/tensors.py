@@ -21,7 +21,7 @@ from mixhub.hub.rules.config import (
     require_causal,
     why_unsupported,
 )
-from mixhub.hub.rules.weights import FLOATS, Tensor
+from mixhub.hub.rules.weights import FLOATS, Tensor, equal_tensors
 from mixhub.phrases import listed
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
 
@@ -32,6 +32,9 @@ _MANY_LAYERS = 500
 """More layers than any model has; making them would take long."""
 _SHOWN = 3
 """Maximum number of names or lines shown; the others are counted."""
+
+
+DTYPE_HINT = "pass dtype=... when you load them to compare, or save them in one dtype"
 
 
 def not_finite_findings(where: str, not_finite: Mapping[str, int], hint: str) -> Iterator[Finding]:
@@ -121,12 +124,32 @@ def shape_findings(
         yield Finding("shape-differs", where, message, level=findings[-1].level)
 
 
-def shared_findings(where: str, shared: Sequence[str], tensors: int, other: str) -> Iterator[Finding]:
+def tied_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], level: Level = "error") -> Iterator[Finding]:
+    """Tensors that `config.json` ties, such as head and embedding, but that hold different numbers.
+
+    Transformers 5 keeps both; earlier versions and other readers drop the head.
+    """
+    if not known_config(folder).get("tie_word_embeddings"):
+        return
+    try:
+        tied = _report(folder, tensors, is_ours=True).tied
+    except ExportError:  # `shape_findings` reports it
+        return
+    for name, source in tied.items():
+        if {name, source} <= {*tensors} and not equal_tensors(folder, folder, {name: source}):
+            message = f"{CONFIG} ties {name} to {source}, but the weights hold different numbers for them"
+            hint = f"set tie_word_embeddings to false in {CONFIG}: readers that follow it drop {name}"
+            yield Finding("tensors-untied", where, message, hint, level, about=name)
+
+
+def shared_findings(
+    where: str, shared: Sequence[str], tensors: int, other: str, level: Level = "error"
+) -> Iterator[Finding]:
     """Matrices, of so many tensors, that a model shares with another one."""
     if shared:
         message = f"{len(shared)} of its {tensors} tensors are also in {other}: {listed(shared, most=_SHOWN)}"
         hint = "make one of the exports again: tensors were copied, or a lineage is wrong"
-        yield Finding("tensors-shared", where, message, hint, about=other)
+        yield Finding("tensors-shared", where, message, hint, level, about=other)
 
 
 @dataclass(frozen=True)
@@ -137,6 +160,8 @@ class _Report:
     unexpected: frozenset[str]
     shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
     """By name, the shape in the file and in the model, if they differ."""
+    tied: Mapping[str, str]
+    """By name of a tensor, the one that the config ties it to."""
 
 
 def _report_findings(where: str, report: _Report, is_ours: bool) -> Iterator[Finding]:
@@ -205,7 +230,8 @@ def _load_shapes(folder: Path, config: PreTrainedConfig, tensors: Mapping[str, T
         hint = f"take {CONFIG} and weights from the same model"
         raise ExportError(message, code="weights-unfit", hint=hint, path=folder) from None
     shapes = {name: (tuple(actual), tuple(implied)) for name, actual, implied in report["mismatched_keys"]}
-    return _Report(frozenset(report["missing_keys"]), frozenset(report["unexpected_keys"]), shapes)
+    tied = dict(model.all_tied_weights_keys)
+    return _Report(frozenset(report["missing_keys"]), frozenset(report["unexpected_keys"]), shapes, tied)
 
 
 @contextmanager

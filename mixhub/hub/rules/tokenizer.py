@@ -24,7 +24,7 @@ _PROBES = (
     " Leading and trailing  \n\n\tTabs\r\n    lines \n",
     "Don't WE'LL CamelCase snake_case https://a.org/b?c=1 (x+y)*z; $5",
     "caf\u00e9 cafe\u0301 \ufb01 \u212b \u2167 \u00bd stra\u00dfe \u0130",
-    "\u65e5\u672c\u8a9e\u306e\u6587 \u4e2d\u6587\u3002 \ud55c\uad6d\uc5b4 \u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0939\u093f\u0928\u094d\u0926\u0940",
+    "\u65e5\u672c\u8a9e\u306e\u6587 \u4e2d\u6587\u3002 \ud55c\uad6d\uc5b4 \u0627\u0644\u0639\u0631 \u0939\u093f",
     "\U0001f642\U0001f469\u200d\U0001f467 \u00a0\u200b\u2014 \u201cq\u201d\u2026",
 )
 """Texts in which tokenizers differ: digits, blanks, lines, case, accents (composed or not), scripts, emoji."""
@@ -57,29 +57,38 @@ def tokenizer_differences(tokenizer: Tokenizer, opened: PreTrainedTokenizerBase)
     sample = [id for id in range(0, size, max(1, size // _SAMPLED)) if tokenizer.id_to_token(id) is not None]
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()][:_SAMPLED]
     texts = (*_PROBES, tokenizer.decode(sample), *(f"a{token} b {token}c" for token in added))
-    ids = {text: _result(lambda: tokenizer.encode(text, add_special_tokens=False).ids) for text in texts}
+    ids = {text: _result(_ids, tokenizer, text) for text in texts}
     for text, expected in ids.items():
-        actual = _result(lambda: opened(text, add_special_tokens=False, verbose=False).input_ids)
+        actual = _result(_opened_ids, opened, text)
         if actual != expected:
             yield Difference("ids", text, *_shown(expected, actual))
             return
     text, *_ = texts
-    expected, actual = _result(lambda: tokenizer.encode(text).ids), _result(lambda: opened(text, verbose=False).input_ids)
+    expected, actual = _result(_ids, tokenizer, text, special=True), _result(_opened_ids, opened, text, special=True)
     if expected != actual:
         yield Difference("special tokens", text, *_shown(expected, actual))
     for text, known in ids.items():
-        decoded = _result(lambda: tokenizer.decode(known, skip_special_tokens=False))
+        decoded = _result(tokenizer.decode, known, skip_special_tokens=False)
         options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-        actual = _result(lambda: opened.decode(known, **options))
+        actual = _result(opened.decode, known, **options)
         if decoded != actual:
             yield Difference("decoding", text, repr(decoded), repr(actual))
             return
 
 
-def _result(call: Callable[[], Any]) -> Any:
+def _ids(tokenizer: Tokenizer, text: str, *, special: bool = False) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=special).ids
+
+
+def _opened_ids(opened: PreTrainedTokenizerBase, text: str, *, special: bool = False) -> list[int]:
+    ids: list[int] = opened(text, add_special_tokens=special, verbose=False).input_ids
+    return ids
+
+
+def _result(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what a tokenizer answers; None if it raises, such as for a character that it does not know."""
     try:
-        return call()
+        return call(*arguments, **options)
     except BaseException as error:
         if not is_fault_of_files(error):
             raise
@@ -215,7 +224,7 @@ def opened_findings(where: str, folder: Path, opened: PreTrainedTokenizerBase) -
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
-    tokenizer = _result(lambda: Tokenizer.from_file(str(path))) if path.is_file() else None
+    tokenizer = _result(Tokenizer.from_file, str(path)) if path.is_file() else None
     if tokenizer is not None:
         yield from rebuilt_findings(where, type(opened).__name__, tokenizer_differences(tokenizer, opened))
 
@@ -232,9 +241,7 @@ def rebuilt_findings(where: str, opened_as: str, differences: Iterable[Differenc
         yield Finding("tokenizer-rebuilt", where, message, hint, level, about=one.about)
 
 
-def _id_findings(
-    where: str, name: str, key: str, stated: object, token: int | None, rows: object
-) -> Iterator[Finding]:
+def _id_findings(where: str, name: str, key: str, stated: object, token: int | None, rows: object) -> Iterator[Finding]:
     """The id of a special token in a config that differs from the tokenizer's, or that the model has no row for.
 
     Padding is not read by a causal model, so another id for it is a warning.
@@ -243,7 +250,9 @@ def _id_findings(
     if None not in (stated, token) and token not in ids:
         message = f"{key} = {stated} in {name}, but the tokenizer's is {token}"
         level: Level = "warning" if key == "pad_token_id" else "error"
-        yield Finding("token-id-differs", where, message, f"set {key} to {token} in {name}", level, about=f"{name}:{key}")
+        yield Finding(
+            "token-id-differs", where, message, f"set {key} to {token} in {name}", level, about=f"{name}:{key}"
+        )
     elif beyond := [one for one in ids if isinstance(one, int) and isinstance(rows, int) and one >= rows]:
         message = f"{key} = {beyond[0]} in {name}, but vocab_size in config.json is {rows}"
         hint = f"set {key} to an id of the tokenizer, or remove it"

@@ -163,7 +163,7 @@ class Fingerprint:
     edges: bytes
     """sha256 of the bytes at both ends."""
     varies: bool
-    """False if all numbers at the ends are equal, as in a norm that was never trained."""
+    """False if the ends hold at most two different numbers, as in a mask, or a norm that was never trained."""
     first: np.ndarray
     """The first numbers, float32, shape (at most 64,); empty unless the dtype is a plain float."""
 
@@ -200,12 +200,45 @@ def fingerprints(folder: Path) -> dict[str, Fingerprint]:
                     file.seek(start + tensor.size - length)
                     edges += file.read(length)
                     width = tensor.size // math.prod(tensor.shape) if tensor.size else 1
-                    varies = len(edges) > width and edges != edges[:width] * (len(edges) // width)
+                    varies = len(edges) > width and _count_values(edges, width) > 2
                     prints[name] = Fingerprint(tensor, hashlib.sha256(edges).digest(), varies, first)
                     start += tensor.size
     except (OSError, ExportError):
         return {}
     return prints
+
+
+def _count_values(edges: bytes, width: int) -> int:
+    """Return how many different numbers of a width in bytes there are."""
+    return len({edges[start : start + width] for start in range(0, len(edges), max(1, width))})
+
+
+def equal_tensors(one: Path, other: Path, names: Mapping[str, str]) -> list[str]:
+    """Return which tensors are equal in two folders, number by number; one may be a cast of the other.
+
+    Args:
+        one: a folder.
+        other: a folder, maybe the same.
+        names: by the name of a tensor in the first, that in the second.
+    """
+    import torch
+    from safetensors import safe_open
+
+    def read(folder: Path, name: str) -> torch.Tensor:
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                if name in file.keys():  # noqa: SIM118 - not a mapping
+                    tensor: torch.Tensor = file.get_tensor(name)
+                    return tensor
+        raise KeyError(name)
+
+    def are_equal(name: str) -> bool:
+        a, b = read(one, name), read(other, names[name])
+        if a.dtype == b.dtype:
+            return torch.equal(a.flatten().view(torch.uint8), b.flatten().view(torch.uint8))
+        return torch.allclose(a.float(), b.float(), rtol=2**-7, atol=1e-7, equal_nan=True)
+
+    return [name for name in names if are_equal(name)]
 
 
 def shared_tensors(one: Mapping[str, Fingerprint], other: Mapping[str, Fingerprint]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
@@ -12,8 +12,9 @@ from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_file
-from mixhub.hub.rules.config import comparable_config
+from mixhub.hub.rules.config import comparable_config, known_config
 from mixhub.hub.rules.export import is_pickle
+from mixhub.hub.rules.tensors import DTYPE_HINT
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
@@ -80,6 +81,19 @@ def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
     for path in repo.licenses:
         contents = {one.name: _comparable(one, path) for one in repo.branches.values() if path in one.tree}
         yield from _differences(path, contents, "error")
+
+
+def dtypes_vary(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """Branches whose models load in different dtypes, by their configs; reported once."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for one in repo.models:
+        dtype = known_config(one.branch.folder).get("dtype")
+        if one.name != MAIN and isinstance(dtype, str):
+            names[dtype].append(one.name)
+    if len(names) > 1:
+        groups = [f"{dtype} ({listed(branches, most=_SHOWN)})" for dtype, branches in names.items()]
+        message = f"its branches load in different dtypes: {' and '.join(groups)}"
+        yield Finding("dtype-varies", repo.repo_id, message, DTYPE_HINT, "warning", about="dtype")
 
 
 def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterator[Finding]:

@@ -79,11 +79,14 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
     tensors = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
     if index is not None and index.shards == names:
         yield from index_findings(where, index, shards)
+    dtypes = list(dtype_findings(where, folder, tensors))
     if branch.is_ours:
-        yield from dtype_findings(where, folder, tensors)
-        if branch.branch.weights_sha256 is None:
-            message = "its weights are not stored as large files, so the hub states no hash for them"
-            yield Finding("weights-hash-missing", where, message, AGAIN)
+        yield from dtypes
+    else:  # others may quantise
+        yield from (replace(one, level="warning") for one in dtypes if one.code == "dtype-differs")
+    if branch.is_ours and branch.branch.weights_sha256 is None:
+        message = "its weights are not stored as large files, so the hub states no hash for them"
+        yield Finding("weights-hash-missing", where, message, AGAIN)
     if CONFIG in tree:
         yield from shape_findings(where, folder, tensors, is_ours=branch.is_ours)
 

@@ -8,10 +8,11 @@ from functools import cached_property
 
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.facts.withdrawal import is_rendered
+from mixhub.card.markdown.parse import read_card
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError
 from mixhub.hub.remote.branches import Branch
-from mixhub.hub.remote.files import CARD, RESULTS
+from mixhub.hub.remote.files import CARD, MAIN, RESULTS
 from mixhub.hub.rules.revisions import step_of, training_of
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import read_cells
@@ -77,9 +78,23 @@ class RepoUnderCheck:
         name = self.family.card.license_file if self.family else None
         return [name] if name else []
 
+    def builds_on_a_model(self, name: str) -> bool:
+        """Whether the models of a branch start from another one, of which a part may be frozen, by card or family."""
+        if self.family is not None and self.family.card.base_model is not None:
+            return True
+        texts = (self.branches[one].text(CARD) for one in (name, MAIN) if one in self.branches)
+        return any(_base_model(text) for text in texts if text is not None)
+
     def training_of(self, name: str) -> object:
         """What determines the weights of a branch (see `revisions.training_of`); its name without a family."""
         return training_of(self.family, name) if self.family else name
+
+
+def _base_model(card: str) -> object:
+    try:
+        return read_card(card).metadata.get("base_model")
+    except MixhubError:  # the rules of cards report it
+        return None
 
 
 @dataclass(frozen=True)

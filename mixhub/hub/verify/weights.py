@@ -5,21 +5,35 @@ For the second, every byte is downloaded and read, and complete models are loade
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mixhub.errors import MixhubError
-from mixhub.findings import Finding, errors
+from mixhub.findings import Finding, Level, errors
 from mixhub.hub.check.loading import loading_findings
 from mixhub.hub.remote.branches import fetch
 from mixhub.hub.remote.files import MAIN
 from mixhub.hub.rules.lineage import hash_findings, have_different_starts, initial_findings
-from mixhub.hub.rules.tensors import not_finite_findings, shared_findings
-from mixhub.hub.rules.weights import Fingerprint, are_same_tensors, fingerprints, scan, shared_tensors
+from mixhub.hub.rules.tensors import not_finite_findings, shared_findings, tied_findings
+from mixhub.hub.rules.weights import (
+    Fingerprint,
+    are_same_tensors,
+    equal_tensors,
+    fingerprints,
+    scan,
+    shared_tensors,
+)
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, RepoUnderCheck
+from mixhub.phrases import listed
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import combined_sha256
+
+_SHOWN = 3
+"""Maximum number of files in a line."""
+_SHARED_HINT = (
+    "find out which branch they belong to, and push the other again; frozen weights: state base_model on the card"
+)
 
 
 def weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
@@ -55,6 +69,53 @@ def _repeated(repo: RepoUnderCheck, weights: Mapping[str, str | None]) -> Iterat
                 yield Finding("weights-repeated", name, f"has the same weights as {other}", hint, about=other)
 
 
+def files_shared(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """Branches that have some, but not all, of their weight files in common with one of another training.
+
+    By the hub's hashes. A step of training changes every file, unless a part of the weights is frozen: a warning for
+    models that build on another one by their card.
+    """
+    weights = {one.name: one.branch.weights for one in repo.models}
+    files = {one.name: _hashes(one) for one in repo.models}
+    holders: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(files, key=lambda name: name == MAIN):  # another branch says more than main
+        for digest in files[name]:
+            holders[digest].append(name)
+    for name in files:
+        if name == MAIN:
+            continue
+        others = (_another(repo, name, holders[digest], weights) for digest in files[name])
+        if found := Counter(other for other in others if other is not None).most_common(1):
+            [(other, _)] = found
+            shared = [path for digest, path in files[name].items() if digest in files[other]]
+            message = f"{len(shared)} of its {len(files[name])} weight files are also on {other}: "
+            message += listed(shared, most=_SHOWN)
+            yield Finding("tensors-shared", name, message, _SHARED_HINT, _level(repo, name, other), about=other)
+
+
+def _hashes(branch: BranchUnderCheck) -> dict[str, str]:
+    """Return the files of weights that Transformers opens, by the hub's hashes."""
+    tree = branch.branch.tree
+    return {tree[path].sha256 or tree[path].oid: path for path in branch.branch.opened}
+
+
+def _another(repo: RepoUnderCheck, name: str, holders: Iterable[str], weights: Mapping[str, str | None]) -> str | None:
+    """Return a branch of another training, with other weights as a whole, that holds a file of this one."""
+    others = (one for one in holders if weights[one] != weights[name] and _are_different(repo, name, one))
+    return next(others, None)
+
+
+def _are_different(repo: RepoUnderCheck, name: str, other: str) -> bool:
+    """Whether two branches mean different trainings, as far as that is known."""
+    return repo.training_of(name) != repo.training_of(other)
+
+
+def _level(repo: RepoUnderCheck, name: str, other: str) -> Level:
+    """Return a warning where equal parts may be intended: on a branch of no run, or on top of another model."""
+    is_of_no_run = repo.family is not None and None in (repo.training_of(name), repo.training_of(other))
+    return "warning" if is_of_no_run or repo.builds_on_a_model(name) else "error"
+
+
 def initial_weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Two runs whose initial weights contradict their init_seed; a pair is reported once."""
     names = [name for name in repo.lineages if repo.family is None or name in repo.runs]
@@ -73,15 +134,17 @@ def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progre
     """
     wrong = {finding.where for finding in errors(shallow)}
     prints: dict[str, Mapping[str, Fingerprint]] = {}
+    folders: dict[str, Path] = {}
     with progress.start("weights", len(repo.models), "branch") as bar:
         for branch in repo.models:
             folder = fetch(repo.endpoint, repo.repo_id, branch.branch.commit, list(branch.branch.tree))
             findings = list(_weights_wrong(branch, folder))
             yield from findings or (() if branch.name in wrong else loading_findings(branch.name, folder))
-            prints[branch.name] = fingerprints(folder)
+            prints[branch.name], folders[branch.name] = fingerprints(folder), folder
+            tensors = {name: one.tensor for name, one in prints[branch.name].items()}
+            yield from tied_findings(branch.name, folder, tensors, "error" if branch.is_ours else "warning")
             bar.advance(note=branch.name)
-    reported = {finding.where for finding in shallow if finding.code == "weights-repeated"}
-    yield from _copies(repo, prints, reported)
+    yield from _copies(repo, folders, prints, shallow)
 
 
 def _weights_wrong(branch: BranchUnderCheck, folder: Path) -> Iterator[Finding]:
@@ -109,29 +172,39 @@ def _weights_wrong(branch: BranchUnderCheck, folder: Path) -> Iterator[Finding]:
 
 
 def _copies(
-    repo: RepoUnderCheck, prints: Mapping[str, Mapping[str, Fingerprint]], reported: set[str]
+    repo: RepoUnderCheck,
+    folders: Mapping[str, Path],
+    prints: Mapping[str, Mapping[str, Fingerprint]],
+    shallow: Sequence[Finding],
 ) -> Iterator[Finding]:
-    """Branches with the same numbers in other shards or dtypes, and matrices that runs share; each pair once.
+    """Branches with the same numbers in other shards or dtypes, and matrices that trainings share; each pair once.
 
     Args:
         repo: the repo.
+        folders: where the weights are, by branch.
         prints: fingerprints of the tensors, by branch.
-        reported: branches whose repeated weights were found by their hashes.
+        shallow: what was found by the hub's hashes.
     """
+    reported = {finding.where for finding in shallow if finding.code == "weights-repeated"}
+    pairs = {frozenset((one.where, one.about)) for one in shallow if one.code == "tensors-shared"}
     names = list(prints)
     first = {
         name: next((one for one in names[:number] if are_same_tensors(prints[name], prints[one])), name)
         for number, name in enumerate(names)
     }
     yield from _repeated(repo, {name: one for name, one in first.items() if name not in reported})
-    counts = list(first.values())
-    unique = [
-        name
-        for name, one in first.items()
-        if name in repo.lineages and name != MAIN and name not in reported and counts.count(one) == 1
-    ]
+    counts = Counter(first[name] for name in names if name != MAIN)
+    unique = [name for name in names if name not in reported and name != MAIN and counts[first[name]] == 1]
     for number, name in enumerate(unique):
         for other in unique[:number]:
-            if have_different_starts(repo.lineages[name], repo.lineages[other]):
-                shared = shared_tensors(prints[name], prints[other])
-                yield from shared_findings(name, shared, len(prints[name]), other)
+            if not _are_different(repo, name, other) or frozenset((name, other)) in pairs:
+                continue
+            shared = shared_tensors(prints[name], prints[other])
+            if shared and not _started_apart(repo, name, other):  # the edges of a matrix may be equal
+                shared = equal_tensors(folders[name], folders[other], {one: one for one in shared})
+            yield from shared_findings(name, shared, len(prints[name]), other, _level(repo, name, other))
+
+
+def _started_apart(repo: RepoUnderCheck, name: str, other: str) -> bool:
+    lineages = [repo.lineages[one] for one in (name, other) if one in repo.lineages]
+    return len(lineages) == 2 and have_different_starts(*lineages)

@@ -19,6 +19,7 @@ from mixhub.hub.rules.revisions import branch_of, step_of, training_of
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml
 from mixhub.workspace.lineage import UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace
+from tests.adopted import adopted_workspace
 from tests.hub.bench import SHARDS, WEIGHTS, Bench
 from tests.hub.seen import seen
 from tests.refusals import codes, printed_codes, refused
@@ -74,6 +75,24 @@ def test_weights_of_another_seed_beside_a_tensor_that_lies_twice(bench):
     ]
 
 
+def test_matrices_of_another_seed_of_runs_that_were_adopted(tmp_path):
+    """Nobody knows their init_seed."""
+    workspace = adopted_workspace(tmp_path, seeds=(1, 2))
+    bench = Bench(workspace, workspace.family())
+    assert (bench.seen(1), bench.seen(2)) == ([], [])
+    theirs = load_file(bench.export(2) / WEIGHTS)
+    half = {name: tensor for name, tensor in theirs.items() if ".layers.0." in name}
+    bench.weights(lambda tensors: tensors.update(half))
+    assert bench.seen(1) == [f"tensors-shared {LAST_OF_2}"]
+    assert bench.seen(2) == [f"tensors-shared {LAST_OF_1}"]
+
+
+def test_seeds_that_load_in_different_dtypes(bench):
+    bench.weights(lambda tensors: tensors.update({k: v.to(torch.bfloat16) for k, v in tensors.items()}), seed=2)
+    bench.edit("config.json", lambda config: config.update(dtype="bfloat16"), seed=2)
+    assert (bench.seen(1), bench.seen(2)) == ([], ["warning: dtype-varies dtype"])
+
+
 def test_weights_of_another_step(bench):
     run = bench.workspace.run_folder(bench.family.run(seed=1))
     shutil.copytree(run.export(12), run.export(5))
@@ -92,12 +111,14 @@ def test_tensors_that_were_copied_from_another_seed(bench):
     assert f"{matrices} of its {len(theirs)} tensors" in found.message
 
 
-def test_tensors_of_a_run_of_the_same_seed_may_be_shared(bench):
+@pytest.mark.parametrize("seed_of_both", [UNKNOWN, 1])
+def test_tensors_of_a_run_of_which_the_seed_is_unknown_or_the_same(bench, seed_of_both):
+    """Training changes all tensors, whatever they started from."""
     theirs = load_file(bench.export(2) / WEIGHTS)
     bench.weights(lambda tensors: tensors.update({n: t for n, t in theirs.items() if n != "lm_head.weight"}))
     for seed in (1, 2):
-        bench.edit("lineage.json", lambda lineage: lineage.update(init_seed="unknown"), seed)
-    assert bench.seen() == []
+        bench.edit("lineage.json", lambda lineage: lineage.update(init_seed=seed_of_both), seed)
+    assert f"tensors-shared {LAST_OF_2}" in bench.seen()
 
 
 def test_families_that_share_a_run_may_share_its_weights(bench):

@@ -21,6 +21,7 @@ from mixhub.hub.verify.repo import verify
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace
+from tests.hub.bench import SHARDS, Bench
 from tests.made import copied, publish
 from tests.refusals import codes, error_codes, printed_faults, refused
 
@@ -262,6 +263,20 @@ def test_weights_that_another_machine_pushed_as_an_earlier_step(workspace, famil
     assert printed_faults(done) == [("weights-repeated", "seed-2")]
     assert "seed-1-step-5" in done.stderr
     assert "seed-2" not in branch_heads(public, family.repo_id)
+
+
+def test_a_shard_that_another_machine_pushed(workspace, family, public, tmp_path, mixhub_here):
+    one, two = alone(workspace, 1, tmp_path / "one"), alone(workspace, 2, tmp_path / "two")
+    first, second = Bench(one, family), Bench(two, family)
+    for bench, seed in ((first, 1), (second, 2)):
+        bench.shard(seed)
+        shutil.rmtree(bench.workspace.results(family.run(seed=seed)))
+    done = mixhub_here("push", "--seed", 1, "--hub", public.url, cwd=one.root)
+    assert done.returncode == 0, done.stderr
+    shutil.copyfile(first.export(1) / SHARDS[0], second.export(2) / SHARDS[0])
+    second.tell_weights(2)
+    done = mixhub_here("push", "--seed", 2, "--hub", public.url, cwd=two.root)
+    assert printed_faults(done) == [("tensors-shared", "seed-2")]
 
 
 def test_a_start_that_a_run_of_another_machine_had(workspace, family, public, tmp_path, mixhub_here):

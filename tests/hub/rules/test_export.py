@@ -369,6 +369,13 @@ def test_a_config_of_another_model(bench, fault, found):
     assert bench.seen() == found
 
 
+def test_a_head_that_the_config_ties_away(bench):
+    bench.edit("config.json", lambda config: config.update(tie_word_embeddings=True))
+    assert bench.seen() == ["tensors-untied lm_head.weight", "architecture-differs tie_word_embeddings"]
+    bench.weights(lambda tensors: tensors.update({"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}))
+    assert bench.seen() == ["architecture-differs tie_word_embeddings"]
+
+
 def test_shapes_are_named_three_at_most(bench):
     other_width(bench)
     said = [finding.message for finding in bench.check().findings if finding.code == "shape-differs"]

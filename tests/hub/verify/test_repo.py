@@ -533,6 +533,29 @@ def test_a_tokenizer_of_somebody_else_that_transformers_rebuilds(release):
         mixhub.load(repo, hub=release.endpoint.url)
 
 
+def test_matrices_of_another_step_in_a_repo_of_somebody_else(release):
+    """Without a lineage; the edges of a matrix alone prove nothing."""
+    repo = "others/copied"
+    release.api.create_repo(repo)
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json")
+    base = {name: release.get("seed-1", name) for name in names}
+    first = load_file(release.get("seed-1", MODEL))
+    matrix, alike = "model.layers.0.mlp.up_proj.weight", "model.embed_tokens.weight"
+    for step, scale in (("step1", 1.0), ("step2", 2.0)):
+        tensors = {name: tensor * scale for name, tensor in first.items()}
+        tensors[matrix] = first[matrix]
+        tensors[alike] = first[alike].clone()
+        tensors[alike][150] *= scale
+        save_file(tensors, release.folder / MODEL, {"format": "pt"})
+        release.api.create_branch(repo, branch=step, revision="main")
+        release.put(step, {**base, MODEL: release.folder / MODEL}, repo)
+    assert verify(release.endpoint, repo).findings == ()
+    [found] = verify(release.endpoint, repo, deep=True).findings
+    assert (found.code, found.level, {found.where, found.about}) == ("tensors-shared", "error", {"step1", "step2"})
+    assert matrix in found.message
+    assert alike not in found.message
+
+
 def test_a_branch_that_lacks_its_lineage_is_still_one_of_ours(release):
     names = ("lineage.json", "train_config.yaml", "generation_config.json")
     release.put("seed-2", dict.fromkeys(names))
@@ -657,6 +680,7 @@ def test_weights_of_another_dtype_are_no_fault(release):
     assert release.seen("seed-2", deep=True) == ["dtype-differs dtype"], "it is loaded in that"
     release.edit("seed-2", "config.json", lambda config: config.update(dtype="bfloat16"))
     assert release.seen("seed-2", deep=True) == []
+    assert release.seen(release.family.repo_id) == ["warning: dtype-varies dtype"]
 
 
 def test_a_repo_without_any_lineage_is_still_ours_by_its_cards(release):

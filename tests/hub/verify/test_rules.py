@@ -1,6 +1,7 @@
 """Rules of repos, each on a repo that lies nowhere: its branches are made of a few texts."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mixhub.hub.verify.presence import (
     main_differs,
 )
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
-from mixhub.hub.verify.weights import weights_repeated
+from mixhub.hub.verify.weights import files_shared, weights_repeated
 from mixhub.spec.family import Family
 from tests.hub.seen import seen
 from tests.tiny import tiny_family
@@ -171,6 +172,61 @@ def test_weights_on_a_branch_of_no_run(repo):
     assert list(weights_repeated(repo(TWO, final=model("1"), last=model("1")))) == []
     found = list(weights_repeated(repo(None, final=model("1"), last=model("1"))))
     assert (seen(found, "final"), seen(found, "last")) == (["weights-repeated last"], ["weights-repeated final"])
+
+
+def sharded(*weights: str, **files: str) -> dict[str, str]:
+    """A model in one shard for each text."""
+    names = [f"model-{number:05}-of-{len(weights):05}.safetensors" for number in range(1, len(weights) + 1)]
+    index = json.dumps({"weight_map": {f"tensor{number}": name for number, name in enumerate(names)}})
+    return {
+        "config.json": "{}",
+        "model.safetensors.index.json": index,
+        **dict(zip(names, weights, strict=True)),
+        **files,
+    }
+
+
+def shared(repo: RepoUnderCheck) -> list[tuple[str, str, str]]:
+    found = list(files_shared(repo))
+    assert {finding.code for finding in found} <= {"tensors-shared"}
+    return [(finding.where, finding.level, finding.about) for finding in found]
+
+
+def test_a_shard_of_another_step(repo):
+    """As in pythia#206: the first shard of a step is that of the last one."""
+    branches = {"step1": sharded("a", "b"), "step2": sharded("a", "c"), "step3": sharded("d", "e")}
+    assert shared(repo(**branches, main=sharded("d", "e"))) == [
+        ("step1", "error", "step2"),
+        ("step2", "error", "step1"),
+    ]
+    assert shared(repo(step1=sharded("a", "b"), main=sharded("a", "c"))) == [("step1", "error", "main")]
+    assert shared(repo(step1=sharded("a", "b"), step2=sharded("b", "a"))) == [], "the whole is equal"
+
+
+def test_pickles_that_are_no_weights_may_be_equal(repo):
+    def saved(weights: str) -> dict[str, str]:
+        return {"config.json": "{}", "pytorch_model.bin": weights, "training_args.bin": "same"}
+
+    assert shared(repo(step1=saved("1"), step2=saved("2"))) == []
+
+
+def test_a_shard_of_another_seed(repo):
+    assert shared(repo(TWO, seed_1=sharded("a", "b"), seed_2=sharded("a", "c"))) == [
+        ("seed-1", "error", "seed-2"),
+        ("seed-2", "error", "seed-1"),
+    ]
+    assert shared(repo(TWO, seed_1=sharded("a", "b"), seed_1_step_12=sharded("a", "c"))) == [], "one training"
+    of_no_run = repo(TWO, seed_1=sharded("a", "b"), backup=sharded("a", "c"))
+    assert {(where, level) for where, level, _ in shared(of_no_run)} == {("seed-1", "warning"), ("backup", "warning")}
+
+
+def test_frozen_weights_of_a_base_model(repo):
+    card = "---\nbase_model: lab/base\n---\n\n# Tuned\n"
+    branches = {"step1": sharded("a", "b"), "step2": sharded("a", "c")}
+    assert [level for _, level, _ in shared(repo(**branches, main={"README.md": card}))] == ["warning", "warning"]
+    family = tiny_family(revisions={"seeds": "1-2"}, card={"base_model": "lab/base"})
+    subject = repo(family, seed_1=sharded("a", "b"), seed_2=sharded("a", "c"))
+    assert [level for _, level, _ in shared(subject)] == ["warning", "warning"]
 
 
 def test_files_that_should_be_the_same(repo):
