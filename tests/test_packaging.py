@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = CONFIG["project"]
 
 
 def distribution(requirement):
@@ -51,3 +52,8 @@ def test_every_dependency_is_imported():
     provided_by = packages_distributions()
     imported = {distribution(one) for name in imported_packages(ROOT / "mixhub") for one in provided_by.get(name, [])}
     assert {distribution(one) for one in PROJECT["dependencies"]} <= imported
+
+
+def test_a_clone_does_not_shadow_the_package():
+    """Without it, setuptools installs a finder that comes after a folder `mixhub` in the current one."""
+    assert CONFIG["tool"]["setuptools"]["package-dir"] == {"": "."}
