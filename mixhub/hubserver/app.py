@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixhub.errors import WorkspaceError
 from mixhub.files import disk_problem
-from mixhub.hubserver.protocol import protocol
+from mixhub.hubserver.protocol import pages, protocol
 from mixhub.hubserver.protocol.exchange import respond
 from mixhub.hubserver.storage.refusals import Refusal
 from mixhub.hubserver.storage.storage import Store
@@ -45,7 +45,7 @@ class _ClientConventions:
 def make_app(store: Store) -> Starlette:
     """Return the hub over `store` as an ASGI app."""
     app = Starlette(
-        routes=[*xet.routes(), *protocol.routes(), *lfs.routes(), *protocol.fallback_routes()],
+        routes=[*xet.routes(), *protocol.routes(), *lfs.routes(), *pages.routes(), *protocol.fallback_routes()],
         middleware=[Middleware(_ClientConventions)],
         exception_handlers=dict.fromkeys((Refusal, WorkspaceError, HTTPException, OSError), _failed),
     )

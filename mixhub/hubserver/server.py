@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import random
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -40,6 +42,8 @@ class RunningHub:
     """For example `http://127.0.0.1:20123`, without a final slash."""
     store_id: str
     root: Path
+    beside: str | None = None
+    """Address of another server of the same storage: they share it by locks, and see each other's commits."""
 
 
 @contextmanager
@@ -62,18 +66,28 @@ def serve(root: Path, host: str = HOST, port: int | None = None) -> Iterator[Run
 
 
 def run_forever(
-    root: Path, host: str = HOST, port: int | None = None, on_ready: Callable[[str], None] | None = None
+    root: Path, host: str = HOST, port: int | None = None, on_ready: Callable[[RunningHub], None] | None = None
 ) -> None:
-    """Serve the store at `root` until SIGINT or SIGTERM; `on_ready` is called with the URL. Raises as `serve` does."""
+    """Serve the store at `root` until SIGINT or SIGTERM; `on_ready` is called with it. Raises as `serve` does."""
     signals = (signal.SIGINT, signal.SIGTERM)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         with serve(root, host, port) as hub:
             if on_ready is not None:
-                on_ready(hub.url)
+                on_ready(replace(hub, beside=_beside(hub, host)))
             signal.sigwait(signals)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _beside(hub: RunningHub, host: str) -> str | None:
+    """Return the address of the server that has the port that the store used first, if it serves the same store."""
+    url = f"http://{host if host != '0.0.0.0' else HOST}:{Store.open(hub.root).port}"
+    if url == hub.url:
+        return None
+    with suppress(OSError, ValueError), urlopen(f"{url}/api/mixhub", timeout=2) as answer:
+        return url if json.loads(answer.read()).get("store_id") == hub.store_id else None
+    return None
 
 
 @contextmanager

@@ -423,8 +423,9 @@ def test_an_unchanged_file_makes_no_second_commit(api: HfApi, repo: str) -> None
 
 def test_the_root_says_what_this_is(hub: RunningHub, repo: str) -> None:
     page = get_session().get(hub.url)
-    assert page.headers["Content-Type"].startswith("text/plain")
-    assert f"{hub.url}/{repo}" in page.text
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert hub.url in page.text
+    assert f'"/{repo}"' in page.text
     about = get_session().get(f"{hub.url}/api/mixhub").json()
     assert about["store_id"] == hub.store_id
     assert about["version"]

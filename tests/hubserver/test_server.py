@@ -27,7 +27,7 @@ SERVE = """
 import sys
 from pathlib import Path
 from mixhub.hubserver import run_forever
-run_forever(Path(sys.argv[1]), on_ready=lambda url: print(url, flush=True))
+run_forever(Path(sys.argv[1]), on_ready=lambda hub: print(hub.url, hub.beside, flush=True))
 print("stopped", flush=True)
 """
 
@@ -39,7 +39,7 @@ def served(root: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield process, HfApi(endpoint=process.stdout.readline().strip(), token=LOCAL_TOKEN)
+            yield process, HfApi(endpoint=process.stdout.readline().split()[0], token=LOCAL_TOKEN)
         finally:
             process.kill()
 
@@ -223,6 +223,31 @@ def test_old_leftovers_of_uploads_are_swept_and_young_ones_are_not(tmp_path: Pat
         os.utime(store.uploads / name, (time.time() - age,) * 2)
     with serve(tmp_path):
         assert [path.name for path in store.uploads.iterdir()] == ["young"]
+
+
+def serve_alone(command: list[str], environment: dict[str, str]) -> str:
+    """What the only server of a storage says of others."""
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        beside = server.stdout.readline().split()[1]
+        server.terminate()
+    return beside
+
+
+def test_a_second_server_of_a_storage_names_the_first(tmp_path: Path, child_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", SERVE, str(tmp_path / "hub")]
+    with (
+        served(tmp_path / "hub", child_environment) as (_, first),
+        subprocess.Popen(command, env=child_environment, stdout=subprocess.PIPE, text=True) as second,
+    ):
+        assert second.stdout is not None
+        url, beside = second.stdout.readline().split()
+        first.create_repo("demo/tiny")
+        assert HfApi(endpoint=url, token=LOCAL_TOKEN).repo_exists("demo/tiny"), "they share it"
+        second.terminate()
+    assert (beside, url) == (first.endpoint, url)
+    assert url != beside
+    assert serve_alone(command, child_environment) == "None"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

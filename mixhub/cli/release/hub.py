@@ -32,15 +32,17 @@ def serve(
 ) -> None:
     """Serve the embedded hub until you press Ctrl-C."""
     from mixhub.cli.common.console import say
-    from mixhub.hubserver import run_forever
+    from mixhub.hubserver import RunningHub, run_forever
 
     storage = _root(root)
     if not (storage / "store.json").exists():
         say(f"{storage} is empty: creating a new hub")
 
-    def ready(url: str) -> None:
-        say(f"serving {storage} at {url}")
-        say(f"clients: export HF_ENDPOINT={url} HF_TOKEN=hf_mixhub_local")
+    def ready(hub: RunningHub) -> None:
+        say(f"serving {storage} at {hub.url}")
+        if hub.beside is not None:
+            say(f"another server has the same storage, at {hub.beside}: both see each other's commits")
+        say(f"clients: export HF_ENDPOINT={hub.url} HF_TOKEN=hf_mixhub_local")
 
     run_forever(storage, host, port, ready)
 

@@ -46,6 +46,11 @@ class _Metadata(BaseModel):
     model_index: list[_Model] | None = Field(None, alias="model-index")
 
 
+def without_metadata(readme: str) -> str:
+    """Return the text of a README below its metadata."""
+    return _BLOCK.sub("", readme, count=1)
+
+
 def read_metadata(readme: str) -> dict[str, Any]:
     """Return the metadata of a README; empty if there is none or it cannot be read."""
     block = _BLOCK.match(readme)

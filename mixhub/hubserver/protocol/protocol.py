@@ -26,7 +26,6 @@ def routes() -> list[Route]:
     """Return the routes of the API."""
     repo = "/api/{kind}/{namespace}/{name}"
     return [
-        route("GET", "/", home),
         route("GET", "/api/mixhub", about),
         route("GET", "/api/whoami-v2", whoami, token=True),
         route("POST", "/api/validate-yaml", validate_yaml, token=False),
@@ -55,12 +54,6 @@ def routes() -> list[Route]:
 def fallback_routes() -> list[Route]:
     """Return the routes for requests that no other route serves."""
     return [Route("/{rest:path}", unknown, methods=["GET", "POST", "PUT", "DELETE"])]
-
-
-def home(call: Call) -> object:
-    """Describe the hub in plain text, and list the repos."""
-    urls = [f"{call.base_url}/{name.url_path}\n" for name in call.store.names() if _summary(call, name)]
-    return f"mixhub's embedded Hub: {len(urls)} repos. To use it, set HF_ENDPOINT.\n{''.join(urls)}"
 
 
 def about(call: Call) -> object:
