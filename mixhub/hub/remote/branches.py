@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import ExportError, MixhubError
+from mixhub.errors import ExportError, HubError, HubUnreachableError, MixhubError
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree, snapshot, unreachable
 from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
+from mixhub.hub.remote.small_files import fetch_small_files
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
 from mixhub.phrases import listed
@@ -21,6 +22,7 @@ from mixhub.progress import SILENT, Progress
 from mixhub.workspace.export import opened_weights
 from mixhub.workspace.lineage import combined_sha256
 
+ADAPTER_CONFIG = "adapter_config.json"
 _LOG = logging.getLogger(__name__)
 
 SMALL = 100_000_000
@@ -44,13 +46,14 @@ class Branch:
 
     @property
     def safetensors(self) -> list[str]:
-        """Files of weights, not in folders."""
-        return safetensors_in(self.tree)
+        """Files of weights, not in folders; not those of adapters."""
+        return [path for path in safetensors_in(self.tree) if not path.startswith("adapter_")]
 
     @property
     def pickles(self) -> list[str]:
         """Files that run code when they are opened, not in folders."""
-        return sorted(path for path in self.tree if is_pickle(path) and "/" not in path)
+        found = (path for path in self.tree if is_pickle(path) and "/" not in path)
+        return sorted(path for path in found if not path.startswith("adapter_"))
 
     @cached_property
     def opened(self) -> list[str]:
@@ -62,14 +65,41 @@ class Branch:
         return names or self.safetensors or self.pickles
 
     @property
+    def opened_safetensors(self) -> list[str]:
+        """Those of `opened` whose content is known without running code."""
+        return [path for path in self.opened if path.endswith(".safetensors")]
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it holds an adapter, maybe with the state of its training, and no model."""
+        has_weights = self.safetensors or any(path.startswith("pytorch_model") for path in self.pickles)
+        return ADAPTER_CONFIG in self.tree and not has_weights
+
+    @property
     def is_model(self) -> bool:
         """Whether it holds a model, or part of one."""
-        return bool(self.safetensors or self.pickles or "config.json" in self.tree)
+        return not self.is_adapter and bool(self.safetensors or self.pickles or "config.json" in self.tree)
+
+    @property
+    def other_weights(self) -> list[str]:
+        """Weights in formats that Transformers does not open as they are, not in folders."""
+        return sorted(path for path in self.tree if path.endswith(_WEIGHTS[1:]) and "/" not in path)
+
+    @property
+    def folders_with_models(self) -> list[str]:
+        """Folders that hold a config and weights."""
+        parents = {path.rpartition("/")[0] for path in self.tree if path.endswith("/config.json")}
+        holding = {path.rpartition("/")[0] for path in self.tree if is_weights(path)}
+        return sorted(parents & holding)
+
+    def digest(self, path: str) -> str:
+        """Return what identifies the content of a file."""
+        return self.tree[path].sha256 or self.tree[path].oid
 
     @property
     def weights(self) -> str | None:
         """Identifies the weights by the hub's hashes, regardless of file names; None without weights."""
-        hashes = [self.tree[path].sha256 or self.tree[path].oid for path in self.opened]
+        hashes = [self.digest(path) for path in self.opened]
         return combined_sha256(("", digest) for digest in hashes) if hashes else None
 
     @property
@@ -84,26 +114,83 @@ class Branch:
 
 
 def read_branches(
-    endpoint: Endpoint, repo_id: str, heads: Mapping[str, str], progress: Progress = SILENT
+    endpoint: Endpoint,
+    repo_id: str,
+    heads: Mapping[str, str],
+    progress: Progress = SILENT,
+    unread: dict[str, MixhubError] | None = None,
 ) -> dict[str, Branch]:
-    """Read branches, given as commits by name, several at a time; return them by name, in order."""
-    branches = {}
-    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool, progress.start("branches", len(heads), "branch") as bar:
-        for branch in pool.map(lambda item: read_branch(endpoint, repo_id, *item), heads.items()):
-            bar.advance(note=branch.name)
-            branches[branch.name] = branch
+    """Read branches: the names of all files, and the content of the small ones, from the cache if it is there.
+
+    Each commit is listed once, and each content is downloaded once.
+
+    Args:
+        endpoint: the hub.
+        repo_id: the repo.
+        heads: commits by name.
+        progress: advances with each commit.
+        unread: takes the branches that could not be read, with the reason.
+
+    Returns:
+        The branches by name, in order.
+
+    Raises:
+        HubError: a branch could not be read; not with `unread`.
+    """
+    trees = _trees(endpoint, repo_id, list(dict.fromkeys(heads.values())), progress)
+    listed_trees = {commit: tree for commit, tree in trees.items() if not isinstance(tree, MixhubError)}
+    files = {commit: _small_files(tree) for commit, tree in listed_trees.items()}
+    folders = {**trees, **fetch_small_files(endpoint, repo_id, files)}
+    branches, failed = {}, {}
+    for name, commit in heads.items():
+        folder = folders[commit]
+        if isinstance(folder, Path):
+            branches[name] = Branch(name, commit, listed_trees[commit], folder)
+        elif isinstance(folder, MixhubError):
+            failed[name] = folder
+    if failed and unread is None:
+        raise next(iter(failed.values()))
+    if unread is not None:
+        unread.update(failed)
     return branches
 
 
 def read_branch(endpoint: Endpoint, repo_id: str, name: str, commit: str) -> Branch:
-    """Read one branch: the names of all files, and the content of the small ones, from the cache if it is there."""
-    tree = remote_tree(endpoint, repo_id, commit)
-    readable = [
-        path
+    """Read one branch, as `read_branches`."""
+    return read_branches(endpoint, repo_id, {name: commit})[name]
+
+
+def _trees(
+    endpoint: Endpoint, repo_id: str, commits: Sequence[str], progress: Progress
+) -> dict[str, Mapping[str, RemoteFile] | MixhubError]:
+    """Return the files of each commit, or why they could not be listed; a hub that is gone is waited for once."""
+    gone: list[HubUnreachableError] = []
+
+    def tree(commit: str) -> Mapping[str, RemoteFile] | MixhubError:
+        try:
+            return gone[0] if gone else remote_tree(endpoint, repo_id, commit)
+        except HubError as error:
+            gone.extend([error] if isinstance(error, HubUnreachableError) else [])
+            return error
+
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool, progress.start("branches", len(commits), "commit") as bar:
+        trees = {}
+        for commit, result in zip(commits, pool.map(tree, commits), strict=True):
+            bar.advance(note=commit[:12])
+            trees[commit] = result
+    return trees
+
+
+def _small_files(tree: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
+    """Return the files whose content is read; none that a folder of the cache could not hold."""
+    return {
+        path: file
         for path, file in tree.items()
-        if file.size <= SMALL and not path.endswith(_NOT_READ) and not is_weights(path)
-    ]
-    return Branch(name, commit, tree, fetch(endpoint, repo_id, commit, readable, tree))
+        if file.size <= SMALL
+        and not path.endswith(_NOT_READ)
+        and not is_weights(path)
+        and not {"..", ""} & {*path.split("/")}
+    }
 
 
 def is_weights(path: str) -> bool:
@@ -151,7 +238,26 @@ def tensors_of(endpoint: Endpoint, repo_id: str, branch: Branch, path: str) -> d
         HubError: the hub does not send it.
     """
     size = branch.tree[path].size
-    start = first_bytes(endpoint, repo_id, branch.commit, path, _HEADER)
+    start = first_bytes(endpoint, repo_id, branch.commit, path, min(_HEADER, size)) if size else b""
     if len(start) < header_end(start) <= min(size, MAX_HEADER):
         start = first_bytes(endpoint, repo_id, branch.commit, path, header_end(start))
     return header_tensors(path, size, start)
+
+
+def read_headers(
+    endpoint: Endpoint, repo_id: str, branches: Iterable[Branch]
+) -> dict[str, Mapping[str, Tensor] | MixhubError]:
+    """Return the tensors of the safetensors files that Transformers opens, or why they could not be read, by content.
+
+    Several at a time, and each content once.
+    """
+    files = {branch.digest(path): (branch, path) for branch in branches for path in branch.opened_safetensors}
+
+    def read(item: tuple[Branch, str]) -> Mapping[str, Tensor] | MixhubError:
+        try:
+            return tensors_of(endpoint, repo_id, *item)
+        except MixhubError as error:
+            return error
+
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        return dict(zip(files, pool.map(read, files.values()), strict=True))

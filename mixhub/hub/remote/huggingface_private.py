@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import HubError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 RELIED_ON = {
     "huggingface_hub": ("CommitOperationAdd._is_uploaded", "CommitOperationAdd._upload_mode"),
+    "huggingface_hub.file_download": ("_create_symlink", "repo_folder_name"),
     "huggingface_hub.lfs": ("UploadInfo.sha256", "post_lfs_batch_info"),
     "huggingface_hub.utils": ("build_hf_headers",),
     "huggingface_hub.utils._http": ("_CLIENT_LOCK", "_GLOBAL_CLIENT", "_GLOBAL_CLIENT_FACTORY"),
@@ -27,15 +29,26 @@ RELIED_ON = {
 
 require_names("huggingface_hub>=1.31,<3", RELIED_ON, HubError, "client-unsupported")
 
-from huggingface_hub import errors  # noqa: E402
+from huggingface_hub import constants, errors, file_download  # noqa: E402
 from huggingface_hub.lfs import post_lfs_batch_info  # noqa: E402
 from huggingface_hub.utils import _http, build_hf_headers  # type: ignore[attr-defined]  # noqa: E402
 
-__all__ = ["build_hf_headers", "mark_present", "requests_watched", "set_sha256"]
+__all__ = ["build_hf_headers", "link_content", "mark_present", "repo_storage", "requests_watched", "set_sha256"]
 
 _lock = threading.Lock()
 _blocks = 0
 """Number of running blocks of `requests_watched`, in all threads."""
+
+
+def repo_storage(cache_dir: Path | None, repo_id: str) -> Path:
+    """Return the folder of a model's repo in the client's cache, which has `blobs/` and `snapshots/`."""
+    folder = file_download.repo_folder_name(repo_id=repo_id, repo_type="model")
+    return Path(cache_dir or constants.HF_HUB_CACHE) / folder
+
+
+def link_content(blob: Path, pointer: Path) -> None:
+    """Make a file of a snapshot a link to its content, or a copy where there are no links."""
+    file_download._create_symlink(str(blob), str(pointer))
 
 
 def set_sha256(operation: CommitOperationAdd, sha256: str) -> None:

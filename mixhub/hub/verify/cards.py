@@ -13,9 +13,11 @@ from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.card.markdown.model_index import read_model_index
 from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.metadata import card_metadata
-from mixhub.errors import MixhubError
-from mixhub.findings import Finding, from_error
-from mixhub.hub.remote.files import CARD, MAIN, RESULTS
+from mixhub.errors import HubError, MixhubError, RevisionNotFoundError
+from mixhub.findings import Finding, Level, from_error
+from mixhub.hub.remote.branches import Branch
+from mixhub.hub.remote.client import remote_tree
+from mixhub.hub.remote.files import CARD, MAIN, RESULTS, is_model_file
 from mixhub.hub.rules.lineage import result_findings
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
@@ -89,14 +91,31 @@ def card_commits_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
     named = {name: commit for name, commit in rows if name in repo.runs}
     for branch in repo.pushed if named else ():
         stated = named.get(branch.name)
+        level: Level = "error"
         if stated is None and branch.name in repo.lineages:
             message = f"its card does not name the commit of {branch.name}, {branch.commit[:12]}"
-        elif stated not in (None, branch.commit):
-            message = f"its card names commit {stated[:12]} for {branch.name}, which is at {branch.commit[:12]}"
+        elif stated is not None and stated != branch.commit:
+            level, why = _differing_commit(repo, branch, stated)
+            message = f"its card names commit {stated[:12]} for {branch.name}, which is at {branch.commit[:12]}{why}"
         else:
             continue
         hint = "push the card again: mixhub push --all"
-        yield Finding("card-commit-differs", MAIN, message, hint, about=branch.name)
+        yield Finding("card-commit-differs", MAIN, message, hint, level, about=branch.name)
+
+
+def _differing_commit(repo: RepoUnderCheck, branch: Branch, stated: str) -> tuple[Level, str]:
+    """Return how bad it is that a card names another commit than that of a branch, and what is known of it."""
+    try:
+        tree = remote_tree(repo.endpoint, repo.repo_id, stated)
+    except RevisionNotFoundError:
+        return "warning", "; the hub has no such commit: the branch was made again, or its history was rewritten"
+    except HubError:
+        return "error", ""
+    models = [
+        {path: file.sha256 or file.oid for path, file in one.items() if is_model_file(path)}
+        for one in (tree, branch.tree)
+    ]
+    return ("warning", "; both hold the same model") if models[0] == models[1] else ("error", "")
 
 
 def _own_card(branch: BranchUnderCheck) -> str | None:

@@ -67,6 +67,13 @@ def pickles_found(branch: BranchUnderCheck) -> Iterator[Finding]:
         message = f"{listed(pickles, most=_SHOWN)}: {_PICKLE}{alone}"
         level: Level = "error" if branch.is_ours or not safetensors else "warning"
         yield Finding("pickle-found", branch.name, message, "publish safetensors only", level, about=pickles[0])
+    elif not safetensors and branch.branch.other_weights and not branch.is_ours:
+        names = listed(branch.branch.other_weights, most=_SHOWN)
+        message = f"holds its weights only as {names}, which mixhub does not check"
+        hint = "check it with the program that it is made for"
+        yield Finding(
+            "model-unsupported", branch.name, message, hint, "unchecked", about=branch.branch.other_weights[0]
+        )
     elif not safetensors:
         yield Finding("weights-missing", branch.name, "holds no weights", branch.again)
 

@@ -5,12 +5,12 @@ Reads the small files, and the first bytes of the large ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from mixhub.errors import HubError, MixhubError
+from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level, from_error
-from mixhub.hub.remote.branches import tensors_of
 from mixhub.hub.remote.files import METRICS, TRAIN_CONFIG
 from mixhub.hub.rules.config import CONFIG, code_findings, known_config
 from mixhub.hub.rules.family import model_findings
@@ -18,10 +18,19 @@ from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_fin
 from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings
 from mixhub.hub.rules.tokenizer import size_and_end, token_findings
 from mixhub.hub.rules.weights import Tensor
-from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck
-from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex, opened_weights, weights_problems
+from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, unread_finding
+from mixhub.workspace.export import (
+    WEIGHTS_INDEX_FILE,
+    WeightsIndex,
+    WeightsProblem,
+    opened_weights,
+    weights_problems,
+)
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.metrics import read_metrics
+
+_OF_A_SET = re.compile(r"model(-\d+(-of-\d+)?)?\.safetensors")
+"""Names of the files that Transformers writes; others beside a model are another layout of it, or a variant."""
 
 
 def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
@@ -63,17 +72,14 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
     except MixhubError as error:
         yield from_error(error, where, hint=branch.again)
         return
-    for problem in problems:
-        is_stale = problem.code == "weights-ambiguous" and not {*index.shards} & {*tree}  # type: ignore[union-attr]
-        level: Level = "warning" if is_stale and not branch.is_ours else "error"
-        yield Finding(problem.code, where, problem.what, branch.again, level, about=next(iter(problem.files), ""))
+    yield from _file_findings(branch, problems)
     shards: dict[str, Mapping[str, Tensor]] = {}
     for path in (path for path in names if path in tree):
-        try:
-            shards[path] = tensors_of(branch.repo.endpoint, branch.repo.repo_id, branch.branch, path)
-        except MixhubError as error:
-            message = f"{path} cannot be read: {error.message}" if isinstance(error, HubError) else error.message
-            yield Finding(error.code, where, message, branch.again, about=path)
+        header = branch.repo.headers[branch.branch.digest(path)]
+        if isinstance(header, MixhubError):
+            yield unread_finding(where, header, branch.again, path)
+        else:
+            shards[path] = header
     if not names or len(shards) < len(names):
         return
     tensors = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
@@ -89,6 +95,25 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("weights-hash-missing", where, message, AGAIN)
     if CONFIG in tree:
         yield from shape_findings(where, folder, tensors, is_ours=branch.is_ours)
+
+
+def _file_findings(branch: BranchUnderCheck, problems: Iterable[WeightsProblem]) -> Iterator[Finding]:
+    """Problems of the names of files; other layouts beside a model of others, such as `consolidated.safetensors`."""
+    for problem in problems:
+        files = list(problem.files)
+        level: Level = "error"
+        if not branch.is_ours:
+            if problem.code == "shard-foreign":
+                files, level = [path for path in files if _OF_A_SET.fullmatch(path)], "warning"
+                if not files:
+                    continue
+            elif problem.code == "weights-missing" and not any(_OF_A_SET.fullmatch(path) for path in files):
+                level = "unchecked"
+            elif problem.code == "weights-ambiguous":
+                index = WeightsIndex.read(branch.branch.folder)
+                level = "error" if {*index.shards} & {*branch.branch.tree} else "warning"
+        about = next(iter(files), "")
+        yield Finding(problem.code, branch.name, problem.what, branch.again, level, about=about)
 
 
 def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.findings import Finding
-from mixhub.hub.remote.branches import Branch
+from mixhub.hub.remote.branches import ADAPTER_CONFIG, Branch
 from mixhub.hub.remote.files import CARD, MAIN, is_model_file
-from mixhub.hub.verify.subject import RepoUnderCheck
-from mixhub.phrases import listed
+from mixhub.hub.verify.subject import AGAIN, RepoUnderCheck, unread_finding
+from mixhub.phrases import listed, plural
 from mixhub.workspace.lineage import LINEAGE_FILE
 
+_SHOWN = 5
+"""Maximum number of files and folders in a line."""
 _PUSH = "push it: mixhub push --all"
 _PLAN = "train and push it, or remove it from revisions in mixhub.yaml"
 
@@ -24,7 +26,11 @@ def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
     """
     card = (repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None) or ""
     published = set(re.findall(r"^\|\s*`([^`]+)`\s*\|", card, re.MULTILINE))
+    for name, error in repo.unread.items():
+        yield unread_finding(name, error, AGAIN)
     for name in repo.expected:
+        if name in repo.unread:
+            continue
         if name not in repo.branches and name in repo.planned and name not in published:
             message = "is planned, but was neither trained in this workspace nor pushed"
             yield Finding("branch-missing", name, message, _PLAN, "warning")
@@ -97,4 +103,32 @@ def _compare_with_run(main: Branch, branch: Branch) -> Iterator[Finding]:
         yield Finding("main-differs", MAIN, message, hint, about=branch.name)
 
 
-RULES = (branches_missing, branches_unknown, branches_stale, license_missing, main_differs)
+def nothing_checked(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """Branches that hold something else than a model in Transformers' format; and a repo without any such model."""
+    checked = {branch.name for branch in repo.models}
+    unchecked = 0
+    for name, branch in repo.branches.items():
+        is_page = name == MAIN and bool(checked)  # of a family, beside its models
+        if name in checked or name in repo.expected or is_page or not (what := _other_content(branch)):
+            continue
+        unchecked += 1
+        hint = "check it with the program that it is made for"
+        yield Finding("model-unsupported", name, f"holds no model that mixhub can check: {what}", hint, "unchecked")
+    if not (checked or unchecked or repo.unread or repo.expected):
+        where = next((name for name in (MAIN, *repo.branches) if name in repo.branches), repo.repo_id)
+        message = f"holds no model, so nothing was checked ({plural(len(repo.branches), 'branch', 'branches')})"
+        yield Finding("model-missing", where, message, "look for the repo that holds the models", "unchecked")
+
+
+def _other_content(branch: Branch) -> str:
+    """Say what a branch holds that is not a model in Transformers' format; empty if nothing."""
+    if branch.is_adapter:
+        return f"an adapter ({ADAPTER_CONFIG}), which needs its base model"
+    if branch.folders_with_models:
+        return f"its models are in folders: {listed(branch.folders_with_models, most=_SHOWN)}"
+    if files := [*branch.other_weights, *branch.safetensors, *branch.pickles]:
+        return f"{listed(files, most=_SHOWN)} without config.json"
+    return ""
+
+
+RULES = (branches_missing, nothing_checked, branches_unknown, branches_stale, license_missing, main_differs)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mixhub.endpoint import Endpoint
+from mixhub.errors import MixhubError
 from mixhub.findings import Finding
 from mixhub.hub.remote.branches import read_branches
 from mixhub.hub.remote.client import branch_heads
@@ -100,10 +101,11 @@ def verify(
     heads = branch_heads(endpoint, repo_id)
     if only is not None:
         heads = {name: commit for name, commit in heads.items() if name in only}
-    branches = read_branches(endpoint, repo_id, heads, progress)
+    unread: dict[str, MixhubError] = {}
+    branches = read_branches(endpoint, repo_id, heads, progress, unread)
     revisions = [run.revision for run in family.runs()] if family else []
     expected = tuple(name for name in revisions if only is None or name in only)
-    repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches, planned)
+    repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches, planned, unread)
     findings = [finding for rule in RULES for finding in rule(repo)]
     if deep:
         findings += weights.deep_findings(repo, findings, progress)
@@ -119,15 +121,21 @@ def verify(
         )
         for branch in branches.values()
     ]
-    verified += [Verified(name, None, True, None, 0, 0, False) for name in expected if name not in branches]
+    others = {**dict.fromkeys(expected), **{name: heads[name] for name in unread}}
+    verified += [
+        Verified(name, commit, name in expected, None, 0, 0, False)
+        for name, commit in others.items()
+        if name not in branches
+    ]
     return Verification(repo_id, tuple(verified), tuple(_without_folders(repo, findings)))
 
 
 def _without_folders(repo: RepoUnderCheck, findings: Sequence[Finding]) -> Iterator[Finding]:
     """Remove the folders of downloads from messages."""
-    folders = [f"{branch.folder}/" for branch in repo.branches.values()]
     for finding in findings:
+        branch = repo.branches.get(finding.where)
+        folders = [str(branch.folder), str(branch.folder.resolve())] if branch else []
         message = finding.message
         for folder in folders:
-            message = message.replace(folder, "")
+            message = message.replace(f"{folder}/", "").replace(folder, repo.repo_id)
         yield replace(finding, message=message)

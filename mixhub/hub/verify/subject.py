@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mixhub.card.facts.runs import RunFacts
 from mixhub.card.facts.withdrawal import is_rendered
 from mixhub.card.markdown.parse import read_card
 from mixhub.endpoint import Endpoint
-from mixhub.errors import MixhubError
-from mixhub.hub.remote.branches import Branch
+from mixhub.errors import HubError, MixhubError
+from mixhub.findings import Finding, Level
+from mixhub.hub.remote.branches import Branch, read_headers
 from mixhub.hub.remote.files import CARD, MAIN, RESULTS
 from mixhub.hub.rules.revisions import step_of, training_of
+from mixhub.hub.rules.weights import Tensor
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, read_lineage
 
 AGAIN = "push it again from its export"
 """Hint for a branch of ours."""
+_ABSENT = (404, 410)
+"""Status of a file that the hub lists, and does not have."""
+
+
+def unread_finding(where: str, error: MixhubError, hint: str, what: str = "") -> Finding:
+    """Return the finding for what could not be read: `unchecked` if the hub or the network is to blame.
+
+    Args:
+        where: the branch.
+        error: why.
+        hint: the next step if the repo is to blame.
+        what: the file.
+    """
+    if not isinstance(error, HubError):
+        return Finding(error.code, where, error.message, hint, about=what)
+    level: Level = "error" if error.fields.get("status") in _ABSENT else "unchecked"
+    message = f"{what} cannot be read: {error.message}" if what else f"cannot be read: {error.message}"
+    return Finding(error.code, where, message, hint if level == "error" else error.hint or "", level, about=what)
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,8 @@ class RepoUnderCheck:
     """All that were read, by name."""
     planned: Collection[str] = ()
     """Revisions of a family in the workspace that have no run there and were never pushed from there."""
+    unread: Mapping[str, MixhubError] = field(default_factory=dict)
+    """Branches that could not be read, with the reason."""
 
     @cached_property
     def runs(self) -> dict[str, Run]:
@@ -51,8 +73,15 @@ class RepoUnderCheck:
 
     @cached_property
     def models(self) -> list[BranchUnderCheck]:
-        """The branches that hold a model, or part of one."""
-        return [BranchUnderCheck(self, branch) for branch in self.branches.values() if branch.is_model]
+        """The branches that hold a model in Transformers' format, or part of one."""
+        branches = self.branches.values()
+        is_family = self.family is not None or any("config.json" in branch.tree for branch in branches)
+        return [BranchUnderCheck(self, branch) for branch in branches if branch.is_model and is_family]
+
+    @cached_property
+    def headers(self) -> dict[str, Mapping[str, Tensor] | MixhubError]:
+        """The tensors of the weights, or why they could not be read, by the hash of the file."""
+        return read_headers(self.endpoint, self.repo_id, [one.branch for one in self.models])
 
     @cached_property
     def lineages(self) -> dict[str, Lineage]:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mixhub.errors import MixhubError
+from mixhub.errors import HubError, MixhubError
 from mixhub.findings import Finding, Level, errors
 from mixhub.hub.check.loading import loading_findings
 from mixhub.hub.remote.branches import fetch
@@ -24,7 +24,7 @@ from mixhub.hub.rules.weights import (
     scan,
     shared_tensors,
 )
-from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, RepoUnderCheck
+from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, RepoUnderCheck, unread_finding
 from mixhub.phrases import listed
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import combined_sha256
@@ -132,14 +132,18 @@ def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progre
         shallow: the findings without the weights.
         progress: advances with each branch.
     """
-    wrong = {finding.where for finding in errors(shallow)}
+    not_loaded = {finding.where for finding in shallow if finding.level != "warning"}
     prints: dict[str, Mapping[str, Fingerprint]] = {}
     folders: dict[str, Path] = {}
     with progress.start("weights", len(repo.models), "branch") as bar:
         for branch in repo.models:
-            folder = fetch(repo.endpoint, repo.repo_id, branch.branch.commit, list(branch.branch.tree))
+            try:
+                folder = fetch(repo.endpoint, repo.repo_id, branch.branch.commit, list(branch.branch.tree))
+            except HubError as error:
+                yield unread_finding(branch.name, error, branch.again)
+                continue
             findings = list(_weights_wrong(branch, folder))
-            yield from findings or (() if branch.name in wrong else loading_findings(branch.name, folder))
+            yield from findings or (() if branch.name in not_loaded else loading_findings(branch.name, folder))
             prints[branch.name], folders[branch.name] = fingerprints(folder), folder
             tensors = {name: one.tensor for name, one in prints[branch.name].items()}
             yield from tied_findings(branch.name, folder, tensors, "error" if branch.is_ours else "warning")

@@ -1,39 +1,22 @@
 """Models of every architecture are judged by what Transformers makes of them, and named for what they are."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
 from safetensors.torch import load_file, save_file
 
 from mixhub.hub.check.loading import loading_findings
 from mixhub.hub.rules.config import code_findings, unmet_need
 from mixhub.hub.rules.tensors import shape_findings
 from mixhub.hub.rules.weights import scan
+from tests.hub.others import SIZES, T5, WIDE, edited, saved
 from tests.hub.seen import seen
-
-SIZES = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-WIDE = {**SIZES, "intermediate_size": 64}
-T5 = {"vocab_size": 320, "d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2}
-
-
-def saved(folder: Path, model: str, config: str, **values) -> Path:
-    made = getattr(transformers, model)(getattr(transformers, config)(**values))
-    made.save_pretrained(folder)
-    return folder
 
 
 def found(folder: Path, *, is_ours: bool = False) -> list[str]:
     tensors = scan(folder / "model.safetensors").tensors
     return seen(shape_findings("main", folder, tensors, is_ours=is_ours), "main")
-
-
-def edited(folder: Path, **values) -> Path:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
-    return folder
 
 
 def with_tensors(folder: Path, change) -> Path:

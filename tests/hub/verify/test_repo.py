@@ -461,6 +461,15 @@ def test_a_card_of_main_that_names_another_commit(release):
     moved = release.put("seed-1", {"metrics.jsonl": b'{"step": 1, "loss": 1.0}\n'})
     [found] = [finding for finding in release.verify().findings if finding.where == "main"]
     assert (found.code, found.about, moved[:12] in found.message) == ("card-commit-differs", "seed-1", True)
+    assert found.level == "warning", "both commits hold the same model"
+    release.put("seed-1", {MODEL: release.get("seed-2", MODEL)})
+    assert "card-commit-differs seed-1" in release.seen("main")
+
+
+def test_a_history_that_its_owner_squashed_is_a_warning(release):
+    release.api.super_squash_history(release.family.repo_id, branch="seed-1")
+    [found] = release.verify().findings
+    assert (found.code, found.about, found.level) == ("card-commit-differs", "seed-1", "warning")
 
 
 def test_a_card_of_main_that_tells_other_figures(release):
