@@ -61,6 +61,11 @@ class WeightsIndex:
         return cls(names, total if isinstance(total, int) else None)
 
 
+def has_usual_name(path: str) -> bool:
+    """Whether Transformers gives weights this name; others beside a model are another layout, a variant, an adapter."""
+    return re.fullmatch(r"model(-\d+(-of-\d+)?)?\.safetensors", path) is not None
+
+
 def opened_weights(folder: Path, paths: Collection[str]) -> list[str]:
     """Return the files of weights that Transformers opens, even if they are missing; empty if it finds none.
 

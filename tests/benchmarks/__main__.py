@@ -13,6 +13,7 @@ NAMES = (
     "results",
     "card",
     "release",
+    "branches",
     "killed",
     "coverage",
     "agreement",

@@ -49,6 +49,13 @@ def faults(error):
     return [one.code for one in found] if found else [error.code]
 
 
+def test_other_layouts_beside_the_weights_are_left_out(place, source):
+    others = ("adapter_model.safetensors", "consolidated.safetensors", "model.fp16.safetensors")
+    for name in others:
+        (source / name).write_bytes(b"x")
+    assert set(others) <= set(take(place, source).left_out)
+
+
 def test_what_is_not_known_is_recorded_as_unknown(place, source):
     (source / "training_args.bin").write_bytes(b"x")
     (source / "README.md").write_text("theirs")

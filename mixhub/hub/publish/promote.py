@@ -9,7 +9,7 @@ from pathlib import Path
 from mixhub.card.facts.withdrawal import Withdrawal, add_erratum, is_marked, mark_withdrawn
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError, UsageError
-from mixhub.findings import Finding, errors
+from mixhub.findings import Finding
 from mixhub.hub.publish.branch_plans import main_model, withdrawn_on_main
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions, Target, plan_files, stale
 from mixhub.hub.publish.receipts import hub_key
@@ -55,9 +55,12 @@ class Promotion:
         return {branch.name: branch.commit for branch in self.verified.branches if branch.commit is not None}
 
     def findings_on(self, branch: str) -> list[Finding]:
-        """Return the findings of a branch; errors name the hub."""
+        """Return the findings of a branch; errors name the hub, and what could not be checked is one."""
         findings = [finding for finding in self.verified.findings if finding.where == branch]
-        return [replace(one, message=f"{one.message} (on {self.source})") if errors([one]) else one for one in findings]
+        return [
+            one if one.level == "warning" else replace(one, message=f"{one.message} (on {self.source})", level="error")
+            for one in findings
+        ]
 
     def branches_of(self, runs: Sequence[str], *, checkpoints: bool) -> list[str]:
         """Return the branches of runs at the source, optionally with those of their earlier steps.

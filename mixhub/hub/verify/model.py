@@ -5,7 +5,6 @@ Reads the small files, and the first bytes of the large ones.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -23,14 +22,12 @@ from mixhub.workspace.export import (
     WEIGHTS_INDEX_FILE,
     WeightsIndex,
     WeightsProblem,
+    has_usual_name,
     opened_weights,
     weights_problems,
 )
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.metrics import read_metrics
-
-_OF_A_SET = re.compile(r"model(-\d+(-of-\d+)?)?\.safetensors")
-"""Names of the files that Transformers writes; others beside a model are another layout of it, or a variant."""
 
 
 def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
@@ -104,10 +101,10 @@ def _file_findings(branch: BranchUnderCheck, problems: Iterable[WeightsProblem])
         level: Level = "error"
         if not branch.is_ours:
             if problem.code == "shard-foreign":
-                files, level = [path for path in files if _OF_A_SET.fullmatch(path)], "warning"
+                files, level = [path for path in files if has_usual_name(path)], "warning"
                 if not files:
                     continue
-            elif problem.code == "weights-missing" and not any(_OF_A_SET.fullmatch(path) for path in files):
+            elif problem.code == "weights-missing" and not any(has_usual_name(path) for path in files):
                 level = "unchecked"
             elif problem.code == "weights-ambiguous":
                 index = WeightsIndex.read(branch.branch.folder)

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from mixhub.findings import errors
 from mixhub.hub.verify.repo import Verification
 from mixhub.receipts import Store
 from mixhub.spec.base import FrozenMap, Spec
@@ -41,8 +40,8 @@ def verified_at(workspace: Workspace, repo_id: str, branch: str, commit: str) ->
 
 
 def note_verification(workspace: Workspace, hub: str, verification: Verification, *, deep: bool) -> None:
-    """Note the branches without errors, and remove the others."""
-    wrong = {finding.where for finding in errors(verification.findings)}
+    """Note the branches that were checked and have no errors, and remove the others."""
+    wrong = {finding.where for finding in verification.findings if finding.level != "warning"}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
     with _store(workspace).update() as data:
         known = data["branches"].setdefault(hub, {}).setdefault(verification.repo_id, {})

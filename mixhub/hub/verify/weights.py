@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mixhub.errors import HubError, MixhubError
-from mixhub.findings import Finding, Level, errors
+from mixhub.findings import Finding, Level
 from mixhub.hub.check.loading import loading_findings
 from mixhub.hub.remote.branches import fetch
 from mixhub.hub.remote.files import MAIN

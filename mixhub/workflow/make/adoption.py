@@ -23,7 +23,7 @@ from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace, read_mixtures
-from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
+from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE, has_usual_name
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.paths import RunFolder, Workspace
 from mixhub.workspace.recipe_diff import recipe_changes
@@ -124,6 +124,7 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
         raise ExportError(str(other), code=other.code, hint=other.hint, path=source)
     present = sorted(path.name for path in source.iterdir() if path.is_file())
     weights = [name for name in present if name.endswith(".safetensors")]
+    weights = [name for name in weights if has_usual_name(name)] or weights
     if not weights:
         pickles = [name for name in present if is_pickle(name)]
         message = f"{source}: no weights as safetensors{f', only {listed(pickles, most=3)}' if pickles else ''}"

@@ -344,7 +344,15 @@ def other_results(release):
         (no_shard, ["weights-differ", "shard-missing model-00002-of-00002.safetensors"]),
         (another_shard, ["weights-differ", "shard-foreign model-00003.safetensors"]),
         (no_index, [f"index-missing {INDEX}"]),
-        (single_beside_index, ["weights-differ", f"weights-ambiguous {MODEL}", "shape-differs config.json"]),
+        (
+            single_beside_index,
+            [
+                "weights-differ",
+                f"weights-ambiguous {MODEL}",
+                "tensor-missing lm_head.weight",
+                "tensor-foreign a",
+            ],
+        ),
         (wrong_index, ["index-differs model.norm.weight"]),
         (pickled, ["pickle-found pytorch_model.bin"]),
         (cut_short, ["weights-differ", "weights-malformed model.safetensors"]),
