@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from mixhub.errors import ExportError, ResultsError
+from mixhub.evaluation.options import PLAIN, Prompting
 from mixhub.evaluation.packing import Ints
 from mixhub.evaluation.suite import first_line
+from mixhub.phrases import listed
 
 _BATCH_TEXTS = 4096
 """Texts per call of the tokenizer."""
@@ -31,6 +33,8 @@ class Encoder:
     """Takes the place of an empty context."""
     add_bos_token: bool | None = None
     """Whether special tokens are added; None: the tokenizer decides."""
+    prompting: Prompting = PLAIN
+    """Chat template and system instruction."""
 
     @classmethod
     def of(cls, lm: Any) -> Encoder:
@@ -38,15 +42,16 @@ class Encoder:
         return cls(lm.tokenizer, lm.max_length, lm.prefix_token_id, lm.add_bos_token)
 
     @classmethod
-    def load(cls, folder: Path, config: Any = None) -> Encoder:
+    def load(cls, folder: Path, config: Any = None, prompting: Prompting = PLAIN) -> Encoder:
         """Return the encoder of a folder with a tokenizer, without loading weights.
 
         Args:
             folder: holds a tokenizer, and `config.json` unless `config` is given.
             config: the model's config, for its context length.
+            prompting: its chat template becomes the tokenizer's only one.
 
         Raises:
-            ExportError: the tokenizer or the config cannot be loaded.
+            ExportError: the tokenizer or the config cannot be loaded, or there is no such chat template.
         """
         from transformers import AutoConfig, AutoTokenizer
 
@@ -66,7 +71,26 @@ class Encoder:
             message = f"{folder}: its tokenizer has no token that begins or ends text, and texts are scored after one"
             hint = "set bos_token or eos_token in tokenizer_config.json"
             raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder)
-        return cls(tokenizer, length, prefix)
+        if prompting.chat_template is not None:
+            tokenizer.chat_template = _chat_template(tokenizer, prompting.chat_template, folder)
+        return cls(tokenizer, length, prefix, prompting=prompting)
+
+    @property
+    def chat_template(self) -> str | None:
+        """The chat template in use; None if prompts are plain text."""
+        return None if self.prompting.chat_template is None else str(self.tokenizer.chat_template)
+
+    @property
+    def of_prompts(self) -> dict[str, Any]:
+        """The settings of the prompts, as cells record them; empty for plain text."""
+        if self.prompting.is_plain:
+            return {}
+        template, multiturn = self.chat_template, self.prompting.fewshot_as_multiturn
+        return {
+            "system_instruction": self.prompting.system_instruction,
+            "chat_template_sha256": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
+            "fewshot_as_multiturn": None if template is None else multiturn,
+        }
 
     @cached_property
     def sha256(self) -> str:
@@ -82,6 +106,7 @@ class Encoder:
             "max_length": self.max_length,
             "prefix_token_id": self.prefix_token_id,
             "add_bos_token": self.add_bos_token,
+            **self.of_prompts,
         }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -144,6 +169,17 @@ class Encoder:
             batch = self.tokenizer(part, return_attention_mask=False, verbose=False, **options)["input_ids"]
             tokens += [np.array(ids, np.int32) for ids in batch]
         return tokens
+
+
+def _chat_template(tokenizer: Any, name: str, folder: Path) -> str:
+    templates = tokenizer.chat_template or {}
+    by_name = templates if isinstance(templates, dict) else {"default": templates}
+    if name not in by_name:
+        known = f"its chat templates are {listed(sorted(by_name))}" if by_name else "it has no chat template"
+        message = f"{folder}: the tokenizer has no chat template {name}: {known}"
+        hint = "name another one with --chat-template" if by_name else "omit --apply-chat-template: it is a base model"
+        raise ExportError(message, code="chat-template-missing", hint=hint, path=folder, name=name)
+    return str(by_name[name])
 
 
 def _with_spaces_moved(context: str, continuation: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from mixhub.errors import ExportError, ResultsError, UsageError
 from mixhub.evaluation.bootstrap import bootstrap_stderr
 from mixhub.evaluation.measures import MEASURES, cell_measures, document_measures
-from mixhub.evaluation.options import Backend, bad_option
+from mixhub.evaluation.options import PLAIN, Backend, Prompting, bad_option
 from mixhub.evaluation.requests import Prepared, configure
 from mixhub.evaluation.suite import first_line
 from mixhub.phrases import listed
@@ -50,10 +50,19 @@ class Measured:
     """Duration."""
 
 
-def choose_device(device: str | None) -> str:
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""How Transformers can spread a model over devices."""
+
+
+def choose_device(device: str | None, device_map: str | None = None) -> str:
     """Return the device, by default `cuda` if available; raises UsageError for an unknown or missing device."""
     import torch
 
+    if device_map is not None and device_map not in DEVICE_MAPS:
+        raise bad_option("--device-map", device_map, f"must be one of {listed(DEVICE_MAPS)}")
+    if device_map is not None and device is not None:
+        hint = "omit --device: the map uses all devices; or omit --device-map for a model that fits one device"
+        raise bad_option("--device-map", device_map, f"conflicts with --device {device}", hint)
     available = torch.cuda.is_available()
     if device is None:
         return "cuda" if available else "cpu"
@@ -75,8 +84,17 @@ def choose_dtype(dtype: str | None, device: str) -> str:
     return dtype
 
 
-def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub") -> Any:
+def load_model(
+    folder: Path, device: str, dtype: str, backend: Backend = "mixhub", device_map: str | None = None
+) -> Any:
     """Load the model in a folder into lm-eval's model class, ours or its own; makes no network request.
+
+    Args:
+        folder: weights, config and tokenizer.
+        device: where the model goes, unless there is a `device_map`.
+        dtype: of the weights.
+        backend: `stock` for lm-eval's own class.
+        device_map: how Transformers spreads the model over devices.
 
     Raises:
         ExportError: it is not a causal language model, weights are missing, or its tokenizer does not fit.
@@ -89,9 +107,11 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
 
     try:
         # Code in the folder is not run: without an answer here, Transformers would ask the user.
-        options = {"local_files_only": True, "trust_remote_code": False}
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         auto: Any = AutoModelForCausalLM
+        if device_map is not None:
+            options["device_map"] = device_map
         model, report = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True, **options)
     except Exception as error:
         raise _unloadable(folder, f"{type(error).__name__}: {first_line(error)}") from error
@@ -103,7 +123,8 @@ def load_model(folder: Path, device: str, dtype: str, backend: Backend = "mixhub
     if ids > rows:
         what = f"its tokenizer has {ids} ids, and its embedding {rows} rows"
         raise _unloadable(folder, what, code="vocabulary-exceeded", ids=ids, rows=rows)
-    model.to(device)
+    if device_map is None:
+        model.to(device)
     kind = SharedLM if backend == "mixhub" else StockLM
     try:
         return kind(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=_batch_size(model))
@@ -123,7 +144,13 @@ def _batch_size(model: Any) -> int:
 
 
 def measure(
-    lm: Any, task: Any, num_fewshot: int, limit: int | None, fewshot_seed: int, prepared: Prepared | None = None
+    lm: Any,
+    task: Any,
+    num_fewshot: int,
+    limit: int | None,
+    fewshot_seed: int,
+    prepared: Prepared | None = None,
+    prompting: Prompting = PLAIN,
 ) -> Measured:
     """Evaluate one lm-eval task at one shot count.
 
@@ -134,6 +161,7 @@ def measure(
         limit: use only the first N documents.
         fewshot_seed: seed of the choice of shots.
         prepared: its requests; None: lm-eval builds them.
+        prompting: chat template and system instruction; the template is that of the model's tokenizer.
 
     Raises:
         ResultsError: a log-likelihood or metric is not finite.
@@ -152,6 +180,7 @@ def measure(
                 limit=limit,
                 bootstrap_iters=0,  # omits every standard error; they are added below
                 log_samples=True,
+                **lm_eval.prompt_settings(prompting),
             )
     except OverflowError as error:
         raise _not_finite(name, num_fewshot, f"a metric (it overflows: {error})") from error

@@ -22,6 +22,7 @@ import huggingface_hub.constants  # noqa: F401 - it reads the environment when i
 import numpy as np
 
 from mixhub.errors import ResultsError
+from mixhub.evaluation.options import Prompting
 from mixhub.workspace.vendors import require_names
 
 DEBUG = "MIXHUB_DEBUG"
@@ -44,7 +45,7 @@ RELIED_ON = {
     "lm_eval.loggers.utils": ("add_tokenizer_info",),
     "lm_eval.models.huggingface": (
         "HFLM._DEFAULT_MAX_LENGTH", "HFLM._loglikelihood_tokens", "HFLM._max_length", "HFLM.add_bos_token",
-        "HFLM.custom_prefix_token_id", "HFLM.max_length", "HFLM.prefix_token_id",
+        "HFLM.apply_chat_template", "HFLM.custom_prefix_token_id", "HFLM.max_length", "HFLM.prefix_token_id",
     ),
     "lm_eval.tasks": (
         "TaskManager.all_groups", "TaskManager.all_subtasks", "TaskManager.all_tags", "TaskManager.load",
@@ -94,6 +95,18 @@ class StockLM(HFLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
         return super().generate_until(requests, disable_tqdm=True)
+
+
+def prompt_settings(prompting: Prompting) -> dict[str, Any]:
+    """Return the settings of prompts as lm-eval's functions take them; none for plain text."""
+    if prompting.is_plain:
+        return {}
+    is_chat = prompting.chat_template is not None
+    return {
+        "system_instruction": prompting.system_instruction,
+        "apply_chat_template": is_chat,
+        "fewshot_as_multiturn": is_chat and prompting.fewshot_as_multiturn,
+    }
 
 
 class _NamedGroup(Group):  # type: ignore[misc]
@@ -151,9 +164,13 @@ def shot_documents(task: Any) -> int | None:
     return documents - 1 if task.fewshot_cfg.split == task.config.test_split else documents
 
 
-def built_instances(task: Any, limit: int | None) -> list[Any]:
+def built_instances(task: Any, limit: int | None, tokenizer: Any, prompting: Prompting) -> list[Any]:
     """Return the requests of a task as lm-eval builds them; the task does not keep them."""
-    task.build_all_requests(limit=limit, rank=0, world_size=1)
+    settings = prompt_settings(prompting)
+    if settings.get("apply_chat_template"):
+        lm = SimpleNamespace(tokenizer=tokenizer, chat_template_args={})
+        settings["chat_template"] = functools.partial(HFLM.apply_chat_template, lm)
+    task.build_all_requests(limit=limit, rank=0, world_size=1, **settings)
     instances: list[Any] = task.instances
     task._instances = None
     return instances

@@ -24,6 +24,26 @@ _DOCUMENTS = 1000
 
 
 @dataclass(frozen=True)
+class Prompting:
+    """Settings around the text of prompts, as in lm-eval."""
+
+    chat_template: str | None = None
+    """The name of a chat template of the tokenizer, `default` if it has one only; None: plain text."""
+    system_instruction: str | None = None
+    """Text at the start of every prompt."""
+    fewshot_as_multiturn: bool = True
+    """With a chat template: each shot is a turn of its own."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether prompts are the task's text alone."""
+        return self.chat_template is None and self.system_instruction is None
+
+
+PLAIN = Prompting()
+
+
+@dataclass(frozen=True)
 class Options:
     """Options for measuring cells."""
 
@@ -41,6 +61,10 @@ class Options:
     """None: float32 on CPU and bfloat16 on CUDA."""
     backend: Backend = "mixhub"
     """`stock`: lm-eval's own scoring of one request after the other."""
+    prompting: Prompting = PLAIN
+    """Chat template and system instruction."""
+    device_map: str | None = None
+    """How Transformers spreads a model over devices, such as `auto`; None: on `device`."""
     shard: tuple[int, int] = (1, 1)
     """(i, n): the i-th of n parts of the cells, counted from 1. Parts do not overlap; a cell does not depend on n."""
 

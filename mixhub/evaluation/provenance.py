@@ -15,6 +15,7 @@ from typing import Any
 
 from mixhub.errors import ExportError, ResultsError
 from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import SCORER, STDERR, Measured, choose_device, choose_dtype
 from mixhub.evaluation.options import Backend, CellKey, Options, Storage
 from mixhub.evaluation.suite import BuiltTask, SuiteTask, fingerprint
@@ -22,6 +23,7 @@ from mixhub.files import write_bytes, write_text
 from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.cells import (
     MEASURES_KEY,
+    OF_PROMPTS,
     PROVENANCE_KEY,
     Cell,
     Dataset,
@@ -129,12 +131,16 @@ class SweepConfig:
     datasets: Datasets
     versions: Mapping[str, str]
     """Of the packages that measure."""
+    device_map: str | None = None
+    of_prompts: Mapping[str, Any] = field(default_factory=dict)
+    """Chat template and system instruction, as provenances record them."""
     _fingerprints: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: ModelUnderTest, evaluation: Evaluation, storage: Storage, options: Options) -> SweepConfig:
         """Complete the options with device and dtype; raises UsageError for those that cannot be used."""
-        device = choose_device(options.device)
+        device = choose_device(options.device, options.device_map)
+        prompting = options.prompting
         return cls(
             model=model,
             fewshot_seed=evaluation.fewshot_seed,
@@ -144,6 +150,8 @@ class SweepConfig:
             backend=options.backend,
             datasets=storage.datasets,
             versions=versions(*_PACKAGES),
+            device_map=options.device_map,
+            of_prompts={} if prompting.is_plain else Encoder.load(model.folder, prompting=prompting).of_prompts,
         )
 
     def fingerprint(self, task: SuiteTask) -> str:
@@ -196,6 +204,7 @@ def _inputs(config: SweepConfig, task: SuiteTask) -> dict[str, Any]:
         "fewshot_seed": config.fewshot_seed,
         "dtype": config.dtype,
         "task_sha256": task.sha256,
+        **{name: config.of_prompts.get(name) for name in OF_PROMPTS},
     }
 
 
@@ -301,6 +310,7 @@ def _results_json(config: SweepConfig, measured: Measured, provenance: Provenanc
     }
     results = {
         **measured.results,
+        **_as_lm_eval(config.of_prompts),
         "config": {**settings, **measured.results["config"]},
         "date": measured.date,
         "transformers_version": config.versions["transformers"],
@@ -313,6 +323,19 @@ def _results_json(config: SweepConfig, measured: Measured, provenance: Provenanc
         PROVENANCE_KEY: provenance.to_data(),
     }
     return json.dumps(results, indent=2, default=_jsonable, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _as_lm_eval(of_prompts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of prompts under the keys of lm-eval's results; none for plain text."""
+    if not of_prompts:
+        return {}
+    system = of_prompts["system_instruction"]
+    return {
+        "system_instruction": system,
+        "system_instruction_sha": None if system is None else hashlib.sha256(system.encode()).hexdigest(),
+        "fewshot_as_multiturn": of_prompts["fewshot_as_multiturn"],
+        "chat_template_sha": of_prompts["chat_template_sha256"],
+    }
 
 
 def _jsonable(value: object) -> Any:

@@ -85,7 +85,7 @@ def prepare(task: Any, encoder: Encoder, num_fewshot: int, fewshot_seed: int, li
         return None
     configure(task, num_fewshot, fewshot_seed)
     with seeded(), tuned():
-        instances = built_instances(task, limit)
+        instances = built_instances(task, limit, encoder.tokenizer, encoder.prompting)
     if any(len(instance.args) != 2 for instance in instances):  # images or sound beside the text
         return None
     pairs = [instance.args for instance in instances]

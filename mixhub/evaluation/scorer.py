@@ -199,9 +199,9 @@ class SharedLM(StockLM):
         of_row = torch.from_numpy(inverse[order]).to(self.device)
         target_ids = torch.from_numpy(targets[order].astype(np.int64)).to(self.device)
         if layout == "plain":
-            source = self.model(**inputs).logits.flatten(0, 1)[used]  # (U, V)
+            source = self.model(**inputs).logits.flatten(0, 1).to(self.device)[used]  # (U, V)
         else:
-            source = self.model.base_model(**inputs).last_hidden_state.flatten(0, 1)[used]  # (U, H)
+            source = self.model.base_model(**inputs).last_hidden_state.flatten(0, 1).to(self.device)[used]  # (U, H)
         values = torch.empty(len(order), dtype=torch.float32, device=self.device)
         hits = torch.empty(len(order), dtype=torch.bool, device=self.device)
         block = max(16, self._head_cells // len(self.model.get_output_embeddings().weight))
@@ -221,6 +221,8 @@ class SharedLM(StockLM):
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Compute (block, H) to (block, V) in one buffer: new memory for each block costs as much as the product."""
         head = self.model.get_output_embeddings()
+        if head.weight.device != hidden.device:  # a model that is spread over devices
+            return head(hidden.to(head.weight.device)).to(hidden.device)  # type: ignore[no-any-return]
         if head.bias is not None:
             return head(hidden)  # type: ignore[no-any-return]
         if self._buffer is None or len(self._buffer) < len(hidden):

@@ -75,7 +75,8 @@ def evaluate(
     missing = [cell for cell in shard if finished_cell(config, cell, results) is None]
     if missing:
         replaced = _say_replaced(config, missing, results)
-        requests = Requests(storage, Encoder.load(model.folder), config.fewshot_seed, config.limit)
+        encoder = Encoder.load(model.folder, prompting=options.prompting)
+        requests = Requests(storage, encoder, config.fewshot_seed, config.limit)
         requests.build(missing, progress, stock=config.backend == "stock")
         _Sweep(config, requests, results, replaced).measure(missing, progress, already=len(shard) - len(missing))
     return [read_cell(path) for cell in requested if (path := cell.path(results)).is_file()]
@@ -136,7 +137,10 @@ class _Sweep:
 
         config = self.config
         with quiet():
-            lm = load_model(config.model.folder, config.device, config.dtype, config.backend)
+            lm = load_model(config.model.folder, config.device, config.dtype, config.backend, config.device_map)
+        encoder = self.requests.encoder
+        if encoder.chat_template is not None:
+            lm.tokenizer.chat_template = encoder.chat_template
         support = getattr(lm, "layout_support", None)
         if support is not None and support.note:
             logger.warning("%s: %s; the figures are the same", config.model.folder, support.note)
@@ -185,7 +189,15 @@ class _Sweep:
         with quiet():
             prepared = self.requests.get(cell)
             with naming(f"cell {cell}"):
-                measured = measure(lm, built.task, cell.num_fewshot, config.limit, config.fewshot_seed, prepared)
+                measured = measure(
+                    lm,
+                    built.task,
+                    cell.num_fewshot,
+                    config.limit,
+                    config.fewshot_seed,
+                    prepared,
+                    self.requests.encoder.prompting,
+                )
         return write_cell(config, lm, built, measured, cell, self.results)
 
 

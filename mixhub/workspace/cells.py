@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ PROVENANCE_KEY = "mixhub"
 """Key of the provenance in a result."""
 MEASURES_KEY = "mixhub_measures"
 """Key of mixhub's own measures in results and samples, apart from lm-eval's metrics."""
+OF_PROMPTS = ("system_instruction", "chat_template_sha256", "fewshot_as_multiturn")
+"""Fields of a provenance that tell prompts from the task's plain text."""
 _CELL_FILE = re.compile(r"(?P<task>.+)\.(?P<shots>\d+)shot\.json")
 
 
@@ -68,6 +71,12 @@ class Provenance(Spec):
     """Seed of the choice of shots."""
     limit: PositiveInt | None = None
     """Number of documents that were evaluated; absent for all."""
+    system_instruction: str | None = None
+    """Text at the start of every prompt; absent for none."""
+    chat_template_sha256: Sha256 | None = None
+    """Hash of the chat template; absent for plain text."""
+    fewshot_as_multiturn: bool | None = None
+    """With a chat template: whether each shot was a turn of its own."""
     dtype: str
     """Dtype of the computation."""
     device: str
@@ -117,7 +126,7 @@ class Cell(Record):
             provenance=provenance,
             model=provenance.family,
             dataset=provenance.dataset.shown,
-            prompting=PLAIN,
+            prompting=_prompting(provenance),
             harness=provenance.versions.get("lm_eval", UNKNOWN),
             samples=samples_path(path),
             **{name: getattr(provenance, name) for name in shared},
@@ -128,6 +137,17 @@ class Cell(Record):
     def family(self) -> str:
         """Name of the family."""
         return self.provenance.family
+
+
+def _prompting(provenance: Provenance) -> str:
+    """Return the settings of the prompts in words, like those of lm-eval's own results."""
+    system = provenance.system_instruction
+    given = {
+        "system_instruction": None if system is None else hashlib.sha256(system.encode()).hexdigest(),
+        "chat_template": provenance.chat_template_sha256,
+        "fewshot_as_multiturn": provenance.fewshot_as_multiturn,
+    }
+    return ", ".join(f"{name} {str(value)[:8]}" for name, value in given.items() if value) or PLAIN
 
 
 def cell_path(results: Path, task: str, num_fewshot: int) -> Path:

@@ -24,6 +24,7 @@ from mixhub.cli.common.options import (
 )
 
 if TYPE_CHECKING:
+    from mixhub.evaluation.options import Prompting
     from mixhub.spec import Family
     from mixhub.workflow import Options, Prefetched
     from mixhub.workspace.cells import Cell
@@ -50,6 +51,11 @@ _SHOTS_HELP = (
 _LIMIT_HELP = "Use only the first N documents of each task. Such cells do not count towards any score."
 _DEVICE_HELP = "`cpu`, `cuda` or `cuda:N`. [default: cuda if available, otherwise cpu]"
 _DTYPE_HELP = "Dtype of the weights. [default: float32 on CPU, bfloat16 on CUDA]"
+_MAP_HELP = "Spread a MODEL over all devices, as Transformers' device_map does: `auto`, `balanced` or `sequential`."
+_CHAT_HELP = "With MODEL: apply the tokenizer's chat template to the prompts. Such cells have a folder of their own."
+_TEMPLATE_HELP = "Name of the chat template, if the tokenizer has several. [default: default]"
+_SYSTEM_HELP = "With MODEL: a system instruction at the start of every prompt."
+_TURNS_HELP = "With a chat template: each shot as a turn of its own, or all shots in one turn."
 _FEWSHOT_SEED_HELP = (
     "Seed for drawing the shots. Cells with another seed than the family's get their own folder and count towards no "
     "score. [default: the family's]"
@@ -63,6 +69,8 @@ _OUTPUT_HELP = (
 )
 _DATASETS_HELP = "Hub to download documents from: `local` or an address. [default: HF_ENDPOINT or huggingface.co]"
 
+_TurnsOption = Annotated[bool, typer.Option("--fewshot-as-multiturn/--no-fewshot-as-multiturn", help=_TURNS_HELP)]
+
 
 def evaluate(
     model: Annotated[str | None, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False)] = None,
@@ -75,16 +83,18 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help=_LIMIT_HELP, metavar="N", min=1)] = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
     dtype: Annotated[str | None, typer.Option(help=_DTYPE_HELP, metavar="DTYPE")] = None,
+    device_map: Annotated[str | None, typer.Option(help=_MAP_HELP, metavar="MAP")] = None,
+    apply_chat_template: Annotated[bool, typer.Option("--apply-chat-template", help=_CHAT_HELP)] = False,
+    chat_template: Annotated[str | None, typer.Option(help=_TEMPLATE_HELP, metavar="NAME")] = None,
+    system_instruction: Annotated[str | None, typer.Option(help=_SYSTEM_HELP, metavar="TEXT")] = None,
+    fewshot_as_multiturn: _TurnsOption = True,
     fewshot_seed: Annotated[int | None, typer.Option(help=_FEWSHOT_SEED_HELP, metavar="N", min=0)] = None,
     shard: Annotated[str, typer.Option(help=_SHARD_HELP, metavar="I/N")] = "1/1",
     prefetch: Annotated[bool, typer.Option("--prefetch", help=_PREFETCH_HELP)] = False,
     check: Annotated[int | None, typer.Option(help=_CHECK_HELP, metavar="N", min=1)] = None,
     backend: Annotated[BackendName, typer.Option(help=_BACKEND_HELP)] = BackendName.MIXHUB,
     datasets_hub: Annotated[str | None, typer.Option(help=_DATASETS_HELP, metavar="HUB")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help=_OUTPUT_HELP, metavar="DIR"),
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help=_OUTPUT_HELP, metavar="DIR")] = None,
     hub: HubOption = None,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
@@ -104,13 +114,13 @@ def evaluate(
         limit=limit,
         device=device,
         dtype=dtype,
+        device_map=device_map,
+        prompting=_prompting(apply_chat_template, chat_template, system_instruction, fewshot_as_multiturn),
         backend=backend.value,
         shard=_shard(shard),
     )
     is_run_named = every or seed is not None or index is not None
-    _check_options(
-        model, is_run_named, prefetch, check, {"--output": output, "--hub": hub, "--include-path": include_path}
-    )
+    _check_options(model, is_run_named, prefetch, check, options, {"--output": output, "--hub": hub})
     log_lines()
     settings: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
     if model is None:
@@ -215,11 +225,24 @@ def _family(workspace: Workspace | None, name: str | None, fewshot_seed: int | N
 
 
 def _check_options(
-    model: str | None, is_run_named: bool, prefetch: bool, check: int | None, of_model: Mapping[str, object]
+    model: str | None,
+    is_run_named: bool,
+    prefetch: bool,
+    check: int | None,
+    options: Options,
+    of_model: Mapping[str, object],
 ) -> None:
     """Refuse options that cannot be combined: those of a run with those of a MODEL."""
     from mixhub.errors import UsageError
 
+    prompting = options.prompting
+    of_model = {
+        **of_model,
+        "--include-path": options.include_path,
+        "--apply-chat-template": prompting.chat_template,
+        "--system-instruction": prompting.system_instruction,
+        "--device-map": options.device_map,
+    }
     for is_broken, message, code in (
         (prefetch and check, "--check needs measured cells, and --prefetch measures none", "option-conflict"),
         *(
@@ -235,6 +258,12 @@ def _check_options(
     ):
         if is_broken:
             raise UsageError(message, code=code)
+
+
+def _prompting(is_chat: bool, template: str | None, system: str | None, multiturn: bool) -> Prompting:
+    from mixhub.evaluation.options import Prompting
+
+    return Prompting(template or ("default" if is_chat else None), system, multiturn)
 
 
 def _shard(text: str) -> tuple[int, int]:

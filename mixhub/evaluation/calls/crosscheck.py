@@ -92,10 +92,10 @@ def _score(folder: Path, drawn: Sequence[_Request], options: Options) -> Sequenc
     """Return log-likelihood and whether it is greedy, by lm-eval's own backend."""
     from mixhub.evaluation.lm_eval_private import Instance, quiet
 
-    device = choose_device(options.device)
+    device = choose_device(options.device, options.device_map)
     fields: dict[str, Any] = {"request_type": "loglikelihood", "doc": {}, "idx": 0, "metadata": ("check", 0, 1)}
     with quiet():
-        lm = load_model(folder, device, choose_dtype(options.dtype, device), "stock")
+        lm = load_model(folder, device, choose_dtype(options.dtype, device), "stock", options.device_map)
         answers: Sequence[Any] = lm.loglikelihood([Instance(arguments=one.pair, **fields) for one in drawn])
     return answers
 

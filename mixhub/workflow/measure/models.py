@@ -83,6 +83,7 @@ def evaluate_model(
         ResultsError: as for `evaluate`.
     """
     from mixhub.evaluation.calls.group_scores import write_group_scores
+    from mixhub.evaluation.encoding import Encoder
     from mixhub.evaluation.harness import choose_device, choose_dtype
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
@@ -95,8 +96,10 @@ def evaluate_model(
     folder, name, revision, commit = _find_model(model, workspace, hub, progress)
     subject = ModelUnderTest.of_folder(folder, name, revision)
     storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources)
-    dtype = choose_dtype(options.dtype, choose_device(options.device))
-    results, subject = results_folder(Path(output), subject, dtype, asked.evaluation.fewshot_seed)
+    dtype = choose_dtype(options.dtype, choose_device(options.device, options.device_map))
+    prompting = options.prompting
+    of_prompts = {} if prompting.is_plain else Encoder.load(folder, prompting=prompting).of_prompts
+    results, subject = results_folder(Path(output), subject, dtype, asked.evaluation.fewshot_seed, of_prompts)
     with _reasons_given(folder, str(subject)):
         suite_asked, options = asked.evaluation, asked.options
         cells = evaluate(subject, suite_asked, results=results, storage=storage, options=options, progress=progress)
@@ -123,7 +126,7 @@ def prefetch_model(
     folder = _find_model(model, workspace, hub, progress)[0]
     storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources, refresh=True)
     with _reasons_given(folder, os.fspath(model)):
-        encoder = Encoder.load(folder)
+        encoder = Encoder.load(folder, prompting=options.prompting)
     requests = prefetch(encoder, asked.evaluation, storage=storage, options=asked.options, progress=progress)
     return Prefetched(folder, requests, storage.datasets.root)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import ResultsError
+from mixhub.spec.base import data_sha256
 from mixhub.workspace.cells import Cell, cells_in
 
 if TYPE_CHECKING:
@@ -20,16 +21,19 @@ _DTYPE, _SEED = "float32", 1234
 """Cells of this dtype and this seed of the shots, lm-eval's, lie in the model's folder, and others in folders in it."""
 
 
-def results_folder(output: Path, model: ModelUnderTest, dtype: str, fewshot_seed: int) -> tuple[Path, ModelUnderTest]:
+def results_folder(
+    output: Path, model: ModelUnderTest, dtype: str, fewshot_seed: int, of_prompts: Mapping[str, Any]
+) -> tuple[Path, ModelUnderTest]:
     """Return the folder of the cells of a model, and the model as its cells name it.
 
     `output/EleutherAI__pythia-160m@main/bfloat16/fewshot-seed-7`; dtype and seed are omitted if they are the usual
-    ones. If that folder has cells of other weights, a part of the hash of the weights is added to the revision. The
-    folder is `output` itself if it has cells of just this model, which mixhub 0.1.0 wrote there.
+    ones. Prompts with a chat template or a system instruction have a folder of their own: `prompts-<hash>`. If the
+    model's folder has cells of other weights, a part of the hash of the weights is added to the revision. The folder
+    is `output` itself if it has cells of just this model, which mixhub 0.1.0 wrote there.
     """
     expected = (model.name, model.revision, model.weights_sha256, dtype, fewshot_seed)
     flat = {(one.model, one.revision, one.weights_sha256, one.dtype, one.fewshot_seed) for one in _cells(output)}
-    if flat == {expected}:
+    if flat == {expected} and not of_prompts:
         return output, model
     short = f"-{model.weights_sha256[:8]}"
     folder, unique = output / _folder_name(model), output / _folder_name(model, short)
@@ -37,6 +41,7 @@ def results_folder(output: Path, model: ModelUnderTest, dtype: str, fewshot_seed
         folder, model = unique, replace(model, revision=f"{model.revision}{short}")
     parts = [dtype] if dtype != _DTYPE else []
     parts += [f"fewshot-seed-{fewshot_seed}"] if fewshot_seed != _SEED else []
+    parts += [f"prompts-{data_sha256(dict(of_prompts))[:8]}"] if of_prompts else []
     return folder.joinpath(*parts), model
 
 
