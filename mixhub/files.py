@@ -24,11 +24,11 @@ _OUTGOING_NAME = re.compile(rf"{re.escape(_TEMPORARY)}(.+)\.\d+-[0-9a-f]+{re.esc
 
 
 _DISK = {
-    errno.ENOSPC: ("os error 28", "No space left on device", "PytorchStreamWriter failed writing", "file write failed"),
+    errno.ENOSPC: ("os error 28", "No space left on device", "Not enough disk space", "inline_container.cc"),
     errno.EDQUOT: ("os error 122", "Disk quota exceeded"),
     errno.EROFS: ("os error 30", "Read-only file system"),
 }
-"""Ways in which libraries word that a disk is full or read-only, by number of the error."""
+"""How libraries word that a disk is full or read-only, by number of the error; `inline_container.cc` is torch.save."""
 
 
 def disk_problem(error: BaseException) -> OSError | None:

@@ -24,7 +24,7 @@ def main() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     _bypass_proxy_on_loopback()
     from mixhub.cli.app import app
-    from mixhub.errors import MixhubError
+    from mixhub.errors import HubError, MixhubError
     from mixhub.files import disk_problem
 
     warnings.formatwarning = _warning
@@ -32,15 +32,16 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
-    except MixhubError as error:
-        _end(error)
     except Exception as error:
-        problem = disk_problem(error)
+        # the disk of a hub is another one
+        problem = None if isinstance(error, HubError) else disk_problem(error)
         if problem is not None:
             is_output = problem.filename is None and isinstance(error, OSError)
             place = problem.filename or ("the output" if is_output else str(error).splitlines()[0])
             code = "disk-read-only" if problem.errno == errno.EROFS else "disk-full"
             _end(MixhubError(f"{place}: {problem.strerror}", code=code), is_output_full=is_output)
+        if isinstance(error, MixhubError):
+            _end(error)
         if not isinstance(error, _DENIED) or error.filename is None:
             raise
         _end(MixhubError(f"{error.filename}: {error.strerror}", code="access-denied"))

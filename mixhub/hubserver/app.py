@@ -60,8 +60,10 @@ def _failed(request: Request, error: Exception) -> Response:
         return respond({"error": error.detail}, error.status_code, error.headers)
     if isinstance(error, WorkspaceError):  # a lock is held
         return respond({"error": str(error)}, 503)
-    _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
-    # Clients retry after a 500; retrying does not help if the disk is full or read-only.
+    # Clients retry after a 500, hf_xet after any 5xx; retrying does not help if the disk is full or read-only.
     if problem := disk_problem(error):
-        return respond({"error": f"the hub cannot write its storage: {problem.strerror}"}, 507)
+        _log.error("the hub's storage: %s", problem.strerror)
+        status = 413 if request.url.path.startswith("/cas/") else 507
+        return respond({"error": f"the hub cannot write its storage: {problem.strerror}"}, status)
+    _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     return respond({"error": "the hub cannot read or write its storage"}, 500)

@@ -10,7 +10,7 @@ from transformers import LlamaForCausalLM
 
 from mixhub.data.pack import TOKENIZER_FOLDER
 from mixhub.data.tokenizer import TOKENIZER_FILE
-from mixhub.files import new_folder, write_json, write_text
+from mixhub.files import new_folder, write_json, write_text, writing
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
@@ -101,7 +101,7 @@ def export_checkpoint(family: Family, run: Run, step: int, *, tokens: Path, fold
 
 def saved_weights_sha256(model: LlamaForCausalLM, scratch: Path) -> str:
     """Return the `weights_sha256` that an export of `model` would have, from a temporary copy in `scratch`."""
-    with tempfile.TemporaryDirectory(prefix=".tmp-weights-", dir=scratch) as building:
+    with writing(scratch), tempfile.TemporaryDirectory(prefix=".tmp-weights-", dir=scratch) as building:
         _save_weights(model, Path(building))
         return weights_sha256(Path(building))
 

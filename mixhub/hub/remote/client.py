@@ -147,6 +147,8 @@ def _guess(error: Exception, endpoint: Endpoint, repo_id: str, revision: str | N
     if isinstance(error, ConnectionError) and (status := _XET_STATUS.search(str(error))):
         message = f"{endpoint}: refused large files of {repo_id} (status {status[1]})"
         hint = "push again; if it persists, set HF_HUB_DISABLE_XET=1"
+        if status[1] in ("413", "507"):
+            hint = "the hub has no room for them: free some there, then push again"
         return HubError(message, code="upload-refused", hint=hint, status=int(status[1]), **fields)
     if isinstance(error, ConnectionError | TimeoutError) or type(error).__module__.split(".")[0] in _TRANSPORTS:
         return unreachable(endpoint)
