@@ -251,11 +251,13 @@ def common_columns(evidence: Sequence[Evidence], *, limited: bool = False) -> tu
         for one in evidence
     ]
     common = set.intersection(*cells_of)
+    groups: dict[str, set[str]] = {}
+    for record in every:
+        groups.setdefault(record.task, set()).add(record.group)
     columns = []
-    for name in dict.fromkeys([*titles, *(record.task for record in every)]):
+    for name in dict.fromkeys([*titles, *groups]):
         if shots := sorted(count for task, count in common if task == name and isinstance(count, int)):
-            groups = {record.group for record in every if record.task == name}
-            group = groups.pop() if len(groups) == 1 else ""
+            group = next(iter(groups[name])) if len(groups[name]) == 1 else ""
             columns.append(Column(name, titles.get(name, name), tuple(shots), group=group))
     selected = {(column.task, shots) for column in columns for shots in column.num_fewshot}
 

@@ -224,6 +224,8 @@ def _task_fields(path: Path, data: Mapping[str, Any], task: str, groups: Groups)
 def _documents(data: Mapping[str, Any], tasks: Sequence[str]) -> tuple[int | Unknown, int | Unknown]:
     """The documents that were evaluated, and those of the split, of a task or of all tasks of a group."""
     totals: list[int | Unknown] = []
+    if not data.get("n-samples"):
+        return UNKNOWN, UNKNOWN
     for key in ("effective", "original"):
         counts = [_whole(_mapping(data, "n-samples", task).get(key)) for task in tasks]
         known = [count for count in counts if count != UNKNOWN]

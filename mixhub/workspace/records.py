@@ -34,8 +34,9 @@ _NO_SHARE = re.compile(
 
 def main_metric(metrics: Mapping[str, float]) -> str | None:
     """The metric of a task's score: `acc_norm`, else `acc`, else the first share of right answers, else the first."""
-    shares = [name for name in metrics if is_share(name, metrics[name])]
-    return next((name for name in (*ACCURACIES, *shares, *metrics) if name in metrics), None)
+    accuracy = next((name for name in ACCURACIES if name in metrics), None)
+    shares = (name for name in metrics if is_share(name, metrics[name]))
+    return accuracy or next(shares, None) or next(iter(metrics), None)
 
 
 def is_share(metric: str, value: float) -> bool:

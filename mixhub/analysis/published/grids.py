@@ -111,7 +111,7 @@ def _markdown_grids(text: str) -> Iterator[Grid]:
         lines[first:last] = [""] * (last - first)
     shown = re.sub(r"<!--.*?(?:-->|\Z)", lambda match: "\n" * match[0].count("\n"), "\n".join(lines), flags=re.DOTALL)
     for _, rows in html_tables(shown):
-        cells = [[TableCell(_strip_marks(text), line) for text, line in row] for row in rows if row]
+        cells = [[TableCell(_strip_marks(text), line) for text, line in row] for row in rows]
         width = max(map(len, cells))
         yield Grid([row + [TableCell("", row[0].line)] * (width - len(row)) for row in cells], [], "HTML")
     for token, (first, _) in blocks:

@@ -18,8 +18,8 @@ def html_tables(text: str) -> Iterator[tuple[int, list[list[tuple[str, int]]]]]:
         parser = _Parser(line)
         parser.feed(match[0])
         parser.close()
-        if parser.rows:
-            yield line, parser.rows
+        if rows := [row for row in parser.rows if row]:
+            yield line, rows
 
 
 class _Parser(HTMLParser):

@@ -317,6 +317,21 @@ def test_tables_in_html(read):
     assert table.source.endswith("card.md:5")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<table></table>",
+        "<table><tr></tr><tr></tr></table>",
+        "<table><td colspan=99999 rowspan=x>PIQA</table>",
+        "<table><tr><td>PIQA<td>ARC-e",
+        "<table>" * 50,
+    ],
+)
+def test_html_without_a_table_of_scores(read, text):
+    with refused("table-missing", ResultsError):
+        read(text)
+
+
 def test_tasks_in_the_second_column(read):
     table = read(
         "| | Benchmark (Metric) | # Shots | A | B |\n|---|---|---|---|---|\n| | Architecture | - | MoE | Dense |\n"
