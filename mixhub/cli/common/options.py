@@ -68,6 +68,11 @@ def choose_hub(option: str | None, workspace: Workspace | None, *, asked_by: str
     return endpoint.choose_hub(option, os.environ, workspace.config.hub if workspace else None, asked_by=asked_by)
 
 
+def family_option(workspace: Workspace, family: str) -> str:
+    """Return ` --family NAME` for a command to type; empty for the workspace's own family."""
+    return "" if family == workspace.config.family else f" --family {family}"
+
+
 def names(option: str, text: str) -> list[str]:
     """Split comma-separated names; raises UsageError if there are none."""
     split = [name.strip() for name in text.split(",") if name.strip()]

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from mixhub.cli.common.console import hide_client_bars, progress, say
-from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
+from mixhub.cli.common.options import (
+    FamilyOption,
+    IndexOption,
+    SeedOption,
+    WorkspaceOption,
+    family_option,
+    find_workspace,
+)
 
 _FOLDER_HELP = "Folder of a Llama model in Transformers format: config, safetensors, tokenizer."
 _STEP_HELP = "Number of optimizer updates made. [default: from the folder if recorded there, otherwise unknown]"
@@ -51,4 +58,6 @@ def adopt(
         say(f"this is an earlier step of a run of {steps} steps, and will have no scores;")
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
         option += f" --step {adopted.step}"
-    say(f"next: mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")
+    family = family_option(workspace, adopted.family.name)
+    option += family
+    say(f"next: mixhub check {option} --load && mixhub card render{family} && mixhub push {option} --dry-run")

@@ -9,7 +9,7 @@ import typer
 
 from mixhub.cli.common.console import progress, say, show_table
 from mixhub.cli.common.groups import group
-from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
+from mixhub.cli.common.options import FamilyOption, WorkspaceOption, family_option, find_workspace
 from mixhub.phrases import magnitude
 
 app = group("Pack text into token shards.")
@@ -37,4 +37,4 @@ def pack(
     show_table(["split", "domain", "documents", "tokens"], rows)
     say(f"packed in {workspace.tokens(family)}")
     run = family.runs()[0]
-    say(f"next: mixhub train --{run.kind} {run.number}")
+    say(f"next: mixhub train --{run.kind} {run.number}{family_option(workspace, family.name)}")

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from mixhub.cli.common.console import log_lines, progress, say
-from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
+from mixhub.cli.common.options import (
+    FamilyOption,
+    IndexOption,
+    SeedOption,
+    WorkspaceOption,
+    family_option,
+    find_workspace,
+)
 
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 
@@ -32,4 +39,5 @@ def train(
     trained = workflow.train(workspace, seed=seed, index=index, family=family_name, device=device, progress=progress())
     if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
         say(f"{trained.run.revision}: export in {trained.export}")
-        say(f"next: mixhub evaluate --{trained.run.kind} {trained.run.number}")
+        run = trained.run
+        say(f"next: mixhub evaluate --{run.kind} {run.number}{family_option(workspace, run.family)}")

@@ -18,6 +18,7 @@ from mixhub.cli.common.options import (
     WorkspaceOption,
     choose_hub,
     counts,
+    family_option,
     find_workspace,
     names,
     workspace_if_any,
@@ -165,7 +166,7 @@ def _evaluate_runs(
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
         first = evaluated.runs[0]
         step = "card render" if len(evaluated.runs) > 1 else f"push --{first.kind} {first.number}"
-        say(f"next: mixhub {step}")
+        say(f"next: mixhub {step}{family_option(workspace, family.name)}")
 
 
 def _evaluate_model(

@@ -73,7 +73,9 @@ class Promotion:
         branches = [name for name in self.commits if name in runs or name in of_steps]
         if not branches:
             message = f"{self.source}: {self.family.repo_id} has none of {', '.join(runs)}"
-            raise HubError(message, code="branch-missing", hint=f"promote one of: {', '.join(self.commits)}")
+            there = [run.revision for run in self.family.runs() if run.revision in self.commits]
+            hint = f"promote one of: {listed(there, most=12)}" if there else f"push a run to {self.source} first"
+            raise HubError(message, code="branch-missing", hint=hint)
         return branches
 
     def target_tree(self, branch: str) -> dict[str, remote_files.RemoteFile]:
