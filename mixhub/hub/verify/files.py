@@ -35,8 +35,13 @@ def files_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
     if missing := [name for name in needed if name not in tree]:
         message = f"lacks {', '.join(missing)}"
         yield Finding("file-missing", branch.name, message, branch.again, about=missing[0])
-    if not branch.is_ours and not any(path.startswith(("tokenizer", "vocab")) for path in tree):
+    if not branch.is_ours and not any(_is_of_tokenizer(path) for path in tree):
         yield Finding("file-missing", branch.name, "lacks a tokenizer", branch.again, "warning", about="tokenizer")
+
+
+def _is_of_tokenizer(path: str) -> bool:
+    """Whether a file of that name may hold a vocabulary."""
+    return path.startswith(("tokenizer", "vocab")) or path.endswith((".model", ".spm", ".tiktoken"))
 
 
 def files_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:

@@ -265,7 +265,7 @@ def of(repo: RepoUnderCheck, name: str) -> BranchUnderCheck:
 def test_what_a_branch_of_others_needs(repo):
     branch = of(repo(step1={WEIGHTS: "1"}, step2=model("2")), "step1")
     assert seen(files_missing(branch), "step1") == ["file-missing config.json", "warning: file-missing tokenizer"]
-    for name in ("tokenizer.model", "vocab.txt"):
+    for name in ("tokenizer.model", "vocab.txt", "spiece.model", "source.spm"):
         assert list(files_missing(of(repo(step1=model("1", **{name: "x"})), "step1"))) == []
 
 
