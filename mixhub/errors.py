@@ -9,6 +9,7 @@ MixhubError
 ├── RunError               a run cannot be started, resumed or exported
 ├── ExportError            an export is incomplete or inconsistent
 ├── ResultsError           results are missing, malformed or belong to other weights
+│   └── CellsFailedError       cells could not be measured, and the others were; lists each reason
 └── HubError               a hub refused a request or sent an invalid response
     ├── HubUnreachableError    nothing answers at the endpoint
     ├── RepoNotFoundError      the hub has no such repo, or hides it
@@ -165,6 +166,27 @@ class ExportError(MixhubError):
 
 class ResultsError(MixhubError):
     """Results are missing, malformed, or belong to other weights."""
+
+
+class CellsFailedError(ResultsError):
+    """Cells could not be measured, and the others were.
+
+    The message has one line for each reason; the code is that of the reasons, or `cells-failed` if they differ.
+    """
+
+    def __init__(self, errors: Sequence[ResultsError], evaluated: object = None) -> None:
+        self.errors = tuple(errors)
+        self.evaluated = evaluated
+        """What was measured: `Evaluated` or `EvaluatedModel`, if a function of the workflow raises this."""
+        same = len({error.code for error in errors}) == 1
+        hint = errors[0].hint if same else "fix these, or leave the tasks out, and run the command again"
+        fields = errors[0].fields if len(errors) == 1 else {}
+        code = errors[0].code if same else "cells-failed"
+        super().__init__("\n".join(error.message for error in errors), code=code, hint=hint, **fields)
+
+    def lines(self) -> list[str]:
+        """Return a line for each reason, followed by its code."""
+        return [line for error in self.errors for line in error.lines()]
 
 
 class HubError(MixhubError):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixhub.errors import ExportError, ResultsError
+from mixhub.errors import ExportError
 from mixhub.evaluation.options import PLAIN, Prompting
 from mixhub.evaluation.packing import Ints
 from mixhub.evaluation.suite import first_line
@@ -71,6 +71,10 @@ class Encoder:
             message = f"{folder}: its tokenizer has no token that begins or ends text, and texts are scored after one"
             hint = "set bos_token or eos_token in tokenizer_config.json"
             raise ExportError(message, code="tokenizer-unusable", hint=hint, path=folder)
+        if length < 1:
+            message = f"{folder}: config and tokenizer claim a context of {length} tokens"
+            hint = "set model_max_length in tokenizer_config.json to the context length of the model"
+            raise ExportError(message, code="context-invalid", hint=hint, path=folder, max_length=length)
         if prompting.chat_template is not None:
             tokenizer.chat_template = _chat_template(tokenizer, prompting.chat_template, folder)
         return cls(tokenizer, length, prefix, prompting=prompting)
@@ -125,6 +129,8 @@ class Encoder:
         Raises:
             ResultsError: a continuation has no token, or more than the context length.
         """
+        from mixhub.evaluation.lm_eval_private import require_scorable
+
         moved = [_with_spaces_moved(context, continuation) for context, continuation in pairs]
         bare = sorted({continuation for context, continuation in moved if not context})
         bare_tokens = dict(zip(bare, self._tokens(bare, {"add_special_tokens": False}), strict=True))
@@ -141,12 +147,7 @@ class Encoder:
                 before, after = np.array([self.prefix_token_id], np.int32), bare_tokens[rest]
                 if len(after) and after[0] == self.prefix_token_id:
                     before, after = after[:1], after[1:]
-            if not 0 < len(after) <= self.max_length:
-                rule = f"must have 1 to {self.max_length} (the model's context length)"
-                message = f"the choice {pairs[number][1][:60]!r} has {len(after)} tokens, and {rule}"
-                hint = "check that the tokenizer belongs to the model, and that no choice of the task is empty"
-                fields = {"tokens": len(after), "max_length": self.max_length}
-                raise ResultsError(message, code="choice-unscorable", hint=hint, **fields)
+            require_scorable(len(after), self.max_length, f"the choice {pairs[number][1][:60]!r}", request=number)
             contexts.append(before)
             continuations.append(after)
         return contexts, continuations

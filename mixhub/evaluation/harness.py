@@ -44,6 +44,8 @@ class Measured:
     """lm-eval's samples, one per document and filter, with our measures beside its metrics."""
     measures: dict[str, float | int]
     """Ours, over all documents (see `mixhub.evaluation.measures`)."""
+    counts: dict[str, int]
+    """Fields of `Provenance` that count what happened to requests and documents."""
     date: float
     """Start, seconds since 1970."""
     seconds: float
@@ -137,8 +139,13 @@ def load_model(
 def _batch_size(model: Any) -> int:
     """Return the requests per forward pass, by the size of the logits that HFLM makes of all positions.
 
-    It does not depend on free memory: the same export must give the same figures.
+    It does not depend on free memory: the same export must give the same figures. It is 1 if the positions of a row
+    depend on the rows beside it.
     """
+    from mixhub.evaluation.scorer import lengths_that_change_positions
+
+    if lengths_that_change_positions(model.config):
+        return 1
     row: int = 4 * model.config.vocab_size * getattr(model.config, "max_position_embeddings", 2048)
     return max(1, min(_MAX_REQUESTS, _LOGIT_BYTES[model.device.type] // row))
 
@@ -164,16 +171,17 @@ def measure(
         prompting: chat template and system instruction; the template is that of the model's tokenizer.
 
     Raises:
-        ResultsError: a log-likelihood or metric is not finite.
+        ResultsError: a log-likelihood or metric is not finite, or the task or the model fails.
     """
     from mixhub.evaluation import lm_eval_private as lm_eval
 
     name, date, started = task.config.task, time.time(), time.monotonic()
     configure(task, num_fewshot, fewshot_seed)
     lm.prepared = prepared
+    lm.reset_counts()
     instances = lm_eval.instances_given(task, lambda: prepared.instances(task)) if prepared else nullcontext()
     try:
-        with lm_eval.seeded(), instances, lm_eval.tuned():
+        with lm_eval.reading_documents(task) as reading, lm_eval.seeded(), instances, lm_eval.tuned():
             results = lm_eval.evaluate(
                 lm=lm,
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
@@ -199,7 +207,14 @@ def measure(
     first = samples[0]["filter"]
     measures = cell_measures(values for sample, values in measured if sample["filter"] == first)
     logged = [_as_logged(sample, values) for sample, values in measured]
-    return Measured(results, logged, measures, date, time.monotonic() - started)
+    requests = sum(len(sample["arguments"]) for sample in samples if sample["filter"] == first)
+    counts = _counts(lm, requests, prepared.own_shots if prepared else reading.own_shots)
+    return Measured(results, logged, measures, counts, date, time.monotonic() - started)
+
+
+def _counts(lm: Any, requests: int, own_shots: int) -> dict[str, int]:
+    done = {"truncated": lm.truncated, "doubled_prefixes": lm.doubled_prefixes}
+    return {"requests": requests, "own_shots": own_shots, **done}
 
 
 def _stderrs(task: Any, samples: list[dict[str, Any]]) -> dict[str, float]:

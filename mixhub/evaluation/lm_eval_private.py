@@ -12,16 +12,19 @@ import logging
 import os
 import random
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.constants  # noqa: F401 - it reads the environment when it is imported, before lm-eval changes it
 import numpy as np
 
-from mixhub.errors import ResultsError
+from mixhub.errors import MixhubError, ResultsError
 from mixhub.evaluation.options import Prompting
 from mixhub.workspace.vendors import require_names
 
@@ -44,8 +47,9 @@ RELIED_ON = {
     "lm_eval.evaluator": ("evaluate",),
     "lm_eval.loggers.utils": ("add_tokenizer_info",),
     "lm_eval.models.huggingface": (
-        "HFLM._DEFAULT_MAX_LENGTH", "HFLM._loglikelihood_tokens", "HFLM._max_length", "HFLM.add_bos_token",
-        "HFLM.apply_chat_template", "HFLM.custom_prefix_token_id", "HFLM.max_length", "HFLM.prefix_token_id",
+        "HFLM._DEFAULT_MAX_LENGTH", "HFLM._loglikelihood_tokens", "HFLM._max_length", "HFLM._model_call",
+        "HFLM._model_generate", "HFLM.add_bos_token", "HFLM.apply_chat_template", "HFLM.custom_prefix_token_id",
+        "HFLM.max_gen_toks", "HFLM.max_length", "HFLM.prefix_token_id", "HFLM.tok_batch_encode", "HFLM.tok_encode",
     ),
     "lm_eval.tasks": (
         "TaskManager.all_groups", "TaskManager.all_subtasks", "TaskManager.all_tags", "TaskManager.load",
@@ -85,16 +89,90 @@ __all__ = [
 
 
 class StockLM(HFLM):  # type: ignore[misc]
-    """HFLM without its bar over requests, which cannot be turned off otherwise."""
+    """HFLM without its bar over requests, and with clear errors; it counts what lm-eval does without recording it."""
+
+    truncated = 0
+    """Requests that were cut at the left to fit the context, since the counts were reset."""
+    doubled_prefixes = 0
+    """Texts of rolling log-likelihoods that began with the prefix token, which lm-eval adds once more."""
+
+    def reset_counts(self) -> None:
+        """Set the counts to 0."""
+        self.truncated = self.doubled_prefixes = 0
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
         return super().loglikelihood(requests, disable_tqdm=True)
 
+    def _loglikelihood_tokens(self, requests: Sequence[Any], *arguments: Any, **options: Any) -> Any:
+        for _, context, continuation in requests:
+            require_scorable(len(continuation), self.max_length)
+            self.truncated += len(context) + len(continuation) > self.max_length + 1
+        return super()._loglikelihood_tokens(requests, *arguments, **options)
+
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+        starts = [self.tok_encode(request.args[0])[:1] for request in requests]
+        self.doubled_prefixes += starts.count([self.prefix_token_id])
         return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
+        for options in {id(request.args[1]): request.args[1] for request in requests}.values():
+            room = options.get("max_gen_toks", options.get("max_new_tokens", self.max_gen_toks))
+            if isinstance(room, int) and room >= self.max_length:
+                message = f"it generates up to {room} tokens, and the context of the model has {self.max_length}"
+                fields = {"tokens": room, "max_length": self.max_length}
+                raise ResultsError(message, code="context-too-short", **fields)
         return super().generate_until(requests, disable_tqdm=True)
+
+    def tok_batch_encode(
+        self, strings: list[str], padding_side: str = "left", left_truncate_len: int | None = None, **options: Any
+    ) -> Any:
+        if left_truncate_len:
+            self.truncated += sum(len(self.tok_encode(text)) > left_truncate_len for text in strings)
+        return super().tok_batch_encode(strings, padding_side, left_truncate_len, **options)
+
+    def _model_call(self, inps: Any, *arguments: Any, **options: Any) -> Any:
+        with clear_model_errors(self, inps.shape[-1]):
+            return super()._model_call(inps, *arguments, **options)
+
+    def _model_generate(self, context: Any, max_length: int, *arguments: Any, **options: Any) -> Any:
+        with clear_model_errors(self, max_length):
+            return super()._model_generate(context, max_length, *arguments, **options)
+
+
+def require_scorable(tokens: int, max_length: int, what: str = "a choice", **fields: object) -> None:
+    """Refuse a continuation without tokens, or with more than the context."""
+    if 0 < tokens <= max_length:
+        return
+    message = f"{what} has {tokens} tokens, and must have 1 to {max_length} (the model's context length)"
+    hint = "leave the task out of the suite (`evaluation:`), or use a model with a longer context"
+    if not tokens:
+        hint = "fill in the choice in the documents of the task"
+    raise ResultsError(message, code="choice-unscorable", hint=hint, tokens=tokens, max_length=max_length, **fields)
+
+
+@contextmanager
+def clear_model_errors(lm: Any, tokens: int) -> Iterator[None]:
+    """Turn an error of the model's code into a ResultsError; memory that runs out, and bugs of ours, pass."""
+    import torch
+
+    try:
+        yield
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error) or is_ours(error):
+            raise
+        name, reason = type(lm.model).__name__, next(iter(str(error).splitlines()), "")
+        message = f"{name} fails on rows of up to {tokens} tokens: {type(error).__name__}: {reason[:200]}"
+        hint = (
+            f"config and tokenizer claim a context of {lm.max_length} tokens; if the model has less, lower "
+            "max_position_embeddings in config.json, or model_max_length in tokenizer_config.json"
+        )
+        raise ResultsError(message, code="model-failed", hint=hint, model=name, tokens=tokens) from error
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether an error was raised by mixhub's own code, not by code that it calls."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parents[1])
 
 
 def prompt_settings(prompting: Prompting) -> dict[str, Any]:
@@ -162,6 +240,120 @@ def shot_documents(task: Any) -> int | None:
     documents = len(sampler.fewshot_indices or sampler.df)
     # From the evaluated split lm-eval draws one more, since the document itself may be among them.
     return documents - 1 if task.fewshot_cfg.split == task.config.test_split else documents
+
+
+_READS_DOCUMENT = ("fewshot_context", "construct_requests", "process_results")
+"""Methods of a task that read the document that they are given first, or as `doc`."""
+
+
+@dataclass
+class Reading:
+    """What a task does with its documents."""
+
+    document: Any = None
+    """The last one."""
+    own_shots: int = 0
+    """How many documents were among their own shots."""
+
+
+@contextmanager
+def reading_documents(task: Any) -> Iterator[Reading]:
+    """Follow the documents of a task for the block; an error of the task's code becomes a ResultsError that names one.
+
+    Raises:
+        ResultsError: the task fails; with the number of the document, and the key of the YAML, if they can be found.
+    """
+    reading = Reading()
+
+    def follow(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            reading.document = arguments[0] if arguments else options.get("doc")
+            return method(*arguments, **options)
+
+        return call
+
+    def draw(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            shots = method(*arguments, **options)
+            reading.own_shots += any(shot == reading.document for shot in shots)
+            return shots
+
+        return call
+
+    sampler = getattr(task, "sampler", None)
+    changes = [(task, name, follow) for name in _READS_DOCUMENT if hasattr(task, name)]
+    changes += [(sampler, "sample", draw)] if hasattr(sampler, "sample") else []
+    for owner, name, change in changes:
+        setattr(owner, name, change(getattr(owner, name)))
+    try:
+        yield reading
+    except (MixhubError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if is_ours(error):
+            raise
+        raise task_error(task, error, reading.document) from error
+    finally:
+        for owner, name, _ in changes:
+            delattr(owner, name)
+
+
+def failing_task(error: BaseException) -> Any:
+    """Return the task whose constructor raised an error after it had loaded its documents, if that is so."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        task = frame.f_locals.get("self")
+        if isinstance(task, _task_module.Task) and getattr(task, "dataset", None) is not None:
+            with suppress(Exception):  # the dataset has another split than the task evaluates
+                return task if task.eval_docs is not None else None
+    return None
+
+
+def task_error(task: Any, error: Exception, document: Any = None) -> ResultsError:
+    """Return the error of a task that fails: what it cannot use, as far as that can be found."""
+    reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200] or 'no reason given'}"
+    splits = [("document", list(task.eval_docs))]
+    if not splits[0][1]:
+        message = f"its split {task.config.test_split or task.config.validation_split} has no documents"
+        return ResultsError(message, code="documents-empty", hint="add documents, or omit the task")
+    splits += [("few-shot document", list(getattr(getattr(task, "sampler", None), "df", None) or ()))]
+    if document is not None:  # it comes first; if it is fine, one of its shots is not
+        splits = [("document", [one if one == document else None for one in splits[0][1]]), splits[1]]
+    for kind, documents in splits:
+        for number, one in enumerate(documents):
+            if one is not None and (problem := _document_problem(task, one, reason)) is not None:
+                key, what = problem
+                value = getattr(task.config, key)
+                message = f"{kind} {number}: {key} ({getattr(value, '__name__', value)}) {what}"
+                fields = {"document": number, "key": key, "columns": tuple(one)}
+                columns = f"correct it; its columns are {', '.join(map(str, one))}"
+                code = "choice-unscorable" if what.endswith("is empty") else "document-unusable"
+                return ResultsError(message, code=code, hint=columns, **fields)
+    place = next((number for number, one in enumerate(splits[0][1]) if one is not None), None)
+    where = f"document {place}: " if document is not None and place is not None else ""
+    hint = "correct the task or its documents, or omit the task"
+    return ResultsError(f"{where}the task fails: {reason}", code="task-failed", hint=hint, document=place)
+
+
+def _document_problem(task: Any, document: Any, reason: str) -> tuple[str, str] | None:
+    """Return the key of a task's YAML that does not work for a document, and how it fails."""
+    found: dict[str, Any] = {}
+    for key in ("doc_to_text", "doc_to_choice", "doc_to_target"):
+        if getattr(task.config, key, None) is None:
+            continue
+        try:
+            found[key] = getattr(task, key)(document)
+        except Exception as error:
+            return key, f"fails: {type(error).__name__}: {next(iter(str(error).splitlines()), 'no reason given')}"
+        if found[key] is None:
+            return key, f"gives nothing ({reason})"
+    choices = found.get("doc_to_choice")
+    if task.OUTPUT_TYPE != "multiple_choice" or not isinstance(choices, list) or task.multiple_input:
+        return None
+    if "" in choices:
+        return "doc_to_choice", f"choice {choices.index('')} is empty"
+    target = found.get("doc_to_target")
+    is_choice = target in choices if isinstance(target, str) else isinstance(target, int | list)
+    return None if is_choice else ("doc_to_target", f"gives {target!r}, which is none of the choices ({reason})")
 
 
 def built_instances(task: Any, limit: int | None, tokenizer: Any, prompting: Prompting) -> list[Any]:
@@ -244,6 +436,11 @@ def _shared(change: Callable[[], AbstractContextManager[None]]) -> Callable[[], 
     return shared
 
 
+def _is_no_length_warning(record: logging.LogRecord) -> bool:
+    """Whether a record is other than the tokenizers' warning of long texts: they are cut before the model sees them."""
+    return "longer than the specified maximum sequence length" not in str(record.msg)
+
+
 @_shared
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -256,7 +453,11 @@ def quiet() -> Iterator[None]:
     if os.environ.get(DEBUG):
         yield
         return
-    log = logging.getLogger("lm_eval")
+    log, library = logging.getLogger("lm_eval"), logging.getLogger("datasets")
+    tokenizers = logging.getLogger("transformers.tokenization_utils_base")
+    library_level = library.level
+    library.setLevel(logging.CRITICAL)  # its errors are raised, too
+    tokenizers.addFilter(_is_no_length_warning)
     level, request_bar, hub_before = log.level, _task_module.tqdm, dict(hub_bars)
     had_dataset_bars, had_bars = not datasets.are_progress_bars_disabled(), bars.is_progress_bar_enabled()
     # lm-eval warns of what is intended here, such as a model that is loaded already; errors still show.
@@ -268,6 +469,8 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
+        library.setLevel(library_level)
+        tokenizers.removeFilter(_is_no_length_warning)
         _task_module.tqdm = request_bar
         if had_dataset_bars:
             datasets.enable_progress_bars()

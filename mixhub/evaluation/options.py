@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mixhub.errors import ResultsError, UnknownNameError, UsageError
+from mixhub.errors import CellsFailedError, ResultsError, UnknownNameError, UsageError
 from mixhub.evaluation.datasets import Datasets
 from mixhub.evaluation.suite import SuiteTask, TaskSource, resolve
-from mixhub.phrases import listed
+from mixhub.phrases import listed, ranges
 from mixhub.spec import Evaluation, Task
 from mixhub.workspace.cells import cell_path
 
@@ -84,7 +85,7 @@ class Storage:
     """By task, the YAML of each task that is not found in lm-eval by its name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellKey:
     """A cell to measure: a task at a shot count."""
 
@@ -102,6 +103,48 @@ class CellKey:
 
     def __str__(self) -> str:
         return f"{self.task.name} {self.num_fewshot}-shot"
+
+
+@dataclass
+class Failures:
+    """The cells of a call that could not be measured; a task that fails does not stop the others."""
+
+    errors: dict[CellKey, ResultsError] = field(default_factory=dict)
+
+    def add(self, cell: CellKey, error: ResultsError) -> None:
+        """Keep the error of a cell."""
+        self.errors[cell] = error
+
+    @contextmanager
+    def catch(self, cell: CellKey) -> Iterator[None]:
+        """Keep the error of a cell in the block."""
+        try:
+            yield
+        except ResultsError as error:
+            self.add(cell, error)
+
+    def without(self, cells: Sequence[CellKey]) -> list[CellKey]:
+        """Return the cells that have not failed."""
+        names = {cell.names for cell in self.errors}
+        return [cell for cell in cells if cell.names not in names]
+
+    def report(self, evaluated: object = None) -> None:
+        """Raise one error with all reasons, if there are any, and with what was measured.
+
+        Raises:
+            CellsFailedError: there are failures.
+        """
+        shots: dict[tuple[str, str], list[int]] = {}
+        for cell, error in self.errors.items():
+            shots.setdefault((cell.task.name, error.message), []).append(cell.num_fewshot)
+        reasons: dict[tuple[str, str], ResultsError] = {}
+        for cell, error in self.errors.items():
+            key = cell.task.name, error.message
+            where = "" if error.message.startswith("task ") else f"cell {cell.task.name} {ranges(shots[key])}-shot: "
+            message, fields = f"{where}{error.message}", {"task": cell.task.name, **error.fields}
+            reasons.setdefault(key, ResultsError(message, code=error.code, hint=error.hint, **fields))
+        if reasons:
+            raise CellsFailedError(list(reasons.values()), evaluated) from next(iter(self.errors.values()))
 
 
 def bad_option(option: str, value: object, rule: str, hint: str | None = None) -> UsageError:

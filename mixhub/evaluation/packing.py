@@ -47,6 +47,8 @@ class Packing:
     """(S,), the token that is scored at each place."""
     request_starts: Ints
     """(R + 1,), the start of each request in `scored`."""
+    truncated: NDArray[np.bool_]
+    """(R,), whether the context of a request was cut at the left to fit the model's."""
 
     @property
     def requests(self) -> int:
@@ -85,6 +87,7 @@ class Packing:
             scored=np.repeat(lengths[request_rows], counts) - before_end,
             targets=self.targets,
             request_starts=self.request_starts,
+            truncated=self.truncated,
         )
 
 
@@ -120,6 +123,7 @@ def pack(contexts: Sequence[Ints], continuations: Sequence[Ints], max_length: in
         scored=_concatenate(scored),
         targets=_concatenate(continuations),
         request_starts=starts_of(counts),
+        truncated=np.array([len(context) for context in contexts], np.int64) + counts > max_length + 1,
     )
 
 

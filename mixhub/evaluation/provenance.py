@@ -19,7 +19,7 @@ from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import SCORER, STDERR, Measured, choose_device, choose_dtype
 from mixhub.evaluation.options import Backend, CellKey, Options, Storage
 from mixhub.evaluation.suite import BuiltTask, SuiteTask, fingerprint
-from mixhub.files import write_bytes, write_text
+from mixhub.files import read_json, write_bytes, write_text
 from mixhub.spec import Evaluation, Family, Run
 from mixhub.workspace.cells import (
     MEASURES_KEY,
@@ -99,8 +99,7 @@ class ModelUnderTest:
             name: the name of the model in its cells.
             revision: the revision in its cells.
         """
-        if not (folder / "config.json").is_file():
-            raise _missing(folder, "config.json", "pass a folder in Transformers format")
+        _require_whole_model(folder)
         return cls(folder, name, revision, weights_sha256(folder), _tokenizer_sha256(folder))
 
 
@@ -112,6 +111,26 @@ def _tokenizer_sha256(folder: Path) -> str:
     if not files:
         raise _missing(folder, "tokenizer.json", "copy the tokenizer into the folder of the weights")
     return combined_sha256((path.name, file_sha256(path)) for path in files)
+
+
+def _require_whole_model(folder: Path) -> None:
+    """Refuse a folder that is an adapter, has no config, or has weights in another format only."""
+    has_weights = any(path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_"))
+    if not has_weights and (folder / "adapter_config.json").is_file():
+        base = read_json(folder / "adapter_config.json", ExportError).get("base_model_name_or_path")
+        message = f"{folder}: is a PEFT adapter of {base}, not a whole model"
+        hint = "merge it into its base: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(DIR)"
+        raise ExportError(message, code="model-adapter", hint=hint, path=folder, base=base)
+    if not (folder / "config.json").is_file():
+        raise _missing(folder, "config.json", "pass a folder in Transformers format")
+    if not has_weights:
+        files = sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: -path.stat().st_size)
+        what = f"no *.safetensors file; its largest file is {files[0].name}"
+        code = (
+            f"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{folder}').save_pretrained('DIR')"
+        )
+        hint = f'mixhub opens only safetensors; convert other weights that Transformers reads: python -c "{code}"'
+        raise ExportError(f"{folder}: {what}", code="weights-missing", hint=hint, path=folder, file=files[0].name)
 
 
 def _missing(folder: Path, name: str, hint: str) -> ExportError:
@@ -291,6 +310,7 @@ def _provenance(
         device=config.device.partition(":")[0],
         backend=config.backend,
         **of_backend,
+        **measured.counts,
         dataset=dataset,
         stderr=STDERR,
         samples_sha256=hashlib.sha256(samples).hexdigest(),

@@ -19,15 +19,15 @@ import numpy as np
 from mixhub.errors import ResultsError
 from mixhub.evaluation.datasets import is_read_only
 from mixhub.evaluation.encoding import Encoder
-from mixhub.evaluation.options import CellKey, Storage
+from mixhub.evaluation.options import CellKey, Failures, Storage
 from mixhub.evaluation.packing import Ints, Packing, pack
-from mixhub.evaluation.suite import BuiltTask, build, naming
+from mixhub.evaluation.suite import BuiltTask, build
 from mixhub.files import write_bytes
 from mixhub.phrases import plural
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import UNKNOWN, versions
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files, of the encoding and of the packing: raise it when what they hold changes."""
 _PACKAGES = ("lm_eval", "datasets", "jinja2", "numpy", "tokenizers", "transformers")
 _ARRAYS = tuple(array.name for array in fields(Packing))
@@ -47,6 +47,8 @@ class Prepared:
     """R contexts and continuations."""
     packing: Packing
     """The rows of tokens to run."""
+    own_shots: int = 0
+    """Documents that are among their own shots."""
 
     def instances(self, task: Any) -> list[Any]:
         """Return new lm-eval requests over the documents of a task with its dataset loaded."""
@@ -79,21 +81,28 @@ def prepare(task: Any, encoder: Encoder, num_fewshot: int, fewshot_seed: int, li
     Raises:
         ResultsError: a continuation has no token, or more than the context length.
     """
-    from mixhub.evaluation.lm_eval_private import built_instances, seeded, tuned
+    from mixhub.evaluation.lm_eval_private import built_instances, reading_documents, seeded, tuned
 
     if task.OUTPUT_TYPE not in ("loglikelihood", "multiple_choice"):
         return None
     configure(task, num_fewshot, fewshot_seed)
-    with seeded(), tuned():
+    with reading_documents(task) as reading, seeded(), tuned():
         instances = built_instances(task, limit, encoder.tokenizer, encoder.prompting)
     if any(len(instance.args) != 2 for instance in instances):  # images or sound beside the text
         return None
     pairs = [instance.args for instance in instances]
+    try:
+        contexts, continuations = encoder.encode(pairs)
+    except ResultsError as error:
+        instance = instances[error.fields["request"]]  # type: ignore[call-overload]
+        message, fields = f"document {instance.doc_id}: {error.message}", {**error.fields, "document": instance.doc_id}
+        raise ResultsError(message, code=error.code, hint=error.hint, **fields) from None
     return Prepared(
         documents=np.array([instance.doc_id for instance in instances], np.int32),
         choices=np.array([instance.idx for instance in instances], np.int32),
         pairs=pairs,
-        packing=pack(*encoder.encode(pairs), encoder.max_length),
+        packing=pack(contexts, continuations, encoder.max_length),
+        own_shots=reading.own_shots,
     )
 
 
@@ -147,7 +156,7 @@ class RequestFile:
         texts = json.loads(arrays["texts"].tobytes())
         pairs = [(texts[context], texts[continuation]) for context, continuation in arrays["pairs"].tolist()]
         packing = Packing(**{name: arrays[name] for name in _ARRAYS})
-        return Prepared(arrays["documents"], arrays["choices"], pairs, packing)
+        return Prepared(arrays["documents"], arrays["choices"], pairs, packing, int(arrays["own_shots"]))
 
     def write(self, prepared: Prepared) -> bool:
         """Store requests; return whether the store can be written to."""
@@ -159,6 +168,7 @@ class RequestFile:
             "pairs": np.array(pairs, np.int32),
             "documents": prepared.documents,
             "choices": prepared.choices,
+            "own_shots": np.array(prepared.own_shots),
             **{name: _compact(getattr(prepared.packing, name)) for name in _ARRAYS},
         }
         file = io.BytesIO()
@@ -198,27 +208,40 @@ class Requests:
     _sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     _memory: dict[tuple[str, int], Prepared | None] = field(default_factory=dict)
 
-    def build(self, cells: Sequence[CellKey], progress: Progress, *, stock: bool = False) -> None:
-        """Load all datasets and build all requests; the stock backend needs only the datasets.
+    def build(
+        self, cells: Sequence[CellKey], progress: Progress, failures: Failures, *, stock: bool = False
+    ) -> list[CellKey]:
+        """Load all datasets and build all requests, and return the cells that have them.
 
-        Raises:
-            ResultsError: a dataset cannot be loaded, or a task has too few documents for the shots.
+        The stock backend needs only the datasets. Cells fail if their dataset cannot be loaded, or if their task has
+        too few documents for the shots.
         """
         from mixhub.evaluation.lm_eval_private import quiet
 
+        unusable: dict[str, ResultsError] = {}
         for cell in cells:
-            with quiet():
-                if cell.task.name not in self._built:
-                    self._built[cell.task.name] = build(cell.task, self.storage.datasets)
+            name = cell.task.name
+            if name not in self._built and name not in unusable:
+                try:
+                    with quiet():
+                        self._built[name] = build(cell.task, self.storage.datasets)
+                except ResultsError as error:
+                    unusable[name] = error
+            if name in unusable:
+                failures.add(cell, unusable[name])
+                continue
+            with failures.catch(cell):
                 _require_shots(self.task(cell).task, cell.num_fewshot)
+        cells = failures.without(cells)
         waiting = [] if stock else [cell for cell in cells if not self._is_stored(cell)]
         if waiting:
             logger.info("building the requests of %s", plural(len(waiting), "cell"))
             with progress.start("build requests", len(waiting), "cell") as bar:
                 for cell in waiting:
-                    with quiet():
+                    with failures.catch(cell), quiet():
                         self._prepare(cell)
                     bar.advance(note=str(cell))
+        return failures.without(cells)
 
     def task(self, cell: CellKey) -> BuiltTask:
         """Return the cell's task with its dataset loaded."""
@@ -242,8 +265,7 @@ class Requests:
         return cell.names in self._sizes
 
     def _prepare(self, cell: CellKey) -> Prepared | None:
-        with naming(f"cell {cell}"):
-            prepared = prepare(self.task(cell).task, self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
+        prepared = prepare(self.task(cell).task, self.encoder, cell.num_fewshot, self.fewshot_seed, self.limit)
         if prepared is not None:
             self._sizes[cell.names] = (len(prepared.pairs), len(prepared.packing.tokens))
         file = self._file(cell)

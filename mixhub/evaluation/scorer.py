@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 
 from mixhub.errors import ResultsError
 from mixhub.evaluation.encoding import Encoder
-from mixhub.evaluation.lm_eval_private import StockLM
+from mixhub.evaluation.lm_eval_private import StockLM, clear_model_errors
 from mixhub.evaluation.packing import Ints, Packing, pack, ranges, starts_of
 from mixhub.evaluation.requests import Prepared
 
@@ -28,8 +28,6 @@ _MASK_CELLS = {"cpu": 2**24, "cuda": 2**28}
 """Cells of the mask per forward pass."""
 _HEAD_CELLS = {"cpu": 2**24, "cuda": 2**28}
 """Logits computed at once."""
-_FREQUENCIES_BY_LENGTH = ("dynamic", "longrope")
-"""Rotary embeddings whose frequencies depend on the longest row of a forward pass."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
 """Largest difference of a log-probability that counts as rounding, by dtype."""
 
@@ -41,6 +39,8 @@ class LayoutSupport:
     layout: Layout
     note: str = ""
     """Empty if everything is shared."""
+    is_finite: bool = True
+    """Whether log-probabilities of random tokens are finite."""
 
 
 class SharedLM(StockLM):
@@ -66,6 +66,7 @@ class SharedLM(StockLM):
         self.batch_tokens = batch_tokens or _BATCH_TOKENS[kind]
         self._mask_cells, self._head_cells = _MASK_CELLS[kind], _HEAD_CELLS[kind]
         self._buffer: torch.Tensor | None = None
+        self._length_limits = lengths_that_change_positions(self.model.config)
         self.on_scored: Callable[[int, int], None] | None = None
         """Called after each forward pass with the numbers of requests and tokens that were done."""
         self.layout_support = LayoutSupport(layout) if layout else layout_support(self)
@@ -105,12 +106,14 @@ class SharedLM(StockLM):
         if not packing.requests:
             return []
         self._require_ids(packing)
+        self.truncated += int(packing.truncated.sum())
         self.layout = self.layout_support.layout
         if self.layout == "packed" and not packing.branching.any():
             self.layout = "straight"
         if self.layout == "packed" and self._measures and self._straight_is_faster(packing):
             self.layout = "straight"
-        return self._score(packing, self.layout)
+        with clear_model_errors(self, int(packing.positions.max()) + 1):
+            return self._score(packing, self.layout)
 
     @torch.inference_mode()
     def _score(self, packing: Packing, layout: Layout) -> list[Answer]:
@@ -126,8 +129,10 @@ class SharedLM(StockLM):
         """Yield requests, their sums and whether they are greedy, batch after batch."""
         by_row = np.argsort(packing.request_rows, kind="stable")
         starts = starts_of(np.bincount(packing.request_rows, minlength=len(packing.lengths)))
-        for masked in (True, False):
-            rows = np.flatnonzero(packing.branching == masked)
+        groups = packing.branching + 2 * np.searchsorted(self._length_limits, packing.lengths)
+        for group in np.unique(groups)[::-1].tolist():
+            masked = group % 2 == 1
+            rows = np.flatnonzero(groups == group)
             rows = rows[np.argsort(-packing.lengths[rows], kind="stable")]
             done = 0
             while done < len(rows):
@@ -287,7 +292,7 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
     _require_causal(lm, contexts[0])
     plain = np.array([value for value, _ in lm._score(packing, "plain")])
     if not np.isfinite(plain).all():
-        return LayoutSupport("plain")  # its figures will be refused
+        return LayoutSupport("plain", is_finite=False)  # its figures will be refused
     tolerance = _TOLERANCE.get(lm.model.dtype, 0.25)
     reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", plain, tolerance)
     if reason:
@@ -354,12 +359,30 @@ def _mask_problem(lm: SharedLM) -> str:
         return f"{name} attends to a sliding window of {window} tokens"
     if any(buffer.dtype == torch.bool and buffer.ndim == 4 for buffer in lm.model.buffers()):
         return f"{name} has its own mask, as long as its context"
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if rope.get("rope_type") in _FREQUENCIES_BY_LENGTH:
-        return f"the rotary embedding of {name} depends on the longest row of a batch, here and in lm-eval's backend"
+    if limits := lengths_that_change_positions(config):
+        rows = f"rows of up to {limits[0]} tokens and longer ones are run apart"
+        return f"the rotary embedding of {name} depends on the longest row of a batch, so {rows}"
     if (attention := getattr(config, "_attn_implementation", None)) not in ("sdpa", "eager"):
         return f"attention {attention} does not support our mask"
     return ""
+
+
+def lengths_that_change_positions(config: Any) -> list[int]:
+    """Return the lengths beyond which the rotary embedding of a whole batch changes with its longest row, sorted.
+
+    `longrope` has other frequencies for rows longer than the original context, `dynamic` for rows longer than the
+    context. Rows on either side are run apart, so that a row is embedded as if it were alone.
+    """
+    text = config.get_text_config()
+    found = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    ropes = [found, *(one for one in found.values() if isinstance(one, Mapping))]
+    context = getattr(text, "max_position_embeddings", None)
+    limits = {
+        rope.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", context)
+        for rope in ropes
+        if rope.get("rope_type") in ("dynamic", "longrope")
+    }
+    return sorted(limit for limit in limits if isinstance(limit, int))
 
 
 def _selected(packing: Packing, rows: Ints, requests: Ints) -> Packing:
@@ -379,6 +402,7 @@ def _selected(packing: Packing, rows: Ints, requests: Ints) -> Packing:
         scored=packing.scored[scored],
         targets=packing.targets[scored],
         request_starts=starts_of(counts),
+        truncated=packing.truncated[requests],
     )
 
 

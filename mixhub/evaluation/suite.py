@@ -291,6 +291,12 @@ def _documents_sha256(task: Any) -> str:
 
 
 def _not_built(task: SuiteTask, error: Exception) -> ResultsError:
+    from mixhub.evaluation.lm_eval_private import failing_task, task_error
+
+    if (loaded := failing_task(error)) is not None:
+        problem = task_error(loaded, error)
+        message, fields = f"task {task.name}: {problem.message}", {**problem.fields, "task": task.name}
+        return ResultsError(message, code=problem.code, hint=problem.hint, **fields)
     reason = textwrap.shorten(first_line(error), 300, placeholder=" ...")
     message = f"task {task.name}: its dataset {task.dataset} cannot be loaded: {type(error).__name__}: {reason}"
     hint = f"correct {task.path}"

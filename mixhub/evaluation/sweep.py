@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mixhub.errors import ResultsError, WorkspaceError
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import load_model, measure
-from mixhub.evaluation.options import DEFAULT_OPTIONS, CellKey, Options, Storage, bad_option, requested_cells, shard_of
+from mixhub.evaluation.options import (
+    DEFAULT_OPTIONS,
+    CellKey,
+    Failures,
+    Options,
+    Storage,
+    bad_option,
+    requested_cells,
+    shard_of,
+)
 from mixhub.evaluation.provenance import ModelUnderTest, SweepConfig, differences, finished_cell, write_cell
 from mixhub.evaluation.requests import Requests
 from mixhub.evaluation.suite import naming
@@ -34,8 +44,11 @@ def evaluate(
     storage: Storage,
     options: Options = DEFAULT_OPTIONS,
     progress: Progress = SILENT,
+    failures: Failures | None = None,
 ) -> list[Cell]:
     """Measure the missing cells of a model, and return those requested: task by task, then by shots.
+
+    A cell that fails does not stop the others: its error is raised after them, or added to `failures`.
 
     A cell on disk is done if it was made from the same weights, step, tokenizer, task, data, shots seed, dtype and
     versions of lm-eval, Transformers and torch; otherwise it is measured again and replaced. A whole cell also counts
@@ -53,6 +66,7 @@ def evaluate(
         storage: where tasks, documents and built requests are.
         options: the cells to measure, and how.
         progress: shows cells.
+        failures: collects the cells that fail; None: their errors are raised at the end.
 
     Returns:
         The requested cells; with several shards, those of them that exist.
@@ -72,14 +86,14 @@ def evaluate(
             raise bad_option("--output", folder, "must be a folder, not a file", "pass --output DIR")
     config = SweepConfig.of(model, evaluation, storage, options)
     shard = shard_of(requested, evaluation, options.shard)
-    missing = [cell for cell in shard if finished_cell(config, cell, results) is None]
-    if missing:
-        replaced = _say_replaced(config, missing, results)
-        encoder = Encoder.load(model.folder, prompting=options.prompting)
-        requests = Requests(storage, encoder, config.fewshot_seed, config.limit)
-        requests.build(missing, progress, stock=config.backend == "stock")
-        _Sweep(config, requests, results, replaced).measure(missing, progress, already=len(shard) - len(missing))
-    return [read_cell(path) for cell in requested if (path := cell.path(results)).is_file()]
+    own = Failures()
+    encoder = partial(Encoder.load, model.folder, prompting=options.prompting)
+    _measure_missing(config, shard, storage, results, encoder=encoder, progress=progress, failures=own)
+    if failures is None:
+        own.report()
+    else:
+        failures.errors.update(own.errors)
+    return [read_cell(path) for cell in own.without(requested) if (path := cell.path(results)).is_file()]
 
 
 def prefetch(
@@ -104,9 +118,34 @@ def prefetch(
     """
     requested = requested_cells(evaluation, options, storage.task_sources, "the suite")
     cells = shard_of(requested, evaluation, options.shard)
-    requests = Requests(storage, encoder, evaluation.fewshot_seed, options.limit)
-    requests.build(cells, progress)
+    requests, failures = Requests(storage, encoder, evaluation.fewshot_seed, options.limit), Failures()
+    cells = requests.build(cells, progress, failures)
+    failures.report()
     return sum(requests.size(cell)[0] for cell in cells)
+
+
+def _measure_missing(
+    config: SweepConfig,
+    cells: Sequence[CellKey],
+    storage: Storage,
+    results: Path,
+    *,
+    encoder: Callable[[], Encoder],
+    progress: Progress,
+    failures: Failures,
+) -> None:
+    missing = []
+    for cell in cells:
+        with failures.catch(cell):
+            missing += [cell] if finished_cell(config, cell, results) is None else []
+    if not missing:
+        return
+    already = len(cells) - len(missing)
+    replaced = _say_replaced(config, missing, results)
+    requests = Requests(storage, encoder(), config.fewshot_seed, config.limit)
+    missing = requests.build(missing, progress, failures, stock=config.backend == "stock")
+    if missing:
+        _Sweep(config, requests, results, replaced, failures).measure(missing, progress, already=already)
 
 
 def _say_replaced(config: SweepConfig, cells: Sequence[CellKey], results: Path) -> frozenset[tuple[str, int]]:
@@ -130,6 +169,7 @@ class _Sweep:
     results: Path
     replaced: frozenset[tuple[str, int]]
     """Cells that differ from those on disk since the call began."""
+    failures: Failures
 
     def measure(self, cells: Sequence[CellKey], progress: Progress, *, already: int) -> None:
         """Load the model once; measure and write cell after cell, and those that another process holds last."""
@@ -143,15 +183,27 @@ class _Sweep:
             lm.tokenizer.chat_template = encoder.chat_template
         support = getattr(lm, "layout_support", None)
         if support is not None and support.note:
-            logger.warning("%s: %s; the figures are the same", config.model.folder, support.note)
+            logger.warning("%s: %s; the figures are the same", config.model.name, support.note)
         tokens = sum(self.requests.size(cell)[1] for cell in cells)
         total, unit = (tokens, "token") if tokens else (len(cells), "cell")
         with progress.start(f"evaluate {config.model.revision}", total, unit) as bar:
             meter = _Meter(bar, tokens, already, already + len(cells))
             lm.on_scored = meter.scored
-            held = [cell for cell in cells if not self._claim(lm, cell, meter, waits=False)]
+            held = [cell for cell in cells if not self._try(lm, cell, meter, waits=False)]
             for cell in held:
-                self._claim(lm, cell, meter, waits=True)
+                self._try(lm, cell, meter, waits=True)
+
+    def _try(self, lm: Any, cell: CellKey, meter: _Meter, *, waits: bool) -> bool:
+        """Claim a cell, and go on if it fails, unless the weights themselves are not finite."""
+        try:
+            return self._claim(lm, cell, meter, waits=waits)
+        except ResultsError as error:
+            support = getattr(lm, "layout_support", None)
+            if error.code == "figure-not-finite" and support is not None and not support.is_finite:
+                with naming(f"cell {cell}"):
+                    raise
+            self.failures.add(cell, error)
+            return True
 
     def _claim(self, lm: Any, cell: CellKey, meter: _Meter, *, waits: bool) -> bool:
         """Measure a cell, unless another process holds it or has already measured it; return whether it is done."""
@@ -188,17 +240,13 @@ class _Sweep:
         config, built = self.config, self.requests.task(cell)
         with quiet():
             prepared = self.requests.get(cell)
-            with naming(f"cell {cell}"):
-                measured = measure(
-                    lm,
-                    built.task,
-                    cell.num_fewshot,
-                    config.limit,
-                    config.fewshot_seed,
-                    prepared,
-                    self.requests.encoder.prompting,
-                )
-        return write_cell(config, lm, built, measured, cell, self.results)
+            prompting = self.requests.encoder.prompting
+            limit, seed = config.limit, config.fewshot_seed
+            measured = measure(lm, built.task, cell.num_fewshot, limit, seed, prepared, prompting)
+        written = write_cell(config, lm, built, measured, cell, self.results)
+        for note in written.notes:
+            logger.warning("%s: %s", cell, note)
+        return written
 
 
 @dataclass

@@ -93,6 +93,14 @@ class Provenance(Spec):
     """Requests per forward pass, for lm-eval's backend."""
     dataset: Dataset
     """The documents."""
+    requests: Count | None = None
+    """Requests to the model."""
+    truncated: Count | None = None
+    """Requests that were cut at the left to fit the context; absent in cells of mixhub 0.1.0."""
+    own_shots: Count | None = None
+    """Documents that were among their own shots, because the task draws shots from the split that it evaluates."""
+    doubled_prefixes: Count | None = None
+    """Texts of rolling log-likelihoods that began with two prefix tokens: the tokenizer's and lm-eval's."""
     stderr: str
     """Which standard errors were computed, and how."""
     samples_sha256: Sha256
@@ -137,6 +145,17 @@ class Cell(Record):
     def family(self) -> str:
         """Name of the family."""
         return self.provenance.family
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its figures should know; lm-eval's own figures have the same."""
+        made = self.provenance
+        counts = {
+            f"of {made.requests} requests were cut at the left to fit the context of the model": made.truncated,
+            f"of {self.documents} documents are among their own shots": made.own_shots,
+            "texts begin with two prefix tokens": made.doubled_prefixes,
+        }
+        return tuple(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _prompting(provenance: Provenance) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -27,7 +27,7 @@ from mixhub.cli.common.options import (
 if TYPE_CHECKING:
     from mixhub.evaluation.options import Prompting
     from mixhub.spec import Family
-    from mixhub.workflow import Options, Prefetched
+    from mixhub.workflow import Evaluated, EvaluatedModel, Options, Prefetched
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
 
@@ -139,7 +139,8 @@ def _evaluate_runs(
 ) -> None:
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
-    from mixhub.cli.measure.cells import show_cells, show_scores
+    from mixhub.cli.measure.cells import requested_part, say_suite, show_cells, show_scores
+    from mixhub.errors import CellsFailedError
     from mixhub.evaluation.options import requested_names
 
     if prefetch:
@@ -147,8 +148,11 @@ def _evaluate_runs(
         say(f"tokenizer: {ready.tokenizer}")
         _say_prefetched(ready)
         return
+    failed = None
     try:
         evaluated = workflow.evaluate(workspace, **settings, **runs, progress=progress())
+    except CellsFailedError as error:
+        failed, evaluated = error, cast("Evaluated", error.evaluated)
     except KeyboardInterrupt:
         evaluated = workflow.evaluated_so_far(workspace, **runs)
         show_scores(evaluated.family, evaluated.runs, evaluated.cells)
@@ -156,13 +160,19 @@ def _evaluate_runs(
             say(f"{revision}: stopped with {len(cells)} cells; run the same command again to measure the rest")
         raise
     family, options = evaluated.family, settings["options"]
-    if evaluated.counts:
+    is_part = bool(options.tasks or options.num_fewshot or options.limit)
+    if evaluated.counts and not is_part and any(evaluated.cells.values()):
         show_scores(family, evaluated.runs, evaluated.cells)
     for revision, cells in evaluated.cells.items():
-        if not evaluated.counts:
-            show_cells(family.evaluation, cells, f"{revision}, shots drawn with another seed: in none of the scores")
+        if cells and (is_part or not evaluated.counts):
+            why = "" if evaluated.counts else ", shots drawn with another seed: in none of the scores"
+            show_cells(requested_part(family.evaluation, options), cells, f"{revision}{why}")
         _say_cells(revision, evaluated.folders[revision], requested_names(family.evaluation, options), cells)
         _check(check, evaluated.exports[revision], cells, options)
+    if is_part:
+        say_suite(family)
+    if failed is not None:
+        raise failed
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
         first = evaluated.runs[0]
         step = "card render" if len(evaluated.runs) > 1 else f"push --{first.kind} {first.number}"
@@ -175,18 +185,27 @@ def _evaluate_model(
     from mixhub import workflow
     from mixhub.cli.common.console import progress, say
     from mixhub.cli.measure.cells import show_cells, show_groups
+    from mixhub.errors import CellsFailedError
 
     if prefetch:
         _say_prefetched(workflow.prefetch_model(model, **settings, progress=progress()))
         return
     assert output is not None
-    evaluated = workflow.evaluate_model(model, output, **settings, progress=progress())
+    failed = None
+    try:
+        evaluated = workflow.evaluate_model(model, output, **settings, progress=progress())
+    except CellsFailedError as error:
+        failed, evaluated = error, cast("EvaluatedModel", error.evaluated)
+        if not evaluated.cells:
+            raise
     if not settings["options"].tasks:
         say(f"suite: that of {evaluated.suite}")
     show_cells(evaluated.evaluation, evaluated.cells, str(evaluated.model))
     show_groups(evaluated.groups)
     _say_cells(str(evaluated.model), evaluated.folder, evaluated.requested, evaluated.cells)
     _check(check, evaluated.model.folder, evaluated.cells, settings["options"])
+    if failed is not None:
+        raise failed
 
 
 def _say_prefetched(ready: Prefetched) -> None:
@@ -202,6 +221,9 @@ def _say_cells(name: str, folder: Path, requested: Sequence[tuple[str, int]], ce
     from mixhub.phrases import plural
 
     say(f"{name}: {plural(len(cells), 'cell')} in {folder}")
+    for cell in cells:
+        for note in cell.notes:
+            say(f"note: {cell.task} {cell.num_fewshot}-shot: {note}")
     say_missing(requested, cells)
 
 
@@ -210,7 +232,7 @@ def _check(requests: int | None, folder: Path, cells: Sequence[Cell], options: O
     from mixhub.cli.common.console import say
     from mixhub.phrases import plural
 
-    if requests is not None:
+    if requests is not None and cells:
         again = workflow.crosscheck(folder, cells, requests, options)
         say(
             f"check: {plural(again.requests, 'request')} of {plural(again.cells, 'cell')} by lm-eval's own backend: "

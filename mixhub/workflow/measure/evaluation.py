@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from mixhub.errors import WorkspaceError
-from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
+from mixhub.evaluation.options import DEFAULT_OPTIONS, Failures, Options
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_exports, find_family, open_workspace
 from mixhub.workflow.make.packing import download_tokenizer
@@ -68,7 +68,7 @@ def evaluate(
         UsageError, UnknownNameError: the names match no run, or an option is out of range.
         RunError: a run has no export of its last step, or was trained with another recipe than the family has now.
         ExportError: an export is incomplete, or another run's.
-        ResultsError: a dataset cannot be loaded, a figure is not finite, or a file in the way is not a cell of ours.
+        CellsFailedError: cells could not be measured; the others of all runs were, and are in its `evaluated`.
     """
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
@@ -76,14 +76,22 @@ def evaluate(
     workspace = open_workspace(workspace)
     family, runs = find_exports(workspace, progress, **run_names)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub)
-    cells = {}
+    cells, failures = {}, Failures()
     for run in runs:
         model = ModelUnderTest.of_run(family, run, workspace.export(run, family.training.steps))
         results = _results_folder(workspace, family, run)
         cells[run.revision] = evaluate(
-            model, family.evaluation, results=results, storage=storage, options=options, progress=progress
+            model,
+            family.evaluation,
+            results=results,
+            storage=storage,
+            options=options,
+            progress=progress,
+            failures=failures,
         )
-    return _evaluated(workspace, family, runs, cells)
+    evaluated = _evaluated(workspace, family, runs, cells)
+    failures.report(evaluated)
+    return evaluated
 
 
 def evaluated_so_far(workspace: WorkspaceLike, **run_names: Unpack[RunNames]) -> Evaluated:

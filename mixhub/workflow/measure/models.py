@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.errors import ExportError
-from mixhub.evaluation.options import DEFAULT_OPTIONS, Options
+from mixhub.evaluation.options import DEFAULT_OPTIONS, Failures, Options
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, find_family, open_hub, workspace_if_given
@@ -80,7 +81,7 @@ def evaluate_model(
         UnknownNameError: a task or family does not exist.
         ExportError: it is not a causal language model with safetensors weights.
         HubError: the hub does not have it, or does not answer.
-        ResultsError: as for `evaluate`.
+        CellsFailedError: as for `evaluate`.
     """
     from mixhub.evaluation.calls.group_scores import write_group_scores
     from mixhub.evaluation.encoding import Encoder
@@ -94,17 +95,19 @@ def evaluate_model(
     if options.tasks is not None and not options.num_fewshot:
         progress.notice(f"shots: {_shots_in_words(asked)}")
     folder, name, revision, commit = _find_model(model, workspace, hub, progress)
-    subject = ModelUnderTest.of_folder(folder, name, revision)
     storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources)
+    subject = ModelUnderTest.of_folder(folder, name, revision)
     dtype = choose_dtype(options.dtype, choose_device(options.device, options.device_map))
-    prompting = options.prompting
+    prompting, failures = options.prompting, Failures()
     of_prompts = {} if prompting.is_plain else Encoder.load(folder, prompting=prompting).of_prompts
     results, subject = results_folder(Path(output), subject, dtype, asked.evaluation.fewshot_seed, of_prompts)
     with _reasons_given(folder, str(subject)):
-        suite_asked, options = asked.evaluation, asked.options
-        cells = evaluate(subject, suite_asked, results=results, storage=storage, options=options, progress=progress)
+        measure = partial(evaluate, options=asked.options, progress=progress, failures=failures)
+        cells = measure(subject, asked.evaluation, results=results, storage=storage)
     groups = write_group_scores(asked.groups, cells, results)
-    return EvaluatedModel(subject, commit, suite.name, asked.evaluation, asked.cells, cells, results, groups)
+    evaluated = EvaluatedModel(subject, commit, suite.name, asked.evaluation, asked.cells, cells, results, groups)
+    failures.report(evaluated)
+    return evaluated
 
 
 def prefetch_model(
