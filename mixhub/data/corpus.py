@@ -47,10 +47,15 @@ class Corpus:
             raise CorpusError("\n".join(lines), code="domains-missing", path=self.path, missing=tuple(missing))
 
     def rows(self, split: Split, domain: str) -> Iterator[tuple[str, int]]:
-        """Yield text and bytes of each line; raises CorpusError if one is not UTF-8, not JSON, or has no text."""
+        """Yield text and bytes of each line that is not blank; raises CorpusError if one is not a text.
+
+        A line must be UTF-8 and JSON, and have a text.
+        """
         for path in self.files[split][domain]:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
+                    if line.isspace():
+                        continue
                     yield _text(line, path, number), len(line)
 
     def documents(self, split: Split, domain: str) -> Iterator[str]:

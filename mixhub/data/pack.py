@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from itertools import chain, count, islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mixhub.data.corpus import Corpus
-from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer
+from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, splitter
 from mixhub.errors import CorpusError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
 from mixhub.progress import SILENT, Bar, Progress
@@ -30,12 +30,15 @@ from mixhub.workspace.manifest import (
     required_domains,
 )
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 TOKENIZER_FOLDER = "tokenizer"
 SHARD_TOKENS = 64 * 2**20
 """Maximum tokens of a shard."""
 
 _BATCH_DOCUMENTS = 1024
-_BATCH_BYTES = 4 * 2**20
+_BATCH_CHARACTERS = 2**20
 
 
 def pack(
@@ -105,18 +108,14 @@ def _pack_into(
 
     tokenizer_file = building / TOKENIZER_FOLDER / TOKENIZER_FILE
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    eos = eos_id(tokenizer, family)
+    eos, pieces = eos_id(tokenizer, family), splitter(tokenizer)
     dtype: Literal["uint16", "uint32"] = "uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32"
     packed = {split: dict(existing.domains(split)) if existing else {} for split in SPLITS}
     new = [(split, domain) for split in SPLITS for domain in needed[split] if domain not in packed[split]]
     total = sum(text.size(split, domain) for split, domain in new)
     with progress.start(f"pack {family.data.corpus}", total, "byte") as bar:
         for split, domain in new:
-            documents = (
-                [*encoding.ids, eos]
-                for batch in _batches(text.rows(split, domain), bar, domain)
-                for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-            )
+            documents = _encoded(tokenizer, _batches(text.rows(split, domain), pieces, bar, domain), eos)
             packed[split][domain] = _pack_domain(building, split, domain, documents, dtype, text)
     return Manifest(
         corpus=family.data.corpus,
@@ -129,34 +128,56 @@ def _pack_into(
     )
 
 
-def _batches(rows: Iterable[tuple[str, int]], bar: Bar, domain: str) -> Iterator[list[str]]:
-    batch: list[str] = []
+_Batch = list[tuple[str, bool]]
+"""Texts, and whether a document ends with each."""
+
+
+def _batches(
+    rows: Iterable[tuple[str, int]], pieces: Callable[[str], Iterable[str]], bar: Bar, domain: str
+) -> Iterator[_Batch]:
+    batch: _Batch = []
     size = 0
     for text, length in rows:
         bar.advance(length, note=domain)
-        batch.append(text)
-        size += length
-        if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        for piece in pieces(text):
+            batch.append((piece, False))
+            size += len(piece)
+            if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_CHARACTERS:
+                yield batch
+                batch, size = [], 0
+        batch.append(("", True))
+    yield batch
+
+
+def _encoded(tokenizer: Tokenizer, batches: Iterable[_Batch], eos: int) -> Iterator[tuple[list[int], bool]]:
+    """Yield the tokens of each text, and whether a document ends with them."""
+    for batch in batches:
+        encodings = tokenizer.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)
+        for encoding, (_, ends) in zip(encodings, batch, strict=True):
+            yield ([*encoding.ids, eos] if ends else encoding.ids), ends
 
 
 def _pack_domain(
-    building: Path, split: Split, domain: str, documents: Iterator[list[int]], dtype: str, text: Corpus
+    building: Path, split: Split, domain: str, encoded: Iterator[tuple[list[int], bool]], dtype: str, text: Corpus
 ) -> PackedDomain:
     import numpy as np
 
     (building / split / domain).mkdir(parents=True)
-    counter = count()
-    stream = chain.from_iterable(ids for ids, _ in zip(documents, counter, strict=False))
+    number = 0
+
+    def stream() -> Iterator[int]:
+        nonlocal number
+        for ids, ends in encoded:
+            number += ends
+            yield from ids
+
+    tokens_left = stream()
     shards: list[Shard] = []
-    while len(tokens := np.fromiter(islice(stream, SHARD_TOKENS), np.dtype(dtype).newbyteorder("<"))):
+    while len(tokens := np.fromiter(islice(tokens_left, SHARD_TOKENS), np.dtype(dtype).newbyteorder("<"))):
         file = f"{split}/{domain}/{len(shards):05d}.bin"
         tokens.tofile(building / file)
         shards.append(Shard(file=file, tokens=len(tokens), content_sha256=hashlib.sha256(tokens.data).hexdigest()))
-    total, number = sum(shard.tokens for shard in shards), next(counter)
+    total = sum(shard.tokens for shard in shards)
     if total == number:
         files = ", ".join(path.name for path in text.files[split][domain])
         message = f"{text.path / split}: domain {domain} has no text (in {files})"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ TOKENIZER_FILE = "tokenizer.json"
 SAMPLE_CHARACTERS = 4_000_000
 """Maximum text of each domain for training a tokenizer: its first documents."""
 
+PIECE = 2**16
+"""Characters, from which on a text may be split before it is encoded."""
+_BLANK = re.compile(r"(?<=\S)[ \t\n](?=\S)")
 _PIECE_CHARACTERS = 10_000
 _PROBE = "The café's price: 12 + 7 = 19 €.\n\tdef f(x):\n\t\treturn x  # 数 🙂\n"
 
@@ -68,6 +73,31 @@ def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
         message = f"tokenizer {family.tokenizer.name} has no token {token!r} (tokenizer.eos_token)"
         raise CorpusError(message, code="eos-token-missing", eos_token=token)
     return number
+
+
+def splitter(tokenizer: tokenizers.Tokenizer) -> Callable[[str], Iterable[str]]:
+    """Return a function that splits a long text into pieces whose tokens, joined, are those of the text.
+
+    An encoded text takes a hundred times its size in memory, so a book in one piece would exhaust it. GPT-2's regular
+    expression ends a word before a blank, and looks no further than the blanks behind one: a single blank between two
+    other characters is a safe place. Texts for tokenizers of another kind are not split.
+    """
+    parts = json.loads(tokenizer.to_str())
+    before, normalizer = parts["pre_tokenizer"] or {}, parts["normalizer"] or {"type": "NFC"}
+    is_gpt2 = before.get("type") == "ByteLevel" and before.get("use_regex") and not before.get("add_prefix_space")
+    added = tokenizer.get_added_tokens_decoder().values()
+    is_simple = not any(one.lstrip or one.rstrip or re.search(r"\s", one.content) for one in added)
+    if is_gpt2 and is_simple and normalizer == {"type": "NFC"}:
+        return _pieces
+    return lambda text: [text]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > PIECE and (cut := _BLANK.search(text, start + PIECE)):
+        yield text[start : cut.start()]
+        start = cut.start()
+    yield text[start:]
 
 
 def _train(spec: TokenizerSpec, corpus: Corpus) -> tokenizers.Tokenizer:

@@ -27,7 +27,6 @@ def test_lists_domains_and_orders_files_by_number(tmp_path: Path) -> None:
         (b"not json", "row-malformed"),
         (b'{"text": "a", "n": ' + b"1" * 5000 + b"}", "row-malformed"),
         (b'{"text": ' + b"[" * 100_000 + b"}", "row-malformed"),
-        (b"", "row-malformed"),
         (b"[1]", "row-text-missing"),
         (b'{"txt": "a"}', "row-text-missing"),
         (b'{"text": 3}', "row-text-missing"),
@@ -44,6 +43,12 @@ def test_a_bad_row_is_named_with_file_line_and_rule(tmp_path: Path, line: bytes,
     assert next(documents) == "fine"
     with refused(code, CorpusError, path=path, line=2):
         next(documents)
+
+
+def test_blank_lines_are_no_documents(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a-1.jsonl").write_bytes(b'\n{"text": "a"}\n \t\n{"text": "b"}\n\r\n\n')
+    assert list(Corpus.open(tmp_path).documents("train", "a")) == ["a", "b"]
 
 
 def test_every_missing_domain_is_listed_at_once_with_the_nearest(corpus: Path) -> None:

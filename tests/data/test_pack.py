@@ -1,15 +1,17 @@
 import json
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from mixhub.data import pack as pack_module
+from mixhub.data import tokenizer as tokenizer_module
 from mixhub.data.batches import TokenShards
 from mixhub.data.corpus import Corpus
 from mixhub.data.pack import pack
@@ -107,6 +109,46 @@ def test_the_text_of_the_eos_token_becomes_its_id_as_in_the_original_runs(corpus
     manifest = pack(FAMILY, corpus, tmp_path / "tokens")
     ids = stream(tmp_path / "tokens", manifest, "train", "prose")
     assert np.count_nonzero(ids == 0) == manifest.train["prose"].documents + 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.text("ab'sé́ \t\n\u00a0\u20031,<|endoftext>", max_size=60))
+@example(text="a b<|endoftext|> c d's e  f\n\ng h \u0301i")
+def test_the_pieces_of_a_text_have_its_tokens(
+    tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(tokenizer_module, "PIECE", 3)
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    for normalizer in (None, normalizers.NFC()):
+        tokenizer.normalizer = normalizer
+        pieces = list(tokenizer_module.splitter(tokenizer)(text))
+        assert "".join(pieces) == text
+        encoded = [tokenizer.encode(piece, add_special_tokens=False).ids for piece in pieces]
+        assert list(chain.from_iterable(encoded)) == tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def test_a_long_text_is_packed_in_pieces_to_the_same_shards(
+    corpus: Path, tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer_module, "PIECE", 20)
+    monkeypatch.setattr(pack_module, "_BATCH_CHARACTERS", 64)
+    assert pack(FAMILY, corpus, tmp_path / "tokens") == read_manifest(tokens)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pre_tokenizers.ByteLevel(add_prefix_space=True),
+        pre_tokenizers.Metaspace(),
+        pre_tokenizers.ByteLevel(use_regex=False),
+    ],
+)
+def test_texts_for_other_tokenizers_stay_whole(tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch, before) -> None:
+    monkeypatch.setattr(tokenizer_module, "PIECE", 3)
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    assert len(list(tokenizer_module.splitter(tokenizer)("one two three"))) == 3
+    tokenizer.pre_tokenizer = before
+    assert list(tokenizer_module.splitter(tokenizer)("one two three")) == ["one two three"]
 
 
 def test_packing_again_does_nothing(corpus: Path, tokens: Path) -> None:
