@@ -15,13 +15,15 @@ FOLDED = 12
 
 
 def loading(facts: FamilyFacts) -> dict[str, Any]:
-    """Return how a model is loaded: that of the run, or the first of a family."""
+    """Return how a model is loaded: that of the run, or the first of a family that was not withdrawn."""
     family, runs = facts.family, [one.run for one in facts.runs]
     on_main, named = facts.on_main, family.main_run
     if on_main is None and named is not None:
         on_main = named.revision if named.revision in facts.commits else ""
-    pinned = next((run for run in runs if run.revision in facts.commits), None)
-    first = (facts.trained or runs)[0]
+    withdrawn = [one.run for one in facts.runs if one.withdrawal]
+    choice = sorted(facts.trained or runs, key=lambda run: run in withdrawn)
+    pinned = next((run for run in choice if run.revision in facts.commits), None)
+    first = choice[0]
     arguments = f'"{family.repo_id}", revision="{first.revision}"'
     if pinned:
         own_arguments = f'"{family.repo_id}", commit="{facts.commits[pinned.revision]}"'

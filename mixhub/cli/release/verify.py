@@ -41,7 +41,8 @@ def verify(
     progress = console.progress(as_json=as_json)
     verification = workflow.verify(workspace, family=name, hub=chosen, deep=deep, progress=progress)
     findings, branches = verification.findings, verification.branches
-    states = {finding.where: "not checked" for finding in unchecked(findings)}
+    states = {finding.where: "withdrawn" for finding in findings if finding.code == "weights-withdrawn"}
+    states |= {finding.where: "not checked" for finding in unchecked(findings)}
     states |= {finding.where: "wrong" for finding in errors(findings)}
     if as_json:
         console.say_json({**asdict(verification), "findings": [finding.to_data() for finding in findings]})

@@ -89,6 +89,18 @@ def test_a_withdrawn_run_is_named_at_the_head_and_beside_its_branch() -> None:
     assert "Withdrawn" not in render_family(making.family(), _runs())
 
 
+def test_a_withdrawn_run_is_not_the_one_to_load() -> None:
+    first, second = _runs()
+    withdrawal = Withdrawal(
+        family="tiny", revision="seed-1", weights_sha256=making.digest("seed-1"), why="wrong data", date="2026-11-23"
+    )
+    runs = [replace(first, withdrawal=withdrawal), second]
+    assert 'revision="seed-2"' in render_family(making.family(), runs)
+    card = render_family(making.family(), runs, commits=COMMITS)
+    assert f'commit="{COMMITS["seed-2"]}"' in card
+    assert f'commit="{COMMITS["seed-1"]}"' not in card
+
+
 def test_seeds_with_equal_scores_have_no_sd_and_no_interval() -> None:
     """An interval of no width would read as certainty."""
     family = making.family()
