@@ -168,7 +168,9 @@ FAULTS = (
         told(single_beside_index),
         (ERROR, ERROR, ERROR, ERROR, WARNING),
     ),
-    Fault("an extra shard, which Transformers does not open", told(extra_shard), (ERROR, ERROR, ERROR, ERROR, NOTHING)),
+    Fault(
+        "an extra shard, which Transformers does not open", told(extra_shard), (ERROR, ERROR, ERROR, WARNING, NOTHING)
+    ),
     Fault("a truncated file of weights", truncated, (ERROR, ERROR, ERROR, ERROR, ERROR)),
     Fault("NaN or infinite weights", told(not_finite), (ERROR, DEEP, NOTHING, DEEP, NOTHING)),
     Fault("a config with another vocabulary or other shapes", other_shape, (ERROR, ERROR, ERROR, ERROR, ERROR)),

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.check.subject import ExportPair, RunUnderCheck
-from mixhub.hub.rules.config import known_config
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import (
     have_different_starts,
@@ -18,7 +17,7 @@ from mixhub.hub.rules.lineage import (
     result_findings,
 )
 from mixhub.hub.rules.revisions import training_of
-from mixhub.hub.rules.tensors import DTYPE_HINT, shared_findings
+from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype, shared_findings
 from mixhub.hub.rules.weights import equal_tensors, shared_tensors
 from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.metrics import read_metrics
@@ -95,12 +94,16 @@ def _tensors_shared(pair: ExportPair) -> Iterator[Finding]:
 
 
 def dtype_varies(run: RunUnderCheck) -> Iterator[Finding]:
-    """A run whose model loads in another dtype than that of the first run of the family, by their configs."""
+    """A run whose model loads in another dtype than that of the first run of the family."""
     same = {one.revision: one for one in run.pairs if (one.family, one.step) == (run.family.name, run.step)}
     first = next((one.revision for one in run.family.runs() if one.revision in {*same, run.run.revision}), None)
     if first not in same:
         return
-    own, other = run.content.config.get("dtype"), known_config(same[first].path).get("dtype")
+    folders = (run.export, same[first].path)
+    own, other = (
+        loaded_dtype(folder, {name: one.tensor for name, one in prints.items()})
+        for folder, prints in zip(folders, same[first].fingerprints, strict=True)
+    )
     if None not in (own, other) and own != other:
         message = f"loads in {own}, but {first} in {other}"
         yield Finding("dtype-varies", run.where, message, DTYPE_HINT, "warning", about="dtype")

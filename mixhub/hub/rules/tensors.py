@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -86,6 +86,14 @@ def dtype_findings(where: str, folder: Path, tensors: Mapping[str, Tensor]) -> I
         message = f"dtype = {dtype} in {CONFIG}, but the weights are {' and '.join(stored)}"
         hint = f"set dtype in {CONFIG} to {stored[0]}, or save the weights again"
         yield Finding("dtype-differs", where, message, hint, about="dtype")
+
+
+def loaded_dtype(folder: Path, tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the dtype in which a model loads: that of its config, else of most of its weights; None if unknown."""
+    if isinstance(stated := known_config(folder).get("dtype"), str):
+        return stated
+    stored = Counter(FLOATS[tensor.dtype] for tensor in tensors.values() if tensor.dtype in FLOATS)
+    return stored.most_common(1)[0][0] if stored else None
 
 
 def shape_findings(

@@ -143,7 +143,8 @@ class TokenizerFacts:
         from transformers import AutoTokenizer
 
         path = folder / "tokenizer.json"
-        settings = _read_object(folder / "tokenizer_config.json")
+        path_of_settings = folder / "tokenizer_config.json"
+        settings = _read_object(path_of_settings) if path_of_settings.is_file() else {}
         try:
             tokenizer = Tokenizer.from_file(str(path))
             opened = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

@@ -12,9 +12,9 @@ from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_file
-from mixhub.hub.rules.config import comparable_config, known_config
+from mixhub.hub.rules.config import comparable_config
 from mixhub.hub.rules.export import is_pickle
-from mixhub.hub.rules.tensors import DTYPE_HINT
+from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
@@ -96,11 +96,11 @@ def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 
 def dtypes_vary(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Branches whose models load in different dtypes, by their configs; reported once."""
+    """Branches whose models load in different dtypes; reported once."""
     names: dict[str, list[str]] = defaultdict(list)
     for one in repo.models:
-        dtype = known_config(one.branch.folder).get("dtype")
-        if one.name != MAIN and isinstance(dtype, str):
+        dtype = loaded_dtype(one.branch.folder, one.tensors) if one.name != MAIN else None
+        if dtype is not None:
             names[dtype].append(one.name)
     if len(names) > 1:
         groups = [f"{dtype} ({listed(branches, most=_SHOWN)})" for dtype, branches in names.items()]

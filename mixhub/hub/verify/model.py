@@ -119,7 +119,7 @@ def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
     For what others pushed these are warnings, unless Transformers gives a text other ids than the tokenizer.
     """
     findings = [*code_findings(branch.name, branch.branch.folder)]
-    if {"tokenizer.json", "tokenizer_config.json", CONFIG} <= {*branch.branch.tree}:
+    if {"tokenizer.json", CONFIG} <= {*branch.branch.tree}:
         findings += token_findings(branch.name, branch.branch.folder)
     for finding in findings:
         is_error = branch.is_ours or finding.code == "tokenizer-rebuilt" or finding.level != "error"

@@ -161,6 +161,12 @@ class BranchUnderCheck:
         return LINEAGE_FILE in self.branch.tree or (self.run is not None and self.repo.has_pushed_branch)
 
     @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors of its weights, as far as their headers could be read."""
+        headers = (self.repo.headers.get(self.branch.digest(path)) for path in self.branch.opened)
+        return {name: one for header in headers if isinstance(header, Mapping) for name, one in header.items()}
+
+    @property
     def again(self) -> str:
         """The next step for a damaged branch."""
         return AGAIN if self.is_ours else "report it to the publisher"

@@ -95,8 +95,7 @@ def files_shared(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 def _hashes(branch: BranchUnderCheck) -> dict[str, str]:
     """Return the files of weights that Transformers opens, by the hub's hashes."""
-    tree = branch.branch.tree
-    return {tree[path].sha256 or tree[path].oid: path for path in branch.branch.opened}
+    return {branch.branch.digest(path): path for path in branch.branch.opened}
 
 
 def _another(repo: RepoUnderCheck, name: str, holders: Iterable[str], weights: Mapping[str, str | None]) -> str | None:

@@ -91,6 +91,9 @@ def test_seeds_that_load_in_different_dtypes(bench):
     bench.weights(lambda tensors: tensors.update({k: v.to(torch.bfloat16) for k, v in tensors.items()}), seed=2)
     bench.edit("config.json", lambda config: config.update(dtype="bfloat16"), seed=2)
     assert (bench.seen(1), bench.seen(2)) == ([], ["warning: dtype-varies dtype"])
+    for seed in (1, 2):
+        bench.edit("config.json", lambda config: config.pop("dtype"), seed=seed)
+    assert bench.seen(2) == ["warning: dtype-varies dtype"], "where a config states none, the weights do"
 
 
 def test_weights_of_another_step(bench):

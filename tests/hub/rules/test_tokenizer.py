@@ -90,3 +90,8 @@ def test_a_folder_without_a_tokenizer_file(folder: Path) -> None:
 def test_ids_of_special_tokens(folder: Path, changes: dict[str, object], found: list[str]) -> None:
     edit(folder, "config.json", **changes)
     assert seen(token_findings("x", folder), "x") == found
+
+
+def test_a_tokenizer_without_settings(folder: Path) -> None:
+    (folder / "tokenizer_config.json").unlink()
+    assert seen(token_findings("x", folder), "x") == []
