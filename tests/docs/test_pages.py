@@ -183,6 +183,7 @@ def test_no_other_block_is_skipped():
         "docs/guides/clusters.md": 2,
         "docs/guides/hubs.md": 3,
         "docs/guides/results.md": 2,
+        "docs/guides/tasks.md": 2,
         "docs/tutorials/check.md": 1,
         "docs/tutorials/evaluate.md": 2,
         "docs/tutorials/release.md": 1,
