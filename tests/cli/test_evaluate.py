@@ -469,3 +469,15 @@ def test_workspaces_are_found_by_option(place, model, tmp_path):
     answer = start(tmp_path, "--workspace", place, "--seed", 1)
     assert answer.status == 0, answer
     assert Workspace.open(place).root == place
+
+
+def test_an_interrupted_training_says_how_to_continue(place, monkeypatch, capsys):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixhub.workflow.train", interrupted, raising=False)
+    monkeypatch.setattr(sys, "argv", ["mixhub", "train", "--seed", "1", "-w", str(place)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "same command" in capsys.readouterr().out

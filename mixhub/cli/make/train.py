@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from mixhub.cli.common.options import (
     family_option,
     find_workspace,
 )
+
+if TYPE_CHECKING:
+    from mixhub.workflow import RunName
 
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 
@@ -36,7 +39,12 @@ def train(
 
     log_lines()
     workspace = find_workspace(workspace_dir)
-    trained = workflow.train(workspace, seed=seed, index=index, family=family_name, device=device, progress=progress())
+    run_name: RunName = {"seed": seed, "index": index, "family": family_name}
+    try:
+        trained = workflow.train(workspace, **run_name, device=device, progress=progress())
+    except KeyboardInterrupt:
+        say("stopped; run the same command again to continue from the last checkpoint")
+        raise
     if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
         say(f"{trained.run.revision}: export in {trained.export}")
         run = trained.run
