@@ -185,15 +185,19 @@ class Workspace:
             UnknownNameError: neither the workspace nor the catalog has it.
             SpecError: it breaks rules.
         """
-        name = name or self.config.family
-        file = f"{self.root / CONFIG_FILE} (family {name})"
-        family = Family.from_data(self._family_data(name, ()), file, hint=_HINT)
+        family = self.stated_family(name)
         if self.config.namespace is None:
             return family
         repo_id = f"{self.config.namespace}/{family.repo_id.split('/')[1]}"
         if problem := repo_id_problem(repo_id):
             raise self._broken("namespace", self.config.namespace, problem, code="value-format")
         return family.model_copy(update={"repo_id": repo_id})
+
+    def stated_family(self, name: str | None = None) -> Family:
+        """Return a family as `family`, but with the repo_id that it states: `namespace` does not replace the owner."""
+        name = name or self.config.family
+        file = f"{self.root / CONFIG_FILE} (family {name})"
+        return Family.from_data(self._family_data(name, ()), file, hint=_HINT)
 
     def _family_data(self, name: str, extending: tuple[str, ...]) -> dict[str, Any]:
         if name in extending:

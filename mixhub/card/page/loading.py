@@ -31,14 +31,17 @@ def loading(facts: FamilyFacts) -> dict[str, Any]:
         own_arguments = f'"{family.name}", {first.kind}={first.number}'
     else:
         own_arguments = arguments
+    # The owner that mixhub gives to repos of its embedded hub: nothing else says that they are not on huggingface.co.
+    is_local = family.repo_id.startswith("local/") and not facts.made_elsewhere
+    where = "# on an embedded hub: set HF_ENDPOINT to the address that mixhub hub serve prints\n" if is_local else ""
     transformers = (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"{where}from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f"model = AutoModelForCausalLM.from_pretrained({arguments})\n"
         f"tokenizer = AutoTokenizer.from_pretrained({arguments})"
     )
     return {
         "transformers_code": block(transformers, "python"),
-        "mixhub_code": block(f"import mixhub\n\nmodel, tokenizer = mixhub.load({own_arguments})", "python"),
+        "mixhub_code": block(f"{where}import mixhub\n\nmodel, tokenizer = mixhub.load({own_arguments})", "python"),
         "pinned": pinned,
         "main_is_card": not facts.made_elsewhere and on_main is None,
         "main_run": next((run for run in runs if run.revision == on_main), None),

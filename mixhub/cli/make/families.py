@@ -24,6 +24,7 @@ def families(
 ) -> None:
     """List the families in the workspace and in the built-in catalog, or show one in full."""
     from mixhub.spec import catalog
+    from mixhub.workspace.paths import CONFIG_FILE
 
     if fields:
         if name is not None:
@@ -45,6 +46,9 @@ def families(
         runs = plural(len(family.runs()), kind, family.revisions.plural(kind))
         rows.append((family.name, family.repo_id, runs, *sizes, count))
     show_table(["family", "repo_id", "revisions", "parameters", "tokens", "domains"], rows)
+    if workspace is not None and (namespace := workspace.config.namespace) is not None:
+        say(f"namespace: {namespace} in {CONFIG_FILE} replaces the owners; published families are at:")
+        say(", ".join(workspace.stated_family(name).repo_id for name in names))
 
 
 def _show_fields() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, HubUnreachableError, MixhubError
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree, snapshot, unreachable
-from mixhub.hub.remote.files import RemoteFile, safetensors_in, weights_in
+from mixhub.hub.remote.files import RemoteFile, local_file, safetensors_in, same_content, weights_in
 from mixhub.hub.remote.small_files import fetch_small_files
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
@@ -27,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 
 SMALL = 100_000_000
 """Size in bytes up to which a file that is not weights is read; the largest tokenizers have a third of it."""
+_HASHED = 1_000_000
+"""Size in bytes up to which a file in the cache is compared by its hash."""
 _HEADER = 100_000
 """Bytes that hold the header of most files of weights."""
 _WEIGHTS = (".safetensors", ".h5", ".msgpack", ".onnx", ".gguf", ".ot", ".tflite")
@@ -203,7 +205,8 @@ def fetch(
 ) -> Path:
     """Return the folder with some files of a commit, downloaded unless cached.
 
-    Files in the cache that are shorter than in `tree` are damaged, and downloaded again.
+    Files in the cache that are shorter than in `tree`, or small and other than there, are damaged, and downloaded
+    again. Weights are not hashed here.
 
     Raises:
         HubUnreachableError: the hub stopped answering before all files in `tree` were there.
@@ -218,7 +221,7 @@ def fetch(
         return folder
     if not all((folder / path).is_file() for path in paths):  # the client returns what the cache has
         raise unreachable(endpoint)
-    if damaged := [path for path in paths if (folder / path).stat().st_size < tree[path].size]:
+    if damaged := [path for path in paths if _is_damaged(folder / path, path, tree[path])]:
         _LOG.warning("%s: damaged in the cache, downloading again: %s", folder, listed(damaged, most=3))
         try:
             snapshot(endpoint, repo_id, commit, allow_patterns=patterns(damaged), force_download=True)
@@ -228,6 +231,12 @@ def fetch(
             hint = "delete the file, and run it again"
             raise ExportError(message, code="download-differs", hint=hint, path=file) from None
     return folder
+
+
+def _is_damaged(file: Path, path: str, stated: RemoteFile) -> bool:
+    size = file.stat().st_size
+    is_hashed = size <= _HASHED and not is_weights(path) and (stated.sha256 or stated.oid)
+    return size < stated.size or bool(is_hashed and not same_content(local_file(file), stated))
 
 
 def tensors_of(endpoint: Endpoint, repo_id: str, branch: Branch, path: str) -> dict[str, Tensor]:

@@ -7,13 +7,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, Unpack
 
 from mixhub.card.facts.withdrawal import withdrawal_of
-from mixhub.endpoint import Endpoint, checked_token, choose_hub_of_call
-from mixhub.errors import ExportError, HubUnreachableError, UsageError
+from mixhub.endpoint import HUGGINGFACE, Endpoint, checked_token, choose_hub_of_call
+from mixhub.errors import ExportError, HubUnreachableError, RepoNotFoundError, UsageError
 from mixhub.files import read_json
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
@@ -29,7 +30,7 @@ from mixhub.spec.parts import Revisions
 from mixhub.spec.values import repo_id_problem
 from mixhub.workspace.export import weight_files
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, read_lineage
-from mixhub.workspace.paths import Workspace
+from mixhub.workspace.paths import CONFIG_FILE, Workspace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -135,12 +136,12 @@ def load(
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
     repo_id, wanted = _target(family, opened, seed=seed, index=index, step=step, revision=revision, commit=commit)
     choice = choose_hub_of_call(hub, opened.config.hub if opened else None)
-    with open_hub(choice, opened) as endpoint:
+    spec = family_of(family, opened)[0]
+    with open_hub(choice, opened) as endpoint, namespace_told(opened, spec):
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
-        is_known = family_of(family, opened)[0] is not None
         verify = options.get("verify", False)
-        return _load(endpoint, repo_id, wanted, model_options, verify=verify, is_known=is_known)
+        return _load(endpoint, repo_id, wanted, model_options, verify=verify, is_known=spec is not None)
 
 
 def load_all(
@@ -434,6 +435,23 @@ def _conflict(message: str, *options: str) -> NoReturn:
     raise UsageError(message, code="option-conflict", options=options)
 
 
+@contextmanager
+def namespace_told(workspace: Workspace | None, spec: Family | None) -> Iterator[None]:
+    """Say of a repo that is not found that the workspace's namespace replaced the owner that the family states."""
+    try:
+        yield
+    except RepoNotFoundError as error:
+        stated = spec.repo_id if spec else ""
+        if workspace is not None and spec is not None and spec.name in workspace.family_names():
+            stated = workspace.stated_family(spec.name).repo_id
+        if spec is not None and stated != spec.repo_id:
+            error.hint = (
+                f"`namespace` in {CONFIG_FILE} replaces the owner of {stated}: to use that repo, name it, "
+                f"with --hub {HUGGINGFACE} if it is there"
+            )
+        raise
+
+
 def family_of(family: str, workspace: Workspace | None) -> tuple[Family | None, str]:
     """Return the family of a name or repo_id, and the repo; no family if none that is known has the repo.
 
@@ -445,9 +463,11 @@ def family_of(family: str, workspace: Workspace | None) -> tuple[Family | None, 
     if "/" not in family:
         spec = find(family)
         return spec, spec.repo_id
+    stated = workspace.stated_family if workspace else catalog.get
     for name in workspace.family_names() if workspace else catalog.names():
-        if (spec := find(name)).repo_id == family:
-            return spec, family
+        for spec in (find(name), stated(name)):
+            if spec.repo_id == family:
+                return spec, family
     if problem := repo_id_problem(family):
         raise UsageError(f"{family!r} is not a repo_id: {problem}", code="repo-id-malformed", repo_id=family)
     return None, family

@@ -251,9 +251,8 @@ def _id_findings(where: str, name: str, key: str, stated: object, token: int | N
     if None not in (stated, token) and token not in ids:
         message = f"{key} = {stated} in {name}, but the tokenizer's is {token}"
         level: Level = "warning" if key == "pad_token_id" else "error"
-        yield Finding(
-            "token-id-differs", where, message, f"set {key} to {token} in {name}", level, about=f"{name}:{key}"
-        )
+        hint = f"find out which is right: set {key} to {token} in {name}, or correct the tokenizer's settings"
+        yield Finding("token-id-differs", where, message, hint, level, about=f"{name}:{key}")
     elif beyond := [one for one in ids if isinstance(one, int) and isinstance(rows, int) and one >= rows]:
         message = f"{key} = {beyond[0]} in {name}, but vocab_size in config.json is {rows}"
         hint = f"set {key} to an id of the tokenizer, or remove it"

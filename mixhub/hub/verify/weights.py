@@ -27,7 +27,7 @@ from mixhub.hub.rules.weights import (
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, RepoUnderCheck, unread_finding
 from mixhub.phrases import listed
 from mixhub.progress import Progress
-from mixhub.workspace.lineage import combined_sha256
+from mixhub.workspace.lineage import combined_sha256, file_sha256
 
 _SHOWN = 3
 """Maximum number of files in a line."""
@@ -136,8 +136,9 @@ def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progre
     folders: dict[str, Path] = {}
     with progress.start("weights", len(repo.models), "branch") as bar:
         for branch in repo.models:
+            one = branch.branch
             try:
-                folder = fetch(repo.endpoint, repo.repo_id, branch.branch.commit, list(branch.branch.tree))
+                folder = fetch(repo.endpoint, repo.repo_id, one.commit, one.opened, one.tree)
             except HubError as error:
                 yield unread_finding(branch.name, error, branch.again)
                 continue
@@ -156,22 +157,30 @@ def _weights_wrong(branch: BranchUnderCheck, folder: Path) -> Iterator[Finding]:
     If the hub states no hashes, the weights are compared with the lineage.
     """
     hashes = {}
-    for path in branch.branch.safetensors:
+    for path in (path for path in branch.branch.opened if path.endswith(".safetensors")):
+        stated = branch.branch.tree[path].sha256
         try:
             scanned = scan(folder / path)
         except MixhubError as error:
-            yield Finding(error.code, branch.name, error.message.replace(f"{folder}/", ""), AGAIN, about=path)
+            if stated is not None and (folder / path).is_file() and file_sha256(folder / path) != stated:
+                yield _damaged_copy(branch, folder / path, path)
+            else:
+                yield Finding(error.code, branch.name, error.message.replace(f"{folder}/", ""), AGAIN, about=path)
             continue
         hashes[path] = scanned.sha256
-        stated = branch.branch.tree[path].sha256
         if stated not in (None, scanned.sha256):
-            message = f"{path} has sha256 {scanned.sha256}, but the hub states {stated}"
-            hint = "download it again; if it persists, push it again"
-            yield Finding("download-differs", branch.name, message, hint, about=path)
+            yield _damaged_copy(branch, folder / path, path)
         yield from not_finite_findings(branch.name, scanned.not_finite, "withdraw it: mixhub withdraw")
     is_whole = bool(hashes) and len(hashes) == len(branch.branch.safetensors)
     if branch.lineage is not None and branch.branch.weights_sha256 is None and is_whole:
         yield from hash_findings(branch.name, branch.lineage, combined_sha256(hashes.items()), None, AGAIN)
+
+
+def _damaged_copy(branch: BranchUnderCheck, file: Path, path: str) -> Finding:
+    """Return the finding for a file in the cache that is not the one that the hub has by its hash."""
+    message = f"{path}: the copy in the cache is damaged: it has not the sha256 that the hub states"
+    hint = f"delete {file.resolve()}, and run it again; if it persists, push it again"
+    return Finding("download-differs", branch.name, message, hint, about=path)
 
 
 def _copies(

@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from mixhub.analysis.samples import Baseline, SampleSummary
 from mixhub.card.facts.gather import gather_family
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
+from mixhub.card.page.loading import loading
 from mixhub.card.page.write import render_cards, write_cards
 from mixhub.errors import ResultsError, UnknownNameError
 from mixhub.files import write_json
@@ -26,6 +27,7 @@ from tests.card import making
 from tests.card.making import render_family, render_revision
 from tests.card.reading import page
 from tests.refusals import refused
+from tests.tiny import tiny_family
 
 SUITE = {"last_word": [1, 0, 0, 1], "sums": [1, 1, 1, 0]}
 
@@ -316,3 +318,10 @@ def test_what_is_gathered_is_what_is_there(tmp_path: Path) -> None:
     facts = gather_family(workspace, family)
     assert (facts.domain_tokens, facts.siblings, dict(facts.samples.stderrs)) == (None, (), {})
     assert re.fullmatch(r"[0-9a-f]{64}", facts.runs[0].cells[0].weights_sha256)
+
+
+@pytest.mark.parametrize(("owner", "is_local"), [("local", True), ("tester", False)])
+def test_a_repo_of_an_embedded_hub_says_where_it_is(owner, is_local):
+    family = tiny_family(repo_id=f"{owner}/tiny")
+    code = loading(FamilyFacts(family, tuple(RunFacts(run) for run in family.runs())))
+    assert ["HF_ENDPOINT" in str(code[name]) for name in ("mixhub_code", "transformers_code")] == [is_local] * 2

@@ -433,11 +433,11 @@ def test_a_file_that_is_damaged_in_the_cache_is_not_the_publishers_fault(made, t
     with open_hub(HubChoice("local", "the test"), workspace) as endpoint:
         publish(workspace, endpoint)
         path = mixhub.load("tiny", seed=1, workspace=workspace.root).path
-        tokenizer = (path / "tokenizer.json").resolve()
-        tokenizer.write_bytes(b"{" * tokenizer.stat().st_size)
-        with refused("download-differs", ExportError, path=path / "tokenizer.json") as caught:
+        weights = (path / "model.safetensors").resolve()
+        weights.write_bytes(b"{" * weights.stat().st_size)
+        with refused("download-differs", ExportError, path=path / "model.safetensors") as caught:
             mixhub.load("tiny", seed=1, workspace=workspace.root)
-        assert str(tokenizer) in caught.value.hint
+        assert str(weights) in caught.value.hint
 
 
 def test_verified_without_the_hub_by_the_lineage(made, tmp_path):
@@ -557,3 +557,19 @@ def test_a_tokenizer_that_panics_is_a_damaged_file(workspace):
     (export / "tokenizer.json").write_text(json.dumps(tokenizer))
     with refused("model-unloadable", ExportError, path=export):
         open_folder(export, "it")
+
+
+def test_a_namespace_that_replaced_the_owner_is_said(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    path = workspace.root / "mixhub.yaml"
+    path.write_text(f"namespace: me\n{path.read_text()}")
+    for attempt in (
+        lambda: mixhub.load("human-1b", seed=1, workspace=workspace.root),
+        lambda: mixhub.verify(workspace.root, family="human-1b"),
+    ):
+        with refused("repo-not-found", RepoNotFoundError, repo_id="me/data-mixture-human-1b") as caught:
+            attempt()
+        assert "sail/data-mixture-human-1b" in caught.value.hint
+    with refused("repo-not-found", RepoNotFoundError, repo_id="sail/data-mixture-human-1b") as caught:
+        mixhub.load("sail/data-mixture-human-1b", seed=1, workspace=workspace.root)
+    assert "namespace" not in caught.value.hint

@@ -16,6 +16,8 @@ import mixhub
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import ExportError, RepoNotFoundError
 from mixhub.findings import errors
+from mixhub.hub.remote.branches import read_branch
+from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.receipts import note_verification
 from mixhub.hub.verify.repo import verify
@@ -792,3 +794,29 @@ def test_weights_of_which_the_hub_tells_no_hash(release):
     release.api.create_commit(release.family.repo_id, [operation], commit_message="x", revision="seed-1")
     assert "weights-hash-missing" in release.seen("seed-1")
     assert "weights-differ" in release.seen("seed-1", deep=True)
+
+
+def test_a_copy_that_is_damaged_in_the_cache_is_no_fault_of_the_repo(release):
+    assert release.seen("seed-2", deep=True) == []
+    repo_id = release.family.repo_id
+    folder = read_branch(release.endpoint, repo_id, "seed-2", branch_heads(release.endpoint, repo_id)["seed-2"]).folder
+    weights = (folder / "model.safetensors").resolve()
+    whole = weights.read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), b"{" * len(whole)):
+        weights.write_bytes(damaged)
+        [found] = [one for one in release.verify(deep=True).findings if one.where == "seed-2"]
+        assert (found.code, found.about) == ("download-differs", "model.safetensors")
+        assert str(weights) in found.hint
+    weights.unlink()
+    assert release.seen("seed-2", deep=True) == []
+
+
+def test_deep_verification_downloads_only_what_transformers_opens(release):
+    api, export = release.api, release.workspace.export(release.family.run(seed=1), 12)
+    api.create_repo("others/one")
+    api.upload_folder(repo_id="others/one", folder_path=export, ignore_patterns=["lineage.json"])
+    release.put("main", {"consolidated.safetensors": export / "model.safetensors", "m.gguf": b"\0"}, "others/one")
+    verified = verify(release.endpoint, "others/one", deep=True)
+    folder = read_branch(release.endpoint, "others/one", "main", str(verified.branches[0].commit)).folder
+    assert verified.branches[0].name == "main"
+    assert {path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".gguf")} == {"model.safetensors"}
