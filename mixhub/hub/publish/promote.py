@@ -55,10 +55,15 @@ class Promotion:
         return {branch.name: branch.commit for branch in self.verified.branches if branch.commit is not None}
 
     def findings_on(self, branch: str) -> list[Finding]:
-        """Return the findings of a branch; errors name the hub, and what could not be checked is one."""
+        """Return the findings of a branch; errors name the hub.
+
+        What could not be checked is one, and so is a card with other commits: the target would have them nowhere.
+        """
         findings = [finding for finding in self.verified.findings if finding.where == branch]
         return [
-            one if one.level == "warning" else replace(one, message=f"{one.message} (on {self.source})", level="error")
+            one
+            if one.level == "warning" and one.code != "card-commit-differs"
+            else replace(one, message=f"{one.message} (on {self.source})", level="error")
             for one in findings
         ]
 
