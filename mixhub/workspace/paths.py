@@ -242,7 +242,10 @@ class Workspace:
             return folder.export(step)
         message = f"{folder.exports}: no export of step {step} (available: {', '.join(map(str, steps)) or 'none'})"
         option = f"--{run.kind} {run.number}"
-        hint = f"train it: mixhub train {option}; or adopt a model trained elsewhere: mixhub adopt DIR {option}"
+        hint = f"adopt a model trained elsewhere: mixhub adopt DIR {option}"
+        is_known = run.family in self.family_names()
+        if not is_known or self.stated_family(run.family).training.order == "iid":  # the other cannot be trained here
+            hint = f"train it: mixhub train {option}; or {hint}"
         raise RunError(message, code="export-missing", hint=hint, path=folder.exports, step=step, steps=steps)
 
     def exports(self) -> list[tuple[str, str, int, Path]]:

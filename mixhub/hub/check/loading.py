@@ -45,7 +45,8 @@ def _failure(error: Exception, where: str, folder: Path) -> Finding:
     """Return the finding for a model that did not load or generate: `unchecked` if its files may be sound."""
     unsupported = error if isinstance(error, UnsupportedModelError) else why_unsupported(error, folder)
     if unsupported is not None:
-        return replace(from_error(unsupported, where), level="unchecked")
+        message = unsupported.message.removeprefix(f"{where}: ")
+        return replace(from_error(unsupported, where), message=message, level="unchecked")
     if isinstance(error, MixhubError):
-        return Finding("load-failed", where, error.message, error.hint or LOADING_HINT)
+        return Finding("load-failed", where, error.message.removeprefix(f"{where}: "), error.hint or LOADING_HINT)
     return Finding("load-failed", where, f"cannot generate text: {reason(error, folder)}", LOADING_HINT)

@@ -137,7 +137,7 @@ def load(
     repo_id, wanted = _target(family, opened, seed=seed, index=index, step=step, revision=revision, commit=commit)
     choice = choose_hub_of_call(hub, opened.config.hub if opened else None)
     spec = family_of(family, opened)[0]
-    with open_hub(choice, opened) as endpoint, namespace_told(opened, spec):
+    with open_hub(choice, opened) as endpoint, repo_told(opened, spec):
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
         verify = options.get("verify", False)
@@ -301,7 +301,7 @@ def unloadable(error: BaseException, path: Path, where: str, options: Mapping[st
         options: those that were passed to Transformers.
     """
     is_trusted = bool(options.get("trust_remote_code"))
-    unsupported = unmet_need(error) if is_trusted else why_unsupported(error, path)
+    unsupported = unmet_need(error, path) if is_trusted else why_unsupported(error, path)
     if unsupported is None and not is_trusted:
         try:
             require_causal(path)
@@ -436,8 +436,8 @@ def _conflict(message: str, *options: str) -> NoReturn:
 
 
 @contextmanager
-def namespace_told(workspace: Workspace | None, spec: Family | None) -> Iterator[None]:
-    """Say of a repo that is not found that the workspace's namespace replaced the owner that the family states."""
+def repo_told(workspace: Workspace | None, spec: Family | None) -> Iterator[None]:
+    """Say what to do about a repo of the workspace that is not found: it may be elsewhere, or was never pushed."""
     try:
         yield
     except RepoNotFoundError as error:
@@ -449,7 +449,15 @@ def namespace_told(workspace: Workspace | None, spec: Family | None) -> Iterator
                 f"`namespace` in {CONFIG_FILE} replaces the owner of {stated}: to use that repo, name it, "
                 f"with --hub {HUGGINGFACE} if it is there"
             )
+        elif workspace is not None and spec is not None and _has_runs(workspace, spec):
+            option = "" if spec.name == workspace.config.family else f" --family {spec.name}"
+            error.hint = f"push it first: mixhub push --all{option}; or {error.hint}"
         raise
+
+
+def _has_runs(workspace: Workspace, family: Family) -> bool:
+    """Whether a workspace holds something of a family that it could push."""
+    return any(workspace.run_folder(run).export_steps() for run in family.runs())
 
 
 def family_of(family: str, workspace: Workspace | None) -> tuple[Family | None, str]:

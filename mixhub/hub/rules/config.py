@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,11 @@ _VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Keys of configs about who saved them and in which dtype; two seeds may differ in them."""
 _NO_MEMORY = re.compile(r"OutOfMemory|can.t allocate memory")
 """How torch reports that memory is exhausted."""
+_CONVERTED = (".model", ".spm")
+"""Suffixes of tokenizers that Transformers converts with another package."""
+_CONVERTERS = ("sentencepiece", "tiktoken")
+_RANK = re.compile(rb"[A-Za-z0-9+/]+=* \d+\s*")
+_LINE = 4096
 
 
 class UnsupportedModelError(ExportError):
@@ -54,17 +61,29 @@ def config_unusable(folder: Path, error: Exception) -> ExportError:
 
 def why_unsupported(error: BaseException, folder: Path) -> UnsupportedModelError | None:
     """Return why a model that may be sound could not be opened; None if the error is the fault of its files."""
-    return unmet_need(error) or _unknown_kind(folder) or _quantised(error, folder)
+    return unmet_need(error, folder) or _unknown_kind(folder) or _quantised(error, folder)
 
 
-def unmet_need(error: BaseException) -> UnsupportedModelError | None:
+def unmet_need(error: BaseException, folder: Path | None = None) -> UnsupportedModelError | None:
     """Return the error for what this machine lacks: a package or memory; None if the fault is elsewhere.
 
-    Libraries often raise another error when an import fails; the causes of an error count, too.
+    Libraries often raise another error when an import fails; the causes of an error count, too. Of a tokenizer that
+    needs conversion, the format of its file in `folder` counts first: Transformers tries one package after another,
+    and reports the last.
     """
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
+    needed = _tokenizer_packages(folder) if folder is not None and any(map(_is_of_tokenizer, chain)) else {}
+    if missing := [package for package, module in needed.items() if not _is_installed(module)]:
+        names = " and ".join(missing)
+        message = f"its tokenizer needs {names}, not installed here"
+        return UnsupportedModelError(
+            message, code="package-missing", hint=f"install {names}", module=needed[missing[0]]
+        )
+    if needed:  # and installed, so the file is damaged if another package was tried
+        others = {*_CONVERTERS} - {*needed}
+        chain = [one for one in chain if str(getattr(one, "name", "")).split(".")[0] not in others]
     for one in reversed(chain):
         if isinstance(one, ImportError):
             module = one.name if isinstance(one, ModuleNotFoundError) else None
@@ -75,6 +94,35 @@ def unmet_need(error: BaseException) -> UnsupportedModelError | None:
         hint = "use a machine with more memory"
         return UnsupportedModelError("needs more memory than there is here", code="memory-exceeded", hint=hint)
     return None
+
+
+def _tokenizer_packages(folder: Path) -> dict[str, str]:
+    """Return the packages that convert a tokenizer without `tokenizer.json`, with their modules; empty for none.
+
+    tiktoken's files have a token in base64 and its rank on each line; other `.model` files are those of sentencepiece.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix in _CONVERTED and path.is_file())
+    if not files or (folder / "tokenizer.json").is_file():
+        return {}
+    with files[0].open("rb") as file:
+        is_tiktoken = _RANK.fullmatch(file.readline(_LINE)) is not None
+    return (
+        {"tiktoken": "tiktoken"} if is_tiktoken else {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+    )
+
+
+def _is_of_tokenizer(error: BaseException) -> bool:
+    """Whether an error arose while a tokenizer was opened, and not since its code may not run."""
+    modules = (str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__))
+    is_inside = any(name.startswith("transformers.") and "tokenization" in name for name in modules)
+    return is_inside and "trust_remote_code" not in str(error)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of the package around it
+        return False
 
 
 def require_causal(folder: Path) -> None:

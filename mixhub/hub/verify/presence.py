@@ -16,7 +16,7 @@ from mixhub.workspace.lineage import LINEAGE_FILE
 _SHOWN = 5
 """Maximum number of files and folders in a line."""
 _PUSH = "push it: mixhub push --all"
-_PLAN = "train and push it, or remove it from revisions in mixhub.yaml"
+_PLAN = "train or adopt it, then push it, or remove it from revisions in mixhub.yaml"
 
 
 def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:

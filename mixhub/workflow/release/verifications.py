@@ -42,7 +42,7 @@ def verify(
         RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
     """
     from mixhub.hub.publish.receipts import hub_key, local_weights
-    from mixhub.hub.remote.load import family_of, namespace_told
+    from mixhub.hub.remote.load import family_of, repo_told
     from mixhub.hub.verify.receipts import note_verification
     from mixhub.hub.verify.repo import verify
 
@@ -53,7 +53,7 @@ def verify(
         raise UsageError("no family given", code="option-missing", hint=hint, option="FAMILY")
     spec, repo_id = (family, family.repo_id) if isinstance(family, Family) else family_of(family, workspace)
     local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
-    with open_hub(workspace, hub, progress=progress) as endpoint, namespace_told(workspace, spec):
+    with open_hub(workspace, hub, progress=progress) as endpoint, repo_told(workspace, spec):
         planned = _planned(workspace, spec, hub_key(endpoint)) if workspace is not None and spec is not None else ()
         verification = verify(endpoint, repo_id, spec, local=local, planned=planned, deep=deep, progress=progress)
         if workspace is not None:

@@ -573,3 +573,14 @@ def test_a_namespace_that_replaced_the_owner_is_said(made, tmp_path):
     with refused("repo-not-found", RepoNotFoundError, repo_id="sail/data-mixture-human-1b") as caught:
         mixhub.load("sail/data-mixture-human-1b", seed=1, workspace=workspace.root)
     assert "namespace" not in caught.value.hint
+
+
+def test_a_repo_that_was_never_pushed_is_to_be_pushed(made, tmp_path):
+    workspace = copied(made, tmp_path)
+    for attempt in (
+        lambda: mixhub.load(workspace.family().repo_id, seed=1, workspace=workspace.root),
+        lambda: mixhub.verify(workspace.root),
+    ):
+        with refused("repo-not-found", RepoNotFoundError) as caught:
+            attempt()
+        assert caught.value.hint.startswith("push it first: mixhub push --all; or check the name")

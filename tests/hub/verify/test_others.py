@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -178,15 +181,48 @@ def test_a_repo_with_its_own_code(lab):
     assert not any(str(lab.endpoint.cache_dir) in f"{finding.message} {finding.hint}" for finding in found)
 
 
-def test_a_package_that_is_not_installed(lab):
-    """As for a tokenizer that only sentencepiece can open."""
+PIECES = b"\x0a\x0e\x0a\x05<unk>\x15\x00\x00\x00\x00\x18\x02"
+RANKS = b"IQ== 0\nIg== 1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "absent", "hint"),
+    [
+        (PIECES, ["sentencepiece", "google.protobuf", "tiktoken"], "install sentencepiece and protobuf"),
+        (PIECES, ["sentencepiece", "google.protobuf"], "install sentencepiece and protobuf"),
+        (RANKS, ["sentencepiece", "google.protobuf", "tiktoken"], "install tiktoken"),
+    ],
+)
+def test_a_package_that_is_not_installed(lab, monkeypatch, content, absent, hint):
+    """Transformers tries sentencepiece, then tiktoken, and reports the last; the file says which one is needed."""
+    for module in absent:
+        monkeypatch.setitem(sys.modules, module, None)
+    if "tiktoken" not in absent:
+        monkeypatch.setitem(sys.modules, "tiktoken", ModuleType("tiktoken"))
+        monkeypatch.setitem(sys.modules, "tiktoken.load", ModuleType("tiktoken.load"))
+        sys.modules["tiktoken.load"].load_tiktoken_bpe = lambda path: int("damaged")
     files = contents(lab.folder)
     del files["tokenizer.json"]
     settings = {**json.loads(files["tokenizer_config.json"]), "tokenizer_class": "LlamaTokenizer"}
-    lab.push({**files, "tokenizer_config.json": json.dumps(settings).encode(), "tokenizer.model": b"x"})
+    lab.push({**files, "tokenizer_config.json": json.dumps(settings).encode(), "tokenizer.model": content})
     assert lab.verify().findings == ()
     [finding] = lab.verify(deep=True).findings
-    assert (finding.code, finding.level) == ("package-missing", "unchecked")
+    assert (finding.code, finding.level, finding.hint) == ("package-missing", "unchecked", hint)
+    assert "main" not in finding.message, "so that many branches share a line"
+
+
+def test_a_damaged_tokenizer_needs_no_other_package(lab, monkeypatch):
+    """With sentencepiece, Transformers tries tiktoken on what it cannot read."""
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    for module in ("sentencepiece", "google", "google.protobuf"):
+        monkeypatch.setitem(sys.modules, module, stub := ModuleType(module))
+        stub.__spec__, stub.__path__ = ModuleSpec(module, None), []
+    files = contents(lab.folder)
+    del files["tokenizer.json"]
+    settings = {**json.loads(files["tokenizer_config.json"]), "tokenizer_class": "LlamaTokenizer"}
+    lab.push({**files, "tokenizer_config.json": json.dumps(settings).encode(), "tokenizer.model": PIECES})
+    [finding] = lab.verify(deep=True).findings
+    assert (finding.code, finding.level) == ("load-failed", "error"), finding
 
 
 @pytest.fixture
