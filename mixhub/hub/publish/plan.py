@@ -151,7 +151,7 @@ def plan_files(
 ) -> Plan:
     """Return the plan that makes a branch hold the given files, and deletes what pushes before left (see `stale`).
 
-    Its findings are a card changed on the hub, samples of other figures, and a tag that exists elsewhere.
+    Its findings are a card or a model changed on the hub, samples of other figures, and a tag that exists elsewhere.
 
     Args:
         target: the branch.
@@ -166,6 +166,7 @@ def plan_files(
     deleted = stale(target, files, remote, unpublished)
     planned = changes(files, {path: file for path, file in remote.items() if path in files or path in deleted})
     findings = [*_stale_samples(target.branch, deleted), *(() if options.force else _changed_card(target, planned))]
+    findings += _changed_model(target, planned, remote)
     tag = options.tag
     if tag is not None:
         tag = tag if target.branch == MAIN else f"{target.branch}-{tag}"
@@ -269,6 +270,24 @@ def _changed_card(target: Target, planned: list[FileChange]) -> Iterator[Finding
             hint = f"move that text to {'card' if target.branch == MAIN else 'revision'}.md; then push with --force"
             yield Finding("card-written-on-hub", target.branch, message, hint)
             return
+
+
+def _changed_model(target: Target, planned: list[FileChange], remote: Mapping[str, RemoteFile]) -> Iterator[Finding]:
+    """Files of a model that would be replaced, and that somebody changed on the hub since the last push from here."""
+    replaced = [one.path for one in planned if one.action == "replace" and is_model_file(one.path)]
+    changed = [path for path in replaced if path in target.pushed and not _is_pushed(target, path, remote[path])]
+    if changed:
+        message = f"changed on the hub since the last push from here, and would be replaced: {listed(changed, most=3)}"
+        hint = "make the same change in the export if it is wanted, then check and push"
+        yield Finding("model-changed-on-hub", target.branch, message, hint, "warning")
+
+
+def _is_pushed(target: Target, path: str, file: RemoteFile) -> bool:
+    """Whether a file on a branch is the one that this workspace pushed there last."""
+    known = target.pushed[path]
+    if file.sha256 or known == file.oid:
+        return known in (file.sha256, file.oid)
+    return hashlib.sha256(file_content(target.endpoint, target.repo_id, str(target.parent), path)).hexdigest() == known
 
 
 def _card_text(target: Target, commit: str) -> str:

@@ -125,6 +125,18 @@ def test_a_card_that_was_changed_on_the_hub_is_not_replaced(workspace, family, e
     assert printed_faults(mixhub_here("push", "--all", cwd=workspace.root)) == [("card-written-on-hub", "seed-1")]
 
 
+def test_a_config_that_was_changed_on_the_hub_is_replaced_with_a_warning(workspace, family, endpoint, api):
+    publish(workspace, endpoint)
+    assert codes(plan_run(workspace, family, family.run(seed=1), endpoint).findings) == []
+    theirs = (workspace.export(family.run(seed=1), 12) / "config.json").read_bytes() + b"\n"
+    api.upload_file(path_or_fileobj=theirs, path_in_repo="config.json", repo_id=family.repo_id, revision="seed-1")
+    [warning] = plan_run(workspace, family, family.run(seed=1), endpoint).findings
+    assert (warning.code, warning.level, warning.where) == ("model-changed-on-hub", "warning", "seed-1")
+    assert "config.json" in warning.message
+    push(workspace, family, endpoint, 1)
+    assert codes(plan_run(workspace, family, family.run(seed=1), endpoint).findings) == []
+
+
 def test_a_card_that_was_changed_on_the_hub_and_then_withdrawn_is_not_replaced(workspace, family, endpoint, api):
     publish(workspace, endpoint)
     theirs = b"---\nlicense: mit\n---\n\n# Theirs\n"
