@@ -144,8 +144,9 @@ def _family_findings(workspace: Workspace, family: Family, rendered: Rendered, p
         changes = card_changes(_read(path), rendered.cards[path], sources=(str(path), "the new render"))
     except SpecError:  # `lint_card` reports it
         changes = ()
-    stale = figure_findings(changes, str(path), stale_plots(rendered, path, rendered_files(workspace)))
-    if stale and not rendered_files(workspace)(path):
+    is_rendered = rendered_files(workspace)
+    stale = figure_findings(changes, str(path), stale_plots(rendered, path, is_rendered))
+    if stale and not is_rendered(path):
         custom, _ = workspace.custom_card_files(family, "card" if path == workspace.card(family) else "revision")
         hint = f"move your text to {custom.name}, then run mixhub card render --force: the card was edited by hand"
         stale = [replace(finding, hint=hint) for finding in stale]
