@@ -258,7 +258,8 @@ def _record_notes(evidence: Evidence) -> Iterator[str]:
     }
     unknown = []
     for what, field in fields.items():
-        if count := sum(getattr(record, field) == UNKNOWN for record in records):
+        groups = field == "task_hash"  # a group has no prompts but those of its tasks
+        if count := sum(getattr(record, field) == UNKNOWN and not (groups and record.is_group) for record in records):
             unknown.append(what if count == len(records) else f"{what} of {count}")
     if unknown:
         yield f"not compared for {len(records)} cells, because unknown: {', '.join(unknown)}"

@@ -179,11 +179,18 @@ def _rows(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
 
 
 def _settings(records: Iterable[Record]) -> list[str]:
-    """The settings in which records of the same cell differ."""
+    """The settings in which records of the same cell differ; those of prompts also between cells."""
     by_cell: dict[tuple[object, ...], list[Record]] = {}
+    prompts: set[str] = set()
     for record in records:
+        prompts.add(record.prompting)
         by_cell.setdefault((record.task, record.num_fewshot, record.limit), []).append(record)
-    return [name for name in SETTINGS if any(len({getattr(r, name) for r in own}) > 1 for own in by_cell.values())]
+    return [
+        name
+        for name in SETTINGS
+        if any(len({getattr(r, name) for r in own}) > 1 for own in by_cell.values())
+        or (name == "prompting" and len(prompts - {UNKNOWN}) > 1)
+    ]
 
 
 def _as_one(name: str, evidence: Sequence[Evidence]) -> Evidence:
@@ -257,8 +264,10 @@ def common_columns(evidence: Sequence[Evidence], *, limited: bool = False) -> tu
     columns = []
     for name in dict.fromkeys([*titles, *groups]):
         if shots := sorted(count for task, count in common if task == name and isinstance(count, int)):
-            group = next(iter(groups[name])) if len(groups[name]) == 1 else ""
+            group = "" if "" in groups[name] else min(groups[name])
             columns.append(Column(name, titles.get(name, name), tuple(shots), group=group))
+    shown = {column.task for column in columns}
+    columns = [column if column.group in shown else column._replace(group="") for column in columns]
     selected = {(column.task, shots) for column in columns for shots in column.num_fewshot}
 
     def counts(record: Record) -> bool:

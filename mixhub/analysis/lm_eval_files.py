@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mixhub.analysis.own_groups import with_groups
 from mixhub.errors import ResultsError, UsageError
 from mixhub.files import read_json
 from mixhub.phrases import listed, plural
@@ -109,7 +110,7 @@ def read_outputs(paths: Sequence[Path], progress: Progress = SILENT) -> Outputs:
                 records += found or ()
                 skipped += [file] if found is None else []
             bar.advance()
-    used, superseded, ambiguous = _newest(records)
+    used, superseded, ambiguous = _newest(with_groups(records))
     problems += ambiguous
     if not used and problems:
         raise problems[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from mixhub.analysis.scores import SCORE, Column, Measure
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.phrases import listed, plural
 from mixhub.spec import Evaluation
+from mixhub.workspace.cells import Cell, cell_notes
 from mixhub.workspace.lineage import UNKNOWN
 
 
@@ -83,12 +84,28 @@ def _selected(
         tasks = f"{plural(len(hidden), 'task')} of the {plural(len({c.group for c in hidden}), 'group')}"
         note = f"{tasks} {groups} are in its score; to show them: --tasks"
         evidence = replace(evidence, notes=(*evidence.notes, note))
+    evidence = replace(evidence, notes=(*evidence.notes, *_cell_notes(evidence, selected, selection.num_fewshot)))
     shots = {column.task: column.num_fewshot for column in selected}
     records = {
         revision: tuple(record for record in own if record.num_fewshot in shots.get(record.task, ()))
         for revision, own in evidence.records.items()
     }
     return replace(evidence, records=MappingProxyType(records)), selected
+
+
+def _cell_notes(evidence: Evidence, columns: Sequence[Column], num_fewshot: Sequence[int] | None) -> Iterator[str]:
+    """What the cells of the columns, and those of groups among them, say of their figures."""
+    shown = {column.task for column in columns}
+    cells = [
+        record
+        for own in evidence.records.values()
+        for record in own
+        if isinstance(record, Cell) and (record.task in shown or record.group in shown)
+        if num_fewshot is None or record.num_fewshot in num_fewshot
+    ]
+    for note, own in cell_notes(cells):
+        names = listed(list(dict.fromkeys(f"{cell.task} {cell.num_fewshot}-shot" for cell in own)), most=3)
+        yield f"{note}: {names}"
 
 
 def _require_any(whole: Evidence, evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:

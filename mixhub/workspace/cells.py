@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,8 @@ MEASURES_KEY = "mixhub_measures"
 """Key of mixhub's own measures in results and samples, apart from lm-eval's metrics."""
 OF_PROMPTS = ("system_instruction", "chat_template_sha256", "fewshot_as_multiturn")
 """Fields of a provenance that tell prompts from the task's plain text."""
+GROUP_SUFFIX = ".group.json"
+"""End of the names of files with the score of a group of tasks, beside their cells."""
 _CELL_FILE = re.compile(r"(?P<task>.+)\.(?P<shots>\d+)shot\.json")
 
 
@@ -149,13 +151,32 @@ class Cell(Record):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its figures should know; lm-eval's own figures have the same."""
+        return tuple(note for note, _ in cell_notes([self]))
+
+    @property
+    def _counts(self) -> dict[str, tuple[int | None, int | None]]:
+        """How many of what, and of how many."""
         made = self.provenance
-        counts = {
-            f"of {made.requests} requests were cut at the left to fit the context of the model": made.truncated,
-            f"of {self.documents} documents are among their own shots": made.own_shots,
-            "texts begin with two prefix tokens": made.doubled_prefixes,
+        return {
+            "requests were cut at the left to fit the context of the model": (made.truncated, made.requests),
+            "documents are among their own shots": (made.own_shots, self.documents),
+            "texts begin with two prefix tokens": (made.doubled_prefixes, None),
         }
-        return tuple(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def cell_notes(cells: Iterable[Cell]) -> list[tuple[str, list[Cell]]]:
+    """What a reader of the figures of some cells should know, with the cells that it concerns."""
+    found: dict[str, list[tuple[Cell, int, int | None]]] = {}
+    for cell in cells:
+        for what, (count, total) in cell._counts.items():
+            if count:
+                found.setdefault(what, []).append((cell, count, total))
+    notes = []
+    for what, counted in found.items():
+        totals = [total for _, _, total in counted if total is not None]
+        whole = f"of {sum(totals)} " if len(totals) == len(counted) else ""
+        notes.append((f"{sum(count for _, count, _ in counted)} {whole}{what}", [cell for cell, _, _ in counted]))
+    return notes
 
 
 def _prompting(provenance: Provenance) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from mixhub.errors import ResultsError
 from mixhub.evaluation.calls.selection import TaskGroup
 from mixhub.files import read_json, write_text
-from mixhub.workspace.cells import Cell
+from mixhub.workspace.cells import GROUP_SUFFIX, Cell
 
 _SHARED = (
     "config", "transformers_version", "lm_eval_version", "model_source", "model_name", "model_name_sanitized",
@@ -72,17 +72,12 @@ def _write(group: TaskGroup, cells: Sequence[Cell], results: Path) -> GroupScore
         "group_subtasks": {name: list(group.children)},
         "configs": {},
         "versions": {name: str(metadata.get("version", "N/A")) if isinstance(metadata, Mapping) else "N/A"},
-        "n-shot": {} if count is None else {name: count},
-        "n-samples": {name: _samples(list(data.values()))},
+        "n-shot": {**({} if count is None else {name: count}), **group.shots},
+        "n-samples": {task: one["n-samples"][task] for task, one in data.items()},
         **{key: newest[key] for key in _SHARED if key in newest},
         "date": newest["date"],
     }
     shots = "" if count is None else f".{count}shot"
-    path = results / f"{name}{shots}.group.json"
+    path = results / f"{name}{shots}{GROUP_SUFFIX}"
     write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return GroupScore(group, figures, path)
-
-
-def _samples(cells: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    counts = [next(iter(cell["n-samples"].values())) for cell in cells]
-    return {key: sum(count[key] for count in counts) for key in ("original", "effective")}

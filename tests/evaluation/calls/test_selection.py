@@ -11,11 +11,12 @@ import pytest
 from mixhub.errors import ResultsError, SpecError, UnknownNameError, UsageError
 from mixhub.evaluation import task_index
 from mixhub.evaluation.calls.selection import Selection, select
-from mixhub.evaluation.options import Options
+from mixhub.evaluation.options import Options, Prompting
 from mixhub.evaluation.suite import TaskSource, resolve
 from mixhub.spec import Task
 from mixhub.spec.base import to_yaml
-from mixhub.workflow import evaluate_model
+from mixhub.workflow import Selection as AnalysisSelection
+from mixhub.workflow import evaluate_model, score_tables
 from tests.evaluation.making import family, write_export
 from tests.refusals import refused
 
@@ -232,3 +233,40 @@ def test_the_score_of_a_group_is_lm_evals(folder, tmp_path, monkeypatch, shots):
     assert [name for name, _ in done.requested] == ["small", "middle", "large"]
     assert {(cell.task, cell.num_fewshot) for cell in done.cells} == set(done.requested)
     assert dict(done.requested) == {task: stock["n-shot"][task] for task in SIZES}
+
+
+def test_results_have_the_score_of_a_group_in_place_of_its_tasks_and_a_row_for_each_setting(folder, tmp_path):
+    of = family()
+    write_export(tmp_path / "export", of, of.runs()[0])
+    out = tmp_path / "out"
+    asked = {"include_path": [folder], "device": "cpu"}
+    plain = evaluate_model(tmp_path / "export", out, options=Options(["outer"], **asked))
+    kind = Options(["inner"], prompting=Prompting(system_instruction="Be kind."), **asked)
+    kind_done = evaluate_model(tmp_path / "export", out, options=kind)
+    evaluate_model(tmp_path / "export", out, options=Options(["large"], dtype="bfloat16", **asked))
+    (table,) = score_tables([str(out)])
+    assert {column.task for column in table.columns} == {"outer", "inner", "large"}  # the last two measured alone too
+    values = {row.revision: {task: score.value for task, score in row.scores.items()} for row in table.rows}
+    (settings,) = {cell.prompting for cell in kind_done.cells}
+    figures = {one.group.name: one.figures for one in (*kind_done.groups, *plain.groups)}
+    assert values["local (float32, plain)"]["outer"] == pytest.approx(100 * figures["outer"]["acc_norm,none"])
+    assert values[f"local (float32, {settings})"]["outer"] is None
+    assert set(values) == {f"local (float32, {settings})", "local (float32, plain)", "local (bfloat16, plain)"}
+    (shown,) = score_tables([str(out)], selection=AnalysisSelection(tasks=("small", "inner")))
+    rows = {row.revision: row.scores for row in shown.rows}
+    theirs = {one.group.name: one.figures for one in kind_done.groups}["inner"]
+    assert rows[f"local (float32, {settings})"]["inner"].value == pytest.approx(100 * theirs["acc,none"])
+    assert {cell.weights_sha256 for own in table.records.values() for cell in own} == {plain.cells[0].weights_sha256}
+
+
+def test_the_score_of_a_group_counts_only_with_its_cells(folder, tmp_path):
+    of = family()
+    write_export(tmp_path / "export", of, of.runs()[0])
+    options = Options(["inner"], include_path=[folder], device="cpu", num_fewshot=[1])
+    done = evaluate_model(tmp_path / "export", tmp_path / "out", options=options)
+    (table,) = score_tables([str(tmp_path / "out")])
+    assert [column.task for column in table.columns] == ["inner"]
+    assert table.rows[0].average.value == pytest.approx(100 * done.groups[0].figures["acc,none"])
+    done.cells[0].path.unlink()
+    (table,) = score_tables([str(tmp_path / "out")])
+    assert [column.task for column in table.columns] == [done.cells[1].task]
