@@ -75,6 +75,11 @@ class Spec(BaseModel):
         """Make the spec from parsed YAML; raises SpecError with every problem and the name of the file."""
         return validated(cls, data, file, hint=hint)
 
+    @classmethod
+    def of_text(cls, first: str, text: str) -> dict[str, str]:
+        """Return keys of the part that a text in its place may mean; by default its first required key."""
+        return {first: text}
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data from which `from_data` makes an equal spec; keys without a value are omitted."""
         data: dict[str, Any] = _plain(self.model_dump())
@@ -193,6 +198,8 @@ def _problems(model: type[BaseModel], error: ValidationError) -> Iterator[Proble
             continue
         if kind == "rule":
             code, rule = context["code"], context["rule"]
+        elif kind == "model_type":
+            rule = _mapping_rule(_model_at(model, location), value)
         elif kind == "missing":
             value = ABSENT
         elif kind == "extra_forbidden":
@@ -204,11 +211,25 @@ def _problems(model: type[BaseModel], error: ValidationError) -> Iterator[Proble
         yield Problem(key, value, rule, code=code)
 
 
+def _mapping_rule(model: type[BaseModel], value: object) -> str:
+    """The rule for a value in place of a part; a text shows the part with the text in it."""
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    if issubclass(model, Spec) and isinstance(value, str) and required:
+        example = dict.fromkeys(required, "…") | model.of_text(required[0], value)
+        return f"must be a mapping such as {{{', '.join(f'{key}: {text}' for key, text in example.items())}}}"
+    return f"must be a mapping with the keys {listed(required or list(model.model_fields), most=5)}"
+
+
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    return list(_model_at(model, location).model_fields)
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of the part at a location."""
     for part in location:
         if not issubclass(model, RootModel) and part in model.model_fields:
             model = model_in(model.model_fields[str(part)].annotation) or model
-    return list(model.model_fields)
+    return model
 
 
 def model_in(annotation: object) -> type[BaseModel] | None:

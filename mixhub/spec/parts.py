@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mixhub.errors import ABSENT, Problem, nearest
-from mixhub.spec.base import FrozenList, FrozenMap, Spec
+from mixhub.spec.base import FrozenList, FrozenMap, Spec, parse_yaml
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.spec.values import (
     Count,
@@ -260,6 +260,15 @@ class Task(Spec):
     """Score of guessing, in percent, for multiple-choice tasks."""
     config: str | None = None
     """Path of a custom task's YAML file, relative to the workspace. Default: the task of lm-eval."""
+
+    @classmethod
+    def of_text(cls, first: str, text: str) -> dict[str, str]:
+        """Return the task of that name, with its title if it is in the shipped suite."""
+        from importlib import resources
+
+        file = resources.files("mixhub.spec").joinpath("catalog", "human-1b.yaml")
+        tasks = parse_yaml(file.read_text(encoding="utf-8"), file.name)["evaluation"]["tasks"]
+        return {first: text, "title": next((task["title"] for task in tasks if task["name"] == text), text)}
 
     def _broken_rules(self) -> Iterator[Problem]:
         if self.config is not None and (self.config.startswith("/") or ".." in self.config.split("/")):

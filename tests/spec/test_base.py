@@ -60,6 +60,22 @@ def test_every_problem_is_reported_at_once_with_file_key_value_and_rule():
 
 
 @pytest.mark.parametrize(
+    ("part", "value", "key", "shown"),
+    [
+        ("evaluation", {"num_fewshot": [0], "tasks": ["hellaswag"]}, "evaluation.tasks.0", "name: hellaswag, title: H"),
+        ("evaluation", {"num_fewshot": [0], "tasks": ["x"]}, "evaluation.tasks.0", "{name: x, title: x}"),
+        ("tokenizer", "bpe", "tokenizer", "{name: bpe, vocab_size: …}"),
+        ("card", "A card", "card", "{title: A card, "),
+        ("training", 3, "training", "sequence_length, "),
+    ],
+)
+def test_a_value_in_place_of_a_part_shows_the_keys(part, value, key, shown):
+    (problem,) = refusal(human() | {part: value}).problems
+    assert (problem.key, problem.code) == (key, "value-type")
+    assert shown in problem.rule
+
+
+@pytest.mark.parametrize(
     ("part", "change", "key", "code"),
     [
         ("revisions", {"pattern": "seed"}, "pattern", "pattern-placeholder"),
