@@ -21,6 +21,7 @@ from mixhub._version import __version__
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
     from mixhub.errors import (
+        CellsFailedError,
         CorpusError,
         ExportError,
         HubError,
@@ -52,10 +53,10 @@ if TYPE_CHECKING:
     from mixhub.workspace.paths import Workspace
 
 __all__ = [
-    "CorpusError", "ExportError", "Family", "HubError", "HubUnreachableError", "MixhubError", "PushConflictError",
-    "RepoNotFoundError", "ResultsError", "RevisionNotFoundError", "RunError", "SpecError", "UnknownNameError",
-    "UsageError", "Workspace", "WorkspaceError", "__version__", "adopt", "check", "evaluate", "generate", "load",
-    "load_all", "pack", "promote", "push", "render_card", "results", "train", "verify", "withdraw",
+    "CellsFailedError", "CorpusError", "ExportError", "Family", "HubError", "HubUnreachableError", "MixhubError",
+    "PushConflictError", "RepoNotFoundError", "ResultsError", "RevisionNotFoundError", "RunError", "SpecError",
+    "UnknownNameError", "UsageError", "Workspace", "WorkspaceError", "__version__", "adopt", "check", "evaluate",
+    "generate", "load", "load_all", "pack", "promote", "push", "render_card", "results", "train", "verify", "withdraw",
 ]  # fmt: skip
 
 

@@ -25,7 +25,15 @@ FUNCTIONS = (
     *("withdraw", "adopt", "generate"),
 )
 EXCEPTIONS = (
-    *("CorpusError", "ExportError", "HubError", "HubUnreachableError", "MixhubError", "PushConflictError"),
+    *(
+        "CellsFailedError",
+        "CorpusError",
+        "ExportError",
+        "HubError",
+        "HubUnreachableError",
+        "MixhubError",
+        "PushConflictError",
+    ),
     *("RepoNotFoundError", "ResultsError", "RevisionNotFoundError", "RunError", "SpecError", "UnknownNameError"),
     *("UsageError", "WorkspaceError"),
 )

@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
 from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
-from mixhub.data.order import order_of, seedless
+from mixhub.data.order import order_of
 from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Bar, Progress
@@ -28,7 +28,7 @@ from mixhub.training.checkpoints import PACKAGES, State, load_checkpoint, read_s
 from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.metrics import open_metrics, write_metrics
 from mixhub.training.model import build_model, next_token_loss
-from mixhub.training.resume import finished_export, write_recipe
+from mixhub.training.resume import finished_export, require_trainable, write_recipe
 from mixhub.workspace.lineage import versions
 from mixhub.workspace.paths import RunFolder
 
@@ -70,12 +70,7 @@ def train(
     """
     if (export := finished_export(family, run, folder)) is not None:
         return export
-    if run.init_seed is None:
-        raise seedless(run, "init_seed")
-    # Only for its errors: an order or seed that cannot be trained.
-    order_of(run, family.training.model_copy(update={"steps": 0}), dict.fromkeys(run.mixture.shares, 1))
-    shards = TokenShards(tokens, family.training.sequence_length)
-    shards.manifest.for_family(family)  # all checks come before the run folder is made
+    shards = require_trainable(family, run, tokens)  # all checks come before the run folder is made
     with _accelerated(family.training, device) as accelerator:
         main = accelerator.is_main_process
         with locked(folder.lock, f"{run.family}, {run.revision} is being trained") if main else nullcontext():
@@ -84,7 +79,7 @@ def train(
                     clear_leftovers(path)
                 write_recipe(family, run, folder)
             accelerator.wait_for_everyone()
-            trainer = _Trainer(accelerator, family, run, shards, folder, run.init_seed)
+            trainer = _Trainer(accelerator, family, run, shards, folder)
             return trainer.train(progress if main else SILENT)
 
 
@@ -92,8 +87,9 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, accelerator: Accelerator, family: Family, run: Run, shards: TokenShards, folder: RunFolder, init_seed: int
+        self, accelerator: Accelerator, family: Family, run: Run, shards: TokenShards, folder: RunFolder
     ) -> None:
+        assert run.init_seed is not None
         self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
         self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
@@ -102,7 +98,7 @@ class _Trainer:
         order = order_of(run, training, sampled)
         rank, world = accelerator.process_index, accelerator.num_processes
         self.batches = TrainingBatches(shards, order, prefix, training, rank=rank, world=world)
-        self.model = build_model(family.architecture, training, init_seed=init_seed, eos_id=manifest.eos_id)
+        self.model = build_model(family.architecture, training, init_seed=run.init_seed, eos_id=manifest.eos_id)
         self.parallel = accelerator.prepare_model(self.model)  # the same weights, gradients averaged over processes
         self.parameters = list(self.model.parameters())
         rate, betas, eps = training.learning_rate, (training.beta1, training.beta2), training.adam_epsilon

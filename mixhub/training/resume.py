@@ -1,9 +1,11 @@
-"""Whether a run is finished, and whether it can be resumed; without torch."""
+"""Whether a run is finished, and whether it can be trained or resumed; without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mixhub.data.batches import TokenShards
+from mixhub.data.order import order_of, seedless
 from mixhub.errors import RunError
 from mixhub.files import write_text
 from mixhub.spec.base import to_yaml
@@ -27,6 +29,22 @@ def finished_export(family: Family, run: Run, folder: RunFolder) -> Path | None:
     require_complete(export)
     require_same_recipe(family, run, export / folder.train_config.name, folder.path)
     return export
+
+
+def require_trainable(family: Family, run: Run, tokens: Path) -> TokenShards:
+    """Return the token shards of a run that can be trained.
+
+    Raises:
+        RunError: its seed is unknown, or its order is not implemented.
+        CorpusError: there are no tokens, or not those of the family.
+    """
+    if run.init_seed is None:
+        raise seedless(run, "init_seed")
+    # Only for its errors: an order or seed that cannot be trained.
+    order_of(run, family.training.model_copy(update={"steps": 0}), dict.fromkeys(run.mixture.shares, 1))
+    shards = TokenShards(tokens, family.training.sequence_length)
+    shards.manifest.for_family(family)
+    return shards
 
 
 def write_recipe(family: Family, run: Run, folder: RunFolder) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.make.adoption import Adopted, adopt
     from mixhub.workflow.make.packing import pack
     from mixhub.workflow.make.setup import init
-    from mixhub.workflow.make.training import Trained, train
+    from mixhub.workflow.make.training import Trained, last_checkpoint, train
     from mixhub.workflow.measure.audits import Audited, audit
     from mixhub.workflow.measure.documents import with_fewshot_seed
     from mixhub.workflow.measure.evaluation import Evaluated, Prefetched, evaluate, evaluated_so_far, prefetch
@@ -53,9 +53,9 @@ __all__ = [
     "Adopted", "Audited", "Evaluated", "EvaluatedModel", "Generated", "Options", "PlannedPromotion", "Prefetched",
     "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling", "Selection", "Trained", "Withdrawal",
     "adopt", "audit", "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card",
-    "evaluate", "evaluate_model", "evaluated_so_far", "find_suite", "generate", "init", "open_hub", "open_workspace",
-    "pack", "plan_promotion", "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores",
-    "plot_shots", "prefetch", "prefetch_model", "promote", "push", "render_card", "results", "save_plot",
+    "evaluate", "evaluate_model", "evaluated_so_far", "find_suite", "generate", "init", "last_checkpoint", "open_hub",
+    "open_workspace", "pack", "plan_promotion", "plan_push", "plot_difference", "plot_losses", "plot_mixture",
+    "plot_scores", "plot_shots", "prefetch", "prefetch_model", "promote", "push", "render_card", "results", "save_plot",
     "score_tables", "status", "train", "validate_card", "verify", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 

@@ -23,6 +23,7 @@ import yaml
 from mixhub.cli import main
 from mixhub.evaluation.task_index import builtin_index
 from mixhub.hubserver import import_folder
+from mixhub.workflow import score_tables
 from mixhub.workspace.paths import Workspace
 from tests.evaluation.making import TIMES, contents, family, write_export
 from tests.evaluation.suite_documents import write_dataset_repos
@@ -477,7 +478,54 @@ def test_an_interrupted_training_says_how_to_continue(place, monkeypatch, capsys
 
     monkeypatch.setattr("mixhub.workflow.train", interrupted, raising=False)
     monkeypatch.setattr(sys, "argv", ["mixhub", "train", "--seed", "1", "-w", str(place)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 130
-    assert "same command" in capsys.readouterr().out
+    run_folder = Workspace.open(place).run_folder(Workspace.open(place).family().runs()[0])
+    shutil.rmtree(run_folder.checkpoints)
+    for step in (None, 2, 4):
+        if step is not None:
+            run_folder.checkpoint(step).mkdir(parents=True)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 130
+        said = capsys.readouterr().out
+        assert "same command" in said
+        assert re.findall(r"step is (\d+)", said) == ([] if step is None else [str(step)])
+
+
+def test_training_without_a_corpus_is_refused_before_torch_is_imported(place):
+    (place / "runs").rename(place / "other")
+    shutil.rmtree(Workspace.open(place).tokens(Workspace.open(place).family()))
+    code = f"""
+        import sys
+        from mixhub.cli import main
+        sys.argv = ["mixhub", "train", "--seed", "1", "-w", {str(place)!r}]
+        try:
+            main()
+        finally:
+            print([name for name in ("torch", "transformers", "accelerate") if name in sys.modules])
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "[]\n"), ended.stderr
+    assert printed_codes(ended.stderr) == ["tokens-missing"]
+    assert not (place / "runs").exists()
+
+
+def test_all_missing_datasets_are_reported_at_once(place, model):
+    asked = ("--output", "out", "--tasks", "piqa,copa,race", "--num-fewshot", 0, "--limit", 4)
+    answer = start(place, model, *asked, "--datasets-hub", "local")
+    assert (answer.status, printed_codes(answer.errors)) == (2, ["dataset-missing", "dataset-missing"])
+    assert ("baber/piqa" in answer.errors, "race" in answer.errors, "super_glue" in answer.errors) == (
+        True,
+        True,
+        False,
+    )
+
+
+def test_only_the_requested_cells_are_shown(suite_place):
+    asked = ("--seed", 1, "--tasks", "sciq", "--num-fewshot", 0, "--datasets-hub", "local")
+    shown = start(suite_place, *asked)
+    assert (shown.status, "SciQ" in shown.out, "Choice" in shown.out) == (0, True, False), shown
+    assert "first" not in shown.out
+    (table, *_) = score_tables(workspace=suite_place)
+    assert [note for note in table.notes if note.startswith("40 of 40 requests") and note.endswith(": sciq 0-shot")]
+    limited = start(suite_place, "--seed", 2, *asked[2:], "--limit", 4)
+    assert (limited.status, "first 4 documents" in limited.out, "Choice" in limited.out) == (0, True, False), limited

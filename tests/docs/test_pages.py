@@ -15,7 +15,8 @@ from mixhub import workflow
 from mixhub.cli.app import app
 from mixhub.codes import all_codes
 from mixhub.evaluation.requests import FORMAT as REQUESTS_FORMAT
-from mixhub.spec import catalog
+from mixhub.spec import Evaluation, catalog
+from mixhub.spec.base import parse_yaml
 from mixhub.training.checkpoints import State
 from mixhub.workspace.cells import Provenance
 from mixhub.workspace.lineage import Lineage
@@ -51,6 +52,24 @@ def test_the_commands_that_a_page_shows_exist_and_have_the_options(page):
         assert name or words[0].startswith("-"), (where, words)
         options = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert options <= known.get(name, {"--help", "--version"}), (where, words)
+
+
+def test_what_a_page_shows_as_yaml_can_be_pasted(tmp_path):
+    """It is strict YAML without gaps; a workspace, and a family's suite, are valid as they stand."""
+    shown = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
+    assert shown
+    for block in shown:
+        data = parse_yaml(block.text, block.where)
+        assert isinstance(data, dict), block.where
+        assert "…" not in block.text, block.where
+        if "families" in data:
+            folder = tmp_path / block.where.replace("/", "-")
+            folder.mkdir()
+            (folder / "mixhub.yaml").write_text(block.text)
+            opened = workflow.open_workspace(folder)
+            assert {opened.family(name).name for name in data["families"]} == set(data["families"]), block.where
+        if "evaluation" in data:
+            Evaluation.from_data(data["evaluation"], block.where)
 
 
 @pytest.mark.parametrize("page", PAGES)

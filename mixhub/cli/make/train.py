@@ -43,9 +43,18 @@ def train(
     try:
         trained = workflow.train(workspace, **run_name, device=device, progress=progress())
     except KeyboardInterrupt:
-        say("stopped; run the same command again to continue from the last checkpoint")
+        if _is_first_process():
+            step = workflow.last_checkpoint(workspace, **run_name)
+            state = "before the first checkpoint" if step is None else f"the last saved step is {step}"
+            again = "start again" if step is None else "continue from there"
+            say(f"stopped: {state}; run the same command to {again}")
         raise
-    if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
+    if _is_first_process():
         say(f"{trained.run.revision}: export in {trained.export}")
         run = trained.run
         say(f"next: mixhub evaluate --{run.kind} {run.number}{family_option(workspace, run.family)}")
+
+
+def _is_first_process() -> bool:
+    """Whether this is the one of several processes that prints."""
+    return os.environ.get("RANK", "0") == "0"

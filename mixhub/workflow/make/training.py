@@ -36,14 +36,26 @@ def train(
         RunError: it cannot be trained here, or was started with another recipe.
         CorpusError: the corpus is not packed.
     """
-    from mixhub.training.resume import finished_export
+    from mixhub.training.resume import finished_export, require_trainable
 
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
     folder = workspace.run_folder(run)
     export = finished_export(family, run, folder)
     if export is None:
+        require_trainable(family, run, workspace.tokens(family))  # before torch is imported, which takes seconds
         from mixhub.training.loop import train
 
         export = train(family, run, tokens=workspace.tokens(family), folder=folder, device=device, progress=progress)
     return Trained(run, export)
+
+
+def last_checkpoint(workspace: WorkspaceLike, **run_name: Unpack[RunName]) -> int | None:
+    """Return the step from which `train` would continue a run; None if it would start it.
+
+    Raises:
+        UsageError, UnknownNameError: there is no such run.
+    """
+    workspace = open_workspace(workspace)
+    steps = workspace.run_folder(find_run(workspace, **run_name)[1]).checkpoint_steps()
+    return steps[-1] if steps else None
