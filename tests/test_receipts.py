@@ -81,6 +81,6 @@ def test_a_lock_that_stays_taken_is_an_error(store, tmp_path, monkeypatch):
     def never(*_, **__):
         raise Timeout(str(tmp_path / "lock"))
 
-    monkeypatch.setattr("filelock.FileLock.__enter__", never)
+    monkeypatch.setattr("filelock.FileLock.acquire", never)
     with refused("lock-held", WorkspaceError, path=tmp_path / "lock"), store.update():
         pass

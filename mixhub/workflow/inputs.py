@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict
 
 from mixhub.endpoint import Endpoint, HubChoice, checked_token, choose_hub_of_call
 from mixhub.errors import MixhubError, UsageError
@@ -81,7 +81,14 @@ def find_run(
 
 
 def find_exports(
-    workspace: Workspace, progress: Progress, *, all: bool = False, step: int | None = None, **run_name: Unpack[RunName]
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    all: bool = False,
+    step: int | None = None,
+    seed: int | None = None,
+    index: int | None = None,
+    family: str | Family | None = None,
 ) -> tuple[Family, list[Run]]:
     """Return a family and those of its runs that are named and have an export of the step.
 
@@ -90,18 +97,18 @@ def find_exports(
         progress: reports which runs are skipped.
         all: all runs that have an export.
         step: an earlier step; None: the last.
-        **run_name: seed or index, and family.
+        seed, index, family: as in `find_run`.
 
     Raises:
         UsageError: both one run and all are named, or neither.
         UnknownNameError: there is no such family, seed or index.
         RunError: there is no such export.
     """
-    family = find_family(workspace, run_name.get("family"))
+    family = find_family(workspace, family)
     step = family.training.steps if step is None else step
-    require_one_way(family, run_name.get("seed"), run_name.get("index"), all)
+    require_one_way(family, seed, index, all)
     if not all:
-        _, run = find_run(workspace, **run_name)
+        run = family.run(seed=seed, index=index)
         workspace.export(run, step)
         return family, [run]
     runs, missing = with_export(workspace, family, step)

@@ -44,7 +44,8 @@ def human_markdown():
     return "\n".join(lines) + "\n"
 
 
-def test_a_family_is_shown_figure_by_figure(mixhub):
+def test_a_family_is_shown_figure_by_figure(mixhub, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     result = mixhub("audit", "human-1b")
     assert (result.returncode, result.stderr) == (1, "")
     lines = result.stdout.splitlines()

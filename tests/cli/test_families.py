@@ -38,7 +38,8 @@ def test_a_family_is_shown_whole(mixhub_here):
             assert f"{score:.2f}" in shown
 
 
-def test_each_field_is_listed_with_what_it_means_and_is_when_it_is_left_out(mixhub_here):
+def test_each_field_is_listed_with_what_it_means_and_is_when_it_is_left_out(mixhub_here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     done = mixhub_here("families", "--fields")
     assert done.returncode == 0
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1].strip()}

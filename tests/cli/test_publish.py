@@ -98,12 +98,10 @@ def test_checks_and_verifications_are_one_document(mixhub_here, workspace):
     assert [(finding["where"], finding["code"]) for finding in data["findings"]] == [
         ("seed-1", "branch-missing"),
         ("seed-3", "branch-missing"),
-        ("main", "card-score-unsupported"),  # those of seed-1
     ]
     assert {finding["where"]: finding["level"] for finding in data["findings"]} == {
         "seed-1": "error",  # has an export
         "seed-3": "warning",  # only planned
-        "main": "warning",
     }
     unknown = mixhub_here("verify", "tiny/nothing", "--json", cwd=workspace.root)
     assert json.loads(unknown.stdout)["error"]["code"] == error_codes(unknown)[0] == "repo-not-found"

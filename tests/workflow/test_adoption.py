@@ -262,7 +262,7 @@ def test_what_the_hint_says_makes_the_family_fit(place, tmp_path, mixhub_here):
     """Pasted as printed, with numbers that YAML would read as text in Python's format."""
     theirs = save_model(tmp_path / "other", 3, hidden_size=32, rms_norm_eps=1e-6, max_position_embeddings=8)
     settings = theirs / "tokenizer_config.json"
-    settings.write_text(settings.read_text().replace('"eos_token": "<|endoftext|>"', '"eos_token": "e"'))
+    settings.write_text(settings.read_text().replace('"eos_token": "<|endoftext|>"', '"eos_token": "~"'))
     config = json.loads((theirs / "config.json").read_text())
     ended = PreTrainedTokenizerFast.from_pretrained(theirs).eos_token_id
     for name in ("config.json", "generation_config.json"):

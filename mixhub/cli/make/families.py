@@ -45,7 +45,7 @@ def families(
         kind = family.revisions.kind
         runs = plural(len(family.runs()), kind, family.revisions.plural(kind))
         rows.append((family.name, family.repo_id, runs, *sizes, count))
-    show_table(["family", "repo_id", "revisions", "parameters", "tokens", "domains"], rows)
+    show_table(["family", "repo_id", "revisions", "params", "tokens", "domains"], rows)
     if workspace is not None and (namespace := workspace.config.namespace) is not None:
         say(f"namespace: {namespace} in {CONFIG_FILE} replaces the owners; published families are at:")
         say(", ".join(workspace.stated_family(name).repo_id for name in names))

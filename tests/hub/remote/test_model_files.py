@@ -133,7 +133,8 @@ def test_the_single_file_goes_before_the_index(model, sharded, endpoint, push, s
     shutil.copy(model / WEIGHTS, sharded)
     repo_id = push(sharded)
     sent.clear()
-    loaded = mixhub.load(repo_id, hub=endpoint.url)
+    with pytest.warns(UserWarning, match=SHARDS[0]):
+        loaded = mixhub.load(repo_id, hub=endpoint.url)
     assert set(sent) == {WEIGHTS}
     weights = load_file(model / WEIGHTS)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.model.state_dict().items())

@@ -13,9 +13,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError, HubUnreachableError, PushConflictError
 from mixhub.hub.remote import client, retries
-from mixhub.hub.remote.client import branch_heads, commit_files, first_bytes, hub_errors
+from mixhub.hub.remote.client import branch_heads, commit_files, first_bytes, hub_errors, snapshot
 from mixhub.hub.remote.connect import open_hub
-from mixhub.hub.remote.download import download
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.faults import LOCKED, faulty
 from tests.refusals import refused
@@ -196,7 +195,7 @@ def test_the_first_bytes_of_a_file_are_asked_for_again(hub, through, proxy, wait
 def test_a_download_waits_too(hub, through, proxy, waits, fault):
     head = commit(hub)
     proxy.fails("GET", "/revision/", times=1, **fault)
-    assert download(through, REPO, "main")[0] == head
+    assert snapshot(through, REPO, "main").name == head
     assert len(waits) == 1
 
 
