@@ -65,7 +65,10 @@ def _joined(records: Sequence[Record]) -> list[Record]:
 
 def _group(record: Record, cells: Mapping[tuple[str, Any], Cell]) -> _Group | None:
     data = read_json(record.path, ResultsError)
-    shots = {task: count for task, count in data["n-shot"].items() if task != record.task}
+    by_task, inside = data.get("n-shot"), data.get("group_subtasks")
+    if not isinstance(by_task, Mapping) or not isinstance(inside, Mapping):
+        return None
+    shots = {task: count for task, count in by_task.items() if task != record.task and isinstance(count, int)}
     own = [cells.get(name) for name in shots.items()]
     found = [cell for cell in own if cell is not None]
     if not found or len(found) < len(own) or any(cell.date > (record.date or 0) for cell in found):
@@ -77,5 +80,4 @@ def _group(record: Record, cells: Mapping[tuple[str, Any], Cell]) -> _Group | No
     fields["limit"] = fields["documents"] if any(cell.limit is not None for cell in found) else None
     if record.num_fewshot == UNKNOWN:  # of tasks with different shots: as in lm-eval's own files, those of the first
         fields["num_fewshot"] = found[0].num_fewshot
-    children = tuple(data["group_subtasks"][record.task])
-    return _Group(replace(record, **fields), frozenset(shots.items()), children)
+    return _Group(replace(record, **fields), frozenset(shots.items()), tuple(inside.get(record.task) or ()))

@@ -349,3 +349,14 @@ def test_long_arguments_make_no_name_of_samples(tmp_path: Path):
     data["config"]["model_args"] = "pretrained=" + "a" * 300
     (tmp_path / "one.json").write_text(json.dumps(data))
     assert all(record.samples is None for record in read_outputs([tmp_path]).records)
+
+
+@pytest.mark.parametrize("key", ["n-shot", "group_subtasks"])
+@pytest.mark.parametrize("value", [None, [1], {"mmlu": None}, {"mmlu": [["a"]], "piqa": ["a"]}])
+def test_a_damaged_file_of_a_group_does_not_keep_a_folder_from_being_read(tmp_path: Path, key: str, value: object):
+    old(tmp_path, "one.json", {"piqa": ACC})
+    entry = {"mmlu": {"acc,none": 0.3}}
+    data = {"results": entry, "groups": entry, "configs": {}, "versions": {}, "config": {}}
+    data |= {"n-shot": {"mmlu": 0}, "group_subtasks": {"mmlu": ["piqa"]}, key: value}
+    (tmp_path / "mmlu.group.json").write_text(json.dumps(data))
+    assert [record.task for record in read_outputs([tmp_path]).records] == ["piqa"]
