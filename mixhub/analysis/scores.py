@@ -75,10 +75,6 @@ MEASURES = (
 )
 
 
-def _are_shares(metric: str, records: Iterable[Record]) -> bool:
-    return all(is_share(metric, record.metrics[metric]) for record in records)
-
-
 def measure_named(name: str) -> Measure:
     """The measure with that name; UnknownNameError if there is none."""
     by_name = {measure.name: measure for measure in MEASURES}
@@ -129,6 +125,10 @@ class Column(NamedTuple):
     def is_averaged(self) -> bool:
         """Whether its score counts for the average."""
         return self.scale == SCORE.scale
+
+    def scale_of(self, measure: Measure) -> float:
+        """Factor for the values of cells in a table of that measure."""
+        return self.scale if measure is SCORE else measure.scale
 
 
 @dataclass(frozen=True)
@@ -242,41 +242,35 @@ def score(
         ResultsError: a cell lacks the metric, or two cells were made with different weights.
     """
     used = cells_of(records, task, num_fewshot)
-    limited = limited_cells(records, task, num_fewshot) if allow_incomplete and not used else []
-    require_same_weights(used or limited)
-    scale = measure.scale if scale is None else scale
-    if limited:
-        return _limited_score(limited, len(num_fewshot), measure, scale)
     present, expected = len(used), len(num_fewshot)
-    metrics = sorted({measure.require_metric(record) for record in used})
+    is_limited = allow_incomplete and not used
+    cells = _limited_cells(records, task, num_fewshot) if is_limited else used
+    require_same_weights(cells)
+    scale = measure.scale if scale is None else scale
+    metrics = sorted({measure.require_metric(record) for record in cells})
     metric = metrics[0] if len(metrics) == 1 else None
-    missing = "" if present == expected else f"{present} of {expected} shot counts"
-    if not used or (missing and not allow_incomplete):
+    missing = "" if len(cells) == expected else f"{len(cells)} of {expected} shot counts"
+    if not cells or (missing and not allow_incomplete):
         return Score(None, present, expected, missing, metric)
-    mixed = " and ".join(metrics) + " cannot be mixed" if metric is None else disagreement(used)
-    if measure is SCORE and scale == SCORE.scale and not mixed:
-        others = [one for one in metrics if one not in ACCURACIES]
-        mixed = next((f"{one} is not a share" for one in others if not _are_shares(one, used)), "")
+    if metric is None:
+        return Score(None, present, expected, f"{' and '.join(metrics)} cannot be mixed")
+    mixed = disagreement(cells)
+    if measure is SCORE and scale == SCORE.scale and metric not in ACCURACIES and not mixed:
+        mixed = "" if all(is_share(metric, record.metrics[metric]) for record in cells) else f"{metric} is not a share"
     if mixed:
         return Score(None, present, expected, mixed, metric)
-    assert metric is not None
-    value = scale * math.fsum(measure.figures(record)[metric] for record in used) / present
+    value = scale * math.fsum(measure.figures(record)[metric] for record in cells) / len(cells)
+    if is_limited:
+        limits = f"limit {' and '.join(sorted({str(cell.limit) for cell in cells}))}"
+        reason = ", ".join(filter(None, (limits, missing)))
+        return Score(value, present, expected, reason, metric, is_limited=True)
     stderrs = [scale * stderr for record in used if (stderr := measure.stderr(record, metric)) is not None]
     bound = math.fsum(stderrs) / present if len(stderrs) == present and task not in SHARED else None
     is_bound = bound is not None and present > 1
     return Score(value, present, expected, missing, metric, bound, stderr_is_bound=is_bound)
 
 
-def _limited_score(cells: Sequence[Record], expected: int, measure: Measure, scale: float) -> Score:
-    """The mean over cells that were cut short by a limit, marked with their limits."""
-    limits = " and ".join(sorted({f"{cell.limit}" for cell in cells}))
-    counts = "" if len(cells) == expected else f", {len(cells)} of {expected} shot counts"
-    values = [measure.figures(cell)[metric] for cell in cells if (metric := measure.metric(cell)) is not None]
-    value = scale * math.fsum(values) / len(values) if values else None
-    return Score(value, 0, expected, f"limit {limits}{counts}", measure.metric(cells[0]), is_limited=True)
-
-
-def limited_cells(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
+def _limited_cells(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]) -> list[AnyRecord]:
     """The cells of one revision that a limit cut short, or may have, in the order of the shot counts; of each shot
     count the first."""
     by_shots: dict[object, AnyRecord] = {}
@@ -370,7 +364,7 @@ def score_row(
             column.task,
             column.num_fewshot,
             measure,
-            scale=column.scale if measure is SCORE else None,
+            scale=column.scale_of(measure),
             allow_incomplete=allow_incomplete,
         )
         for column in columns

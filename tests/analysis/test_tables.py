@@ -14,7 +14,7 @@ from scipy import stats
 
 import mixhub
 from mixhub.analysis.building import measured_tables, published_scores
-from mixhub.analysis.evidence import family_evidence, find_evidence, path_evidence
+from mixhub.analysis.evidence import family_evidence, find_evidence
 from mixhub.analysis.scores import measure_named
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.statistics.crossed import clustered_stderr
@@ -35,8 +35,8 @@ PUBLISHED_MEANS = {
 }  # fmt: skip
 
 
-def table(*paths: Path, **wanted) -> ScoreTable:
-    (found,) = measured_tables([path_evidence(list(paths))], Selection(**wanted))
+def table(path: Path, **wanted) -> ScoreTable:
+    (found,) = measured_tables([find_evidence(str(path))], Selection(**wanted))
     return found
 
 
@@ -304,6 +304,23 @@ def test_cells_cut_short_are_shown_when_asked_for_and_in_no_average(tmp_path: Pa
     copa = row.scores["copa"]
     assert (copa.value, copa.complete, copa.is_limited, copa.reason) == (75, False, True, "limit 4")
     assert (row.average.value, row.average.reason) == (50, "1 of 2 tasks")
+
+
+@pytest.mark.parametrize("change", [{"metric": "acc_norm"}, {"changes": {"versions": {"copa": 2.0}}}])
+def test_cells_cut_short_are_not_mixed_either(tmp_path: Path, change):
+    def write(shots: int, **options) -> None:
+        options["changes"] = {
+            "n-samples": {"copa": {"original": 100, "effective": 2}},
+            **options.get("changes", {}),
+        }
+        write_results(tmp_path, {"copa": [1, 0]}, num_fewshot=shots, **options)
+
+    write(0)
+    write(5)
+    assert table(tmp_path, allow_incomplete=True).rows[0].scores["copa"].value == 50
+    write(5, **change, date=DATE + 1)
+    copa = table(tmp_path, allow_incomplete=True).rows[0].scores["copa"]
+    assert (copa.value, copa.reason.endswith("be mixed")) == (None, True)
 
 
 def own_figures(path: Path, results: dict, **more: object) -> Path:

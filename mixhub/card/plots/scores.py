@@ -8,7 +8,6 @@ from statistics import fmean, median
 from typing import Any
 
 from mixhub.analysis.comparison import Comparison, Contrast
-from mixhub.analysis.scores import SCORE
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.markdown import figures
 from mixhub.card.plots.dots import draw_difference, draw_scores
@@ -203,8 +202,7 @@ def _panel(table: ScoreTable, task: str, title: str, shots: Sequence[int]) -> di
 
 def _by_shots(table: ScoreTable, records: Sequence[Record], task: str) -> dict[int, float]:
     scores = {}
-    columns = {column.task: column for column in table.columns}
-    scale = columns[task].scale if table.measure is SCORE else table.measure.scale
+    scale = next(column for column in table.columns if column.task == task).scale_of(table.measure)
     for record in records:
         metric = table.measure.metric(record)
         if record.task == task and record.limit is None and metric and isinstance(record.num_fewshot, int):
