@@ -247,7 +247,7 @@ def _record_notes(evidence: Evidence) -> Iterator[str]:
         yield f"not used, because measured again: {cells}, in {listed(files, most=3)}"
         if same := [one for one in evidence.superseded if one.by.date == one.record.date]:
             files = list(dict.fromkeys(str(one.by.path) for one in same))
-            yield f"of {len(same)} of them, the figures are the same but for rounding as in {listed(files, most=3)}"
+            yield f"{len(same)} of them have the same figures, up to rounding, as in {listed(files, most=3)}"
     records = [record for own in evidence.records.values() for record in own]
     fields = {
         "weights": "weights_sha256",

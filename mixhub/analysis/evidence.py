@@ -83,7 +83,7 @@ def find_by_model(source: str, workspace: Workspace | None = None, progress: Pro
     if (table := table_file(source)) is not None:
         return [_table_evidence(*table, known_tasks(workspace))]
     if path.exists():
-        return evidence_by_model([path], known_tasks(workspace), progress)
+        return _evidence_by_model(path, known_tasks(workspace), progress)
     hint = f"families: {', '.join(names)}; or pass a folder of results, or a table (.md, .csv, .tsv)"
     raise UnknownNameError("source", source, names, hint=hint)
 
@@ -130,18 +130,9 @@ def _imported_evidence(family: Family, workspace: Workspace) -> Evidence | None:
     return Evidence(family.name, family.revisions.kind, family, found, None, standing="imported") if found else None
 
 
-def path_evidence(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: Progress = SILENT) -> Evidence:
-    """The cells in files and folders, a row for each revision of each model; raises as `read_outputs`."""
-    return _as_one(", ".join(map(str, paths)), evidence_by_model(paths, tasks, progress))
-
-
-def evidence_by_model(paths: Sequence[Path], tasks: Sequence[Task] = (), progress: Progress = SILENT) -> list[Evidence]:
-    """The cells in files and folders: of each model, or in one for all if each model has one revision.
-
-    Raises:
-        ResultsError: as `read_outputs`.
-    """
-    outputs = read_outputs(paths, progress)
+def _evidence_by_model(path: Path, tasks: Sequence[Task], progress: Progress) -> list[Evidence]:
+    """The cells in a file or folder: of each model, or in one for all if each model has one revision."""
+    outputs = read_outputs([path], progress)
     by_model: dict[str, list[Record]] = {}
     for record in outputs.records:
         by_model.setdefault(record.model, []).append(record)
@@ -150,7 +141,7 @@ def evidence_by_model(paths: Sequence[Path], tasks: Sequence[Task] = (), progres
         rows = _rows(records)
         found.append(
             Evidence(
-                name=model if model != UNKNOWN else str(paths[0]),
+                name=model if model != UNKNOWN else str(path),
                 kind=_kind(rows),
                 family=None,
                 records=MappingProxyType(rows),
@@ -160,7 +151,7 @@ def evidence_by_model(paths: Sequence[Path], tasks: Sequence[Task] = (), progres
             )
         )
     if all(len(one.records) == 1 for one in found):
-        found = [_as_one(", ".join(map(str, paths)), found)]
+        found = [_as_one(str(path), found)]
     return [replace(found[0], notes=outputs.notes), *found[1:]]
 
 
@@ -290,14 +281,15 @@ def _with_cells(evidence: Evidence, counts: Callable[[Record], bool], why_others
         why_others: [r for r in others if r.limit is None],
     }
     notes = [
-        f"not scored: {plural(len(group), 'cell')}, because {why}: {_names(group)}"
+        f"not scored: {plural(len(group), 'cell')}, because {why}: {name_cells(group)}"
         for why, group in groups.items()
         if group
     ]
     return replace(evidence, records=MappingProxyType(records), notes=(*evidence.notes, *notes))
 
 
-def _names(records: Iterable[Record]) -> str:
+def name_cells(records: Iterable[Record]) -> str:
+    """`piqa 5-shot, copa 0-shot`; only the first of many."""
     return listed(list(dict.fromkeys(f"{record.task} {record.num_fewshot}-shot" for record in records)), most=3)
 
 

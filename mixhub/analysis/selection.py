@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mixhub.analysis.evidence import Evidence, common_columns, family_columns
+from mixhub.analysis.evidence import Evidence, common_columns, family_columns, name_cells
 from mixhub.analysis.scores import SCORE, Column, Measure
 from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.phrases import listed, plural
@@ -104,8 +104,7 @@ def _cell_notes(evidence: Evidence, columns: Sequence[Column], num_fewshot: Sequ
         if num_fewshot is None or record.num_fewshot in num_fewshot
     ]
     for note, own in cell_notes(cells):
-        names = listed(list(dict.fromkeys(f"{cell.task} {cell.num_fewshot}-shot" for cell in own)), most=3)
-        yield f"{note}: {names}"
+        yield f"{note}: {name_cells(own)}"
 
 
 def _require_any(whole: Evidence, evidence: Evidence, columns: Sequence[Column], measure: Measure) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from mixhub.analysis.building import measured_tables, published_scores
 from mixhub.analysis.comparison import compare
-from mixhub.analysis.evidence import Evidence, family_evidence, find_evidence, path_evidence
+from mixhub.analysis.evidence import Evidence, family_evidence, find_evidence
 from mixhub.analysis.published.table import Column, Figure, PublishedRow, PublishedTable
 from mixhub.analysis.scores import measure_named
 from mixhub.analysis.selection import Selection
@@ -52,7 +52,7 @@ def write_family(
 
 def tables(*folders: Path, **wanted) -> list[ScoreTable]:
     return measured_tables(
-        [path_evidence([folder]) for folder in folders], Selection(**{"only_common": True, **wanted})
+        [find_evidence(str(folder)) for folder in folders], Selection(**{"only_common": True, **wanted})
     )
 
 

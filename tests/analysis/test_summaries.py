@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixhub.analysis.evidence import path_evidence
+from mixhub.analysis.evidence import find_evidence
 from mixhub.analysis.samples import SampleSummary, read_scores, read_summary
 from mixhub.analysis.scores import Column
 from mixhub.errors import ResultsError
@@ -27,7 +27,7 @@ def records(tmp_path: Path) -> dict[str, tuple[Record, ...]]:
             values = {"sums": [1, 0, 1, 1, 0, 0, seed - 1, shots], "multirc": [1, 1, 0, 0, 1, shots, 1, 0]}
             documents = {"multirc": PASSAGES, "sums": [{} for _ in range(8)]}
             write_results(tmp_path / "r", values, num_fewshot=shots, revision=f"seed-{seed}", documents=documents)
-    return dict(path_evidence([tmp_path / "r"]).records)
+    return dict(find_evidence(str(tmp_path / "r")).records)
 
 
 def summary(records: dict[str, tuple[Record, ...]], tmp_path: Path) -> SampleSummary:
@@ -127,7 +127,7 @@ def test_a_file_that_is_none_of_ours_is_written_anew(
 
 def test_without_samples_nothing_is_kept(tmp_path: Path) -> None:
     write_results(tmp_path / "r", {"sums": [1, 0]}, samples=False)
-    records = dict(path_evidence([tmp_path / "r"]).records)
+    records = dict(find_evidence(str(tmp_path / "r")).records)
     assert not summary(records, tmp_path).stderrs
     assert not (tmp_path / "kept.json").exists()
 

@@ -168,7 +168,7 @@ def cells_repeated(cells: Sequence[AuditCell]) -> Iterator[Finding]:
     for first, second, number in find_repeats(revisions):
         message = f"{_revision_name(second)} repeats {_revision_name(first)}: all {number} cells are equal"
         if is_first := _INITIAL.search(first[1]) is not None:
-            message += "; that is so if the learning rate was 0 until then"
+            message += "; that is expected if the learning rate was 0 until then"
         level: Level = "warning" if is_first else "error"
         yield Finding("figures-repeated", second[1], message, level=level, assumptions=(INDEPENDENT,))
     for revision, own in shots.items():

@@ -161,9 +161,9 @@ def rows_unfit(view: TableView) -> Iterator[Finding]:
 def figures_repeated(view: TableView) -> Iterator[Finding]:
     """Rows and columns that repeat another one."""
     table = view.table
-    rows = {row.label: {(title,): figure.value for title, figure in row.figures.items()} for row in table.rows}
+    rows = _figures_of_rows(table)
     for first, second, number in find_repeats(rows):
-        if repeats_by_chance(view, first, second) < _MOST_BY_CHANCE:
+        if _repeats_by_chance(view, first, second) < _MOST_BY_CHANCE:
             message = f"{table.row_name(second)} repeats {table.row_name(first)}: all {number} figures are equal"
             yield Finding("figures-repeated", second, message, assumptions=(INDEPENDENT,))
     columns = {
@@ -179,10 +179,14 @@ def figures_repeated(view: TableView) -> Iterator[Finding]:
 
 
 _MOST_BY_CHANCE = 1e-3
-"""The largest chance of equal rows with which they are reported."""
+"""Equal rows are reported if the chance that they are equal is less than this."""
 
 
-def repeats_by_chance(view: TableView, first: str, second: str) -> float:
+def _figures_of_rows(table: PublishedTable) -> dict[str, dict[tuple[str], float]]:
+    return {row.label: {(title,): figure.value for title, figure in row.figures.items()} for row in table.rows}
+
+
+def _repeats_by_chance(view: TableView, first: str, second: str) -> float:
     """The chance that two independent rows are equal in all tasks whose number of documents is known; 1 if there are
     too few such tasks. Two shares p of n answers are equal with a chance of about 1 / (2 sqrt(pi n p (1 - p)))."""
     rows = [{c.column: c for c in view.counts.values() if c.row == label} for label in (first, second)]
@@ -194,12 +198,11 @@ def repeats_by_chance(view: TableView, first: str, second: str) -> float:
 
 
 def _untested_repeats(view: TableView) -> Iterator[str]:
-    """Rows that are equal, of which that means little."""
-    rows = {row.label: {(title,): figure.value for title, figure in row.figures.items()} for row in view.table.rows}
-    for first, second, number in find_repeats(rows):
-        if repeats_by_chance(view, first, second) >= _MOST_BY_CHANCE:
+    """Equal rows that may be equal by chance."""
+    for first, second, number in find_repeats(_figures_of_rows(view.table)):
+        if _repeats_by_chance(view, first, second) >= _MOST_BY_CHANCE:
             names = f"{view.table.row_name(second)} and {view.table.row_name(first)}"
-            yield f"not tested: {names} have {number} equal figures, on too few documents that are known"
+            yield f"not tested: {names} have {number} equal figures, but too few known documents to exclude chance"
 
 
 def stderrs_unfit(view: TableView) -> Iterator[Finding]:

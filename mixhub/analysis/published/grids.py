@@ -104,13 +104,13 @@ def _markdown_grids(text: str) -> Iterator[Grid]:
     metadata = re.match(r"---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*$", text, re.DOTALL | re.MULTILINE)
     body = "\n" * metadata[0].count("\n") + text[metadata.end() :] if metadata else text
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(body)
-    yield from _grids_of(tokens, body.split("\n"), "text", 0)
     lines = body.split("\n")
+    yield from _grids_of(tokens, lines, "text", 0)
     blocks = [(token, token.map) for token in tokens if token.type in ("fence", "code_block") and token.map]
     for _, (first, last) in blocks:
         lines[first:last] = [""] * (last - first)
     shown = re.sub(r"<!--.*?(?:-->|\Z)", lambda match: "\n" * match[0].count("\n"), "\n".join(lines), flags=re.DOTALL)
-    for _, rows in html_tables(shown):
+    for rows in html_tables(shown):
         cells = [[TableCell(_strip_marks(text), line) for text, line in row] for row in rows]
         width = max(map(len, cells))
         yield Grid([row + [TableCell("", row[0].line)] * (width - len(row)) for row in cells], [], "HTML")

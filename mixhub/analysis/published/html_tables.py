@@ -11,15 +11,14 @@ _MOST_SPANNED = 1000
 """Rows or columns that one cell can span."""
 
 
-def html_tables(text: str) -> Iterator[tuple[int, list[list[tuple[str, int]]]]]:
-    """The tables in a text: the line of each, from 1, and its rows of cells with their lines."""
+def html_tables(text: str) -> Iterator[list[list[tuple[str, int]]]]:
+    """The tables in a text: rows of cells, each with its line, from 1."""
     for match in _TABLE.finditer(text):
-        line = 1 + text.count("\n", 0, match.start())
-        parser = _Parser(line)
+        parser = _Parser(1 + text.count("\n", 0, match.start()))
         parser.feed(match[0])
         parser.close()
         if rows := [row for row in parser.rows if row]:
-            yield line, rows
+            yield rows
 
 
 class _Parser(HTMLParser):

@@ -59,7 +59,8 @@ def read_prints(path: str, grids: Sequence[Grid], tasks: Sequence[Task]) -> Publ
     """
     prints: list[_Print] = []
     for grid in grids:
-        header = next(iter([*_HEADER.finditer(grid.above)][::-1]), None)
+        headers = [*_HEADER.finditer(grid.above)]
+        header = headers[-1] if headers else None
         entries = {entry.name: entry for entry in _entries(grid, header) if entry.metrics}
         is_groups = title_key(grid.head[0].text) == "groups"
         if header is None and prints and (is_groups or not prints[-1].entries.keys() & entries.keys()):

@@ -52,7 +52,7 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
     least = min(_MIN_TASKS, len(tasks))
     known = (*tasks, *(task for task in WELL_KNOWN if task.name not in {one.name for one in tasks}))
     printed = [grid for grid in grids if is_print(grid)]
-    others = [grid for grid in grids if grid not in printed]
+    others = [grid for grid in grids if not is_print(grid)]
     candidates = [found for grid in others if (found := _score_grid(path, grid, known, least)) is not None]
     best = next(filter(None, ([grid for grid in candidates if grid.kind == kind] for kind in _KINDS)), [])
     with_runs = [grid for grid in best if _has_runs(grid)]
