@@ -85,7 +85,7 @@ def test_a_table_of_other_tasks_is_of_single_runs_whether_its_suite_is_named_or_
     plain, named = (mixhub("audit", "other.csv", *more) for more in ((), ("--suite", "human-1b")))
     assert (plain.returncode, plain.stderr) == (0, "")
     assert named.stdout == plain.stdout
-    assert "expected: 1 run per score, as it is not a table of the whole suite" in plain.stdout
+    assert "expected: 1 run per score, because the table does not cover the whole suite" in plain.stdout
     (tmp_path / "other.csv").write_text("model,PIQA,COPA,MMLU\nA,65.02,66.50,26.01\n")
     result = mixhub("audit", "other.csv")
     assert result.returncode == 1

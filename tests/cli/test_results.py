@@ -98,11 +98,15 @@ def test_tables_of_many_revisions_fit_the_width(mixhub, tmp_path, monkeypatch):
         write_results(
             tmp_path / "out", {f"task_{n}": [0, 1, n % 2] for n in range(40)}, revision=f"step{step}000", samples=False
         )
+    others = [f"questions-and-answers-of-the-run-{number}.json" for number in range(3)]
+    for name in others:
+        (tmp_path / "out" / name).write_text("[]")
     for width in (80, 132):
         monkeypatch.setenv("COLUMNS", str(width))
         said = ran(mixhub("results", "out")).splitlines()
         table = said[1 : said.index(next(line for line in said if line.startswith("cells: ")))]
-        assert max(map(len, table)) <= width
+        assert max(map(len, said[1:])) <= width
+        assert "3 JSON files without results: " + ", ".join(others) in " ".join(" ".join(said).split())
         assert {f"step{step}000" for step in range(30)} <= {word for line in table for word in line.split()}
         assert [line for line in table if line.startswith("task_39 ")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
 _PIPED = 132
 """Width of a table if the output is no terminal."""
 _MANY = 5
-"""Number of findings that differ only in their place from which on they are printed as one."""
+"""This many findings that differ only in their place are printed as one."""
 
 
 def say(line: str) -> None:
     """Print one line as it is."""
     print(line, flush=True)
+
+
+def say_wrapped(line: str) -> None:
+    """Print one line, wrapped at blanks if it does not fit the terminal, or COLUMNS if that is set."""
+    from mixhub.cli.common.layout import wrapped
+
+    width = _width()
+    for part in [line] if width is None else wrapped(line, width):
+        say(part)
 
 
 def say_json(data: object) -> None:
@@ -92,17 +102,16 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
 
     from mixhub.cli.common.layout import GAP, lay_out, stacked
 
-    is_given = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    console = Console(width=None if is_given else _PIPED, highlight=False)
+    console = Console(width=_width() or _PIPED, highlight=False)
+    has_head = any(columns)
+    padding = (0, GAP - 1 if has_head else GAP, 0, 0)
     cells = [[_cell(value) for value in row] for row in rows]
     if title:
         console.print(Text(title, style="bold", overflow="ignore"))
     laid_out = lay_out(columns, cells, console.width)
     for group in laid_out:
-        padding = (0, GAP - 1 if any(columns) else GAP, 0, 0)
-        table = Table(box=box.SIMPLE_HEAD, show_header=any(columns), show_edge=False, pad_edge=False, padding=padding)
-        if not any(columns):
-            table.box = None
+        table = Table(box=box.SIMPLE_HEAD if has_head else None, show_header=has_head, padding=padding)
+        table.show_edge = table.pad_edge = False
         for column in group:
             justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
             table.add_column(Text(columns[column.number]), justify=justify, width=column.width, overflow="fold")
@@ -202,6 +211,12 @@ def _by_hint(findings: Sequence[Finding]) -> Iterator[tuple[list[Finding], str]]
 def _hint_line(hint: str, count: int) -> str:
     """Return the line with the hint of the `count` lines above it."""
     return f"  hint: {hint}" if count == 1 else f"  hint for these {count}: {hint}"
+
+
+def _width() -> int | None:
+    """The width of the terminal, or COLUMNS; None if the output is no terminal and COLUMNS is not set."""
+    is_known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return shutil.get_terminal_size().columns if is_known else None
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,4 @@
-"""How a table fits the width of a terminal: a word, a figure or a commit is never broken."""
+"""How tables and notes fit the width of a terminal: a word, a figure or a commit is never broken."""
 
 from __future__ import annotations
 
@@ -60,14 +60,19 @@ def stacked(columns: Row, rows: Sequence[Row], width: int) -> Iterator[str]:
         yield row[0]
         for column, cell in zip(columns[1:], row[1:], strict=True):
             label = f"{' ' * GAP}{column:{labels}}"
-            yield from textwrap.wrap(
-                cell,
-                max(width, len(indent) + _LEGIBLE),
-                initial_indent=f"{label:{len(indent)}}",
-                subsequent_indent=indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            ) or [label.rstrip()]
+            yield from wrapped(cell, width, f"{label:{len(indent)}}", indent) or [label.rstrip()]
+
+
+def wrapped(text: str, width: int, first: str = "", indent: str = " " * GAP) -> list[str]:
+    """Return the lines of a text, wrapped at blanks, with `first` before the first line and `indent` before others."""
+    return textwrap.wrap(
+        text,
+        max(width, len(indent) + _LEGIBLE),
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _split(widths: Sequence[int], width: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixhub.cli.common.console import progress, say, say_json, show_figures, show_table
+from mixhub.cli.common.console import progress, say, say_json, say_wrapped, show_figures, show_table
 from mixhub.cli.common.options import JsonOption, WorkspaceOption, workspace_if_any
 from mixhub.findings import exit_status
 from mixhub.phrases import plural
@@ -33,7 +33,10 @@ _SOURCE = (
 SourceArgument = Annotated[str | None, typer.Argument(help=_SOURCE, metavar="SOURCE")]
 _SUITE = "Family whose suite the scores in a file belong to. [default: the workspace's, otherwise human-1b]"
 SuiteOption = Annotated[str | None, typer.Option("--suite", "--family", help=_SUITE, metavar="NAME")]
-_RUNS = "Number of runs that each published figure is the mean of. [default: shot counts of the suite, or 1 elsewhere]"
+_RUNS = (
+    "Number of runs that each published figure is the mean of. "
+    "[default: 1; for a table that covers the suite, its number of shot counts]"
+)
 RunsOption = Annotated[int | None, typer.Option(help=_RUNS, metavar="N", min=1, max=100)]
 _MOST_RUNS = "Largest number of runs to consider. [default: 6, or --runs if larger]"
 MostRunsOption = Annotated[int | None, typer.Option(help=_MOST_RUNS, metavar="N", min=1, max=100)]
@@ -78,15 +81,15 @@ def _show(audited: Audited) -> None:
     say(f"{'published scores' if table else 'measured scores'}: {audit.source}")
     say(f"suite: {suite.name} ({plural(len(suite.evaluation.tasks), 'task')}); to change it: --suite NAME")
     if table is not None and audit.runs is not None:
-        why = "" if audited.is_of_suite else ", as it is not a table of the whole suite"
+        why = "" if audited.is_of_suite else ", because the table does not cover the whole suite"
         say(f"expected: {plural(audit.runs, 'run')} per score{why}; to change it: --runs N")
     say("\nassumptions:")
     for assumption in audit.assumptions:
-        say(f"- {assumption}")
+        say_wrapped(f"- {assumption}")
     if table is not None:
         _show_counts(audit, table)
     for note in audit.notes:
-        say(f"note: {note}")
+        say_wrapped(f"note: {note}")
     if audit.notes:
         say("")
     for finding in audit.findings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mixhub.cli.common.console import say, say_json
+from mixhub.cli.common.console import say, say_json, say_wrapped
 from mixhub.cli.measure.tables import Format, records, say_csv, show_grid, shown_figure, shown_range
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ def show_comparison(comparison: Comparison, form: Format) -> None:
     if form is Format.CSV:
         say_csv(comparison.frame())
         return
-    say(f"{a.name} minus {b.name}: {a.measure.title}, {a.standing}")
-    for line in _primary_lines(comparison):
-        say(line)
+    for line in (f"{a.name} minus {b.name}: {a.measure.title}, {a.standing}", *_primary_lines(comparison)):
+        say_wrapped(line)
     say("")
     headers = ["task", "detectable", a.name, b.name, *_DIFFERENCE_HEADERS]
     rows = []
@@ -37,7 +36,7 @@ def show_comparison(comparison: Comparison, form: Format) -> None:
     show_grid(headers, rows, "tasks, exploratory", form)
     say("± is the sd over seeds.")
     for line in _permutation_note(comparison):
-        say(line)
+        say_wrapped(line)
     _show_notes((a, b))
 
 
@@ -125,7 +124,7 @@ def _permutation_note(comparison: Comparison) -> Iterator[str]:
 def _show_notes(tables: Sequence[ScoreTable]) -> None:
     for table in tables:
         for note in table.notes:
-            say(f"note: {table.name}: {note}")
+            say_wrapped(f"note: {table.name}: {note}")
 
 
 def show_survey(survey: Survey, form: Format) -> None:
@@ -155,7 +154,8 @@ def show_survey(survey: Survey, form: Format) -> None:
         headers = ["first minus second", "detectable", *_DIFFERENCE_HEADERS]
         show_grid(headers, pairs, "pairs, by their average", form)
     if survey.seeds is not None:
-        say(f"seeds agree: one seed of each mixture ranks {survey.seeds:.0%} of pairs as the mean of the others does")
+        ranks = f"one seed of each mixture ranks {survey.seeds:.0%} of pairs as the mean of the others does"
+        say_wrapped(f"seeds agree: {ranks}")
     if survey.agreements:
         _show_agreements(survey, form)
     signals = [[signal.title, *_signal_cells(table, signal)] for signal in survey.signals]
@@ -164,7 +164,7 @@ def show_survey(survey: Survey, form: Format) -> None:
         headers += ["documents alone", "seeds / documents"]
         show_grid(headers, signals, "what distinguishes mixtures, and what varies: seeds or documents", form)
         if any(one.component is not None and one.component.low == one.component.high for one in survey.signals):
-            say("no interval of the share: the mixtures differ less than their seeds, so nothing is known of it")
+            say_wrapped("no interval of the share: the mixtures differ less than their seeds, so it is unknown")
     _show_notes(survey.tables)
 
 

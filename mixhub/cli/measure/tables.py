@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mixhub.cli.common.console import say, say_json, show_table
+from mixhub.cli.common.console import say, say_json, say_wrapped, show_table
 
 if TYPE_CHECKING:
     import pandas
@@ -66,14 +66,14 @@ def _show_table(table: ScoreTable, form: Format) -> None:
     else:
         say(f"source: {table.source}")
     for reason in dict.fromkeys(over.reason for over in table.over_seeds.values() if over.spread is None):
-        say(f"no mean over rows: {reason}")
+        say_wrapped(f"no mean over rows: {reason}")
     for column, over in table.over_seeds.items():
         if over.spread is not None and over.reason:
-            say(f"no interval of {table.headings[column]}: {over.reason}")
+            say_wrapped(f"no interval of {table.headings[column]}: {over.reason}")
     if any(score.stderr_is_bound for score in scores):
-        say("stderr: an upper bound; samples of all shot counts would make it exact")
+        say_wrapped("stderr: an upper bound; samples of all shot counts would make it exact")
     for note in table.notes:
-        say(f"note: {note}")
+        say_wrapped(f"note: {note}")
 
 
 def _title(table: ScoreTable) -> str:

@@ -27,7 +27,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan wit
 _SHOWN = 40
 """Lines about the changed files of a branch."""
 _GROUPED = 5
-"""So many files of a folder, or more, that change in the same way are one line."""
+"""This many files of a folder that change in the same way are printed as one line."""
 
 
 def show_plans(plan: PushPlan | PlannedPromotion, *, as_json: bool) -> None:
