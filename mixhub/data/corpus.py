@@ -47,9 +47,10 @@ class Corpus:
             raise CorpusError("\n".join(lines), code="domains-missing", path=self.path, missing=tuple(missing))
 
     def rows(self, split: Split, domain: str) -> Iterator[tuple[str, int]]:
-        """Yield text and bytes of each line that is not blank; raises CorpusError if one is not a text.
+        """Yield text and bytes of each line that is not blank.
 
-        A line must be UTF-8 and JSON, and have a text.
+        Raises:
+            CorpusError: a line is not UTF-8, not JSON, or has no text.
         """
         for path in self.files[split][domain]:
             with path.open("rb") as lines:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,7 +37,7 @@ TOKENIZER_FOLDER = "tokenizer"
 SHARD_TOKENS = 64 * 2**20
 """Maximum tokens of a shard."""
 
-_BATCH_DOCUMENTS = 1024
+_BATCH_TEXTS = 1024
 _BATCH_CHARACTERS = 2**20
 
 
@@ -139,14 +139,15 @@ def _batches(
     size = 0
     for text, length in rows:
         bar.advance(length, note=domain)
-        for piece in pieces(text):
-            batch.append((piece, False))
+        parts = list(pieces(text))
+        for number, piece in enumerate(parts, start=1):
+            batch.append((piece, number == len(parts)))
             size += len(piece)
-            if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_CHARACTERS:
+            if len(batch) == _BATCH_TEXTS or size >= _BATCH_CHARACTERS:
                 yield batch
                 batch, size = [], 0
-        batch.append(("", True))
-    yield batch
+    if batch:
+        yield batch
 
 
 def _encoded(tokenizer: Tokenizer, batches: Iterable[_Batch], eos: int) -> Iterator[tuple[list[int], bool]]:
@@ -165,15 +166,15 @@ def _pack_domain(
     (building / split / domain).mkdir(parents=True)
     number = 0
 
-    def stream() -> Iterator[int]:
+    def counted() -> Iterator[list[int]]:
         nonlocal number
         for ids, ends in encoded:
             number += ends
-            yield from ids
+            yield ids
 
-    tokens_left = stream()
+    stream = chain.from_iterable(counted())
     shards: list[Shard] = []
-    while len(tokens := np.fromiter(islice(tokens_left, SHARD_TOKENS), np.dtype(dtype).newbyteorder("<"))):
+    while len(tokens := np.fromiter(islice(stream, SHARD_TOKENS), np.dtype(dtype).newbyteorder("<"))):
         file = f"{split}/{domain}/{len(shards):05d}.bin"
         tokens.tofile(building / file)
         shards.append(Shard(file=file, tokens=len(tokens), content_sha256=hashlib.sha256(tokens.data).hexdigest()))

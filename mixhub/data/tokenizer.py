@@ -22,7 +22,7 @@ SAMPLE_CHARACTERS = 4_000_000
 """Maximum text of each domain for training a tokenizer: its first documents."""
 
 PIECE = 2**16
-"""Characters, from which on a text may be split before it is encoded."""
+"""Smallest number of characters of a piece, except the last."""
 _BLANK = re.compile(r"(?<=\S)[ \t\n](?=\S)")
 _PIECE_CHARACTERS = 10_000
 _PROBE = "The café's price: 12 + 7 = 19 €.\n\tdef f(x):\n\t\treturn x  # 数 🙂\n"
@@ -78,9 +78,9 @@ def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
 def splitter(tokenizer: tokenizers.Tokenizer) -> Callable[[str], Iterable[str]]:
     """Return a function that splits a long text into pieces whose tokens, joined, are those of the text.
 
-    An encoded text takes a hundred times its size in memory, so a book in one piece would exhaust it. GPT-2's regular
-    expression ends a word before a blank, and looks no further than the blanks behind one: a single blank between two
-    other characters is a safe place. Texts for tokenizers of another kind are not split.
+    An encoded text takes many times its size in memory, so a long one must not be encoded whole. GPT-2's regular
+    expression ends a word before a blank, and looks no further than the blanks behind one: before a single blank
+    between two other characters, a text can be split. Texts for tokenizers of another kind are not split.
     """
     parts = json.loads(tokenizer.to_str())
     before, normalizer = parts["pre_tokenizer"] or {}, parts["normalizer"] or {"type": "NFC"}

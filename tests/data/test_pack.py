@@ -16,6 +16,7 @@ from mixhub.data.batches import TokenShards
 from mixhub.data.corpus import Corpus
 from mixhub.data.pack import pack
 from mixhub.errors import CorpusError
+from mixhub.progress import SILENT
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.manifest import Manifest, read_manifest
 from tests.refusals import refused
@@ -133,6 +134,14 @@ def test_a_long_text_is_packed_in_pieces_to_the_same_shards(
     monkeypatch.setattr(tokenizer_module, "PIECE", 20)
     monkeypatch.setattr(pack_module, "_BATCH_CHARACTERS", 64)
     assert pack(FAMILY, corpus, tmp_path / "tokens") == read_manifest(tokens)
+
+
+def test_a_batch_has_a_limited_number_of_texts_and_marks_where_documents_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_module, "_BATCH_TEXTS", 2)
+    rows = [("a b c", 6), ("", 1), ("d", 2)]
+    with SILENT.start("", 9, "byte") as bar:
+        batches = list(pack_module._batches(rows, lambda text: text.split(" "), bar, "x"))
+    assert batches == [[("a", False), ("b", False)], [("c", True), ("", True)], [("d", True)]]
 
 
 @pytest.mark.parametrize(
