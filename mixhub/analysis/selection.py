@@ -80,9 +80,9 @@ def _selected(
     selected = select_columns(columns, selection)
     _require_any(whole, evidence, selected, selection.measure)
     if (hidden := [column for column in columns if column.group]) and selection.tasks is None:
-        groups = listed(list(dict.fromkeys(column.group for column in hidden)), most=5)
-        tasks = f"{plural(len(hidden), 'task')} of the {plural(len({c.group for c in hidden}), 'group')}"
-        note = f"{tasks} {groups} are in its score; to show them: --tasks"
+        groups = list(dict.fromkeys(column.group for column in hidden))
+        what = f"group{'s' if len(groups) > 1 else ''} {listed(groups, most=5)}"
+        note = f"not shown: {plural(len(hidden), 'task')} of the {what}; name them with --tasks to show them"
         evidence = replace(evidence, notes=(*evidence.notes, note))
     evidence = replace(evidence, notes=(*evidence.notes, *_cell_notes(evidence, selected, selection.num_fewshot)))
     shots = {column.task: column.num_fewshot for column in selected}

@@ -26,6 +26,7 @@ import numpy as np
 
 from mixhub.errors import MixhubError, ResultsError
 from mixhub.evaluation.options import Prompting
+from mixhub.evaluation.suite import first_line
 from mixhub.workspace.vendors import require_names
 
 DEBUG = "MIXHUB_DEBUG"
@@ -160,8 +161,8 @@ def clear_model_errors(lm: Any, tokens: int) -> Iterator[None]:
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error) or is_ours(error):
             raise
-        name, reason = type(lm.model).__name__, next(iter(str(error).splitlines()), "")
-        message = f"{name} fails on rows of up to {tokens} tokens: {type(error).__name__}: {reason[:200]}"
+        name = type(lm.model).__name__
+        message = f"{name} fails on rows of up to {tokens} tokens: {_reason(error)}"
         hint = (
             f"config and tokenizer claim a context of {lm.max_length} tokens; if the model has less, lower "
             "max_position_embeddings in config.json, or model_max_length in tokenizer_config.json"
@@ -310,7 +311,7 @@ def failing_task(error: BaseException) -> Any:
 
 def task_error(task: Any, error: Exception, document: Any = None) -> ResultsError:
     """Return the error of a task that fails: what it cannot use, as far as that can be found."""
-    reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200] or 'no reason given'}"
+    reason = _reason(error)
     splits = [("document", list(task.eval_docs))]
     if not splits[0][1]:
         message = f"its split {task.config.test_split or task.config.validation_split} has no documents"
@@ -321,21 +322,23 @@ def task_error(task: Any, error: Exception, document: Any = None) -> ResultsErro
     for kind, documents in splits:
         for number, one in enumerate(documents):
             if one is not None and (problem := _document_problem(task, one, reason)) is not None:
-                key, what = problem
+                key, what, code = problem
                 value = getattr(task.config, key)
                 message = f"{kind} {number}: {key} ({getattr(value, '__name__', value)}) {what}"
-                fields = {"document": number, "key": key, "columns": tuple(one)}
-                columns = f"correct it; its columns are {', '.join(map(str, one))}"
-                code = "choice-unscorable" if what.endswith("is empty") else "document-unusable"
-                return ResultsError(message, code=code, hint=columns, **fields)
+                hint = f"correct it; its columns are {', '.join(map(str, one))}"
+                return ResultsError(message, code=code, hint=hint, document=number, key=key, columns=tuple(one))
     place = next((number for number, one in enumerate(splits[0][1]) if one is not None), None)
     where = f"document {place}: " if document is not None and place is not None else ""
     hint = "correct the task or its documents, or omit the task"
     return ResultsError(f"{where}the task fails: {reason}", code="task-failed", hint=hint, document=place)
 
 
-def _document_problem(task: Any, document: Any, reason: str) -> tuple[str, str] | None:
-    """Return the key of a task's YAML that does not work for a document, and how it fails."""
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)[:200]}"
+
+
+def _document_problem(task: Any, document: Any, reason: str) -> tuple[str, str, str] | None:
+    """Return the key of a task's YAML that does not work for a document, how it fails, and the code of the error."""
     found: dict[str, Any] = {}
     for key in ("doc_to_text", "doc_to_choice", "doc_to_target"):
         if getattr(task.config, key, None) is None:
@@ -343,17 +346,18 @@ def _document_problem(task: Any, document: Any, reason: str) -> tuple[str, str] 
         try:
             found[key] = getattr(task, key)(document)
         except Exception as error:
-            return key, f"fails: {type(error).__name__}: {next(iter(str(error).splitlines()), 'no reason given')}"
+            return key, f"fails: {_reason(error)}", "document-unusable"
         if found[key] is None:
-            return key, f"gives nothing ({reason})"
+            return key, f"gives nothing ({reason})", "document-unusable"
     choices = found.get("doc_to_choice")
     if task.OUTPUT_TYPE != "multiple_choice" or not isinstance(choices, list) or task.multiple_input:
         return None
     if "" in choices:
-        return "doc_to_choice", f"choice {choices.index('')} is empty"
+        return "doc_to_choice", f"choice {choices.index('')} is empty", "choice-unscorable"
     target = found.get("doc_to_target")
     is_choice = target in choices if isinstance(target, str) else isinstance(target, int | list)
-    return None if is_choice else ("doc_to_target", f"gives {target!r}, which is none of the choices ({reason})")
+    what = f"gives {target!r}, which is none of the choices ({reason})"
+    return None if is_choice else ("doc_to_target", what, "document-unusable")
 
 
 def built_instances(task: Any, limit: int | None, tokenizer: Any, prompting: Prompting) -> list[Any]:

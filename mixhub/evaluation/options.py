@@ -134,13 +134,17 @@ class Failures:
         Raises:
             CellsFailedError: there are failures.
         """
-        shots: dict[tuple[str, str], list[int]] = {}
+        shots: dict[tuple[str, str], set[int]] = {}
         for cell, error in self.errors.items():
-            shots.setdefault((cell.task.name, error.message), []).append(cell.num_fewshot)
+            shots.setdefault((cell.task.name, error.message), set()).add(cell.num_fewshot)
         reasons: dict[tuple[str, str], ResultsError] = {}
         for cell, error in self.errors.items():
             key = cell.task.name, error.message
-            where = "" if error.message.startswith("task ") else f"cell {cell.task.name} {ranges(shots[key])}-shot: "
+            where = (
+                ""
+                if error.message.startswith("task ")
+                else f"cell {cell.task.name} {ranges(sorted(shots[key]))}-shot: "
+            )
             message, fields = f"{where}{error.message}", {"task": cell.task.name, **error.fields}
             reasons.setdefault(key, ResultsError(message, code=error.code, hint=error.hint, **fields))
         if reasons:

@@ -297,6 +297,10 @@ def _not_built(task: SuiteTask, error: Exception) -> ResultsError:
         problem = task_error(loaded, error)
         message, fields = f"task {task.name}: {problem.message}", {**problem.fields, "task": task.name}
         return ResultsError(message, code=problem.code, hint=problem.hint, **fields)
+    if empty := next((path for path in task.data_files if not path.stat().st_size), None):
+        message = f"task {task.name}: {empty} has no documents"
+        hint = "add documents, or omit the task"
+        return ResultsError(message, code="documents-empty", hint=hint, task=task.name, path=empty)
     reason = textwrap.shorten(first_line(error), 300, placeholder=" ...")
     message = f"task {task.name}: its dataset {task.dataset} cannot be loaded: {type(error).__name__}: {reason}"
     hint = f"correct {task.path}"

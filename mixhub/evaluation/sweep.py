@@ -200,7 +200,7 @@ class _Sweep:
         except ResultsError as error:
             support = getattr(lm, "layout_support", None)
             if error.code == "figure-not-finite" and support is not None and not support.is_finite:
-                with naming(f"cell {cell}"):
+                with naming(f"{self.config.model}, cell {cell}"):
                     raise
             self.failures.add(cell, error)
             return True

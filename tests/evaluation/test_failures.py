@@ -100,7 +100,7 @@ def _too_many_tokens(place: Place) -> None:
     [
         (_without_column, "document-unusable", {"document": 0}),
         (_empty_choice, "choice-unscorable", {"document": 0}),
-        (_no_documents, None, {}),
+        (_no_documents, "documents-empty", {}),
         (_long_choice, "choice-unscorable", {"document": 3, "max_length": 640}),
         (_failing_code, "document-unusable", {"document": 5, "key": "doc_to_text"}),
         (_failing_results, "task-failed", {"document": 4}),
@@ -108,24 +108,21 @@ def _too_many_tokens(place: Place) -> None:
     ],
 )
 def test_a_task_that_fails_is_named_and_never_takes_the_others_with_it(
-    copied: Copied, change: Callable[[Place], None], code: str | None, fields: dict[str, Any]
+    copied: Copied, change: Callable[[Place], None], code: str, fields: dict[str, Any]
 ):
     place = copied("results")
     change(place)
     with pytest.raises(CellsFailedError) as caught:
         place.evaluate(num_fewshot=[0])
     error = caught.value
-    if code is not None:
-        assert (error.code, error.fields["task"]) == (code, BROKEN), error
-    else:
-        assert error.code in ("documents-empty", "dataset-unloadable"), error
+    assert (error.code, error.fields["task"]) == (code, BROKEN), error
     assert {name: error.fields.get(name) for name in fields} == fields, error.fields
     assert BROKEN in error.message
     assert len(error.lines()) == 1
     assert {cell.task for cell in read_cells(place.results)} == set(TASKS) - {BROKEN}
 
 
-def test_reasons_of_several_tasks_are_told_at_once(copied: Copied):
+def test_the_reasons_of_several_tasks_are_reported_at_once(copied: Copied):
     place = copied("results")
     _long_choice(place)
     for split in ("test", "fewshot"):
@@ -168,8 +165,6 @@ def test_requests_that_are_cut_at_the_left_are_counted_and_said(
     assert made.requests == made.truncated == cell.documents * len(_arguments(cell))
     assert any("cut at the left" in note for note in cell.notes)
     assert "cut at the left" in caplog.text
-    (whole,) = _shorter(place, 640).evaluate(tasks=[task], num_fewshot=[2], backend=backend)
-    del whole
 
 
 def _arguments(cell: Cell) -> dict[str, Any]:
@@ -187,20 +182,14 @@ def test_nothing_is_said_of_requests_that_fit(measured: Place):
 def test_documents_among_their_own_shots_are_counted(copied: Copied, again: bool):
     """lm-eval removes a document from its shots only if the split of the shots is called `test_split`."""
     place = copied("results")
-    config = yaml.safe_load((place.root / "tasks" / f"{BROKEN}.yaml").read_text())
     _change(place, validation_split="test", test_split=None, fewshot_split="test")
-    assert config["test_split"] == "test"
     (cell,) = place.evaluate(tasks=[BROKEN], num_fewshot=[2])
     if again:  # from the stored requests
         cell.path.unlink()
         (cell,) = place.evaluate(tasks=[BROKEN], num_fewshot=[2])
     rows = [row["question"] for row in _rows(place)]
     samples = [json.loads(line) for line in cell.samples.read_text().splitlines()]
-    own = sum(
-        sample["arguments"]["gen_args_0"]["arg_0"].count(rows[sample["doc_id"]]) > 1
-        and sample["doc"] in [json.loads(json.dumps(row)) for row in _rows(place)]
-        for sample in samples
-    )
+    own = sum(sample["arguments"]["gen_args_0"]["arg_0"].count(rows[sample["doc_id"]]) > 1 for sample in samples)
     assert cell.provenance.own_shots == own > 0
 
 
@@ -257,7 +246,6 @@ def test_a_model_with_less_context_than_its_config_claims_is_one_line(copied: Co
     del saved["n_positions"]
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text()) | {"model_max_length": 640}
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
-    model = ModelUnderTest.of_folder(folder, "stranger", "local")
     from mixhub.evaluation.harness import load_model
     from mixhub.evaluation.lm_eval_private import Instance, quiet
 
@@ -267,4 +255,3 @@ def test_a_model_with_less_context_than_its_config_claims_is_one_line(copied: Co
     fields: dict[str, Any] = {"request_type": "loglikelihood", "doc": {}, "idx": 0, "metadata": ("x", 0, 1)}
     with refused("model-failed", ResultsError, model="GPT2LMHeadModel"):
         lm.loglikelihood([Instance(arguments=("the cat sat on the mat " * 20, "x"), **fields)])
-    del model

@@ -145,7 +145,7 @@ class _Selector:
             self._add_task(spec, source.path, {}, self.num_fewshot or self.suite_shots)
         elif (path := self._task_path(spec)) is not None:
             self._add_task(spec, path, {}, self.num_fewshot)
-        elif _looks_like_path(spec) and spec not in self.index.names:
+        elif _is_path(spec) or (Path(spec).is_dir() and spec not in self.index.names):
             for file in _yaml_files(spec):
                 self._add_file(file)
         elif names := fnmatch.filter(self.index.names, spec):
@@ -171,7 +171,7 @@ class _Selector:
                 yield TaskGroup(group.name, group.config, tuple(group.children), tasks, shots)
 
     def _task_path(self, name: str) -> Path | None:
-        """Return the YAML of a task without asking for lm-eval's whole index; None if it is not that easy."""
+        """Return the YAML of a task if it can be found without lm-eval's whole index."""
         return self.included.tasks.get(name) or likely_builtin(name)
 
     def _add_name(self, name: str) -> None:
@@ -203,7 +203,7 @@ class _Selector:
     ) -> _Group:
         """Return a group with the groups in it, and add its tasks."""
         if name in outer:
-            message = f"group {name}: contains itself, by way of {' > '.join(outer)}"
+            message = f"group {name}: contains itself: {' > '.join((*outer, name))}"
             hint = "remove it from the task list of one of these groups"
             raise ResultsError(message, code="task-include-circular", hint=hint, group=name)
         mine = {**{key: value for key, value in config.items() if key not in (*_GROUP_KEYS, *_LABELS)}, **overrides}
@@ -233,7 +233,7 @@ class _Selector:
             raise ResultsError(message, code="task-inline", hint=hint, group=group, task=task)
         path = self.index.tasks[task]
         self._remember_shots(task, path, overrides)
-        self._add_task(task, path, overrides, tuple(self._shots(task, count) for count in self.num_fewshot))
+        self._add_task(task, path, overrides, tuple(self._shots(task, count) for count in self.num_fewshot or (None,)))
 
     def _remember_shots(self, name: str, path: Path, overrides: Mapping[str, Any]) -> None:
         self.own_shots[name] = resolve_one(name, TaskSource(path, overrides)).config.get("num_fewshot")
@@ -256,8 +256,9 @@ class _Selector:
         return own or 0 if count is None or own == 0 else count
 
 
-def _looks_like_path(spec: str) -> bool:
-    return spec.endswith((".yaml", ".yml")) or "/" in spec or Path(spec).is_dir()
+def _is_path(spec: str) -> bool:
+    """Whether a spec can only be a path: no name of lm-eval looks so."""
+    return spec.endswith((".yaml", ".yml")) or "/" in spec
 
 
 def _yaml_files(spec: str) -> list[Path]:
