@@ -1,6 +1,7 @@
 """Scores: read, averaged, compared and audited, from any source.
 
-    lm_eval_files  results files of any version of lm-eval, as one record per cell
+    lm_eval_files  results files of any version of lm-eval, as one record per cell; own_groups adds the scores of groups
+                   that mixhub wrote, imported the results of others
     samples        the value of each document in a cell, and a cache of it
     published/     published scores: of a card, a CSV file, a specification
     evidence       the records and the published scores of one family or model
