@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 _home = tempfile.TemporaryDirectory(prefix="mixhub-tests-")
 for _name in [name for name in os.environ if name.startswith("HF_") or name.lower().endswith("_proxy")]:
     del os.environ[_name]
+for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):  # a shell may export them: tests set what they need
+    os.environ.pop(_name, None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other, and their models are tiny
 os.environ.update(
     HF_HOME=_home.name,
