@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixhub.data.order import Order
+from mixhub.data.orders.base import Order
 from mixhub.data.pack import check_shards
 from mixhub.errors import CorpusError, RunError
 from mixhub.spec import Training
@@ -42,13 +42,12 @@ class TokenShards:
             raise CorpusError(message, code="domain-too-small", split=split, domain=domain, tokens=tokens)
         return (tokens - 1) // self.sequence_length
 
-    def sequence(self, split: Split, domain: str, index: int) -> Tokens:
-        """Return the tokens of one sequence, (T + 1,)."""
-        start = index * self.sequence_length
+    def sequence(self, split: Split, domain: str, start: int) -> Tokens:
+        """Return the tokens of the sequence that starts at a token of a domain's stream, (T + 1,)."""
         stop = start + self.sequence_length + 1
         parts, offset = [], 0
         for shard in self.manifest.domains(split)[domain].shards:
-            if start < offset + shard.tokens and stop > offset:
+            if shard.tokens and start < offset + shard.tokens and stop > offset:
                 if shard.file not in self._maps:
                     self._maps[shard.file] = np.memmap(self.folder / shard.file, dtype=self._dtype, mode="r")
                 parts.append(self._maps[shard.file][max(0, start - offset) : stop - offset])
@@ -90,11 +89,9 @@ class TrainingBatches:
     def batch(self, step: int, micro_step: int) -> Tokens:
         """Return a micro-batch of this process, (B, T + 1); `step` is the number of updates so far."""
         start = step * self._size + (micro_step * self._world + self._rank) * self._micro
-        sequences = [
-            self._shards.sequence("train", key.removeprefix(self._prefix), index)
-            for key, index in self._order.samples(start, start + self._micro)
-        ]
-        return np.stack(sequences)
+        names = [key.removeprefix(self._prefix) for key in self._order.domains]
+        samples = zip(*self._order.samples(start, start + self._micro), strict=True)
+        return np.stack([self._shards.sequence("train", names[domain], int(first)) for domain, first in samples])
 
 
 def validation_batches(
@@ -104,4 +101,5 @@ def validation_batches(
     count = min(most, shards.sequences("valid", domain))
     for start in range(rank * batch_size, count, world * batch_size):
         stop = min(count, start + batch_size)
-        yield np.stack([shards.sequence("valid", domain, index) for index in range(start, stop)])
+        length = shards.sequence_length
+        yield np.stack([shards.sequence("valid", domain, index * length) for index in range(start, stop)])

@@ -46,26 +46,25 @@ class Corpus:
         if lines:
             raise CorpusError("\n".join(lines), code="domains-missing", path=self.path, missing=tuple(missing))
 
-    def rows(self, split: Split, domain: str) -> Iterator[tuple[str, int]]:
-        """Yield text and bytes of each line that is not blank.
-
-        Raises:
-            CorpusError: a line is not UTF-8, not JSON, or has no text.
-        """
-        for path in self.files[split][domain]:
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if line.isspace():
-                        continue
-                    yield _text(line, path, number), len(line)
-
     def documents(self, split: Split, domain: str) -> Iterator[str]:
-        """Yield the text of each line as `rows` does."""
-        return (text for text, _ in self.rows(split, domain))
+        """Yield the text of each line as `rows_of` does."""
+        return (text for path in self.files[split][domain] for text, _ in rows_of(path))
 
     def size(self, split: Split, domain: str) -> int:
         """Return the bytes of a domain's files."""
         return sum(path.stat().st_size for path in self.files[split][domain])
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield text and bytes of each line of a file that is not blank.
+
+    Raises:
+        CorpusError: a line is not UTF-8, not JSON, or has no text.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.isspace():
+                yield _text(line, path, number), len(line)
 
 
 def _files(folder: Path) -> dict[str, tuple[Path, ...]]:

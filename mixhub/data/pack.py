@@ -6,11 +6,10 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mixhub.data.corpus import Corpus
+from mixhub.data.corpus import Corpus, rows_of
 from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, splitter
 from mixhub.errors import CorpusError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
@@ -26,6 +25,7 @@ from mixhub.workspace.manifest import (
     Shard,
     SourceFile,
     Split,
+    index_file,
     read_manifest,
     required_domains,
 )
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKENIZER_FOLDER = "tokenizer"
-SHARD_TOKENS = 64 * 2**20
-"""Maximum tokens of a shard."""
 
 _BATCH_TEXTS = 1024
 _BATCH_CHARACTERS = 2**20
@@ -53,8 +51,10 @@ def pack(
     Args:
         family: has the domains and the tokenizer.
         corpus: folder with `train/` and `valid/`.
-        tokens: folder for `train/<domain>/00000.bin`, `valid/<domain>/00000.bin` (raw little-endian uint16, or
-            uint32 if the vocabulary needs it), `tokenizer/` and `manifest.json`.
+        tokens: folder for a shard per file of text, `train/<domain>/<file>.ds` and `valid/<domain>/<file>.ds` (raw
+            little-endian uint16, or uint32 if the vocabulary needs it), the ends of its documents beside it
+            (`.ds.index`, cumulative tokens, little-endian uint64), `tokenizer/` and `manifest.json`. datatrove reads
+            such shards as they are.
         tokenizer_folder: the downloaded tokenizer of a family that names a repo; otherwise one is trained.
         progress: counts bytes of text.
 
@@ -95,6 +95,8 @@ def check_shards(manifest: Manifest, tokens: Path) -> None:
         for shard in domain.shards:
             path = tokens / shard.file
             size = path.stat().st_size if path.is_file() else None
+            if shard.ends_sha256 is not None and not index_file(path).is_file():
+                path, size = index_file(path), None
             if size != shard.tokens * width:
                 fault = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
                 message = f"{path}: the shard {fault}"
@@ -115,8 +117,15 @@ def _pack_into(
     total = sum(text.size(split, domain) for split, domain in new)
     with progress.start(f"pack {family.data.corpus}", total, "byte") as bar:
         for split, domain in new:
-            documents = _encoded(tokenizer, _batches(text.rows(split, domain), pieces, bar, domain), eos)
-            packed[split][domain] = _pack_domain(building, split, domain, documents, dtype, text)
+            (building / split / domain).mkdir(parents=True)
+            shards, sources = [], []
+            for path in text.files[split][domain]:
+                documents = _encoded(tokenizer, _batches(rows_of(path), pieces, bar, domain), eos)
+                file = f"{split}/{domain}/{path.stem}.ds"
+                number, size, digest, ends = _pack_file(building / file, documents, dtype)
+                shards.append(Shard(file=file, tokens=size, content_sha256=digest, ends_sha256=ends))
+                sources.append(_source(text, path, documents=number, tokens=size))
+            packed[split][domain] = _packed_domain(text, split, domain, shards, sources)
     return Manifest(
         corpus=family.data.corpus,
         tokenizer=family.tokenizer,
@@ -158,38 +167,39 @@ def _encoded(tokenizer: Tokenizer, batches: Iterable[_Batch], eos: int) -> Itera
             yield ([*encoding.ids, eos] if ends else encoding.ids), ends
 
 
-def _pack_domain(
-    building: Path, split: Split, domain: str, encoded: Iterator[tuple[list[int], bool]], dtype: str, text: Corpus
-) -> PackedDomain:
+def _pack_file(target: Path, encoded: Iterable[tuple[list[int], bool]], dtype: str) -> tuple[int, int, str, str]:
+    """Write a shard and the ends of its documents; return documents, tokens, and the hashes of both files."""
     import numpy as np
 
-    (building / split / domain).mkdir(parents=True)
-    number = 0
+    ends, total = [], 0
+    digest = hashlib.sha256()
+    with target.open("wb") as shard:
+        for ids, is_end in encoded:
+            part = np.array(ids, np.dtype(dtype).newbyteorder("<"))
+            shard.write(part.data)
+            digest.update(part.data)
+            total += len(ids)
+            if is_end:
+                ends.append(total)
+    index = np.array(ends, "<u8")
+    index.tofile(index_file(target))
+    return len(ends), total, digest.hexdigest(), hashlib.sha256(index.data).hexdigest()
 
-    def counted() -> Iterator[list[int]]:
-        nonlocal number
-        for ids, ends in encoded:
-            number += ends
-            yield ids
 
-    stream = chain.from_iterable(counted())
-    shards: list[Shard] = []
-    while len(tokens := np.fromiter(islice(stream, SHARD_TOKENS), np.dtype(dtype).newbyteorder("<"))):
-        file = f"{split}/{domain}/{len(shards):05d}.bin"
-        tokens.tofile(building / file)
-        shards.append(Shard(file=file, tokens=len(tokens), content_sha256=hashlib.sha256(tokens.data).hexdigest()))
-    total = sum(shard.tokens for shard in shards)
-    if total == number:
+def _packed_domain(
+    text: Corpus, split: Split, domain: str, shards: list[Shard], sources: list[SourceFile]
+) -> PackedDomain:
+    documents, tokens = (sum(getattr(source, key) for source in sources) for key in ("documents", "tokens"))
+    if tokens == documents:
         files = ", ".join(path.name for path in text.files[split][domain])
         message = f"{text.path / split}: domain {domain} has no text (in {files})"
         raise CorpusError(message, code="domain-empty", split=split, domain=domain)
-    sources = tuple(_source(text, path) for path in text.files[split][domain])
-    return PackedDomain(documents=number, tokens=total, shards=tuple(shards), sources=sources)
+    return PackedDomain(documents=documents, tokens=tokens, shards=tuple(shards), sources=tuple(sources))
 
 
-def _source(text: Corpus, path: Path) -> SourceFile:
+def _source(text: Corpus, path: Path, **counts: int | None) -> SourceFile:
     name = path.relative_to(text.path).as_posix()
-    return SourceFile(name=name, size=path.stat().st_size, content_sha256=file_sha256(path))
+    return SourceFile(name=name, size=path.stat().st_size, content_sha256=file_sha256(path), **counts)
 
 
 def _require_same_sources(manifest: Manifest, text: Corpus, needed: Domains, tokens: Path) -> None:
@@ -200,7 +210,7 @@ def _require_same_sources(manifest: Manifest, text: Corpus, needed: Domains, tok
         for name in sorted({*packed, *current}):
             if name not in packed or name not in current:
                 change = "removed" if name in packed else "added"
-            elif _source(text, current[name]) != packed[name]:
+            elif _source(text, current[name]).content_sha256 != packed[name].content_sha256:
                 change = "changed"
             else:
                 continue

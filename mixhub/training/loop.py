@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
 from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
-from mixhub.data.order import order_of
+from mixhub.data.orders.choice import order_of
 from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Bar, Progress

@@ -30,6 +30,10 @@ class SourceFile(Spec):
     """Bytes."""
     content_sha256: Sha256
     """Hash of its bytes."""
+    documents: Count | None = None
+    """Documents in it; absent in format 1."""
+    tokens: Count | None = None
+    """Tokens of its documents, eos tokens included; absent in format 1."""
 
 
 class Shard(Spec):
@@ -41,6 +45,8 @@ class Shard(Spec):
     """Number of tokens."""
     content_sha256: Sha256
     """Hash of its bytes."""
+    ends_sha256: Sha256 | None = None
+    """Hash of the file of document ends beside it, with the suffix `.index`; absent in format 1."""
 
 
 class PackedDomain(Spec):
@@ -51,16 +57,21 @@ class PackedDomain(Spec):
     tokens: Count
     """Tokens of all shards, eos tokens included."""
     shards: FrozenList[Shard]
-    """Parts of one stream of tokens."""
+    """Parts of one stream of tokens: one for each source, in the same order. In format 1, cut anywhere."""
     sources: FrozenList[SourceFile]
     """The packed files."""
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether it is known which documents each source has and where they end; not in format 1."""
+        return all(shard.ends_sha256 is not None for shard in self.shards)
 
 
 class Manifest(Spec):
     """The content of a folder of token shards."""
 
-    format: Literal[1] = 1
-    """Version of the folder's layout."""
+    format: Literal[1, 2] = 2
+    """Version of the folder's layout. Format 1 had no ends of documents, and shards of equal size."""
     corpus: str
     """Name of the corpus."""
     tokenizer: Tokenizer
@@ -92,10 +103,11 @@ class Manifest(Spec):
         if missing := tuple(f"{split}/{domain}" for split, domain in pairs if domain not in self.domains(split)):
             message = f"tokens of {self.corpus}: {family.name} also needs {', '.join(missing)}"
             raise CorpusError(message, code="domains-not-packed", hint="run mixhub data pack", missing=missing)
-        parts: dict[str, object] = {
+        parts: dict[str, dict[str, PackedDomain]] = {
             split: {domain: self.domains(split)[domain] for domain in needed[split]} for split in SPLITS
         }
-        return self.model_copy(update=parts)
+        is_old = not any(part.has_ends for domains in parts.values() for part in domains.values())
+        return self.model_copy(update={**parts, "format": 1 if is_old else 2})
 
     def require_tokenizer(self, family: Family, where: str) -> None:
         """Raise CorpusError if the tokens, which are in `where`, are from another corpus or tokenizer."""
@@ -106,6 +118,11 @@ class Manifest(Spec):
             if packed != wanted:
                 message = f"{where}: packed with {key} = {packed!r}, but {family.name} has {wanted!r}"
                 raise CorpusError(message, code="tokens-differ", key=key, packed=packed, wanted=wanted)
+
+
+def index_file(shard: Path) -> Path:
+    """Return the file with the ends of a shard's documents: cumulative tokens, little-endian uint64."""
+    return shard.with_name(f"{shard.name}.index")
 
 
 def read_manifest(tokens: Path) -> Manifest:

@@ -88,6 +88,6 @@ def test_the_column_of_broken_json_is_named_once(tmp_path: Path) -> None:
     path = tmp_path / "train" / "prose-1.jsonl"
     path.write_text('{"text": "no end\n', encoding="utf-8")
     with refused("row-malformed", CorpusError, path=path, line=1) as caught:
-        list(Corpus.open(tmp_path).rows("train", "prose"))
+        list(Corpus.open(tmp_path).documents("train", "prose"))
     assert caught.value.message.count(" at ") == 1
     assert re.search(r" at column \d+$", caught.value.message)

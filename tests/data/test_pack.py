@@ -18,7 +18,7 @@ from mixhub.data.pack import pack
 from mixhub.errors import CorpusError
 from mixhub.progress import SILENT
 from mixhub.workspace.lineage import file_sha256
-from mixhub.workspace.manifest import Manifest, read_manifest
+from mixhub.workspace.manifest import Manifest, index_file, read_manifest
 from tests.refusals import refused
 from tests.tiny import tiny_family, write_rows, write_tiny_corpus
 
@@ -65,31 +65,35 @@ def test_shards_decode_to_the_documents(corpus: Path, tokens: Path) -> None:
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8), shard=st.integers(1, 40)
-)
-def test_any_text_comes_back_from_shards_of_any_size(
-    texts: list[str], shard: int, tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path
+@given(files=st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=4), min_size=1, max_size=4))
+def test_any_text_comes_back_from_a_shard_per_file(
+    files: list[list[str]], tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path
 ) -> None:
     root = tmp_path_factory.mktemp("any")
+    files[-1].append("a tail")
     for split in ("train", "valid"):
-        write_rows(root / "words" / split / "prose-1.jsonl", [*texts, "a tail"])
+        for number, texts in enumerate(files, start=1):
+            write_rows(root / "words" / split / f"prose-{number}.jsonl", texts)
     family = tiny_family(
         mixture={"train_prose": 1.0}, validation={"valid_prose": 1.0}, tokenizer={"repo_id": "tester/tokenizer"}
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack_module, "SHARD_TOKENS", shard)
-        manifest = pack(family, root / "words", root / "tokens", tokenizer_folder=tokenizer_folder)
+    manifest = pack(family, root / "words", root / "tokens", tokenizer_folder=tokenizer_folder)
     packed = manifest.train["prose"]
-    assert all(part.tokens == shard for part in packed.shards[:-1])
     tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
     ids = stream(root / "tokens", manifest, "train", "prose")
-    assert tokenizer.decode(ids.tolist(), skip_special_tokens=False) == "".join(
-        text + "<|endoftext|>" for text in [*texts, "a tail"]
-    )
+    for source, shard, texts in zip(packed.sources, packed.shards, files, strict=True):
+        assert (source.documents, source.tokens) == (len(texts), shard.tokens)
+        path = root / "tokens" / shard.file
+        ends = np.fromfile(index_file(path), "<u8")
+        assert shard.ends_sha256 == file_sha256(index_file(path))
+        parts = np.split(np.fromfile(path, "<u2"), ends)
+        assert [tokenizer.decode(part, skip_special_tokens=False) for part in parts] == [
+            *(text + "<|endoftext|>" for text in texts),
+            "",
+        ]
     shards = TokenShards(root / "tokens", 2)
     for j in range(shards.sequences("train", "prose")):
-        assert shards.sequence("train", "prose", j).tolist() == ids[2 * j : 2 * j + 3].tolist()
+        assert shards.sequence("train", "prose", 2 * j).tolist() == ids[2 * j : 2 * j + 3].tolist()
 
 
 def test_the_tokenizer_opens_in_transformers_with_one_special_token(tokens: Path) -> None:
@@ -193,7 +197,7 @@ def test_another_vocabulary_is_refused(corpus: Path, tokens: Path) -> None:
 
 
 def test_a_missing_or_cut_shard_is_named(corpus: Path, tokens: Path) -> None:
-    shard = tokens / "train" / "sums" / "00000.bin"
+    shard = tokens / "train" / "sums" / "sums-1.ds"
     whole = shard.stat().st_size
     shard.write_bytes(shard.read_bytes()[:-2])
     with refused("tokens-damaged", CorpusError, path=shard, size=whole - 2):
@@ -292,7 +296,7 @@ def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path, tokeni
     manifest = pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tmp_path)
     assert manifest.dtype == "uint32"
     tokens = TokenShards(tmp_path / "tokens", 4).sequence("train", "prose", 0)
-    shard = np.fromfile(tmp_path / "tokens" / "train" / "prose" / "00000.bin", dtype="<u4")
+    shard = np.fromfile(tmp_path / "tokens" / "train" / "prose" / "prose-1.ds", dtype="<u4")
     assert tokens.tolist() == shard[:5].tolist()
 
 

@@ -1,20 +1,19 @@
-"""The order of samples: a pure function of (order_seed, sample index)."""
+"""Independent draws: a pure function of (order_seed, sample index)."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from mixhub.errors import RunError
-from mixhub.spec import Run, Training
+from mixhub.data.orders.base import Samples
 
 _DRAWS_AT_ONCE = 1 << 20
 
 
-class Order:
+class IidOrder:
     """Which sequence of which domain each sample is.
 
     Each sample draws its domain from the shares, independently of all others, and takes the next sequence of that
@@ -26,13 +25,16 @@ class Order:
     Args:
         shares: share of each domain; positive, sum 1.
         sequences: number of sequences of each domain, at least 1.
+        sequence_length: tokens of a sequence; adjacent sequences share one token, the target of the first.
         seed: the order seed.
         samples: number of samples.
     """
 
-    def __init__(self, shares: Mapping[str, float], sequences: Mapping[str, int], seed: int, samples: int) -> None:
+    def __init__(
+        self, shares: Mapping[str, float], sequences: Mapping[str, int], sequence_length: int, seed: int, samples: int
+    ) -> None:
         self.domains = tuple(sorted(shares))
-        self.seed = seed
+        self._stride = sequence_length
         self._domain = _draws(seed, [shares[name] for name in self.domains], samples)  # (N,)
         self._sequence = np.zeros(samples, dtype=np.uint32)  # (N,)
         for d, name in enumerate(self.domains):
@@ -45,38 +47,9 @@ class Order:
     def __len__(self) -> int:
         return len(self._domain)
 
-    def samples(self, start: int, stop: int) -> Iterator[tuple[str, int]]:
-        """Yield domain and sequence of the samples from `start` to before `stop`."""
-        return ((self.domains[self._domain[index]], int(self._sequence[index])) for index in range(start, stop))
-
-
-def order_of(run: Run, training: Training, sequences: Mapping[str, int]) -> Order:
-    """Return the order of a run's samples.
-
-    Args:
-        run: has the mixture and the order seed.
-        training: has the kind of order and the number of samples.
-        sequences: number of sequences by domain key.
-
-    Raises:
-        RunError: the order is `original`, which is not implemented yet, or the run has no order seed.
-    """
-    if training.order == "original":
-        message = f"{run.family}: training.order = original: RegMix's order is not implemented yet"
-        hint = "set training.order: iid in a family that extends this one"
-        raise RunError(message, code="order-unsupported", hint=hint, family=run.family)
-    if run.order_seed is None:
-        raise seedless(run, "order_seed")
-    shares = run.mixture.shares
-    samples = training.steps * training.global_batch_size
-    return Order(shares, {key: sequences[key] for key in shares}, run.order_seed, samples)
-
-
-def seedless(run: Run, field: str) -> RunError:
-    """Return the error for a run whose seed was not published."""
-    message = f"{run.family}, {run.revision}: its {field} is unknown, so it cannot be trained"
-    hint = f"set training.seed in a family that extends {run.family}"
-    return RunError(message, code="seed-unpublished", hint=hint, family=run.family, revision=run.revision, field=field)
+    def samples(self, start: int, stop: int) -> Samples:
+        """Return domain and first token of the samples from `start` to before `stop`."""
+        return self._domain[start:stop].astype(np.int64), self._sequence[start:stop].astype(np.int64) * self._stride
 
 
 def _draws(seed: int, shares: list[float], samples: int) -> npt.NDArray[np.uint16]:

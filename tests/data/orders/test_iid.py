@@ -4,7 +4,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.data.order import Order, order_of
+from mixhub.data.orders.choice import order_of
+from mixhub.data.orders.iid import IidOrder
 from mixhub.errors import RunError
 from tests.refusals import refused
 from tests.tiny import tiny_family
@@ -23,8 +24,15 @@ def domains(draw: st.DrawFn) -> tuple[dict[str, float], dict[str, int]]:
     }
 
 
-def listed(order: Order) -> list[tuple[str, int]]:
-    return list(order.samples(0, len(order)))
+def make(shares: dict[str, float], sequences: dict[str, int], seed: int, samples: int) -> IidOrder:
+    return IidOrder(shares, sequences, 7, seed, samples)
+
+
+def listed(order: IidOrder) -> list[tuple[str, int]]:
+    """Domain and number of the sequence of each sample; a sequence starts every 7 tokens."""
+    domain, start = order.samples(0, len(order))
+    assert not (start % 7).any()
+    return [(order.domains[d], number) for d, number in zip(domain.tolist(), (start // 7).tolist(), strict=True)]
 
 
 @given(domains(), seeds, st.integers(0, 200), st.integers(0, 200))
@@ -32,7 +40,7 @@ def test_the_first_samples_do_not_depend_on_how_many_there_are(
     given: tuple[dict[str, float], dict[str, int]], seed: int, few: int, more: int
 ) -> None:
     shares, sequences = given
-    short, long = Order(shares, sequences, seed, few), Order(shares, sequences, seed, few + more)
+    short, long = make(shares, sequences, seed, few), make(shares, sequences, seed, few + more)
     assert listed(long)[:few] == listed(short)
 
 
@@ -41,7 +49,7 @@ def test_each_epoch_of_a_domain_is_a_permutation(
     given: tuple[dict[str, float], dict[str, int]], seed: int, samples: int
 ) -> None:
     shares, sequences = given
-    order = Order(shares, sequences, seed, samples)
+    order = make(shares, sequences, seed, samples)
     for name, size in sequences.items():
         drawn = [index for domain, index in listed(order) if domain == name]
         for start in range(0, len(drawn), size):
@@ -57,22 +65,22 @@ def test_the_order_in_the_yaml_and_other_domains_change_nothing(
     shares, sequences = given
     items = list(shares.items())
     draws.shuffle(items)  # type: ignore[attr-defined]
-    other = Order(dict(items), {**sequences, "unsampled": 5}, seed, samples)
-    assert listed(other) == listed(Order(shares, sequences, seed, samples))
+    other = make(dict(items), {**sequences, "unsampled": 5}, seed, samples)
+    assert listed(other) == listed(make(shares, sequences, seed, samples))
 
 
 def test_shares_are_met_within_sampling_error() -> None:
     shares = {"large": 0.7, "small": 0.2997, "rare": 0.0003}
-    order = Order(shares, {"large": 1000, "small": 300, "rare": 7}, 3, 200_000)
+    order = make(shares, {"large": 1000, "small": 300, "rare": 7}, 3, 200_000)
     counts = Counter(name for name, _ in listed(order))
     for name, share in shares.items():
         assert abs(counts[name] - 200_000 * share) < 5 * math.sqrt(200_000 * share)
 
 
 def test_epochs_and_seeds_have_permutations_of_their_own() -> None:
-    one = [index for _, index in listed(Order({"a": 1.0}, {"a": 50}, 1, 100))]
-    two = [index for _, index in listed(Order({"a": 1.0}, {"a": 50}, 2, 100))]
-    other = [index for _, index in listed(Order({"b": 1.0}, {"b": 50}, 1, 100))]
+    one = [index for _, index in listed(make({"a": 1.0}, {"a": 50}, 1, 100))]
+    two = [index for _, index in listed(make({"a": 1.0}, {"a": 50}, 2, 100))]
+    other = [index for _, index in listed(make({"b": 1.0}, {"b": 50}, 1, 100))]
     assert one[:50] != one[50:]
     assert one[:50] != two[:50]
     assert one[:50] != other[:50]
@@ -80,14 +88,14 @@ def test_epochs_and_seeds_have_permutations_of_their_own() -> None:
 
 
 def test_draws_are_independent_of_the_draw_before() -> None:
-    order = listed(Order({"a": 0.5, "b": 0.5}, {"a": 9, "b": 9}, 5, 20_000))
+    order = listed(make({"a": 0.5, "b": 0.5}, {"a": 9, "b": 9}, 5, 20_000))
     pairs = Counter((order[i][0], order[i + 1][0]) for i in range(len(order) - 1))
     for count in pairs.values():
         assert abs(count - 5000) < 5 * math.sqrt(5000)
 
 
 def test_the_order_is_the_same_on_every_machine_and_version() -> None:
-    order = Order({"arxiv": 0.3, "github": 0.2, "pile_cc": 0.5}, {"arxiv": 10, "github": 20, "pile_cc": 30}, 1, 12)
+    order = make({"arxiv": 0.3, "github": 0.2, "pile_cc": 0.5}, {"arxiv": 10, "github": 20, "pile_cc": 30}, 1, 12)
     assert listed(order) == [
         ("pile_cc", 27),
         ("pile_cc", 7),
