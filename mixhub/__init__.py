@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     )
     from mixhub.hub.remote.load import load, load_all
     from mixhub.spec import Family
+    from mixhub.workflow.data.packing import pack
     from mixhub.workflow.make.adoption import adopt
-    from mixhub.workflow.make.packing import pack
     from mixhub.workflow.make.training import train
     from mixhub.workflow.measure.evaluation import evaluate
     from mixhub.workflow.release.cards import render_card

@@ -17,7 +17,7 @@ COMMANDS = {
     "demo": "make.demo",
     "families": "make.families",
     "init": "make.init",
-    "data": "make.data",
+    "data": "data",
     "train": "make.train",
     "adopt": "make.adopt",
     "evaluate": "measure.evaluate",

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from mixhub.evaluation.calls.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
+    from mixhub.workflow.data.packing import pack
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace
     from mixhub.workflow.make.adoption import Adopted, adopt
-    from mixhub.workflow.make.packing import pack
     from mixhub.workflow.make.setup import init
     from mixhub.workflow.make.training import Trained, last_checkpoint, train
     from mixhub.workflow.measure.audits import Audited, audit

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 from mixhub.errors import WorkspaceError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Failures, Options
 from mixhub.progress import SILENT, Progress
+from mixhub.workflow.data.packing import download_tokenizer
 from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_exports, find_family, open_workspace
-from mixhub.workflow.make.packing import download_tokenizer
 from mixhub.workflow.measure.documents import evaluation_storage
 
 if TYPE_CHECKING:

@@ -8,15 +8,12 @@ from typing import Annotated
 import typer
 
 from mixhub.cli.common.console import progress, say, show_table
-from mixhub.cli.common.groups import group
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, family_option, find_workspace
 from mixhub.phrases import magnitude
 
-app = group("Pack text into token shards.")
 _TOKENIZER_HELP = "Tokenizer folder. [default: download the family's tokenizer]"
 
 
-@app.command()
 def pack(
     tokenizer: Annotated[Path | None, typer.Option(help=_TOKENIZER_HELP, metavar="DIR")] = None,
     family_name: FamilyOption = None,
