@@ -81,6 +81,9 @@ def read_grids(path: Path) -> list[Grid]:
 
 
 def _delimited_grids(path: Path, text: str, delimiter: str) -> list[Grid]:
+    head = text.partition("\n")[0]
+    if delimiter == "," and "," not in head:  # where the comma is the decimal point, spreadsheets write semicolons
+        delimiter = max(";\t,", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, first = [], 1
     try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
-_TABLE = re.compile(r"<table\b.*?</table\s*>", re.DOTALL | re.IGNORECASE)
+_TABLE = re.compile(r"<table\b.*?(?:</table\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _MOST_SPANNED = 1000
 """Rows or columns that one cell can span."""
 
@@ -15,7 +15,7 @@ def html_tables(text: str) -> Iterator[list[list[tuple[str, int]]]]:
     """The tables in a text: rows of cells, each with its line, from 1."""
     for match in _TABLE.finditer(text):
         parser = _Parser(1 + text.count("\n", 0, match.start()))
-        parser.feed(match[0])
+        parser.feed(match[0] + "</table>")  # ends the last cell, as browsers do
         parser.close()
         if rows := [row for row in parser.rows if row]:
             yield rows

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from mixhub.analysis.published.figures import is_unclear, read_figure
+from mixhub.analysis.published.figures import Printed, is_unclear, read_figure
 from mixhub.analysis.published.grids import DELIMITERS, Grid, Kind, TableCell, read_grids
 from mixhub.analysis.published.prints import is_print, read_prints
 from mixhub.analysis.published.table import Column, PublishedRow, PublishedTable
@@ -97,15 +97,21 @@ def _score_grid(path: Path, grid: Grid, tasks: Sequence[Task], least: int) -> Gr
         found = _turned(grid._replace(rows=grid.body), tasks, least)
     if found is not None and grid.ragged:
         line, cells = grid.ragged[0]
-        message = f"{path}:{line}: has {cells} cells, but its table has {len(grid.head)} columns"
-        raise ResultsError(
-            message, code="table-ragged", hint="fix the line; write a | inside a cell as \\|", path=path, line=line
-        )
+        columns = plural(len(grid.head), "column")
+        message = f"{path}:{line}: has {plural(cells, 'cell')}, but its table has {columns}"
+        is_markdown = not DELIMITERS[path.suffix.lower()]
+        how = "write a | inside a cell as \\|" if is_markdown else "put quotes around a cell with a delimiter in it"
+        raise ResultsError(message, code="table-ragged", hint=f"fix the line; {how}", path=path, line=line)
     return found
 
 
 def _turned(grid: Grid, tasks: Sequence[Task], least: int) -> Grid | None:
     """The grid with tasks as columns, without lines and columns before the labels that are no labels."""
+    if find_task(grid.head[0].text, tasks) is not None and _holds_scores(grid.head[0].text, grid.body, 0):
+        lines = [row[0].line for row in grid.rows]  # a table without labels
+        labels = ["", *(f"line {line}" for line in lines[1:])]
+        cells = [TableCell(*label) for label in zip(labels, lines, strict=True)]
+        grid = grid._replace(rows=[[label, *row] for label, row in zip(cells, grid.rows, strict=True)])
     width = min(map(len, grid.rows))
     body = [row for row in grid.body if any(cell.text for cell in row[1:])]
     if sum(find_task(cell.text, tasks) is not None for cell in grid.head[1:]) >= least:
@@ -150,6 +156,7 @@ _LINKING_WORDS = frozenset({"of", "over", "and", "the", "all", "seeds", "runs", 
 _RUN_NAMES = frozenset({"seed", "seeds", "index", "run", "revision", "branch", "checkpoint", "step", "model"})
 _RUN_TITLES = _RUN_NAMES - {"model"}
 _NOT_SCORES = frozenset({"n", "documents", "documentcount", "size", "shots", "nshot", "fewshot", "version", "chance"})
+_STDERR = re.compile(r"(.+?)[\s_,(-]*(?:std[.\s_-]*err(?:or)?|standard[\s_-]*error|se)\)?", re.IGNORECASE)
 _BASELINES = frozenset({"chance", "randomchance", "bestconstant", "bestconstantanswer"})
 
 
@@ -167,10 +174,14 @@ def _is_summary(label: str) -> bool:
 def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
     """The figures of a grid; errors name the line."""
     columns, average = _columns(path, grid, tasks)
+    stderrs = _stderrs(grid, columns)
+    columns = {at: column for at, column in columns.items() if at not in stderrs.values()}
     labels = _labels(path, grid)
     scored = {at for at, column in columns.items() if column.task is not None} | {average}
     shown = (*columns, *([average] if average else ()))
-    entries = [{at: figure for at in shown if (figure := read_figure(row[at].text))} for row in grid.body]
+    entries = [{at: figure for at in shown if (figure := _figure(row, at, stderrs.get(at)))} for row in grid.body]
+    if not any(entries):
+        raise _cell_error(path, grid.head[0], "the table of scores has no figures", code="table-empty")
     scores = [figure for row in entries for at, figure in row.items() if at in scored]
     is_fraction = bool(scores) and all(figure.can_be_share for figure in scores)
     rows = []
@@ -188,16 +199,34 @@ def _published(path: Path, grid: Grid, tasks: Sequence[Task]) -> PublishedTable:
         spreads=tuple(row for row in rows if _is_spread(row.label)),
         scale="fraction" if is_fraction else "percent",
         row_kind=grid.head[0].text,
-        notes=tuple(_unclear(grid, labels, shown)),
+        notes=tuple(_unclear(grid, labels, {*shown, *_task_columns(grid, tasks)})),
     )
 
 
-def _unclear(grid: Grid, labels: Sequence[str], shown: Sequence[int]) -> Iterator[str]:
+def _figure(row: Sequence[TableCell], at: int, stderr_at: int | None) -> Printed | None:
+    """The figure of a cell, with a standard error from another column if there is one."""
+    figure = read_figure(row[at].text)
+    stderr = None if stderr_at is None else read_figure(row[stderr_at].text)
+    return figure if figure is None or stderr is None else figure._replace(stderr=stderr.value)
+
+
+def _stderrs(grid: Grid, columns: Mapping[int, Column]) -> dict[int, int]:
+    """The positions of columns with standard errors, such as `piqa_stderr`, by those of their scores."""
+    by_title = {title_key(column.title): at for at, column in columns.items()}
+    matches = {at: _STDERR.fullmatch(grid.head[at].text) for at in columns}
+    return {by_title[key]: at for at, match in matches.items() if match and (key := title_key(match[1])) in by_title}
+
+
+def _task_columns(grid: Grid, tasks: Sequence[Task]) -> Iterator[int]:
+    return (at for at, title in enumerate(grid.head) if at and find_task(title.text, tasks) is not None)
+
+
+def _unclear(grid: Grid, labels: Sequence[str], shown: Collection[int]) -> Iterator[str]:
     """Which cells are not read."""
     cells = [
         f"{grid.head[at].text} of {label} (line {row[at].line}): {row[at].text!r:.40}"
         for label, row in zip(labels, grid.body, strict=True)
-        for at in shown
+        for at in sorted(shown)
         if is_unclear(row[at].text)
     ]
     if cells:

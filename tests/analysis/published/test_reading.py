@@ -464,3 +464,31 @@ def test_files_that_cannot_be_read(tmp_path):
     with refused("file-malformed", ResultsError, path=tmp_path / "latin.md") as caught:
         read_published(tmp_path / "latin.md", TASKS)
     assert "byte 4" in caught.value.message
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_csv_of_a_spreadsheet_with_decimal_commas(read, delimiter):
+    text = "seed;piqa;social_iqa;arc_easy;mean\n1;65,00;33,61;49,40;49,34\n2;65,03;33,69;51,36;50,03\n"
+    assert plain(read(text.replace(";", delimiter), "t.csv")) == EXPECTED
+
+
+def test_columns_of_standard_errors_are_no_tasks(read):
+    table = read("seed,piqa,piqa_stderr,social_iqa,social_iqa (SE)\n1,0.65,0.01,0.3361,0.02\n", "t.csv")
+    assert [column.title for column in table.columns] == ["piqa", "social_iqa"]
+    assert table.rows[0].figures["piqa"] == Figure(65.0, 0, 1.0, 0)
+
+
+def test_a_table_without_labels_keeps_its_first_task(read):
+    table = read("PIQA | SocialIQA\n--- | ---\n65.00 | 33.61\n65.03 | 33.69\n")
+    assert plain(table) == {"line 3": [65.0, 33.61, None], "line 4": [65.03, 33.69, None]}
+
+
+def test_the_end_of_a_html_table_may_be_missing(read):
+    table = read("<table><tr><th>Seed<th>PIQA<th>SocialIQA<tr><td>1<td>65.00<td>33.61")
+    assert plain(table) == {"1": [65.0, 33.61, None]}
+
+
+def test_a_table_without_figures_is_refused_and_cells_of_its_tasks_are_named(read):
+    with refused("table-empty", ResultsError, line=1):
+        read("seed,piqa,arc_easy\n1,nan,TBD\n", "t.csv")
+    assert "1e400" in read("seed,piqa,arc_easy\n1,65,1e400\n", "t.csv").notes[0]
