@@ -41,6 +41,8 @@ class LayoutSupport:
     """Empty if everything is shared."""
     is_finite: bool = True
     """Whether log-probabilities of random tokens are finite."""
+    window: int | None = None
+    """Tokens; longer inputs share no rows, because layers attend to a sliding window. None if no layer does."""
 
 
 class SharedLM(StockLM):
@@ -108,11 +110,12 @@ class SharedLM(StockLM):
         self._require_ids(packing)
         self.truncated += int(packing.truncated.sum())
         self.layout = self.layout_support.layout
-        if self.layout == "packed" and not packing.branching.any():
+        longest, window = int(packing.positions.max()) + 1, self.layout_support.window
+        if self.layout == "packed" and (not packing.branching.any() or (window is not None and longest > window)):
             self.layout = "straight"
         if self.layout == "packed" and self._measures and self._straight_is_faster(packing):
             self.layout = "straight"
-        with clear_model_errors(self, int(packing.positions.max()) + 1):
+        with clear_model_errors(self, longest):
             return self._score(packing, self.layout)
 
     @torch.inference_mode()
@@ -297,10 +300,14 @@ def layout_support(lm: SharedLM) -> LayoutSupport:
     reason = _head_problem(lm, contexts[0]) or _difference(lm, packing, "straight", plain, tolerance)
     if reason:
         return LayoutSupport("plain", f"rows are not shared, and logits of all positions are computed: {reason}")
-    reason = _mask_problem(lm) or _difference(lm, packing, "packed", plain, tolerance)
+    window = _window(lm.model.config.get_text_config(), lm.max_length)
+    reason = _mask_problem(lm)
+    if window is not None and window <= int(packing.positions.max()):
+        reason = f"{type(lm.model).__name__} attends to a sliding window of {window} tokens"
+    reason = reason or _difference(lm, packing, "packed", plain, tolerance)
     if reason:
         return LayoutSupport("straight", f"rows are not shared: {reason}")
-    return LayoutSupport("packed")
+    return LayoutSupport("packed", window=window)
 
 
 def _require_causal(lm: SharedLM, tokens: Ints) -> None:
@@ -351,12 +358,9 @@ def _mask_problem(lm: SharedLM) -> str:
     name = type(lm.model).__name__
     if getattr(lm.model, "_is_stateful", False):
         return f"{name} carries a state from token to token"
-    kinds = {str(kind) for kind in getattr(config, "layer_types", None) or ()} - {"full_attention"}
-    if kinds:
+    kinds = _layer_types(config) - {"full_attention"}
+    if kinds - {"sliding_attention"} or (kinds and not getattr(config, "sliding_window", None)):
         return f"{name} has layers of {', '.join(sorted(kinds))}"
-    window = getattr(config, "sliding_window", None)
-    if window and getattr(config, "use_sliding_window", True) and window < lm.max_length:
-        return f"{name} attends to a sliding window of {window} tokens"
     if any(buffer.dtype == torch.bool and buffer.ndim == 4 for buffer in lm.model.buffers()):
         return f"{name} has its own mask, as long as its context"
     if limits := lengths_that_change_positions(config):
@@ -365,6 +369,18 @@ def _mask_problem(lm: SharedLM) -> str:
     if (attention := getattr(config, "_attn_implementation", None)) not in ("sdpa", "eager"):
         return f"attention {attention} does not support our mask"
     return ""
+
+
+def _layer_types(config: Any) -> set[str]:
+    return {str(kind) for kind in getattr(config, "layer_types", None) or ()}
+
+
+def _window(config: Any, context: int) -> int | None:
+    """Return the sliding window of a model in tokens; None if all layers see the whole context."""
+    window = getattr(config, "sliding_window", None)
+    kinds = _layer_types(config)
+    slides = "sliding_attention" in kinds if kinds else getattr(config, "use_sliding_window", True)
+    return int(window) if window and slides and window < context else None
 
 
 def lengths_that_change_positions(config: Any) -> list[int]:

@@ -20,7 +20,7 @@ from mixhub.errors import ExportError, ResultsError
 from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.harness import load_model
 from mixhub.evaluation.packing import Packing, pack
-from mixhub.evaluation.scorer import Answer, SharedLM, _selected, ancestor_mask
+from mixhub.evaluation.scorer import Answer, LayoutSupport, SharedLM, _selected, ancestor_mask
 from tests.evaluation.making import family, write_export
 from tests.refusals import refused
 
@@ -66,6 +66,7 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any], Sequence[str]]] = {
     "GPT-2": ("GPT2", SIZE | {"n_positions": CONTEXT_LENGTH}, BOTH),
     "OPT": ("OPT", ABSOLUTE | OPT, BOTH),
     "Mistral": ("Mistral", GATED | {"sliding_window": 16}, BOTH),
+    "Mistral, window of 40": ("Mistral", GATED | {"sliding_window": 40}, BOTH),
     "Mistral, long window": ("Mistral", GATED | {"sliding_window": CONTEXT_LENGTH}, BOTH),
     "Phi3, longrope": (
         "Phi3",
@@ -93,6 +94,12 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any], Sequence[str]]] = {
         GATED | {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]},
         BOTH,
     ),
+    "Gemma3, window of 40": (
+        "Gemma3Text",
+        GATED | {"sliding_window": 40, "layer_types": ["sliding_attention", "full_attention"]},
+        BOTH,
+    ),
+    "Gemma3, window unused": ("Gemma3Text", GATED | {"sliding_window": 16, "layer_types": 2 * ["full_attention"]}, BOTH),
     "Cohere": ("Cohere", GATED | {"logit_scale": 0.25}, BOTH),
     "Granite": ("Granite", GATED | {"logits_scaling": 4.0}, BOTH),
     "Mamba": ("Mamba", SIZE | {"state_size": 4}, EAGER),
@@ -125,7 +132,8 @@ CHOSEN = {
     "Mistral": ("straight", "MistralForCausalLM attends to a sliding window of 16 tokens"),
     "Mistral, long window": ("packed", ""),
     "Gemma2": ("plain", "Gemma2ForCausalLM changes its logits after the head"),
-    "Gemma3": ("straight", "Gemma3ForCausalLM has layers of sliding_attention"),
+    "Gemma3": ("straight", "Gemma3ForCausalLM attends to a sliding window of 16 tokens"),
+    "Gemma3, window unused": ("packed", ""),
     "Cohere": ("plain", "CohereForCausalLM changes its logits after the head"),
     "Granite": ("plain", "GraniteForCausalLM changes its logits after the head"),
     "Mamba": ("straight", "MambaForCausalLM carries a state from token to token"),
@@ -216,6 +224,22 @@ def test_answers_are_lm_evals(name, attention, options, stock):
         assert lm.layout == lm.layout_support.layout == layout
         assert lm.layout_support.note.endswith(reason)
         assert bool(lm.layout_support.note) == bool(reason)
+
+
+@pytest.mark.parametrize("name", ["Mistral, window of 40", "Gemma3, window of 40"])
+def test_inputs_within_a_sliding_window_share_rows(name, options):
+    window, model = 40, _model(name, "sdpa")
+    lm = SharedLM(pretrained=model, **options)
+    assert lm.layout_support == LayoutSupport("packed", window=window)
+    texts = ("the others went", "some of them", "nobody ever", "another one", "a thin one", "ten", "the winter")
+    short = [("The thin theme is that", f" {text}") for text in texts]
+    assert max(len(lm.tok_encode("".join(pair))) for pair in short) <= window
+    theirs = HFLM(pretrained=model, **options)
+    for pairs, layout in ((short, "packed"), (PAIRS, "straight")):
+        expected = theirs.loglikelihood(_requests(pairs), disable_tqdm=True)
+        _require_same(lm.loglikelihood(_requests(pairs)), expected)
+        assert lm.layout == layout
+    assert pack(*Encoder.of(lm).encode(short), lm.max_length).lengths.max() > window
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, None])
