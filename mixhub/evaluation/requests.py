@@ -22,7 +22,7 @@ from mixhub.evaluation.encoding import Encoder
 from mixhub.evaluation.options import CellKey, Failures, Storage
 from mixhub.evaluation.packing import Ints, Packing, pack
 from mixhub.evaluation.suite import BuiltTask, build
-from mixhub.files import write_bytes
+from mixhub.files import disk_problem, write_bytes
 from mixhub.phrases import plural
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import UNKNOWN, versions
@@ -178,8 +178,9 @@ class RequestFile:
         except OSError as error:
             if is_read_only(error):
                 return False
-            message = f"{self.path.parent}: cannot store built requests: {error.strerror}"
-            raise ResultsError(message, code="requests-unwritable", hint="free disk space", path=self.path) from None
+            message = f"{error.filename or self.path}: cannot store built requests: {error.strerror}"
+            hint = "free disk space" if disk_problem(error) else "delete or rename what is in its place"
+            raise ResultsError(message, code="requests-unwritable", hint=hint, path=self.path) from None
         return True
 
     def _arrays(self, names: Sequence[str] | None = None) -> Mapping[str, Ints] | None:

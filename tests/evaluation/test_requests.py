@@ -147,6 +147,15 @@ def test_a_stale_key_is_never_used(built, encoder: Encoder, measured: Place, tmp
         assert other.read() is None, what
 
 
+def test_what_is_in_the_place_of_the_store_is_named(built, encoder: Encoder, tmp_path: Path):
+    task = built["arc_easy"]
+    file = RequestFile.of(tmp_path / "requests", task, encoder, 2, 1234, None)
+    (tmp_path / "requests").write_text("")
+    with refused("requests-unwritable", ResultsError, path=file.path) as caught:
+        file.write(_prepared(task, encoder))
+    assert "disk" not in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("damage", ["cut short", "a byte changed", "empty", "text"])
 def test_a_damaged_file_is_built_anew(built, encoder: Encoder, tmp_path: Path, damage: str):
     task = built["copa"]
