@@ -115,7 +115,7 @@ def write_json(path: Path, value: Any) -> Path:
 def read_json(path: Path, error: type[MixhubError] = WorkspaceError) -> Any:
     """Read a JSON file; raises `error` with the code `file-missing`, `file-unreadable` or `file-malformed`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise error(f"{path}: no such file", code="file-missing", path=path) from None
     except OSError as problem:

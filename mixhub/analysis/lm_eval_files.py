@@ -166,8 +166,9 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
 def _records(path: Path, data: Mapping[str, Any], omitted: list[str] | None) -> list[Record]:
     results: Any = data["results"]
     config: Any = data.get("config")
-    if not all(isinstance(part, Mapping) for part in (results, config, data.get("versions"))):
-        raise _malformed(path, "results by task, versions and config must be mappings")
+    for key in ("results", "config"):
+        if not isinstance(data.get(key), Mapping):
+            raise _malformed(path, f"{key} must be a mapping")
     names = [task for task in results if isinstance(results[task], Mapping)]
     if not names:
         raise _malformed(path, "results by task must be mappings")
@@ -461,7 +462,7 @@ def _mapping(data: Mapping[str, Any], key: str, task: str) -> Mapping[str, Any]:
 
 
 def _whole(value: object) -> int | Unknown:
-    return value if isinstance(value, int) and not isinstance(value, bool) else UNKNOWN
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else UNKNOWN
 
 
 def _malformed(path: Path, what: str) -> ResultsError:

@@ -38,7 +38,7 @@ _FORMAT = 1
 """Increase it when a summary of the same samples changes."""
 _MAX_ENTRIES = 20_000
 """Scores; the oldest are dropped first."""
-_REMEDY = "evaluate the cell again, or delete the samples: scores do not need them"
+_REMEDY = "evaluate the cell again, or delete the samples: scores do not need them (mixhub results --no-samples)"
 
 
 @dataclass(frozen=True)

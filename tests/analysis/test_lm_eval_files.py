@@ -176,13 +176,25 @@ def test_a_seed_in_the_name_of_a_model_is_its_revision(tmp_path: Path, model, re
     assert (record.model, record.revision) == read
 
 
+def test_a_mark_of_byte_order_is_no_part_of_the_json(tmp_path: Path):
+    path = write_results(tmp_path, {"piqa": [0, 1]})
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert [record.task for record in read_outputs([tmp_path]).records] == ["piqa"]
+
+
+def test_negative_counts_are_unknown(tmp_path: Path):
+    changes = {"n-shot": {"piqa": -1}, "configs": {}, "n-samples": {"piqa": {"original": -2, "effective": -2}}}
+    (record,) = read_outputs([write_results(tmp_path, {"piqa": [0, 1]}, changes=changes)]).records
+    assert (record.num_fewshot, record.documents) == ("unknown", "unknown")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "place"),
     [
         ('{"results": {"pi', "file-malformed", ""),
         ("", "file-malformed", ""),
         ("[" * 100_000, "file-malformed", ""),
-        ('{"results": {"piqa": {"acc,none": 0.5}}}', "lm-eval-file-malformed", "versions"),
+        ('{"results": {"piqa": {"acc,none": 0.5}}}', "lm-eval-file-malformed", "config"),
         ('{"results": {"all": {"em": 1}}, "config_general": {}, "versions": {}}', "lm-eval-file-malformed", "config"),
         ('{"results": [1], "config": {}, "versions": {}}', "lm-eval-file-malformed", "results"),
         ('{"results": {"piqa": 3}, "config": {}, "versions": {}}', "lm-eval-file-malformed", "by task"),
@@ -208,7 +220,15 @@ def test_what_is_no_whole_results_file_is_refused_by_name(tmp_path: Path, text: 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"groups": 5}, {"groups": [["a"]]}, {"group_subtasks": 3}, {"date": "soon"}, {"date": float("nan")}]
+    "changes",
+    [
+        {"groups": 5},
+        {"groups": [["a"]]},
+        {"group_subtasks": 3},
+        {"date": "soon"},
+        {"date": float("nan")},
+        {"versions": None},
+    ],
 )
 def test_what_is_odd_beside_the_figures_is_unknown(tmp_path: Path, changes):
     path = write_results(tmp_path, {"piqa": [0, 1]}, changes=changes)

@@ -109,3 +109,13 @@ def test_each_file_of_the_package_prints_tables_in_one_way():
     """A table of rich that is made elsewhere would break words."""
     package = Path(__file__).parents[2] / "mixhub"
     assert [path.name for path in package.rglob("*.py") if "rich.table" in path.read_text()] == ["console.py"]
+
+
+def test_names_of_others_do_not_control_the_terminal(capsys):
+    name = "a\x1b[31m\r\x9b/b"
+    show_table([name, "score"], [(name, 1)], title=name)
+    show_error(ExportError(name, code="file-missing", hint=name))
+    show_findings([Finding("file-missing", name, name, name)])
+    shown = capsys.readouterr()
+    assert re.findall(r"[^\n -~─]", shown.out + shown.err) == []
+    assert (shown.out + shown.err).count("\\x1b[31m") == 8

@@ -99,7 +99,11 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any], Sequence[str]]] = {
         GATED | {"sliding_window": 40, "layer_types": ["sliding_attention", "full_attention"]},
         BOTH,
     ),
-    "Gemma3, window unused": ("Gemma3Text", GATED | {"sliding_window": 16, "layer_types": 2 * ["full_attention"]}, BOTH),
+    "Gemma3, window unused": (
+        "Gemma3Text",
+        GATED | {"sliding_window": 16, "layer_types": 2 * ["full_attention"]},
+        BOTH,
+    ),
     "Cohere": ("Cohere", GATED | {"logit_scale": 0.25}, BOTH),
     "Granite": ("Granite", GATED | {"logits_scaling": 4.0}, BOTH),
     "Mamba": ("Mamba", SIZE | {"state_size": 4}, EAGER),

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 _PIPED = 132
 """Width of a table if the output is no terminal."""
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""Control characters as they are printed: names from files and repos of others must not control the terminal."""
 _MANY = 5
 """This many findings that differ only in their place are printed as one."""
 
 
-def say(line: str) -> None:
-    """Print one line as it is."""
-    print(line, flush=True)
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print one line, by default on standard output, with control characters escaped."""
+    print(line.translate(_CONTROLS), file=file, flush=True)
 
 
 def say_wrapped(line: str) -> None:
@@ -43,7 +45,7 @@ def say_wrapped(line: str) -> None:
 
 def say_json(data: object) -> None:
     """Print one JSON document."""
-    say(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def show_error(error: MixhubError, *, as_json: bool = False) -> None:
@@ -59,13 +61,13 @@ def show_error(error: MixhubError, *, as_json: bool = False) -> None:
         findings = ()
     for own, their_hint in _by_hint(findings):
         for finding in own:
-            print(f"error: {lines[findings.index(finding)]}", file=sys.stderr)
+            say(f"error: {lines[findings.index(finding)]}", sys.stderr)
         if their_hint:
-            print(_hint_line(their_hint, len(own)), file=sys.stderr)
+            say(_hint_line(their_hint, len(own)), sys.stderr)
     for line in lines[len(findings) :]:
-        print(f"error: {line}", file=sys.stderr)
+        say(f"error: {line}", sys.stderr)
     if hint not in [finding.hint for finding in findings]:
-        print(f"hint: {hint}", file=sys.stderr)
+        say(f"hint: {hint}", sys.stderr)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -105,9 +107,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
     console = Console(width=_width() or _PIPED, highlight=False)
     has_head = any(columns)
     padding = (0, GAP - 1 if has_head else GAP, 0, 0)
-    cells = [[_cell(value) for value in row] for row in rows]
+    columns, cells = [_cell(title) for title in columns], [[_cell(value) for value in row] for row in rows]
     if title:
-        console.print(Text(title, style="bold", overflow="ignore"))
+        console.print(Text(title.translate(_CONTROLS), style="bold", overflow="ignore"))
     laid_out = lay_out(columns, cells, console.width)
     for group in laid_out:
         table = Table(box=box.SIMPLE_HEAD if has_head else None, show_header=has_head, padding=padding)
@@ -172,7 +174,7 @@ class _Progress:
         return _bar(what, total, unit) if sys.stderr.isatty() else SILENT.start(what, total, unit)
 
     def notice(self, text: str) -> None:
-        print(text, file=self._notices, flush=True)
+        say(text, self._notices)
 
 
 @contextmanager
@@ -220,4 +222,5 @@ def _width() -> int | None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_number else str(value).translate(_CONTROLS)
