@@ -1,69 +1,30 @@
-"""Sequences of tokens, and batches of sequences."""
+"""Batches of sequences of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from mixhub.data.orders.base import Order
-from mixhub.data.pack import check_shards
-from mixhub.errors import CorpusError, RunError
+from mixhub.data.prefetch import prefetched
+from mixhub.data.shards import Tokens, TokenShards
+from mixhub.errors import RunError
 from mixhub.spec import Training
-from mixhub.workspace.manifest import Split, read_manifest
 
-Tokens = npt.NDArray[np.int64]
-
-
-class TokenShards:
-    """A folder of token shards, mapped into memory.
-
-    A domain is one stream of tokens. Its sequence j is the `sequence_length` + 1 tokens from j × `sequence_length`:
-    the targets of a sequence are its inputs shifted by one, so adjacent sequences share one token.
-    """
-
-    def __init__(self, folder: Path, sequence_length: int) -> None:
-        self.folder = folder
-        self.sequence_length = sequence_length
-        self.manifest = read_manifest(folder)
-        check_shards(self.manifest, folder)
-        self._dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
-        self._maps: dict[str, Tokens] = {}
-
-    def sequences(self, split: Split, domain: str) -> int:
-        """Return the number of whole sequences of a domain; raises CorpusError if it is 0."""
-        tokens = self.manifest.domains(split)[domain].tokens
-        if tokens <= self.sequence_length:
-            message = (
-                f"{self.folder / split / domain}: {tokens} tokens, but a sequence needs {self.sequence_length} + 1"
-            )
-            raise CorpusError(message, code="domain-too-small", split=split, domain=domain, tokens=tokens)
-        return (tokens - 1) // self.sequence_length
-
-    def sequence(self, split: Split, domain: str, start: int) -> Tokens:
-        """Return the tokens of the sequence that starts at a token of a domain's stream, (T + 1,)."""
-        stop = start + self.sequence_length + 1
-        parts, offset = [], 0
-        for shard in self.manifest.domains(split)[domain].shards:
-            if shard.tokens and start < offset + shard.tokens and stop > offset:
-                if shard.file not in self._maps:
-                    self._maps[shard.file] = np.memmap(self.folder / shard.file, dtype=self._dtype, mode="r")
-                parts.append(self._maps[shard.file][max(0, start - offset) : stop - offset])
-            offset += shard.tokens
-        return np.concatenate(parts).astype(np.int64)
+_STEPS_AHEAD = 2
 
 
 class TrainingBatches:
     """The batches of one process.
 
     Step s takes `global_batch_size` samples from s × `global_batch_size`. Each micro-step deals out one micro-batch to
-    each process. So the samples of a step are the same for any number of processes.
+    each process. So the samples of a step are the same for any number of processes, and the number of updates so far is
+    all that has to be known to go on.
 
     Args:
         shards: the tokens.
-        order: which sequence each sample is, by domain key.
+        order: which tokens each sample has, by domain key.
         prefix: the part of a domain key before the name of the domain.
         training: has the batch sizes.
         rank: number of this process, from 0.
@@ -82,16 +43,22 @@ class TrainingBatches:
             message = f"training.global_batch_size = {size}: {rule}"
             code = "batch-indivisible"
             raise RunError(message, code=code, global_batch_size=size, micro_batch_size=micro, processes=world)
-        self._shards, self._order, self._prefix = shards, order, prefix
-        self._size, self._micro, self._rank, self._world = size, micro, rank, world
-        self.micro_steps = size // (micro * world)
+        self._shards, self._order = shards, order
+        self._names = [key.removeprefix(prefix) for key in order.domains]
+        self._size = size
+        self._rows = np.arange(size).reshape(-1, world, micro)[:, rank]  # (M, B)
 
-    def batch(self, step: int, micro_step: int) -> Tokens:
-        """Return a micro-batch of this process, (B, T + 1); `step` is the number of updates so far."""
-        start = step * self._size + (micro_step * self._world + self._rank) * self._micro
-        names = [key.removeprefix(self._prefix) for key in self._order.domains]
-        samples = zip(*self._order.samples(start, start + self._micro), strict=True)
-        return np.stack([self._shards.sequence("train", names[domain], int(first)) for domain, first in samples])
+    def step(self, step: int) -> Tokens:
+        """Return the micro-batches of this process, (M, B, T + 1); `step` is the number of updates so far."""
+        first = step * self._size
+        domains, starts = self._order.samples(first, first + self._size)
+        mine = self._rows.ravel()
+        rows = self._shards.read("train", (self._names[number] for number in domains[mine].tolist()), starts[mine])
+        return rows.reshape(*self._rows.shape, -1)
+
+    def steps(self, first: int, last: int) -> Generator[Tokens, None, None]:
+        """Yield `step` of each step from `first` to before `last`, read by a thread ahead of time; see `prefetched`."""
+        return prefetched(self.step, range(first, last), ahead=_STEPS_AHEAD)
 
 
 def validation_batches(
@@ -100,6 +67,5 @@ def validation_batches(
     """Yield this process's part of the first `most` sequences of a validation domain, each batch (≤ B, T + 1)."""
     count = min(most, shards.sequences("valid", domain))
     for start in range(rank * batch_size, count, world * batch_size):
-        stop = min(count, start + batch_size)
-        length = shards.sequence_length
-        yield np.stack([shards.sequence("valid", domain, index * length) for index in range(start, stop)])
+        starts = np.arange(start, min(count, start + batch_size)) * shards.sequence_length
+        yield shards.read("valid", [domain] * len(starts), starts)

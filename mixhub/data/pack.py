@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mixhub.data.corpus import Corpus, rows_of
+from mixhub.data.shards import check_shards, pack_again
 from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, splitter
 from mixhub.errors import CorpusError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
@@ -86,21 +87,6 @@ def pack(
             manifest = _pack_into(building, family, text, existing, needed, progress)
             write_json(building / MANIFEST_FILE, manifest.to_data())
     return manifest
-
-
-def check_shards(manifest: Manifest, tokens: Path) -> None:
-    """Raise CorpusError if a shard is missing or has the wrong size."""
-    width = int(manifest.dtype.removeprefix("uint")) // 8
-    for domain in (*manifest.train.values(), *manifest.valid.values()):
-        for shard in domain.shards:
-            path = tokens / shard.file
-            size = path.stat().st_size if path.is_file() else None
-            if shard.ends_sha256 is not None and not index_file(path).is_file():
-                path, size = index_file(path), None
-            if size != shard.tokens * width:
-                fault = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
-                message = f"{path}: the shard {fault}"
-                raise CorpusError(message, code="tokens-damaged", hint=_pack_again(tokens), path=path, size=size)
 
 
 def _pack_into(
@@ -216,11 +202,7 @@ def _require_same_sources(manifest: Manifest, text: Corpus, needed: Domains, tok
                 continue
             path = text.path / name
             message = f"{path}: was {change} since {tokens} was packed"
-            raise CorpusError(message, code="corpus-changed", hint=_pack_again(tokens), path=path, change=change)
-
-
-def _pack_again(tokens: Path) -> str:
-    return f"delete or rename {tokens} to pack again; runs on the old tokens cannot resume with the new ones"
+            raise CorpusError(message, code="corpus-changed", hint=pack_again(tokens), path=path, change=change)
 
 
 def _link(source: str, target: str) -> None:

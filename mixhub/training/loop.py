@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -16,8 +16,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-from mixhub.data.batches import TokenShards, TrainingBatches, validation_batches
+from mixhub.data.batches import TrainingBatches, validation_batches
 from mixhub.data.orders.choice import order_of
+from mixhub.data.shards import Tokens, TokenShards
 from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Bar, Progress
@@ -110,6 +111,7 @@ class _Trainer:
         state = self._resume() or self._start()
         first, last, main = state.step, self.training.steps, self.accelerator.is_main_process
         with (
+            closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,
             open_metrics(self.folder.metrics, first) if main else nullcontext() as metrics,
         ):
@@ -117,7 +119,7 @@ class _Trainer:
             if first == 0:
                 self._validate(metrics, 0, None)
             for step in range(first, last):
-                loss = self._step(metrics, step, bar)
+                loss = self._step(metrics, step, batches, bar)
                 done = step + 1
                 if done % self.training.validation_interval == 0 or done == last:
                     self._validate(metrics, done, loss)
@@ -145,13 +147,13 @@ class _Trainer:
             versions=versions(*PACKAGES),
         )
 
-    def _step(self, metrics: TextIO | None, step: int, bar: Bar) -> float:
+    def _step(self, metrics: TextIO | None, step: int, batches: Iterator[Tokens], bar: Bar) -> float:
         """Make one update; return the loss before it."""
         started = time.perf_counter()
         rate = learning_rate(step, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._backward(step)
+        loss = self._backward(next(batches))
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in self.parameters if weight.grad is not None])
         self._require_finite(step + 1, loss=loss, grad_norm=norm.item())
         if self.training.gradient_clip is not None:
@@ -165,13 +167,13 @@ class _Trainer:
         bar.advance(note=f"loss {loss:.3f}")
         return loss
 
-    def _backward(self, step: int) -> float:
-        """Compute the gradients of the mean loss over the global batch; return that loss."""
+    def _backward(self, batches: Tokens) -> float:
+        """Compute the gradients of the mean loss over the global batch, (M, B, T + 1) here; return that loss."""
         self.optimizer.zero_grad()
-        micro_steps = self.batches.micro_steps
+        micro_steps = len(batches)
         total = torch.zeros((), device=self.accelerator.device)
-        for micro_step in range(micro_steps):
-            tokens = torch.from_numpy(self.batches.batch(step, micro_step)).to(self.accelerator.device)  # (B, T + 1)
+        for micro_step, batch in enumerate(batches):
+            tokens = self._on_device(batch)
             last = micro_step == micro_steps - 1
             with nullcontext() if last else self.accelerator.no_sync(self.parallel):
                 with self.accelerator.autocast():
@@ -179,6 +181,10 @@ class _Trainer:
                 self.accelerator.backward(loss / micro_steps)
             total += loss.detach()
         return float(self.accelerator.reduce(total / micro_steps, reduction="mean"))
+
+    def _on_device(self, batch: Tokens) -> torch.Tensor:
+        """Move a batch in the narrow type of the shards, which is cast on the device; (B, T + 1)."""
+        return torch.from_numpy(batch).to(self.accelerator.device).long()
 
     @torch.no_grad()
     def _validate(self, metrics: TextIO | None, step: int, loss: float | None) -> None:
@@ -190,7 +196,7 @@ class _Trainer:
             total, targets = 0.0, 0
             domain = key.removeprefix(prefix)
             for batch in validation_batches(self.shards, domain, most, size, rank=rank, world=world):
-                tokens = torch.from_numpy(batch).to(device)  # (B, T + 1)
+                tokens = self._on_device(batch)
                 with self.accelerator.autocast():
                     total += next_token_loss(self.model, tokens, reduction="sum").item()
                 targets += tokens[:, 1:].numel()

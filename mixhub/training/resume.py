@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixhub.data.batches import TokenShards
 from mixhub.data.orders.choice import order_of, seedless
+from mixhub.data.shards import TokenShards
 from mixhub.errors import RunError
 from mixhub.files import write_text
 from mixhub.spec.base import to_yaml

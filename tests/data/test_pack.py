@@ -12,9 +12,9 @@ from transformers import AutoTokenizer
 
 from mixhub.data import pack as pack_module
 from mixhub.data import tokenizer as tokenizer_module
-from mixhub.data.batches import TokenShards
 from mixhub.data.corpus import Corpus
 from mixhub.data.pack import pack
+from mixhub.data.shards import TokenShards
 from mixhub.errors import CorpusError
 from mixhub.progress import SILENT
 from mixhub.workspace.lineage import file_sha256
@@ -92,8 +92,9 @@ def test_any_text_comes_back_from_a_shard_per_file(
             "",
         ]
     shards = TokenShards(root / "tokens", 2)
-    for j in range(shards.sequences("train", "prose")):
-        assert shards.sequence("train", "prose", 2 * j).tolist() == ids[2 * j : 2 * j + 3].tolist()
+    starts = 2 * np.arange(shards.sequences("train", "prose"))
+    for start, row in zip(starts, shards.read("train", ["prose"] * len(starts), starts), strict=True):
+        assert row.tolist() == ids[start : start + 3].tolist()
 
 
 def test_the_tokenizer_opens_in_transformers_with_one_special_token(tokens: Path) -> None:
@@ -295,7 +296,7 @@ def test_large_vocabularies_take_four_bytes(corpus: Path, tmp_path: Path, tokeni
     )
     manifest = pack(family, corpus, tmp_path / "tokens", tokenizer_folder=tmp_path)
     assert manifest.dtype == "uint32"
-    tokens = TokenShards(tmp_path / "tokens", 4).sequence("train", "prose", 0)
+    (tokens,) = TokenShards(tmp_path / "tokens", 4).read("train", ["prose"], np.array([0]))
     shard = np.fromfile(tmp_path / "tokens" / "train" / "prose" / "prose-1.ds", dtype="<u4")
     assert tokens.tolist() == shard[:5].tolist()
 
