@@ -207,6 +207,9 @@ class Training(Spec):
     order: Literal["iid", "original"] = "iid"
     """Order of samples. `iid`: each sample draws its domain from the mixture. `original`: the order of RegMix's loader,
     which training does not support yet."""
+    document_boundaries: Literal["reset"] | None = None
+    """How the documents of a sequence are kept apart. `reset`: after each eos token, positions restart at 0 and
+    attention does not reach back. Default: they are not; a sequence is one text, as in RegMix's runs."""
     seed: Count | None = None
     """Seed of every run, for families whose revisions are indices."""
     init_seed: Count | None = None

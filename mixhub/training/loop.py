@@ -94,6 +94,7 @@ class _Trainer:
         self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
         self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
+        self.boundary = manifest.eos_id if training.document_boundaries == "reset" else None
         prefix = family.data.train_prefix
         sampled = {key: shards.sequences("train", key.removeprefix(prefix)) for key in run.mixture.shares}
         order = order_of(run, training, sampled)
@@ -177,7 +178,7 @@ class _Trainer:
             last = micro_step == micro_steps - 1
             with nullcontext() if last else self.accelerator.no_sync(self.parallel):
                 with self.accelerator.autocast():
-                    loss = next_token_loss(self.parallel, tokens)
+                    loss = next_token_loss(self.parallel, tokens, boundary=self.boundary)
                 self.accelerator.backward(loss / micro_steps)
             total += loss.detach()
         return float(self.accelerator.reduce(total / micro_steps, reduction="mean"))
@@ -198,7 +199,8 @@ class _Trainer:
             for batch in validation_batches(self.shards, domain, most, size, rank=rank, world=world):
                 tokens = self._on_device(batch)
                 with self.accelerator.autocast():
-                    total += next_token_loss(self.model, tokens, reduction="sum").item()
+                    loss_sum = next_token_loss(self.model, tokens, boundary=self.boundary, reduction="sum")
+                total += loss_sum.item()
                 targets += tokens[:, 1:].numel()
             sums = torch.tensor([total, targets], dtype=torch.float64, device=device)
             total, targets = self.accelerator.reduce(sums, reduction="sum").tolist()

@@ -62,14 +62,29 @@ def initialise(model: LlamaForCausalLM, architecture: Architecture, scheme: str,
             weight.normal_(0.0, math.sqrt(0.4 / weight.shape[1]), generator=generator)
 
 
-def next_token_loss(model: torch.nn.Module, tokens: Tensor, *, reduction: str = "mean") -> Tensor:
+def next_token_loss(
+    model: torch.nn.Module, tokens: Tensor, *, boundary: int | None = None, reduction: str = "mean"
+) -> Tensor:
     """Return the cross-entropy of the next tokens in nats, computed in float32.
 
     Args:
         model: returns logits.
         tokens: (B, T + 1), inputs and, shifted by one, targets.
+        boundary: id of the eos token, after which the inputs are another document, without the context of the one
+            before; None: all inputs of a row are one text.
         reduction: "mean" over the B × T targets, or "sum".
     """
     inputs, targets = tokens[:, :-1], tokens[:, 1:]  # (B, T) each
-    logits = model(input_ids=inputs, use_cache=False).logits  # (B, T, V)
+    positions = None if boundary is None else document_positions(inputs, boundary)
+    # Transformers masks attention between documents by positions that restart, if there is neither mask nor cache.
+    logits = model(input_ids=inputs, position_ids=positions, use_cache=False).logits  # (B, T, V)
     return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction=reduction)  # ()
+
+
+def document_positions(inputs: Tensor, eos_id: int) -> Tensor:
+    """Return the position of each input in its document, (B, T): 0 in the first column and after each eos token."""
+    column = torch.arange(inputs.shape[1], device=inputs.device)
+    is_first = torch.zeros_like(inputs, dtype=torch.bool)
+    is_first[:, 1:] = inputs[:, :-1] == eos_id
+    first = torch.where(is_first, column, 0).cummax(dim=1).values
+    return column - first

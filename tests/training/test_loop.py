@@ -251,6 +251,7 @@ CHANGE_THE_WEIGHTS: dict[str, dict[str, object]] = {
     "warmup_steps": {"warmup_steps": 4},
     "lr_micro_steps": {"lr_micro_steps": 2},
     "precision": {"precision": "bfloat16"},
+    "document_boundaries": {"document_boundaries": "reset"},
     "initialisation": {"initialisation": "torch_default"},
     "init_seed": {"init_seed": 9},
     "order_seed": {"order_seed": 9},
@@ -304,6 +305,13 @@ def test_the_seed_of_a_family_over_indices_is_that_of_every_run(
         return weights_sha256(train(family, family.run(index=1), tokens=tokens, folder=folder, device="cpu"))
 
     assert digest(1) == weights_sha256(finished.export(12)) != digest(2)
+
+
+def test_documents_are_kept_apart_in_validation_too(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
+    family = tiny_family(training={"document_boundaries": "reset"})
+    train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    apart, joined = untimed(folder)[0]["validation"], untimed(finished)[0]["validation"]  # of the same initial weights
+    assert all(apart[key] != joined[key] for key in joined)
 
 
 def test_no_clipping_when_none_is_asked_for(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:

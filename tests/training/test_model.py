@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixhub.spec import Architecture, Training
-from mixhub.training.model import build_model, next_token_loss
+from mixhub.training.model import build_model, document_positions, next_token_loss
 from tests.tiny import tiny_family
 
 LARGER = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "vocab_size": 1000}
@@ -91,3 +91,40 @@ def test_the_loss_is_the_mean_of_shifted_targets_and_the_eos_row_learns() -> Non
     assert next_token_loss(model, tokens, reduction="sum").item() == pytest.approx(32 * expected.item(), rel=1e-6)
     loss.backward()
     assert model.model.embed_tokens.weight.grad[0].abs().max() > 0
+
+
+def test_positions_restart_after_each_eos() -> None:
+    inputs = torch.tensor([[5, 6, 0, 7, 0, 0, 8, 9], [0, 5, 6, 7, 8, 9, 5, 0], [5] * 8])
+    positions = document_positions(inputs, 0)
+    assert positions.tolist() == [[0, 1, 2, 0, 1, 0, 0, 1], [0, 0, 1, 2, 3, 4, 5, 6], list(range(8))]
+
+
+@pytest.mark.parametrize("heads", [2, 1])
+def test_a_document_in_a_row_is_read_as_if_it_were_alone(heads: int) -> None:
+    family = tiny_family(architecture={"num_key_value_heads": heads})
+    model = build_model(family.architecture, family.training, init_seed=1, eos_id=0)
+    draw = torch.Generator().manual_seed(1)
+    lengths = [[5, 1, 1, 9, 0], [1, 14, 1, 0, 0], [16, 0, 0, 0, 0]]
+    rows = []
+    for row in lengths:
+        documents = [torch.randint(1, 300, (length,), generator=draw) for length in row]
+        for document in documents[: sum(length > 0 for length in row) - 1]:
+            document[-1] = 0  # each document but the last, which goes on in another sample, ends in the row
+        rows.append(torch.cat(documents))
+    tokens = torch.stack(rows)  # (3, 16)
+    alone = 0.0
+    for row, sizes in zip(tokens, lengths, strict=True):
+        for start, size in zip(torch.tensor([0, *sizes[:-1]]).cumsum(0).tolist(), sizes, strict=True):
+            inputs, targets = row[start : start + size][None], row[start + 1 : start + size + 1]
+            logits = model(input_ids=inputs[:, : len(targets)]).logits[0] if len(targets) else torch.zeros(0, 320)
+            alone += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
+    packed = next_token_loss(model, tokens, boundary=0, reduction="sum").item()
+    assert packed == pytest.approx(alone, rel=1e-6)
+    assert next_token_loss(model, tokens, reduction="sum").item() != pytest.approx(alone, rel=1e-4)
+
+
+def test_a_row_of_one_document_needs_no_boundary() -> None:
+    family = tiny_family()
+    model = build_model(family.architecture, family.training, init_seed=1, eos_id=0)
+    tokens = torch.randint(1, 300, (2, 17), generator=torch.Generator().manual_seed(1))
+    assert next_token_loss(model, tokens, boundary=0).item() == next_token_loss(model, tokens).item()

@@ -20,6 +20,7 @@ _INITIALISATION = {
     "torch_default": "torch's default: linear layers uniform within ±1 / √fan-in; embedding normal, sd 1",
 }
 _ORDER = {"iid": "each sample draws its domain from the mixture", "original": "the order of RegMix's data loader"}
+_BOUNDARIES = {"reset": "apart: within a sequence, attention stays in its document, and positions restart"}
 _FIELD_NAMES = {
     "adam_epsilon": "ε",
     "beta1": "β₁",
@@ -79,6 +80,9 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
     warmup = f"{figures.ratio(t.warmup_steps, t.steps)} ({t.warmup_steps:,} of {t.steps:,} steps, linear)"
     adam = f"AdamW, β₁ {figures.rate(t.beta1)}, β₂ {figures.rate(t.beta2)}, ε {figures.rate(t.adam_epsilon)}"
     clip = "none" if t.gradient_clip is None else f"global norm {figures.rate(t.gradient_clip)}"
+    boundaries = (
+        [("Documents", _BOUNDARIES[t.document_boundaries], "document_boundaries")] if t.document_boundaries else []
+    )
     return [
         ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), *batch),
         ("Learning Rate", figures.rate(t.learning_rate), "learning_rate"),
@@ -92,6 +96,7 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
         ("Precision", _PRECISION[t.precision], "precision"),
         ("Initialisation", _INITIALISATION[t.initialisation], "initialisation"),
         ("Order of Samples", _ORDER[t.order], "order"),
+        *boundaries,
     ]
 
 
