@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,8 @@ def write_all(files: Mapping[Path, bytes]) -> None:
             temporary[path].replace(path)
     except BaseException:
         for leftover in temporary.values():
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):  # a read-only disk refuses even what is not there
+                leftover.unlink()
         raise
 
 

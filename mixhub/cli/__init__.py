@@ -37,7 +37,8 @@ def main() -> None:
         problem = None if isinstance(error, HubError) else disk_problem(error)
         if problem is not None:
             is_output = problem.filename is None and isinstance(error, OSError)
-            place = problem.filename or ("the output" if is_output else str(error).splitlines()[0])
+            said = str(error).splitlines()[0].removesuffix(f": {problem.strerror}")
+            place = problem.filename or ("the output" if is_output else said)
             code = "disk-read-only" if problem.errno == errno.EROFS else "disk-full"
             _end(MixhubError(f"{place}: {problem.strerror}", code=code), is_output_full=is_output)
         if isinstance(error, MixhubError):

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mixhub.endpoint import HubChoice
 from mixhub.files import disk_problem, new_folder, writing
+from mixhub.hub.remote.connect import open_hub
+from tests.made import copied
 from tests.refusals import error_codes, printed_codes
 
 
@@ -58,7 +61,7 @@ def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None
 
 @pytest.fixture
 def disk(tmp_path: Path):
-    """A disk of 4 MB."""
+    """A disk of 4 MB. Only root may mount one: without, its tests are skipped."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
@@ -74,34 +77,68 @@ def fill(disk: Path, *, but: int = 0) -> None:
     (disk / "filling").write_bytes(bytes(size))
 
 
+def refused(mixhub_here, code: str, root: Path, *command: object) -> None:
+    """The command ends with this code, names a path on the disk once, and proposes to free space if that helps."""
+    done = mixhub_here(*command, cwd=root)
+    assert error_codes(done) == [code], done.stderr
+    error = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert str(root.parent) in error
+    assert ".tmp-" not in error
+    assert error.count(" on device") <= 1
+    assert ("Free some space" in done.stderr) == (code == "disk-full")
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
+
+
 def test_a_full_disk_and_a_read_only_one(made, disk, mixhub_here):
     shutil.copytree(made, disk / "ws")
     root = disk / "ws"
 
-    def refused(code: str, *command: object) -> None:
-        done = mixhub_here(*command, cwd=root)
-        assert error_codes(done) == [code], done.stderr
-        assert str(disk) in done.stderr
-        assert ("Free some space" in done.stderr) == (code == "disk-full")
-
     fill(disk, but=60_000)
-    refused("disk-full", "train", "--seed", 3, "--device", "cpu")
+    refused(mixhub_here, "disk-full", root, "train", "--seed", 3, "--device", "cpu")
     assert not list(root.glob("runs/tiny/seed-3/**/*.safetensors"))
     (disk / "filling").unlink()
     fill(disk)
-    refused("disk-full", "card", "render")
-    refused("disk-full", "push", "--seed", 1)
-    refused("disk-full", "init", disk / "new")
+    for command in ("card render", "push --seed 1", f"init {disk}/a", f"demo {disk}/b", f"hub serve --root {disk}/c"):
+        refused(mixhub_here, "disk-full", root, *command.split())
     (disk / "filling").unlink()
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    remount(disk, "ro")
     try:
         done = mixhub_here("check", "--all", cwd=root)
         assert done.returncode == 0, done.stderr
         assert printed_codes(done.stdout) == ["receipt-unwritable"] * 2
         assert mixhub_here("status", cwd=root).returncode == 0
-        refused("disk-read-only", "train", "--seed", 3, "--device", "cpu")
-        refused("disk-read-only", "push", "--seed", 1)
-        refused("disk-read-only", "card", "render")
+        for command in (
+            "train --seed 3 --device cpu",
+            "push --seed 1",
+            "card render",
+            f"plot scores --output {disk}",
+            f"demo {disk}/b",
+        ):
+            refused(mixhub_here, "disk-read-only", root, *command.split())
     finally:
-        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        remount(disk, "rw")
     assert mixhub_here("train", "--seed", 3, "--device", "cpu", cwd=root).returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore:Not enough free disk space:UserWarning")
+def test_a_full_disk_under_a_workspace_with_published_seeds(made, disk, mixhub_here, tmp_path):
+    root, elsewhere = shutil.copytree(made, disk / "ws"), copied(made, tmp_path)
+    with open_hub(HubChoice("local", "the test"), elsewhere) as other:
+        address = "--hub", other.url
+        assert mixhub_here("push", "--all", *address, cwd=root).returncode == 0
+        fill(disk)
+        for command in ("generate --seed 1 cat --hub", "withdraw --seed 1 --why bad --hub"):
+            refused(mixhub_here, "disk-full", root, *command.split(), other.url)
+        verified = mixhub_here("verify", *address, cwd=root)
+        assert "receipt-unwritable" in printed_codes(verified.stdout)
+        (disk / "filling").unlink()
+        assert mixhub_here("push", "--all", cwd=root).returncode == 0
+        fill(disk)
+        refused(mixhub_here, "disk-full", root, "promote", "--from", "local", "--all", *address)
+        (disk / "filling").unlink()
+        for command in ("withdraw --seed 1 --why bad", "promote --from local --all --force"):
+            done = mixhub_here(*command.split(), *address, cwd=root)
+            assert done.returncode == 0, done.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mixhub.errors import UsageError
+from mixhub.findings import Finding
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family
 from mixhub.workflow.inputs import HubLike, WorkspaceLike, open_hub, workspace_if_given
@@ -57,7 +59,12 @@ def verify(
         planned = _planned(workspace, spec, hub_key(endpoint)) if workspace is not None and spec is not None else ()
         verification = verify(endpoint, repo_id, spec, local=local, planned=planned, deep=deep, progress=progress)
         if workspace is not None:
-            note_verification(workspace, hub_key(endpoint), verification, deep=deep)
+            try:
+                note_verification(workspace, hub_key(endpoint), verification, deep=deep)
+            except OSError as error:  # a full or read-only disk does not change what was found
+                message = f"the receipt of this verification cannot be written ({error.filename})"
+                unnoted = Finding("receipt-unwritable", repo_id, message, level="warning")
+                verification = replace(verification, findings=(*verification.findings, unnoted))
     return verification
 
 
