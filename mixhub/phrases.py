@@ -57,7 +57,7 @@ def size(count: float) -> str:
 def magnitude(count: float) -> str:
     """Format a large number: `26.2B` for 26,214,400,000."""
     for unit in ("", "k", "M", "B"):
-        if count < 1000:
+        if count < 999.5:  # otherwise rounded to the next unit
             return f"{count:.3g}{unit}"
         count /= 1000
     return f"{count:.3g}T"

@@ -66,6 +66,6 @@ def test_sizes_and_magnitudes():
     assert [size(count) for count in (0, 999, 1000, 1_500_000, 2e9, 3e12, 4e15)] == [
         *("0 B", "999 B", "1.0 kB", "1.5 MB", "2.0 GB", "3.0 TB", "4000.0 TB")
     ]
-    assert [magnitude(count) for count in (7, 1500, 1_337_026_560, 26_214_400_000, 2e12)] == [
-        *("7", "1.5k", "1.34B", "26.2B", "2T")
+    assert [magnitude(count) for count in (7, 1500, 999_999, 1_337_026_560, 26_214_400_000, 2e12)] == [
+        *("7", "1.5k", "1M", "1.34B", "26.2B", "2T")
     ]

@@ -102,7 +102,7 @@ def test_a_difference_is_of_measured_or_of_published_scores(mixhub, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "value"),
     [
-        (["mixture", "human-1b", "-o", "it.pdf"], "option-value", "--output = it.pdf"),
+        (["mixture", "human-1b", "-o", "it.jpg"], "option-value", "--output = it.jpg"),
         (["mixture", "human-1b", "-o", "file"], "option-value", "--output = file"),
         (["shots", "human-1b"], "plot-empty", "human-1b"),
         (["shots", "out"], "plot-empty", "org/model"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DRAWING = 5
 """Counts up when the same data is drawn differently, so that existing plots are drawn again."""
-_STAMP = re.compile(rb"(?:<dc:identifier>mixhub-drawn:|tEXtmixhub-drawn\0)([0-9a-f]{64})")
+_STAMP = re.compile(rb"(?:<dc:identifier>mixhub-drawn:|tEXtmixhub-drawn\0|/Keywords \(mixhub-drawn:)([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Plot:
             few.save(file, format="png", pnginfo=metadata)
         return file.getvalue()
 
+    def pdf(self) -> bytes:
+        """Return the plot as PDF with title and description."""
+        metadata = {"Title": _xml(self.title), "Subject": _xml(self.alt), "Keywords": f"mixhub-drawn:{self.sha256}"}
+        return self._saved("pdf", metadata=metadata | dict.fromkeys(("CreationDate", "Creator", "Producer")))
+
     def _saved(self, form: str, **options: Any) -> bytes:
         import matplotlib
 
@@ -86,17 +91,18 @@ class Plot:
 
 
 def drawn_sha256(content: bytes) -> str | None:
-    """Return the hash that an SVG or PNG by mixhub carries; None for any other file."""
-    if not content.lstrip().startswith((b"<", b"\x89PNG\r\n\x1a\n")):
+    """Return the hash that an SVG, PNG or PDF by mixhub carries; None for any other file."""
+    if not content.lstrip().startswith((b"<", b"\x89PNG\r\n\x1a\n", b"%PDF-")):
         return None
     stamp = _STAMP.search(content)
     return stamp[1].decode() if stamp else None
 
 
 def write_plot(plot: Plot, path: Path) -> Path:
-    """Write a plot as SVG or PNG, by the suffix of `path`, unless the file shows the same already."""
+    """Write a plot as SVG, PNG or PDF, by the suffix of `path`, unless the file shows the same already."""
     if not (path.is_file() and drawn_sha256(path.read_bytes()) == plot.sha256):
-        write_bytes(path, plot.svg() if path.suffix.lower() == ".svg" else plot.png())
+        forms = {".svg": plot.svg, ".png": plot.png, ".pdf": plot.pdf}
+        write_bytes(path, forms[path.suffix.lower()]())
     return path
 
 

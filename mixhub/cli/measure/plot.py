@@ -21,7 +21,7 @@ _SOURCE = "A family, lm-eval's results (file or folder), or a table (.md, .csv)"
 SourceArgument = Annotated[
     str | None, typer.Argument(help=f"{_SOURCE}. [default: the workspace's family]", metavar="SOURCE")
 ]
-_OUTPUT = "File (.svg or .png), or folder for both formats, created if missing. [default: the current folder]"
+_OUTPUT = "File (.svg, .png or .pdf), or folder for .svg and .png, created if missing. [default: the current folder]"
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help=_OUTPUT, metavar="PATH", show_default=False)]
 _SAMPLES = "Read the samples, if any, for chance and exact intervals."
 SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAMPLES)]

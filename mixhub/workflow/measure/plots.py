@@ -20,6 +20,7 @@ from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot, write_plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.errors import UsageError
+from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace, workspace_if_given
 from mixhub.workflow.measure.tables import comparable_tables, default_source, find_distinct
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from mixhub.workspace.paths import Workspace
 
 _ALL = Selection()
-_FORMATS = (".svg", ".png")
+_FORMATS = (".svg", ".png", ".pdf")
+_BOTH = _FORMATS[:2]
+"""What a folder gets: one for pages, one where SVG is not shown."""
 
 
 def plot_scores(
@@ -162,16 +165,16 @@ def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:
 
     Args:
         plot: the plot.
-        output: a file, .svg or .png; or a folder for both formats, which is created.
+        output: a file, .svg, .png or .pdf; or a folder for .svg and .png, which is created.
 
     Raises:
         UsageError: `output` is a file of another format.
     """
     path = Path(output)
     if path.is_dir() or not (path.suffix or path.exists()):
-        return [write_plot(plot, path / f"{plot.name}{suffix}") for suffix in _FORMATS]
+        return [write_plot(plot, path / f"{plot.name}{suffix}") for suffix in _BOTH]
     if path.suffix.lower() not in _FORMATS:
-        message = f"--output = {path}: must end in {' or '.join(_FORMATS)}, or be a folder"
+        message = f"--output = {path}: must end in {listed(_FORMATS, last='or')}, or be a folder"
         raise UsageError(
             message, code="option-value", hint="pass a file or a folder", option="--output", value=str(path)
         )
