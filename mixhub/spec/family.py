@@ -190,6 +190,10 @@ class Family(Spec):
         own: dict[str, Any] = {"format": 1, "family": self.name, "revision": run.revision, run.kind: run.number}
         own |= {"init_seed": run.init_seed, "order_seed": run.order_seed}
         own |= {part: getattr(self, part).to_data() for part in ("architecture", "tokenizer", "data", "training")}
+        if self.training.order == "regmix":
+            own["domains"] = list(
+                run.mixture.domain_weights
+            )  # their order in YAML, which the keys of `train` do not hold
         return {
             "train": dict(run.mixture.domain_weights),
             "valid": dict(self.validation.domain_weights),
@@ -207,8 +211,8 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
     Name, repo, mixture, card and published scores are not inherited. Architecture, tokenizer, data, training and
     evaluation are merged key by key; other parts replace those of the base. A value that the family sets does not
-    inherit its origin. A tokenizer with its own name or size does not inherit the repo_id; it, and a model of another
-    shape, are named after the family unless they have a name.
+    inherit its origin, and an order other than `regmix` no loader. A tokenizer with its own name or size does not
+    inherit the repo_id; it, and a model of another shape, are named after the family unless they have a name.
     """
     merged = {key: value for key, value in base.items() if key not in _OWN_PARTS}
     for key, value in own.items():
@@ -223,6 +227,8 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
             if key == "training" and isinstance(value.get("origins", {}), Mapping):
                 inherited = {k: v for k, v in merged[key].get("origins", {}).items() if k not in value}
                 part["origins"] = {**inherited, **value.get("origins", {})}
+                if value.get("order", "regmix") not in ("regmix", "original"):
+                    part["loader"] = value.get("loader")
             merged[key] = part
         else:
             merged[key] = value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from mixhub.errors import ABSENT, Problem, nearest
 from mixhub.spec.base import FrozenList, FrozenMap, Spec, parse_yaml
@@ -166,6 +166,21 @@ class Data(Spec):
     """Prefix of validation domains in `validation`: the key is the prefix plus the domain."""
 
 
+class Loader(Spec):
+    """RegMix's data loader, on which the order `regmix` depends; the machine that trains may have other sizes."""
+
+    ranks: PositiveInt = 8
+    """Processes of the loader. Each reads a part of the chunks of every domain; a domain with fewer is not sampled."""
+    micro_batch_size: PositiveInt = 4
+    """Sequences that a process of the loader takes at once."""
+    chunk_sequences: PositiveInt = 256
+    """Sequences of a chunk, which never crosses the end of a source file."""
+
+
+Order = Literal["iid", "quota", "regmix"]
+_OLD_ORDERS = {"original": "regmix"}
+
+
 class Training(Spec):
     """The training recipe."""
 
@@ -204,9 +219,11 @@ class Training(Spec):
     initialisation: Literal["as_written", "torch_default"] = "as_written"
     """Distribution of the initial weights. `as_written`: N(0, sqrt(0.4 / fan_in)), MLP down projection
     N(0, 1 / sqrt(intermediate size) / layers). `torch_default`: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1)."""
-    order: Literal["iid", "original"] = "iid"
-    """Order of samples. `iid`: each sample draws its domain from the mixture. `original`: the order of RegMix's loader,
-    which training does not support yet."""
+    order: Annotated[Order, BeforeValidator(lambda order: _OLD_ORDERS.get(str(order), order))] = "iid"
+    """Order of samples. `iid`: each sample draws its domain from the mixture. `quota`: at any step, each domain is
+    within 1.5 sequences of its share. `regmix`: the order of RegMix's data loader; `original` is its old name."""
+    loader: Annotated[Loader | None, Field(validate_default=True)] = None
+    """Sizes of RegMix's data loader, for `order: regmix` alone. Default with that order: those of its 1B runs."""
     document_boundaries: Literal["reset"] | None = None
     """How the documents of a sequence are kept apart. `reset`: after each eos token, positions restart at 0 and
     attention does not reach back. Default: they are not; a sequence is one text, as in RegMix's runs."""
@@ -227,9 +244,20 @@ class Training(Spec):
     origins: FrozenMap[str, Origin] = Field(default_factory=dict, validate_default=True)
     """Where the value of each field comes from: `published`, `inferred` or `chosen`. Default: `chosen`."""
 
+    @field_validator("loader")
+    @classmethod
+    def _default_loader(cls, loader: Loader | None, info: ValidationInfo) -> Loader | None:
+        return Loader() if loader is None and info.data.get("order") == "regmix" else loader
+
     def _broken_rules(self) -> Iterator[Problem]:
         if self.global_batch_size % self.micro_batch_size:
             rule = f"must be a multiple of micro_batch_size, {self.micro_batch_size}"
+            yield Problem("global_batch_size", self.global_batch_size, rule, code="keys-conflict")
+        if self.loader is not None and self.order != "regmix":
+            yield Problem("loader", self.loader.to_data(), "requires order: regmix", code="keys-conflict")
+        elif self.loader is not None and self.global_batch_size % (self.loader.ranks * self.loader.micro_batch_size):
+            rule = f"must be a multiple of loader.ranks × loader.micro_batch_size, {self.loader.ranks} × "
+            rule += f"{self.loader.micro_batch_size}"
             yield Problem("global_batch_size", self.global_batch_size, rule, code="keys-conflict")
         for key, limit in (("min_learning_rate", "learning_rate"), ("warmup_steps", "steps")):
             if getattr(self, key) > getattr(self, limit):

@@ -9,6 +9,7 @@ from typing import Any
 from mixhub.errors import ABSENT, ExportError, MixhubError, RunError
 from mixhub.spec.base import read_yaml
 from mixhub.spec.family import Family, Run
+from mixhub.spec.parts import Loader
 
 _WITHOUT_EFFECT = tuple(f"mixhub.training.{key}" for key in ("origins", "checkpoint_interval", "keep_checkpoints"))
 """Keys of `train_config.yaml` that may change after training, since the weights do not depend on them."""
@@ -23,7 +24,7 @@ def recipe_changes(
     Raises:
         MixhubError: of type `error`, if the file cannot be read; SpecError if it is not YAML.
     """
-    trained, current = read_yaml(trained_with, error), family.train_config(run)
+    trained, current = _renamed(read_yaml(trained_with, error)), family.train_config(run)
     if isinstance(trained, Mapping) and isinstance(trained.get("mixhub"), Mapping) and trained["mixhub"].get("adopted"):
         trained, current = _known_part(trained, current)
     then, now = dict(_leaves(trained)), dict(_leaves(current))
@@ -32,6 +33,19 @@ def recipe_changes(
         for key in sorted({*then, *now})
         if then.get(key, ABSENT) != now.get(key, ABSENT) and not key.startswith(_WITHOUT_EFFECT)
     }
+
+
+def _renamed(config: Any) -> Any:
+    """Return a `train_config.yaml` in today's words: the order `regmix` was called `original`, and had no sizes."""
+    try:
+        own, domains = config["mixhub"], list(config["train"])
+        is_old = own["training"]["order"] == "original"
+    except (LookupError, TypeError):  # not a recipe, or not a whole one
+        return config
+    if not is_old:
+        return config
+    training = {**own["training"], "order": "regmix", "loader": Loader().to_data()}
+    return {**config, "mixhub": {**own, "training": training, "domains": domains}}
 
 
 def _known_part(adopted: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -32,7 +32,7 @@ def workspace(mixhub, tmp_path):
         (["train"], "option-missing", "human-1b"),
         (["train", "--index", "1"], "run-kind", "human-1b"),
         (["train", "--seed", "1", "--family", "random-1b"], "run-kind", "random-1b"),
-        (["train", "--seed", "1"], "order-unsupported", "original"),
+        (["train", "--seed", "1"], "order-unsupported", "regmix"),
         (["check", "--seed", "2"], "export-missing", "seed-2"),
         (["push", "--seed", "2"], "export-missing", "seed-2"),
         (["push", "--seed", "2", "--json"], "option-missing", "--dry-run"),

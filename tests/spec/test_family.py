@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from mixhub import spec
-from mixhub.errors import UnknownNameError, UsageError
+from mixhub.errors import SpecError, UnknownNameError, UsageError
 from mixhub.spec import catalog
-from mixhub.spec.base import parse_yaml, to_yaml
+from mixhub.spec.base import data_sha256, parse_yaml, to_yaml
 from mixhub.spec.family import extend
 from mixhub.spec.parts import PublishedScores
 from tests.refusals import refused
@@ -179,3 +179,65 @@ def test_default_mappings_are_frozen():
     published = PublishedScores.from_data({"source": "a", "rule": "b", "scores": {}}, "m.yaml")
     with pytest.raises(TypeError):
         published.average["seed-1"] = 1.0
+
+
+def test_the_order_of_regmix_has_the_sizes_of_its_loader():
+    training = catalog.get("human-1b").training
+    assert training.order == "regmix"
+    assert training.loader.to_data() == {"ranks": 8, "micro_batch_size": 4, "chunk_sequences": 256}
+    other = tiny_family(training={"order": "regmix", "loader": {"ranks": 2}})
+    assert other.training.to_data()["loader"] == {"ranks": 2, "micro_batch_size": 4, "chunk_sequences": 256}
+    assert tiny_family().training.loader is None
+    assert "loader" not in tiny_family().training.to_data(), "recipes without it keep their hash"
+
+
+def test_original_is_the_old_name_of_the_order_of_regmix():
+    old = tiny_family(training={"order": "original", "global_batch_size": 32})
+    new = tiny_family(training={"order": "regmix", "global_batch_size": 32})
+    assert old == new
+    assert old.sha256() == new.sha256()
+
+
+@pytest.mark.parametrize(
+    ("training", "key", "code"),
+    [
+        ({"order": "shuffled"}, "training.order", "value-choice"),
+        ({"order": ["iid"]}, "training.order", "value-choice"),
+        ({"loader": {"ranks": 2}}, "training.loader", "keys-conflict"),
+        ({"order": "regmix", "loader": {"ranks": 0}}, "training.loader.ranks", "value-range"),
+        ({"order": "regmix", "loader": {"rank": 2}}, "training.loader.rank", "key-unknown"),
+        ({"order": "regmix"}, "training.global_batch_size", "keys-conflict"),
+        (
+            {"order": "regmix", "loader": {"ranks": 1, "micro_batch_size": 3}},
+            "training.global_batch_size",
+            "keys-conflict",
+        ),
+    ],
+)
+def test_orders_that_cannot_be(training, key, code):
+    with refused("spec-invalid", SpecError) as caught:
+        tiny_family(training=training)
+    assert [(problem.key, problem.code) for problem in caught.value.problems] == [(key, code)]
+
+
+def test_a_family_with_another_order_does_not_inherit_the_loader():
+    base = {"name": "base", "training": {"order": "regmix", "loader": {"ranks": 2}, "origins": {"loader": "published"}}}
+    assert extend(base, {"training": {"order": "quota"}})["training"] == {
+        "order": "quota",
+        "loader": None,
+        "origins": {"loader": "published"},
+    }
+    assert extend(base, {"training": {"steps": 3}})["training"]["loader"] == {"ranks": 2}
+    own = extend(base, {"training": {"loader": {"ranks": 4}}})["training"]
+    assert (own["loader"], own["origins"]) == ({"ranks": 4}, {})
+
+
+def test_the_train_config_of_the_order_of_regmix_holds_the_order_of_the_domains():
+    mixture = {"train_b": 1.0, "train_c": 0.0, "train_a": 1.0}
+    training = {"order": "regmix", "loader": {"ranks": 2}}
+    family = tiny_family(mixture=mixture, training=training)
+    turned = tiny_family(mixture=dict(reversed(mixture.items())), training=training)
+    configs = [one.train_config(one.run(seed=1)) for one in (family, turned)]
+    assert configs[0]["mixhub"]["domains"] == ["train_b", "train_c", "train_a"]
+    assert data_sha256(configs[0]) != data_sha256(configs[1])
+    assert "domains" not in tiny_family().train_config(tiny_family().run(seed=1))["mixhub"]

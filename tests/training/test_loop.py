@@ -267,6 +267,7 @@ TESTED_APART = {
     "micro_batch_size": "changes the rounding alone: test_gradient_accumulation_equals_one_large_micro_batch",
     "optimizer": "has one value",
     "order": "has one value that is built: test_runs_that_cannot_be_trained_are_refused_before_anything_is_written",
+    "loader": "belongs to an order that is not built",
     "seed": "is refused for a family over seeds: test_the_seed_of_a_family_over_indices_is_that_of_every_run",
 }
 
@@ -349,7 +350,7 @@ def test_a_run_that_is_being_trained_is_refused(tokens: Path, folder: RunFolder)
 
 
 def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(tokens: Path, folder: RunFolder) -> None:
-    original = tiny_family(training={"order": "original"})
+    original = tiny_family(training={"order": "original", "loader": {"ranks": 1}})
     with refused("order-unsupported", RunError, family="tiny"):
         train(original, original.run(seed=1), tokens=tokens, folder=folder)
     seedless = tiny_family(

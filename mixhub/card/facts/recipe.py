@@ -8,8 +8,10 @@ from typing import Literal
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Table, code
+from mixhub.phrases import plural
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
+from mixhub.spec.parts import Training
 from mixhub.spec.values import Origin
 from mixhub.workspace.lineage import UNKNOWN
 
@@ -19,7 +21,10 @@ _INITIALISATION = {
     "as_written": "as written: normal, sd √(0.4 / fan-in); MLP down projections sd 1 / √(MLP width) / layers",
     "torch_default": "torch's default: linear layers uniform within ±1 / √fan-in; embedding normal, sd 1",
 }
-_ORDER = {"iid": "each sample draws its domain from the mixture", "original": "the order of RegMix's data loader"}
+_ORDER = {
+    "iid": "each sample draws its domain from the mixture",
+    "quota": "at any step, each domain is within 1.5 sequences of its share",
+}
 _BOUNDARIES = {"reset": "apart: within a sequence, attention stays in its document, and positions restart"}
 _FIELD_NAMES = {
     "adam_epsilon": "ε",
@@ -95,9 +100,17 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
         ("Gradient Clipping", clip, "gradient_clip"),
         ("Precision", _PRECISION[t.precision], "precision"),
         ("Initialisation", _INITIALISATION[t.initialisation], "initialisation"),
-        ("Order of Samples", _ORDER[t.order], "order"),
+        ("Order of Samples", *_order(t)),
         *boundaries,
     ]
+
+
+def _order(training: Training) -> tuple[str, ...]:
+    if training.loader is None:
+        return _ORDER[training.order], "order"
+    loader = training.loader
+    sizes = f"micro-batches of {loader.micro_batch_size:,}, chunks of {loader.chunk_sequences:,}"
+    return f"RegMix's data loader on {plural(loader.ranks, 'device')} ({sizes})", "order", "loader"
 
 
 def _origin(family: Family, fields: Sequence[str]) -> str:

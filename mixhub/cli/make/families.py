@@ -88,13 +88,17 @@ def _show(family: Family) -> None:
     show_table(["", ""], rows)
     values = {f"architecture.{key}": (value, architecture.origin) for key, value in architecture.to_data().items()}
     values |= {f"training.{key}": (value, training.origin(key)) for key, value in training.to_data().items()}
-    recipe = [(key, str(value), origin) for key, (value, origin) in values.items() if "origin" not in key]
+    recipe = [(key, _shown(value), origin) for key, (value, origin) in values.items() if "origin" not in key]
     show_table(["recipe", "value", "origin"], recipe)
     _show_mixtures(family)
     shots = ", ".join(map(str, family.evaluation.num_fewshot))
     tasks = [(task.name, task.title, task.documents or "unknown") for task in family.evaluation.tasks]
     show_table(["task", "column", "documents"], tasks, title=f"evaluation, shots {shots}")
     _show_published(family)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _show_mixtures(family: Family) -> None:

@@ -35,8 +35,8 @@ def init(
     say(f"created {workspace.root} for {default.name} ({default.repo_id} on hub {workspace.config.hub})")
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     adopt = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
-    if default.training.order == "original":
-        say("it cannot be trained here, because the original order of samples is not implemented yet")
+    if default.training.order != "iid":
+        say("it cannot be trained here, because its order of samples is not implemented yet")
         say("for a family that can be trained, pass a mixture: mixhub init DIR --mixture FILE --name NAME")
         say(f"next, if it was trained elsewhere: {adopt}")
         return

@@ -19,10 +19,10 @@ def order_of(run: Run, training: Training, sequences: Mapping[str, int]) -> Orde
         sequences: number of sequences by domain key.
 
     Raises:
-        RunError: the order is `original`, which is not implemented yet, or the run has no order seed.
+        RunError: the order is not implemented yet, or the run has no order seed.
     """
-    if training.order == "original":
-        message = f"{run.family}: training.order = original: RegMix's order is not implemented yet"
+    if training.order != "iid":
+        message = f"{run.family}: training.order = {training.order}: this order is not implemented yet"
         hint = "set training.order: iid in a family that extends this one"
         raise RunError(message, code="order-unsupported", hint=hint, family=run.family)
     if run.order_seed is None:

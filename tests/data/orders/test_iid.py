@@ -113,7 +113,7 @@ def test_the_order_is_the_same_on_every_machine_and_version() -> None:
 
 
 def test_the_original_order_is_refused_until_it_is_built() -> None:
-    family = tiny_family(training={"order": "original"})
+    family = tiny_family(training={"order": "original", "loader": {"ranks": 1}})
     with refused("order-unsupported", RunError, family="tiny") as caught:
         order_of(family.run(seed=1), family.training, {})
     assert caught.value.hint is not None
