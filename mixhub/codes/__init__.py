@@ -50,7 +50,7 @@ def page() -> str:
         "",
         "Every error and finding has a stable code. Commands print it in brackets after the message, `--json` has it",
         "under `code`, and in Python it is `error.code` or `finding.code`. An error ends a command with status 2.",
-        "`check`, `verify`, `card check`, `data inspect` and `audit` report findings.",
+        "`check`, `verify`, `card check`, `data inspect`, `data verify` and `audit` report findings.",
         "",
         "This page is generated: `python -m mixhub.codes > docs/errors.md`.",
     ]

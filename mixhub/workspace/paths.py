@@ -292,6 +292,10 @@ class Workspace:
         """Return the cached summaries of the samples of a family's cells."""
         return self.path("cache", "samples", f"{family.name}.json")
 
+    def hashed_tokens(self, family: Family) -> Path:
+        """Return the file that remembers which token shards were compared with the manifest."""
+        return self.path("cache", "tokens", f"{self.tokens(family).name}.json")
+
     def lock(self, what: str) -> Path:
         """Return a lock file for a part of the workspace."""
         return self.path("cache", "locks", f"{what}.lock")

@@ -8,6 +8,7 @@ from typing import Unpack
 
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Run
+from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
 
 
@@ -34,7 +35,7 @@ def train(
     Raises:
         UsageError, UnknownNameError: there is no such run.
         RunError: it cannot be trained here, or was started with another recipe.
-        CorpusError: the corpus is not packed.
+        CorpusError: the corpus is not packed, or token shards changed since.
     """
     from mixhub.training.resume import finished_export, require_trainable
 
@@ -44,6 +45,7 @@ def train(
     export = finished_export(family, run, folder)
     if export is None:
         require_trainable(family, run, workspace.tokens(family))  # before torch is imported, which takes seconds
+        require_same_tokens(workspace, family, progress)  # before processes wait for each other, which they do not long
         from mixhub.training.loop import train
 
         export = train(family, run, tokens=workspace.tokens(family), folder=folder, device=device, progress=progress)
