@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mixhub.data.orders.base import Order
 from mixhub.data.prefetch import prefetched
@@ -13,6 +15,15 @@ from mixhub.errors import RunError
 from mixhub.spec import Training
 
 _STEPS_AHEAD = 2
+
+
+class StepBatch(NamedTuple):
+    """What one process reads in a step of M micro-steps."""
+
+    tokens: Tokens
+    """(M, B, T + 1)."""
+    domains: npt.NDArray[np.int64]
+    """(M, B), the number of each row's domain in the order."""
 
 
 class TrainingBatches:
@@ -48,15 +59,15 @@ class TrainingBatches:
         self._size = size
         self._rows = np.arange(size).reshape(-1, world, micro)[:, rank]  # (M, B)
 
-    def step(self, step: int) -> Tokens:
-        """Return the micro-batches of this process, (M, B, T + 1); `step` is the number of updates so far."""
+    def step(self, step: int) -> StepBatch:
+        """Return the micro-batches of this process; `step` is the number of updates so far."""
         first = step * self._size
         domains, starts = self._order.samples(first, first + self._size)
         mine = self._rows.ravel()
         rows = self._shards.read("train", (self._names[number] for number in domains[mine].tolist()), starts[mine])
-        return rows.reshape(*self._rows.shape, -1)
+        return StepBatch(rows.reshape(*self._rows.shape, -1), domains[self._rows])
 
-    def steps(self, first: int, last: int) -> Generator[Tokens, None, None]:
+    def steps(self, first: int, last: int) -> Generator[StepBatch, None, None]:
         """Yield `step` of each step from `first` to before `last`, read by a thread ahead of time; see `prefetched`."""
         return prefetched(self.step, range(first, last), ahead=_STEPS_AHEAD)
 

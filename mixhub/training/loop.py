@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-from mixhub.data.batches import TrainingBatches, validation_batches
+from mixhub.data.batches import StepBatch, TrainingBatches, validation_batches
 from mixhub.data.orders.choice import order_of
 from mixhub.data.shards import Tokens, TokenShards
 from mixhub.errors import RunError
@@ -28,7 +28,7 @@ from mixhub.spec.schedule import learning_rate, tokens_per_step
 from mixhub.training.checkpoints import PACKAGES, State, load_checkpoint, read_state, require_unchanged, save_checkpoint
 from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.metrics import open_metrics, write_metrics
-from mixhub.training.model import build_model, next_token_loss
+from mixhub.training.model import NextTokenLosses, build_model
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
 from mixhub.workspace.lineage import versions
 from mixhub.workspace.paths import RunFolder
@@ -94,18 +94,24 @@ class _Trainer:
         self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
         self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
-        self.boundary = manifest.eos_id if training.document_boundaries == "reset" else None
         prefix = family.data.train_prefix
         sampled = {key: shards.sequences("train", key.removeprefix(prefix)) for key in run.mixture.shares}
         order = order_of(run, training, sampled)
         rank, world = accelerator.process_index, accelerator.num_processes
         self.batches = TrainingBatches(shards, order, prefix, training, rank=rank, world=world)
         self.model = build_model(family.architecture, training, init_seed=run.init_seed, eos_id=manifest.eos_id)
-        self.parallel = accelerator.prepare_model(self.model)  # the same weights, gradients averaged over processes
+        self.losses = NextTokenLosses(self.model, manifest.eos_id if training.document_boundaries == "reset" else None)
+        self.parallel = accelerator.prepare_model(self.losses)  # the same weights, gradients averaged over processes
+        self.domains = order.domains
         self.parameters = list(self.model.parameters())
-        rate, betas, eps = training.learning_rate, (training.beta1, training.beta2), training.adam_epsilon
-        decay = training.weight_decay
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=betas, eps=eps, weight_decay=decay)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=training.learning_rate,
+            betas=(training.beta1, training.beta2),
+            eps=training.adam_epsilon,
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
 
     def train(self, progress: Progress) -> Path:
         """Train the remaining steps, then export."""
@@ -148,40 +154,59 @@ class _Trainer:
             versions=versions(*PACKAGES),
         )
 
-    def _step(self, metrics: TextIO | None, step: int, batches: Iterator[Tokens], bar: Bar) -> float:
+    def _step(self, metrics: TextIO | None, step: int, batches: Iterator[StepBatch], bar: Bar) -> float:
         """Make one update; return the loss before it."""
         started = time.perf_counter()
         rate = learning_rate(step, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._backward(next(batches))
+        sums = self._backward(next(batches))
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in self.parameters if weight.grad is not None])
-        self._require_finite(step + 1, loss=loss, grad_norm=norm.item())
+        loss, by_domain, grad_norm = self._figures(sums, norm)
+        self._require_finite(step + 1, loss=loss, grad_norm=grad_norm)
         if self.training.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.training.gradient_clip, norm)
         self.optimizer.step()
         per_step = tokens_per_step(self.training.global_batch_size, self.training.sequence_length)
         if metrics is not None:
-            line = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm.item()}
+            line = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": grad_norm}
             speed = round(per_step / (time.perf_counter() - started), 1)
-            write_metrics(metrics, {**line, "tokens": (step + 1) * per_step, "tokens_per_second": speed})
+            line |= {"tokens": (step + 1) * per_step, "tokens_per_second": speed}
+            write_metrics(metrics, {**line, "domains": by_domain})
         bar.advance(note=f"loss {loss:.3f}")
         return loss
 
-    def _backward(self, batches: Tokens) -> float:
-        """Compute the gradients of the mean loss over the global batch, (M, B, T + 1) here; return that loss."""
+    def _backward(self, batch: StepBatch) -> torch.Tensor:
+        """Compute the gradients of the mean loss over the global batch.
+
+        Returns:
+            (2, D), for each domain the sum of the losses of its tokens here, and their number.
+        """
         self.optimizer.zero_grad()
-        micro_steps = len(batches)
-        total = torch.zeros((), device=self.accelerator.device)
-        for micro_step, batch in enumerate(batches):
-            tokens = self._on_device(batch)
-            last = micro_step == micro_steps - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.parallel):
+        training, device = self.training, self.accelerator.device
+        # The gradients are averaged over the processes, and so is the loss that they belong to.
+        share = self.accelerator.num_processes / tokens_per_step(training.global_batch_size, training.sequence_length)
+        sums = torch.zeros(2, len(self.domains), dtype=torch.float64, device=device)
+        domains = torch.from_numpy(batch.domains).to(device)  # (M, B)
+        for micro_step, rows in enumerate(batch.tokens):
+            is_last = micro_step == len(batch.tokens) - 1
+            with nullcontext() if is_last else self.accelerator.no_sync(self.parallel):
                 with self.accelerator.autocast():
-                    loss = next_token_loss(self.parallel, tokens, boundary=self.boundary)
-                self.accelerator.backward(loss / micro_steps)
-            total += loss.detach()
-        return float(self.accelerator.reduce(total / micro_steps, reduction="mean"))
+                    losses = self.parallel(self._on_device(rows))  # (B, T)
+                self.accelerator.backward(losses.sum() * share)
+            by_row = losses.detach().double().sum(1)  # (B,)
+            sums[0].index_add_(0, domains[micro_step], by_row)
+            sums[1].index_add_(0, domains[micro_step], torch.full_like(by_row, losses.shape[1]))
+        return sums
+
+    def _figures(self, sums: torch.Tensor, norm: torch.Tensor) -> tuple[float, dict[str, float], float]:
+        """Return the loss of the global batch, the loss of each domain in it, and the norm of the gradient."""
+        sums = self.accelerator.reduce(sums, reduction="sum")
+        *flat, grad_norm = torch.cat([sums.flatten(), norm.double()[None]]).tolist()  # waits for the device once
+        totals, counts = flat[: len(self.domains)], flat[len(self.domains) :]
+        pairs = zip(self.domains, totals, counts, strict=True)
+        by_domain = {domain: total / count for domain, total, count in pairs if count}
+        return math.fsum(totals) / math.fsum(counts), by_domain, grad_norm
 
     def _on_device(self, batch: Tokens) -> torch.Tensor:
         """Move a batch in the narrow type of the shards, which is cast on the device; (B, T + 1)."""
@@ -197,11 +222,10 @@ class _Trainer:
             total, targets = 0.0, 0
             domain = key.removeprefix(prefix)
             for batch in validation_batches(self.shards, domain, most, size, rank=rank, world=world):
-                tokens = self._on_device(batch)
                 with self.accelerator.autocast():
-                    loss_sum = next_token_loss(self.model, tokens, boundary=self.boundary, reduction="sum")
-                total += loss_sum.item()
-                targets += tokens[:, 1:].numel()
+                    batch_losses = self.losses(self._on_device(batch))  # (B, T)
+                total += batch_losses.double().sum().item()
+                targets += batch_losses.numel()
             sums = torch.tensor([total, targets], dtype=torch.float64, device=device)
             total, targets = self.accelerator.reduce(sums, reduction="sum").tolist()
             losses[key] = total / targets

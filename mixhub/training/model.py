@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mixhub.spec import Architecture, Training
+from mixhub.training.loss import linear_cross_entropy
 
 
 def build_model(architecture: Architecture, training: Training, *, init_seed: int, eos_id: int) -> LlamaForCausalLM:
@@ -62,23 +63,28 @@ def initialise(model: LlamaForCausalLM, architecture: Architecture, scheme: str,
             weight.normal_(0.0, math.sqrt(0.4 / weight.shape[1]), generator=generator)
 
 
-def next_token_loss(
-    model: torch.nn.Module, tokens: Tensor, *, boundary: int | None = None, reduction: str = "mean"
-) -> Tensor:
-    """Return the cross-entropy of the next tokens in nats, computed in float32.
+class NextTokenLosses(torch.nn.Module):
+    """A model with its loss: what is parallelised and called, so that the head's weight is whole where it is used.
 
     Args:
-        model: returns logits.
-        tokens: (B, T + 1), inputs and, shifted by one, targets.
+        model: the model to train.
         boundary: id of the eos token, after which the inputs are another document, without the context of the one
             before; None: all inputs of a row are one text.
-        reduction: "mean" over the B × T targets, or "sum".
     """
-    inputs, targets = tokens[:, :-1], tokens[:, 1:]  # (B, T) each
-    positions = None if boundary is None else document_positions(inputs, boundary)
-    # Transformers masks attention between documents by positions that restart, if there is neither mask nor cache.
-    logits = model(input_ids=inputs, position_ids=positions, use_cache=False).logits  # (B, T, V)
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction=reduction)  # ()
+
+    def __init__(self, model: LlamaForCausalLM, boundary: int | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self._boundary = boundary
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the cross-entropy of each next token in nats, (B, T), in float32; `tokens` is (B, T + 1)."""
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]  # (B, T) each
+        positions = None if self._boundary is None else document_positions(inputs, self._boundary)
+        # Transformers masks attention between documents by positions that restart, if there is neither mask nor cache.
+        body = self.model.model(input_ids=inputs, position_ids=positions, use_cache=False)
+        hidden = body.last_hidden_state  # (B, T, H)
+        return linear_cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten()).view_as(targets)
 
 
 def document_positions(inputs: Tensor, eos_id: int) -> Tensor:

@@ -16,8 +16,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Read the lines of a run's metrics, without an unfinished last line.
 
     A step's line has `step` (the number of the update, from 1), `loss` (nats per token, mean of the global batch before
-    the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far) and `tokens_per_second`. A
-    validation's line has `step` and `validation`, losses by domain key; the first one has step 0.
+    the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far), `tokens_per_second` and
+    `domains`, the mean loss of the tokens of each domain in the batch, by domain key. A validation's line has `step`
+    and `validation`, losses by domain key; the first one has step 0.
 
     Raises:
         RunError: a line is not JSON, has no step, or holds a figure that is not a finite number.
@@ -38,10 +39,13 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
         raise _malformed(path, number, f"not JSON that can be read: {error}") from None
     if not isinstance(line, dict) or not isinstance(line.get("step"), int):
         raise _malformed(path, number, "no step")
-    validation = line.get("validation", {})
-    if not isinstance(validation, dict):
-        raise _malformed(path, number, f"validation = {validation!r}: must be losses by domain")
-    for key, value in {**{key: line[key] for key in _NUMBERS if key in line}, **validation}.items():
+    figures = {key: line[key] for key in _NUMBERS if key in line}
+    for part in ("domains", "validation"):
+        losses = line.get(part, {})
+        if not isinstance(losses, dict):
+            raise _malformed(path, number, f"{part} = {losses!r}: must be losses by domain")
+        figures |= losses
+    for key, value in figures.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             message = f"{path}:{number}: {key} = {value}: must be a finite number"
             raise RunError(message, code="metrics-not-finite", path=path, line=number, key=key)

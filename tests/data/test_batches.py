@@ -34,7 +34,7 @@ def batches(tokens: Path, rank: int, world: int, micro: int = 1, size: int = 8) 
 
 def by_index(parts: list[TrainingBatches], step: int) -> Tokens:
     """The rows of a step by the index of the sample: micro-steps deal out a micro-batch to each process in turn."""
-    return np.stack([part.step(step) for part in parts], axis=1).reshape(-1, 17)
+    return np.stack([part.step(step).tokens for part in parts], axis=1).reshape(-1, 17)
 
 
 @given(st.sampled_from([1, 2, 3, 4]), st.sampled_from([1, 2, 4]), st.integers(1, 3), st.integers(0, 11))
@@ -42,17 +42,18 @@ def test_a_step_has_the_same_samples_for_any_number_of_processes(
     tokens: Path, world: int, micro: int, micro_steps: int, step: int
 ) -> None:
     size = world * micro * micro_steps
-    (whole,) = batches(tokens, 0, 1, size, size).step(step)
+    (whole,) = batches(tokens, 0, 1, size, size).step(step).tokens
     parts = [batches(tokens, rank, world, micro, size) for rank in range(world)]
-    assert {part.step(step).shape for part in parts} == {(micro_steps, micro, 17)}
+    assert {part.step(step).tokens.shape for part in parts} == {(micro_steps, micro, 17)}
     assert np.array_equal(by_index(parts, step), whole)
 
 
 def test_rows_are_those_that_the_order_names(tokens: Path) -> None:
     shards = TokenShards(tokens, 16)
     order = order_of(RUN, FAMILY.training, {key: shards.sequences("train", key[6:]) for key in RUN.mixture.shares})
-    (rows,) = batches(tokens, 0, 1, 8).step(3)
-    for row, domain, start in zip(rows, *order.samples(24, 32), strict=True):
+    (rows,), (domains,) = batches(tokens, 0, 1, 8).step(3)
+    for row, own, domain, start in zip(rows, domains, *order.samples(24, 32), strict=True):
+        assert own == domain
         name = order.domains[domain].removeprefix("train_")
         stream = np.concatenate(
             [np.fromfile(tokens / shard.file, "<u2") for shard in shards.manifest.train[name].shards]
@@ -67,7 +68,7 @@ def test_going_on_at_any_step_equals_never_having_stopped(tokens: Path, stop: in
         seen = [next(before) for _ in range(stop)]
     seen += batches(tokens, 0, 1, 4).steps(stop, last)
     assert len(seen) == len(whole)
-    assert all(np.array_equal(one, other) for one, other in zip(seen, whole, strict=True))
+    assert all(np.array_equal(one.tokens, other.tokens) for one, other in zip(seen, whole, strict=True))
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused(tokens: Path) -> None:

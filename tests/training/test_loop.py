@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mixhub.data.orders.choice import order_of
+from mixhub.data.shards import TokenShards
 from mixhub.errors import CorpusError, RunError, WorkspaceError
 from mixhub.files import locked
 from mixhub.progress import Bar
@@ -56,6 +59,17 @@ def test_metrics_have_every_step_and_validation(finished: RunFolder) -> None:
     validations = [line for line in untimed(finished) if "validation" in line]
     assert [line["step"] for line in validations] == [0, 6, 12]
     assert all(list(line["validation"]) == ["valid_prose", "valid_sums"] for line in validations)
+
+
+def test_the_losses_of_domains_make_up_the_loss(finished: RunFolder, tokens: Path) -> None:
+    shards = TokenShards(tokens, 16)
+    available = {key: shards.sequences("train", key.removeprefix("train_")) for key in RUN.mixture.shares}
+    order = order_of(RUN, FAMILY.training, available)
+    for number, line in enumerate(steps(finished)):
+        counts = Counter(order.domains[d] for d in order.samples(8 * number, 8 * number + 8)[0].tolist())
+        assert line["domains"].keys() == counts.keys()
+        mean = math.fsum(line["domains"][key] * count for key, count in counts.items()) / 8
+        assert line["loss"] == pytest.approx(mean, rel=1e-9)
 
 
 def test_the_loss_falls(finished: RunFolder) -> None:

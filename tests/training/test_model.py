@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixhub.spec import Architecture, Training
-from mixhub.training.model import build_model, document_positions, next_token_loss
+from mixhub.training.model import NextTokenLosses, build_model, document_positions
 from tests.tiny import tiny_family
 
 LARGER = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "vocab_size": 1000}
@@ -79,17 +79,17 @@ def test_a_tied_head_is_initialised_as_the_embedding() -> None:
     assert deviation(model.lm_head.weight) == pytest.approx(1.0, rel=0.03)
 
 
-def test_the_loss_is_the_mean_of_shifted_targets_and_the_eos_row_learns() -> None:
+def test_losses_are_of_shifted_targets_and_the_eos_row_learns() -> None:
     family = tiny_family()
     model = build_model(family.architecture, family.training, init_seed=1, eos_id=0)
     tokens = torch.randint(1, 300, (2, 17), generator=torch.Generator().manual_seed(1))
     tokens[:, 5] = 0
     logits = model(input_ids=tokens[:, :-1]).logits.double()
-    expected = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean()
-    loss = next_token_loss(model, tokens)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert next_token_loss(model, tokens, reduction="sum").item() == pytest.approx(32 * expected.item(), rel=1e-6)
-    loss.backward()
+    expected = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None])[:, :, 0]
+    losses = NextTokenLosses(model)(tokens)
+    assert losses.dtype == torch.float32
+    torch.testing.assert_close(losses.double(), expected, rtol=1e-6, atol=1e-6)
+    losses.sum().backward()
     assert model.model.embed_tokens.weight.grad[0].abs().max() > 0
 
 
@@ -118,13 +118,12 @@ def test_a_document_in_a_row_is_read_as_if_it_were_alone(heads: int) -> None:
             inputs, targets = row[start : start + size][None], row[start + 1 : start + size + 1]
             logits = model(input_ids=inputs[:, : len(targets)]).logits[0] if len(targets) else torch.zeros(0, 320)
             alone += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
-    packed = next_token_loss(model, tokens, boundary=0, reduction="sum").item()
-    assert packed == pytest.approx(alone, rel=1e-6)
-    assert next_token_loss(model, tokens, reduction="sum").item() != pytest.approx(alone, rel=1e-4)
+    assert NextTokenLosses(model, 0)(tokens).sum().item() == pytest.approx(alone, rel=1e-6)
+    assert NextTokenLosses(model)(tokens).sum().item() != pytest.approx(alone, rel=1e-4)
 
 
 def test_a_row_of_one_document_needs_no_boundary() -> None:
     family = tiny_family()
     model = build_model(family.architecture, family.training, init_seed=1, eos_id=0)
     tokens = torch.randint(1, 300, (2, 17), generator=torch.Generator().manual_seed(1))
-    assert next_token_loss(model, tokens, boundary=0).item() == next_token_loss(model, tokens).item()
+    assert torch.equal(NextTokenLosses(model, 0)(tokens), NextTokenLosses(model)(tokens))
