@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
 from mixhub.findings import Finding
+from mixhub.hub.rules.plain import plain_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -211,25 +212,31 @@ def known_config(folder: Path) -> dict[str, Any]:
 
     Plain data without keys that are None. Transformers reads some keys from several places (`rope_scaling` goes before
     `rope_parameters`), so the file alone is not enough. Empty without a usable config, which `shape_findings` reports.
+    Of a usual Llama without the keys that every config has.
     """
+    path = folder / CONFIG
+    if not path.is_file():
+        return {}
+    return plain_config(path.read_bytes()) or _whole_config(folder)
+
+
+def _whole_config(folder: Path) -> dict[str, Any]:
+    """As `known_config`, with all keys, by Transformers."""
 
     def with_values(data: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in data.items() if value is not None}
 
-    path = folder / CONFIG
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    if content not in _KNOWN:
+    content = (folder / CONFIG).read_bytes()
+    if content not in _WHOLE:
         try:
-            _KNOWN[content] = json.dumps(read_config(folder).to_dict(), default=str)
+            _WHOLE[content] = json.dumps(read_config(folder).to_dict(), default=str)
         except MixhubError:
-            _KNOWN[content] = "{}"
-    config: dict[str, Any] = json.loads(_KNOWN[content], parse_constant=str, object_hook=with_values)
+            _WHOLE[content] = "{}"
+    config: dict[str, Any] = json.loads(_WHOLE[content], parse_constant=str, object_hook=with_values)
     return config
 
 
-_KNOWN: dict[bytes, str] = {}
+_WHOLE: dict[bytes, str] = {}
 """Configs as JSON, by the content of the file: the revisions of a family share one."""
 
 
@@ -238,7 +245,7 @@ def comparable_config(folder: Path, name: str) -> str | None:
 
     `config.json` is compared by what Transformers makes of it, other configs by their content.
     """
-    data: Any = known_config(folder) if name == CONFIG else {}
+    data: Any = _whole_config(folder) if name == CONFIG and (folder / name).is_file() else {}
     if not data:
         try:
             data = read_json(folder / name, ExportError)

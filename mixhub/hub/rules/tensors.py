@@ -21,6 +21,7 @@ from mixhub.hub.rules.config import (
     require_causal,
     why_unsupported,
 )
+from mixhub.hub.rules.plain import are_plain_tensors
 from mixhub.hub.rules.weights import FLOATS, Tensor, equal_tensors
 from mixhub.phrases import listed
 from mixhub.workspace.export import WEIGHTS_INDEX_FILE, WeightsIndex
@@ -172,6 +173,9 @@ class _Report:
     """By name of a tensor, the one that the config ties it to."""
 
 
+_NO_REPORT = _Report(frozenset(), frozenset(), {}, {})
+
+
 def _report_findings(where: str, report: _Report, is_ours: bool) -> Iterator[Finding]:
     hint = f"take {CONFIG} and weights from the same model"
     foreign: Level = "error" if is_ours else "warning"  # Transformers ignores them
@@ -197,6 +201,8 @@ def _report(folder: Path, tensors: Mapping[str, Tensor], is_ours: bool) -> _Repo
             take long; or it cannot convert the tensors.
     """
     content = (folder / CONFIG).read_bytes()
+    if are_plain_tensors(content, tensors):
+        return _NO_REPORT
     key = (content, is_ours, frozenset((name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()))
     if key not in _REPORTS:
         if not is_ours:

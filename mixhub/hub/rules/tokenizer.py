@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import ExportError, MixhubError
-from mixhub.files import read_json
+from mixhub.files import FileState, read_json
 from mixhub.findings import Finding, Level, errors, from_error
 from mixhub.hub.rules.config import UnsupportedModelError, known_config, reason, unmet_need
+from mixhub.hub.rules.plain import SPECIAL, plain_special_tokens
 from mixhub.phrases import listed
 from mixhub.workspace.export import TOKENIZER_EXTRAS
 from mixhub.workspace.lineage import file_sha256
@@ -116,7 +117,7 @@ class TokenizerFacts:
     eos_token: str | None
     """Token that ends text."""
     special: Mapping[str, int | None]
-    """Ids of `bos_token`, `eos_token` and `pad_token`; None if absent."""
+    """Ids of the tokens in `SPECIAL`; None if absent."""
     absent: tuple[str, ...]
     """Tokens without an id that the settings name, such as `pad_token = '[PAD]'`."""
     opened_as: str
@@ -132,7 +133,7 @@ class TokenizerFacts:
             ExportError: it cannot be read.
         """
         files = ("tokenizer.json", "tokenizer_config.json", "config.json", *TOKENIZER_EXTRAS)
-        key = tuple((name, file_sha256(folder / name)) for name in files if (folder / name).is_file())
+        key = tuple((name, stored_sha256(folder / name)) for name in files if (folder / name).is_file())
         if key not in _CACHE:
             _CACHE[key] = cls._read(folder)
         return _CACHE[key]
@@ -140,40 +141,77 @@ class TokenizerFacts:
     @classmethod
     def _read(cls, folder: Path) -> TokenizerFacts:
         from tokenizers import Tokenizer
-        from transformers import AutoTokenizer
 
-        path = folder / "tokenizer.json"
         path_of_settings = folder / "tokenizer_config.json"
         settings = _read_object(path_of_settings) if path_of_settings.is_file() else {}
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-            opened = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except BaseException as error:  # tokenizers raises the bare class, and panics
-            if not is_fault_of_files(error):
-                raise
-            if (need := unmet_need(error)) is not None:
-                raise need from None
-            message = f"{path.name}: the tokenizer cannot be opened: {reason(error)}"
-            raise ExportError(message, code="tokenizer-unusable", path=path) from None
+        tokenizer = _opened(folder, lambda: Tokenizer.from_file(str(folder / "tokenizer.json")))
+        vocab = tokenizer.get_vocab(with_added_tokens=True)
+        if (plain := plain_special_tokens(folder, settings)) is not None:
+            return cls(
+                size=tokenizer.get_vocab_size(with_added_tokens=True),
+                largest=max(vocab.values(), default=-1),
+                eos_token=plain["eos_token"],
+                special={key: vocab[text] if text is not None else None for key, text in plain.items()},
+                absent=(),
+                opened_as=str(settings["tokenizer_class"]),
+                differences=(),
+            )
+        opened = _opened(folder, lambda: _open(folder))
         names = {key: _text(value) for key, value in settings.items() if key.endswith("_token")}
         if isinstance(added := settings.get("added_tokens_decoder"), Mapping):
             names |= {f"added token {key}": _text(value) for key, value in added.items()}
-        absent = {key: text for key, text in names.items() if text is not None and tokenizer.token_to_id(text) is None}
-        special = {f"{name}_token": getattr(opened, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-        ids = (*tokenizer.get_vocab(with_added_tokens=True).values(), *opened.get_vocab().values())
+        absent = {key: text for key, text in names.items() if text is not None and text not in vocab}
+        special = {key: None if key in absent else getattr(opened, f"{key}_id") for key in SPECIAL}
         return cls(
             size=tokenizer.get_vocab_size(with_added_tokens=True),
-            largest=max(ids, default=-1),
+            largest=max((*vocab.values(), *opened.get_vocab().values()), default=-1),
             eos_token=_text(opened.eos_token),
-            special={key: None if key in absent else token for key, token in special.items()},
+            special=special,
             absent=tuple(f"{key} = {text!r}" for key, text in absent.items()),
             opened_as=type(opened).__name__,
             differences=tuple(tokenizer_differences(tokenizer, opened)),
         )
 
 
+def _open(folder: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return tokenizer
+
+
+def _opened(folder: Path, open_it: Callable[[], Any]) -> Any:
+    """Return the tokenizer that a library opens.
+
+    Raises:
+        UnsupportedModelError: this machine lacks what it needs.
+        ExportError: it cannot be opened.
+    """
+    try:
+        return open_it()
+    except BaseException as error:  # tokenizers raises the bare class, and panics
+        if not is_fault_of_files(error):
+            raise
+        if (need := unmet_need(error)) is not None:
+            raise need from None
+        path = folder / "tokenizer.json"
+        message = f"{path.name}: the tokenizer cannot be opened: {reason(error)}"
+        raise ExportError(message, code="tokenizer-unusable", path=path) from None
+
+
 _CACHE: dict[tuple[tuple[str, str], ...], TokenizerFacts] = {}
 """Tokenizers by the hashes of their files: the revisions of a family share one."""
+
+
+def stored_sha256(path: Path) -> str:
+    """Return the sha256 of a file, which is read once: in the cache the commits of a repo share their files."""
+    key = (path.resolve(), FileState.of(path))
+    if key not in _HASHES:
+        _HASHES[key] = file_sha256(path)
+    return _HASHES[key]
+
+
+_HASHES: dict[tuple[Path, FileState], str] = {}
 
 
 def size_and_end(folder: Path) -> tuple[int | None, str | None]:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mixhub.errors import ExportError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _BLOCK = 1 << 20
 """Bytes that are hashed and checked together; they fit into the cache of a core."""
@@ -29,11 +30,11 @@ _FIRST = 64
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """Dtypes of weights that load without conversion, with their names in torch."""
 _EXPONENTS = {
-    "F64": (np.uint64, 0x7FF0_0000_0000_0000),
-    "F32": (np.uint32, 0x7F80_0000),
-    "F16": (np.uint16, 0x7C00),
-    "BF16": (np.uint16, 0x7F80),
-    "F8_E5M2": (np.uint8, 0x7C),
+    "F64": ("uint64", 0x7FF0_0000_0000_0000),
+    "F32": ("uint32", 0x7F80_0000),
+    "F16": ("uint16", 0x7C00),
+    "BF16": ("uint16", 0x7F80),
+    "F8_E5M2": ("uint8", 0x7C),
 }
 """By dtype: an unsigned integer of its width, and the bits of the exponent, all set in a number that is not finite."""
 
@@ -146,12 +147,14 @@ def _scan_tensor(file: BinaryIO, tensor: Tensor, digest: Any) -> int:
 
 
 def _count_not_finite(dtype: str, block: bytes) -> int:
+    import numpy as np
+
     if dtype == "F8_E4M3":  # has no infinity
         return int(np.count_nonzero((np.frombuffer(block, np.uint8) & 0x7F) == 0x7F))
     if dtype not in _EXPONENTS:
         return 0
     kind, exponent = _EXPONENTS[dtype]
-    bits = np.frombuffer(block, kind) & kind(exponent)
+    bits = np.frombuffer(block, kind) & np.dtype(kind).type(exponent)
     return int(np.count_nonzero(bits == exponent)) if bits.max(initial=0) == exponent else 0
 
 
@@ -171,6 +174,8 @@ class Fingerprint:
         """Whether both seem to hold the same numbers; one may be a cast of the other."""
         if self.tensor.dtype == other.tensor.dtype:
             return self.edges == other.edges
+        import numpy as np
+
         if not (self.first.size and self.first.size == other.first.size):
             return False
         return bool(np.allclose(self.first, other.first, rtol=2**-7, atol=1e-7, equal_nan=True))  # as exact as bfloat16
@@ -181,6 +186,7 @@ def fingerprints(folder: Path) -> dict[str, Fingerprint]:
 
     Reads a few kilobytes per tensor.
     """
+    import numpy as np
     import torch
 
     prints = {}

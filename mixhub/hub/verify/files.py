@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 from mixhub.card.markdown.parse import read_card
@@ -88,10 +88,10 @@ def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
     models = [one.branch for one in repo.models if one.name != MAIN]
     for path in (*CONFIGS, *TOKENIZER_EXTRAS):
         may_lack = path in TOKENIZER_EXTRAS  # versions of Transformers write different ones; others are reported above
-        contents = {one.name: _comparable(one, path) for one in models if may_lack or path in one.tree}
+        contents = _contents([one for one in models if may_lack or path in one.tree], path)
         yield from _differences(path, contents, "warning" if may_lack else "error")
     for path in repo.licenses:
-        contents = {one.name: _comparable(one, path) for one in repo.branches.values() if path in one.tree}
+        contents = _contents([one for one in repo.branches.values() if path in one.tree], path)
         yield from _differences(path, contents, "error")
 
 
@@ -126,12 +126,14 @@ def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterat
         yield Finding("file-differs", differing[_BRANCHES_SHOWN], message, level=level, about=path)
 
 
-def _comparable(branch: Branch, path: str) -> str:
-    """Return text that is equal for two branches whose files mean the same; empty without the file."""
-    if path not in branch.tree:
-        return ""
-    config = comparable_config(branch.folder, path) if path.endswith("config.json") else None
-    return config or branch.tree[path].sha256 or branch.tree[path].oid
+def _contents(branches: Sequence[Branch], path: str) -> dict[str, str]:
+    """Return by branch text that is equal if their files mean the same; empty without the file."""
+    contents = {one.name: one.digest(path) if path in one.tree else "" for one in branches}
+    if len(set(contents.values())) == 1 or not path.endswith("config.json"):
+        return contents
+    holders = {contents[one.name]: one for one in branches if path in one.tree}
+    texts = {digest: comparable_config(one.folder, path) for digest, one in holders.items()}
+    return {name: texts.get(digest) or digest for name, digest in contents.items()}
 
 
 def _keys(usual: str, differing: str) -> str:

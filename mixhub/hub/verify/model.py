@@ -15,7 +15,7 @@ from mixhub.hub.rules.config import CONFIG, code_findings, known_config
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_findings
 from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings
-from mixhub.hub.rules.tokenizer import size_and_end, token_findings
+from mixhub.hub.rules.tokenizer import size_and_end, stored_sha256, token_findings
 from mixhub.hub.rules.weights import Tensor
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, unread_finding
 from mixhub.workspace.export import (
@@ -26,7 +26,6 @@ from mixhub.workspace.export import (
     opened_weights,
     weights_problems,
 )
-from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.metrics import read_metrics
 
 
@@ -38,7 +37,7 @@ def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
     if lineage is None:
         return
     path = folder / "tokenizer.json"
-    digest = file_sha256(path) if path.is_file() else None
+    digest = stored_sha256(path) if path.is_file() else None
     yield from hash_findings(branch.name, lineage, branch.branch.weights_sha256, digest, AGAIN)
     if family is not None and branch.training is not None:
         run, step = branch.training

@@ -21,9 +21,17 @@ from mixhub.spec.family import Family
 
 
 def each_branch(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Apply the rules for branches to all branches with models."""
+    """Apply the rules for branches to all branches with models; once to those of one commit that no run has."""
     rules = (*files.BRANCH_RULES, *model.BRANCH_RULES)
-    return (finding for branch in repo.models for rule in rules for finding in rule(branch))
+    of_commits: dict[str, list[Finding]] = {}
+    for branch in repo.models:
+        is_named = branch.run is not None or branch.name == MAIN  # then its name counts, too
+        findings = None if is_named else of_commits.get(branch.branch.commit)
+        if findings is None:
+            findings = [finding for rule in rules for finding in rule(branch)]
+        if not is_named:
+            of_commits[branch.branch.commit] = findings
+        yield from (replace(finding, where=branch.name) for finding in findings)
 
 
 def each_card(repo: RepoUnderCheck) -> Iterator[Finding]:

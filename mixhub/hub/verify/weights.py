@@ -53,10 +53,11 @@ def _repeated(repo: RepoUnderCheck, weights: Mapping[str, str | None]) -> Iterat
         if digest is not None and name != MAIN:
             by_weights[digest].append(name)
     for names in by_weights.values():
-        for name in names:
-            training = repo.training_of(name)
-            others = [one for one in names if repo.training_of(one) != training]
-            other = next((one for one in others if repo.training_of(one) is not None), None)
+        trainings = {name: repo.training_of(name) for name in names}
+        known = [name for name in names if trainings[name] is not None]
+        others = [*known[:1], *[name for name in known if trainings[name] != trainings[known[0]]][:1]]
+        for name, training in trainings.items():
+            other = next((one for one in others if trainings[one] != training), None)
             if other is None:
                 continue
             if repo.family is not None and training is None:
@@ -81,10 +82,11 @@ def files_shared(repo: RepoUnderCheck) -> Iterator[Finding]:
     for name in sorted(files, key=lambda name: name == MAIN):  # another branch says more than main
         for digest in files[name]:
             holders[digest].append(name)
+    holders = {digest: names for digest, names in holders.items() if len({weights[name] for name in names}) > 1}
     for name in files:
         if name == MAIN:
             continue
-        others = (_another(repo, name, holders[digest], weights) for digest in files[name])
+        others = (_another(repo, name, holders[digest], weights) for digest in files[name] if digest in holders)
         if found := Counter(other for other in others if other is not None).most_common(1):
             [(other, _)] = found
             shared = [path for digest, path in files[name].items() if digest in files[other]]

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from mixhub.findings import errors
 from mixhub.hub.remote.branches import read_branch
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
+from mixhub.hub.rules import plain
 from mixhub.hub.verify.receipts import note_verification
 from mixhub.hub.verify.repo import verify
 from mixhub.spec.family import Family
@@ -137,6 +140,18 @@ def test_a_release_without_fault_passes(release):
         ("main", False), ("seed-1", True), ("seed-2", True)
     ]  # fmt: skip
     assert len({branch.weights for branch in found.branches}) == 3
+
+
+def test_a_usual_release_is_verified_without_importing_transformers(release):
+    """Nor torch, which takes seconds: what Transformers makes of it is known."""
+    code = f"""
+import sys, mixhub
+found = mixhub.verify({str(release.workspace.root)!r}, hub={release.endpoint.url!r})
+assert not found.findings and len(found.branches) == 3, found.findings
+print(sorted({{"torch", "transformers"}} & {{*sys.modules}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ("[]" if plain._is_tested_version() else "['torch', 'transformers']")
 
 
 def test_shards_and_earlier_steps_pass(release):
