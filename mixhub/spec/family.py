@@ -20,7 +20,7 @@ from mixhub.spec.parts import (
     Tokenizer,
     Training,
 )
-from mixhub.spec.values import Name, RepoId
+from mixhub.spec.values import Name, Origin, RepoId
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Family(Spec):
     """Its name in mixhub, such as `human-1b`."""
     repo_id: RepoId
     """Repo of the family on a hub, as `owner/name`."""
+    replicates: Name | None = None
+    """Built-in family whose recipe, mixture and card this one repeats with its own runs, instead of `extends`."""
     revisions: Revisions
     """The runs of the family and their branches."""
     architecture: Architecture
@@ -79,6 +81,9 @@ class Family(Spec):
         yield from self._mixture_problems()
         if self.revisions.kind == "seed" and self.training.seed is not None:
             rule = "must be omitted, because the revisions are seeds"
+            yield Problem("training.seed", self.training.seed, rule, code="keys-conflict")
+        elif self.revisions.chosen_seeds is not None and self.training.seed is not None:
+            rule = "must be null, because revisions.chosen_seeds has the seed of each run"
             yield Problem("training.seed", self.training.seed, rule, code="keys-conflict")
         limits = (
             ("tokenizer.vocab_size", self.tokenizer.vocab_size, "vocab_size"),
@@ -161,6 +166,11 @@ class Family(Spec):
         return self._run(number)
 
     @property
+    def seeds_origin(self) -> Origin:
+        """Whether the seeds of the runs are published by the authors of the recipe, or chosen."""
+        return self.training.origin("seed")
+
+    @property
     def main_run(self) -> Run | None:
         """The run whose model `main` holds too; None if it holds only the card."""
         return None if self.revisions.main is None else self._run(self.revisions.main)
@@ -168,7 +178,7 @@ class Family(Spec):
     def _run(self, number: int) -> Run:
         mixture = self.mixtures[number] if self.mixtures is not None else self.mixture
         assert mixture is not None
-        seed = number if self.revisions.kind == "seed" else self.training.seed
+        seed = self.training.seed if self.training.seed is not None else self.revisions.seed_of(number)
         return Run(
             family=self.name,
             revision=self._revision(number),
@@ -189,6 +199,8 @@ class Family(Spec):
         """Return the content of `train_config.yaml`: RegMix's keys, and ours under `mixhub`."""
         own: dict[str, Any] = {"format": 1, "family": self.name, "revision": run.revision, run.kind: run.number}
         own |= {"init_seed": run.init_seed, "order_seed": run.order_seed}
+        if self.replicates is not None:
+            own |= {"replicates": self.replicates, "seeds": self.seeds_origin}
         own |= {part: getattr(self, part).to_data() for part in ("architecture", "tokenizer", "data", "training")}
         if self.training.order == "regmix":
             own["domains"] = list(
@@ -203,6 +215,7 @@ class Family(Spec):
 
 
 _OWN_PARTS = ("name", "repo_id", "mixture", "mixtures", "card", "published_scores")
+_ONLY_PUBLISHED = ("errata", "compute", "contact")
 _MERGED_PARTS = ("architecture", "tokenizer", "data", "training", "evaluation")
 
 
@@ -229,7 +242,26 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
                 part["origins"] = {**inherited, **value.get("origins", {})}
                 if value.get("order", "regmix") not in ("regmix", "original"):
                     part["loader"] = value.get("loader")
+                    part["origins"].pop("loader", None)  # or checkpoints from before this field could not resume
             merged[key] = part
         else:
             merged[key] = value
+    if "revisions" not in own and isinstance(merged.get("revisions"), Mapping):
+        labels = "seeds_are_labels"  # true of the published runs only
+        merged["revisions"] = {key: value for key, value in merged["revisions"].items() if key != labels}
     return merged
+
+
+def replicate(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of a family that replicates another: as `extend`, with the mixtures and the card of the base.
+
+    Of the card, what holds only for the published models is left out: errata, the compute, and whom to contact.
+    """
+    card = {key: value for key, value in base["card"].items() if key not in _ONLY_PUBLISHED}
+    card["title"] = f"{card['title']} (replication)"
+    card["siblings"] = [base["name"], *card.get("siblings", ())]
+    mixtures = {key: base[key] for key in ("mixture", "mixtures") if key in base}
+    kept = {} if {"mixture", "mixtures"} & own.keys() else mixtures
+    if isinstance(own_card := own.get("card", {}), Mapping):
+        own = {**own, "card": {**card, **own_card}}
+    return extend(base, {**kept, **own})

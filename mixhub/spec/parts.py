@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -43,6 +43,11 @@ class Revisions(Spec):
     """The seeds, if the runs differ only in their seed, as a list or a range such as `1-5`."""
     indices: Numbers = ()
     """The indices, if each run has its own mixture, as a list or a range."""
+    seeds_are_labels: bool | None = None
+    """Whether the seeds only number the branches, because those given to the generators were not published."""
+    chosen_seeds: FrozenMap[int, Count] | None = None
+    """Seed of the weights and the order of each run, by its number, chosen because the original's are not published.
+    Default: the number itself if it is a seed, `training.seed` if it is an index."""
     step_pattern: str = "{revision}-step-{step}"
     """Name of the branch of an earlier step of a run."""
     main: Count | None = None
@@ -61,9 +66,26 @@ class Revisions(Spec):
             elif key == "step_pattern" and not re.search(r"\{revision\}[^{}]*[A-Za-z._-]\{step\}", text):
                 rule = "must have a letter or one of '._-' before {step}; otherwise seed-1 at step 2 is seed-12"
                 yield Problem(key, text, rule, code="pattern-ambiguous")
+        if self.chosen_seeds is not None:
+            yield from self._seed_problems(self.chosen_seeds)
         if self.main is not None and self.main not in self.numbers:
             rule = f"must be one of revisions.{self.plural(self.kind)}"
             yield Problem("main", self.main, rule, code="reference-unknown")
+
+    def _seed_problems(self, chosen: Mapping[int, int]) -> Iterator[Problem]:
+        if self.seeds_are_labels:
+            rule = "must be omitted, because chosen_seeds has the seeds"
+            yield Problem("seeds_are_labels", self.seeds_are_labels, rule, code="keys-conflict")
+        for number in self.numbers:
+            if number not in chosen:
+                yield Problem(f"chosen_seeds.{number}", ABSENT, "is required for this run", code="key-missing")
+        for number, seed in chosen.items():
+            if number not in self.numbers:
+                rule = f"no such number in revisions.{self.plural(self.kind)}"
+                yield Problem(f"chosen_seeds.{number}", seed, rule, code="reference-unknown")
+        if self.kind == "seed" and len(set(chosen.values())) != len(chosen):
+            rule = "each seed must be unique; otherwise two runs are the same"
+            yield Problem("chosen_seeds", dict(chosen), rule, code="value-repeated")
 
     @property
     def kind(self) -> Literal["seed", "index"]:
@@ -74,6 +96,12 @@ class Revisions(Spec):
     def numbers(self) -> tuple[int, ...]:
         """The seeds, or the indices."""
         return self.indices or self.seeds
+
+    def seed_of(self, number: int) -> int | None:
+        """Return the seed of a run; None if it is not published, or the run has an index and no chosen seed."""
+        if self.chosen_seeds is not None:
+            return self.chosen_seeds[number]
+        return None if self.kind == "index" or self.seeds_are_labels else number
 
     @staticmethod
     def plural(kind: str) -> str:

@@ -57,6 +57,8 @@ def write_export(
             revision=run.revision,
             kind=run.kind,
             number=run.number,
+            replicates=family.replicates,
+            seeds=family.seeds_origin if family.replicates else None,
             step=state.step,
             steps=training.steps,
             tokens=state.step * tokens_per_step(training.global_batch_size, training.sequence_length),

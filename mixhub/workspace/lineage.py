@@ -13,7 +13,7 @@ from mixhub._version import __version__
 from mixhub.errors import ExportError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec
-from mixhub.spec.values import Count, PositiveInt
+from mixhub.spec.values import Count, Origin, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
 """Stands for unknown values of a run from another trainer."""
@@ -37,6 +37,10 @@ class Lineage(Spec):
     """What distinguishes the family's runs."""
     number: Count
     """The seed or the index."""
+    replicates: str | None = None
+    """Published family whose recipe the run repeats."""
+    seeds: Origin | Unknown | None = None
+    """Of a replication, whether its seeds are published or chosen."""
     step: Count | Unknown
     """Updates made."""
     steps: Count | Unknown

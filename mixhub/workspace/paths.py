@@ -16,7 +16,7 @@ from mixhub.errors import Problem, RunError, SpecError, UnknownNameError, UsageE
 from mixhub.files import disk_problem, write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
-from mixhub.spec.family import Family, Run, extend
+from mixhub.spec.family import Family, Run, extend, replicate
 from mixhub.spec.values import Name, repo_id_problem
 
 CONFIG_FILE = "mixhub.yaml"
@@ -211,7 +211,13 @@ class Workspace:
         if data["name"] != name:
             rule = f"must be omitted, or equal its key, {name}"
             raise self._broken(f"families.{name}.name", data["name"], rule, code="keys-conflict")
-        if (base := data.pop("extends", None)) is None:
+        base, original = data.pop("extends", None), data.get("replicates")
+        if original is not None and base is not None:
+            rule = "must be omitted, because replicates names the family whose recipe is used"
+            raise self._broken(f"families.{name}.extends", base, rule, code="keys-conflict")
+        if original is not None:
+            return replicate(catalog.data(str(original)), data)
+        if base is None:
             return data
         return extend(self._family_data(str(base), (*extending, name)), data)
 
@@ -243,8 +249,7 @@ class Workspace:
         message = f"{folder.exports}: no export of step {step} (available: {', '.join(map(str, steps)) or 'none'})"
         option = f"--{run.kind} {run.number}"
         hint = f"adopt a model trained elsewhere: mixhub adopt DIR {option}"
-        is_known = run.family in self.family_names()
-        if not is_known or self.stated_family(run.family).training.order == "iid":  # the other cannot be trained here
+        if run.init_seed is not None:  # the others cannot be trained here
             hint = f"train it: mixhub train {option}; or {hint}"
         raise RunError(message, code="export-missing", hint=hint, path=folder.exports, step=step, steps=steps)
 

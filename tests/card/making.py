@@ -16,7 +16,7 @@ from mixhub.files import write_json, write_text
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import MEASURES_KEY, Cell, Provenance, figures_sha256, read_cell
-from mixhub.workspace.lineage import Lineage
+from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_family, tiny_workspace_yaml
 
@@ -63,8 +63,8 @@ def lineage(of: Family, run: Run, **changes: Any) -> Lineage:
         "step": of.training.steps,
         "steps": of.training.steps,
         "tokens": of.training.tokens,
-        "init_seed": run.init_seed,
-        "order_seed": run.order_seed,
+        "init_seed": UNKNOWN if run.init_seed is None else run.init_seed,
+        "order_seed": UNKNOWN if run.order_seed is None else run.order_seed,
         "train_config_sha256": digest("config"),
         "corpus_sha256": digest("corpus"),
         "tokenizer_sha256": digest("tokenizer"),

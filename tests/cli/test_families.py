@@ -23,7 +23,7 @@ def keys(data, prefix=""):
 
 def test_the_catalog_is_listed(mixhub_here):
     listed = mixhub_here("families").stdout
-    for name in catalog.names():
+    for name in catalog.published():
         assert any(line.split()[:2] == [name, catalog.get(name).repo_id] for line in listed.splitlines()), name
 
 

@@ -32,7 +32,7 @@ def workspace(mixhub, tmp_path):
         (["train"], "option-missing", "human-1b"),
         (["train", "--index", "1"], "run-kind", "human-1b"),
         (["train", "--seed", "1", "--family", "random-1b"], "run-kind", "random-1b"),
-        (["train", "--seed", "1"], "order-unsupported", "regmix"),
+        (["train", "--seed", "1"], "seed-unpublished", "human-1b"),
         (["check", "--seed", "2"], "export-missing", "seed-2"),
         (["push", "--seed", "2"], "export-missing", "seed-2"),
         (["push", "--seed", "2", "--json"], "option-missing", "--dry-run"),
@@ -240,7 +240,7 @@ def test_a_recipe_that_changed_after_training(mixhub_here, made_workspace):
 
 def test_train_makes_no_request_and_needs_tokens(mixhub, workspace):
     result = mixhub("train", "--seed", "1", cwd=workspace, HF_ENDPOINT="http://127.0.0.1:9")
-    assert one_code(result) == "order-unsupported"
+    assert one_code(result) == "seed-unpublished"
 
 
 def test_train_before_pack_names_the_command(mixhub, tmp_path):
@@ -254,9 +254,15 @@ def test_train_before_pack_names_the_command(mixhub, tmp_path):
 
 def test_init_says_what_cannot_be_trained_here(mixhub, tmp_path):
     said = mixhub("init", "ws2").stdout
-    assert "it cannot be trained here" in said
     assert "mixhub adopt DIR --seed 1" in said
+    assert "mixhub init DIR --family human-1b --namespace NAME" in said
     assert "data pack" not in said
+
+
+def test_init_makes_a_replication_of_a_published_family(mixhub):
+    said = mixhub("init", "ws2", "--family", "human-1b", "--namespace", "me").stdout
+    assert "1000, 2000, … 5000" in said
+    assert "mixhub data pack && mixhub train --seed 1" in said
 
 
 def test_an_output_that_is_full_is_one_line(mixhub, workspace):

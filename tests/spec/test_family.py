@@ -12,6 +12,7 @@ from mixhub.spec import catalog
 from mixhub.spec.base import data_sha256, parse_yaml, to_yaml
 from mixhub.spec.family import extend
 from mixhub.spec.parts import PublishedScores
+from mixhub.spec.schedule import learning_rate
 from tests.refusals import refused
 from tests.tiny import tiny_family
 
@@ -19,23 +20,48 @@ PILE = 17
 
 
 def test_the_catalog_ships_five_families():
-    assert catalog.names() == ["human-1b", "doremi-1b", "pile-cc-1b", "regmix-1b", "random-1b"]
-    assert [catalog.get(name).repo_id for name in catalog.names()] == [
-        f"sail/data-mixture-{name}" for name in catalog.names()
+    assert catalog.published() == ["human-1b", "doremi-1b", "pile-cc-1b", "regmix-1b", "random-1b"]
+    assert [catalog.get(name).repo_id for name in catalog.published()] == [
+        f"sail/data-mixture-{name}" for name in catalog.published()
     ]
-    assert [len(catalog.get(name).runs()) for name in catalog.names()] == [5, 5, 5, 5, 64]
+    assert [len(catalog.get(name).runs()) for name in catalog.published()] == [5, 5, 5, 5, 64]
+    assert {run.seed for name in catalog.published() for run in catalog.get(name).runs()} == {None}
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize(
+    ("name", "parameters", "layers", "indices", "arxiv"),
+    [
+        ("proxies-1m", 27_133_184, 2, 512, (0.0, 0.902)),
+        ("proxies-1m-test", 27_133_184, 2, 256, (0.08, 0.031)),
+        ("proxies-60m", 136_462_080, 10, 256, (0.08, 0.031)),
+    ],
+)
+def test_the_proxies_have_a_mixture_per_index(name, parameters, layers, indices, arxiv):
+    family = catalog.get(name)
+    runs = family.runs()
+    assert (family.architecture.parameters, family.architecture.num_hidden_layers) == (parameters, layers)
+    assert [run.number for run in runs] == list(range(1, indices + 1))
+    assert {(run.init_seed, run.order_seed) for run in runs} == {(3406, 3406)}
+    assert tuple(runs[at].mixture.domain_weights["train_the_pile_arxiv"] for at in (0, -1)) == arxiv
+    assert all(0.995 < math.fsum(run.mixture.domain_weights.values()) < 1.004 for run in runs)
+    assert {len(run.mixture.domain_weights) for run in runs} == {len(family.validation.shares)} == {PILE}
+    assert family.training.steps == 1001
+    assert family.training.loader.to_data() == {"ranks": 1, "micro_batch_size": 16, "chunk_sequences": 256}
+    assert learning_rate(1000, family.training) == learning_rate(100, family.training) == 4e-4
+    assert family.repo_id.startswith("local/")
+
+
+@pytest.mark.parametrize("name", catalog.published())
 def test_the_recipe_is_that_of_the_original_runs(name):
     family = catalog.get(name)
     assert family.architecture.parameters == 1_337_026_560
     assert family.training.global_batch_size * family.training.sequence_length == 1_048_576
     assert family.training.tokens == 26_214_400_000
     assert family.training.warmup_steps / family.training.steps == 0.04
-    assert set(type(family.training).model_fields) - {"origins", "seed", "init_seed", "order_seed"} == set(
-        family.training.origins
-    ), "every field of a shipped recipe says where it is from"
+    without = {"origins", "seed", "init_seed", "order_seed", "document_boundaries"}
+    assert set(type(family.training).model_fields) - without == set(family.training.origins), (
+        "every field of a shipped recipe says where it is from"
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +165,8 @@ def test_train_config_keeps_the_keys_of_regmix():
     assert config["train"] == dict(family.mixture.domain_weights)
     assert config["valid"] == {"valid_the_pile_pile_cc": 1.0}
     assert config["model_name"] == "tinyllama_1_1b"
-    assert config["mixhub"]["seed"] == config["mixhub"]["init_seed"] == 3
+    assert config["mixhub"]["seed"] == 3
+    assert config["mixhub"]["init_seed"] is None, "not published"
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,14 @@ class FamilyFacts:
     """Revisions that were withdrawn."""
 
     @property
+    def original(self) -> Family | None:
+        """The published family that this one replicates."""
+        return catalog.get(self.family.replicates) if self.family.replicates else None
+
+    @property
     def made_elsewhere(self) -> bool:
         """Whether this is a family of the catalog in the repo of its publishers."""
-        return self.family.name in catalog.names() and catalog.get(self.family.name).repo_id == self.family.repo_id
+        return self.family.name in catalog.published() and catalog.get(self.family.name).repo_id == self.family.repo_id
 
     @property
     def trained(self) -> list[Run]:

@@ -9,6 +9,7 @@ from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, block, code, escape, link, listed, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.phrases import plural
+from mixhub.spec import catalog
 
 FOLDED = 12
 """Tables of more revisions than this are folded."""
@@ -82,8 +83,13 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
 
 
 def repo_link(facts: FamilyFacts) -> Markdown:
-    """Return a link to the repo of a family, on the hub that has the card unless it was published elsewhere."""
-    repo_id = facts.family.repo_id
+    """Return a link to the repo of a family, on the hub that has the card unless it was published elsewhere.
+
+    A shipped family whose models were never published has only a name.
+    """
+    repo_id, name = facts.family.repo_id, facts.family.name
+    if name in catalog.names() and name not in catalog.published():
+        return code(name)
     if facts.made_elsewhere:
         return link(repo_id, f"{HUGGINGFACE}/{repo_id}")
     return Markdown(f"[{escape(repo_id)}](/{repo_id})")

@@ -8,7 +8,7 @@ from typing import Any
 from mixhub.analysis.comparison import Comparison, compare
 from mixhub.analysis.scores import Standing
 from mixhub.card.facts.audit import audit_scores
-from mixhub.card.facts.runs import FamilyFacts
+from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.facts.scores import Scores, find_scores
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, code, escape, link, listed
@@ -29,9 +29,20 @@ def results(facts: FamilyFacts) -> dict[str, Any]:
         "best": measured or imported or published,
         "audits": [audit for audit in audits if audit],
         "source": link(printed.source, printed.source) if printed else None,
+        "original": _original(facts),
         "tasks": listed([Markdown(f"{escape(task.title)} ({code(task.name)})") for task in family.evaluation.tasks]),
         "shots": figures.shots(family.evaluation.num_fewshot),
     }
+
+
+def _original(facts: FamilyFacts) -> dict[str, Any] | None:
+    """Return the published scores of the models that a family replicates, for its card; they are not its own."""
+    original = facts.original
+    if original is None or facts.of_run or original.published_scores is None:
+        return None
+    theirs = FamilyFacts(original, tuple(RunFacts(run) for run in original.runs()))
+    source = original.published_scores.source
+    return {"scores": find_scores(theirs, "published"), "name": repo_link(theirs), "source": link(source, source)}
 
 
 def siblings(facts: FamilyFacts, own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Comparison]]:

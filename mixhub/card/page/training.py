@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from mixhub.card.facts.recipe import flops_per_token, hyperparameters, recipe_source, seeds
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Table, branches, code, link, without_empty_columns
+from mixhub.card.markdown.text import Markdown, Table, branches, code, link, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
+from mixhub.spec import catalog
+from mixhub.spec.family import Family
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.workspace.lineage import UNKNOWN
 
@@ -26,17 +28,22 @@ class Pace(NamedTuple):
 def training(facts: FamilyFacts) -> dict[str, Any]:
     """Return how the runs are trained, and their losses."""
     table, not_stated = hyperparameters(facts)
-    source = recipe_source(facts.family)
+    source = facts.original or recipe_source(facts.family)
     adopted = [one.run.revision for one in facts.runs if one.lineage and one.lineage.steps == UNKNOWN]
     return {
         "hyperparameters": table,
         "not_stated": not_stated,
         "has_origins": facts.is_confirmed,
-        "source": link(source.name, f"{HUGGINGFACE}/{source.repo_id}") if source else None,
+        "source": _recipe_link(source) if source else None,
         "adopted": branches(adopted),
         "losses": _losses(facts),
         "seeds": seeds(facts),
     }
+
+
+def _recipe_link(source: Family) -> Markdown:
+    is_on_hub = source.name in catalog.published()
+    return link(source.name, f"{HUGGINGFACE}/{source.repo_id}") if is_on_hub else code(source.name)
 
 
 def compute(facts: FamilyFacts) -> dict[str, Any]:
@@ -80,6 +87,8 @@ def lineage_table(run: RunFacts) -> Table | None:
         *((f"{name} (sha256)", UNKNOWN if value == UNKNOWN else code(value)) for name, value in hashes.items()),
         ("Steps", f"{figures.whole(lineage.step)} of {figures.whole(lineage.steps)}"),
         ("Tokens", figures.whole(lineage.tokens)),
+        *([("Replicates", code(lineage.replicates))] if lineage.replicates else []),
+        *([("Seeds", lineage.seeds)] if lineage.seeds else []),
         ("Seed of the weights", str(lineage.init_seed)),
         ("Seed of the order", str(lineage.order_seed)),
         ("Device", lineage.device),

@@ -19,6 +19,7 @@ from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.endpoint import HUGGINGFACE
+from mixhub.spec import catalog
 from mixhub.spec.family import Family, Run
 
 Values = Mapping[str, Any]
@@ -38,6 +39,7 @@ def card_values(facts: FamilyFacts) -> Values:
         "family": family,
         "subject": "this model" if facts.of_run else "this family",
         "is_trained": bool(facts.trained),
+        "replication": _replication(facts),
         "load": loading(facts),
         "tensors": tensors(facts),
         "data": _data(family),
@@ -79,6 +81,18 @@ def _about(facts: FamilyFacts) -> Values:
         "base_model": link(card.base_model, f"{HUGGINGFACE}/{card.base_model}") if card.base_model else None,
         "license": license_,
         "withdrawn": branches([one.run.revision for one in facts.runs if one.withdrawal]),
+    }
+
+
+def _replication(facts: FamilyFacts) -> Values | None:
+    """Return the published family that this one replicates, and where the seeds come from."""
+    if (original := facts.original) is None:
+        return None
+    is_on_hub = original.name in catalog.published()
+    return {
+        "original": link(original.repo_id, f"{HUGGINGFACE}/{original.repo_id}") if is_on_hub else code(original.name),
+        "is_on_hub": is_on_hub,
+        "seeds": facts.family.seeds_origin,
     }
 
 

@@ -98,9 +98,9 @@ def write_cards(
 
 
 def write_model_cards(folder: Path) -> list[Path]:
-    """Write the cards of all shipped families, each to `<folder>/<family>/README.md`, with plots; return the paths."""
+    """Write the cards of the published families to `<folder>/<family>/README.md`, with plots; return the paths."""
     paths: list[Path] = []
-    for name in catalog.names():
+    for name in catalog.published():
         card, own = render_catalog(name), folder / name
         files = {own / "README.md": card.text.encode(), **draw_plots(card.plots, own)}
         _write(files, own)

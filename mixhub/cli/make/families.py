@@ -44,7 +44,7 @@ def families(
         count = f"{domains[0]}-{domains[-1]}" if len(domains) > 1 else str(domains[0])
         kind = family.revisions.kind
         runs = plural(len(family.runs()), kind, family.revisions.plural(kind))
-        rows.append((family.name, family.repo_id, runs, *sizes, count))
+        rows.append((family.name, _repo(family), runs, *sizes, count))
     show_table(["family", "repo_id", "revisions", "params", "tokens", "domains"], rows)
     if workspace is not None and (namespace := workspace.config.namespace) is not None:
         say(f"namespace: {namespace} in {CONFIG_FILE} replaces the owners; published families are at:")
@@ -65,6 +65,14 @@ def _show_fields() -> None:
     say("If it changes the architecture or the tokenizer, model_name or tokenizer.name defaults to the family's name.")
 
 
+def _repo(family: Family) -> str:
+    """Return the repo; a shipped family whose models were never published has none."""
+    from mixhub.spec import catalog
+
+    is_published = family.name in catalog.published() or family.name not in catalog.names()
+    return family.repo_id if is_published else "not published"
+
+
 def _revisions(family: Family) -> str:
     runs = family.runs()
     return runs[0].revision if len(runs) == 1 else f"{runs[0].revision} … {runs[-1].revision}"
@@ -76,7 +84,8 @@ def _show(family: Family) -> None:
     say(family.card.summary.strip())
     rows = [
         ("family", family.name),
-        ("repo_id", family.repo_id),
+        ("repo_id", _repo(family)),
+        *([("replicates", family.replicates)] if family.replicates else []),
         ("revisions", _revisions(family)),
         *([("on main", family.main_run.revision)] if family.main_run else []),
         ("parameters", f"{architecture.parameters:,}"),

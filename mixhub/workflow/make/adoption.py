@@ -211,6 +211,8 @@ def _complete(
             "revision": run.revision,
             "kind": run.kind,
             "number": run.number,
+            "replicates": family.replicates,
+            "seeds": UNKNOWN if family.replicates else None,
             "step": UNKNOWN if step is None else step,
             "train_config_sha256": data_sha256(config) if "train" in config else UNKNOWN,
             "tokenizer_sha256": file_sha256(building / "tokenizer.json"),

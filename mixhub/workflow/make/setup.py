@@ -10,8 +10,12 @@ from typing import Any
 from mixhub.endpoint import checked_hub
 from mixhub.errors import UsageError
 from mixhub.spec import Family, catalog
+from mixhub.spec.parts import Revisions
 from mixhub.workflow.inputs import read_mixtures
 from mixhub.workspace.paths import Workspace
+
+_SEED_STEP = 1000
+"""A chosen seed is this times the seed or index of the run."""
 
 
 def init(
@@ -27,28 +31,53 @@ def init(
 
     Args:
         folder: the workspace's folder; created if missing.
-        family: the family to work on, or, with `mixture`, the one whose recipe to use.
+        family: the family to work on; with `namespace`, the one to replicate; with `mixture`, the one whose recipe to
+            use.
         mixture: a file with the mixture of a new family: RegMix's YAML, or `domain: weight`.
-        name: the name of the new family.
-        namespace: owner of the repos to push to; None: as the family says.
+        name: the name of the new family; None: that of the replicated one, and `-replication`.
+        namespace: owner of the repos to push to. Without a mixture, the workspace is for a replication of `family`: the
+            same recipe and mixture, with runs of its own. None: the published models are worked on.
         hub: `local` for the embedded hub, or an address.
 
     Raises:
-        UsageError: only one of mixture and name is given, the name is taken, or the hub is not an address.
+        UsageError: a new family lacks a mixture or a name, the name is taken, or the hub is not an address.
         SpecError: the mixture breaks rules; lists every problem.
         UnknownNameError: there is no such family.
         WorkspaceError: the folder is already a workspace, or cannot be written.
     """
     config: dict[str, Any] = {"family": family, "hub": checked_hub(hub, "--hub")}
-    if namespace is not None:
-        config["namespace"] = namespace
-    if mixture is not None and name is not None:
-        config |= {"family": name, "families": {name: _new_family(name, family, Path(mixture), namespace)}}
-    elif mixture is not None or name is not None:
+    is_replication = mixture is None and (namespace is not None or catalog.get(family).name not in catalog.published())
+    if is_replication:
+        name = name or f"{family}-replication"
+        own = _replication(family, namespace)
+    elif mixture is not None and name is not None:
+        own = _new_family(name, family, Path(mixture), namespace)
+        config |= {"namespace": namespace} if namespace is not None else {}
+    elif mixture is None and name is None:
+        return Workspace.create(Path(folder), config)
+    else:
         message = "--mixture and --name require each other: a new mixture is a new family"
         hint = "mixhub init DIR --mixture FILE --name NAME"
         raise UsageError(message, code="option-missing", hint=hint, options=("--mixture", "--name"))
-    return Workspace.create(Path(folder), config)
+    if name in catalog.names():
+        message = f"--name = {name!r}: is the name of a built-in family"
+        raise UsageError(message, code="option-value", hint="choose another name")
+    return Workspace.create(Path(folder), {**config, "family": name, "families": {name: own}})
+
+
+def _replication(base: str, namespace: str | None) -> dict[str, Any]:
+    """Return plain data of a family that replicates a shipped one; seeds that are not published are chosen.
+
+    Neighbouring seeds would share permutations in RegMix's order, which adds the rank to the seed.
+    """
+    original = catalog.get(base)
+    own: dict[str, Any] = {"replicates": base, "repo_id": f"{namespace or 'local'}/{original.repo_id.split('/')[1]}"}
+    if original.runs()[0].seed is None:
+        stated, numbers = original.revisions.to_data(), original.revisions.numbers
+        key = Revisions.plural(original.revisions.kind)
+        chosen = {number: _SEED_STEP * number for number in numbers}
+        own["revisions"] = {"pattern": stated["pattern"], key: stated[key], "chosen_seeds": chosen}
+    return own
 
 
 def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> dict[str, Any]:
@@ -57,9 +86,6 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
     Domains without the prefix of the shipped family belong to a new corpus, named as the family. Without a validation
     mixture, every domain of the mixture is validated.
     """
-    if name in catalog.names():
-        message = f"--name = {name!r}: is the name of a built-in family"
-        raise UsageError(message, code="option-value", hint="choose another name")
     recipe = catalog.get(base)
     train, valid = read_mixtures(mixture)
     prefixes = _prefixes(train.domain_weights, recipe)
@@ -78,6 +104,8 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
             "language": list(recipe.card.language),
         },
     }
+    if recipe.training.seed is not None:
+        family["training"]["seed"] = None  # of runs with an index
     if prefixes == (recipe.data.train_prefix, recipe.data.valid_prefix):
         family["card"]["datasets"] = list(recipe.card.datasets)
     else:

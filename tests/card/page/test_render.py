@@ -267,7 +267,7 @@ def test_catalog_family_in_another_repo_is_not_loaded_by_name() -> None:
     family = catalog.get("human-1b").model_copy(update={"repo_id": "me/data-mixture-human-1b"})
     card = render_family(family, [RunFacts(run) for run in family.runs()])
     assert 'mixhub.load("me/data-mixture-human-1b", revision="seed-1")' in card
-    assert "not published" not in card.partition("### Seeds")[2].partition("## ")[0]
+    assert "not published" in card.partition("### Seeds")[2].partition("## ")[0]
 
 
 def test_same_inputs_same_bytes() -> None:
