@@ -52,7 +52,7 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
             raise CorpusError(message, code="tokenizer-missing", hint=hint, repo_id=repo_id)
         tokenizer = _train(family.tokenizer, corpus)
     else:
-        tokenizer = Tokenizer.from_file(str(_tokenizer_file(source)))
+        tokenizer = Tokenizer.from_file(str(tokenizer_file(source)))
     _check(tokenizer, family, source or corpus.path)
     eos = family.tokenizer.eos_token
     specials = dict.fromkeys(("bos_token", "eos_token", "pad_token"), eos)
@@ -62,7 +62,7 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
     )
     wrapped.save_pretrained(destination)
     if source is not None:
-        shutil.copyfile(_tokenizer_file(source), destination / TOKENIZER_FILE)
+        shutil.copyfile(tokenizer_file(source), destination / TOKENIZER_FILE)
 
 
 def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
@@ -139,7 +139,8 @@ def _check(tokenizer: tokenizers.Tokenizer, family: Family, source: Path) -> Non
         raise CorpusError(message, code="tokenizer-lossy", text=text)
 
 
-def _tokenizer_file(folder: Path) -> Path:
+def tokenizer_file(folder: Path) -> Path:
+    """Return the `tokenizer.json` in a folder; raises CorpusError if it is missing."""
     path = folder / TOKENIZER_FILE
     if not path.is_file():
         raise CorpusError(f"{path}: no such file", code="file-missing", path=path)

@@ -19,9 +19,12 @@ from mixhub import lazy_names
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
     from mixhub.analysis.selection import Selection
+    from mixhub.data.exports import Exported
+    from mixhub.data.imports import Imported, ImportOptions
     from mixhub.evaluation.calls.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
+    from mixhub.workflow.data.exchange import export_tokens, import_tokens
     from mixhub.workflow.data.inspection import InspectedDomain, Inspection, inspect_data
     from mixhub.workflow.data.packing import pack
     from mixhub.workflow.data.verification import VerifiedData, verify_data
@@ -52,14 +55,15 @@ if TYPE_CHECKING:
     from mixhub.workflow.release.withdrawals import Withdrawal, withdraw
 
 __all__ = [
-    "Adopted", "Audited", "Evaluated", "EvaluatedModel", "Generated", "InspectedDomain", "Inspection", "Options",
-    "PlannedPromotion", "Prefetched", "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling",
-    "Selection", "Trained", "VerifiedData", "Withdrawal", "adopt", "audit", "check", "check_card", "check_cards",
-    "check_each", "compare_scores", "crosscheck", "diff_card", "evaluate", "evaluate_model", "evaluated_so_far",
-    "find_suite", "generate", "init", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack",
-    "plan_promotion", "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots",
-    "prefetch", "prefetch_model", "promote", "push", "render_card", "results", "save_plot", "score_tables", "status",
-    "train", "validate_card", "verify", "verify_data", "with_fewshot_seed", "withdraw",
+    "Adopted", "Audited", "Evaluated", "EvaluatedModel", "Exported", "Generated", "ImportOptions", "Imported",
+    "InspectedDomain", "Inspection", "Options", "PlannedPromotion", "Prefetched", "PushOptions", "PushPlan", "RunName",
+    "RunNames", "RunStatus", "Sampling", "Selection", "Trained", "VerifiedData", "Withdrawal", "adopt", "audit",
+    "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card", "evaluate",
+    "evaluate_model", "evaluated_so_far", "export_tokens", "find_suite", "generate", "import_tokens", "init",
+    "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "plan_promotion", "plan_push",
+    "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots", "prefetch", "prefetch_model",
+    "promote", "push", "render_card", "results", "save_plot", "score_tables", "status", "train", "validate_card",
+    "verify", "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -17,6 +17,10 @@ MANIFEST_FILE = "manifest.json"
 
 Split = Literal["train", "valid"]
 SPLITS: tuple[Split, ...] = ("train", "valid")
+TokenFormat = Literal["megatron", "datatrove", "parquet", "olmo", "llm.c", "litgpt", "regmix"]
+"""Formats of other tools for files of tokens; `mixhub/data/formats/` has them."""
+TokenType = Literal["uint16", "uint32"]
+"""Types of a token, little-endian."""
 Domains = Mapping[Split, list[str]]
 """Names of domains without prefix, by split."""
 
@@ -34,6 +38,8 @@ class SourceFile(Spec):
     """Documents in it; absent in format 1."""
     tokens: Count | None = None
     """Tokens of its documents, eos tokens included; absent in format 1."""
+    format: TokenFormat | None = None
+    """Format of a file of tokens that was imported; absent if it was text."""
 
 
 class Shard(Spec):
@@ -78,7 +84,7 @@ class Manifest(Spec):
     """The tokenizer as the family describes it."""
     tokenizer_sha256: Sha256
     """Hash of `tokenizer/tokenizer.json`."""
-    dtype: Literal["uint16", "uint32"]
+    dtype: TokenType
     """Type of a token, little-endian."""
     eos_id: Count
     """Id of the token that ends each document."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from mixhub.cli.common.groups import group
+from mixhub.cli.data.exports import export
+from mixhub.cli.data.imports import import_
 from mixhub.cli.data.inspect import inspect
 from mixhub.cli.data.pack import pack
 from mixhub.cli.data.verify import verify
 
-app = group("Pack text into token shards, inspect and verify them.")
+app = group("Pack text into token shards, inspect and verify them, and exchange them with other tools.")
 app.command()(pack)
 app.command()(inspect)
 app.command()(verify)
+app.command("import")(import_)
+app.command()(export)

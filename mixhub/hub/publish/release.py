@@ -163,7 +163,7 @@ def _card_files(card: str, folder: Path, drawn: Mapping[str, object] | None = No
 
 def _samples_parquet(samples: Path) -> bytes:
     """Return the samples of a cell as parquet: one row per document, in order; nested values as JSON text."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from pyarrow import parquet
 
     rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").split("\n") if line]
