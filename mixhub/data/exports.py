@@ -10,16 +10,17 @@ import numpy as np
 
 from mixhub.data.formats import format_named
 from mixhub.data.formats.base import Format, Stream, Vocabulary, WrittenFile
-from mixhub.data.pack import check_shards
+from mixhub.data.shards import check_shards
 from mixhub.errors import CorpusError, UnknownNameError, WorkspaceError
 from mixhub.files import new_folder
 from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec.family import Family
+from mixhub.spec.parts import Loader
 from mixhub.workspace.manifest import SPLITS, Manifest, Shard, Split, TokenFormat, read_manifest
 
-_CHUNK_SEQUENCES: dict[Split, int] = {"train": 256, "valid": 64}
-"""Sequences in a chunk of RegMix."""
+_VALID_CHUNK_SEQUENCES = 64
+"""Sequences in a chunk of RegMix's validation data."""
 
 
 @dataclass(frozen=True)
@@ -156,18 +157,20 @@ class _Exporter:
             yield self.folder / split / name, self._stream(split, [shard])
 
     def _stream(self, split: Split, shards: Sequence[Shard]) -> Stream:
+        training = self.family.training
+        sequences = (training.loader or Loader()).chunk_sequences if split == "train" else _VALID_CHUNK_SEQUENCES
         return Stream(
             shards=[self.tokens / shard.file for shard in shards],
             sizes=[shard.tokens for shard in shards],
             dtype=np.dtype(self.manifest.dtype),
-            chunk_tokens=(self.family.training.sequence_length + 1) * _CHUNK_SEQUENCES[split],
+            chunk_tokens=(training.sequence_length + 1) * sequences,
             advance=self.bar.advance,
         )
 
     def _notes(self, domains: Sequence[ExportedDomain], padding: int) -> Iterator[str]:
         name, eos = self.format.name, self.manifest.eos_id
         if not self.format.keeps_ends:
-            yield f"{name} does not record where documents end: each ends with the eos token (id {eos})"
+            yield f"{name} does not record where documents end: each ends with eos (id {eos})"
         if padding:
             yield f"{plural(padding, 'eos token')} fill up the last chunks"
         left = [self.manifest.domains(each.split)[each.domain].tokens - each.tokens for each in domains]

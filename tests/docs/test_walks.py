@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from mixhub import workflow
+from mixhub.files import write_json
 from mixhub.spec.base import read_yaml, to_yaml
+from mixhub.workspace.manifest import MANIFEST_FILE, read_manifest
 from mixhub.workspace.paths import Workspace
 from tests.docs.blocks import PAGES, Reader, blocks
 from tests.tiny import write_tiny_corpus
@@ -62,7 +64,23 @@ def untrained(made: Path, root: Path, name: str, seeds: Sequence[int] = (1, 2, 3
     return workspace
 
 
-PREPARATIONS = {"README.md": with_demo, "docs/guides/tasks.md": with_animals}
+def with_tokens(root: Path) -> None:
+    """A domain that is not packed, but there as Megatron's files."""
+    workspace = Workspace.open(root)
+    workflow.export_tokens(workspace, root / "exported", format="megatron", domains=["prose"], split="train")
+    (root / "exported" / "train").rename(root / "megatron")
+    tokens = workspace.tokens(workspace.family())
+    manifest = read_manifest(tokens).to_data()
+    del manifest["train"]["prose"]
+    shutil.rmtree(tokens / "train" / "prose")
+    write_json(tokens / MANIFEST_FILE, manifest)
+
+
+PREPARATIONS = {
+    "README.md": with_demo,
+    "docs/guides/formats.md": with_tokens,
+    "docs/guides/tasks.md": with_animals,
+}
 """What was done before to the workspace that a page begins in: two seeds of a tiny family, trained and evaluated."""
 
 

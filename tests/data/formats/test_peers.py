@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixhub.data.exports import export_tokens
 from tests.data.formats.folders import EOS, export, write_folder
+from tests.tiny import tiny_family
 
 FILES = {"prose-1": [[5, 299, 7], [], [1]], "prose-2": [[42] * 40]}
 STREAMS = {stem: [number for document in documents for number in (*document, EOS)] for stem, documents in FILES.items()}
@@ -68,6 +70,19 @@ def test_chunks_by_hand(tmp_path, size, code, letter):
         "train_prose-1_0_0000000000.bin",
         "train_prose-3_2_0000000000.bin",
     ]
+
+
+def test_the_size_of_chunks_is_the_recipes(tmp_path):
+    """By default RegMix's: 2049 × 256 tokens for sequences of 2048."""
+    folder = write_folder(tmp_path / "tokens", {"prose-1": [[7] * 100]})
+    changes = {"order": "regmix", "loader": {"ranks": 1, "micro_batch_size": 1, "chunk_sequences": 2}}
+    for training, tokens in (({"sequence_length": 2048}, 2049 * 256), (changes, 17 * 2)):
+        architecture = {"max_position_embeddings": 2048, "vocab_size": 320}
+        family = tiny_family(tokenizer={"vocab_size": 300}, architecture=architecture, training=training)
+        exported = export_tokens(family, folder, tmp_path / str(tokens), format="litgpt")
+        path = tmp_path / str(tokens) / exported.domains[0].files[0]
+        assert path.stat().st_size == 24 + 2 * tokens
+        assert len(exported.domains[0].files) == -(-101 // tokens)
 
 
 def test_olmo_maps_the_file_as_it_is(tmp_path):
@@ -142,7 +157,9 @@ def test_megatron_writes_and_reads_the_same(tmp_path):
         root = tmp_path / str(size)
         export(write_folder(root / "tokens", FILES, size), root / "out", "megatron", size)
         pairs.append((str(root / "theirs"), str(root / "out" / "train" / "prose"), size, documents))
-    done = subprocess.run([sys.executable, "-c", MEGATRON, json.dumps(pairs)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", MEGATRON, json.dumps(pairs)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     for theirs, ours, *_ in pairs:
         for suffix in (".bin", ".idx"):
