@@ -19,7 +19,7 @@ from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.values import Count
 from mixhub.workspace.lineage import Sha256
-from mixhub.workspace.manifest import Manifest, SourceFile, index_file
+from mixhub.workspace.manifest import Manifest, index_file
 
 TOKENIZER = "tokenizer/tokenizer.json"
 
@@ -75,9 +75,9 @@ def packed_files(manifest: Manifest) -> dict[str, PackedFile]:
 
 
 def source_files(manifest: Manifest) -> dict[str, PackedFile]:
-    """Return the files of text that were packed, relative to the corpus."""
+    """Return the files of text that were packed, relative to the corpus, which imported tokens have none of."""
     domains = (*manifest.train.values(), *manifest.valid.values())
-    sources: Iterator[SourceFile] = (source for domain in domains for source in domain.sources)
+    sources = [source for domain in domains for source in domain.sources if source.format is None]
     return {source.name: PackedFile(source.content_sha256, source.size) for source in sources}
 
 

@@ -11,7 +11,7 @@ from mixhub import workflow
 from mixhub.data import hashes
 from mixhub.errors import CorpusError
 from mixhub.workflow.data.verification import require_same_tokens
-from mixhub.workspace.manifest import MANIFEST_FILE
+from mixhub.workspace.manifest import MANIFEST_FILE, read_manifest
 from mixhub.workspace.paths import Workspace
 from tests.refusals import refused
 from tests.tiny import tiny_family, tiny_workspace_yaml, write_rows, write_tiny_corpus
@@ -102,6 +102,18 @@ def test_changed_text_is_a_warning_and_missing_text_too(packed):
     assert found(packed) == expected
     shutil.rmtree(corpus)
     assert found(packed) == []
+
+
+def test_imported_tokens_have_no_text_to_look_for(packed):
+    manifest = read_manifest(tokens_of(packed))
+    sums = manifest.train["sums"]
+    imported = tuple(source.model_copy(update={"format": "olmo"}) for source in sums.sources)
+    with_imported = {**manifest.train, "sums": sums.model_copy(update={"sources": imported})}
+    changed = manifest.model_copy(update={"train": with_imported})
+    assert hashes.source_files(manifest).keys() - hashes.source_files(changed).keys() == {
+        "train/sums-1.jsonl",
+        "train/sums-2.jsonl",
+    }
 
 
 def test_the_command_exits_with_1_for_damage_only(packed, mixhub):

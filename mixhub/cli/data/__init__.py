@@ -7,11 +7,13 @@ from mixhub.cli.data.exports import export
 from mixhub.cli.data.imports import import_
 from mixhub.cli.data.inspect import inspect
 from mixhub.cli.data.pack import pack
+from mixhub.cli.data.seen import seen
 from mixhub.cli.data.verify import verify
 
-app = group("Pack text into token shards, inspect and verify them, and exchange them with other tools.")
+app = group("Pack text into token shards, see what runs read of them, verify and exchange them.")
 app.command()(pack)
 app.command()(inspect)
+app.command()(seen)
 app.command()(verify)
 app.command("import")(import_)
 app.command()(export)
