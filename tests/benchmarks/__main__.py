@@ -7,6 +7,7 @@ NAMES = (
     "help",
     "demo",
     "order",
+    "trainer",
     "bootstrap",
     "scorer",
     "sweep",
