@@ -111,7 +111,7 @@ def run_demo(folder: Path, *, progress: Progress = SILENT) -> Demo:
     with steps.step("training") as notes:
         for run in family.runs():
             trained = workflow.train(workspace, seed=run.number, device="cpu", progress=progress)
-            exports[run.revision] = trained.export
+            exports[run.revision] = workspace.export(run, trained.step)
             lines = workspace.run_folder(run).metrics.read_text(encoding="utf-8").splitlines()
             losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
             notes.append(f"{run.revision} loss {losses[0]:.2f} to {losses[-1]:.2f}")

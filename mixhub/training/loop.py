@@ -6,10 +6,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import torch
 from accelerate import Accelerator
@@ -44,8 +44,15 @@ _LAUNCH_HINT = "launch with torchrun --nproc-per-node N, or unset WORLD_SIZE"
 
 
 def train(
-    family: Family, run: Run, *, tokens: Path, folder: RunFolder, device: str | None = None, progress: Progress = SILENT
-) -> Path:
+    family: Family,
+    run: Run,
+    *,
+    tokens: Path,
+    folder: RunFolder,
+    device: str | None = None,
+    progress: Progress = SILENT,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path | None:
     """Train a run to its last step, from its newest checkpoint or from the start, and export it.
 
     A run that was killed resumes from its newest checkpoint. On the CPU, with the same number of processes, its weights
@@ -59,9 +66,10 @@ def train(
         folder: the run's folder, for checkpoints, metrics and the export.
         device: "cpu" or "cuda"; None uses CUDA if available.
         progress: counts steps.
+        should_stop: asked in each step; if true in any process, all save a checkpoint after it and stop.
 
     Returns:
-        The folder of the export.
+        The folder of the export; None if training was stopped.
 
     Raises:
         RunError: the run cannot be trained (its seed is unknown, its order is not implemented, its recipe or tokens
@@ -80,17 +88,37 @@ def train(
                     clear_leftovers(path)
                 write_recipe(family, run, folder)
             accelerator.wait_for_everyone()
-            trainer = _Trainer(accelerator, family, run, shards, folder)
+            trainer = _Trainer(accelerator, family, run, shards, folder, should_stop)
             return trainer.train(progress if main else SILENT)
+
+
+class _Figures(NamedTuple):
+    """What is known of a step before its update, the same in all processes."""
+
+    loss: float
+    """Mean loss of the global batch, in nats per token."""
+    domains: dict[str, float]
+    """The same for the tokens of each domain in it."""
+    grad_norm: float
+    """Norm of the gradient, before clipping."""
+    is_stopped: bool
+    """Whether a process was asked to stop."""
 
 
 class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, accelerator: Accelerator, family: Family, run: Run, shards: TokenShards, folder: RunFolder
+        self,
+        accelerator: Accelerator,
+        family: Family,
+        run: Run,
+        shards: TokenShards,
+        folder: RunFolder,
+        should_stop: Callable[[], bool],
     ) -> None:
         assert run.init_seed is not None
+        self.should_stop = should_stop
         self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
         self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
@@ -113,8 +141,8 @@ class _Trainer:
             fused=True,
         )
 
-    def train(self, progress: Progress) -> Path:
-        """Train the remaining steps, then export."""
+    def train(self, progress: Progress) -> Path | None:
+        """Train the remaining steps, then export; None if asked to stop."""
         state = self._resume() or self._start()
         first, last, main = state.step, self.training.steps, self.accelerator.is_main_process
         with (
@@ -126,12 +154,14 @@ class _Trainer:
             if first == 0:
                 self._validate(metrics, 0, None)
             for step in range(first, last):
-                loss = self._step(metrics, step, batches, bar)
+                figures = self._step(metrics, step, batches, bar)
                 done = step + 1
                 if done % self.training.validation_interval == 0 or done == last:
-                    self._validate(metrics, done, loss)
-                if done % self.training.checkpoint_interval == 0 or done == last:
+                    self._validate(metrics, done, figures.loss)
+                if done % self.training.checkpoint_interval == 0 or done == last or figures.is_stopped:
                     self._checkpoint(metrics, state.model_copy(update={"step": done}))
+                if figures.is_stopped and done < last:
+                    return None
         return self._export(state.model_copy(update={"step": last}))
 
     def _resume(self) -> State | None:
@@ -154,27 +184,27 @@ class _Trainer:
             versions=versions(*PACKAGES),
         )
 
-    def _step(self, metrics: TextIO | None, step: int, batches: Iterator[StepBatch], bar: Bar) -> float:
-        """Make one update; return the loss before it."""
+    def _step(self, metrics: TextIO | None, step: int, batches: Iterator[StepBatch], bar: Bar) -> _Figures:
+        """Make one update."""
         started = time.perf_counter()
         rate = learning_rate(step, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         sums = self._backward(next(batches))
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in self.parameters if weight.grad is not None])
-        loss, by_domain, grad_norm = self._figures(sums, norm)
-        self._require_finite(step + 1, loss=loss, grad_norm=grad_norm)
+        figures = self._figures(sums, norm)
+        self._require_finite(step + 1, loss=figures.loss, grad_norm=figures.grad_norm)
         if self.training.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.training.gradient_clip, norm)
         self.optimizer.step()
         per_step = tokens_per_step(self.training.global_batch_size, self.training.sequence_length)
         if metrics is not None:
-            line = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": grad_norm}
+            line = {"step": step + 1, "loss": figures.loss, "learning_rate": rate, "grad_norm": figures.grad_norm}
             speed = round(per_step / (time.perf_counter() - started), 1)
             line |= {"tokens": (step + 1) * per_step, "tokens_per_second": speed}
-            write_metrics(metrics, {**line, "domains": by_domain})
-        bar.advance(note=f"loss {loss:.3f}")
-        return loss
+            write_metrics(metrics, {**line, "domains": figures.domains})
+        bar.advance(note=f"loss {figures.loss:.3f}")
+        return figures
 
     def _backward(self, batch: StepBatch) -> torch.Tensor:
         """Compute the gradients of the mean loss over the global batch.
@@ -199,14 +229,15 @@ class _Trainer:
             sums[1].index_add_(0, domains[micro_step], torch.full_like(by_row, losses.shape[1]))
         return sums
 
-    def _figures(self, sums: torch.Tensor, norm: torch.Tensor) -> tuple[float, dict[str, float], float]:
-        """Return the loss of the global batch, the loss of each domain in it, and the norm of the gradient."""
-        sums = self.accelerator.reduce(sums, reduction="sum")
-        *flat, grad_norm = torch.cat([sums.flatten(), norm.double()[None]]).tolist()  # waits for the device once
+    def _figures(self, sums: torch.Tensor, norm: torch.Tensor) -> _Figures:
+        """Return the figures of a step, with one exchange between the processes and one wait for the device."""
+        asked = torch.full((1,), float(self.should_stop()), dtype=sums.dtype, device=sums.device)
+        ours = self.accelerator.reduce(torch.cat([sums.flatten(), asked]), reduction="sum")
+        *flat, times_asked, grad_norm = torch.cat([ours, norm.double()[None]]).tolist()
         totals, counts = flat[: len(self.domains)], flat[len(self.domains) :]
         pairs = zip(self.domains, totals, counts, strict=True)
         by_domain = {domain: total / count for domain, total, count in pairs if count}
-        return math.fsum(totals) / math.fsum(counts), by_domain, grad_norm
+        return _Figures(math.fsum(totals) / math.fsum(counts), by_domain, grad_norm, times_asked > 0)
 
     def _on_device(self, batch: Tokens) -> torch.Tensor:
         """Move a batch in the narrow type of the shards, which is cast on the device; (B, T + 1)."""

@@ -173,6 +173,20 @@ def halted(tokens: Path, folder: RunFolder) -> RunFolder:
     return folder
 
 
+@pytest.mark.parametrize("asked", [1, 5, 7, 12])
+def test_asked_to_stop_it_saves_the_step_and_goes_on_from_it(
+    asked: int, finished: RunFolder, tokens: Path, folder: RunFolder
+) -> None:
+    times = iter(range(1, 100))
+    stopped = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", should_stop=lambda: next(times) == asked)
+    assert (stopped is None) == (asked < 12)
+    assert folder.checkpoint_steps()[-1] == asked
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    assert export is not None
+    assert weights_sha256(export) == weights_sha256(finished.export(12))
+    assert untimed(folder) == untimed(finished)
+
+
 def test_a_changed_recipe_is_refused_with_key_and_both_values(halted: RunFolder, tokens: Path) -> None:
     changed = tiny_family(training={"learning_rate": 0.02})
     keys = ("mixhub.training.learning_rate",)

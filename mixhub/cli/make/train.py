@@ -34,14 +34,21 @@ def train(
 
     Needs the token shards that `mixhub data pack` writes, but no network. To train with several processes, run
     `torchrun --nproc-per-node 8 -m mixhub train --seed 1`.
+
+    SIGTERM, SIGUSR2 and Ctrl-C stop after the current step, with a checkpoint; the exit status is then 75, or 130 after
+    Ctrl-C. A second signal ends the process at once.
     """
     from mixhub import workflow
+    from mixhub.cli.common.signals import STATUS, stop_signals
 
     log_lines()
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
     try:
-        trained = workflow.train(workspace, **run_name, device=device, progress=progress())
+        with stop_signals() as request:
+            trained = workflow.train(
+                workspace, **run_name, device=device, progress=progress(), should_stop=lambda: bool(request)
+            )
     except KeyboardInterrupt:
         if _is_first_process():
             step = workflow.last_checkpoint(workspace, **run_name)
@@ -49,6 +56,10 @@ def train(
             again = "start again" if step is None else "continue from there"
             say(f"stopped: {state}; run the same command to {again}")
         raise
+    if trained.export is None and request.signal is not None:
+        if _is_first_process():
+            say(f"stopped by {request.signal.name}, saved at step {trained.step}; run the same command to continue")
+        raise typer.Exit(STATUS[request.signal])
     if _is_first_process():
         say(f"{trained.run.revision}: export in {trained.export}")
         run = trained.run

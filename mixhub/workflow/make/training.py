@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -14,15 +15,22 @@ from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_worksp
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained run."""
+    """A trained run, or one that was asked to stop."""
 
     run: Run
-    export: Path
-    """The weights of the last step, in Transformers format."""
+    step: int
+    """Updates made."""
+    export: Path | None
+    """The weights of the last step, in Transformers format; None if the run was stopped before it."""
 
 
 def train(
-    workspace: WorkspaceLike, *, device: str | None = None, progress: Progress = SILENT, **run_name: Unpack[RunName]
+    workspace: WorkspaceLike,
+    *,
+    device: str | None = None,
+    progress: Progress = SILENT,
+    should_stop: Callable[[], bool] = lambda: False,
+    **run_name: Unpack[RunName],
 ) -> Trained:
     """Train a run, from its last checkpoint if there is one, and export its weights; makes no network requests.
 
@@ -30,6 +38,7 @@ def train(
         workspace: the workspace with the token shards.
         device: `cpu` or `cuda`; None: `cuda` if available.
         progress: counts the steps.
+        should_stop: asked after each step; if true in any process, training stops there with a checkpoint.
         **run_name: seed or index, and family.
 
     Raises:
@@ -48,8 +57,17 @@ def train(
         require_same_tokens(workspace, family, progress)  # before processes wait for each other, which they do not long
         from mixhub.training.loop import train
 
-        export = train(family, run, tokens=workspace.tokens(family), folder=folder, device=device, progress=progress)
-    return Trained(run, export)
+        export = train(
+            family,
+            run,
+            tokens=workspace.tokens(family),
+            folder=folder,
+            device=device,
+            progress=progress,
+            should_stop=should_stop,
+        )
+    step = family.training.steps if export is not None else folder.checkpoint_steps()[-1]
+    return Trained(run, step, export)
 
 
 def last_checkpoint(workspace: WorkspaceLike, **run_name: Unpack[RunName]) -> int | None:
