@@ -20,7 +20,7 @@ docs:
 	mkdocs build --strict
 
 test:
-	pytest -n auto --maxprocesses 4
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 cards:
 	python -c "from pathlib import Path; from mixhub.card.page.write import write_model_cards; write_model_cards(Path('model_cards'))"

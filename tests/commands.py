@@ -36,11 +36,13 @@ def mixhub_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """As `mixhub`, in the process of the tests: many commands, for which each import counts once."""
     from mixhub.cli import main
 
-    def run(*arguments: object, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
+    def run(*arguments: object, cwd: Path = tmp_path, **environ: str) -> subprocess.CompletedProcess:
         said, complained, status = io.StringIO(), io.StringIO(), 0
         with monkeypatch.context() as patched:
             for name in [name for name in os.environ if name.startswith(("MIXHUB_", "HF_ENDPOINT"))]:
                 patched.delenv(name)
+            for name, value in environ.items():
+                patched.setenv(name, value)
             patched.chdir(cwd)
             patched.setattr(sys, "argv", ["mixhub", *map(str, arguments)])
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):

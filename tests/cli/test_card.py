@@ -72,11 +72,11 @@ def test_check_of_cards_that_are_not_rendered(mixhub_here, place):
     assert printed_codes(checked.stdout) == ["card-unrendered"] * 3
 
 
-def test_check_of_any_card(mixhub, place):
+def test_check_of_any_card(mixhub_here, place):
     (place.root / "other.md").write_text(
         "---\nlicense: apache-2.0-or-later\n---\n# A card\n\n![gone](nowhere.png)\n", encoding="utf-8"
     )
-    checked = mixhub("card", "check", "other.md")
+    checked = mixhub_here("card", "check", "other.md")
     assert checked.returncode == 1
     lines = [line for line in checked.stdout.splitlines() if printed_codes(line)]
     assert [(line.partition(": ")[0], *printed_codes(line)) for line in lines] == [

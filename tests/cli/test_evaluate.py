@@ -436,8 +436,8 @@ def test_a_model_without_a_workspace(measured, tmp_path, model):
     assert "--datasets-hub" in answer.error
 
 
-def test_help_shows_all_options(mixhub, tmp_path):
-    shown = mixhub("evaluate", "--help", COLUMNS="160")
+def test_help_shows_all_options(mixhub_here, tmp_path):
+    shown = mixhub_here("evaluate", "--help", COLUMNS="160")
     assert shown.returncode == 0
     for option in (
         *("MODEL", "--seed", "--index", "--all", "--tasks", "--num-fewshot", "--limit", "--device", "--dtype"),

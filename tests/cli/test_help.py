@@ -50,15 +50,15 @@ def test_every_command_and_option_says_what_it_is(path, command):
             assert parameter.help, (path, parameter.name)
 
 
-def test_the_list_of_commands_is_what_their_own_help_says(mixhub):
-    listed = mixhub("--help", COLUMNS="200").stdout
+def test_the_list_of_commands_is_what_their_own_help_says(mixhub_here):
+    listed = mixhub_here("--help", COLUMNS="200").stdout
     for name, command in typer.main.get_command(app).commands.items():
         first = " ".join(command.help.split("\n\n")[0].split())
         assert f"  {name:<10}{first}" in re.sub(r"\n {10,}", " ", listed), name
 
 
-def test_the_next_command_is_suggested(mixhub):
-    refused = mixhub("psuh", "--seed", 1)
+def test_the_next_command_is_suggested(mixhub_here):
+    refused = mixhub_here("psuh", "--seed", 1)
     assert refused.returncode == 2
     assert "No such command 'psuh'. Did you mean 'push'?" in refused.stderr
 

@@ -18,8 +18,8 @@ def files(folder):
 
 
 @pytest.fixture
-def workspace(mixhub, tmp_path):
-    assert mixhub("init", "ws").returncode == 0
+def workspace(mixhub_here, tmp_path):
+    assert mixhub_here("init", "ws").returncode == 0
     return tmp_path / "ws"
 
 
@@ -113,24 +113,24 @@ def test_a_wrong_mixture_makes_no_workspace(mixhub_here, tmp_path, text, code, w
     assert files(tmp_path) == ["m.yaml"]
 
 
-def test_a_mixture_makes_a_custom_family(mixhub, tmp_path):
+def test_a_mixture_makes_a_custom_family(mixhub_here, tmp_path):
     (tmp_path / "m.yaml").write_text("train: {train_the_pile_arxiv: 3, train_the_pile_github: 1}\nmodel_name: x\n")
-    result = mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine", "--namespace", "me")
+    result = mixhub_here("init", "ws", "--mixture", "m.yaml", "--name", "mine", "--namespace", "me")
     assert result.returncode == 0, result.stderr
-    shown = mixhub("families", "mine", cwd=tmp_path / "ws").stdout
+    shown = mixhub_here("families", "mine", cwd=tmp_path / "ws").stdout
     assert "me/data-mixture-mine" in shown
     assert "75.0000%" in shown
     assert re.search(r"^training\.order +iid +chosen", shown, re.MULTILINE)
 
 
-def test_custom_domains_make_a_custom_corpus(mixhub, tmp_path):
+def test_custom_domains_make_a_custom_corpus(mixhub_here, tmp_path):
     (tmp_path / "m.yaml").write_text("cooking: 0.6\nmusic: 0.4\nunused: 0\n")
-    assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
+    assert mixhub_here("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
     family = Workspace.open(tmp_path / "ws").family()
     assert dict(family.validation.domain_weights) == {"cooking": 1.0, "music": 1.0}
     assert (family.data.corpus, family.data.dataset, family.data.train_prefix) == ("mine", None, "")
     assert family.card.datasets == ()
-    result = mixhub("data", "pack", cwd=tmp_path / "ws", HF_ENDPOINT="http://127.0.0.1:9")
+    result = mixhub_here("data", "pack", cwd=tmp_path / "ws", HF_ENDPOINT="http://127.0.0.1:9")
     assert one_code(result) == "corpus-missing"
     assert f"{tmp_path}/ws/data/mine" in result.stderr
 
@@ -160,20 +160,20 @@ def test_places_that_cannot_be(mixhub_here, tmp_path, arguments, code, value):
     assert files(tmp_path) == ["m.yaml"]
 
 
-def test_status_shows_the_other_runs_when_one_is_broken(mixhub, made_workspace):
+def test_status_shows_the_other_runs_when_one_is_broken(mixhub_here, made_workspace):
     (made_workspace.path("runs", "tiny", "seed-1", "export", "step-000012", "lineage.json")).unlink()
     (made_workspace.path("results", "tiny", "seed-2", "tiny_choice.0shot.json")).write_text("{")
-    result = mixhub("status", cwd=made_workspace.root)
+    result = mixhub_here("status", cwd=made_workspace.root)
     assert result.returncode == 0
     assert "lineage.json" in result.stdout
     assert "tiny_choice.0shot.json: not JSON" in result.stdout
     assert "seed-3" in result.stdout
 
 
-def test_status_shows_that_the_recipe_changed(mixhub, made_workspace):
+def test_status_shows_that_the_recipe_changed(mixhub_here, made_workspace):
     config = made_workspace.root / "mixhub.yaml"
     config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
-    assert "mixhub.training.warmup_steps = 2, but tiny now has 3" in mixhub("status", cwd=made_workspace.root).stdout
+    assert "mixhub.training.warmup_steps = 2, but tiny now has 3" in mixhub_here("status", cwd=made_workspace.root).stdout
 
 
 def test_a_bug_keeps_its_traceback(mixhub, tmp_path):
@@ -198,9 +198,9 @@ def one_code(result):
     return code
 
 
-def test_a_hub_that_does_not_answer(mixhub, made_workspace):
+def test_a_hub_that_does_not_answer(mixhub_here, made_workspace):
     before = files(made_workspace.root)
-    result = mixhub("push", "--seed", "1", "--hub", "http://127.0.0.1:9", cwd=made_workspace.root)
+    result = mixhub_here("push", "--seed", "1", "--hub", "http://127.0.0.1:9", cwd=made_workspace.root)
     assert one_code(result) == "hub-unreachable"
     assert "http://127.0.0.1:9" in result.stderr
     assert files(made_workspace.root) == before
@@ -238,34 +238,34 @@ def test_a_recipe_that_changed_after_training(mixhub_here, made_workspace):
     assert "mixhub.training.warmup_steps" in result.stderr
 
 
-def test_train_makes_no_request_and_needs_tokens(mixhub, workspace):
-    result = mixhub("train", "--seed", "1", cwd=workspace, HF_ENDPOINT="http://127.0.0.1:9")
+def test_train_makes_no_request_and_needs_tokens(mixhub_here, workspace):
+    result = mixhub_here("train", "--seed", "1", cwd=workspace, HF_ENDPOINT="http://127.0.0.1:9")
     assert one_code(result) == "seed-unpublished"
 
 
-def test_train_before_pack_names_the_command(mixhub, tmp_path):
+def test_train_before_pack_names_the_command(mixhub_here, tmp_path):
     (tmp_path / "m.yaml").write_text("cooking: 1\n")
-    assert mixhub("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
-    result = mixhub("train", "--seed", "1", cwd=tmp_path / "ws")
+    assert mixhub_here("init", "ws", "--mixture", "m.yaml", "--name", "mine").returncode == 0
+    result = mixhub_here("train", "--seed", "1", cwd=tmp_path / "ws")
     assert one_code(result) == "tokens-missing"
     assert result.stderr.splitlines()[1] == "hint: run mixhub data pack"
     assert files(tmp_path / "ws") == ["mixhub.yaml"]
 
 
-def test_init_says_what_cannot_be_trained_here(mixhub, tmp_path):
-    said = mixhub("init", "ws2").stdout
+def test_init_says_what_cannot_be_trained_here(mixhub_here, tmp_path):
+    said = mixhub_here("init", "ws2").stdout
     assert "mixhub adopt DIR --seed 1" in said
     assert "mixhub init DIR --family human-1b --namespace NAME" in said
     assert "data pack" not in said
 
 
-def test_init_makes_a_replication_of_a_published_family(mixhub):
-    said = mixhub("init", "ws2", "--family", "human-1b", "--namespace", "me").stdout
+def test_init_makes_a_replication_of_a_published_family(mixhub_here):
+    said = mixhub_here("init", "ws2", "--family", "human-1b", "--namespace", "me").stdout
     assert "1000, 2000, … 5000" in said
     assert "mixhub data pack && mixhub train --seed 1" in said
 
 
-def test_an_output_that_is_full_is_one_line(mixhub, workspace):
+def test_an_output_that_is_full_is_one_line(mixhub_here, workspace):
     command = [sys.executable, "-m", "mixhub", "status"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, cwd=workspace, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,16 @@ class Reader:
         self.names: dict[str, Any] = {}
         self.output = ""
 
-    def follow(self, page: str) -> None:
+    def follow(self, page: str, changes: Mapping[str, str] | None = None) -> None:
+        """Do what a page says, with some changes to the files that it gives."""
         for block in blocks(page):
             if block.file:
                 path = self.root / block.file
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(block.text, encoding="utf-8")
+                text = block.text
+                for old, new in (changes or {}).items():
+                    text = text.replace(old, new)
+                path.write_text(text, encoding="utf-8")
             elif block.is_run:
                 self.output = ""
                 if block.language == "python":
