@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import io
 import itertools
@@ -18,6 +19,10 @@ _DENIED = (PermissionError, IsADirectoryError, NotADirectoryError)
 
 def main() -> None:
     """Run a command. A MixhubError ends it with a message, a hint and status 2; a bug keeps its traceback."""
+    contextvars.copy_context().run(_main)  # options that are noted for hints are those of this command
+
+
+def _main() -> None:
     # OpenMP threads that spin while they wait make small models many times slower on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():

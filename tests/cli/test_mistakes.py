@@ -173,7 +173,9 @@ def test_status_shows_the_other_runs_when_one_is_broken(mixhub_here, made_worksp
 def test_status_shows_that_the_recipe_changed(mixhub_here, made_workspace):
     config = made_workspace.root / "mixhub.yaml"
     config.write_text(config.read_text().replace("warmup_steps: 2", "warmup_steps: 3"))
-    assert "mixhub.training.warmup_steps = 2, but tiny now has 3" in mixhub_here("status", cwd=made_workspace.root).stdout
+    assert (
+        "mixhub.training.warmup_steps = 2, but tiny now has 3" in mixhub_here("status", cwd=made_workspace.root).stdout
+    )
 
 
 def test_a_bug_keeps_its_traceback(mixhub, tmp_path):

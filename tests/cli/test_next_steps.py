@@ -1,16 +1,77 @@
-"""The next step that a command prints is one that can be typed as it is."""
+"""The commands that a command proposes can be typed as they are, also for another family and from another folder."""
 
+import contextvars
+import re
+
+import pytest
+import typer
+
+from mixhub.cli.app import app
+from mixhub.cli.common import options
 from mixhub.spec.base import to_yaml
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_data, write_tiny_corpus
 
 
-def test_it_names_a_family_that_is_not_the_workspaces_own(tmp_path, mixhub_here):
+@pytest.fixture
+def root(tmp_path):
+    """A workspace of two families, in which nothing is trained."""
     families = {name: {key: value for key, value in tiny_data().items() if key != "name"} for name in ("mine", "other")}
     config = {"format": 1, "family": "mine", "hub": "local", "families": families}
-    (tmp_path / "mixhub.yaml").write_text(to_yaml(config))
-    workspace = Workspace.open(tmp_path)
+    (tmp_path / "my ws").mkdir()
+    (tmp_path / "my ws" / "mixhub.yaml").write_text(to_yaml(config))
+    return tmp_path / "my ws"
+
+
+def proposed(result):
+    """The commands that are proposed."""
+    lines = [line for line in (result.stdout + result.stderr).splitlines() if re.match(r" *(next|hint)[^:]*:", line)]
+    return [command for line in lines for command in re.findall(r"mixhub [^;,]*[^;, ]", line)]
+
+
+def test_the_next_step_names_family_and_workspace(root, mixhub_here):
+    workspace = Workspace.open(root)
     write_tiny_corpus(workspace.corpus(workspace.family()))
-    for name, option in (("mine", ""), ("other", " --family other")):
-        done = mixhub_here("data", "pack", "--family", name)
-        assert done.stdout.splitlines()[-1] == f"next: mixhub train --seed 1{option}", done.stderr
+    done = mixhub_here("data", "pack", "--family", "other", cwd=root)
+    assert proposed(done) == ["mixhub train --family other --seed 1"], done
+    assert proposed(mixhub_here("data", "pack", cwd=root)) == ["mixhub train --seed 1"]
+    elsewhere = mixhub_here("data", "pack", "-w", root)
+    assert proposed(elsewhere) == [f"mixhub train --workspace '{root}' --seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [
+        ("train --seed 1", ["mixhub data pack"]),
+        ("evaluate --seed 1", ["mixhub train --seed 1", "mixhub adopt DIR --seed 1"]),
+        ("check --seed 1", ["mixhub train --seed 1", "mixhub adopt DIR --seed 1"]),
+        ("card check", ["mixhub card render"]),
+        ("results", ["mixhub evaluate"]),
+    ],
+)
+def test_hints_name_the_family(root, mixhub_here, command, steps):
+    named = ["other"] if command == "results" else ["--family", "other"]
+    for family, added in ((named, " --family other"), ([], "")):
+        words = [re.sub(r"^(mixhub (?:data |card )?\w+)", rf"\1{added}", step) for step in steps]
+        assert proposed(mixhub_here(*command.split(), *family, cwd=root)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("the files that mixhub pushed", None),
+        ("mixhub evaluate MODEL --tasks x", None),
+        ("mixhub push --seed 1 --family mine", None),
+        ("run mixhub families, or mixhub init DIR", None),
+        (
+            "run mixhub card render, and mixhub push --all",
+            "run mixhub card render --family other, and mixhub push --family other --all",
+        ),
+    ],
+)
+def test_only_commands_are_changed_and_an_option_is_not_repeated(text, changed):
+    def asked():
+        options._note_family(typer.Context(typer.main.get_command(app)), "other")
+        return options.as_asked(text)
+
+    assert contextvars.copy_context().run(asked) == (changed or text)

@@ -50,15 +50,17 @@ def say_json(data: object) -> None:
 
 def show_error(error: MixhubError, *, as_json: bool = False) -> None:
     """Print an error with its hint, or the remedy of its code; with `--json` also as a document on standard output."""
+    from mixhub.cli.common.options import as_asked
     from mixhub.codes import all_codes
 
-    hint = error.hint or all_codes()[error.code].remedy
+    hint = as_asked(error.hint or all_codes()[error.code].remedy)
     if as_json:
         say_json({"error": {**error.to_data(), "hint": hint}})
     lines = error.lines()
-    findings: Sequence[Finding] = error.fields.get("findings", ())  # type: ignore[assignment]
+    listed_findings: Sequence[Finding] = error.fields.get("findings", ())  # type: ignore[assignment]
+    findings = [replace(finding, hint=as_asked(finding.hint)) for finding in listed_findings]
     if [finding.hint for finding in findings] == [hint]:
-        findings = ()
+        findings = []
     for own, their_hint in _by_hint(findings):
         for finding in own:
             say(f"error: {lines[findings.index(finding)]}", sys.stderr)
@@ -68,6 +70,13 @@ def show_error(error: MixhubError, *, as_json: bool = False) -> None:
         say(f"error: {line}", sys.stderr)
     if hint not in [finding.hint for finding in findings]:
         say(f"hint: {hint}", sys.stderr)
+
+
+def say_next(commands: str) -> None:
+    """Print the next commands to type, with the family and the workspace that the user named."""
+    from mixhub.cli.common.options import as_asked
+
+    say(as_asked(f"next: {commands}"))
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -174,7 +183,9 @@ class _Progress:
         return _bar(what, total, unit) if sys.stderr.isatty() else SILENT.start(what, total, unit)
 
     def notice(self, text: str) -> None:
-        say(text, self._notices)
+        from mixhub.cli.common.options import as_asked
+
+        say(as_asked(text), self._notices)
 
 
 @contextmanager
@@ -212,7 +223,9 @@ def _by_hint(findings: Sequence[Finding]) -> Iterator[tuple[list[Finding], str]]
 
 def _hint_line(hint: str, count: int) -> str:
     """Return the line with the hint of the `count` lines above it."""
-    return f"  hint: {hint}" if count == 1 else f"  hint for these {count}: {hint}"
+    from mixhub.cli.common.options import as_asked
+
+    return as_asked(f"  hint: {hint}" if count == 1 else f"  hint for these {count}: {hint}")
 
 
 def _width() -> int | None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,13 +28,50 @@ AllOption = Annotated[bool, typer.Option("--all", help="All runs that have an ex
 StepOption = Annotated[
     int | None, typer.Option("--step", help="Step of the export. [default: the last]", metavar="N", min=0)
 ]
+_ASKED: ContextVar[Mapping[str, str]] = ContextVar("asked", default=MappingProxyType({}))
+"""The family and the workspace that the user named, by option."""
+_ROOT: ContextVar[Any] = ContextVar("root", default=None)
+"""The group of all commands."""
+
+
+def _note(option: str, value: object) -> None:
+    if value is not None:
+        _ASKED.set({**_ASKED.get(), option: str(value)})
+
+
+def _note_family(context: typer.Context, value: str | None) -> str | None:
+    _ROOT.set(context.find_root().command)
+    _note("--family", value)
+    return value
+
+
+def _note_workspace(context: typer.Context, value: Path | None) -> Path | None:
+    _ROOT.set(context.find_root().command)
+    _note("--workspace", value)
+    return value
+
+
+def note_family(name: str) -> None:
+    """Note a family that was named by an argument instead of `--family`."""
+    _note("--family", name)
+
+
 FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="Name of the family. [default: the workspace's]", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--family",
+        help="Name of the family. [default: the workspace's]",
+        metavar="NAME",
+        callback=_note_family,
+    ),
 ]
 _WORKSPACE_HELP = (
     "Workspace folder. [default: MIXHUB_WORKSPACE, otherwise the nearest one at or above the current folder]"
 )
-WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help=_WORKSPACE_HELP, metavar="DIR")]
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help=_WORKSPACE_HELP, metavar="DIR", callback=_note_workspace),
+]
 _HUB_HELP = (
     "Hub: `local` or an address. [default: MIXHUB_HUB, mixhub.yaml, HF_ENDPOINT or huggingface.co, in this order]"
 )
@@ -68,9 +109,22 @@ def choose_hub(option: str | None, workspace: Workspace | None, *, asked_by: str
     return endpoint.choose_hub(option, os.environ, workspace.config.hub if workspace else None, asked_by=asked_by)
 
 
-def family_option(workspace: Workspace, family: str) -> str:
-    """Return ` --family NAME` for a command to type; empty for the workspace's own family."""
-    return "" if family == workspace.config.family else f" --family {family}"
+def _commands_with(option: str) -> Iterator[str]:
+    """Yield the commands with an option; `init` and `audit` mean another family by it."""
+    for name, command in _ROOT.get().commands.items():
+        for sub, each in (getattr(command, "commands", None) or {"": command}).items():
+            if name not in ("audit", "init") and any(option in parameter.opts for parameter in each.params):
+                yield f"{name} {sub}".strip()
+
+
+def as_asked(text: str) -> str:
+    """Return a text in which the commands that it proposes have the family and the workspace that the user named."""
+    for option in ("--workspace", "--family"):
+        if (value := _ASKED.get().get(option)) is not None:
+            proposed = rf"\bmixhub (?:{'|'.join(_commands_with(option))})\b(?![^;,`&]*{option})(?! MODEL)"
+            added = f" {option} {shlex.quote(value)}"
+            text = re.sub(proposed, lambda match, added=added: match[0] + added, text)  # type: ignore[misc]
+    return text
 
 
 def names(option: str, text: str) -> list[str]:

@@ -42,14 +42,14 @@ def inspect(
     if as_json:
         console.say_json(inspection.to_data())
     else:
-        _show(inspection, options.family_option(workspace, family.name))
+        _show(inspection)
         for path in plots:
             console.say(str(path))
     if status := exit_status(inspection.findings):
         raise typer.Exit(status)
 
 
-def _show(inspection: Inspection, family_option: str) -> None:
+def _show(inspection: Inspection) -> None:
     """Print the tables, the findings, and notes."""
     from mixhub.phrases import magnitude, plural
 
@@ -62,7 +62,7 @@ def _show(inspection: Inspection, family_option: str) -> None:
     rows = [(*_text(one), _known(one.sequences, "{:,}".format)) for one in valid]
     console.show_table([*_TEXT, "read"], rows, title="validation text, and the sequences read each time")
     console.show_findings(inspection.findings)
-    for note in _notes(inspection, family_option):
+    for note in _notes(inspection):
         console.say_wrapped(note)
 
 
@@ -89,7 +89,7 @@ def _known(value: _Number | None, shown: Callable[[_Number], str]) -> str:
     return "-" if value is None else shown(value)
 
 
-def _notes(inspection: Inspection, family_option: str) -> Iterator[str]:
+def _notes(inspection: Inspection) -> Iterator[str]:
     """Yield what the tables do not say."""
     from mixhub.card.markdown.figures import epochs
     from mixhub.phrases import listed
@@ -102,6 +102,6 @@ def _notes(inspection: Inspection, family_option: str) -> Iterator[str]:
     if inspection.unused:
         yield f"text that {inspection.family} does not sample: {listed(inspection.unused, most=_MOST_NAMED)}"
     if not inspection.is_packed:
-        yield f"documents, tokens and epochs are known after packing: mixhub data pack{family_option}"
+        yield options.as_asked("documents, tokens and epochs are known after packing: mixhub data pack")
     elif inspection.revision is None:
         yield "sequences are those to expect from the weights; pass --seed N to count those of a run"

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.common.console import progress, say, show_table
-from mixhub.cli.common.options import FamilyOption, WorkspaceOption, family_option, find_workspace
+from mixhub.cli.common.console import progress, say, say_next, show_table
+from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
 from mixhub.phrases import magnitude
 
 _TOKENIZER_HELP = "Tokenizer folder. [default: download the family's tokenizer]"
@@ -34,4 +34,4 @@ def pack(
     show_table(["split", "domain", "documents", "tokens"], rows)
     say(f"packed in {workspace.tokens(family)}")
     run = family.runs()[0]
-    say(f"next: mixhub train --{run.kind} {run.number}{family_option(workspace, family.name)}")
+    say_next(f"mixhub train --{run.kind} {run.number}")

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.common.console import hide_client_bars, progress, say
+from mixhub.cli.common.console import hide_client_bars, progress, say, say_next
 from mixhub.cli.common.options import (
     FamilyOption,
     IndexOption,
     SeedOption,
     WorkspaceOption,
-    family_option,
     find_workspace,
 )
 
@@ -58,6 +57,4 @@ def adopt(
         say(f"this is an earlier step of a run of {steps} steps, and will have no scores;")
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
         option += f" --step {adopted.step}"
-    family = family_option(workspace, adopted.family.name)
-    option += family
-    say(f"next: mixhub check {option} --load && mixhub card render{family} && mixhub push {option} --dry-run")
+    say_next(f"mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

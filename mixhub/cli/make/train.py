@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.common.console import log_lines, progress, say
+from mixhub.cli.common.console import log_lines, progress, say, say_next
 from mixhub.cli.common.options import (
     FamilyOption,
     IndexOption,
     SeedOption,
     WorkspaceOption,
-    family_option,
     find_workspace,
 )
 
@@ -63,7 +62,7 @@ def train(
     if _is_first_process():
         say(f"{trained.run.revision}: export in {trained.export}")
         run = trained.run
-        say(f"next: mixhub evaluate --{run.kind} {run.number}{family_option(workspace, run.family)}")
+        say_next(f"mixhub evaluate --{run.kind} {run.number}")
 
 
 def _is_first_process() -> bool:

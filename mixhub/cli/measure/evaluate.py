@@ -18,7 +18,6 @@ from mixhub.cli.common.options import (
     WorkspaceOption,
     choose_hub,
     counts,
-    family_option,
     find_workspace,
     names,
     workspace_if_any,
@@ -138,7 +137,7 @@ def _evaluate_runs(
     workspace: Workspace, runs: Mapping[str, Any], settings: Mapping[str, Any], prefetch: bool, check: int | None
 ) -> None:
     from mixhub import workflow
-    from mixhub.cli.common.console import progress, say
+    from mixhub.cli.common.console import progress, say, say_next
     from mixhub.cli.measure.cells import requested_part, say_suite, show_cells, show_scores
     from mixhub.errors import CellsFailedError
     from mixhub.evaluation.options import requested_names
@@ -176,7 +175,7 @@ def _evaluate_runs(
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
         first = evaluated.runs[0]
         step = "card render" if len(evaluated.runs) > 1 else f"push --{first.kind} {first.number}"
-        say(f"next: mixhub {step}{family_option(workspace, family.name)}")
+        say_next(f"mixhub {step}")
 
 
 def _evaluate_model(

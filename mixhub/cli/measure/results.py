@@ -70,6 +70,8 @@ def results(
 
     form = Format.JSON if as_json else form
     workspace = options.workspace_if_any(workspace_dir)
+    if workspace is not None and sources and len(sources) == 1 and sources[0] in workspace.family_names():
+        options.note_family(sources[0])
     selection = workflow.Selection(
         suite=workflow.find_suite(workspace, suite).evaluation if suite else None,
         tasks=tuple(options.names("--tasks", tasks)) if tasks is not None else None,

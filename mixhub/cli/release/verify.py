@@ -38,6 +38,8 @@ def verify(
     console.hide_client_bars()
     workspace = options.workspace_if_any(workspace_dir)
     chosen = options.choose_hub(hub, workspace)
+    if workspace is not None and name in workspace.family_names():
+        options.note_family(name)
     progress = console.progress(as_json=as_json)
     verification = workflow.verify(workspace, family=name, hub=chosen, deep=deep, progress=progress)
     findings, branches = verification.findings, verification.branches

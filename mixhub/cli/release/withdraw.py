@@ -38,7 +38,7 @@ def withdraw(
     for other, commit in withdrawal.elsewhere.items():
         say(f"{other} also has it, at {commit[:12]}: withdraw it there too, with --hub {other}")
     if withdrawal.is_on_main:
-        say("main also holds this model: change or remove revisions.main, then run mixhub push --all")
+        say(options.as_asked("main also holds this model: change or remove revisions.main, then run mixhub push --all"))
     if withdrawal.problem is not None:
         say(f"the card of {withdrawal.family} could not be rendered: {withdrawal.problem.lines()[0]}")
     if withdrawal.card is not None:
