@@ -192,3 +192,11 @@ def test_mistakes(mixhub, tmp_path, arguments, code, value):
     lines = result.stderr.splitlines()
     assert (len(lines), result.stdout) == (2, ""), result
     assert value in lines[0]
+
+
+def test_a_table_of_others_is_read_in_a_workspace_of_another_suite(mixhub, made, tmp_path):
+    root = copied(made, tmp_path).root  # its one task is not in the table
+    (root / "theirs.csv").write_text("model,PIQA,HellaSwag\na,70.11,50.22\n")
+    done = mixhub("audit", "theirs.csv", cwd=root)
+    assert done.returncode == 1, done.stderr
+    assert printed_codes(done.stdout) == ["runs-unfit"]  # 70.11 % is no share of PIQA's 1,838 documents

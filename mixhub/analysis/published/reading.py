@@ -11,7 +11,7 @@ from mixhub.analysis.published.figures import Printed, is_unclear, read_figure
 from mixhub.analysis.published.grids import DELIMITERS, Grid, Kind, TableCell, read_grids
 from mixhub.analysis.published.prints import is_print, read_prints
 from mixhub.analysis.published.table import Column, PublishedRow, PublishedTable
-from mixhub.analysis.published.titles import WELL_KNOWN, find_task, title_key
+from mixhub.analysis.published.titles import find_task, title_key, well_known
 from mixhub.errors import ResultsError
 from mixhub.phrases import listed, plural
 from mixhub.spec import Task
@@ -50,7 +50,7 @@ def read_published(path: Path, tasks: Sequence[Task], line: int | None = None) -
     every = read_grids(path)
     grids = [grid for grid in every if line is None or line in (row[0].line for row in grid.rows[:2])]
     least = min(_MIN_TASKS, len(tasks))
-    known = (*tasks, *(task for task in WELL_KNOWN if task.name not in {one.name for one in tasks}))
+    known = (*tasks, *(task for task in well_known() if task.name not in {one.name for one in tasks}))
     printed = [grid for grid in grids if is_print(grid)]
     others = [grid for grid in grids if not is_print(grid)]
     candidates = [found for grid in others if (found := _score_grid(path, grid, known, least)) is not None]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
-from mixhub.spec import Task
+from mixhub.spec import Task, catalog
 
 WELL_KNOWN = (
     Task(name="arc_challenge", title="ARC Challenge", documents=1172),
@@ -37,6 +37,12 @@ _QUALIFIERS = frozenset(
 )
 """Words after the name of a task that say how it was measured."""
 _SHOTS = re.compile(r"(?:\d+|zero|one|few|five)[\s_-]*shots?(?![a-z])")
+
+
+def well_known() -> Iterator[Task]:
+    """Yield the tasks of the catalog, and others that are in many tables."""
+    known = {task.name: task for name in catalog.names() for task in catalog.get(name).evaluation.tasks}
+    yield from (known | {task.name: task for task in WELL_KNOWN}).values()
 
 
 def find_task(title: str, tasks: Sequence[Task]) -> Task | None:
