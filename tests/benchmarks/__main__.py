@@ -8,6 +8,7 @@ NAMES = (
     "demo",
     "order",
     "trainer",
+    "batches",
     "bootstrap",
     "scorer",
     "sweep",

@@ -14,7 +14,7 @@ from mixhub.spec import Family
 from mixhub.workspace.manifest import SPLITS, Manifest, PackedDomain, Shard, SourceFile, index_file
 from tests.tiny import tiny_family
 
-Documents = Sequence[Sequence[int]]
+Documents = Sequence[Sequence[int] | npt.NDArray[np.int64]]
 """The tokens of each document of a file, with its eos token."""
 
 
@@ -58,7 +58,7 @@ def write_tokens(
 def _write_file(
     folder: Path, name: str, documents: Documents, dtype: str
 ) -> tuple[Shard, SourceFile, npt.NDArray[np.int64]]:
-    ids = np.array([token for document in documents for token in document], dtype=np.int64)
+    ids = np.concatenate([np.zeros(0, np.int64), *(np.asarray(document, np.int64) for document in documents)])
     ends = np.cumsum([len(document) for document in documents], dtype="<u8")
     path = folder / f"{name}.ds"
     data, index = ids.astype(np.dtype(dtype).newbyteorder("<")).tobytes(), ends.tobytes()
