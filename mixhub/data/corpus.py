@@ -1,17 +1,46 @@
-"""Text in RegMix's layout: `train/<domain>-<n>.jsonl` and `valid/<domain>-<n>.jsonl`, rows `{"text": …}`."""
+"""Text in RegMix's layout: `train/<domain>-<n>.jsonl` and `valid/<domain>-<n>.jsonl`, rows `{"text": …}`.
+
+A file may also be compressed (`.jsonl.gz`, `.jsonl.zst`) or a table (`.parquet`).
+"""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixhub.errors import CorpusError, nearest
+from mixhub.data.rows import SUFFIXES, Skipped, read_rows
+from mixhub.errors import CorpusError, UsageError, nearest
 from mixhub.workspace.manifest import SPLITS, Domains, Split
 
-_FILE = re.compile(r"(?P<domain>.+)-(?P<number>\d+)\.jsonl")
+_FILE = re.compile(rf"(?P<domain>.+)-(?P<number>\d+)({'|'.join(map(re.escape, SUFFIXES))})")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a corpus are read.
+
+    Raises:
+        UsageError: the fraction is not between 0 and 1.
+    """
+
+    text_key: str = "text"
+    """Key of the text in a line, or column of a parquet file."""
+    valid_fraction: float | None = None
+    """Share of the training documents that is held out, in domains without files in `valid/`."""
+    skip_bad: bool = False
+    """Whether to skip and count broken rows; otherwise the first is an error."""
+
+    def __post_init__(self) -> None:
+        if self.valid_fraction is not None and not 0 < self.valid_fraction < 1:
+            message = f"--valid-fraction {self.valid_fraction}: must be between 0 and 1"
+            raise UsageError(message, code="option-value", option="--valid-fraction", value=self.valid_fraction)
+
+
+PLAIN = Reading()
+"""Text under the key `text`, nothing held out, nothing skipped."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +50,24 @@ class Corpus:
     path: Path
     """The folder that holds `train/` and `valid/`."""
     files: Mapping[Split, Mapping[str, tuple[Path, ...]]]
-    """Files of each domain, in the order of their numbers."""
+    """Files of each domain, in the order of their numbers. A held-out part has the files it is taken from."""
+    reading: Reading = PLAIN
+    """How the files are read."""
 
     @classmethod
-    def open(cls, path: Path) -> Corpus:
-        """List the files below a folder; raises CorpusError if it does not exist."""
+    def open(cls, path: Path, reading: Reading = PLAIN) -> Corpus:
+        """List the files below a folder.
+
+        Raises:
+            CorpusError: the folder does not exist, a file is a folder or a broken link, or two are the same file.
+        """
         if not path.is_dir():
             hint = f"add {path}/train/<domain>-<n>.jsonl and {path}/valid/<domain>-<n>.jsonl"
             raise CorpusError(f"{path}: no such corpus", code="corpus-missing", hint=hint, path=path)
-        return cls(path, {split: _files(path / split) for split in SPLITS})
+        train, valid = (_files(path / split) for split in SPLITS)
+        if reading.valid_fraction is not None:
+            valid = train | valid
+        return cls(path, {"train": train, "valid": valid}, reading)
 
     def domains(self, split: Split) -> list[str]:
         """Return the domains that have files, sorted."""
@@ -44,52 +82,73 @@ class Corpus:
             suggestion = f"; the nearest is {near}" if near else ""
             lines.append(f"{self.path / split}: no file {domain}-<n>.jsonl for domain {domain}{suggestion}")
         if lines:
-            raise CorpusError("\n".join(lines), code="domains-missing", path=self.path, missing=tuple(missing))
+            hint = None
+            if all(split == "valid" and domain in self.files["train"] for split, domain in missing):
+                hint = "add the files, or hold out a part of the training text: mixhub data pack --valid-fraction 0.01"
+            fields = {"path": self.path, "missing": tuple(missing)}
+            raise CorpusError("\n".join(lines), code="domains-missing", hint=hint, **fields)
+
+    def held_out(self, domain: str) -> float | None:
+        """Return the share of a domain's training documents that is held out; None if it has files in `valid/`."""
+        is_part = self.files["valid"].get(domain) == self.files["train"].get(domain)
+        return self.reading.valid_fraction if is_part else None
 
     def documents(self, split: Split, domain: str) -> Iterator[str]:
-        """Yield the text of each line as `rows_of` does."""
-        return (text for path in self.files[split][domain] for text, _ in rows_of(path))
+        """Yield the text of each document; raises CorpusError as `read_documents` does."""
+        share = self.held_out(domain)
+        for path in self.files[split][domain]:
+            for text, _ in read_documents(path, self.reading, split, share, Skipped()):
+                yield text
 
     def size(self, split: Split, domain: str) -> int:
         """Return the bytes of a domain's files."""
         return sum(path.stat().st_size for path in self.files[split][domain])
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield text and bytes of each line of a file that is not blank.
+def read_documents(
+    path: Path, reading: Reading, split: Split, held_out: float | None, skipped: Skipped
+) -> Iterator[tuple[str, int]]:
+    """Yield the text of each document of a split, and how many bytes of the file are read.
+
+    Which documents are held out depends on a hash of the file's name without suffix and the number of the row. So it
+    does not change if other rows do, or if the file is compressed.
+
+    Args:
+        path: the file.
+        reading: how to read it.
+        split: which part to yield, if a part is held out.
+        held_out: share of the documents that belongs to `valid`; None if the whole file belongs to `split`.
+        skipped: counts the rows that are skipped, if `reading` skips bad ones.
 
     Raises:
-        CorpusError: a line is not UTF-8, not JSON, or has no text.
+        CorpusError: a row is broken, or the file.
     """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.isspace():
-                yield _text(line, path, number), len(line)
+    name, wanted = f"{stem(path)}:", split == "valid"
+    for number, text, position in read_rows(path, reading.text_key, skipped if reading.skip_bad else None):
+        if held_out is None or (_draw(f"{name}{number}") < held_out) == wanted:
+            yield text, position
+
+
+def stem(path: Path) -> str:
+    """Return `<domain>-<n>`: the name of a file without the suffixes of its format."""
+    return path.name.removesuffix(next(suffix for suffix in SUFFIXES if path.name.endswith(suffix)))
+
+
+def _draw(key: str) -> float:
+    """Return a number in [0, 1) that depends on nothing but `key`."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / 2**48
 
 
 def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
-    numbered: dict[str, list[tuple[int, Path]]] = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
+    numbered: dict[str, dict[int, Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if match := _FILE.fullmatch(path.name):
-            numbered.setdefault(match["domain"], []).append((int(match["number"]), path))
-    return {domain: tuple(path for _, path in sorted(files)) for domain, files in numbered.items()}
-
-
-def _text(line: bytes, path: Path, number: int) -> str:
-    try:
-        row = json.loads(line.decode())
-        text = row.get("text") if isinstance(row, dict) else None
-        if isinstance(text, str):
-            text.encode()
-            return text
-        code, rule = "row-text-missing", "must be an object with text under the key text"
-    except UnicodeDecodeError as error:
-        code, rule = "row-encoding", f"not UTF-8: {error.reason} at byte {error.start}"
-    except UnicodeEncodeError:
-        code, rule = "row-encoding", "text must be Unicode, but has an unpaired surrogate"
-    except json.JSONDecodeError as error:
-        code, rule = "row-malformed", f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
-    except (ValueError, RecursionError) as error:  # a number with too many digits, or too many brackets
-        code, rule = "row-malformed", f"not JSON that can be read: {error}"
-    hint = 'each line must be one JSON object: {"text": "the document"}'
-    raise CorpusError(f"{path}:{number}: {rule}", code=code, hint=hint, path=path, line=number)
+            if not path.is_file():
+                fault = "a folder" if path.is_dir() else "a link to a file that does not exist"
+                raise CorpusError(f"{path}: {fault}, not a file of text", code="file-unreadable", path=path)
+            other = numbered.setdefault(match["domain"], {}).setdefault(int(match["number"]), path)
+            if other != path:
+                message = f"{path}: {other.name} has the same domain and number"
+                hint = "delete one of them if they hold the same text; otherwise give it another number"
+                raise CorpusError(message, code="corpus-file-twice", hint=hint, path=path, other=other)
+    return {domain: tuple(path for _, path in sorted(files.items())) for domain, files in numbered.items()}

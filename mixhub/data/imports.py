@@ -13,8 +13,7 @@ from mixhub.data.corpus import Corpus
 from mixhub.data.formats import format_named, guess_format, token_file
 from mixhub.data.formats.base import Format, Vocabulary
 from mixhub.data.formats.shard import ShardWriter, WrittenShard
-from mixhub.data.pack import TOKENIZER_FOLDER
-from mixhub.data.tokenizer import TOKENIZER_FILE, eos_id, make_tokenizer, tokenizer_file
+from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER, eos_id, make_tokenizer, tokenizer_file
 from mixhub.errors import CorpusError, UnknownNameError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
 from mixhub.phrases import listed, plural

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,10 @@ if TYPE_CHECKING:
     import tokenizers
 
 TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_FOLDER = "tokenizer"
+"""Folder of the tokenizer, in that of the tokens."""
 SAMPLE_CHARACTERS = 4_000_000
 """Maximum text of each domain for training a tokenizer: its first documents."""
-
-PIECE = 2**16
-"""Smallest number of characters of a piece, except the last."""
-_BLANK = re.compile(r"(?<=\S)[ \t\n](?=\S)")
 _PIECE_CHARACTERS = 10_000
 _PROBE = "The café's price: 12 + 7 = 19 €.\n\tdef f(x):\n\t\treturn x  # 数 🙂\n"
 
@@ -42,7 +39,6 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
         CorpusError: the corpus is too small for the vocabulary, `source` is missing, or its tokenizer is not as the
             family says.
     """
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     if source is None:
@@ -52,7 +48,7 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
             raise CorpusError(message, code="tokenizer-missing", hint=hint, repo_id=repo_id)
         tokenizer = _train(family.tokenizer, corpus)
     else:
-        tokenizer = Tokenizer.from_file(str(tokenizer_file(source)))
+        tokenizer = open_tokenizer(tokenizer_file(source))
     _check(tokenizer, family, source or corpus.path)
     eos = family.tokenizer.eos_token
     specials = dict.fromkeys(("bos_token", "eos_token", "pad_token"), eos)
@@ -75,29 +71,24 @@ def eos_id(tokenizer: tokenizers.Tokenizer, family: Family) -> int:
     return number
 
 
-def splitter(tokenizer: tokenizers.Tokenizer) -> Callable[[str], Iterable[str]]:
-    """Return a function that splits a long text into pieces whose tokens, joined, are those of the text.
+def open_tokenizer(file: Path) -> tokenizers.Tokenizer:
+    """Open a `tokenizer.json`; raises CorpusError if that fails."""
+    from tokenizers import Tokenizer
 
-    An encoded text takes many times its size in memory, so a long one must not be encoded whole. GPT-2's regular
-    expression ends a word before a blank, and looks no further than the blanks behind one: before a single blank
-    between two other characters, a text can be split. Texts for tokenizers of another kind are not split.
-    """
-    parts = json.loads(tokenizer.to_str())
-    before, normalizer = parts["pre_tokenizer"] or {}, parts["normalizer"] or {"type": "NFC"}
-    is_gpt2 = before.get("type") == "ByteLevel" and before.get("use_regex") and not before.get("add_prefix_space")
-    added = tokenizer.get_added_tokens_decoder().values()
-    is_simple = not any(one.lstrip or one.rstrip or re.search(r"\s", one.content) for one in added)
-    if is_gpt2 and is_simple and normalizer == {"type": "NFC"}:
-        return _pieces
-    return lambda text: [text]
+    if not file.is_file():
+        raise CorpusError(f"{file}: no such file", code="file-missing", path=file)
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises Exception itself
+        message = f"{file}: no tokenizer that can be opened: {error}"
+        hint = "get the tokenizer again: hf download REPO tokenizer.json"
+        raise CorpusError(message, code="file-malformed", hint=hint, path=file) from None
 
 
-def _pieces(text: str) -> Iterator[str]:
-    start = 0
-    while len(text) - start > PIECE and (cut := _BLANK.search(text, start + PIECE)):
-        yield text[start : cut.start()]
-        start = cut.start()
-    yield text[start:]
+def normalizer(tokenizer: tokenizers.Tokenizer) -> str | None:
+    """Return the type of a tokenizer's normalizer, such as `NFC`; None if it has none."""
+    parts = json.loads(tokenizer.to_str())["normalizer"]
+    return parts and str(parts["type"])
 
 
 def _train(spec: TokenizerSpec, corpus: Corpus) -> tokenizers.Tokenizer:
@@ -111,11 +102,12 @@ def _train(spec: TokenizerSpec, corpus: Corpus) -> tokenizers.Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(_sample(corpus), trainer)
+    tokenizer.train_from_iterator(training_sample(corpus), trainer)
     return tokenizer
 
 
-def _sample(corpus: Corpus) -> Iterator[str]:
+def training_sample(corpus: Corpus) -> Iterator[str]:
+    """Yield the text that a tokenizer is trained on: the first documents of each training domain."""
     for domain in corpus.domains("train"):
         left = SAMPLE_CHARACTERS
         for text in corpus.documents("train", domain):
@@ -127,7 +119,7 @@ def _sample(corpus: Corpus) -> Iterator[str]:
 
 
 def _check(tokenizer: tokenizers.Tokenizer, family: Family, source: Path) -> None:
-    size, wanted = tokenizer.get_vocab_size(with_added_tokens=True), family.tokenizer.vocab_size
+    size, wanted = max(tokenizer.get_vocab().values(), default=-1) + 1, family.tokenizer.vocab_size
     if size != wanted:
         message = f"{source}: the tokenizer has {size} ids, but tokenizer.vocab_size = {wanted}"
         hint = f"set tokenizer.vocab_size: {size} in the family"

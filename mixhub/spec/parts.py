@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from mixhub.errors import ABSENT, Problem, nearest
 from mixhub.spec.base import FrozenList, FrozenMap, Spec, parse_yaml
@@ -32,6 +32,11 @@ from mixhub.spec.values import (
 )
 
 _BRANCH = re.compile(r"(?!.*(?:\.\.|\.lock$|\.$))[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _none_if_id(value: str | None) -> str | None:
+    """Drop the default, so that writing it does not make another recipe."""
+    return None if value == "id" else value
 
 
 class Revisions(Spec):
@@ -179,6 +184,8 @@ class Tokenizer(Spec):
     """Number of token ids in use, including added tokens."""
     eos_token: str = "<|endoftext|>"
     """Token that ends each document; also the beginning-of-text and padding token."""
+    text_of_special_tokens: Annotated[Literal["id", "text"] | None, AfterValidator(_none_if_id)] = None
+    """What the name of a special token in a document becomes: its `id`, as in the original runs, or ordinary `text`."""
 
 
 class Data(Spec):

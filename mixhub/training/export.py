@@ -8,8 +8,7 @@ from pathlib import Path
 
 from transformers import LlamaForCausalLM
 
-from mixhub.data.pack import TOKENIZER_FOLDER
-from mixhub.data.tokenizer import TOKENIZER_FILE
+from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
 from mixhub.files import new_folder, write_json, write_text, writing
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run

@@ -62,7 +62,7 @@ def train(
     Args:
         family: the recipe.
         run: the seed or index.
-        tokens: folder of token shards, as `mixhub.data.pack.pack` makes it.
+        tokens: folder of token shards, as `mixhub.data.packing.pack.pack` makes it.
         folder: the run's folder, for checkpoints, metrics and the export.
         device: "cpu" or "cuda"; None uses CUDA if available.
         progress: counts steps.

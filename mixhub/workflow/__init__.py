@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mixhub.hub.publish.plan import PushOptions
     from mixhub.workflow.data.exchange import export_tokens, import_tokens
     from mixhub.workflow.data.inspection import InspectedDomain, Inspection, inspect_data
-    from mixhub.workflow.data.packing import pack
+    from mixhub.workflow.data.packing import PackOptions, pack, pack_shard
     from mixhub.workflow.data.reading import SeenDocument, SeenDocuments, seen_documents
     from mixhub.workflow.data.verification import VerifiedData, verify_data
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace
@@ -57,14 +57,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adopted", "Audited", "Evaluated", "EvaluatedModel", "Exported", "Generated", "ImportOptions", "Imported",
-    "InspectedDomain", "Inspection", "Options", "PlannedPromotion", "Prefetched", "PushOptions", "PushPlan", "RunName",
-    "RunNames", "RunStatus", "Sampling", "SeenDocument", "SeenDocuments", "Selection", "Trained", "VerifiedData",
-    "Withdrawal", "adopt", "audit", "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck",
-    "diff_card", "evaluate", "evaluate_model", "evaluated_so_far", "export_tokens", "find_suite", "generate",
-    "import_tokens", "init", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "plan_promotion",
-    "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots", "prefetch",
-    "prefetch_model", "promote", "push", "render_card", "results", "save_plot", "score_tables", "seen_documents",
-    "status", "train", "validate_card", "verify", "verify_data", "with_fewshot_seed", "withdraw",
+    "InspectedDomain", "Inspection", "Options", "PackOptions", "PlannedPromotion", "Prefetched", "PushOptions",
+    "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling", "SeenDocument", "SeenDocuments", "Selection",
+    "Trained", "VerifiedData", "Withdrawal", "adopt", "audit", "check", "check_card", "check_cards", "check_each",
+    "compare_scores", "crosscheck", "diff_card", "evaluate", "evaluate_model", "evaluated_so_far", "export_tokens",
+    "find_suite", "generate", "import_tokens", "init", "inspect_data", "last_checkpoint", "open_hub",
+    "open_workspace", "pack", "pack_shard", "plan_promotion", "plan_push", "plot_difference", "plot_losses",
+    "plot_mixture", "plot_scores", "plot_shots", "prefetch", "prefetch_model", "promote", "push", "render_card",
+    "results", "save_plot", "score_tables", "seen_documents", "status", "train", "validate_card", "verify",
+    "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

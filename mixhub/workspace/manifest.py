@@ -25,6 +25,15 @@ Domains = Mapping[Split, list[str]]
 """Names of domains without prefix, by split."""
 
 
+class SkippedRows(Spec):
+    """Broken rows that were not packed."""
+
+    count: Count
+    """How many there are."""
+    first: FrozenList[str]
+    """The first 20, as `<line>: <reason>`."""
+
+
 class SourceFile(Spec):
     """A file of the corpus at the time it was packed."""
 
@@ -40,6 +49,14 @@ class SourceFile(Spec):
     """Tokens of its documents, eos tokens included; absent in format 1."""
     format: TokenFormat | None = None
     """Format of a file of tokens that was imported; absent if it was text."""
+    text_key: str | None = None
+    """Key of the text in its rows; absent if it is `text`."""
+    held_out: float | None = None
+    """Share of its documents that is held out for `valid`, if one file is packed into both splits."""
+    skipped: SkippedRows | None = None
+    """Broken rows that were skipped; absent if there are none."""
+    normalized: Count | None = None
+    """Documents that the tokenizer's normalizer, such as NFC, changed; absent if there are none."""
 
 
 class Shard(Spec):

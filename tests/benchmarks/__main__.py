@@ -9,6 +9,7 @@ NAMES = (
     "order",
     "trainer",
     "batches",
+    "pack",
     "bootstrap",
     "scorer",
     "sweep",

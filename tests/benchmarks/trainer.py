@@ -173,7 +173,7 @@ def hf_trainer(watch: Watch, folder: Path) -> None:
 
 
 def mixhub(watch: Watch, folder: Path) -> None:
-    from mixhub.data.pack import pack
+    from mixhub.data.packing.pack import pack
     from mixhub.training import loop
     from mixhub.workspace.paths import RunFolder
 

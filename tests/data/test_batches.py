@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mixhub.data.batches import TrainingBatches, validation_batches
 from mixhub.data.orders.choice import order_of
-from mixhub.data.pack import pack
+from mixhub.data.packing.pack import pack
 from mixhub.data.shards import Tokens, TokenShards
 from mixhub.errors import RunError
 from tests.refusals import refused

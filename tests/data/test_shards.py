@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.data.pack import pack
+from mixhub.data.packing.pack import pack
 from mixhub.data.shards import TokenShards
 from mixhub.errors import CorpusError
 from tests.data.streams import write_tokens

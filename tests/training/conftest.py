@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixhub.data.pack import pack
+from mixhub.data.packing.pack import pack
 from mixhub.workspace.paths import RunFolder
 from tests.tiny import tiny_family, write_tiny_corpus
 

@@ -213,7 +213,7 @@ def test_a_lost_train_config_does_not_let_another_recipe_pass(halted: RunFolder,
 
 
 def test_changed_tokens_are_refused(halted: RunFolder, tmp_path: Path) -> None:
-    from mixhub.data.pack import pack
+    from mixhub.data.packing.pack import pack
 
     pack(FAMILY, write_tiny_corpus(tmp_path / "words", documents=80), tmp_path / "other")
     with refused("tokens-changed", RunError, path=halted.checkpoint(5)):
