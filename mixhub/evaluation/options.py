@@ -153,6 +153,7 @@ class Failures:
 
 def bad_option(option: str, value: object, rule: str, hint: str | None = None) -> UsageError:
     """Return the error of an option's value that breaks a rule."""
+    value = str(value) if isinstance(value, Path) else value
     text = f"{option} = {value!r}: {rule}"
     return UsageError(text, code="option-value", hint=hint, option=option, value=value)
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from mixhub import workflow
-from mixhub.errors import UnknownNameError, UsageError
+from mixhub.errors import ExportError, UnknownNameError, UsageError
 from tests.refusals import refused
 
 
@@ -27,6 +27,21 @@ def test_a_folder_is_evaluated_as_the_run_is(workspace, export, tmp_path):
     assert (told["family"], told["revision"]) == ("step-000012", "local")
     again = workflow.crosscheck(done.model.folder, done.cells, 2, options)
     assert (again.requests, again.cells, again.flips) == (2, 1, 0)
+
+
+def test_no_cells_are_written_into_an_export(workspace, export, tmp_path):
+    before = sorted(export.rglob("*"))
+    for output in (export, export / "results"):
+        with refused("option-value", UsageError, option="--output", value=str(output)):
+            workflow.evaluate_model(export, output, workspace=workspace, options=workflow.Options(device="cpu"))
+    assert sorted(export.rglob("*")) == before
+
+
+def test_a_damaged_export_of_a_run_proposes_to_check_it(workspace, export):
+    (export / "model.safetensors").write_bytes(bytes(8))
+    with refused("model-unloadable", ExportError) as caught:
+        workflow.generate(workspace, "the cat", seed=1)
+    assert caught.value.hint == "see what is wrong: mixhub check --seed 1"
 
 
 def _changed_weights(export, folder):

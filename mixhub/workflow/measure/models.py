@@ -95,6 +95,7 @@ def evaluate_model(
     if options.tasks is not None and not options.num_fewshot:
         progress.notice(f"shots: {_shots_in_words(asked)}")
     folder, name, revision, commit = _find_model(model, workspace, hub, progress)
+    _require_outside(Path(output), folder)
     storage = evaluation_storage(workspace, asked.evaluation, datasets_hub, sources=asked.sources)
     subject = ModelUnderTest.of_folder(folder, name, revision)
     dtype = choose_dtype(options.dtype, choose_device(options.device, options.device_map))
@@ -171,6 +172,15 @@ def _find_model(
         commit, path = download(endpoint, repo_id, revision)
     progress.notice(f"{repo_id}@{revision}: commit {commit}")
     return path, repo_id, revision, commit
+
+
+def _require_outside(output: Path, export: Path) -> None:
+    """Refuse to write cells into an export of mixhub: with other files in it, it cannot be published."""
+    from mixhub.evaluation.options import bad_option
+
+    if output.resolve().is_relative_to(export.resolve()) and (export / "lineage.json").is_file():
+        rule = "is in the export itself, which could not be published with other files in it"
+        raise bad_option("--output", output, rule, "pass another folder")
 
 
 def find_suite(workspace: Workspace | None, family: str | Family | None) -> Family:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 from mixhub.endpoint import checked_hub
 from mixhub.errors import ExportError, MixhubError, UsageError
-from mixhub.spec import Family
+from mixhub.spec import Family, Run
 from mixhub.workflow.inputs import RunName, WorkspaceLike, workspace_if_given
 from mixhub.workspace.paths import Workspace
 
@@ -90,14 +92,28 @@ def generate(
     seed, index = run_name.get("seed"), run_name.get("index")
     spec = family_of(name, workspace)[0] if workspace and hub is None and revision is None else None
     if workspace is not None and spec is not None:
-        folder = workspace.run_folder(spec.run(seed=seed, index=index))
+        run = spec.run(seed=seed, index=index)
+        folder = workspace.run_folder(run)
         wanted = spec.training.steps if step is None else step
         if wanted in folder.export_steps():
-            return _generate_from_export(workspace, spec, folder.export(wanted), prompt, sampling)
+            with _checking_proposed(run):
+                return _generate_from_export(workspace, spec, folder.export(wanted), prompt, sampling)
     root = workspace.root if workspace else None
     loaded = load(name, hub=hub, workspace=root, revision=revision, seed=seed, index=index, step=step)
     source = f"{loaded.repo_id}@{loaded.revision} = {loaded.commit}"
     return Generated(_generate(loaded.model, loaded.tokenizer, loaded.path, source, prompt, sampling), source)
+
+
+@contextmanager
+def _checking_proposed(run: Run) -> Iterator[None]:
+    """For a run's own export, which nobody else published, propose to check it if it cannot be opened."""
+    try:
+        yield
+    except ExportError as error:
+        if error.code != "model-unloadable":
+            raise
+        hint = f"see what is wrong: mixhub check --{run.kind} {run.number}"
+        raise ExportError(error.message, code=error.code, hint=hint, **error.fields) from error
 
 
 def _generate_from_export(
