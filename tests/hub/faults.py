@@ -159,7 +159,7 @@ class Fault:
     """By `check` and `push`, `verify` and `load` in mixhub's own repos, and by `verify` and `load` in other repos."""
 
 
-ERROR, WARNING, DEEP, DEEP_WARNING, NOTHING = "error", "warning", "`--deep`", "`--deep`: warning", ""
+ERROR, WARNING, DEEP, NOTHING = "error", "warning", "`--deep`", ""
 FAULTS = (
     Fault("a missing shard", missing_shard, (ERROR, ERROR, ERROR, ERROR, ERROR)),
     Fault("shards without their index", told(missing_index), (ERROR, ERROR, ERROR, ERROR, ERROR)),
@@ -178,7 +178,7 @@ FAULTS = (
     Fault(
         "a head that differs from the embedding it is tied to",
         tied_head,
-        (ERROR, ERROR, NOTHING, DEEP_WARNING, NOTHING),
+        (ERROR, ERROR, NOTHING, WARNING, NOTHING),
     ),
     Fault(
         "a tokenizer of which Transformers makes another", rebuilt_tokenizer, (ERROR, ERROR, WARNING, ERROR, WARNING)

@@ -17,7 +17,7 @@ from mixhub.hub.check.run import check_run
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.verify.repo import verify
 from mixhub.workspace.paths import Workspace
-from tests.hub.faults import DEEP, DEEP_WARNING, ERROR, FAULTS, NOTHING, WARNING, Fault, table
+from tests.hub.faults import DEEP, ERROR, FAULTS, NOTHING, WARNING, Fault, table
 from tests.made import copied, publish
 
 PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "checks.md"
@@ -62,7 +62,7 @@ def mark(findings: list[Finding], omitted: set[str]) -> str:
 
 
 def of_verify(shallow: str, deep: str) -> str:
-    return shallow or {ERROR: DEEP, WARNING: DEEP_WARNING, NOTHING: NOTHING}[deep]
+    return shallow or (DEEP if deep == ERROR else deep)
 
 
 def of_load(**options: object) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mixhub.card.facts.withdrawal import is_rendered
 from mixhub.card.markdown.parse import front_matter
 from mixhub.card.page.write import is_plot
 from mixhub.card.plots.plot import drawn_sha256
@@ -265,6 +266,11 @@ def _changed_card(target: Target, planned: list[FileChange]) -> Iterator[Finding
         if _MARKED.fullmatch(commit.title):
             continue
         text = _card_text(target, commit.commit_id)
+        if before is None and is_rendered(text):
+            message = f"its history was squashed ({commit.title!r}), so text that was added to {CARD} there is lost"
+            hint = f"if there is some, copy it to {'card' if target.branch == MAIN else 'revision'}.md first"
+            yield Finding("card-written-on-hub", target.branch, message, hint, "warning")
+            return
         if text and (before is None or text != _card_text(target, before.commit_id)):
             message = f"{CARD} was written on the hub since the last push ({commit.title!r}), and would be replaced"
             hint = f"move that text to {'card' if target.branch == MAIN else 'revision'}.md; then push with --force"

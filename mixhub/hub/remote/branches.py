@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, HubUnreachableError, MixhubError
-from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes, remote_tree, snapshot, unreachable
+from mixhub.hub.remote.client import PARALLEL_REQUESTS, read_bytes, remote_tree, snapshot, unreachable
 from mixhub.hub.remote.files import RemoteFile, local_file, safetensors_in, same_content, weights_in
 from mixhub.hub.remote.small_files import fetch_small_files
 from mixhub.hub.rules.export import is_pickle
@@ -247,9 +247,9 @@ def tensors_of(endpoint: Endpoint, repo_id: str, branch: Branch, path: str) -> d
         HubError: the hub does not send it.
     """
     size = branch.tree[path].size
-    start = first_bytes(endpoint, repo_id, branch.commit, path, min(_HEADER, size)) if size else b""
+    start = read_bytes(endpoint, repo_id, branch.commit, path, min(_HEADER, size)) if size else b""
     if len(start) < header_end(start) <= min(size, MAX_HEADER):
-        start = first_bytes(endpoint, repo_id, branch.commit, path, header_end(start))
+        start = read_bytes(endpoint, repo_id, branch.commit, path, header_end(start))
     return header_tensors(path, size, start)
 
 

@@ -24,7 +24,7 @@ from mixhub.errors import (
 )
 from mixhub.files import writing
 from mixhub.hub.remote.files import MAIN, RemoteFile
-from mixhub.hub.remote.retries import bounded_pauses, is_lost, seconds_named, wait
+from mixhub.hub.remote.retries import is_lost, repeat, seconds_named
 from mixhub.hub.remote.tokens import token_guard
 from mixhub.phrases import listed
 
@@ -46,6 +46,8 @@ _ABOUT_ACCESS = re.compile(r"token|permission|authori[sz]|authenticat|credential
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2")
 """HTTP clients below huggingface_hub, by version."""
 _REACH = "check the address and the network; the embedded hub, `local`, needs none"
+_PARTIAL = 206
+"""Status of an answer with the part of a file that was asked for."""
 _TIMEOUT = 30.0
 """Seconds to wait for the first bytes of a file."""
 _TRANSLATIONS: dict[str, tuple[type[HubError], str, str, str]] = {
@@ -107,6 +109,8 @@ def _translated(error: Exception, endpoint: Endpoint, repo_id: str, revision: st
     for name, (kind, code, message, hint) in _TRANSLATIONS.items():
         if isinstance(error, getattr(errors, name)):
             message = message.format(**fields, what=f"{repo_id} at {revision}" if revision else repo_id)
+            if said := _reason(error):
+                message += f": {said}"
             return kind(f"{endpoint}: {message}", code=code, hint=hint.format(**fields), **fields)
     if isinstance(error, errors.HFValidationError):
         message = f"{repo_id!r} is not a repo_id: {str(error).splitlines()[0]}"
@@ -118,7 +122,7 @@ def _refused(error: Any, endpoint: Endpoint, fields: dict[str, Any]) -> HubError
     """Return the error for an answer, by its status; the message has the hub's reason."""
     status = getattr(error.response, "status_code", None)
     repo_id = fields["repo_id"]
-    reason = " ".join((error.server_message or "").split())[:_REASON]
+    reason = _reason(error)
     said = reason or (str(error).strip().splitlines() or ["no reason given"])[0]
     kind, code = HubError, "hub-refused"
     message = f"refused a request for {repo_id} (status {status}): {said}"
@@ -139,6 +143,11 @@ def _refused(error: Any, endpoint: Endpoint, fields: dict[str, Any]) -> HubError
     elif status is not None and status < 500:
         hint = "resolve what the hub names, then run the same command again"
     return kind(f"{endpoint}: {message}", code=code, hint=hint, **fields, status=status)
+
+
+def _reason(error: Exception) -> str:
+    """Return what a hub says of a refusal; empty if nothing."""
+    return " ".join((getattr(error, "server_message", None) or "").split())[:_REASON]
 
 
 def _guess(error: Exception, endpoint: Endpoint, repo_id: str, revision: str | None) -> MixhubError | None:
@@ -222,22 +231,27 @@ def commit_files(
     """
     options: dict[str, Any] = {"commit_message": message, "revision": branch, "parent_commit": parent}
     is_uncertain = False
-    for pause in (*bounded_pauses(), None):
+
+    def send() -> str:
+        nonlocal is_uncertain
         try:
             with hub_errors(endpoint, repo_id, branch):
                 return str(client(endpoint).create_commit(repo_id, operations, **options).oid)
         except HubError as error:
-            is_conflict = isinstance(error, PushConflictError)
-            failed = isinstance(error, HubUnreachableError) or error.fields.get("status", 0) >= 500  # type: ignore[operator]
-            if not (failed or (is_conflict and is_uncertain)):
+            if not (_has_failed(error) or (isinstance(error, PushConflictError) and is_uncertain)):
                 raise
             is_uncertain = True
             if made := _made_commit(endpoint, repo_id, branch, parent, message, error):
                 return made
-            if pause is None or is_conflict:
-                raise
-            wait(pause, str(endpoint), error.message)
-    raise AssertionError
+            raise
+
+    return repeat(send, _has_failed, str(endpoint))
+
+
+def _has_failed(error: Exception) -> bool:
+    """Whether a hub did not answer or failed, so that what became of a request is unknown."""
+    status = error.fields.get("status") if isinstance(error, HubError) else None
+    return isinstance(error, HubUnreachableError) or (isinstance(status, int) and status >= 500)
 
 
 def _made_commit(
@@ -287,30 +301,33 @@ def file_content(endpoint: Endpoint, repo_id: str, commit: str, path: str) -> by
         return Path(hf_hub_download(repo_id, path, revision=commit, **options)).read_bytes()
 
 
-def first_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int) -> bytes:
-    """Return the first bytes of a file, by one range request; fewer if the file is shorter.
+def read_bytes(endpoint: Endpoint, repo_id: str, commit: str, path: str, count: int, start: int = 0) -> bytes:
+    """Return some bytes of a file, by default the first ones, by one range request; fewer if the file is shorter.
 
-    Of a hub that ignores ranges, no more is received.
+    Of a hub that ignores ranges, no more is received than the first bytes, and others are refused.
     """
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
 
     from mixhub.hub.remote.huggingface_private import build_hf_headers
 
     url = hf_hub_url(repo_id, path, revision=commit, endpoint=endpoint.url)
-    headers = {**build_hf_headers(token=endpoint.token, library_name="mixhub"), "range": f"bytes=0-{count - 1}"}
+    headers = {
+        **build_hf_headers(token=endpoint.token, library_name="mixhub"),
+        "range": f"bytes={start}-{start + count - 1}",
+    }
+
+    def read() -> bytes:
+        received = bytearray()
+        with get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT) as response:
+            hf_raise_for_status(response)
+            if start and response.status_code != _PARTIAL:
+                message = f"{endpoint}: ignores which part of {path} in {repo_id} is asked for"
+                raise HubError(message, code="hub-answer-malformed", hint="use another hub", path=path)
+            for part in response.iter_bytes():
+                received += part
+                if len(received) >= count:
+                    break
+        return bytes(received[:count])
+
     with hub_errors(endpoint, repo_id, commit):
-        for pause in (*bounded_pauses(), None):
-            received = bytearray()
-            try:
-                with get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT) as response:
-                    hf_raise_for_status(response)
-                    for part in response.iter_bytes():
-                        received += part
-                        if len(received) >= count:
-                            break
-                return bytes(received[:count])
-            except Exception as error:
-                if pause is None or not is_lost(error):
-                    raise
-                wait(pause, str(endpoint), type(error).__name__)
-    raise AssertionError
+        return repeat(read, is_lost, str(endpoint))

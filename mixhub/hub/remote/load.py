@@ -365,8 +365,11 @@ def _require_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wh
     try:
         embedding: Any = model.get_input_embeddings()
         rows = embedding.weight.shape[0]
+    except (AttributeError, NotImplementedError):  # of custom code, or made of other parts, without such a table
+        return
+    try:
         largest = max(tokenizer.get_vocab().values(), default=-1)
-    except (AttributeError, NotImplementedError):  # of custom code, or made of other parts
+    except NotImplementedError:  # a tokenizer of custom code
         return
     if largest >= rows:
         message = f"{where}: its tokenizer has ids up to {largest}, but its model has only {rows} rows for them"

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 _LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds to wait in all for a hub that fails and does not say for how long."""
@@ -71,7 +73,19 @@ def wait(seconds: float, hub: str, reason: str) -> None:
     sleep(seconds)
 
 
-def bounded_pauses() -> Iterator[float]:
+def repeat(call: Callable[[], T], is_passing: Callable[[Exception], bool], hub: str) -> T:
+    """Return what a call returns; call it again after errors that may pass, waiting for `PATIENCE` in all."""
+    pauses = _bounded_pauses()
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if not is_passing(error) or (pause := next(pauses, None)) is None:
+                raise
+            wait(pause, hub, getattr(error, "message", type(error).__name__))
+
+
+def _bounded_pauses() -> Iterator[float]:
     """Yield seconds to wait before each further try, `PATIENCE` in all."""
     waited = 0.0
     for pause in _pauses():

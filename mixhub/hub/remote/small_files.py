@@ -15,7 +15,7 @@ from pathlib import Path
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, MixhubError
 from mixhub.files import write_bytes
-from mixhub.hub.remote.client import PARALLEL_REQUESTS, first_bytes
+from mixhub.hub.remote.client import PARALLEL_REQUESTS, read_bytes
 from mixhub.hub.remote.files import RemoteFile, git_oid
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def _download(
     if blob.is_file():
         _LOG.warning("%s: damaged in the cache, downloading %s again", blob, path)
     try:
-        content = first_bytes(endpoint, repo_id, commit, path, file.size) if file.size else b""
+        content = read_bytes(endpoint, repo_id, commit, path, file.size) if file.size else b""
     except HubError as error:
         return error
     actual = git_oid(content) if file.sha256 is None else hashlib.sha256(content).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,22 +133,38 @@ def shape_findings(
         yield Finding("shape-differs", where, message, level=findings[-1].level)
 
 
-def tied_findings(where: str, folder: Path, tensors: Mapping[str, Tensor], level: Level = "error") -> Iterator[Finding]:
+def tied_findings(
+    where: str,
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    is_ours: bool = True,
+    are_equal: Callable[[str, str], bool] | None = None,
+) -> Iterator[Finding]:
     """Tensors that `config.json` ties, such as head and embedding, but that hold different numbers.
 
     Transformers 5 keeps both; earlier versions and other readers drop the head.
+
+    Args:
+        where: the revision.
+        folder: holds `config.json`, and the weights unless `are_equal` is given.
+        tensors: the weights, by name.
+        is_ours: as in `shape_findings`; for models of others it is a warning.
+        are_equal: whether two tensors hold the same numbers.
     """
     if not known_config(folder).get("tie_word_embeddings"):
         return
     try:
-        tied = _report(folder, tensors, is_ours=True).tied
+        tied = _report(folder, tensors, is_ours).tied
     except ExportError:  # `shape_findings` reports it
         return
     for name, source in tied.items():
-        if {name, source} <= {*tensors} and not equal_tensors(folder, folder, {name: source}):
+        if not {name, source} <= {*tensors}:
+            continue
+        if not (are_equal(name, source) if are_equal else equal_tensors(folder, folder, {name: source})):
             message = f"{CONFIG} ties {name} to {source}, but the weights hold different numbers for them"
             hint = f"set tie_word_embeddings to false in {CONFIG}: readers that follow it drop {name}"
-            yield Finding("tensors-untied", where, message, hint, level, about=name)
+            yield Finding("tensors-untied", where, message, hint, "error" if is_ours else "warning", about=name)
 
 
 def shared_findings(

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from mixhub.errors import MixhubError
+from mixhub.errors import HubError, MixhubError
 from mixhub.findings import Finding, Level, from_error
+from mixhub.hub.remote.client import read_bytes
 from mixhub.hub.remote.files import METRICS, TRAIN_CONFIG
 from mixhub.hub.rules.config import CONFIG, code_findings, known_config
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_findings
-from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings
+from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings, tied_findings
 from mixhub.hub.rules.tokenizer import size_and_end, stored_sha256, token_findings
 from mixhub.hub.rules.weights import Tensor
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, unread_finding
@@ -27,6 +28,9 @@ from mixhub.workspace.export import (
     weights_problems,
 )
 from mixhub.workspace.metrics import read_metrics
+
+_COMPARED = 4096
+"""Bytes of tied tensors that are compared."""
 
 
 def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
@@ -91,6 +95,32 @@ def weights_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("weights-hash-missing", where, message, AGAIN)
     if CONFIG in tree:
         yield from shape_findings(where, folder, tensors, is_ours=branch.is_ours)
+        yield from _untied_findings(branch, tensors, shards)
+
+
+def _untied_findings(
+    branch: BranchUnderCheck, tensors: Mapping[str, Tensor], shards: Mapping[str, Mapping[str, Tensor]]
+) -> Iterator[Finding]:
+    """As `tied_findings`, by a few numbers in the middle of the tensors; with `--deep` all are compared."""
+
+    def middle(name: str) -> bytes:
+        [path] = [path for path, shard in shards.items() if name in shard][:1]
+        names = list(shards[path])  # in the order of their bytes, up to the end of the file
+        after = sum(shards[path][other].size for other in names[names.index(name) :])
+        start = branch.branch.tree[path].size - after + tensors[name].size // 2
+        count = min(_COMPARED, tensors[name].size - tensors[name].size // 2)
+        return read_bytes(branch.repo.endpoint, branch.repo.repo_id, branch.branch.commit, path, count, start)
+
+    def are_equal(name: str, source: str) -> bool:
+        one, other = tensors[name], tensors[source]
+        is_comparable = (one.dtype, one.shape) == (other.dtype, other.shape)
+        return not is_comparable or middle(name) == middle(source)
+
+    try:
+        folder, is_ours = branch.branch.folder, branch.is_ours
+        yield from tied_findings(branch.name, folder, tensors, is_ours=is_ours, are_equal=are_equal)
+    except HubError as error:
+        yield unread_finding(branch.name, error, branch.again)
 
 
 def _file_findings(branch: BranchUnderCheck, problems: Iterable[WeightsProblem]) -> Iterator[Finding]:

@@ -134,6 +134,7 @@ def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progre
         progress: advances with each branch.
     """
     not_loaded = {finding.where for finding in shallow if finding.level != "warning"}
+    untied = {finding.where for finding in shallow if finding.code == "tensors-untied"}
     prints: dict[str, Mapping[str, Fingerprint]] = {}
     folders: dict[str, Path] = {}
     with progress.start("weights", len(repo.models), "branch") as bar:
@@ -148,7 +149,8 @@ def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progre
             yield from findings or (() if branch.name in not_loaded else loading_findings(branch.name, folder))
             prints[branch.name], folders[branch.name] = fingerprints(folder), folder
             tensors = {name: one.tensor for name, one in prints[branch.name].items()}
-            yield from tied_findings(branch.name, folder, tensors, "error" if branch.is_ours else "warning")
+            if branch.name not in untied:
+                yield from tied_findings(branch.name, folder, tensors, is_ours=branch.is_ours)
             bar.advance(note=branch.name)
     yield from _copies(repo, folders, prints, shallow)
 

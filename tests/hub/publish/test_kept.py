@@ -107,6 +107,21 @@ def test_a_push_after_the_history_was_squashed(workspace, family, endpoint, api)
     assert codes(errors(plan.findings)) == ["card-written-on-hub"]
 
 
+def test_a_push_from_another_machine_after_the_history_was_squashed(workspace, family, endpoint, api):
+    """Nothing tells whether the rendered card was changed there, so a push says that it replaces it."""
+    publish(workspace, endpoint)
+    for branch in ("seed-1", "main"):
+        api.super_squash_history(family.repo_id, branch=branch)
+    workspace.push_receipts.unlink()
+    for name in ("revision.md", "card.md"):
+        workspace.path(name).write_text("## More\n\nMy words\n")
+    plan = plan_run(workspace, family, family.run(seed=1), endpoint)
+    assert ("card-written-on-hub", "warning") in [(one.code, one.level) for one in plan.findings]
+    head = publish(workspace, endpoint)["seed-1"]
+    assert b"My words" in file_content(endpoint, family.repo_id, head, "README.md")
+    assert codes(errors(verify(endpoint, family.repo_id, family).findings)) == ["branch-missing"], "seed-3"
+
+
 def test_main_covers_what_is_on_the_hub_and_no_more(workspace, family, endpoint):
     """Seeds that are not pushed, and results that were measured since, are for the card of their own push."""
     push(workspace, seed=1, hub=endpoint)

@@ -67,6 +67,16 @@ def test_each_kind_of_failure_has_its_code(raised, code, kind, fields):
         raise raised
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"), [(errors.GatedRepoError, "repo-gated"), (errors.RepositoryNotFoundError, "repo-not-found")]
+)
+def test_what_a_hub_says_of_a_repo_that_it_does_not_show(kind, code):
+    said = "Access to model a/b is restricted: accept its terms"
+    with refused(code) as caught, hub_errors(HUB, "a/b"):
+        raise kind("refused", response=answered(403).response, server_message=said)
+    assert said in caught.value.message
+
+
 def test_a_name_that_the_client_refuses():
     with refused("repo-id-malformed", UsageError, repo_id="a b"), hub_errors(HUB, "a b"):
         raise errors.HFValidationError("Repo id must be ...")

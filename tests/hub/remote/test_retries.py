@@ -13,7 +13,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import HubError, HubUnreachableError, PushConflictError
 from mixhub.hub.remote import client, retries
-from mixhub.hub.remote.client import branch_heads, commit_files, first_bytes, hub_errors, snapshot
+from mixhub.hub.remote.client import branch_heads, commit_files, hub_errors, read_bytes, snapshot
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.faults import LOCKED, faulty
@@ -184,11 +184,12 @@ def test_the_reason_of_a_refusal_is_passed_on(through, proxy, waits, call, path,
 
 
 @pytest.mark.parametrize("fault", [{"status": 429, "headers": RATE_LIMIT}, {"status": 503}, {"cut": True}])
-def test_the_first_bytes_of_a_file_are_asked_for_again(hub, through, proxy, waits, fault):
+def test_bytes_of_a_file_are_asked_for_again(hub, through, proxy, waits, fault):
     head = commit(hub)
     proxy.fails("GET", "/resolve/", times=1, **fault)
-    assert first_bytes(through, REPO, head, "x", 4) == b"some"
+    assert read_bytes(through, REPO, head, "x", 4) == b"some"
     assert len(waits) == 1
+    assert read_bytes(through, REPO, head, "x", 3, start=1) == b"ome"
 
 
 @pytest.mark.parametrize("fault", [{"status": 429, "headers": RATE_LIMIT}, {"cut": True}])

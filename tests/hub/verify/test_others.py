@@ -86,6 +86,13 @@ def lab(hub: str, tmp_path: Path) -> Iterator[Lab]:
     made.api.delete_repo(REPO)
 
 
+@pytest.fixture
+def proxy(lab):
+    with faulty(lab.endpoint.url) as proxy:
+        lab.endpoint = Endpoint(proxy.url, LOCAL_TOKEN, lab.endpoint.cache_dir)
+        yield proxy
+
+
 @pytest.mark.parametrize(
     ("files", "named"),
     [
@@ -134,6 +141,24 @@ def test_weights_in_another_format_beside_a_config(lab):
 def test_other_layouts_beside_a_model_are_in_order(lab, extra):
     lab.push({**contents(lab.folder), **extra})
     assert lab.verify().findings == ()
+
+
+@pytest.mark.parametrize("size", ["1GB", "40KB"])
+def test_a_head_beside_the_embedding_that_it_is_tied_to(lab, proxy, waits, size):
+    """A copy is in order, in one file or several; another head is found by a few bytes of each."""
+    llama(lab.folder, max_shard_size=size)
+    edited(lab.folder, tie_word_embeddings=True)
+    files = {path: load_file(path) for path in lab.folder.glob("*.safetensors")}
+    embedding = next(one["model.embed_tokens.weight"] for one in files.values() if "model.embed_tokens.weight" in one)
+    lab.push(lab.folder)
+    assert lab.seen() == ["warning: tensors-untied lm_head.weight"]
+    assert lab.seen(deep=True) == ["warning: tensors-untied lm_head.weight"], "not twice"
+    [path] = [path for path, one in files.items() if "lm_head.weight" in one]
+    save_file({**files[path], "lm_head.weight": embedding.clone()}, path, {"format": "pt"})
+    lab.push(lab.folder)
+    assert lab.seen(deep=True) == []
+    proxy.fails("GET", f"/resolve/.*{path.name}", 503)
+    assert {one.level for one in lab.verify().findings} == {"unchecked"}
 
 
 def test_a_second_set_of_shards_is_a_warning(lab):
@@ -223,13 +248,6 @@ def test_a_damaged_tokenizer_needs_no_other_package(lab, monkeypatch):
     lab.push({**files, "tokenizer_config.json": json.dumps(settings).encode(), "tokenizer.model": PIECES})
     [finding] = lab.verify(deep=True).findings
     assert (finding.code, finding.level) == ("load-failed", "error"), finding
-
-
-@pytest.fixture
-def proxy(lab):
-    with faulty(lab.endpoint.url) as proxy:
-        lab.endpoint = Endpoint(proxy.url, LOCAL_TOKEN, lab.endpoint.cache_dir)
-        yield proxy
 
 
 def test_a_passing_fault_of_the_network_is_no_finding(lab, proxy, waits):
