@@ -65,6 +65,7 @@ def write_export(
             order_seed=UNKNOWN if run.order_seed is None else run.order_seed,
             train_config_sha256=state.train_config_sha256,
             corpus_sha256=state.corpus_sha256,
+            datasets=read_manifest(tokens).for_family(family).datasets,
             tokenizer_sha256=file_sha256(building / TOKENIZER_FILE),
             initial_weights_sha256=state.initial_weights_sha256,
             weights_sha256=weights_sha256(building),

@@ -12,7 +12,7 @@ from pydantic import Field
 from mixhub._version import __version__
 from mixhub.errors import ExportError
 from mixhub.files import read_json
-from mixhub.spec.base import FrozenMap, Spec
+from mixhub.spec.base import FrozenList, FrozenMap, Spec
 from mixhub.spec.values import Count, Origin, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
@@ -22,6 +22,22 @@ Unknown = Literal["unknown"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 LINEAGE_FILE = "lineage.json"
+
+
+class DatasetPart(Spec):
+    """How much of a dataset repo was downloaded and packed."""
+
+    repo_id: str
+    """The dataset repo."""
+    files: Count
+    """Files that were packed."""
+    of: Count
+    """Files that the dataset has of the same domains."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all files were packed."""
+        return self.files == self.of
 
 
 class Lineage(Spec):
@@ -55,6 +71,8 @@ class Lineage(Spec):
     """Hash of the content of `train_config.yaml`."""
     corpus_sha256: Sha256 | Unknown
     """Hash of the part of the token shards' manifest that the family reads."""
+    datasets: FrozenList[DatasetPart] | Unknown | None = None
+    """Dataset repos from which the training text was downloaded by mixhub, and how many of their files were packed."""
     tokenizer_sha256: Sha256 | Unknown
     """Hash of `tokenizer.json`."""
     initial_weights_sha256: Sha256 | Unknown

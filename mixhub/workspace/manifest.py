@@ -11,7 +11,7 @@ from mixhub.files import read_json
 from mixhub.spec import Family, Tokenizer
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
 from mixhub.spec.values import Count
-from mixhub.workspace.lineage import Sha256
+from mixhub.workspace.lineage import DatasetPart, Sha256
 
 MANIFEST_FILE = "manifest.json"
 
@@ -83,6 +83,8 @@ class PackedDomain(Spec):
     """Parts of one stream of tokens: one for each source, in the same order. In format 1, cut anywhere."""
     sources: FrozenList[SourceFile]
     """The packed files."""
+    datasets: FrozenList[DatasetPart] | None = None
+    """Dataset repos from which they were downloaded by `mixhub data download`, and how many files those have."""
 
     @property
     def has_ends(self) -> bool:
@@ -113,6 +115,16 @@ class Manifest(Spec):
     def domains(self, split: Split) -> Mapping[str, PackedDomain]:
         """Return the domains of a split."""
         return self.train if split == "train" else self.valid
+
+    @property
+    def datasets(self) -> tuple[DatasetPart, ...] | None:
+        """Dataset repos of the training text, with files of all domains; None if mixhub downloaded none."""
+        parts = [part for domain in self.train.values() for part in domain.datasets or ()]
+        totals = {one.repo_id: (0, 0) for one in sorted(parts, key=lambda part: part.repo_id)}
+        for one in parts:
+            files, of = totals[one.repo_id]
+            totals[one.repo_id] = (files + one.files, of + one.of)
+        return tuple(DatasetPart(repo_id=name, files=files, of=of) for name, (files, of) in totals.items()) or None
 
     def for_family(self, family: Family) -> Manifest:
         """Return the part that a family reads; packing domains of other families does not change its `sha256`.

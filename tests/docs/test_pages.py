@@ -206,5 +206,6 @@ def test_no_other_block_is_skipped():
         "docs/tutorials/check.md": 1,
         "docs/tutorials/evaluate.md": 2,
         "docs/tutorials/release.md": 1,
+        "docs/tutorials/replicate.md": 2,
         "docs/tutorials/train.md": 1,
     }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
 from mixhub.card.facts.recipe import flops_per_token, hyperparameters, recipe_source, seeds
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Markdown, Table, branches, code, link, without_empty_columns
+from mixhub.card.markdown.text import Markdown, Table, branches, code, link, listed, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.workspace.lineage import UNKNOWN
+from mixhub.workspace.lineage import UNKNOWN, DatasetPart
 
 
 class Pace(NamedTuple):
@@ -85,6 +86,7 @@ def lineage_table(run: RunFacts) -> Table | None:
     }
     rows = [
         *((f"{name} (sha256)", UNKNOWN if value == UNKNOWN else code(value)) for name, value in hashes.items()),
+        *([("Text", dataset_parts(lineage.datasets))] if isinstance(lineage.datasets, tuple) else []),
         ("Steps", f"{figures.whole(lineage.step)} of {figures.whole(lineage.steps)}"),
         ("Tokens", figures.whole(lineage.tokens)),
         *([("Replicates", code(lineage.replicates))] if lineage.replicates else []),
@@ -96,6 +98,15 @@ def lineage_table(run: RunFacts) -> Table | None:
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(lineage.versions.items())) or UNKNOWN),
     ]
     return Table(("Lineage", "Value"), tuple(rows))
+
+
+def dataset_parts(parts: Sequence[DatasetPart]) -> Markdown:
+    """Return how many files of which datasets were trained on."""
+    shown = []
+    for one in parts:
+        count = f"all {one.of:,}" if one.is_whole else f"{one.files:,} of {one.of:,}"
+        shown.append(Markdown(f"{count} files of {link(one.repo_id, f'{HUGGINGFACE}/datasets/{one.repo_id}')}"))
+    return listed(shown)
 
 
 def _losses(facts: FamilyFacts) -> Table | None:

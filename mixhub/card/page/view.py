@@ -13,7 +13,7 @@ from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown.text import Markdown, block, branches, code, escape, link, listed
 from mixhub.card.page.loading import loading, repo_link, revisions, tensors
 from mixhub.card.page.results import results, siblings
-from mixhub.card.page.training import compute, lineage_table, training
+from mixhub.card.page.training import compute, dataset_parts, lineage_table, training
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot
@@ -42,7 +42,7 @@ def card_values(facts: FamilyFacts) -> Values:
         "replication": _replication(facts),
         "load": loading(facts),
         "tensors": tensors(facts),
-        "data": _data(family),
+        "data": _data(facts),
         "training": training(facts),
         "architecture": _architecture(family),
         "compute": compute(facts),
@@ -106,14 +106,24 @@ def _mixture(facts: FamilyFacts, run: Run) -> Values:
     }
 
 
-def _data(family: Family) -> Values:
+def _data(facts: FamilyFacts) -> Values:
+    family = facts.family
     links = {name: link(name, f"{HUGGINGFACE}/datasets/{name}") for name in dataset_repos(family)}
     return {
         "links": listed(list(links.values())),
         "count": len(links),
+        "subset": _subset(facts),
         "trained_on": links.get(family.data.dataset or ""),
         "others": listed([shown for name, shown in links.items() if name != family.data.dataset]),
     }
+
+
+def _subset(facts: FamilyFacts) -> Markdown | None:
+    """Return which part of which datasets the runs were trained on, unless it is all of the one that is named."""
+    parts = {one.lineage.datasets for one in facts.runs if one.lineage and isinstance(one.lineage.datasets, tuple)}
+    own = next(iter(parts), ())
+    is_plain = all(one.is_whole and one.repo_id == facts.family.data.dataset for one in own)
+    return None if is_plain else dataset_parts(own)
 
 
 def _architecture(family: Family) -> Values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mixhub.cli.common.groups import group
+from mixhub.cli.data.download import download
 from mixhub.cli.data.exports import export
 from mixhub.cli.data.imports import import_
 from mixhub.cli.data.inspect import inspect
@@ -10,7 +11,8 @@ from mixhub.cli.data.pack import pack
 from mixhub.cli.data.seen import seen
 from mixhub.cli.data.verify import verify
 
-app = group("Pack text into token shards, see what runs read of them, verify and exchange them.")
+app = group("Download text, pack it into token shards, see what runs read of them, verify and exchange them.")
+app.command()(download)
 app.command()(pack)
 app.command()(inspect)
 app.command()(seen)

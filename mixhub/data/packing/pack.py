@@ -20,6 +20,7 @@ from mixhub.files import clear_leftovers, locked, new_folder, write_json
 from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family
+from mixhub.workspace.downloads import read_downloads
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.manifest import (
     MANIFEST_FILE,
@@ -259,7 +260,9 @@ def _packed_domain(parts: Mapping[Job, Packed]) -> PackedDomain:
         files = listed([job.path.name for job in parts], most=5)
         message = f"{first.path.parent}: domain {first.domain} has no text for {first.split} (in {files})"
         raise CorpusError(message, code="domain-empty", split=first.split, domain=first.domain)
-    return PackedDomain(documents=documents, tokens=tokens, shards=shards, sources=sources)
+    downloads = read_downloads(first.path.parents[first.name.count("/")])
+    datasets = downloads.parts(first.domain, [source.name for source in sources])
+    return PackedDomain(documents=documents, tokens=tokens, shards=shards, sources=sources, datasets=datasets)
 
 
 def _require_same_sources(manifest: Manifest, text: Corpus, needed: Domains, tokens: Path) -> None:

@@ -213,6 +213,7 @@ def _complete(
             "number": run.number,
             "replicates": family.replicates,
             "seeds": UNKNOWN if family.replicates else None,
+            "datasets": None,
             "step": UNKNOWN if step is None else step,
             "train_config_sha256": data_sha256(config) if "train" in config else UNKNOWN,
             "tokenizer_sha256": file_sha256(building / "tokenizer.json"),
