@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from mixhub.errors import MixhubError
 from mixhub.files import locked, read_json, write_json
+from mixhub.phrases import plural, size
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.values import Count
@@ -22,6 +24,9 @@ from mixhub.workspace.lineage import Sha256
 from mixhub.workspace.manifest import Manifest, index_file
 
 TOKENIZER = "tokenizer/tokenizer.json"
+
+_LOG = logging.getLogger("mixhub.data")
+"""Reports what is read, for users without a progress bar."""
 
 _MOST_THREADS = 8
 _CHUNK = 2**20
@@ -93,7 +98,7 @@ def changed_files(
         files: the files to compare.
         cache: remembers size and date of the files that were as described.
         again: read all of them.
-        progress: says how much is read, and counts bytes.
+        progress: counts bytes.
 
     Returns:
         What is wrong with each file that is not as described, by name.
@@ -125,13 +130,15 @@ def changed_files(
 def compared(folder: Path, files: Files, progress: Progress = SILENT) -> Iterator[tuple[str, str | None]]:
     """Yield what is wrong with each file, None if nothing, in any order; several threads read the files."""
     sizes = {name: path.stat().st_size for name in files if (path := folder / name).is_file()}
-    right = [name for name, size in sizes.items() if files[name].size in (None, size)]
+    right = [name for name, found in sizes.items() if files[name].size in (None, found)]
     for name, file in files.items():
         if name not in sizes:
             yield name, "is missing"
         elif file.size not in (None, sizes[name]):
             yield name, f"has {sizes[name]:,} bytes, not {file.size:,}"
-    with progress.start(f"read {folder.name}", sum(sizes[name] for name in right), "byte") as bar:
+    total = sum(sizes[name] for name in right)
+    _LOG.info("%s: reads %s of %s to compare hashes", folder.name, size(total), plural(len(right), "file"))
+    with progress.start(f"read {folder.name}", total, "byte") as bar:
         for name, sha256 in _hashes(folder, right, bar):
             expected = files[name].content_sha256
             same = sha256 == expected

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mixhub.data.batches import StepBatch, TrainingBatches
 from mixhub.data.orders.choice import order_of
 from mixhub.data.shards import TokenShards
 from mixhub.errors import CorpusError, RunError, WorkspaceError
@@ -160,9 +162,30 @@ def test_stopped_anywhere_and_started_again_equals_uninterrupted(
     stopper = Stopper(left, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=stopper)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mixhub-prefetch")]
     export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
     assert weights_sha256(export) == weights_sha256(finished.export(12))
     assert untimed(folder) == untimed(finished)
+
+
+def test_an_error_of_the_thread_that_reads_ahead_stops_the_run_at_its_step(
+    finished: RunFolder, tokens: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: TrainingBatches, step: int) -> StepBatch:
+        if step == 7:
+            raise CorpusError("a shard is gone", code="tokens-damaged")
+        return plain(self, step)
+
+    plain = TrainingBatches.step
+    monkeypatch.setattr(TrainingBatches, "step", failing)
+    with refused("tokens-damaged", CorpusError):
+        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    assert steps(folder)[-1]["step"] == 7
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mixhub-prefetch")]
+    monkeypatch.undo()
+    assert weights_sha256(train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")) == weights_sha256(
+        finished.export(12)
+    )
 
 
 @pytest.fixture
@@ -389,7 +412,6 @@ def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(toke
     with refused("seed-unpublished", RunError, field="init_seed") as caught:
         train(seedless, seedless.run(index=1), tokens=tokens, folder=folder)
     assert caught.value.hint is not None
-    assert "training.seed" in caught.value.hint
     assert not folder.path.exists()
 
 
