@@ -37,13 +37,7 @@ class TokenShards:
 
     def sequences(self, split: Split, domain: str) -> int:
         """Return the number of whole sequences of a domain; raises CorpusError if it is 0."""
-        tokens = self.manifest.domains(split)[domain].tokens
-        if tokens <= self.sequence_length:
-            message = (
-                f"{self.folder / split / domain}: {tokens} tokens, but a sequence needs {self.sequence_length} + 1"
-            )
-            raise CorpusError(message, code="domain-too-small", split=split, domain=domain, tokens=tokens)
-        return (tokens - 1) // self.sequence_length
+        return self.manifest.sequences(split, domain, self.sequence_length)
 
     def read(self, split: Split, domains: Iterable[str], starts: npt.NDArray[np.int64]) -> Tokens:
         """Return samples, with the type that tokens have in the shards.

@@ -72,9 +72,9 @@ def train(
         The folder of the export; None if training was stopped.
 
     Raises:
-        RunError: the run cannot be trained (its seed is unknown, its order is not implemented, its recipe or tokens
-            changed, the device is unavailable), or its loss is not finite.
-        CorpusError: there are no tokens, they lack a domain, or a domain is smaller than a sequence.
+        RunError: the run cannot be trained (its seed is unknown, its recipe or tokens changed, the device is
+            unavailable), or its loss is not finite.
+        CorpusError: there are no tokens, they lack a domain, or the order of samples finds too few in a domain.
         WorkspaceError: another process trains the run.
     """
     if (export := finished_export(family, run, folder)) is not None:
@@ -123,14 +123,13 @@ class _Trainer:
         self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
         prefix = family.data.train_prefix
-        sampled = {key: shards.sequences("train", key.removeprefix(prefix)) for key in run.mixture.shares}
-        order = order_of(run, training, sampled)
+        self.order = order_of(family, run, manifest)
         rank, world = accelerator.process_index, accelerator.num_processes
-        self.batches = TrainingBatches(shards, order, prefix, training, rank=rank, world=world)
+        self.batches = TrainingBatches(shards, self.order, prefix, training, rank=rank, world=world)
         self.model = build_model(family.architecture, training, init_seed=run.init_seed, eos_id=manifest.eos_id)
         self.losses = NextTokenLosses(self.model, manifest.eos_id if training.document_boundaries == "reset" else None)
         self.parallel = accelerator.prepare_model(self.losses)  # the same weights, gradients averaged over processes
-        self.domains = order.domains
+        self.domains = self.order.domains
         self.parameters = list(self.model.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -145,6 +144,8 @@ class _Trainer:
         """Train the remaining steps, then export; None if asked to stop."""
         state = self._resume() or self._start()
         first, last, main = state.step, self.training.steps, self.accelerator.is_main_process
+        for line in self.order.notices:
+            progress.notice(line)
         with (
             closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,

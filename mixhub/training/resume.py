@@ -35,15 +35,15 @@ def require_trainable(family: Family, run: Run, tokens: Path) -> TokenShards:
     """Return the token shards of a run that can be trained.
 
     Raises:
-        RunError: its seed is unknown, or its order is not implemented.
-        CorpusError: there are no tokens, or not those of the family.
+        RunError: its seed is unknown.
+        CorpusError: there are no tokens, not those of the family, or too few for its order of samples.
     """
     if run.init_seed is None:
         raise seedless(run, "init_seed")
-    # Only for its errors: an order or seed that cannot be trained.
-    order_of(run, family.training.model_copy(update={"steps": 0}), dict.fromkeys(run.mixture.shares, 1))
     shards = TokenShards(tokens, family.training.sequence_length)
-    shards.manifest.for_family(family)
+    manifest = shards.manifest.for_family(family)
+    no_steps = family.model_copy(update={"training": family.training.model_copy(update={"steps": 0})})
+    order_of(no_steps, run, manifest)  # for its errors
     return shards
 
 

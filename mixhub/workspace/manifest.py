@@ -126,6 +126,16 @@ class Manifest(Spec):
             totals[one.repo_id] = (files + one.files, of + one.of)
         return tuple(DatasetPart(repo_id=name, files=files, of=of) for name, (files, of) in totals.items()) or None
 
+    def sequences(self, split: Split, domain: str, sequence_length: int) -> int:
+        """Return the number of whole sequences of a domain's stream; raises CorpusError if it is 0."""
+        tokens = self.domains(split)[domain].tokens
+        if tokens <= sequence_length:
+            message = (
+                f"tokens of {self.corpus}: {split}/{domain} has {tokens}, but a sequence needs {sequence_length} + 1"
+            )
+            raise CorpusError(message, code="domain-too-small", split=split, domain=domain, tokens=tokens)
+        return (tokens - 1) // sequence_length
+
     def for_family(self, family: Family) -> Manifest:
         """Return the part that a family reads; packing domains of other families does not change its `sha256`.
 

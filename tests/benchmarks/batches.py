@@ -87,8 +87,7 @@ def _ours(family, tokens: Path) -> Iterator[torch.Tensor]:  # type: ignore[no-un
     training = family.training
     shards, run_ = TokenShards(tokens, training.sequence_length), family.run(seed=1)
     prefix = family.data.train_prefix
-    sizes = {key: shards.sequences("train", key.removeprefix(prefix)) for key in run_.mixture.shares}
-    order = order_of(run_, training, sizes)
+    order = order_of(family, run_, shards.manifest)
     for step in TrainingBatches(shards, order, prefix, training, rank=0, world=1).steps(0, training.steps):
         yield from map(torch.from_numpy, step.tokens)
 

@@ -27,9 +27,9 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def batches(tokens: Path, rank: int, world: int, micro: int = 1, size: int = 8) -> TrainingBatches:
     shards = TokenShards(tokens, FAMILY.training.sequence_length)
-    sampled = {key: shards.sequences("train", key.removeprefix("train_")) for key in RUN.mixture.shares}
     training = FAMILY.training.model_copy(update={"micro_batch_size": micro, "global_batch_size": size})
-    return TrainingBatches(shards, order_of(RUN, training, sampled), "train_", training, rank=rank, world=world)
+    order = order_of(FAMILY.model_copy(update={"training": training}), RUN, shards.manifest)
+    return TrainingBatches(shards, order, "train_", training, rank=rank, world=world)
 
 
 def by_index(parts: list[TrainingBatches], step: int) -> Tokens:
@@ -50,7 +50,7 @@ def test_a_step_has_the_same_samples_for_any_number_of_processes(
 
 def test_rows_are_those_that_the_order_names(tokens: Path) -> None:
     shards = TokenShards(tokens, 16)
-    order = order_of(RUN, FAMILY.training, {key: shards.sequences("train", key[6:]) for key in RUN.mixture.shares})
+    order = order_of(FAMILY, RUN, shards.manifest)
     (rows,), (domains,) = batches(tokens, 0, 1, 8).step(3)
     for row, own, domain, start in zip(rows, domains, *order.samples(24, 32), strict=True):
         assert own == domain

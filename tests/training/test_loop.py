@@ -65,8 +65,7 @@ def test_metrics_have_every_step_and_validation(finished: RunFolder) -> None:
 
 def test_the_losses_of_domains_make_up_the_loss(finished: RunFolder, tokens: Path) -> None:
     shards = TokenShards(tokens, 16)
-    available = {key: shards.sequences("train", key.removeprefix("train_")) for key in RUN.mixture.shares}
-    order = order_of(RUN, FAMILY.training, available)
+    order = order_of(FAMILY, RUN, shards.manifest)
     for number, line in enumerate(steps(finished)):
         counts = Counter(order.domains[d] for d in order.samples(8 * number, 8 * number + 8)[0].tolist())
         assert line["domains"].keys() == counts.keys()
@@ -304,6 +303,8 @@ CHANGE_THE_WEIGHTS: dict[str, dict[str, object]] = {
     "precision": {"precision": "bfloat16"},
     "document_boundaries": {"document_boundaries": "reset"},
     "initialisation": {"initialisation": "torch_default"},
+    "order": {"order": "quota"},
+    "loader": {"order": "regmix", "loader": {"ranks": 2, "chunk_sequences": 2}},
     "init_seed": {"init_seed": 9},
     "order_seed": {"order_seed": 9},
 }
@@ -317,8 +318,6 @@ LEAVE_THE_WEIGHTS: dict[str, dict[str, object]] = {
 TESTED_APART = {
     "micro_batch_size": "changes the rounding alone: test_gradient_accumulation_equals_one_large_micro_batch",
     "optimizer": "has one value",
-    "order": "has one value that is built: test_runs_that_cannot_be_trained_are_refused_before_anything_is_written",
-    "loader": "belongs to an order that is not built",
     "seed": "is refused for a family over seeds: test_the_seed_of_a_family_over_indices_is_that_of_every_run",
 }
 
@@ -401,9 +400,9 @@ def test_a_run_that_is_being_trained_is_refused(tokens: Path, folder: RunFolder)
 
 
 def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(tokens: Path, folder: RunFolder) -> None:
-    original = tiny_family(training={"order": "original", "loader": {"ranks": 1}})
-    with refused("order-unsupported", RunError, family="tiny"):
-        train(original, original.run(seed=1), tokens=tokens, folder=folder)
+    chunked = tiny_family(training={"order": "regmix", "loader": {"ranks": 1}})
+    with refused("domains-skipped", CorpusError, ranks=1):
+        train(chunked, chunked.run(seed=1), tokens=tokens, folder=folder)
     seedless = tiny_family(
         mixture=None,
         mixtures={1: {"train_prose": 1.0}},
@@ -412,6 +411,7 @@ def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(toke
     with refused("seed-unpublished", RunError, field="init_seed") as caught:
         train(seedless, seedless.run(index=1), tokens=tokens, folder=folder)
     assert caught.value.hint is not None
+    assert "mixhub init DIR --family tiny" in caught.value.hint
     assert not folder.path.exists()
 
 

@@ -87,8 +87,7 @@ def test_a_named_run_has_its_samples_counted(packed):
     family = packed.family()
     inspection = workflow.inspect_data(packed, seed=2)
     assert inspection.revision == "seed-2"
-    sizes = {f"train_{one.domain}": one.available for one in inspection.of_split("train")}
-    order = order_of(family.run(seed=2), family.training, sizes)
+    order = order_of(family, family.run(seed=2), read_manifest(packed.tokens(family)))
     numbers, _ = order.samples(0, len(order))
     for one in inspection.of_split("train"):
         assert one.sequences == np.count_nonzero(numbers == order.domains.index(f"train_{one.domain}"))

@@ -106,18 +106,16 @@ def test_a_missing_export_says_which_there_are(tmp_path):
     with refused("export-missing", RunError, path=exports, step=25000, steps=(500,)) as caught:
         workspace.export(run, 25000)
     assert "mixhub adopt DIR --seed 2" in caught.value.hint
-    assert "mixhub train" not in caught.value.hint, "its order of samples is not implemented"
 
-
-def test_a_missing_export_of_a_family_that_can_be_trained(tmp_path):
-    card = {"title": "t", "summary": "s", "license": "mit"}
-    own = {"extends": "human-1b", "repo_id": "me/mine", "mixture": {"train_the_pile_arxiv": 1}, "card": card}
-    own["training"] = {"order": "iid"}
-    workspace = Workspace.create(tmp_path, {"family": "mine", "families": {"mine": own}})
-    with refused("export-missing", RunError) as caught:
-        workspace.export(workspace.family().run(seed=2), 25000)
     assert "mixhub train --seed 2" in caught.value.hint
-    assert "mixhub adopt DIR --seed 2" in caught.value.hint
+
+
+def test_a_missing_export_of_a_run_whose_seed_is_unknown(tmp_path):
+    workspace = Workspace.create(tmp_path, {"family": "random-1b"})
+    with refused("export-missing", RunError) as caught:
+        workspace.export(workspace.family().run(index=2), 25000)
+    assert "mixhub train" not in caught.value.hint
+    assert "mixhub adopt DIR --index 2" in caught.value.hint
 
 
 def test_a_missing_licence_file_is_refused(tmp_path):

@@ -16,6 +16,8 @@ class Order(Protocol):
 
     domains: tuple[str, ...]
     """Domain keys."""
+    notices: tuple[str, ...]
+    """What the order leaves out of the data, a line each."""
 
     def __len__(self) -> int:
         """Number of samples of the run."""

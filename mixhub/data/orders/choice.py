@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mixhub.data.orders.base import Order
 from mixhub.data.orders.iid import IidOrder
+from mixhub.data.orders.quota import QuotaOrder
+from mixhub.data.orders.regmix import RegmixOrder
 from mixhub.errors import RunError
-from mixhub.spec import Run, Training
+from mixhub.spec import Family, Run
+from mixhub.workspace.manifest import Manifest
 
 
-def order_of(run: Run, training: Training, sequences: Mapping[str, int]) -> Order:
+def order_of(family: Family, run: Run, manifest: Manifest) -> Order:
     """Return the order of a run's samples.
 
     Args:
+        family: has the kind of order and the number of samples.
         run: has the mixture and the order seed.
-        training: has the kind of order and the number of samples.
-        sequences: number of sequences by domain key.
+        manifest: has the tokens of each domain.
 
     Raises:
-        RunError: the order is not implemented yet, or the run has no order seed.
+        RunError: the run has no order seed.
+        CorpusError: a domain is smaller than a sequence; or with `regmix`, no domain has enough chunks, or a domain was
+            packed by a version that did not count the tokens of each file.
     """
-    if training.order != "iid":
-        message = f"{run.family}: training.order = {training.order}: this order is not implemented yet"
-        hint = "set training.order: iid in a family that extends this one"
-        raise RunError(message, code="order-unsupported", hint=hint, family=run.family)
     if run.order_seed is None:
         raise seedless(run, "order_seed")
-    shares = run.mixture.shares
+    training, shares = family.training, run.mixture.shares
     samples = training.steps * training.global_batch_size
-    return IidOrder(shares, {key: sequences[key] for key in shares}, training.sequence_length, run.order_seed, samples)
+    names = {key: key.removeprefix(family.data.train_prefix) for key in shares}
+    if training.order == "regmix":
+        domains = {key: manifest.train[name] for key, name in names.items()}
+        return RegmixOrder(run.mixture.domain_weights, domains, training, run.order_seed, samples)
+    length = training.sequence_length
+    sequences = {key: manifest.sequences("train", name, length) for key, name in names.items()}
+    kind = QuotaOrder if training.order == "quota" else IidOrder
+    return kind(shares, sequences, length, run.order_seed, samples)
 
 
 def seedless(run: Run, field: str) -> RunError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from mixhub.data.orders.base import Samples
+from mixhub.data.orders.philox import generator, permutation
 
 _DRAWS_AT_ONCE = 1 << 20
 
@@ -17,8 +17,8 @@ class IidOrder:
     """Which sequence of which domain each sample is.
 
     Each sample draws its domain from the shares, independently of all others, and takes the next sequence of that
-    domain in a random permutation. Each pass over a domain (an epoch) has its own permutation. Both come from Philox, a
-    counter-based generator (Salmon et al. 2011), keyed by the seed and, for permutations, by the domain's name and the
+    domain in a random permutation. Each pass over a domain (an epoch) has its own permutation. Both come from Philox,
+    keyed by the seed and, for permutations, by the domain's name and the
     epoch. So sample i only depends on the seed, the shares and the sizes of the domains, not on the number of samples
     or processes, on where a run was resumed, on the order of the domains, or on domains with a weight of 0.
 
@@ -29,6 +29,8 @@ class IidOrder:
         seed: the order seed.
         samples: number of samples.
     """
+
+    notices: tuple[str, ...] = ()
 
     def __init__(
         self, shares: Mapping[str, float], sequences: Mapping[str, int], sequence_length: int, seed: int, samples: int
@@ -42,7 +44,7 @@ class IidOrder:
             size = sequences[name]
             for epoch, start in enumerate(range(0, len(drawn), size)):
                 samples_of_epoch = drawn[start : start + size]
-                self._sequence[samples_of_epoch] = _permutation(seed, name, epoch, size)[: len(samples_of_epoch)]
+                self._sequence[samples_of_epoch] = permutation(seed, name, epoch, size)[: len(samples_of_epoch)]
 
     def __len__(self) -> int:
         return len(self._domain)
@@ -55,20 +57,10 @@ class IidOrder:
 def _draws(seed: int, shares: list[float], samples: int) -> npt.NDArray[np.uint16]:
     bounds = np.cumsum(np.asarray(shares, dtype=np.float64))
     bounds /= bounds[-1]
-    generator = _generator("domains", seed)
+    bits = generator("domains", seed)
     drawn = np.empty(samples, dtype=np.uint16)
     for start in range(0, samples, _DRAWS_AT_ONCE):
         count = min(_DRAWS_AT_ONCE, samples - start)
-        uniform = (generator.random_raw(count) >> np.uint64(11)) * 2.0**-53  # in [0, 1)
+        uniform = (bits.random_raw(count) >> np.uint64(11)) * 2.0**-53  # in [0, 1)
         drawn[start : start + count] = np.searchsorted(bounds, uniform, side="right")
     return drawn
-
-
-def _permutation(seed: int, domain: str, epoch: int, size: int) -> npt.NDArray[np.int64]:
-    """Sort raw draws, since numpy keeps the bits of a generator stable across versions, but not its permutations."""
-    return np.argsort(_generator("sequences", seed, domain, epoch).random_raw(size), kind="stable")
-
-
-def _generator(purpose: str, *parts: object) -> np.random.Philox:
-    text = "\0".join(["mixhub order 1", purpose, *map(str, parts)])
-    return np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16]))

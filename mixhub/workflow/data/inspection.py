@@ -157,8 +157,8 @@ def inspect_data(workspace: WorkspaceLike, *, progress: Progress = SILENT, **run
     data, training = _Data.open(workspace, family), family.training
     trained, validated = data.trained(run, progress), data.validated(progress)
     is_counted = is_named and run.order_seed is not None and all(one.available for one in trained)
-    if is_counted:
-        trained = _counted(trained, family, run)
+    if is_counted and data.manifest is not None:
+        trained = _counted(trained, family, run, data.manifest)
     domains = (*_with_shares(trained), *_with_shares(validated))
     return Inspection(
         family=family.name,
@@ -280,18 +280,17 @@ def _document_lengths(files: Iterable[Path], bar: Bar) -> tuple[int, int]:
     return int(lengths[np.searchsorted(cumulative, (cumulative[-1] + 1) // 2)]), int(lengths[-1])
 
 
-def _counted(domains: Sequence[InspectedDomain], family: Family, run: Run) -> list[InspectedDomain]:
+def _counted(domains: Sequence[InspectedDomain], family: Family, run: Run, manifest: Manifest) -> list[InspectedDomain]:
     """Replace the sequences to expect by those of the run's own samples."""
     import numpy as np
 
-    available = {key: one.available or 0 for key, one in zip(run.mixture.shares, domains, strict=True)}
-    order = order_of(run, family.training, available)
+    order = order_of(family, run, manifest)
     counts = np.zeros(len(order.domains), np.int64)
     for start in range(0, len(order), _SAMPLES_AT_ONCE):
         numbers, _ = order.samples(start, min(len(order), start + _SAMPLES_AT_ONCE))
         counts += np.bincount(numbers, minlength=len(counts))
     read = dict(zip(order.domains, counts.tolist(), strict=True))
-    return [replace(one, sequences=read[key]) for key, one in zip(run.mixture.shares, domains, strict=True)]
+    return [replace(one, sequences=read.get(key, 0)) for key, one in zip(run.mixture.shares, domains, strict=True)]
 
 
 def _with_shares(domains: Sequence[InspectedDomain]) -> list[InspectedDomain]:

@@ -158,9 +158,7 @@ def _require_read(family: Family, run: Run, manifest: Manifest, folder: RunFolde
 
 def _documents(family: Family, run: Run, shards: TokenShards, steps: range, with_text: bool) -> Iterator[SeenDocument]:
     prefix = family.data.train_prefix
-    order = order_of(
-        run, family.training, {key: shards.sequences("train", key.removeprefix(prefix)) for key in run.mixture.shares}
-    )
+    order = order_of(family, run, shards.manifest)
     names = [key.removeprefix(prefix) for key in order.domains]
     ends, size = DocumentEnds(shards.folder, shards.manifest), family.training.global_batch_size
     decode = _decoder(shards.folder) if with_text else None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mixhub.data.orders.choice import order_of
 from mixhub.data.orders.iid import IidOrder
 from mixhub.errors import RunError
+from tests.data.orders.packed import manifest
 from tests.refusals import refused
 from tests.tiny import tiny_family
 
@@ -112,14 +113,6 @@ def test_the_order_is_the_same_on_every_machine_and_version() -> None:
     ]
 
 
-def test_the_original_order_is_refused_until_it_is_built() -> None:
-    family = tiny_family(training={"order": "original", "loader": {"ranks": 1}})
-    with refused("order-unsupported", RunError, family="tiny") as caught:
-        order_of(family.run(seed=1), family.training, {})
-    assert caught.value.hint is not None
-    assert "training.order: iid" in caught.value.hint
-
-
 def test_a_run_whose_seed_is_not_published_is_refused() -> None:
     family = tiny_family(
         mixture=None,
@@ -127,6 +120,6 @@ def test_a_run_whose_seed_is_not_published_is_refused() -> None:
         revisions={"pattern": "index-{index}", "indices": [1], "seeds": []},
     )
     with refused("seed-unpublished", RunError, field="order_seed", revision="index-1") as caught:
-        order_of(family.run(index=1), family.training, {"train_prose": 3})
+        order_of(family, family.run(index=1), manifest(train_prose={1: 99}))
     assert caught.value.hint is not None
-    assert "training.seed" in caught.value.hint
+    assert "mixhub init DIR --family tiny" in caught.value.hint
