@@ -48,6 +48,8 @@ def _main() -> None:
             _end(MixhubError(f"{place}: {problem.strerror}", code=code), is_output_full=is_output)
         if isinstance(error, MixhubError):
             _end(error)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            _end(MixhubError(f"{error.filename!s:.80}…: {error.strerror}", code="path-too-long"))
         if not isinstance(error, _DENIED) or error.filename is None:
             raise
         _end(MixhubError(f"{error.filename}: {error.strerror}", code="access-denied"))
