@@ -16,7 +16,7 @@ from mixhub.workspace.downloads import read_downloads
 from mixhub.workspace.lineage import DatasetPart, read_lineage
 from mixhub.workspace.paths import Workspace
 from tests.faults import faulty
-from tests.refusals import refused
+from tests.refusals import error_codes, refused
 from tests.tiny import tiny_data, write_rows
 
 REPO = "acme/words"
@@ -119,6 +119,7 @@ def test_for_a_budget_only_as_many_files_come_as_it_needs(hub, workspace):
     assert sum(file.remote.size for file in prose) >= needed > sum(file.remote.size for file in prose) - size * 1.1
     assert len([file for file in done.files if file.split == "valid"]) == 2
     assert done.train == DatasetPart(repo_id=REPO, files=len(done.files) - 2, of=18)
+    assert done.short == ()
 
 
 def test_a_part_of_the_files_needs_consent_where_the_order_depends_on_all(hub, tmp_path):
@@ -131,7 +132,9 @@ def test_a_part_of_the_files_needs_consent_where_the_order_depends_on_all(hub, t
     with refused("option-missing", UsageError, option="--for"):
         download_data(workspace, Wanted(subset=True), hub=hub[0].url)
     long = make(tmp_path / "long", order="regmix", loader=loader, steps=1000)
-    assert download_data(long, Wanted(for_budget=True), hub=hub[0].url).train.is_whole
+    done = download_data(long, Wanted(for_budget=True), hub=hub[0].url)
+    assert done.train.is_whole
+    assert done.short == ("prose", "sums", "two-part")
 
 
 def test_the_part_is_in_manifest_lineage_and_card(hub, workspace):
@@ -144,6 +147,18 @@ def test_the_part_is_in_manifest_lineage_and_card(hub, workspace):
     family, revision = (path.read_text() for path in workflow.render_card(workspace)[:2])
     for text in (family, revision):
         assert f"{part.files} of 18 files of [acme/words]" in text
+
+
+def test_the_command_shows_sizes_and_the_next_command(hub, workspace, mixhub_here):
+    url = hub[0].url
+    shown = mixhub_here("data", "download", "--for", "tiny", "--dry-run", "--hub", url, cwd=workspace.root).stdout
+    assert "train/prose-1.jsonl" in shown
+    assert "of the 18 files" in shown
+    assert not workspace.path("data").exists()
+    done = mixhub_here("data", "download", "--domain", "sums", "--hub", url, cwd=workspace.root)
+    assert done.stdout.splitlines()[-1] == "next: mixhub data pack"
+    refusal = mixhub_here("data", "download", "--for", "tiny", "--family", "human-1b", cwd=workspace.root)
+    assert error_codes(refusal) == ["option-conflict"]
 
 
 def test_text_that_was_not_downloaded_leaves_no_mark(hub, workspace):

@@ -9,7 +9,7 @@ import typer
 from mixhub.cli.common.console import progress, say, say_next, show_table
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace, note_family
 from mixhub.errors import UsageError
-from mixhub.phrases import magnitude, plural, size
+from mixhub.phrases import listed, magnitude, plural, size
 
 if TYPE_CHECKING:
     from mixhub.workflow import Download
@@ -59,8 +59,10 @@ def download(
     if for_family is not None:
         say(
             f"for {magnitude(family.training.tokens)} tokens, at {BYTES_PER_TOKEN:g} bytes a token and "
-            f"{MARGIN - 1:.0%} more; mixhub data inspect shows what packing gives"
+            f"{MARGIN - 1:.0%} more"
         )
+    if done.short:
+        say(f"less text than that, so a run repeats it: {listed(done.short)}")
     if not dry_run:
         say(f"downloaded to {done.folder}, commit {done.commit[:12]} of {done.repo_id}")
         say_next("mixhub data pack")

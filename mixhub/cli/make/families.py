@@ -48,7 +48,7 @@ def families(
     show_table(["family", "repo_id", "revisions", "params", "tokens", "domains"], rows)
     if workspace is not None and (namespace := workspace.config.namespace) is not None:
         say(f"namespace: {namespace} in {CONFIG_FILE} replaces the owners; published families are at:")
-        say(", ".join(workspace.stated_family(name).repo_id for name in names))
+        say(", ".join(workspace.stated_family(name).repo_id for name in names if name in catalog.published()))
 
 
 def _show_fields() -> None:

@@ -48,7 +48,7 @@ def init(
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     adopt = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
     if run.seed is None:
-        say(f"it is for the published models; next: {where}mixhub verify {made.name}, or {adopt}")
+        say(f"it is for the published models; next: {adopt}")
         say(f"to train your own runs of the recipe: mixhub init DIR --family {made.name} --namespace NAME")
         return
     if made.replicates is not None:

@@ -49,6 +49,8 @@ class Download:
     """Free bytes of the disk, before."""
     train: DatasetPart
     """How many of the dataset's files of training text these are."""
+    short: tuple[str, ...] = ()
+    """Domains that have less text than the budget needs, by the estimate."""
 
     @property
     def needed(self) -> int:
@@ -118,31 +120,35 @@ def download_data(
     ):
         progress.notice(f"dataset: {repo_id} on {choice}")
         repo = list_corpus(endpoint, repo_id, wanted.revision)
-        files = _chosen(repo, family, wanted)
+        limits = _bytes_needed(family) if wanted.for_budget else {}
+        files = _chosen(repo, _domains(repo, family, wanted.domains), limits)
         train = repo.parts(files, "train")
         if family.training.order == "regmix" and train.files < train.of and not wanted.subset:
             raise _needs_subset(family, train)
         record = read_downloads(folder)
         missing = tuple(file for file in files if not _is_there(folder, file, record))
         free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.is_dir())).free
-        plan = Download(repo_id, repo.commit, str(endpoint), folder, tuple(files), missing, free, train)
+        short = tuple(domain for domain, limit in limits.items() if _train_bytes(files, domain) < limit)
+        plan = Download(repo_id, repo.commit, str(endpoint), folder, tuple(files), missing, free, train, short)
         _require_space(plan)
         if not dry_run:
             _fetch(endpoint, repo, plan, record, progress)
     return plan
 
 
-def _chosen(repo: DatasetRepo, family: Family, wanted: Wanted) -> list[CorpusFile]:
-    """Return the files to have, by split, domain and number."""
-    domains = _domains(repo, family, wanted.domains)
-    needed = _tokens_needed(family) if wanted.for_budget else {}
+def _chosen(repo: DatasetRepo, domains: Domains, limits: Mapping[str, float]) -> list[CorpusFile]:
+    """Return the files to have: with limits, of each training domain only as many as reach its bytes."""
     files = []
     for split in SPLITS:
         for domain in domains[split]:
-            own = repo.of_domain(split, domain)
-            limit = needed.get(domain, 0.0) * BYTES_PER_TOKEN * MARGIN if split == "train" and needed else math.inf
-            files += _first_files(own, limit)
+            limit = limits.get(domain, 0.0) if split == "train" and limits else math.inf
+            files += _first_files(repo.of_domain(split, domain), limit)
     return files
+
+
+def _train_bytes(files: Sequence[CorpusFile], domain: str) -> float:
+    """Return the bytes of a domain's training files; infinite if none is chosen."""
+    return sum(file.remote.size for file in files if (file.split, file.domain) == ("train", domain)) or math.inf
 
 
 def _first_files(files: Sequence[CorpusFile], limit: float) -> list[CorpusFile]:
@@ -157,14 +163,14 @@ def _first_files(files: Sequence[CorpusFile], limit: float) -> list[CorpusFile]:
     return taken
 
 
-def _tokens_needed(family: Family) -> dict[str, float]:
-    """Return the training tokens of each domain, of the run that needs most of it."""
+def _bytes_needed(family: Family) -> dict[str, float]:
+    """Return the bytes of text that the budget needs of each domain, by the run that needs most of it."""
     needed: dict[str, float] = {}
     for run in family.runs():
         for key, share in run.mixture.shares.items():
             domain = key.removeprefix(family.data.train_prefix)
             needed[domain] = max(needed.get(domain, 0.0), share * family.training.tokens)
-    return needed
+    return {domain: tokens * BYTES_PER_TOKEN * MARGIN for domain, tokens in needed.items()}
 
 
 def _domains(repo: DatasetRepo, family: Family, names: Sequence[str]) -> Domains:
