@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mixhub.files import locked, read_json, write_json
+from mixhub.files import clear_leftovers, locked, read_json, write_json
 from mixhub.spec.base import Spec
 
 Schema = TypeVar("Schema", bound=Spec)
@@ -46,4 +46,5 @@ class Store(Generic[Schema]):
         with locked(self._lock, f"{self.path} is being written", timeout=30):
             data = self.read().to_data()
             yield data
+            clear_leftovers(self.path.parent, self.path.name)
             write_json(self.path, data)

@@ -45,6 +45,15 @@ def test_an_update_is_written_when_its_block_ends_well(store):
     assert json.loads(store.path.read_text()) == {"format": 1, "counts": {"a": 1}}
 
 
+def test_an_update_deletes_what_a_killed_one_left(store):
+    store.path.parent.mkdir()
+    store.path.with_name(".tmp-counts.json.1-00").write_text("{")
+    store.path.with_name(".tmp-other.json.1-00").write_text("{")  # may be being written
+    with store.update():
+        pass
+    assert {path.name for path in store.path.parent.iterdir()} == {"counts.json", ".tmp-other.json.1-00"}
+
+
 def test_a_file_that_is_not_one_is_refused(store):
     store.path.parent.mkdir()
     store.path.write_text('{"counts": {"a": "x"}}')
