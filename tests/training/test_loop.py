@@ -276,6 +276,16 @@ def test_two_processes_equal_one(finished: RunFolder, tokens: Path, folder: RunF
     assert json.loads((folder.export(12) / "lineage.json").read_text())["processes"] == 2
 
 
+def test_two_processes_equal_one_in_the_order_of_a_loader_with_other_ranks(tokens: Path, folder: RunFolder) -> None:
+    change = {"steps": 2, "order": "regmix", "loader": {"ranks": 4, "micro_batch_size": 1, "chunk_sequences": 2}}
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+    assert in_child(folder, tokens, json.dumps({"training": change}), launcher=launcher) == 0
+    alone, family = RunFolder(folder.path.parent / "alone"), tiny_family(training=change)
+    train(family, family.run(seed=1), tokens=tokens, folder=alone, device="cpu")
+    ours, theirs = ([line["loss"] for line in steps(one)] for one in (folder, alone))
+    assert ours == pytest.approx(theirs, abs=1e-5)
+
+
 def test_bfloat16_autocasts_and_keeps_float32_weights(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
     family = tiny_family(training={"precision": "bfloat16"})
     export = train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")

@@ -179,11 +179,11 @@ def _chunk_starts(key: str, domain: PackedDomain, chunk: int) -> list[npt.NDArra
     for shard in domain.shards:
         starts.append(offset + np.arange(max(0, shard.tokens - 1) // chunk, dtype=np.int64) * chunk)
         offset += shard.tokens
-    names = [_sorted_name(source.name, key) for source in domain.sources]
+    names = [_sorted_name(source.name) for source in domain.sources]
     return [starts[n] for n in sorted(range(len(names)), key=names.__getitem__)]
 
 
-def _sorted_name(source: str, key: str) -> str:
+def _sorted_name(source: str) -> str:
     """Return the part of a chunk's file name that sorts it: `<domain>-<n>_`, so that 10 is before 1."""
     name = source.rpartition("/")[2]
     stem, dash, number = name.rpartition("-")
