@@ -68,7 +68,7 @@ def disk(tmp_path: Path):
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("only root may mount a disk")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)  # mapped weights may wait for the garbage collector
 
 
 def fill(disk: Path, *, but: int = 0) -> None:
