@@ -35,7 +35,9 @@ def imported_packages(folder):
     return packages - sys.stdlib_module_names - {"mixhub", "tests", "docs", "pydantic_core"}
 
 
-@pytest.mark.parametrize(("folder", "extras"), [("mixhub", []), ("tests", ["test"]), ("examples", [])])
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("mixhub", ["fast"]), ("tests", ["test", "fast", "formats"]), ("examples", [])]
+)
 def test_every_import_is_declared(folder, extras):
     declared = {distribution(one) for one in PROJECT["dependencies"]}
     declared |= {distribution(one) for extra in extras for one in PROJECT["optional-dependencies"][extra]}

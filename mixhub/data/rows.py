@@ -20,7 +20,8 @@ _PARQUET = ".parquet"
 SUFFIXES = (*_CODECS, _PARQUET)
 """What the name of a file of text may end in."""
 
-_BUFFER = 2**20
+_BUFFER = 2**16
+"""Bytes to decompress at once: few, because no line of them is read if the file is damaged within."""
 _BATCH_ROWS = 64
 """Rows of a parquet file to decode at once: few, because a row may be large."""
 _LISTED = 20
@@ -84,7 +85,7 @@ def _parquet_rows(file: io.BufferedReader, path: Path, key: str) -> Iterator[tup
 
     number, size = 0, path.stat().st_size
     with _damage(path, "row", lambda: number + 1):
-        table = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+        table = pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
         schema = table.schema_arrow
         kind = schema.field(key).type if key in schema.names else None
         if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
@@ -107,7 +108,7 @@ def _damage(path: Path, unit: str, number: Any) -> Iterator[None]:
         yield
     except (pa.ArrowException, EOFError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        message = f"{path}: cannot be read at {unit} {number()}: {reason}"
+        message = f"{path}: cannot be read near {unit} {number()}: {reason}"
         hint = "the file is damaged or was cut off: get it again"
         raise CorpusError(message, code="corpus-file-damaged", hint=hint, path=path, line=number()) from None
 
@@ -124,7 +125,7 @@ def _text(decoder: Decoder[Any], line: bytes, path: Path, number: int, key: str)
 
 def _slow_text(line: bytes, path: Path, number: int, key: str) -> str | CorpusError:
     try:
-        row = json.loads(line.decode())
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         text = row.get(key) if isinstance(row, dict) else None
         if isinstance(text, str):
             text.encode()

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from mixhub.data.packing.pack import pack
+from mixhub.data.shards import check_shards
 from mixhub.endpoint import HubChoice
 from mixhub.files import disk_problem, new_folder, writing
 from mixhub.hub.remote.connect import open_hub
+from mixhub.workspace.manifest import read_manifest
 from tests.made import copied
 from tests.refusals import error_codes, printed_codes
+from tests.tiny import tiny_family, write_rows, write_tiny_corpus
 
 
 def chained(error: Exception, cause: Exception) -> Exception:
@@ -142,3 +146,19 @@ def test_a_full_disk_under_a_workspace_with_published_seeds(made, disk, mixhub_h
         for command in ("withdraw --seed 1 --why bad", "promote --from local --all --force"):
             done = mixhub_here(*command.split(), *address, cwd=root)
             assert done.returncode == 0, done.stderr
+
+
+def test_a_pack_on_a_full_disk_keeps_the_tokens_and_goes_on(disk):
+    corpus, tokens = write_tiny_corpus(disk / "words"), disk / "words.bpe300"
+    before = pack(tiny_family(), corpus, tokens)
+    rows = ["some more words " * 10_000 for _ in range(4)]
+    write_rows(corpus / "valid" / "two-part-1.jsonl", rows)
+    other = tiny_family(validation={"valid_two-part": 1.0})
+    fill(disk, but=60_000)
+    with pytest.raises(OSError, match="No space") as caught:
+        pack(other, corpus, tokens)
+    assert str(caught.value.filename).startswith(str(disk))
+    assert read_manifest(tokens) == before
+    check_shards(before, tokens)
+    (disk / "filling").unlink()
+    assert pack(other, corpus, tokens).valid["two-part"].documents == len(rows)

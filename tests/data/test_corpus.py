@@ -44,6 +44,16 @@ def test_a_bad_row_is_named_with_file_line_and_rule(tmp_path: Path, line: bytes,
         next(documents)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    line = b'{"text": "a"}\n'
+    (tmp_path / "train" / "a-1.jsonl").write_bytes(b"\xef\xbb\xbf" + line)
+    assert list(Corpus.open(tmp_path).documents("train", "a")) == ["a"]
+    (tmp_path / "train" / "a-1.jsonl").write_bytes(line + b"\xef\xbb\xbf" + line)
+    with refused("row-malformed", CorpusError, line=2):
+        list(Corpus.open(tmp_path).documents("train", "a"))
+
+
 def test_blank_lines_are_no_documents(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "a-1.jsonl").write_bytes(b'\n{"text": "a"}\n \t\n{"text": "b"}\n\r\n\n')

@@ -23,14 +23,14 @@ _BATCH_CHARACTERS = 2**20
 _EXCERPT = 4096
 """Most characters of a text to compare."""
 _SAMPLE = 2**18
-"""Most characters of a file to compare, in each of the two parts of a sample."""
+"""Most characters of a file to compare."""
 
 
 class Tokenizers:
     """Encodes by `tokenizers`: the reference.
 
     Args:
-        file: `tokenizer.json`. Truncation, padding, dropout and what it adds to each text are not used.
+        file: `tokenizer.json`. Truncation, padding and what it adds to each text are not used.
         special_text: whether the name of a special token within a text is ordinary text.
     """
 
@@ -86,7 +86,7 @@ class Sample:
 
     def __init__(self, size: int) -> None:
         self.texts: list[str] = []
-        self._left = dict.fromkeys(("any", *_TRAITS), min(_SAMPLE // 4, max(2**14, size // 800)))
+        self._left = dict.fromkeys(("any", *_TRAITS), min(_SAMPLE, max(2**16, size // 200)) // (1 + len(_TRAITS)))
         self._number = 0
 
     def add(self, text: str) -> None:

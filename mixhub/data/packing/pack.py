@@ -136,6 +136,9 @@ def _complete(
     existing = read_manifest(tokens) if tokens.exists() else None
     if existing is not None and not _missing(existing, required_domains(family)):
         return existing  # another part was the last
+    if existing is not None and existing.tokenizer_sha256 != settings.tokenizer_sha256:
+        message = f"{tokens}: was made by another command meanwhile, with another tokenizer"
+        raise CorpusError(message, code="tokens-differ", hint=pack_again(tokens), key="tokenizer_sha256")
     packed = {job: made.get(job) or packed_before(job, building_folder(tokens), settings) for job in files}
     finished = {job: one for job, one in packed.items() if one is not None}
     return _finish(family, existing, finished, tokens, settings) if len(finished) == len(files) else None

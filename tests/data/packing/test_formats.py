@@ -75,6 +75,8 @@ def test_a_file_that_was_cut_off_is_named(tmp_path: Path, suffix: str) -> None:
         with refused("corpus-file-damaged", CorpusError, path=path) as caught:
             documents(tmp_path, skip_bad=True)
         assert 1 <= int(str(caught.value.fields["line"])) <= len(texts) + 1
+    if suffix == ".jsonl.gz":  # its blocks are small
+        assert int(str(caught.value.fields["line"])) > len(texts) // 3
     path.write_bytes(b"no such format")
     with refused("corpus-file-damaged", CorpusError, path=path, line=1):
         documents(tmp_path)
