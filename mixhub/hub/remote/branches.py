@@ -15,6 +15,7 @@ from mixhub.errors import ExportError, HubError, HubUnreachableError, MixhubErro
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, read_bytes, remote_tree, snapshot, unreachable
 from mixhub.hub.remote.files import RemoteFile, local_file, safetensors_in, same_content, weights_in
 from mixhub.hub.remote.small_files import fetch_small_files
+from mixhub.hub.rules.config import CONFIG
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
 from mixhub.phrases import listed
@@ -80,7 +81,7 @@ class Branch:
     @property
     def is_model(self) -> bool:
         """Whether it holds a model, or part of one."""
-        return not self.is_adapter and bool(self.safetensors or self.pickles or "config.json" in self.tree)
+        return not self.is_adapter and bool(self.safetensors or self.pickles or CONFIG in self.tree)
 
     @property
     def other_weights(self) -> list[str]:

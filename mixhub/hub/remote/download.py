@@ -15,6 +15,7 @@ from mixhub.files import write_text
 from mixhub.hub.remote.client import client, hub_errors, revision_not_found, snapshot
 from mixhub.hub.remote.files import RemoteFile, local_file, same_content
 from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED, fetch_model
+from mixhub.hub.rules.config import CONFIG
 from mixhub.hub.rules.lineage import hash_findings
 from mixhub.workspace.export import opened_weights
 from mixhub.workspace.lineage import LINEAGE_FILE, file_sha256, read_lineage, weights_sha256
@@ -90,7 +91,7 @@ def _tree(info: ModelInfo) -> dict[str, RemoteFile]:
 
 def _is_complete(folder: Path) -> bool:
     """Whether a snapshot has all that loading needs: `verify` downloads small files, a killed download leaves some."""
-    if not all((folder / name).is_file() for name in ("config.json", "tokenizer_config.json")):
+    if not all((folder / name).is_file() for name in (CONFIG, "tokenizer_config.json")):
         return False
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     try:

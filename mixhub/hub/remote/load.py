@@ -20,7 +20,7 @@ from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.download import COMMIT, damaged_file, download, require_as_published
 from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED
-from mixhub.hub.rules.config import UnsupportedModelError, reason, require_causal, unmet_need, why_unsupported
+from mixhub.hub.rules.config import CONFIG, UnsupportedModelError, reason, require_causal, unmet_need, why_unsupported
 from mixhub.hub.rules.tokenizer import is_fault_of_files, opened_findings
 from mixhub.hub.rules.weights import read_tensors
 from mixhub.phrases import listed
@@ -267,7 +267,7 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not (path / "config.json").is_file():
+    if not (path / CONFIG).is_file():
         hint = "pass a folder in Transformers format"
         raise ExportError(f"{where}: holds no model (no config.json)", code="model-missing", hint=hint, path=path)
     options = {"trust_remote_code": False, **model_options}  # unset, Transformers prompts, and runs it

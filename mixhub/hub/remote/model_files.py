@@ -11,17 +11,17 @@ from typing import NoReturn
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
-from mixhub.hub.remote.branches import SMALL, fetch, is_weights
+from mixhub.hub.remote.branches import ADAPTER_CONFIG, SMALL, fetch, is_weights
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.files import RemoteFile
+from mixhub.hub.rules.config import CONFIG
 from mixhub.phrases import listed
 from mixhub.workspace.export import opened_weights, weights_problems
 from mixhub.workspace.lineage import LINEAGE_FILE
 
 WRONGLY_PUBLISHED = "this revision was published wrongly: report it to the publisher, or load another"
 """Hint for users who only load a model."""
-_CONFIG = "config.json"
-_ADAPTER = "adapter_config.json"
+_OTHER_FORMAT = "load a revision with safetensors weights, or convert them with the tools of their format"
 _NOT_FOR_LOADING = re.compile(r"metrics\.jsonl|.*\.(svg|png)|adapter_.*")
 _OF_TOKENIZER = (".json", ".model", ".spm", ".txt", ".tiktoken")
 """Suffixes of large files that may belong to a tokenizer."""
@@ -51,10 +51,10 @@ def fetch_model(
     """
     prefix = f"{subfolder}/" if subfolder else ""
     names = {path.removeprefix(prefix): file for path, file in tree.items() if path.startswith(prefix)}
-    if _CONFIG not in names:
+    if CONFIG not in names:
         _refuse_other_content(endpoint, repo_id, commit, names, f"{where}/{subfolder}" if subfolder else where)
     folder = fetch(endpoint, repo_id, commit, [prefix + name for name in names if _is_read(name, names[name])], tree)
-    if _ADAPTER in names:
+    if ADAPTER_CONFIG in names:
         warnings.warn(f"{where}: the adapter beside its model is not applied; peft can do so", stacklevel=5)
     weights = _require_weights(folder / subfolder, names, where)
     fetch(endpoint, repo_id, commit, [prefix + name for name in weights], tree)
@@ -90,23 +90,20 @@ def _require_weights(folder: Path, names: Collection[str], where: str) -> list[s
     return weights
 
 
-_OTHER_FORMAT = "load a revision with safetensors weights, or convert them with the tools of their format"
-
-
 def _refuse_other_content(
     endpoint: Endpoint, repo_id: str, commit: str, names: Collection[str], where: str
 ) -> NoReturn:
     """Raise the error for a revision without `config.json`, by what it holds instead."""
-    if _ADAPTER in names:
+    if ADAPTER_CONFIG in names:
         try:
-            stated = read_json(fetch(endpoint, repo_id, commit, [_ADAPTER]) / _ADAPTER, ExportError)
+            stated = read_json(fetch(endpoint, repo_id, commit, [ADAPTER_CONFIG]) / ADAPTER_CONFIG, ExportError)
         except MixhubError:
             stated = {}
         base = stated.get("base_model_name_or_path") if isinstance(stated, Mapping) else None
         hint = f"load {base or 'its base model'}, then apply the adapter with peft"
         message = f"{where}: holds an adapter, not a model of its own"
         raise ExportError(message, code="model-adapter", hint=hint, base=base)
-    folders = sorted(name.removesuffix(f"/{_CONFIG}") for name in names if name.endswith(f"/{_CONFIG}"))
+    folders = sorted(name.removesuffix(f"/{CONFIG}") for name in names if name.endswith(f"/{CONFIG}"))
     if folders:
         message = f"{where}: holds its models in folders: {listed(folders, most=_SHOWN)}"
         hint = f'mixhub.load(..., subfolder="{folders[0]}")'
@@ -115,5 +112,5 @@ def _refuse_other_content(
     hint = f"load another branch: {listed(others, most=6)}" if others else "the repo has no other branch"
     weights = [name for name in names if is_weights(name)]
     found = f"; it has {listed(weights, most=_SHOWN)}" if weights else ""
-    message = f"{where}: holds no model for Transformers (no {_CONFIG}){found}"
+    message = f"{where}: holds no model for Transformers (no {CONFIG}){found}"
     raise ExportError(message, code="model-missing", hint=hint, files=tuple(weights))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import FileState, read_json
 from mixhub.findings import Finding, Level, errors, from_error
-from mixhub.hub.rules.config import UnsupportedModelError, known_config, reason, unmet_need
+from mixhub.hub.rules.config import CONFIG, UnsupportedModelError, known_config, reason, unmet_need
 from mixhub.hub.rules.plain import SPECIAL, plain_special_tokens
 from mixhub.phrases import listed
 from mixhub.workspace.export import TOKENIZER_EXTRAS
@@ -132,7 +132,7 @@ class TokenizerFacts:
         Raises:
             ExportError: it cannot be read.
         """
-        files = ("tokenizer.json", "tokenizer_config.json", "config.json", *TOKENIZER_EXTRAS)
+        files = ("tokenizer.json", "tokenizer_config.json", CONFIG, *TOKENIZER_EXTRAS)
         key = tuple((name, stored_sha256(folder / name)) for name in files if (folder / name).is_file())
         if key not in _CACHE:
             _CACHE[key] = cls._read(folder)
@@ -232,7 +232,7 @@ def token_findings(where: str, folder: Path) -> Iterator[Finding]:
         return
     try:
         tokenizer = TokenizerFacts.read(folder)
-        names = [name for name in ("config.json", "generation_config.json") if (folder / name).is_file()]
+        names = [name for name in (CONFIG, "generation_config.json") if (folder / name).is_file()]
         configs = {name: _read_object(folder / name) for name in names}
     except MixhubError as error:
         level: Level = "unchecked" if isinstance(error, UnsupportedModelError) else "error"
@@ -243,7 +243,7 @@ def token_findings(where: str, folder: Path) -> Iterator[Finding]:
         message = f"tokenizer_config.json names tokens that tokenizer.json does not have: {absent}"
         hint = "Transformers would give them new, untrained ids: save the tokenizer again, or correct its settings"
         yield Finding("token-missing", where, message, hint, about=tokenizer.absent[0].partition(" = ")[0])
-    rows = configs["config.json"].get("vocab_size")
+    rows = configs[CONFIG].get("vocab_size")
     if isinstance(rows, int) and tokenizer.largest >= rows:
         message = f"the tokenizer has ids up to {tokenizer.largest}, but vocab_size in config.json is {rows}"
         yield Finding("vocabulary-exceeded", where, message, "use the tokenizer of this model", about="vocab_size")

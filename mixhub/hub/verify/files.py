@@ -12,14 +12,14 @@ from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_file
-from mixhub.hub.rules.config import comparable_config
+from mixhub.hub.rules.config import CONFIG, comparable_config
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 
-CONFIGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+CONFIGS = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 """Files that every branch has, with the same content."""
 _SHOWN = 3
 """Maximum number of files and keys in a line."""
@@ -31,7 +31,7 @@ _PICKLE = "a pickle, which runs code when it is opened"
 def files_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
     """Missing files: all that a branch of ours has; of other branches, those needed to load it."""
     tree = branch.branch.tree
-    needed = (*EXPORT_FILES, CARD, *branch.repo.licenses) if branch.is_ours else ("config.json",)
+    needed = (*EXPORT_FILES, CARD, *branch.repo.licenses) if branch.is_ours else (CONFIG,)
     if missing := [name for name in needed if name not in tree]:
         message = f"lacks {', '.join(missing)}"
         yield Finding("file-missing", branch.name, message, branch.again, about=missing[0])

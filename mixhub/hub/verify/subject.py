@@ -14,6 +14,7 @@ from mixhub.errors import HubError, MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch, read_headers
 from mixhub.hub.remote.files import CARD, MAIN, RESULTS
+from mixhub.hub.rules.config import CONFIG
 from mixhub.hub.rules.revisions import step_of, training_of
 from mixhub.hub.rules.weights import Tensor
 from mixhub.spec.family import Family, Run
@@ -75,7 +76,7 @@ class RepoUnderCheck:
     def models(self) -> list[BranchUnderCheck]:
         """The branches that hold a model in Transformers' format, or part of one."""
         branches = self.branches.values()
-        is_family = self.family is not None or any("config.json" in branch.tree for branch in branches)
+        is_family = self.family is not None or any(CONFIG in branch.tree for branch in branches)
         return [BranchUnderCheck(self, branch) for branch in branches if branch.is_model and is_family]
 
     @cached_property

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd
 
 from mixhub.endpoint import HubChoice
 from mixhub.errors import HubError
@@ -23,16 +22,6 @@ from tests.tiny import tiny_workspace_yaml
 
 CELL = "results/tiny_choice.0shot.json"
 SAMPLES = "results/tiny_choice.0shot.samples.parquet"
-
-
-@pytest.fixture
-def family(workspace):
-    return workspace.family()
-
-
-@pytest.fixture
-def api(endpoint):
-    return HfApi(endpoint=endpoint.url, token=endpoint.token)
 
 
 def measure_again(workspace: Workspace, seed: int, **options: int) -> None:

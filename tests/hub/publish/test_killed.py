@@ -52,11 +52,6 @@ def hub(tmp_path) -> Iterator[Endpoint]:
         yield Endpoint(running.url, LOCAL_TOKEN, tmp_path / "cache", store_id=running.store_id)
 
 
-@pytest.fixture
-def family(workspace):
-    return workspace.family()
-
-
 def wanted(workspace, family):
     """What the branch of seed 1 must hold in the end."""
     return run_files(workspace, family, check_run(workspace, family, family.run(seed=1)))

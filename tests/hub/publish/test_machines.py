@@ -29,16 +29,6 @@ THEIRS = b"---\nlicense: mit\n---\n\n# Theirs\n"
 
 
 @pytest.fixture
-def family(workspace):
-    return workspace.family()
-
-
-@pytest.fixture
-def api(endpoint):
-    return HfApi(endpoint=endpoint.url, token=endpoint.token)
-
-
-@pytest.fixture
 def public(tmp_path):
     """A second hub."""
     with serve(tmp_path / "public") as running:

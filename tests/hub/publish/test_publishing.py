@@ -39,16 +39,6 @@ from tests.made import publish
 from tests.refusals import codes, error_codes, faults, printed_faults, refused
 
 
-@pytest.fixture
-def family(workspace):
-    return workspace.family()
-
-
-@pytest.fixture
-def api(endpoint):
-    return HfApi(endpoint=endpoint.url, token=endpoint.token)
-
-
 def content(endpoint, workspace, family, revision, path):
     found = hf_hub_download(
         family.repo_id,

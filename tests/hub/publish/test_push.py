@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, ModelCard, hf_hub_download
+from huggingface_hub import ModelCard, hf_hub_download
 
 from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.errors import (
@@ -35,16 +35,6 @@ from mixhub.workspace.lineage import file_sha256, read_lineage
 from tests.adopted import adopted_workspace
 from tests.made import publish, push_branch
 from tests.refusals import codes, faults, printed_faults, refused
-
-
-@pytest.fixture
-def family(workspace):
-    return workspace.family()
-
-
-@pytest.fixture
-def api(endpoint):
-    return HfApi(endpoint=endpoint.url, token=endpoint.token)
 
 
 def push(workspace, family, endpoint, seed):

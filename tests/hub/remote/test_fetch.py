@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,11 @@ from mixhub.evaluation.lm_eval_private import quiet
 from mixhub.hub.remote import fetch
 from mixhub.hub.remote.client import snapshot
 from mixhub.hub.remote.fetch import DatasetFetch, fetch_dataset
-from mixhub.hubserver import LOCAL_TOKEN, RunningHub, import_folder, serve
+from mixhub.hubserver import RunningHub, import_folder
 from tests.evaluation.suite_documents import write_dataset_repos
 from tests.refusals import refused
 
 Import = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with serve(tmp_path_factory.mktemp("datasets") / "hub") as running:
-        yield running
-
-
-@pytest.fixture
-def endpoint(hub: RunningHub, tmp_path: Path) -> Endpoint:
-    return Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "downloads")
 
 
 @pytest.fixture

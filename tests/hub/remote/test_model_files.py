@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,27 +12,15 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
 import mixhub
-from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError
 from mixhub.hub.remote.download import download
-from mixhub.hubserver import LOCAL_TOKEN, RunningHub, serve
+from mixhub.hubserver import LOCAL_TOKEN, RunningHub
 from mixhub.hubserver.transfers import lfs
 from tests.hub.bench import INDEX, SHARDS, WEIGHTS, Bench
 from tests.made import copied
 from tests.refusals import refused
 
 Push = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with serve(tmp_path_factory.mktemp("foreign") / "hub") as running:
-        yield running
-
-
-@pytest.fixture
-def endpoint(hub: RunningHub, tmp_path: Path) -> Endpoint:
-    return Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "cache", store_id=hub.store_id)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,19 +16,8 @@ from mixhub.card.page.render import render_catalog
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, HubUnreachableError
 from mixhub.hub.remote.validate import Answer, validate
-from mixhub.hubserver import LOCAL_TOKEN, RunningHub, serve
+from mixhub.hubserver import RunningHub
 from tests.refusals import refused
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with serve(tmp_path_factory.mktemp("validate") / "hub") as running:
-        yield running
-
-
-@pytest.fixture
-def endpoint(hub: RunningHub, tmp_path: Path) -> Endpoint:
-    return Endpoint(hub.url, LOCAL_TOKEN, tmp_path / "downloads")
 
 
 @contextmanager
