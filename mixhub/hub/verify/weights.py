@@ -5,6 +5,7 @@ For the second, every byte is downloaded and read, and complete models are loade
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from mixhub.hub.remote.files import MAIN
 from mixhub.hub.rules.lineage import hash_findings, have_different_starts, initial_findings
 from mixhub.hub.rules.tensors import not_finite_findings, shared_findings, tied_findings
 from mixhub.hub.rules.weights import (
+    FLOATS,
     Fingerprint,
     are_same_tensors,
     equal_tensors,
@@ -29,6 +31,15 @@ from mixhub.phrases import listed
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import combined_sha256, file_sha256
 
+_DTYPES = {
+    **{name: name for name in FLOATS.values()},
+    "fp64": "float64",
+    "fp32": "float32",
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": "bfloat16",
+}
+"""Names of dtypes in names of branches."""
 _SHOWN = 3
 """Maximum number of files in a line."""
 _SHARED_HINT = (
@@ -208,7 +219,8 @@ def _copies(
         name: next((one for one in names[:number] if are_same_tensors(prints[name], prints[one])), name)
         for number, name in enumerate(names)
     }
-    yield from _repeated(repo, {name: one for name, one in first.items() if name not in reported})
+    casts = set(_casts(prints, first)) if repo.family is None else set()
+    yield from _repeated(repo, {name: one for name, one in first.items() if name not in reported | casts})
     counts = Counter(first[name] for name in names if name != MAIN)
     unique = [name for name in names if name not in reported and name != MAIN and counts[first[name]] == 1]
     for number, name in enumerate(unique):
@@ -219,6 +231,25 @@ def _copies(
             if shared and not _started_apart(repo, name, other):  # the edges of a matrix may be equal
                 shared = equal_tensors(folders[name], folders[other], {one: one for one in shared})
             yield from shared_findings(name, shared, len(prints[name]), other, _level(repo, name, other))
+
+
+def _casts(prints: Mapping[str, Mapping[str, Fingerprint]], first: Mapping[str, str]) -> Iterator[str]:
+    """Yield branches that are by their names copies in another dtype, which their weights have.
+
+    `float16` is one of any branch, `step9-fp16` only one of `step9`.
+
+    Args:
+        prints: fingerprints of the tensors, by branch.
+        first: by branch, the first one with the same numbers.
+    """
+    words = {name: re.split(r"[^a-z0-9]+", name.lower()) for name in prints}
+    stems = {name: [word for word in some if word not in _DTYPES] for name, some in words.items()}
+    for name, prints_of in prints.items():
+        dtypes = {FLOATS.get(one.tensor.dtype) for one in prints_of.values()}
+        originals = [stems[other] for other in first if other != name and first[other] == first[name]]
+        is_named = any(_DTYPES.get(word) in dtypes for word in words[name] if word in _DTYPES)
+        if is_named and (not stems[name] or stems[name] in originals):
+            yield name
 
 
 def _started_apart(repo: RepoUnderCheck, name: str, other: str) -> bool:

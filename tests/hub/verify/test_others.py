@@ -143,6 +143,25 @@ def test_other_layouts_beside_a_model_are_in_order(lab, extra):
     assert lab.verify().findings == ()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "branch", "found"),
+    [
+        (torch.float16, "float16", []),
+        (torch.bfloat16, "step3-bf16", []),
+        (torch.bfloat16, "step9-bf16", ["weights-repeated step3"]),
+        (torch.float16, "step9", ["weights-repeated step3"]),
+        (torch.float32, "step3-fp16", ["weights-repeated step3"]),
+    ],
+)
+def test_a_copy_in_the_dtype_that_its_branch_names(lab, dtype, branch, found):
+    lab.push(lab.folder, "step3")
+    path = lab.folder / MODEL
+    save_file({name: one.to(dtype) for name, one in load_file(path).items()}, path, {"format": "pt", "copy": "1"})
+    edited(lab.folder, dtype=str(dtype).removeprefix("torch."))
+    lab.push(lab.folder, branch)
+    assert [one for one in lab.seen(branch, deep=True) if "file-differs" not in one] == found
+
+
 @pytest.mark.parametrize("size", ["1GB", "40KB"])
 def test_a_head_beside_the_embedding_that_it_is_tied_to(lab, proxy, waits, size):
     """A copy is in order, in one file or several; another head is found by a few bytes of each."""
