@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixhub.data.shards import damaged, pack_again
+from mixhub.data.shards import OPEN_FILES, damaged, pack_again
 from mixhub.errors import CorpusError
 from mixhub.workspace.manifest import Manifest, Shard, SourceFile, index_file
-
-_OPEN_FILES = 256
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class DocumentEnds:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder, self._manifest = folder, manifest
         self._shard_ends = lru_cache(None)(self._sum)
-        self._ends = lru_cache(_OPEN_FILES)(self._read)
+        self._ends = lru_cache(OPEN_FILES)(self._read)
 
     def parts(self, domain: str, start: int, stop: int) -> Iterator[DocumentPart]:
         """Yield the documents of a training domain's tokens from `start` to before `stop`, in order.

@@ -21,7 +21,7 @@ from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.values import Count
 from mixhub.workspace.lineage import Sha256
-from mixhub.workspace.manifest import Manifest, index_file
+from mixhub.workspace.manifest import Manifest, PackedDomain, index_file
 
 TOKENIZER = "tokenizer/tokenizer.json"
 
@@ -67,23 +67,26 @@ class HashedFiles(Spec):
 def trained_files(manifest: Manifest) -> dict[str, PackedFile]:
     """Return the files that training reads: the shards, and the tokenizer, which goes into the export."""
     width = int(manifest.dtype.removeprefix("uint")) // 8
-    shards = (shard for domain in (*manifest.train.values(), *manifest.valid.values()) for shard in domain.shards)
+    shards = [shard for domain in _domains(manifest) for shard in domain.shards]
     files = {shard.file: PackedFile(shard.content_sha256, shard.tokens * width) for shard in shards}
     return files | {TOKENIZER: PackedFile(manifest.tokenizer_sha256, None)}
 
 
 def packed_files(manifest: Manifest) -> dict[str, PackedFile]:
     """Return all files that the manifest describes: also the ends of documents."""
-    shards = (shard for domain in (*manifest.train.values(), *manifest.valid.values()) for shard in domain.shards)
+    shards = [shard for domain in _domains(manifest) for shard in domain.shards]
     ends = {index_file(Path(shard.file)).as_posix(): shard.ends_sha256 for shard in shards}
     return trained_files(manifest) | {name: PackedFile(sha, None) for name, sha in ends.items() if sha is not None}
 
 
 def source_files(manifest: Manifest) -> dict[str, PackedFile]:
     """Return the files of text that were packed, relative to the corpus, which imported tokens have none of."""
-    domains = (*manifest.train.values(), *manifest.valid.values())
-    sources = [source for domain in domains for source in domain.sources if source.format is None]
+    sources = [source for domain in _domains(manifest) for source in domain.sources if source.format is None]
     return {source.name: PackedFile(source.content_sha256, source.size) for source in sources}
+
+
+def _domains(manifest: Manifest) -> tuple[PackedDomain, ...]:
+    return *manifest.train.values(), *manifest.valid.values()
 
 
 def changed_files(

@@ -16,8 +16,8 @@ from mixhub.workspace.manifest import Manifest, Shard, Split, index_file, read_m
 
 Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
-_OPEN_FILES = 256
-"""How many shards are open at a time; a process may not open as many files as a large corpus has."""
+OPEN_FILES = 256
+"""How many files are mapped at a time; a process may not open as many as a large corpus has."""
 
 
 class TokenShards:
@@ -32,7 +32,7 @@ class TokenShards:
         self.sequence_length = sequence_length
         self.manifest = read_manifest(folder)
         check_shards(self.manifest, folder)
-        self._map = lru_cache(_OPEN_FILES)(self._open)
+        self._map = lru_cache(OPEN_FILES)(self._open)
         self._streams: dict[tuple[Split, str], _Stream] = {}
 
     def sequences(self, split: Split, domain: str) -> int:

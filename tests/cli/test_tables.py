@@ -16,6 +16,7 @@ from mixhub.errors import ExportError
 from mixhub.findings import Finding
 from mixhub.workflow import RunStatus
 
+LONG = "mixhub.cli.common.console._LONG"
 COMMIT = "592ca8536827"
 WORDS = st.text("abcdef0123456789-:@/.é一", min_size=1, max_size=14)
 CELLS = st.lists(WORDS, min_size=1, max_size=6).map(" ".join)
@@ -119,3 +120,17 @@ def test_names_of_others_do_not_control_the_terminal(capsys):
     shown = capsys.readouterr()
     assert re.findall(r"[^\n -~─]", shown.out + shown.err) == []
     assert (shown.out + shown.err).count("\\x1b[31m") == 8
+
+
+@given(st.lists(st.tuples(CELLS, WORDS, st.integers()), min_size=1, max_size=8), st.sampled_from([60, 100, 200]))
+def test_long_tables_look_as_short_ones(rows, width):
+    columns = ["name", "commit", "count"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LONG, len(rows) - 1)
+        long = printed(width, columns, rows)
+    assert long == printed(width, columns, rows)
+
+
+def test_a_table_of_many_rows_is_printed_whole():
+    lines = printed(80, ["sample", "file"], [(number, f"arxiv-{number}.jsonl") for number in range(5000)]).splitlines()
+    assert [line.split() for line in lines[2:-1]] == [[f"{n:,}", f"arxiv-{n}.jsonl"] for n in range(5000)]

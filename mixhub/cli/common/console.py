@@ -25,6 +25,8 @@ _PIPED = 132
 """Width of a table if the output is no terminal."""
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """Control characters as they are printed: names from files and repos of others must not control the terminal."""
+_LONG = 200
+"""A table of more rows is printed line by line, if nothing has to be wrapped."""
 _MANY = 5
 """This many findings that differ only in their place are printed as one."""
 
@@ -111,7 +113,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
     from rich.table import Table
     from rich.text import Text
 
-    from mixhub.cli.common.layout import GAP, lay_out, stacked
+    from mixhub.cli.common.layout import GAP, aligned, fits, lay_out, stacked
 
     console = Console(width=_width() or _PIPED, highlight=False)
     has_head = any(columns)
@@ -126,9 +128,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, titl
         for column in group:
             justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
             table.add_column(Text(columns[column.number]), justify=justify, width=column.width, overflow="fold")
-        for row in cells:
+        is_long = has_head and len(cells) > _LONG and fits(group, cells)
+        for row in () if is_long else cells:
             table.add_row(*(Text(row[column.number]) for column in group))
         console.print(table)
+        for row in cells if is_long else ():  # Rich takes milliseconds for a row
+            say(aligned(group, row))
         say("")
     if not laid_out:
         for line in stacked(columns, cells, console.width):

@@ -52,6 +52,21 @@ def lay_out(columns: Row, rows: Sequence[Row], width: int) -> list[list[Column]]
     return tables
 
 
+def fits(group: Sequence[Column], rows: Sequence[Row]) -> bool:
+    """Return whether no cell of a table has to be wrapped."""
+    return all(cell_len(row[column.number]) <= column.width for row in rows for column in group)
+
+
+def aligned(group: Sequence[Column], row: Row) -> str:
+    """Return the line of a row that fits."""
+    cells = []
+    for column in group:
+        cell = row[column.number]
+        blanks = " " * (column.width - cell_len(cell))
+        cells.append(blanks + cell if column.is_numeric else cell + blanks)
+    return (" " * GAP).join(cells)
+
+
 def stacked(columns: Row, rows: Sequence[Row], width: int) -> Iterator[str]:
     """Return the lines of a table with a block for each row: its first cell, then a line for each other cell."""
     labels = max(map(len, columns[1:]), default=0)
