@@ -8,6 +8,9 @@ from typing import Literal
 
 from mixhub.errors import CorpusError
 from mixhub.files import read_json
+from mixhub.formats import Split as Split
+from mixhub.formats import TokenFormat as TokenFormat
+from mixhub.formats import TokenType as TokenType
 from mixhub.spec import Family, Tokenizer
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
 from mixhub.spec.values import Count
@@ -15,12 +18,7 @@ from mixhub.workspace.lineage import DatasetPart, Sha256
 
 MANIFEST_FILE = "manifest.json"
 
-Split = Literal["train", "valid"]
 SPLITS: tuple[Split, ...] = ("train", "valid")
-TokenFormat = Literal["megatron", "datatrove", "parquet", "olmo", "llm.c", "litgpt", "regmix"]
-"""Formats of other tools for files of tokens; `mixhub/data/formats/` has them."""
-TokenType = Literal["uint16", "uint32"]
-"""Types of a token, little-endian."""
 Domains = Mapping[Split, list[str]]
 """Names of domains without prefix, by split."""
 

@@ -9,8 +9,8 @@ import typer
 
 from mixhub.cli.common.console import progress, say, say_wrapped, show_table
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
+from mixhub.formats import Split, TokenFormat
 from mixhub.phrases import magnitude, size
-from mixhub.workspace.manifest import Split, TokenFormat
 
 
 def export(

@@ -9,8 +9,8 @@ import typer
 
 from mixhub.cli.common.console import progress, say, say_wrapped
 from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
+from mixhub.formats import Split, TokenFormat, TokenType
 from mixhub.phrases import plural
-from mixhub.workspace.manifest import Split, TokenFormat, TokenType
 
 _TOKENIZER_HELP = "Tokenizer that made the ids: its folder, or its name or repo_id in the family."
 _FORMAT_HELP = "Format of the files. [default: as their names and first bytes tell]"
