@@ -145,7 +145,8 @@ def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
         if match := _FILE.fullmatch(path.name):
             if not path.is_file():
                 fault = "a folder" if path.is_dir() else "a link to a file that does not exist"
-                raise CorpusError(f"{path}: {fault}, not a file of text", code="file-unreadable", path=path)
+                message, hint = f"{path}: {fault}, not a file of text", "remove it, or give it another name"
+                raise CorpusError(message, code="file-unreadable", hint=hint, path=path)
             other = numbered.setdefault(match["domain"], {}).setdefault(int(match["number"]), path)
             if other != path:
                 message = f"{path}: {other.name} has the same domain and number"

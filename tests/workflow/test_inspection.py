@@ -10,6 +10,7 @@ from mixhub import workflow
 from mixhub.card.plots.plot import drawn_sha256
 from mixhub.data.orders.choice import order_of
 from mixhub.errors import CorpusError, UsageError
+from mixhub.phrases import magnitude
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_workspace_yaml, write_rows, write_tiny_corpus
@@ -128,6 +129,47 @@ def test_what_is_missing_light_repeated_or_too_small_is_found(tmp_path):
     missing = [one for one in workflow.inspect_data(workspace).findings if one.code == "domains-missing"]
     assert [one.where for one in missing] == ["train/sum"]
     assert "sums" in missing[0].message
+
+
+def regmix_workspace(root, chunk_sequences):
+    loader = {"ranks": 4, "micro_batch_size": 2, "chunk_sequences": chunk_sequences}
+    workspace = make_workspace(root, training={"steps": 100, "order": "regmix", "loader": loader})
+    for number in (1, 2):
+        write_rows(workspace.corpus(workspace.family()) / "train" / f"sums-{number}.jsonl", ["1 + 1 = 2"] * 9)
+    workflow.pack(workspace)
+    return workspace
+
+
+def test_what_regmix_loader_skips_and_loses_is_reported_with_amounts(tmp_path):
+    workspace = regmix_workspace(tmp_path / "regmix", chunk_sequences=20)
+    inspection = workflow.inspect_data(workspace)
+    chunk = 20 * 17
+    sources = read_manifest(workspace.tokens(workspace.family())).train
+    chunks = {name: sum((source.tokens - 1) // chunk for source in part.sources) for name, part in sources.items()}
+    read = {name: count // 4 * 4 for name, count in chunks.items()}
+    assert {one.domain: one.available for one in inspection.of_split("train")} == {
+        name: 20 * count for name, count in read.items()
+    }
+    skipped = [name for name, count in read.items() if not count]
+    assert skipped == ["sums"]
+    assert [(one.weight, one.share) for one in inspection.loader] == [
+        pytest.approx(pair) for pair in ((0.5, 5 / 7), (0.3, 0), (0.2, 2 / 7))
+    ]
+    assert [one.sequences for one in inspection.of_split("train")] == [571, 0, 229]
+    assert {("domains-skipped", "train/sums"), ("tokens-unread", "train")} <= codes(inspection)
+    assert {finding.level for finding in inspection.findings} == {"warning"}
+    unread = sum(part.tokens - chunk * read[name] for name, part in sources.items() if read[name])
+    assert f"{magnitude(unread)} tokens" in next(f for f in inspection.findings if f.code == "tokens-unread").message
+
+
+def test_it_is_an_error_if_regmix_loader_skips_all_domains(tmp_path, mixhub_here):
+    workspace = regmix_workspace(tmp_path / "regmix", chunk_sequences=2000)
+    inspection = workflow.inspect_data(workspace)
+    assert codes(inspection) == {("domains-skipped", f"train/{name}") for name in ("prose", "sums", "two-part")}
+    assert [one.sequences for one in inspection.of_split("train")] == [0, 0, 0]
+    done = mixhub_here("data", "inspect", "--output", "all.svg", cwd=workspace.root)
+    assert done.returncode == 1
+    assert (workspace.root / "all.svg").exists()
 
 
 def test_tokens_are_enough_and_neither_text_nor_tokens_is_an_error(packed):

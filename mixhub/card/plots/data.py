@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MAX_DOMAINS = 40
 _BARS: dict[str, tuple[str, Style]] = {
     "weight": ("weight in the mixture", {"color": COLOURS[0]}),
-    "packed": ("share of the packed tokens", {"color": COLOURS[5]}),
+    "packed": ("packed", {"color": COLOURS[5]}),
 }
 _SQUARE: Style = {"linestyle": "none", "marker": "s", "markersize": 7}
 _READ: Style = {"linestyle": "none", "marker": "|", "markersize": 15, "markeredgewidth": 1.6, "color": BLACK}
@@ -33,7 +33,7 @@ def data_plot(name: str, domains: Sequence[Mapping[str, Any]], tokens: int) -> P
             and `epochs`; share and epochs are None if unknown.
         tokens: tokens that a run reads.
     """
-    total = sum(domain["sequences"] for domain in domains)
+    total = sum(domain["sequences"] for domain in domains) or 1  # none if RegMix's loader skips all domains
     by_weight = sorted(domains, key=lambda domain: -domain["weight"])
     rows = [
         {
@@ -47,7 +47,7 @@ def data_plot(name: str, domains: Sequence[Mapping[str, Any]], tokens: int) -> P
     ]
     rest = [domain["domain"] for domain in by_weight[_MAX_DOMAINS:]]
     data = {
-        "subtitle": f"{plural(len(domains), 'domain')}; a run reads {magnitude(tokens)} tokens.",
+        "subtitle": f"Shares of tokens, {plural(len(domains), 'domain')}; a run reads {magnitude(tokens)} tokens.",
         "unit": "share of tokens, %",
         "rows": rows,
         "notes": [f"Not drawn: {some(rest)}."] if rest else [],
@@ -63,9 +63,9 @@ def draw_data(title: str, data: Mapping[str, Any]) -> Figure:
     key = {name: _SQUARE | style for name, style in bars.values()}
     is_marked = any(abs(row["read"] - row["weight"]) > _TO_SEE * row["weight"] for row in rows)
     if is_marked:
-        key["share that the run reads"] = _READ
-    epochs = ["-" if row["epochs"] is None else figures.epochs(row["epochs"]) for row in rows]
-    figure, axes, places = row_figure(title, data, key, "epochs", epochs)
+        key["read"] = _READ
+    epochs = ["" if row["epochs"] is None else figures.epochs(row["epochs"]) for row in rows]
+    figure, axes, places = row_figure(title, data, key, "epochs" if any(epochs) else "", epochs)
     height = 0.72 / len(bars)
     for n, (part, (_, style)) in enumerate(bars.items()):
         own = [place - 0.36 + (n + 0.5) * height for place in places]

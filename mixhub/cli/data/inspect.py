@@ -11,6 +11,7 @@ import typer
 from mixhub.cli.common import console, options
 
 if TYPE_CHECKING:
+    from mixhub.data.orders.regmix import LoaderDomain
     from mixhub.workflow import InspectedDomain, Inspection
 
 _OUTPUT_HELP = "Also plot the training domains: file (.svg, .png or .pdf), or folder for .svg and .png."
@@ -59,6 +60,10 @@ def _show(inspection: Inspection) -> None:
     amount = f"{plural(inspection.sequences, 'sequence')}, {magnitude(inspection.tokens)} tokens"
     title = f"what {inspection.revision or 'a run'} reads in order {inspection.order}: {amount}"
     console.show_table(["domain", "packed", "weight", "sequences", "tokens", "epochs"], rows, title=title)
+    if inspection.loader is not None:
+        rows = [(one.domain, *_loaded(part)) for one, part in zip(train, inspection.loader, strict=True)]
+        columns = ["domain", "chunks", "left over", "tokens in tails", "weight", "share"]
+        console.show_table(columns, rows, title="what RegMix's loader makes of it")
     rows = [(*_text(one), _known(one.sequences, "{:,}".format)) for one in valid]
     console.show_table([*_TEXT, "read"], rows, title="validation text, and the sequences read each time")
     console.show_findings(inspection.findings)
@@ -85,6 +90,15 @@ def _reading(domain: InspectedDomain, sequence_length: int) -> tuple[object, ...
     return domain.domain, *shares, sequences, magnitude(sequences * sequence_length), _known(domain.epochs, epochs)
 
 
+def _loaded(domain: LoaderDomain) -> tuple[object, ...]:
+    from mixhub.card.markdown.figures import percent
+    from mixhub.phrases import magnitude
+
+    left = domain.chunks - domain.chunks_read
+    shares = percent(domain.weight), percent(domain.share)
+    return domain.chunks, left, magnitude(domain.tokens_lost), *shares
+
+
 def _known(value: _Number | None, shown: Callable[[_Number], str]) -> str:
     return "-" if value is None else shown(value)
 
@@ -101,6 +115,8 @@ def _notes(inspection: Inspection) -> Iterator[str]:
         yield f"read more than once: {listed(named, most=_MOST_NAMED)}"
     if inspection.unused:
         yield f"text that {inspection.family} does not sample: {listed(inspection.unused, most=_MOST_NAMED)}"
+    if skipped := [f"{one.domain} {one.skipped_rows:,}" for one in inspection.domains if one.skipped_rows]:
+        yield f"broken rows that were not packed: {listed(skipped, most=_MOST_NAMED)}"
     if not inspection.is_packed:
         yield options.as_asked("documents, tokens and epochs are known after packing: mixhub data pack")
     elif inspection.revision is None:

@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from mixhub.card.markdown.figures import percent
 from mixhub.data.corpus import Corpus
 from mixhub.data.orders.choice import order_of
+from mixhub.data.orders.regmix import LoaderDomain, loader_domains
 from mixhub.data.shards import check_shards
 from mixhub.errors import nearest
-from mixhub.findings import Finding
-from mixhub.phrases import plural
+from mixhub.findings import Finding, Level
+from mixhub.phrases import magnitude, plural
 from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec.mixture import sequences_per_domain
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_family, open_workspace
@@ -44,6 +46,8 @@ class InspectedDomain:
     """Files of text."""
     size: int = 0
     """Bytes of these files."""
+    skipped_rows: int = 0
+    """Broken rows that were not packed."""
     documents: int | None = None
     """Documents in the shards."""
     tokens: int | None = None
@@ -87,6 +91,8 @@ class Inspection:
     """Training domains in the order of the mixture, then validation domains."""
     unused: tuple[str, ...]
     """Training domains that have text in the corpus, but that the family does not sample."""
+    loader: tuple[LoaderDomain, ...] | None
+    """What RegMix's data loader makes of each training domain; None with other orders, and before packing."""
     findings: tuple[Finding, ...]
 
     @property
@@ -115,6 +121,7 @@ class Inspection:
         return {name: getattr(self, name) for name in own} | {
             "domains": self._rows,
             "unused": list(self.unused),
+            "loader": None if self.loader is None else [asdict(domain) for domain in self.loader],
             "findings": [finding.to_data() for finding in self.findings],
         }
 
@@ -124,7 +131,7 @@ class Inspection:
 
         rows = [row for row in self._rows if row["split"] == "train"]
         name = self.family if self.revision is None else f"{self.family}, {self.revision}"
-        return data_plot(name, rows, self.tokens)
+        return replace(data_plot(name, rows, self.tokens), name=f"{self.family}-data")
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
@@ -155,8 +162,10 @@ def inspect_data(workspace: WorkspaceLike, *, progress: Progress = SILENT, **run
     is_named = seed is not None or index is not None
     run = family.run(seed=seed, index=index) if is_named or family.mixture is None else family.runs()[0]
     data, training = _Data.open(workspace, family), family.training
-    trained, validated = data.trained(run, progress), data.validated(progress)
-    is_counted = is_named and run.order_seed is not None and all(one.available for one in trained)
+    loader = data.loader(run)
+    trained, validated = data.trained(run, loader, progress), data.validated(progress)
+    is_readable = all(one.available for one in trained) if loader is None else any(one.share for one in loader)
+    is_counted = is_named and run.order_seed is not None and is_readable
     if is_counted and data.manifest is not None:
         trained = _counted(trained, family, run, data.manifest)
     domains = (*_with_shares(trained), *_with_shares(validated))
@@ -169,7 +178,8 @@ def inspect_data(workspace: WorkspaceLike, *, progress: Progress = SILENT, **run
         sequences=training.steps * training.global_batch_size,
         domains=domains,
         unused=data.unused(),
-        findings=tuple(finding for domain in domains for finding in data.findings(domain)),
+        loader=loader,
+        findings=tuple(_findings(domains, loader, data)),
     )
 
 
@@ -192,12 +202,29 @@ class _Data:
         text = None if manifest is not None and not corpus.is_dir() else Corpus.open(corpus)
         return cls(family, text, manifest, tokens)
 
-    def trained(self, run: Run, progress: Progress) -> list[InspectedDomain]:
+    def loader(self, run: Run) -> tuple[LoaderDomain, ...] | None:
+        """Return what RegMix's loader makes of the training domains; None with other orders, and before packing."""
+        packed = self.manifest.train if self.manifest is not None else {}
+        names = {key: key.removeprefix(self.family.data.train_prefix) for key in run.mixture.shares}
+        if self.family.training.loader is None or not all(name in packed for name in names.values()):
+            return None
+        domains = {key: packed[name] for key, name in names.items()}
+        return tuple(loader_domains(run.mixture.domain_weights, domains, self.family.training))
+
+    def trained(self, run: Run, loader: Sequence[LoaderDomain] | None, progress: Progress) -> list[InspectedDomain]:
         """Return the training domains of a run, with weights and the sequences to expect."""
-        training, shares = self.family.training, run.mixture.shares
-        expected = sequences_per_domain(list(shares.values()), training.tokens, training.sequence_length)
-        names = [key.removeprefix(self.family.data.train_prefix) for key in shares]
-        read = zip(self._domains("train", names, progress), shares.values(), expected, strict=True)
+        training, weights = self.family.training, run.mixture.shares
+        names = [key.removeprefix(self.family.data.train_prefix) for key in weights]
+        domains = self._domains("train", names, progress)
+        shares = list(weights.values())
+        if loader is not None and training.loader is not None:
+            size, shares = training.loader.chunk_sequences, [one.share for one in loader]
+            chunks = [one.chunks_read for one in loader]
+            domains = [replace(one, available=size * read) for one, read in zip(domains, chunks, strict=True)]
+        expected = [0] * len(shares)
+        if any(shares):
+            expected = sequences_per_domain(shares, training.tokens, training.sequence_length)
+        read = zip(domains, weights.values(), expected, strict=True)
         return [replace(domain, weight=weight, sequences=sequences) for domain, weight, sequences in read]
 
     def validated(self, progress: Progress) -> list[InspectedDomain]:
@@ -231,6 +258,7 @@ class _Data:
             name,
             files=len(part.sources),
             size=sum(source.size for source in part.sources),
+            skipped_rows=sum(source.skipped.count for source in part.sources if source.skipped is not None),
             documents=part.documents,
             tokens=part.tokens,
             median_document=median,
@@ -243,24 +271,62 @@ class _Data:
         sampled = required_domains(self.family)["train"]
         return tuple(name for name in (self.text.domains("train") if self.text else ()) if name not in sampled)
 
-    def findings(self, domain: InspectedDomain) -> Iterator[Finding]:
-        """Yield what is wrong with a domain."""
-        where, length = f"{domain.split}/{domain.domain}", self.family.training.sequence_length
+
+def _findings(
+    domains: Sequence[InspectedDomain], loader: Sequence[LoaderDomain] | None, data: _Data
+) -> Iterator[Finding]:
+    """Yield what is wrong with the data, by domain."""
+    skipped = set()
+    if loader is not None:
+        yield from _loader_findings(loader, data.family)
+        skipped = {one.domain for one, part in zip(domains, loader, strict=False) if part.is_skipped}
+    for domain in domains:
+        where, length = f"{domain.split}/{domain.domain}", data.family.training.sequence_length
+        if domain.split == "train" and domain.domain in skipped:
+            continue
         if not domain.files:
-            near = nearest(domain.domain, self.text.files[domain.split]) if self.text else None
+            near = nearest(domain.domain, data.text.files[domain.split]) if data.text else None
             message = "no text and no tokens" + (f"; the nearest domain with text is {near}" if near else "")
-            yield Finding("domains-missing", where, message, "add its files, or give the domain a weight of 0")
+            hint = "add its files, or give the domain a weight of 0"
+            if domain.split == "valid" and data.text and domain.domain in data.text.files["train"]:
+                hint += ", or hold out a part of its training text: mixhub data pack --valid-fraction 0.01"
+            yield Finding("domains-missing", where, message, hint)
         if domain.available == 0:
             message = f"{plural(domain.tokens or 0, 'token')}, but a sequence needs {length} + 1"
             yield Finding("domain-too-small", where, message, "add text, or give the domain a weight of 0")
-        if domain.split == "train" and domain.sequences is not None and domain.sequences < FEWEST_SEQUENCES:
-            message = f"a run reads {plural(domain.sequences, 'sequence')}, fewer than {FEWEST_SEQUENCES}"
+        if domain.split == "train" and domain.files and (domain.sequences or 0) < FEWEST_SEQUENCES:
+            message = f"a run reads {plural(domain.sequences or 0, 'sequence')}, fewer than {FEWEST_SEQUENCES}"
             hint = "raise the weight of the domain, or train longer"
             yield Finding("domain-light", where, message, hint, level="warning")
         if domain.epochs is not None and domain.epochs > MOST_EPOCHS:
             message = f"a run reads its text {domain.epochs:,.1f} times, more than {MOST_EPOCHS}"
             hint = "add text, lower the weight of the domain, or train for fewer steps"
             yield Finding("domain-repeated", where, message, hint, level="warning")
+
+
+def _loader_findings(loader: Sequence[LoaderDomain], family: Family) -> Iterator[Finding]:
+    """Yield what RegMix's loader leaves out: domains, the ends of files, and chunks that its ranks cannot share."""
+    sizes, prefix = family.training.loader, family.data.train_prefix
+    assert sizes is not None
+    chunk = sizes.chunk_sequences * (family.training.sequence_length + 1)
+    read = [one for one in loader if not one.is_skipped]
+    for one in loader:
+        if one.is_skipped:
+            rest = f"the other domains get its {percent(one.weight)}" if read else "no domain has as many"
+            message = f"not sampled: {plural(one.chunks, 'chunk')}, fewer than the {sizes.ranks} ranks; {rest}"
+            hint = (
+                f"add text: it needs more than {magnitude(sizes.ranks * chunk)} tokens; or use another training.order"
+            )
+            level: Level = "warning" if read else "error"
+            yield Finding("domains-skipped", f"train/{one.domain.removeprefix(prefix)}", message, hint, level=level)
+    tails = sum(one.tokens_lost for one in read)
+    left = chunk * sum(one.chunks - one.chunks_read for one in read)
+    if tails or left:
+        share = percent((tails + left) / sum(one.tokens for one in read))
+        where = f"{magnitude(tails)} after the last whole chunk of a file, {magnitude(left)} in chunks left over"
+        message = f"{magnitude(tails + left)} tokens of the sampled domains ({share}) are never read: {where}"
+        hint = "so does RegMix's loader; with training.order iid or quota, all tokens can be read"
+        yield Finding("tokens-unread", "train", message, hint, level="warning")
 
 
 def _document_lengths(files: Iterable[Path], bar: Bar) -> tuple[int, int]:
