@@ -29,7 +29,8 @@ def shrunk(workspace):
     own["tokenizer"]["repo_id"] = None
     own |= {"mixture": {"train_the_pile_prose": 0.5, "train_the_pile_sums": 0.3}}
     own |= {"validation": {"valid_the_pile_prose": 1.0}}
-    own["training"] = {**tiny["training"], "steps": 2, "lr_micro_steps": None, "order": "iid"}
+    own["training"] = {**tiny["training"], "steps": 2, "lr_micro_steps": None}
+    own["training"]["loader"] = {"ranks": 2, "micro_batch_size": 2, "chunk_sequences": 2}
     own["card"] = {"siblings": []}
     (workspace.root / "mixhub.yaml").write_text(to_yaml(config))
     return Workspace.open(workspace.root)
@@ -153,6 +154,7 @@ def test_a_replication_is_trained_checked_and_published(tmp_path):
     assert (lineage.init_seed, lineage.order_seed, lineage.revision) == (2000, 2000, "seed-2")
     recorded = read_yaml(trained.export / "train_config.yaml")["mixhub"]
     assert (recorded["replicates"], recorded["seeds"]) == ("human-1b", "chosen")
+    assert recorded["training"]["order"] == "regmix"
     workflow.render_card(workspace)
     (checked,) = workflow.check(workspace, seed=2)
     assert codes(checked.findings) == []
