@@ -14,6 +14,7 @@ from typing import IO, Any, Literal
 
 from mixhub.data.corpus import Corpus, Reading, read_documents, stem
 from mixhub.data.packing.engines import Encoder, FastFailedError, Sample
+from mixhub.data.packing.pieces import pieces
 from mixhub.data.rows import Skipped
 from mixhub.errors import CorpusError
 from mixhub.files import FileState, read_json, write_json, writing
@@ -176,7 +177,7 @@ class _Texts:
         rows = read_documents(job.path, self._settings.reading, job.split, job.held_out, self._skipped)
         for text, position in rows:
             if form is not None and not text.isascii():
-                self._normalized += not unicodedata.is_normalized(form, text)
+                self._normalized += not all(unicodedata.is_normalized(form, piece) for piece in pieces(text))
             yield text
             if position - done >= _STRIDE:
                 self._advance(position - done)
