@@ -11,6 +11,7 @@ from mixhub import workflow
 from mixhub.data.batches import TrainingBatches
 from mixhub.errors import CorpusError, RunError, UnknownNameError, UsageError
 from mixhub.training import loop
+from mixhub.workspace.manifest import MANIFEST_FILE
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace
 from tests.refusals import refused
@@ -144,6 +145,21 @@ def test_a_run_on_other_tokens_or_with_another_recipe_is_refused(tmp_path, steps
     (workspace.root / "mixhub.yaml").write_text(tiny_workspace_yaml(mixture={"train_prose": 1.0}))
     with refused("recipe-differs", RunError):
         workflow.seen_documents(workspace.root, seed=1, step=1)
+
+
+def test_files_whose_numbers_are_not_lines_are_named(packed, tmp_path, mixhub):
+    assert workflow.seen_documents(packed, seed=1, step=1, to=12).partial == ()
+    workspace = make_workspace(tmp_path / "work")
+    path = workspace.tokens(workspace.family()) / MANIFEST_FILE
+    manifest = json.loads(path.read_text())
+    manifest["train"]["sums"]["sources"][1]["held_out"] = 0.1
+    manifest["train"]["prose"]["sources"][0]["skipped"] = {"count": 1, "first": ["3: not JSON"]}
+    path.write_text(json.dumps(manifest))
+    seen = workflow.seen_documents(workspace, seed=1, step=1, to=12)
+    assert seen.partial == ("train/prose-1.jsonl", "train/sums-2.jsonl")
+    done = mixhub("data", "seen", "-w", str(workspace.root), "--seed", "1", "--step", "1", "--to", "12")
+    assert "train/prose-1.jsonl" in done.stdout
+    assert "train/sums-2.jsonl" in done.stdout
 
 
 def test_of_a_run_that_was_trained_elsewhere_it_says_so(tmp_path):

@@ -46,6 +46,8 @@ def seen(
 
 def _show(read: SeenDocuments, *, with_text: bool) -> None:
     """Print the parts of documents, and the totals of the domains."""
+    from mixhub.phrases import listed
+
     many = read.last_step > read.first_step
     title = f"{read.revision}, step{f's {read.first_step} to' if many else ''} {read.last_step}"
     if with_text:
@@ -59,6 +61,10 @@ def _show(read: SeenDocuments, *, with_text: bool) -> None:
         hidden = {"step": not many, "domain": all(row["file"].startswith(f"{row['domain']}-") for row in rows)}
         columns = [column for column in rows[0] if not hidden.get(column)]
         console.show_table(columns, [[row[column] for column in columns] for row in rows], title=title)
+    if read.partial:
+        files = listed(read.partial, most=5)
+        console.say_wrapped(f"documents are counted without rows that were held out or skipped in {files}")
+        console.say("")
     totals = [(domain, *total.values()) for domain, total in read.totals.items()]
     console.show_table(["domain", "samples", "documents", "tokens"], totals, title="by domain")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
@@ -61,6 +61,8 @@ class SeenDocuments:
     last_step: int
     documents: tuple[SeenDocument, ...]
     """The parts in the order in which they are read. Those of one sample follow each other."""
+    partial: tuple[str, ...]
+    """Files of these documents with rows that were held out or skipped, so that a number is not that of a line."""
 
     @cached_property
     def totals(self) -> dict[str, dict[str, int]]:
@@ -87,7 +89,7 @@ class SeenDocuments:
         """Return plain data for `--json`."""
         parts = [{key: value for key, value in asdict(part).items() if value is not None} for part in self.documents]
         steps = {"revision": self.revision, "first_step": self.first_step, "last_step": self.last_step}
-        return steps | {"documents": parts, "totals": self.totals}
+        return steps | {"documents": parts, "totals": self.totals, "partial": list(self.partial)}
 
 
 def seen_documents(
@@ -123,9 +125,8 @@ def seen_documents(
     shards = TokenShards(workspace.tokens(family), family.training.sequence_length)
     manifest = shards.manifest.for_family(family)
     _require_read(family, run, manifest, workspace.run_folder(run), progress)
-    return SeenDocuments(
-        run.revision, first, last, tuple(_documents(family, run, shards, range(first, last + 1), text))
-    )
+    documents = tuple(_documents(family, run, shards, range(first, last + 1), text))
+    return SeenDocuments(run.revision, first, last, documents, _partial(documents, manifest))
 
 
 def _checked_steps(family: Family, step: int, to: int | None) -> tuple[int, int]:
@@ -182,6 +183,12 @@ def _documents(family: Family, run: Run, shards: TokenShards, steps: range, with
                     document_tokens=part.document_tokens,
                     text=text,
                 )
+
+
+def _partial(documents: Iterable[SeenDocument], manifest: Manifest) -> tuple[str, ...]:
+    files = {part.file for part in documents}
+    sources = (source for domain in manifest.train.values() for source in domain.sources)
+    return tuple(source.name for source in sources if source.name in files and (source.held_out or source.skipped))
 
 
 def _decoder(tokens: Path) -> Callable[[list[int]], str]:
