@@ -148,7 +148,7 @@ class _Exporter:
             return
         first = sum(len(domains[name].shards) for name in sorted(domains) if name < domain)
         for number, shard in enumerate(shards, start=first):
-            stem = shard.file.removeprefix(f"{split}/{domain}/").removesuffix(".ds")
+            stem = Path(shard.file).relative_to(f"{split}/{domain}").with_suffix("").as_posix()
             name = Path(domain) / stem
             if self.format.unit == "chunks":  # RegMix looks for its domains by the beginnings of names in one folder
                 prefix = self.family.data.train_prefix if split == "train" else self.family.data.valid_prefix

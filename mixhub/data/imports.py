@@ -22,6 +22,7 @@ from mixhub.spec.family import Family
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.manifest import (
     MANIFEST_FILE,
+    SPLITS,
     Manifest,
     PackedDomain,
     Shard,
@@ -53,6 +54,8 @@ class Imported:
     domain: PackedDomain
     notes: tuple[str, ...]
     """What the files do not record, and what was left out; a line each."""
+    missing: tuple[str, ...]
+    """Domains that the family needs and that are neither packed nor imported, such as `valid/prose`."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,9 @@ def import_tokens(
         if not tokens.exists():
             with new_folder(tokens) as building:
                 make_tokenizer(family, Corpus(tokens, {}), building / TOKENIZER_FOLDER, tokenizer)
-                return _add_domain(building, _empty_manifest(family, building), domain, inputs, options, progress)
+                return _add_domain(
+                    family, building, _empty_manifest(family, building), domain, inputs, options, progress
+                )
         manifest = read_manifest(tokens)
         manifest.require_tokenizer(family, str(tokens))
         _require_same_tokenizer(manifest, tokens, tokenizer)
@@ -112,16 +117,19 @@ def import_tokens(
             message = f"{tokens}: has the domain {split}/{name} already"
             raise CorpusError(message, code="domain-exists", split=split, domain=name)
         clear_leftovers(tokens / split)
-        return _add_domain(tokens, manifest, domain, inputs, options, progress)
+        return _add_domain(family, tokens, manifest, domain, inputs, options, progress)
 
 
 def _inputs(files: Sequence[Path], options: ImportOptions) -> list[_Input]:
     chosen = format_named(options.format) if options.format is not None else None
-    paths = list(dict.fromkeys(token_file(file.absolute()) for file in files))
+    absolute = [Path(os.path.abspath(file)) for file in files]  # noqa: PTH100 - links keep their names, as in caches
+    paths = list(dict.fromkeys(token_file(path) for path in absolute))
     for path in paths:
         if not path.is_file():
             fault, hint = ("is a folder", f"pass its files: {path}/*") if path.is_dir() else ("no such file", None)
             raise CorpusError(f"{path}: {fault}", code="file-missing", hint=hint, path=path)
+    if not paths:
+        raise CorpusError("no files to import", code="file-missing", hint="pass at least one file of tokens")
     common = os.path.commonpath([path.parent for path in paths])
     inputs = [_Input(path.relative_to(common).as_posix(), path, chosen or guess_format(path)) for path in paths]
     names: dict[str, str] = {}
@@ -155,6 +163,7 @@ def _empty_manifest(family: Family, folder: Path) -> Manifest:
 
 
 def _add_domain(
+    family: Family,
     folder: Path,
     manifest: Manifest,
     domain: tuple[Split, str],
@@ -180,11 +189,13 @@ def _add_domain(
                     bar.advance(len(block.ids), note=one.name)
                 shards.append((one, writer.finish()))
         packed = _packed(f"{split}/{name}", shards)
-    domains = {"train": dict(manifest.train), "valid": dict(manifest.valid)}
+    domains: dict[str, dict[str, PackedDomain]] = {key: dict(manifest.domains(key)) for key in SPLITS}
     domains[split][name] = packed
     sorted_domains = {key: dict(sorted(parts.items())) for key, parts in domains.items()}
     write_json(folder / MANIFEST_FILE, manifest.model_copy(update={**sorted_domains, "format": 2}).to_data())
-    return Imported(packed, (*notes, *_notes(shards, manifest.eos_id)))
+    needed = required_domains(family)
+    missing = tuple(f"{key}/{one}" for key in SPLITS for one in needed[key] if one not in domains[key])
+    return Imported(packed, (*notes, *_notes(shards, manifest.eos_id)), missing)
 
 
 def _packed(folder: str, written: Sequence[tuple[_Input, WrittenShard]]) -> PackedDomain:

@@ -59,6 +59,9 @@ def test_a_run_on_imported_tokens_is_the_run_on_the_packed_ones(packed, other, t
             for manifest in (ours, theirs)
         ]
         assert counts[0] == counts[1]
+    assert "next: mixhub train --seed 1" in done.stdout
+    other.corpus(other.family()).mkdir()
+    assert workflow.verify_data(other).findings == ()
     assert str(other.root) not in json.dumps(ours.to_data())
     assert losses(other) == losses(packed)
 
@@ -74,7 +77,8 @@ def test_the_tokenizer_has_the_name_of_the_familys_or_is_a_folder(packed, other,
     with refused("file-missing", CorpusError, path=tmp_path / "out" / "tokenizer.json"):
         workflow.import_tokens(other, files, domain="prose", tokenizer=tmp_path / "out")
     assert not other.tokens(other.family()).exists()
-    workflow.import_tokens(other, files, domain="prose", tokenizer=tokens / "tokenizer")
+    imported = workflow.import_tokens(other, files, domain="prose", tokenizer=tokens / "tokenizer")
+    assert imported.missing == ("train/sums", "train/two-part", "valid/prose", "valid/sums")
     part = workflow.import_tokens(
         other, sorted((tmp_path / "out/valid/prose").glob("*.ds")), domain="prose", split="valid", tokenizer="bpe300"
     ).domain

@@ -85,7 +85,9 @@ class Stream:
         parts: list[Ids] = [np.empty(0, self.dtype)]
         for path, first, size in zip(self.shards, self._starts, self.sizes, strict=False):
             if first < stop and start < first + size:
-                parts.append(mapped(path, self.dtype)[max(0, start - first) : stop - first])
+                skipped = max(0, start - first)
+                count = min(stop - first, size) - skipped
+                parts.append(np.fromfile(path, self.dtype, count, offset=skipped * self.dtype.itemsize))
         ids = np.concatenate(parts)
         self.advance(len(ids))
         return ids
@@ -130,26 +132,27 @@ class Format:
     """What becomes a file: a shard, all of a domain, or a part of a shard."""
 
 
-def mapped(path: Path, dtype: npt.DTypeLike, offset: int = 0, count: int | None = None) -> Ids:
-    """Map a part of a file into memory, by default all behind `offset`."""
-    kind = np.dtype(dtype)
-    if count is None:
-        count, rest = divmod(path.stat().st_size - offset, kind.itemsize)
-        if rest:
-            raise malformed(path, f"{path.stat().st_size} bytes are not a whole number of {kind.name} ids")
-    return np.memmap(path, kind, "r", offset, (count,)) if count else np.empty(0, kind)
+def count_ids(path: Path, dtype: np.dtype[Any]) -> int:
+    """Return the number of ids in a file of nothing else; raises CorpusError if it is not whole."""
+    count, rest = divmod(path.stat().st_size, dtype.itemsize)
+    if rest:
+        raise malformed(path, f"{path.stat().st_size} bytes are not a whole number of {dtype.name} ids")
+    return count
 
 
-def blocks_of(ids: Ids, ends: Ends | None = None) -> Iterator[Block]:
-    """Cut mapped ids into blocks."""
+def blocks_of(
+    path: Path, dtype: np.dtype[Any], count: int, *, offset: int = 0, ends: Ends | None = None
+) -> Iterator[Block]:
+    """Read `count` ids from a byte of a file on, in blocks; a file that was mapped would count as memory."""
     first = 0
-    for start in range(0, max(len(ids), 1), BLOCK):
-        stop = min(start + BLOCK, len(ids))
+    for start in range(0, max(count, 1), BLOCK):
+        stop = min(start + BLOCK, count)
+        ids = np.fromfile(path, dtype, stop - start, offset=offset + start * dtype.itemsize)
         if ends is None:
-            yield Block(ids[start:stop], None)
+            yield Block(ids, None)
         else:
             last = int(np.searchsorted(ends, stop, "right"))
-            yield Block(ids[start:stop], ends[first:last] - start)
+            yield Block(ids, ends[first:last] - start)
             first = last
 
 

@@ -16,12 +16,12 @@ from mixhub.data.formats.base import (
     WrittenFile,
     blocks_of,
     check_ends,
+    count_ids,
     malformed,
-    mapped,
     with_suffix,
     write_file,
 )
-from mixhub.data.formats.olmo import read_ids
+from mixhub.data.formats.olmo import read_raw
 from mixhub.workspace.manifest import index_file
 
 _TYPES = {2: "<u2", 4: "<u4"}
@@ -31,14 +31,15 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
     """Read a `.ds` file; the `.ds.index` beside it, if there is one, says how many bytes an id has."""
     index = index_file(path)
     if not index.is_file():
-        yield from blocks_of(read_ids(path, vocabulary))
+        yield from read_raw(path, vocabulary)
         return
-    ends = mapped(index, "<u8").astype(np.int64)
+    count_ids(index, np.dtype("<u8"))  # a whole number of ends
+    ends = np.fromfile(index, "<u8").astype(np.int64)
     size, tokens = path.stat().st_size, int(ends[-1]) if len(ends) else 0
     width = size // tokens if tokens else 2
     if width not in _TYPES or size != tokens * width:
         raise malformed(path, f"has {size:,} bytes, but by {index.name} {tokens:,} ids of 2 or 4 bytes")
-    yield from blocks_of(mapped(path, _TYPES[width]), check_ends(index, ends, tokens))
+    yield from blocks_of(path, np.dtype(_TYPES[width]), tokens, ends=check_ends(index, ends, tokens))
 
 
 def write(target: Path, stream: Stream, vocabulary: Vocabulary, notice: Notice) -> Written:

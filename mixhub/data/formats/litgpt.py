@@ -9,13 +9,13 @@ import struct
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixhub.data.formats.base import (
     BLOCK,
     Block,
-    Ids,
     Notice,
     Stream,
     Vocabulary,
@@ -24,7 +24,6 @@ from mixhub.data.formats.base import (
     blocks_of,
     integer_type,
     malformed,
-    mapped,
     optimal_type,
     with_suffix,
     write_file,
@@ -48,18 +47,18 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
     expected, size = _HEADER.size + count * dtype.itemsize, path.stat().st_size
     if size != expected:
         raise malformed(path, f"has {size:,} bytes, but a chunk of {count:,} ids needs {expected:,}")
-    ids = mapped(path, dtype, _HEADER.size, count)
-    kept = min(count, _without_run(ids, vocabulary.eos_id) + 1)
+    kept = min(count, _before_padding(path, dtype, count, vocabulary.eos_id) + 1)
     if kept < count:
         notice(f"{path.name}: {plural(count - kept, 'eos token')} at its end taken for padding, and not imported")
-    yield from blocks_of(ids[:kept])
+    yield from blocks_of(path, dtype, kept, offset=_HEADER.size)
 
 
-def _without_run(ids: Ids, eos_id: int) -> int:
+def _before_padding(path: Path, dtype: np.dtype[Any], count: int, eos_id: int) -> int:
     """Return the number of ids before the run of eos ids at the end."""
-    for stop in range(len(ids), 0, -BLOCK):
+    for stop in range(count, 0, -BLOCK):
         start = max(0, stop - BLOCK)
-        others = np.flatnonzero(ids[start:stop] != eos_id)
+        ids = np.fromfile(path, dtype, stop - start, offset=_HEADER.size + start * dtype.itemsize)
+        others = np.flatnonzero(ids != eos_id)
         if len(others):
             return start + int(others[-1]) + 1
     return 0

@@ -17,7 +17,6 @@ from mixhub.data.formats.base import (
     WrittenFile,
     blocks_of,
     malformed,
-    mapped,
     with_suffix,
     write_file,
 )
@@ -42,7 +41,7 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
     count, dtype = int(header[2]), np.dtype(kind)
     if size != (expected := _HEADER_BYTES + count * dtype.itemsize):
         raise malformed(path, f"has {size:,} bytes, but {count:,} ids need {expected:,}")
-    yield from blocks_of(mapped(path, dtype, _HEADER_BYTES, count))
+    yield from blocks_of(path, dtype, count, offset=_HEADER_BYTES)
 
 
 def write(target: Path, stream: Stream, vocabulary: Vocabulary, notice: Notice) -> Written:

@@ -23,9 +23,9 @@ from mixhub.data.formats.base import (
     WrittenFile,
     blocks_of,
     check_ends,
+    count_ids,
     integer_type,
     malformed,
-    mapped,
     optimal_type,
     with_suffix,
     write_file,
@@ -58,8 +58,8 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
         )
     if documents[0] != 0 or np.any(documents[1:] < documents[:-1]) or documents[-1] != len(lengths):
         raise malformed(index, f"its documents do not go from sequence 0 to sequence {len(lengths)} in order")
-    ids = mapped(path, dtype)
-    yield from blocks_of(ids, check_ends(path, bounds[documents[1:]], len(ids)))
+    count = count_ids(path, dtype)
+    yield from blocks_of(path, dtype, count, ends=check_ends(path, bounds[documents[1:]], count))
 
 
 def _read_index(path: Path) -> tuple[Ids, Ids, Ids, np.dtype[Any]]:
@@ -76,13 +76,13 @@ def _read_index(path: Path) -> tuple[Ids, Ids, Ids, np.dtype[Any]]:
     expected = _HEADER.size + 12 * sequences + 8 * documents
     if not documents or size != expected:
         raise malformed(path, f"has {size:,} bytes, but {sequences:,} sequences and their documents need {expected:,}")
-    offsets = _HEADER.size + 4 * sequences
-    return (
-        mapped(path, "<i4", _HEADER.size, sequences),
-        mapped(path, "<i8", offsets, sequences),
-        mapped(path, "<i8", offsets + 8 * sequences, documents),
-        dtype,
-    )
+    with path.open("rb") as file:
+        file.seek(_HEADER.size)
+        parts = [
+            np.fromfile(file, kind, count)
+            for kind, count in (("<i4", sequences), ("<i8", sequences), ("<i8", documents))
+        ]
+    return parts[0], parts[1], parts[2], dtype
 
 
 def write(target: Path, stream: Stream, vocabulary: Vocabulary, notice: Notice) -> Written:

@@ -10,14 +10,13 @@ import numpy as np
 from mixhub.data.formats.base import (
     BLOCK,
     Block,
-    Ids,
     Notice,
     Stream,
     Vocabulary,
     Written,
     WrittenFile,
     blocks_of,
-    mapped,
+    count_ids,
     with_suffix,
     write_file,
 )
@@ -35,18 +34,18 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
             hint = "write its ids without a header: numpy.load(FILE).tofile(NEW)"
             message = f"{path}: a NumPy file with a header, which OLMo's files do not have"
             raise CorpusError(message, code="tokens-file-malformed", hint=hint, path=path)
-    yield from blocks_of(read_ids(path, vocabulary))
+    yield from read_raw(path, vocabulary)
 
 
-def read_ids(path: Path, vocabulary: Vocabulary) -> Ids:
-    """Map a file of nothing but ids; raises CorpusError if they seem to have another type than the vocabulary's."""
-    ids = mapped(path, vocabulary.dtype)
-    is_sure = vocabulary.is_dtype_given or vocabulary.dtype.itemsize != 2 or len(ids) < _FEWEST
-    if not is_sure and not np.any(ids[1:BLOCK:2]):
+def read_raw(path: Path, vocabulary: Vocabulary) -> Iterator[Block]:
+    """Read a file of nothing but ids; raises CorpusError if they seem to have another type than the vocabulary's."""
+    count = count_ids(path, vocabulary.dtype)
+    is_sure = vocabulary.is_dtype_given or vocabulary.dtype.itemsize != 2 or count < _FEWEST
+    if not is_sure and not np.any(np.fromfile(path, vocabulary.dtype, BLOCK)[1::2]):
         hint = "pass --dtype uint32; or --dtype uint16 if every second id is 0 indeed"
         message = f"{path}: every second id is 0, as if its ids were uint32 and not uint16"
         raise CorpusError(message, code="ids-type", hint=hint, path=path)
-    return ids
+    yield from blocks_of(path, vocabulary.dtype, count)
 
 
 def write(target: Path, stream: Stream, vocabulary: Vocabulary, notice: Notice) -> Written:

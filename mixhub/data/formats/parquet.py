@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 COLUMN = "input_ids"
 _ROWS = 64
 """Rows in memory at once."""
+_BUFFER = 2**20
+"""Bytes read at once; otherwise all of a row group is read."""
 
 
 def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
@@ -37,7 +39,7 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
             _check_column(path, file.schema_arrow)
             row = 0
             for batch in file.iter_batches(_ROWS, columns=[COLUMN]):
@@ -79,6 +81,6 @@ def write(target: Path, stream: Stream, vocabulary: Vocabulary, notice: Notice) 
             ids = stream.read(start, int(ends[last - 1])).astype(np.int32)
             offsets = np.concatenate([[start], ends[first:last]]) - start
             rows = pa.ListArray.from_arrays(offsets.astype(np.int32), ids)
-            file.write_batch(pa.record_batch([rows], schema=file.schema))
+            file.write_table(pa.table([rows], schema=file.schema))  # a row group, which readers read at once
             first, start = last, int(ends[last - 1])
     return [WrittenFile(path, stream.tokens)]

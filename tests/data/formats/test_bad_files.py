@@ -242,6 +242,8 @@ def test_missing_files_and_folders_are_named(tmp_path, empty):
     for path in (tmp_path / "missing.npy", tmp_path):
         with refused("file-missing", CorpusError, path=path):
             bring_in(empty, [path])
+    with refused("file-missing", CorpusError):
+        bring_in(empty, [])
 
 
 def test_files_of_one_name_keep_their_folders(tmp_path, empty):
@@ -252,6 +254,15 @@ def test_files_of_one_name_keep_their_folders(tmp_path, empty):
     assert [source.name for source in part.sources] == ["b/part.npy", "a/part.npy"]
     assert [shard.file for shard in part.shards] == ["train/prose/b/part.ds", "train/prose/a/part.ds"]
     assert len(shards_of(empty, part)) == 2
+
+
+def test_no_name_leads_out_of_the_folder(tmp_path, empty, monkeypatch):
+    (tmp_path / "here").mkdir()
+    for path in (tmp_path / "a.npy", tmp_path / "here" / "b.npy"):
+        np.array([5, EOS], "<u2").tofile(path)
+    monkeypatch.chdir(tmp_path / "here")
+    part = bring_in(empty, [Path("../a.npy"), Path("b.npy")]).domain
+    assert [source.name for source in part.sources] == ["a.npy", "here/b.npy"]
 
 
 def test_files_that_would_share_a_shard_are_refused(tmp_path, empty):
