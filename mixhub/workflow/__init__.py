@@ -19,8 +19,8 @@ from mixhub import lazy_names
 if TYPE_CHECKING:
     from mixhub.analysis.results import results
     from mixhub.analysis.selection import Selection
-    from mixhub.data.exports import Exported
-    from mixhub.data.imports import Imported, ImportOptions
+    from mixhub.data.exchange.exports import Exported
+    from mixhub.data.exchange.imports import Imported, ImportOptions
     from mixhub.evaluation.calls.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions

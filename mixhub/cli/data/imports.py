@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mixhub.cli.common.console import progress, say, say_wrapped
-from mixhub.cli.common.options import FamilyOption, WorkspaceOption, family_option, find_workspace
+from mixhub.cli.common.console import progress, say, say_next, say_wrapped
+from mixhub.cli.common.options import FamilyOption, WorkspaceOption, find_workspace
+from mixhub.formats import Split, TokenFormat, TokenType
 from mixhub.phrases import listed, plural
-from mixhub.workspace.manifest import Split, TokenFormat, TokenType
 
 _TOKENIZER_HELP = "Tokenizer that made the ids: its folder, or its name or repo_id in the family."
 _FORMAT_HELP = "Format of the files. [default: as their names and first bytes tell]"
@@ -59,4 +59,4 @@ def import_(
         say_wrapped(f"to pack or import: {listed(imported.missing, most=12)}")
     else:
         run = family.runs()[0]
-        say(f"next: mixhub train --{run.kind} {run.number}{family_option(workspace, family.name)}")
+        say_next(f"mixhub train --{run.kind} {run.number}")

@@ -29,7 +29,7 @@ COLUMN = "input_ids"
 _ROWS = 64
 """Rows in memory at once."""
 _BUFFER = 2**20
-"""Bytes read at once; otherwise all of a row group is read."""
+"""Bytes read at once; otherwise whole row groups are read, and ahead."""
 
 
 def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
@@ -39,7 +39,7 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+        with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             _check_column(path, file.schema_arrow)
             row = 0
             for batch in file.iter_batches(_ROWS, columns=[COLUMN]):

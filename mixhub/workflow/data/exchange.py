@@ -13,8 +13,8 @@ from mixhub.workflow.data.packing import download_tokenizer
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 
 if TYPE_CHECKING:
-    from mixhub.data.exports import Exported
-    from mixhub.data.imports import Imported, ImportOptions
+    from mixhub.data.exchange.exports import Exported
+    from mixhub.data.exchange.imports import Imported, ImportOptions
     from mixhub.spec import Family
     from mixhub.workspace.manifest import Split, TokenFormat
 
@@ -50,7 +50,7 @@ def import_tokens(
         UnknownNameError: the family does not read the domain, or there is no such format.
         HubError: the tokenizer cannot be downloaded.
     """
-    from mixhub.data.imports import ImportOptions, import_tokens
+    from mixhub.data.exchange.imports import ImportOptions, import_tokens
 
     workspace = open_workspace(workspace)
     family = find_family(workspace, family)
@@ -112,7 +112,7 @@ def export_tokens(
         UnknownNameError: there is no such format or domain.
         WorkspaceError: the folder is not empty.
     """
-    from mixhub.data.exports import export_tokens
+    from mixhub.data.exchange.exports import export_tokens
 
     workspace = open_workspace(workspace)
     family = find_family(workspace, family)

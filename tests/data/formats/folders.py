@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixhub.data.exports import Exported, export_tokens
-from mixhub.data.imports import Imported, ImportOptions, import_tokens
+from mixhub.data.exchange.exports import Exported, export_tokens
+from mixhub.data.exchange.imports import Imported, ImportOptions, import_tokens
 from mixhub.files import write_json
 from mixhub.spec import Family
 from mixhub.workspace.lineage import file_sha256

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixhub.data.exchange.imports import ImportOptions, import_tokens
 from mixhub.data.formats import guess_format, token_file
-from mixhub.data.imports import ImportOptions, import_tokens
 from mixhub.errors import CorpusError, UnknownNameError, WorkspaceError
 from mixhub.files import file_states, write_json
 from mixhub.workspace.manifest import MANIFEST_FILE, index_file, read_manifest
@@ -317,6 +317,14 @@ def test_a_domain_that_the_family_does_not_read_is_refused(tmp_path, empty):
             options=ImportOptions(),
         )
     assert caught.value.nearest == "prose"
+
+
+def test_a_pack_is_finished_first(tmp_path, empty):
+    """It may be writing the same domain, or have another tokenizer."""
+    unfinished = empty.with_name("empty.packing")
+    unfinished.mkdir()
+    with refused("pack-unfinished", CorpusError, path=unfinished):
+        bring_in(empty, [exported(tmp_path, "olmo")])
 
 
 def test_another_tokenizer_is_refused(tmp_path, empty):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixhub.data.exports import export_tokens
+from mixhub.data.exchange.exports import export_tokens
 from tests.data.formats.folders import EOS, export, write_folder
 from tests.tiny import tiny_family
 

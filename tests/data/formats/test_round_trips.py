@@ -4,6 +4,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +110,18 @@ def test_a_long_stream_is_cut_into_files_and_chunks(tmp_path, monkeypatch):
         assert [number for ids, _ in read for number in ids] == stream(files["prose-1"])
 
 
+def test_a_file_of_parquet_is_not_read_as_a_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "_ROWS", 64)
+    ids = np.random.default_rng(1).integers(0, 60_000, 2**21).astype(np.int32)
+    rows = pa.ListArray.from_arrays(np.arange(0, len(ids) + 1, 512, dtype=np.int32), ids)
+    for row_group in (64, 4096):
+        pq.write_table(pa.table({"input_ids": rows}), tmp_path / "a.parquet", row_group)
+        before, most = pa.total_allocated_bytes(), 0
+        for _ in parquet.read(tmp_path / "a.parquet", base.Vocabulary(60_000, 0, np.dtype("<u2"), "bpe"), print):
+            most = max(most, pa.total_allocated_bytes() - before)
+        assert 0 < most < 3 * 2**20 < (tmp_path / "a.parquet").stat().st_size
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_more_than_a_block_is_read_at_once(tmp_path, monkeypatch, format):
     """Documents longer than a block are read in parts, except for rows of parquet."""
@@ -126,7 +141,7 @@ def test_no_more_than_a_block_is_read_at_once(tmp_path, monkeypatch, format):
     written = 4352 * 3 if format == "regmix" else 14_004
     assert sum(read) == written
     assert max(read) <= (9001 if format == "parquet" else 100)
-    found = base.Vocabulary(300, EOS, base.np.dtype("<u2"), "bpe300")
+    found = base.Vocabulary(300, EOS, np.dtype("<u2"), "bpe300")
     blocks = [
         len(block.ids)
         for path in files

@@ -13,7 +13,15 @@ from mixhub.data.corpus import Corpus
 from mixhub.data.formats import format_named, guess_format, token_file
 from mixhub.data.formats.base import Format, Vocabulary
 from mixhub.data.formats.shard import ShardWriter, WrittenShard
-from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER, eos_id, make_tokenizer, tokenizer_file
+from mixhub.data.packing.building import building_folder
+from mixhub.data.tokenizer import (
+    TOKENIZER_FILE,
+    TOKENIZER_FOLDER,
+    eos_id,
+    make_tokenizer,
+    open_tokenizer,
+    tokenizer_file,
+)
 from mixhub.errors import CorpusError, UnknownNameError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
 from mixhub.phrases import listed, plural
@@ -104,6 +112,9 @@ def import_tokens(
     inputs = _inputs(files, options)
     with locked(tokens.parent / ".lock", f"{tokens.parent} is being written", timeout=-1):
         clear_leftovers(tokens.parent)
+        if (unfinished := building_folder(tokens)).exists():
+            hint = f"finish it with mixhub data pack, or delete {unfinished}"
+            raise CorpusError(f"{unfinished}: an unfinished pack", code="pack-unfinished", hint=hint, path=unfinished)
         if not tokens.exists():
             with new_folder(tokens) as building:
                 make_tokenizer(family, Corpus(tokens, {}), building / TOKENIZER_FOLDER, tokenizer)
@@ -148,15 +159,13 @@ def _require_same_tokenizer(manifest: Manifest, tokens: Path, tokenizer: Path) -
 
 
 def _empty_manifest(family: Family, folder: Path) -> Manifest:
-    from tokenizers import Tokenizer
-
     path = folder / TOKENIZER_FOLDER / TOKENIZER_FILE
     return Manifest(
         corpus=family.data.corpus,
         tokenizer=family.tokenizer,
         tokenizer_sha256=file_sha256(path),
         dtype="uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32",
-        eos_id=eos_id(Tokenizer.from_file(str(path)), family),
+        eos_id=eos_id(open_tokenizer(path), family),
         train={},
         valid={},
     )

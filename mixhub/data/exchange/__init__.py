@@ -1,0 +1,1 @@
+"""Tokens come from other tools, and go to them."""
