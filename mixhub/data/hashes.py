@@ -130,6 +130,13 @@ def changed_files(
     return {name: wrong[name] for name in files if name in wrong}
 
 
+def remember_files(folder: Path, files: Files, cache: Path) -> None:
+    """Remember size and date of files that were just written, so that `changed_files` does not read them again."""
+    with locked(cache.with_suffix(".lock"), f"{folder} is being read", timeout=-1):
+        new = {name: _hashed((folder / name).stat(), file) for name, file in files.items()}
+        write_json(cache, HashedFiles(files={**_read(cache).files, **new}).to_data())
+
+
 def compared(folder: Path, files: Files, progress: Progress = SILENT) -> Iterator[tuple[str, str | None]]:
     """Yield what is wrong with each file, None if nothing, in any order; several threads read the files."""
     sizes = {name: path.stat().st_size for name in files if (path := folder / name).is_file()}

@@ -29,8 +29,8 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture
 def packed(made_once, tmp_path):
-    """A workspace with the packed tiny corpus, with the dates of the files."""
-    shutil.copytree(made_once.root, tmp_path / "work")
+    """A workspace with the packed tiny corpus, with the dates of the files, but no memory of them."""
+    shutil.copytree(made_once.root, tmp_path / "work", ignore=shutil.ignore_patterns("cache"))
     return Workspace.open(tmp_path / "work")
 
 
@@ -145,6 +145,18 @@ def test_a_run_reads_each_shard_once_and_then_those_with_a_new_date(packed, read
     read.clear()
     require_same_tokens(packed, family)
     assert read == []
+
+
+def test_a_run_reads_nothing_that_was_just_packed(made_once, tmp_path, read):
+    shutil.copytree(made_once.root, tmp_path / "work")
+    workspace = Workspace.open(tmp_path / "work")
+    require_same_tokens(workspace, workspace.family())
+    assert read == []
+    flip(tokens_of(workspace) / SHARD)
+    os.utime(tokens_of(workspace) / SHARD)
+    workflow.pack(workspace)  # packs nothing, and so says nothing of the files
+    with refused("tokens-damaged", CorpusError, path=tokens_of(workspace) / SHARD):
+        require_same_tokens(workspace, workspace.family())
 
 
 def test_verify_counts_as_reading(packed, read):

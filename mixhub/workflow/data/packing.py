@@ -13,7 +13,7 @@ from mixhub.endpoint import choose_hub_of_call
 from mixhub.errors import HubError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
-from mixhub.workspace.manifest import Manifest
+from mixhub.workspace.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
     from mixhub.spec import Family
@@ -104,6 +104,7 @@ def _pack(
     options: PackOptions,
     progress: Progress,
 ) -> Manifest | None:
+    from mixhub.data.hashes import packed_files, remember_files
     from mixhub.data.packing.pack import pack_part, require_text
 
     workspace = open_workspace(workspace)
@@ -115,7 +116,8 @@ def _pack(
     if folder is None and family.tokenizer.repo_id is not None:
         packed = destination / "tokenizer"
         folder = packed if packed.is_dir() else download_tokenizer(family.tokenizer.repo_id, progress)
-    return pack_part(
+    before = packed_files(read_manifest(destination)) if destination.exists() else {}
+    manifest = pack_part(
         part,
         family,
         corpus,
@@ -125,6 +127,10 @@ def _pack(
         workers=options.workers,
         progress=progress,
     )
+    if manifest is not None:
+        new = {name: file for name, file in packed_files(manifest).items() if name not in before}
+        remember_files(destination, new, workspace.hashed_tokens(family))
+    return manifest
 
 
 def download_tokenizer(repo_id: str, progress: Progress) -> Path:
