@@ -79,15 +79,17 @@ class QuotaOrder:
         domain, number = self._splits.descend(np.arange(start, min(stop, self._samples), dtype=np.uint64))
         epoch, place = np.divmod(number, self._sizes[domain])
         sequence = np.empty_like(place)
-        pairs, pair_of = np.unique(np.stack([domain, epoch]), axis=1, return_inverse=True)
         is_large = self._sizes[domain] > _SORTED_SIZE
-        for pair, (d, e) in enumerate(pairs.T.tolist()):
-            if self._sizes[d] <= _SORTED_SIZE:
-                own = pair_of == pair
+        keys = np.empty((len(place), _ROUNDS), np.uint64)
+        pairs, counts = np.unique(epoch * len(self.domains) + domain, return_counts=True)
+        by_pair = np.argsort(epoch * len(self.domains) + domain, kind="stable")
+        for pair, own in zip(pairs.tolist(), np.split(by_pair, np.cumsum(counts)), strict=False):
+            e, d = divmod(pair, len(self.domains))
+            if is_large[own[0]]:
+                keys[own] = self._keys(d, e)
+            else:
                 sequence[own] = self._sorted_epoch(d, e)[place[own]]
-        if is_large.any():
-            keys = np.stack([self._keys(d, e) for d, e in pairs.T.tolist()])[pair_of[is_large]]
-            sequence[is_large] = _enciphered(place[is_large], self._sizes[domain[is_large]], keys)
+        sequence[is_large] = _enciphered(place[is_large], self._sizes[domain[is_large]], keys[is_large])
         return domain, sequence * self._stride
 
 

@@ -14,8 +14,8 @@ from mixhub.spec import catalog
 
 MIXTURES = {
     f"{name}, {run.revision}": run.mixture.shares
-    for name in catalog.names()
-    for run in catalog.get(name).runs()[:: 9 if name == "random-1b" else 5]
+    for name in catalog.published()
+    for run in catalog.get(name).runs()[::16]
 }
 
 
@@ -40,7 +40,7 @@ def largest_miss(order: QuotaOrder, given: Mapping[str, float]) -> float:
     return max(float(np.abs(miss).max()) for miss in misses)
 
 
-@given(shares, seeds, st.integers(1, 3000))
+@given(shares, seeds, st.integers(1, 1000))
 def test_every_prefix_is_within_one_and_a_half_samples_of_each_share(
     shares: dict[str, float], seed: int, samples: int
 ) -> None:
@@ -49,7 +49,7 @@ def test_every_prefix_is_within_one_and_a_half_samples_of_each_share(
 
 @pytest.mark.parametrize("shares", MIXTURES.values(), ids=MIXTURES)
 def test_every_prefix_of_a_shipped_mixture(shares: dict[str, float]) -> None:
-    assert largest_miss(make(shares, 3, 50_000), shares) <= 1.5
+    assert largest_miss(make(shares, 3, 20_000), shares) <= 1.5
 
 
 @pytest.mark.parametrize("lightest", [1e-9, 1e-3, 0.2, 0.9])
@@ -90,11 +90,11 @@ def test_each_epoch_of_a_domain_has_each_sequence_once(
             assert set(epoch) <= set(range(size))
 
 
-@pytest.mark.parametrize("size", [65_537, 65_792, 66_049, 100_000])
+@pytest.mark.parametrize("size", [65_537, 65_792])
 def test_an_epoch_of_a_large_domain_has_each_sequence_once(size: int) -> None:
     orders = []
     for seed in (1, 2):
-        order = QuotaOrder({"a": 0.75, "b": 0.25}, {"a": size, "b": 3}, 1, seed, 2 * (size * 4 // 3))
+        order = QuotaOrder({"a": 0.75, "b": 0.25}, {"a": size, "b": 300}, 1, seed, 2 * (size * 4 // 3))
         domain, start = order.samples(0, len(order))
         first, second = np.split(start[domain == 0][: 2 * size - 2], [size])
         assert (np.sort(first) == np.arange(size)).all()
