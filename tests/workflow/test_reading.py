@@ -15,7 +15,7 @@ from mixhub.workspace.manifest import MANIFEST_FILE
 from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace
 from tests.refusals import refused
-from tests.tiny import tiny_workspace_yaml, write_rows, write_tiny_corpus
+from tests.tiny import tiny_family, tiny_workspace_yaml, write_rows, write_tiny_corpus
 
 
 def make_workspace(root, **changes):
@@ -48,7 +48,11 @@ def texts_of(workspace, file):
     return [json.loads(line)["text"] for line in lines]
 
 
-def test_the_parts_are_what_training_reads(packed, monkeypatch):
+SMALL = {"ranks": 2, "micro_batch_size": 1, "chunk_sequences": 3}
+
+
+@pytest.mark.parametrize("order", [{}, {"order": "quota"}, {"order": "regmix", "loader": SMALL}])
+def test_the_parts_are_what_training_reads(packed, monkeypatch, order):
     rows = []
     plain = TrainingBatches.step
 
@@ -58,10 +62,10 @@ def test_the_parts_are_what_training_reads(packed, monkeypatch):
         return batch
 
     monkeypatch.setattr(TrainingBatches, "step", noting)
-    family = packed.family()
+    family = tiny_family(name=f"tiny-{order.get('order', 'iid')}", training=order)
     run = family.run(seed=2)
     loop.train(family, run, tokens=packed.tokens(family), folder=packed.run_folder(run), device="cpu")
-    seen = workflow.seen_documents(packed, seed=2, step=1, to=12, text=True)
+    seen = workflow.seen_documents(packed, family=family, seed=2, step=1, to=12, text=True)
     tokenizer = Tokenizer.from_file(str(packed.tokens(family) / "tokenizer" / "tokenizer.json"))
     parts = iter(seen.documents)
     for sample, row in enumerate(np.concatenate(rows)):
