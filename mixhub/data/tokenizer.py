@@ -87,8 +87,7 @@ def open_tokenizer(file: Path) -> tokenizers.Tokenizer:
 
 def normalizer(tokenizer: tokenizers.Tokenizer) -> str | None:
     """Return the type of a tokenizer's normalizer, such as `NFC`; None if it has none."""
-    parts = json.loads(tokenizer.to_str())["normalizer"]
-    return parts and str(parts["type"])
+    return None if tokenizer.normalizer is None else str(json.loads(tokenizer.normalizer.__getstate__())["type"])
 
 
 def _train(spec: TokenizerSpec, corpus: Corpus) -> tokenizers.Tokenizer:

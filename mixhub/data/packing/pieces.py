@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -27,15 +27,19 @@ def can_split(tokenizer: Tokenizer) -> bool:
     They do with GPT-2's regular expression, which looks at nothing before a word and no further behind one than the
     next two characters, if no added token reaches over a single blank.
     """
-    parts = json.loads(tokenizer.to_str())
-    before, normalizer = parts["pre_tokenizer"] or {}, parts["normalizer"] or {"type": "NFC"}
+    before, normalizer = _settings(tokenizer.pre_tokenizer), _settings(tokenizer.normalizer) or {"type": "NFC"}
     is_gpt2 = before.get("type") == "ByteLevel" and before.get("use_regex") and not before.get("add_prefix_space")
     added = tokenizer.get_added_tokens_decoder().values()
     is_simple = not any(
         one.lstrip or one.rstrip or one.single_word or re.search(r"\S[ \t\n]", one.content) for one in added
     )
-    is_plain_bpe = parts["model"]["type"] == "BPE" and not parts["model"].get("ignore_merges")
+    is_plain_bpe = type(tokenizer.model).__name__ == "BPE" and not tokenizer.model.ignore_merges
     return bool(is_gpt2 and is_simple and is_plain_bpe and normalizer == {"type": "NFC"})
+
+
+def _settings(part: Any) -> dict[str, Any]:
+    """Return the settings of a part of a tokenizer as in its JSON, which is long as a whole."""
+    return {} if part is None else dict(json.loads(part.__getstate__()))
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -82,7 +82,7 @@ def test_a_long_word_is_encoded_in_many_windows(
     for tokenizer in tokenizers:
         text = word * (4000 // len(word))
         parts = list(cuts.encode_long(tokenizer, text))
-        assert len(parts) > 10
+        assert len(parts) > 5
         assert list(chain.from_iterable(parts)) == ids(tokenizer, text)
 
 
