@@ -26,3 +26,25 @@ def test_what_could_not_be_checked_is_one_line_too(capsys: pytest.CaptureFixture
 def test_few_findings_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     show_findings([Finding("weights-repeated", f"step{number}", "has the weights of main") for number in range(4)])
     assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_a_finding_wider_than_the_terminal_is_wrapped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    message = "a run reads 40 sequences of the domain the_pile_uspto_backgrounds, fewer than 100"
+    hint = "mixhub data download --for human-1b-replication --domain the_pile_uspto_backgrounds --subset"
+    show_findings([Finding("domain-light", "train/the_pile_uspto_backgrounds", message, hint, "warning")])
+    *lines, below = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()) == f"warning: train/the_pile_uspto_backgrounds: {message} [domain-light]"
+    assert hint in below  # a command to copy
+
+
+def test_a_finding_that_fits_keeps_its_blanks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_findings([Finding("file-missing", "main", "two  blanks.txt is missing")])
+    assert capsys.readouterr().out == "main: two  blanks.txt is missing  [file-missing]\n"

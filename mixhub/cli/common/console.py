@@ -38,10 +38,12 @@ def say(line: str, file: TextIO | None = None) -> None:
 
 def say_wrapped(line: str) -> None:
     """Print one line, wrapped at blanks if it does not fit the terminal, or COLUMNS if that is set."""
+    from rich.cells import cell_len
+
     from mixhub.cli.common.layout import wrapped
 
-    width = _width()
-    for part in [line] if width is None else wrapped(line, width):
+    line, width = line.translate(_CONTROLS), _width()
+    for part in [line] if width is None or cell_len(line) <= width else wrapped(line, width):
         say(part)
 
 
@@ -82,10 +84,13 @@ def say_next(commands: str) -> None:
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """Print findings, one per line, with their codes; those that share a hint together, and the hint below them."""
+    """Print findings, each ending in its code and wrapped like notes; those that share a hint together, above it.
+
+    Hints are not wrapped: many hold a command to copy.
+    """
     for own, hint in _by_hint(findings):
         for finding in _by_message(own):
-            say(f"{finding}  [{finding.code}]")
+            say_wrapped(f"{finding}  [{finding.code}]")
         if hint:
             say(_hint_line(hint, len(own)))
 
