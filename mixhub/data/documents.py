@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixhub.data.shards import OPEN_FILES, damaged, pack_again
-from mixhub.errors import CorpusError
+from mixhub.data.shards import OPEN_FILES, damaged
 from mixhub.workspace.manifest import Manifest, Shard, SourceFile, index_file
 
 
@@ -68,10 +67,7 @@ class DocumentEnds:
 
     def _sum(self, domain: str) -> list[int]:
         packed = self._manifest.train[domain]
-        if not packed.has_ends:
-            message = f"{self._folder}: {domain} was packed by an older version, without the ends of its documents"
-            hint = pack_again(self._folder)
-            raise CorpusError(message, code="document-ends-missing", hint=hint, domain=domain)
+        packed.require_ends(f"train/{domain}")
         return list(accumulate(shard.tokens for shard in packed.shards))
 
     def _read(self, file: str, tokens: int) -> npt.NDArray[np.uint64]:

@@ -89,6 +89,13 @@ class PackedDomain(Spec):
         """Whether it is known which documents each source has and where they end; not in format 1."""
         return all(shard.ends_sha256 is not None for shard in self.shards)
 
+    def require_ends(self, name: str) -> None:
+        """Raise CorpusError if the domain, which is called `name`, was packed in format 1."""
+        if not self.has_ends:
+            message = f"{name}: packed by an older version of mixhub, which did not keep where documents and files end"
+            hint = "delete or rename the folder of token shards and pack again; runs on the old tokens cannot resume"
+            raise CorpusError(message, code="document-ends-missing", hint=hint, domain=name)
+
 
 class Manifest(Spec):
     """The content of a folder of token shards."""

@@ -62,6 +62,5 @@ def test_domains_of_format_1_have_to_be_packed_again(tmp_path: Path) -> None:
     manifest["format"] = 1
     del manifest["train"]["a"]["shards"][0]["ends_sha256"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with refused("document-ends-missing", CorpusError, domain="a") as caught:
+    with refused("document-ends-missing", CorpusError, domain="train/a"):
         list(DocumentEnds(folder, read_manifest(folder)).parts("a", 0, 4))
-    assert str(folder) in str(caught.value.hint)

@@ -87,7 +87,8 @@ def export_tokens(
         (each, domain) for each in splits for domain in manifest.domains(each) if domains is None or domain in domains
     ]
     if chosen_format.keeps_ends:
-        _require_ends(manifest, tokens, chosen, format)
+        for each, domain in chosen:
+            manifest.domains(each)[domain].require_ends(f"{each}/{domain}")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         message = f"{to}: exists, and is not an empty folder"
         hint = "pass a new folder; --domain can be repeated to export several domains at once"
@@ -95,14 +96,6 @@ def export_tokens(
     total = sum(manifest.domains(each)[domain].tokens for each, domain in chosen)
     with new_folder(to.absolute()) as building, progress.start(f"export {format}", total, "token") as bar:
         return _Exporter(chosen_format, family, tokens, manifest, building, bar).write(chosen)
-
-
-def _require_ends(manifest: Manifest, tokens: Path, chosen: Sequence[tuple[Split, str]], format: TokenFormat) -> None:
-    for split, domain in chosen:
-        if not manifest.domains(split)[domain].has_ends:
-            message = f"{tokens}: {split}/{domain} was packed without the ends of documents, which {format} needs"
-            hint = f"delete or rename {tokens} and pack again, or choose a format without ends of documents"
-            raise CorpusError(message, code="ends-missing", hint=hint, split=split, domain=domain)
 
 
 @dataclass(frozen=True)

@@ -172,9 +172,7 @@ def _chunk_tokens(training: Training) -> int:
 
 def _chunk_starts(key: str, domain: PackedDomain, chunk: int) -> list[npt.NDArray[np.int64]]:
     """Return the first tokens of the chunks of each source file, in the order in which the loader sorts the files."""
-    if not domain.has_ends:
-        message = f"{key}: packed by an older version, which did not count the tokens of each file"
-        raise CorpusError(message, code="tokens-uncounted", hint="pack again in another folder", domain=key)
+    domain.require_ends(key)
     starts, offset = [], 0
     for shard in domain.shards:
         starts.append(offset + np.arange(max(0, shard.tokens - 1) // chunk, dtype=np.int64) * chunk)

@@ -412,7 +412,7 @@ def test_shards_without_ends_are_exported_where_no_ends_are_needed(tmp_path):
         index_file(folder / shard["file"]).unlink()
     write_json(folder / MANIFEST_FILE, {**data, "format": 1})
     for format in ("megatron", "datatrove", "parquet"):
-        with refused("ends-missing", CorpusError, split="train", domain="prose"):
+        with refused("document-ends-missing", CorpusError, domain="train/prose"):
             export(folder, tmp_path / format, format)
     assert [each.tokens for each in export(folder, tmp_path / "olmo", "olmo").domains] == [47]
 

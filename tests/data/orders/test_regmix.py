@@ -211,5 +211,5 @@ def test_nothing_to_report_if_everything_is_read() -> None:
 def test_a_domain_packed_before_files_were_counted_is_refused() -> None:
     old = packed("a", {1: 9999})
     old = old.model_copy(update={"shards": tuple(one.model_copy(update={"ends_sha256": None}) for one in old.shards)})
-    with refused("tokens-uncounted", CorpusError, domain="train_a"):
+    with refused("document-ends-missing", CorpusError, domain="train_a"):
         loader_domains({"train_a": 1.0}, {"train_a": old}, ORIGINAL)
