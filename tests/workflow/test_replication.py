@@ -3,6 +3,7 @@
 import pytest
 
 from mixhub import workflow
+from mixhub.card.facts.gather import gather_family
 from mixhub.card.page.write import render_cards
 from mixhub.errors import SpecError, UnknownNameError, UsageError
 from mixhub.spec import catalog
@@ -142,6 +143,28 @@ def test_what_holds_only_for_the_published_models_is_not_said_of_a_replication(t
     assert "46.50" not in head, "they are no scores of these models, in the metadata either"
     assert "model-index" not in text.split("---")[1]
     assert "| 1 |" in " ".join(text.partition("### Seeds")[2].split())
+
+
+def test_the_card_names_what_differs_from_the_published_recipe(tmp_path):
+    workspace = replication(tmp_path)
+    path = workspace.root / "mixhub.yaml"
+    assert gather_family(workspace, workspace.family()).changed_parts == []
+    own = {"training": {"micro_batch_size": 8, "keep_checkpoints": 1}}  # of the machine
+    config = read_yaml(path)
+    config["families"]["human-1b-replication"] |= own
+    path.write_text(to_yaml(config))
+    workspace = Workspace.open(workspace.root)
+    assert gather_family(workspace, workspace.family()).changed_parts == []
+    own["training"] |= {"steps": 2000, "order": "iid", "loader": None}
+    config["families"]["human-1b-replication"] |= own | {"data": {"dataset": None}}
+    config["families"]["human-1b-replication"]["mixture"] = {"train_the_pile_arxiv": 1}
+    path.write_text(to_yaml(config))
+    workspace = Workspace.open(workspace.root)
+    changed = ["data", "mixture", "training.steps", "training.order", "training.loader"]
+    assert gather_family(workspace, workspace.family()).changed_parts == changed
+    text = render_cards(workspace, workspace.family()).family.text
+    head = text[: text.index("## Loading a model")]
+    assert all(f"`{key}`" in head for key in changed)
 
 
 def test_a_replication_is_trained_checked_and_published(tmp_path):

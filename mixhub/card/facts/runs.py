@@ -14,6 +14,9 @@ from mixhub.workspace.cells import Cell
 from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.records import Record
 
+_WITHOUT_EFFECT = ("micro_batch_size", "checkpoint_interval", "keep_checkpoints", "origins", "init_seed", "order_seed")
+"""Fields of the training that depend on the machine, and seeds, which cards state elsewhere."""
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -74,6 +77,21 @@ class FamilyFacts:
     def original(self) -> Family | None:
         """The published family that this one replicates."""
         return catalog.get(self.family.replicates) if self.family.replicates else None
+
+    @property
+    def changed_parts(self) -> list[str]:
+        """The keys of the family that differ from the recipe that it replicates; of the training, each key."""
+        own, original = self.family, self.original
+        if original is None:
+            return []
+        parts = ("architecture", "tokenizer", "validation")
+        changed = [part for part in parts if getattr(own, part) != getattr(original, part)]
+        changed += ["data"] if own.data.dataset != original.data.dataset else []
+        known = {run.number: run.mixture for run in original.runs()}
+        changed += ["mixture"] if any(run.mixture != known.get(run.number) for run in own.runs()) else []
+        ours, theirs = own.training.to_data(), original.training.to_data()
+        keys = [key for key in type(own.training).model_fields if key not in _WITHOUT_EFFECT]
+        return changed + [f"training.{key}" for key in keys if ours.get(key) != theirs.get(key)]
 
     @property
     def made_elsewhere(self) -> bool:

@@ -85,13 +85,14 @@ def _about(facts: FamilyFacts) -> Values:
 
 
 def _replication(facts: FamilyFacts) -> Values | None:
-    """Return the published family that this one replicates, and where the seeds come from."""
+    """Return the published family that this one replicates, what differs from it, and where the seeds come from."""
     if (original := facts.original) is None:
         return None
     is_on_hub = original.name in catalog.published()
     return {
         "original": link(original.repo_id, f"{HUGGINGFACE}/{original.repo_id}") if is_on_hub else code(original.name),
         "is_on_hub": is_on_hub,
+        "changed": listed([code(key) for key in facts.changed_parts]),
         "seeds": facts.family.seeds_origin,
     }
 
