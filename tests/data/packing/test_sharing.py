@@ -164,7 +164,7 @@ def test_a_file_that_changes_while_it_is_packed_is_named(
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_pack_leaves_no_process_and_goes_on(tmp_path: Path, how: signal.Signals) -> None:
     corpus = write_tiny_corpus(tmp_path / "words")
-    texts = [f"{number} {'word ' * 2000}" for number in range(2000)]
+    texts = [f"{number} {'word ' * 2000}" for number in range(200)]
     for number in range(3, 7):
         write_texts(corpus / "train" / f"prose-{number}.jsonl", texts)
     script = f"""
@@ -175,6 +175,7 @@ from mixhub.data.packing import workers
 from tests.tiny import tiny_family
 
 sys.modules["fastokens"] = None
+workers._SMALL = 0
 if __name__ == "__main__":
     pack(tiny_family(), Path({str(corpus)!r}), Path({str(tmp_path / "tokens")!r}), workers=2)
 """
@@ -183,7 +184,7 @@ if __name__ == "__main__":
     process = subprocess.Popen([sys.executable, file], start_new_session=True, stderr=subprocess.PIPE, text=True)
     building = building_folder(tmp_path / "tokens")
     deadline = time.monotonic() + 60
-    while not list(building.rglob("*.ds")) and time.monotonic() < deadline:
+    while not (finished := list(building.rglob("*.ds.json"))) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(how)
     _, complaint = process.communicate(timeout=60)
@@ -194,6 +195,9 @@ if __name__ == "__main__":
         time.sleep(0.05)
     assert _members(process.pid) == []
     assert not (tmp_path / "tokens").exists()
+    files = {path.relative_to(building).with_suffix(""): path.with_suffix("").stat().st_ino for path in finished}
+    pack(tiny_family(), corpus, tmp_path / "tokens")
+    assert files == {name: (tmp_path / "tokens" / name).stat().st_ino for name in files}
 
 
 def _members(group: int) -> list[str]:
