@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
 from mixhub.errors import MixhubError
 from mixhub.files import locked, read_json, write_json
 from mixhub.phrases import plural, size
@@ -23,7 +24,8 @@ from mixhub.spec.values import Count
 from mixhub.workspace.lineage import Sha256
 from mixhub.workspace.manifest import Manifest, PackedDomain, index_file
 
-TOKENIZER = "tokenizer/tokenizer.json"
+TOKENIZER = f"{TOKENIZER_FOLDER}/{TOKENIZER_FILE}"
+"""Path of the tokenizer in a folder of token shards."""
 
 _LOG = logging.getLogger("mixhub.data")
 """Reports what is read, for users without a progress bar."""
@@ -66,9 +68,8 @@ class HashedFiles(Spec):
 
 def trained_files(manifest: Manifest) -> dict[str, PackedFile]:
     """Return the files that training reads: the shards, and the tokenizer, which goes into the export."""
-    width = int(manifest.dtype.removeprefix("uint")) // 8
     shards = [shard for domain in _domains(manifest) for shard in domain.shards]
-    files = {shard.file: PackedFile(shard.content_sha256, shard.tokens * width) for shard in shards}
+    files = {shard.file: PackedFile(shard.content_sha256, shard.tokens * manifest.token_size) for shard in shards}
     return files | {TOKENIZER: PackedFile(manifest.tokenizer_sha256, None)}
 
 

@@ -94,15 +94,14 @@ class _Stream:
 
 def check_shards(manifest: Manifest, tokens: Path) -> None:
     """Raise CorpusError if a shard is missing or has the wrong size."""
-    width = int(manifest.dtype.removeprefix("uint")) // 8
     for domain in (*manifest.train.values(), *manifest.valid.values()):
         for shard in domain.shards:
             path = tokens / shard.file
             size = path.stat().st_size if path.is_file() else None
             if shard.ends_sha256 is not None and not index_file(path).is_file():
                 path, size = index_file(path), None
-            if size != shard.tokens * width:
-                fault = "is missing" if size is None else f"has {size} bytes, not {shard.tokens * width}"
+            if size != (expected := shard.tokens * manifest.token_size):
+                fault = "is missing" if size is None else f"has {size} bytes, not {expected}"
                 raise damaged(path, fault, tokens, size=size)
 
 

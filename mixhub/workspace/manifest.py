@@ -117,6 +117,11 @@ class Manifest(Spec):
     valid: FrozenMap[str, PackedDomain]
     """Validation domains, without prefix."""
 
+    @property
+    def token_size(self) -> int:
+        """Bytes of a token."""
+        return int(self.dtype.removeprefix("uint")) // 8
+
     def domains(self, split: Split) -> Mapping[str, PackedDomain]:
         """Return the domains of a split."""
         return self.train if split == "train" else self.valid
@@ -168,6 +173,11 @@ class Manifest(Spec):
             if packed != wanted:
                 message = f"{where}: packed with {key} = {packed!r}, but {family.name} has {wanted!r}"
                 raise CorpusError(message, code="tokens-differ", key=key, packed=packed, wanted=wanted)
+
+
+def token_type(tokenizer: Tokenizer) -> TokenType:
+    """Return the smallest type of a token that holds all ids of a tokenizer."""
+    return "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
 
 
 def index_file(shard: Path) -> Path:

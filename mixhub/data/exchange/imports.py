@@ -40,6 +40,7 @@ from mixhub.workspace.manifest import (
     TokenType,
     read_manifest,
     required_domains,
+    token_type,
 )
 
 
@@ -164,7 +165,7 @@ def _empty_manifest(family: Family, folder: Path) -> Manifest:
         corpus=family.data.corpus,
         tokenizer=family.tokenizer,
         tokenizer_sha256=file_sha256(path),
-        dtype="uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32",
+        dtype=token_type(family.tokenizer),
         eos_id=eos_id(open_tokenizer(path), family),
         train={},
         valid={},

@@ -32,6 +32,7 @@ from mixhub.workspace.manifest import (
     index_file,
     read_manifest,
     required_domains,
+    token_type,
 )
 
 _LISTED = 20
@@ -201,7 +202,7 @@ def _settings(family: Family, tokenizer_file: Path, reading: Reading) -> Setting
         eos=eos_id(tokenizer, family),
         special_text=family.tokenizer.text_of_special_tokens == "text",
         normalizer=normalizer(tokenizer),
-        dtype="uint16" if family.tokenizer.vocab_size <= 2**16 else "uint32",
+        dtype=token_type(family.tokenizer),
         reading=reading,
     )
 

@@ -135,13 +135,16 @@ def _encoder(tokenizer: Path, sha256: str, eos: int, special_text: bool) -> Enco
 
 
 def _pack(job: Job, shard: Path, settings: Settings, encoder: Encoder, advance: Advance) -> Packed:
+    import numpy as np
+
     texts, sample = _Texts(job, settings, advance), Sample(job.size)
     parts = [_New(shard), _New(index_file(shard))]
     documents = tokens = 0
+    dtype = np.dtype(settings.dtype).newbyteorder("<")
     try:
         with parts[0].writing() as write_ids, parts[1].writing() as write_ends:
             for ids, ends in encoder.documents(texts.read(), sample):
-                write_ids(ids.astype(f"<u{int(settings.dtype[4:]) // 8}").data)
+                write_ids(ids.astype(dtype).data)
                 write_ends((ends + tokens).astype("<u8").data)
                 documents += len(ends)
                 tokens += len(ids)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixhub.data.tokenizer import TOKENIZER_FOLDER
 from mixhub.errors import CorpusError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.data.packing import download_tokenizer
@@ -75,7 +76,7 @@ def _find_tokenizer(family: Family, tokens: Path, name: str | os.PathLike[str], 
             f"--tokenizer {name}: no such folder, and the tokenizer of {family.name} is {spec.repo_id or spec.name}"
         )
         raise CorpusError(message, code="tokens-differ", key="tokenizer", packed=os.fspath(name), wanted=spec.name)
-    if (packed := tokens / "tokenizer").is_dir():
+    if (packed := tokens / TOKENIZER_FOLDER).is_dir():
         return packed
     if spec.repo_id is None:
         message = f"{tokens}: no tokenizer {spec.name} yet"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mixhub.data.corpus import Reading
 from mixhub.data.packing.building import WHOLE, Part
+from mixhub.data.tokenizer import TOKENIZER_FOLDER
 from mixhub.endpoint import choose_hub_of_call
 from mixhub.errors import HubError
 from mixhub.progress import SILENT, Progress
@@ -114,7 +115,7 @@ def _pack(
     require_text(family, corpus, destination, reading)  # before any download
     folder = Path(tokenizer) if tokenizer is not None else None
     if folder is None and family.tokenizer.repo_id is not None:
-        packed = destination / "tokenizer"
+        packed = destination / TOKENIZER_FOLDER
         folder = packed if packed.is_dir() else download_tokenizer(family.tokenizer.repo_id, progress)
     before = packed_files(read_manifest(destination)) if destination.exists() else {}
     manifest = pack_part(

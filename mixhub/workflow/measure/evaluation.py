@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
 from mixhub.errors import WorkspaceError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Failures, Options
 from mixhub.progress import SILENT, Progress
@@ -155,8 +156,8 @@ def _evaluated(workspace: Workspace, family: Family, runs: list[Run], cells: Map
 
 def _find_tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path:
     exports = (workspace.run_folder(run).export(family.training.steps) for run in family.runs())
-    for folder in (*exports, workspace.tokens(family) / "tokenizer"):
-        if (folder / "tokenizer.json").is_file():
+    for folder in (*exports, workspace.tokens(family) / TOKENIZER_FOLDER):
+        if (folder / TOKENIZER_FILE).is_file():
             return folder
     if family.tokenizer.repo_id is None:
         message = f"{workspace.tokens(family)}: {family.name} has no tokenizer yet; it is trained on the corpus"
