@@ -203,9 +203,8 @@ class Family(Spec):
             own |= {"replicates": self.replicates, "seeds": self.seeds_origin}
         own |= {part: getattr(self, part).to_data() for part in ("architecture", "tokenizer", "data", "training")}
         if self.training.order == "regmix":
-            own["domains"] = list(
-                run.mixture.domain_weights
-            )  # their order in YAML, which the keys of `train` do not hold
+            # Their order in YAML, which the keys of `train` do not hold.
+            own["domains"] = list(run.mixture.domain_weights)
         return {
             "train": dict(run.mixture.domain_weights),
             "valid": dict(self.validation.domain_weights),

@@ -44,42 +44,13 @@ def pack(
     corpus: Path,
     tokens: Path,
     *,
-    tokenizer_folder: Path | None = None,
-    reading: Reading = PLAIN,
-    workers: int | None = None,
-    progress: Progress = SILENT,
-) -> Manifest:
-    """Make the token shards that a family needs, unless they exist; `pack_part` says how.
-
-    Returns:
-        The manifest of the whole folder.
-    """
-    manifest = pack_part(
-        WHOLE,
-        family,
-        corpus,
-        tokens,
-        tokenizer_folder=tokenizer_folder,
-        reading=reading,
-        workers=workers,
-        progress=progress,
-    )
-    assert manifest is not None  # there is no other part
-    return manifest
-
-
-def pack_part(
-    part: Part,
-    family: Family,
-    corpus: Path,
-    tokens: Path,
-    *,
+    part: Part = WHOLE,
     tokenizer_folder: Path | None = None,
     reading: Reading = PLAIN,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> Manifest | None:
-    """Make a part of the token shards that a family needs, unless they exist; the part that ends last completes them.
+    """Make the token shards that a family needs, or a part of them, unless they exist; the last part completes them.
 
     Each document is its tokens and one eos token; there is no bos token. The name of a special token within a document
     becomes its id, as in the original runs, unless the tokenizer's `text_of_special_tokens` is `text`.
@@ -89,12 +60,12 @@ def pack_part(
     calls this needs `if __name__ == "__main__"`.
 
     Args:
-        part: which of the files to pack; others are packed by other calls, also at the same time.
         family: has the domains and the tokenizer.
         corpus: folder with `train/` and `valid/`.
         tokens: gets a shard per file of text, `<split>/<domain>/<file>.ds` (raw little-endian uint16, or uint32 if
             the vocabulary needs it), the ends of its documents beside it (`.ds.index`, cumulative tokens,
             little-endian uint64), as datatrove reads them, `tokenizer/` and `manifest.json`.
+        part: which of the files to pack; others are packed by other calls, also at the same time.
         tokenizer_folder: the downloaded tokenizer of a family that names a repo; otherwise one is trained.
         reading: how the text is read.
         workers: number of processes; None: one for each core.

@@ -106,7 +106,7 @@ def _pack(
     progress: Progress,
 ) -> Manifest | None:
     from mixhub.data.hashes import packed_files, remember_files
-    from mixhub.data.packing.pack import pack_part, require_text
+    from mixhub.data.packing.pack import pack, require_text
 
     workspace = open_workspace(workspace)
     family = find_family(workspace, family)
@@ -118,11 +118,11 @@ def _pack(
         packed = destination / TOKENIZER_FOLDER
         folder = packed if packed.is_dir() else download_tokenizer(family.tokenizer.repo_id, progress)
     before = packed_files(read_manifest(destination)) if destination.exists() else {}
-    manifest = pack_part(
-        part,
+    manifest = pack(
         family,
         corpus,
         destination,
+        part=part,
         tokenizer_folder=folder,
         reading=reading,
         workers=options.workers,

@@ -13,7 +13,7 @@ import pytest
 
 from mixhub.data.packing import shards, workers
 from mixhub.data.packing.building import Part, building_folder, locked_part
-from mixhub.data.packing.pack import pack, pack_part
+from mixhub.data.packing.pack import pack
 from mixhub.errors import CorpusError, UsageError, WorkspaceError
 from mixhub.spec import Family
 from mixhub.workspace.manifest import read_manifest
@@ -65,7 +65,7 @@ def test_files_and_options_that_changed_in_between_are_packed_again(
     corpus: Path, tmp_path: Path, packed_files: list[str]
 ) -> None:
     tokens = tmp_path / "tokens"
-    assert pack_part(Part(1, 2), FAMILY, corpus, tokens) is None
+    assert pack(FAMILY, corpus, tokens, part=Part(1, 2)) is None
     first = list(packed_files)
     changed = corpus / next(name for name in first if name.startswith("valid"))
     write_texts(changed, ["other text"])
@@ -80,7 +80,7 @@ def test_a_tokenizer_is_trained_again_if_its_text_changed(
     corpus: Path, tmp_path: Path, packed_files: list[str]
 ) -> None:
     tokens = tmp_path / "tokens"
-    assert pack_part(Part(1, 2), FAMILY, corpus, tokens) is None
+    assert pack(FAMILY, corpus, tokens, part=Part(1, 2)) is None
     write_texts(corpus / "train" / "prose-1.jsonl", ["other words, which make other pairs of bytes"] * 60)
     packed_files.clear()
     manifest = pack(FAMILY, corpus, tokens)
@@ -91,10 +91,10 @@ def test_a_tokenizer_is_trained_again_if_its_text_changed(
 @pytest.mark.parametrize("parts", [1, 2, 3, 20])
 def test_parts_make_the_same_tokens_together(corpus: Path, tmp_path: Path, parts: int) -> None:
     tokens = tmp_path / "tokens"
-    made = [pack_part(Part(number, parts), FAMILY, corpus, tokens) for number in range(parts, 0, -1)]
+    made = [pack(FAMILY, corpus, tokens, part=Part(number, parts)) for number in range(parts, 0, -1)]
     assert made[:-1] == [None] * (parts - 1)
     assert made[-1] == read_manifest(tokens) == pack(FAMILY, corpus, tmp_path / "whole")
-    assert pack_part(Part(1, parts), FAMILY, corpus, tokens) == made[-1]
+    assert pack(FAMILY, corpus, tokens, part=Part(1, parts)) == made[-1]
 
 
 def test_parts_have_every_file_once_and_about_the_same_size(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_the_same_part_twice_at_once_is_refused(corpus: Path, tmp_path: Path) ->
     with locked_part(building, Part(1, 2)):
         for part in (Part(1, 2), Part(), Part(1, 3)):
             with refused("lock-held", WorkspaceError):
-                pack_part(part, FAMILY, corpus, tokens)
-        assert pack_part(Part(2, 2), FAMILY, corpus, tokens) is None
+                pack(FAMILY, corpus, tokens, part=part)
+        assert pack(FAMILY, corpus, tokens, part=Part(2, 2)) is None
     assert pack(FAMILY, corpus, tokens) == read_manifest(tokens)
 
 
@@ -208,7 +208,7 @@ def _members(group: int) -> list[str]:
 
 def test_records_of_an_unfinished_pack_are_json(corpus: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
-    pack_part(Part(1, 2), FAMILY, corpus, tokens)
+    pack(FAMILY, corpus, tokens, part=Part(1, 2))
     records = [json.loads(path.read_text()) for path in building_folder(tokens).rglob("*.ds.json")]
     assert records
     assert all({"inputs", "source", "shard"} == set(record) for record in records)
