@@ -1,4 +1,4 @@
-"""Names of splits and of formats of tokens, for options of commands: it imports nothing, so help is instant."""
+"""Names of splits, and of formats of text and of tokens: it imports nothing, so help is instant."""
 
 from typing import Literal
 
@@ -7,3 +7,7 @@ TokenFormat = Literal["megatron", "datatrove", "parquet", "olmo", "llm.c", "litg
 """Formats of other tools for files of tokens; `mixhub/data/formats/` has them."""
 TokenType = Literal["uint16", "uint32"]
 """Types of a token, little-endian."""
+TEXT_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+"""What the name of a file of text may end in."""
+TEXT_FILE = rf"(?P<domain>[^/]+)-(?P<number>\d+)(?:{'|'.join(TEXT_SUFFIXES)})".replace(".", r"\.")
+"""Regular expression for the name of a file of text, in a corpus or a dataset repo."""

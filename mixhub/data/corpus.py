@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixhub.data.rows import SUFFIXES, Skipped, read_rows
+from mixhub.data.rows import Skipped, read_rows
 from mixhub.errors import CorpusError, UsageError, nearest
+from mixhub.formats import TEXT_FILE, TEXT_SUFFIXES
 from mixhub.workspace.manifest import SPLITS, Domains, Split
 
-_FILE = re.compile(rf"(?P<domain>.+)-(?P<number>\d+)({'|'.join(map(re.escape, SUFFIXES))})")
+_FILE = re.compile(TEXT_FILE)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def read_documents(
 
 def stem(path: Path) -> str:
     """Return `<domain>-<n>`: the name of a file without the suffixes of its format."""
-    return path.name.removesuffix(next(suffix for suffix in SUFFIXES if path.name.endswith(suffix)))
+    return path.name.removesuffix(next(suffix for suffix in TEXT_SUFFIXES if path.name.endswith(suffix)))
 
 
 def _draw(key: str) -> float:

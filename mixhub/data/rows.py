@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _CODECS = {".jsonl": None, ".jsonl.gz": "gzip", ".jsonl.zst": "zstd"}
 _PARQUET = ".parquet"
-SUFFIXES = (*_CODECS, _PARQUET)
-"""What the name of a file of text may end in."""
 
 _BUFFER = 2**16
 """Bytes to decompress at once: few, because no line of them is read if the file is damaged within."""

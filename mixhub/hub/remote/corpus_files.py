@@ -11,12 +11,12 @@ from typing import Any, cast
 from mixhub.endpoint import Endpoint
 from mixhub.errors import CorpusError, HubError
 from mixhub.files import writing
+from mixhub.formats import TEXT_FILE, Split
 from mixhub.hub.remote.client import client, hub_errors
 from mixhub.hub.remote.files import RemoteFile, local_file, same_content
 from mixhub.workspace.lineage import DatasetPart
-from mixhub.workspace.manifest import Split
 
-_FILE = re.compile(r"(?P<split>train|valid)/(?P<domain>[^/]+)-(?P<number>\d+)\.(?:jsonl(?:\.gz|\.zst)?|parquet)")
+_FILE = re.compile(rf"(?P<split>train|valid)/{TEXT_FILE}")
 
 
 @dataclass(frozen=True)

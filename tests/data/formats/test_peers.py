@@ -104,7 +104,7 @@ def test_datasets_reads_the_rows_of_parquet(tmp_path, size):
 
 @pytest.mark.parametrize("size", [300, LARGE])
 def test_datatrove_writes_and_reads_the_same(tmp_path, size):
-    datasets = pytest.importorskip("datatrove.utils.dataset", reason="needs mixhub[formats]")
+    datasets = pytest.importorskip("datatrove.utils.dataset", reason="needs mixhub[test-formats]")
     from datatrove.pipeline.tokens.tokenizer import TokenizedFile
 
     width = 2 if size == 300 else 4
@@ -125,7 +125,7 @@ def test_datatrove_writes_and_reads_the_same(tmp_path, size):
 
 
 def test_counts_are_rounded_as_datatrove_rounds_them():
-    metric = pytest.importorskip("humanize", reason="needs mixhub[formats]").metric
+    metric = pytest.importorskip("humanize", reason="needs mixhub[test-formats]").metric
     from mixhub.data.formats.datatrove import _rounded
 
     for digits in range(1, 17):
@@ -150,7 +150,7 @@ for theirs, ours, size, documents in json.loads(sys.argv[1]):
 
 def test_megatron_writes_and_reads_the_same(tmp_path):
     if find_spec("megatron") is None:
-        pytest.skip("needs mixhub[formats]")
+        pytest.skip("needs mixhub[test-formats]")
     documents = [[*document, EOS] for each in FILES.values() for document in each]
     pairs = []
     for size in (300, 65_500, LARGE):

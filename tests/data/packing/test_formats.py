@@ -11,8 +11,8 @@ import pytest
 
 from mixhub.data.corpus import Corpus, Reading
 from mixhub.data.packing.pack import pack
-from mixhub.data.rows import SUFFIXES
 from mixhub.errors import CorpusError, UsageError
+from mixhub.formats import TEXT_SUFFIXES
 from mixhub.spec import Family
 from mixhub.workspace.manifest import index_file, read_manifest
 from tests.data.packing.conftest import write_texts
@@ -26,7 +26,7 @@ def documents(corpus: Path, **options: object) -> list[str]:
     return list(Corpus.open(corpus, Reading(**options)).documents("train", "prose"))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", TEXT_SUFFIXES)
 def test_every_format_has_the_same_documents(tmp_path: Path, suffix: str) -> None:
     write_texts(tmp_path / "train" / f"prose-1{suffix}", TEXTS)
     assert documents(tmp_path) == TEXTS
@@ -34,7 +34,7 @@ def test_every_format_has_the_same_documents(tmp_path: Path, suffix: str) -> Non
 
 
 def test_formats_may_be_mixed_and_keep_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for number, suffix in zip((10, 9, 2, 1), SUFFIXES, strict=True):
+    for number, suffix in zip((10, 9, 2, 1), TEXT_SUFFIXES, strict=True):
         write_texts(tmp_path / "train" / f"prose-{number}{suffix}", [str(number)])
     assert documents(tmp_path) == ["1", "2", "9", "10"]
 
@@ -57,7 +57,7 @@ def test_a_folder_and_a_link_to_nothing_are_refused(tmp_path: Path) -> None:
         Corpus.open(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", TEXT_SUFFIXES)
 def test_another_key(tmp_path: Path, suffix: str) -> None:
     path = write_texts(tmp_path / "train" / f"prose-1{suffix}", TEXTS, key="content")
     assert documents(tmp_path, text_key="content") == TEXTS
@@ -65,7 +65,7 @@ def test_another_key(tmp_path: Path, suffix: str) -> None:
         documents(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+@pytest.mark.parametrize("suffix", TEXT_SUFFIXES[1:])
 def test_a_file_that_was_cut_off_is_named(tmp_path: Path, suffix: str) -> None:
     texts = [f"{number} {number**5}" for number in range(3000)]
     path = write_texts(tmp_path / "train" / f"prose-1{suffix}", texts)
@@ -162,8 +162,8 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
 
 
 def test_an_empty_file_has_a_shard_without_tokens(corpus: Path, prose: Family, tmp_path: Path) -> None:
-    for suffix in SUFFIXES[:3]:
-        (corpus / "train" / f"prose-{5 + SUFFIXES.index(suffix)}{suffix}").write_bytes(b"")
+    for suffix in TEXT_SUFFIXES[:3]:
+        (corpus / "train" / f"prose-{5 + TEXT_SUFFIXES.index(suffix)}{suffix}").write_bytes(b"")
     manifest = pack(prose, corpus, tmp_path / "tokens")
     for source, shard in list(zip(manifest.train["prose"].sources, manifest.train["prose"].shards, strict=True))[2:]:
         assert (source.documents, source.tokens, shard.tokens) == (0, 0, 0)
