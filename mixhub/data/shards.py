@@ -93,15 +93,17 @@ class _Stream:
 
 
 def check_shards(manifest: Manifest, tokens: Path) -> None:
-    """Raise CorpusError if a shard is missing or has the wrong size."""
+    """Raise CorpusError if a shard or the file with the ends of its documents is missing or has the wrong size."""
     for domain in (*manifest.train.values(), *manifest.valid.values()):
-        for shard in domain.shards:
-            path = tokens / shard.file
+        sizes = {shard.file: shard.tokens * manifest.token_size for shard in domain.shards}
+        if domain.has_ends:
+            pairs = zip(domain.shards, domain.sources, strict=True)
+            sizes |= {str(index_file(Path(shard.file))): 8 * (source.documents or 0) for shard, source in pairs}
+        for file, wanted in sizes.items():
+            path = tokens / file
             size = path.stat().st_size if path.is_file() else None
-            if shard.ends_sha256 is not None and not index_file(path).is_file():
-                path, size = index_file(path), None
-            if size != (expected := shard.tokens * manifest.token_size):
-                fault = "is missing" if size is None else f"has {size} bytes, not {expected}"
+            if size != wanted:
+                fault = "is missing" if size is None else f"has {size} bytes, not {wanted}"
                 raise damaged(path, fault, tokens, size=size)
 
 

@@ -113,9 +113,20 @@ def test_steps_that_the_run_does_not_have_are_refused(packed):
 def test_a_missing_shard_is_named_and_missing_tokens_too(tmp_path):
     workspace = make_workspace(tmp_path / "work")
     tokens = workspace.tokens(workspace.family())
-    (tokens / "train/sums/sums-1.ds").unlink()
-    with refused("tokens-damaged", CorpusError, path=tokens / "train/sums/sums-1.ds"):
-        workflow.seen_documents(workspace, seed=1, step=1)
+    for name in ("tokenizer.json", "nothing.json"):
+        tokenizer = (tokens / "tokenizer" / "tokenizer.json").rename(tokens / "tokenizer" / name)
+        tokenizer.write_text("{")
+        with refused("file-malformed" if name == "tokenizer.json" else "file-missing", CorpusError):
+            workflow.seen_documents(workspace, seed=1, step=1, text=True)
+    for name in ("valid/sums/sums-1.ds.index", "train/prose/prose-2.ds.index", "train/sums/sums-1.ds"):
+        kept = (tokens / name).read_bytes()
+        for damage in (kept[:-1], kept[:8], b"", None):
+            (tokens / name).unlink() if damage is None else (tokens / name).write_bytes(damage)
+            for read in (workflow.seen_documents, workflow.inspect_data):
+                options = {"step": 1} if read == workflow.seen_documents else {}
+                with refused("tokens-damaged", CorpusError, path=tokens / name):
+                    read(workspace, seed=1, **options)
+        (tokens / name).write_bytes(kept)
     tokens.rename(tokens.with_name("elsewhere"))
     with refused("tokens-missing", CorpusError, path=tokens):
         workflow.seen_documents(workspace, seed=1, step=1)

@@ -11,6 +11,7 @@ from mixhub.data.documents import DocumentEnds
 from mixhub.data.hashes import TOKENIZER
 from mixhub.data.orders.choice import order_of
 from mixhub.data.shards import TokenShards
+from mixhub.data.tokenizer import open_tokenizer
 from mixhub.errors import RunError, UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
@@ -192,7 +193,5 @@ def _partial(documents: Iterable[SeenDocument], manifest: Manifest) -> tuple[str
 
 
 def _decoder(tokens: Path) -> Callable[[list[int]], str]:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(tokens / TOKENIZER))
+    tokenizer = open_tokenizer(tokens / TOKENIZER)
     return lambda ids: tokenizer.decode(ids, skip_special_tokens=False)
