@@ -38,7 +38,8 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.parts:
-            message = f"--shard {self.number}/{self.parts}: must be 1/{self.parts} to {self.parts}/{self.parts}"
+            rule = f"1/{self.parts} to {self.parts}/{self.parts}" if self.parts else "i/n, such as 1/8"
+            message = f"--shard {self.number}/{self.parts}: must be {rule}"
             raise UsageError(message, code="option-value", option="--shard", value=f"{self.number}/{self.parts}")
 
     @classmethod
@@ -55,7 +56,7 @@ class Part:
 
     def jobs(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs of this part: each part gets about the same number of bytes."""
-        sizes = [0] * self.parts
+        sizes = [0] * min(self.parts, len(jobs))  # further parts get no file
         mine = []
         for job in sorted(jobs, key=lambda job: (-job.size, job.shard)):
             lightest = sizes.index(min(sizes))

@@ -107,6 +107,8 @@ def test_parts_have_every_file_once_and_about_the_same_size(tmp_path: Path) -> N
     sizes = [sum(job.size for job in part) for part in divided]
     assert max(sizes) < 1.1 * min(sizes)
     assert Part(2, 7).jobs(jobs[::-1]) == divided[1]
+    assert Part(999_999_999, 999_999_999).jobs(jobs) == []
+    assert len(Part(60, 999_999_999).jobs(jobs)) == 1
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])
