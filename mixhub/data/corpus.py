@@ -54,6 +54,8 @@ class Corpus:
     """Files of each domain, in the order of their numbers. A held-out part has the files it is taken from."""
     reading: Reading = PLAIN
     """How the files are read."""
+    unread: tuple[Path, ...] = ()
+    """What else lies beside the files: of another format, without a number, or in a folder."""
 
     @classmethod
     def open(cls, path: Path, reading: Reading = PLAIN) -> Corpus:
@@ -68,7 +70,9 @@ class Corpus:
         train, valid = (_files(path / split) for split in SPLITS)
         if reading.valid_fraction is not None:
             valid = train | valid
-        return cls(path, {"train": train, "valid": valid}, reading)
+        beside = [one for split in SPLITS if (path / split).is_dir() for one in sorted((path / split).iterdir())]
+        unread = tuple(one for one in beside if not _FILE.fullmatch(one.name) and not one.name.startswith("."))
+        return cls(path, {"train": train, "valid": valid}, reading, unread)
 
     def domains(self, split: Split) -> list[str]:
         """Return the domains that have files, sorted."""

@@ -12,6 +12,8 @@ from mixhub.data.corpus import Corpus
 from mixhub.errors import CorpusError
 from mixhub.spec import Family
 from mixhub.spec import Tokenizer as TokenizerSpec
+from mixhub.workspace.lineage import file_sha256
+from mixhub.workspace.manifest import Manifest
 
 if TYPE_CHECKING:
     import tokenizers
@@ -136,3 +138,11 @@ def tokenizer_file(folder: Path) -> Path:
     if not path.is_file():
         raise CorpusError(f"{path}: no such file", code="file-missing", path=path)
     return path
+
+
+def require_same_tokenizer(manifest: Manifest, tokens: Path, folder: Path) -> None:
+    """Raise CorpusError if the tokenizer in a folder is not the one that made `tokens`."""
+    if (given := file_sha256(tokenizer_file(folder))) != manifest.tokenizer_sha256:
+        message = f"{folder}: differs from the tokenizer of {tokens}"
+        hint = "tokens of another tokenizer need a family with another tokenizer.name, which has a folder of its own"
+        raise CorpusError(message, code="tokens-differ", hint=hint, key="tokenizer_sha256", packed=given)

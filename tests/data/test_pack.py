@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
-from mixhub.data.corpus import Corpus
+from mixhub.data.corpus import Corpus, Reading
 from mixhub.data.packing.pack import pack
 from mixhub.data.shards import TokenShards
 from mixhub.errors import CorpusError
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.manifest import Manifest, index_file, read_manifest
+from tests.data.packing.test_engines import Notices
 from tests.refusals import refused
 from tests.tiny import tiny_family, write_rows, write_tiny_corpus
 
@@ -137,6 +139,32 @@ def test_added_and_removed_files_are_named(corpus: Path, tokens: Path) -> None:
     (corpus / "train" / "prose-2.jsonl").unlink()
     with refused("corpus-changed", CorpusError, path=corpus / "train" / "prose-2.jsonl", change="removed"):
         pack(FAMILY, corpus, tokens)
+
+
+def test_options_that_the_tokens_were_not_packed_with_are_refused(
+    corpus: Path, tokens: Path, tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    own = tokens / "tokenizer"
+    pack(FAMILY, corpus, tokens, tokenizer_folder=own)
+    other = shutil.copytree(own, tmp_path / "other") / "tokenizer.json"
+    other.write_text(other.read_text() + "\n")
+    with refused("tokens-differ", CorpusError, key="tokenizer_sha256"):
+        pack(FAMILY, corpus, tokens, tokenizer_folder=other.parent)
+    with refused("file-missing", CorpusError, path=tmp_path / "none" / "tokenizer.json"):
+        pack(FAMILY, corpus, tokens, tokenizer_folder=tmp_path / "none")
+    with refused("tokens-differ", CorpusError, key="text_key", packed=["text"], wanted="body"):
+        pack(FAMILY, corpus, tokens, reading=Reading(text_key="body"))
+
+
+def test_files_beside_the_text_are_named(corpus: Path, tmp_path: Path) -> None:
+    for name in ("prose.jsonl", "prose-3.json", "prose-4.jsonl.bz2", "deep/prose-5.jsonl", ".hidden"):
+        path = corpus / "train" / name
+        path.parent.mkdir(exist_ok=True)
+        write_rows(path, ["unread"])
+    notices = Notices()
+    pack(FAMILY, corpus, tmp_path / "tokens", progress=notices)
+    (notice,) = notices.lines
+    assert "train/deep, train/prose-3.json, train/prose-4.jsonl.bz2, train/prose.jsonl;" in notice
 
 
 def test_another_vocabulary_is_refused(corpus: Path, tokens: Path) -> None:

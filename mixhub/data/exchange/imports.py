@@ -20,7 +20,7 @@ from mixhub.data.tokenizer import (
     eos_id,
     make_tokenizer,
     open_tokenizer,
-    tokenizer_file,
+    require_same_tokenizer,
 )
 from mixhub.errors import CorpusError, UnknownNameError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
@@ -124,7 +124,7 @@ def import_tokens(
                 )
         manifest = read_manifest(tokens)
         manifest.require_tokenizer(family, str(tokens))
-        _require_same_tokenizer(manifest, tokens, tokenizer)
+        require_same_tokenizer(manifest, tokens, tokenizer)
         if name in manifest.domains(split):
             message = f"{tokens}: has the domain {split}/{name} already"
             raise CorpusError(message, code="domain-exists", split=split, domain=name)
@@ -150,13 +150,6 @@ def _inputs(files: Sequence[Path], options: ImportOptions) -> list[_Input]:
             message = f"{common}: {other} and {one.name} would get the same shard, {one.stem}.ds"
             raise CorpusError(message, code="file-repeated", names=(other, one.name))
     return inputs
-
-
-def _require_same_tokenizer(manifest: Manifest, tokens: Path, tokenizer: Path) -> None:
-    if (given := file_sha256(tokenizer_file(tokenizer))) != manifest.tokenizer_sha256:
-        message = f"{tokenizer}: differs from the tokenizer of {tokens}"
-        hint = "tokens of another tokenizer need a family with another tokenizer.name, which has a folder of its own"
-        raise CorpusError(message, code="tokens-differ", hint=hint, key="tokenizer_sha256", packed=given)
 
 
 def _empty_manifest(family: Family, folder: Path) -> Manifest:

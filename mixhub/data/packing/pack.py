@@ -14,7 +14,14 @@ from mixhub.data.packing.building import WHOLE, Part, building_folder, link, loc
 from mixhub.data.packing.shards import Job, Packed, Settings, jobs, packed_before
 from mixhub.data.packing.workers import cores, pack_files
 from mixhub.data.shards import check_shards, pack_again
-from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER, eos_id, normalizer, open_tokenizer
+from mixhub.data.tokenizer import (
+    TOKENIZER_FILE,
+    TOKENIZER_FOLDER,
+    eos_id,
+    normalizer,
+    open_tokenizer,
+    require_same_tokenizer,
+)
 from mixhub.errors import CorpusError
 from mixhub.files import clear_leftovers, locked, new_folder, write_json
 from mixhub.phrases import listed, plural
@@ -81,11 +88,17 @@ def pack(
     """
     text, needed = require_text(family, corpus, tokens, reading)
     building = building_folder(tokens)
+    if text.unread:
+        names = listed([path.relative_to(corpus).as_posix() for path in text.unread], most=5)
+        progress.notice(f"not read: {names}; a file of text has a name such as train/<domain>-1.jsonl")
     with ExitStack() as stack:
         with _locked(tokens):
             clear_leftovers(tokens.parent)
             existing = _existing(family, text, needed, tokens)
+            if existing is not None and tokenizer_folder is not None:
+                require_same_tokenizer(existing, tokens, tokenizer_folder)
             if existing is not None and not _missing(existing, needed):
+                _require_key(existing, needed, tokens, reading.text_key)
                 return existing
             stack.enter_context(locked_part(building, part))
             tokenizer = (building if existing is None else tokens) / TOKENIZER_FOLDER
@@ -270,6 +283,20 @@ def _require_same_share(manifest: Manifest, text: Corpus, needed: Domains, token
                     message = f"{tokens}: packed {split}/{domain} with --valid-fraction {source.held_out}, not {wanted}"
                     fields = {"key": "valid_fraction", "packed": source.held_out, "wanted": wanted}
                     raise CorpusError(message, code="tokens-differ", hint=pack_again(tokens), **fields)
+
+
+def _require_key(manifest: Manifest, needed: Domains, tokens: Path, key: str) -> None:
+    """Raise CorpusError if a key of the text was chosen that no file was packed with."""
+    packed = {
+        source.text_key or PLAIN.text_key
+        for split in SPLITS
+        for domain in needed[split]
+        for source in manifest.domains(split)[domain].sources
+    }
+    if key not in {PLAIN.text_key, *packed}:
+        message = f"{tokens}: packed with --text-key {listed(sorted(packed))}, not {key}"
+        hint = pack_again(tokens)
+        raise CorpusError(message, code="tokens-differ", hint=hint, key="text_key", packed=sorted(packed), wanted=key)
 
 
 def _link(source: str, target: str) -> None:
