@@ -66,6 +66,13 @@ def writing(path: Path) -> Iterator[None]:
         raise OSError(problem.errno, problem.strerror, str(path)) from error
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+
+
 def write_bytes(path: Path, data: bytes) -> Path:
     """Write a file under a temporary name, sync it, and rename it."""
     write_all({path: data})
@@ -85,7 +92,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             with writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(path.parent)
             temporary[path] = _temporary(path)
             try:
                 with temporary[path].open("xb") as file:
@@ -134,7 +141,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     not yet replaced.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temporary = _temporary(path)
         temporary.mkdir()
     try:

@@ -162,3 +162,14 @@ def test_what_cannot_be_written_is_named_by_its_own_name(tmp_path, monkeypatch):
     with pytest.raises(PermissionError) as caught:
         write_text(tmp_path / "a.json", "x")
     assert caught.value.filename == str(tmp_path / "a.json")
+
+
+def test_a_file_where_a_folder_must_be_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(NotADirectoryError) as caught:
+        write_text(file / "a.txt", "y")
+    assert caught.value.filename == str(file)
+    with pytest.raises(NotADirectoryError) as caught, new_folder(file / "folder"):
+        pass
+    assert caught.value.filename == str(file)

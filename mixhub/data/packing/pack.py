@@ -82,23 +82,17 @@ def pack(
         The manifest of the whole folder; None if other parts are not finished.
 
     Raises:
-        CorpusError: files are missing or malformed, a domain has no text, or `tokens` was made from other text or
-            for another tokenizer.
+        CorpusError: files are missing or malformed, a domain has no text, or `tokens` are of other text or options.
         WorkspaceError: another process packs the same part.
     """
     text, needed = require_text(family, corpus, tokens, reading)
     building = building_folder(tokens)
-    if text.unread:
-        names = listed([path.relative_to(corpus).as_posix() for path in text.unread], most=5)
-        progress.notice(f"not read: {names}; a file of text has a name such as train/<domain>-1.jsonl")
+    _say_unread(text, progress)
     with ExitStack() as stack:
         with _locked(tokens):
             clear_leftovers(tokens.parent)
-            existing = _existing(family, text, needed, tokens)
-            if existing is not None and tokenizer_folder is not None:
-                require_same_tokenizer(existing, tokens, tokenizer_folder)
+            existing = _existing(family, text, needed, tokens, tokenizer_folder)
             if existing is not None and not _missing(existing, needed):
-                _require_key(existing, needed, tokens, reading.text_key)
                 return existing
             stack.enter_context(locked_part(building, part))
             tokenizer = (building if existing is None else tokens) / TOKENIZER_FOLDER
@@ -161,7 +155,7 @@ def _locked(tokens: Path) -> AbstractContextManager[None]:
     return locked(tokens.parent / ".lock", f"{tokens.parent} is being written", timeout=-1)
 
 
-def _existing(family: Family, text: Corpus, needed: Domains, tokens: Path) -> Manifest | None:
+def _existing(family: Family, text: Corpus, needed: Domains, tokens: Path, tokenizer: Path | None) -> Manifest | None:
     """Return the manifest of tokens that exist, once it is sure that they were made of this text for this family."""
     if not tokens.exists():
         return None
@@ -170,6 +164,10 @@ def _existing(family: Family, text: Corpus, needed: Domains, tokens: Path) -> Ma
     check_shards(existing, tokens)
     _require_same_sources(existing, text, needed, tokens)
     _require_same_share(existing, text, needed, tokens)
+    if tokenizer is not None:
+        require_same_tokenizer(existing, tokens, tokenizer)
+    if not _missing(existing, needed):
+        _require_key(existing, needed, tokens, text.reading.text_key)
     return existing
 
 
@@ -189,6 +187,12 @@ def _settings(family: Family, tokenizer_file: Path, reading: Reading) -> Setting
         dtype=token_type(family.tokenizer),
         reading=reading,
     )
+
+
+def _say_unread(corpus: Corpus, progress: Progress) -> None:
+    if corpus.unread:
+        names = listed([path.relative_to(corpus.path).as_posix() for path in corpus.unread], most=5)
+        progress.notice(f"not read: {names}; a file of text has a name such as train/<domain>-1.jsonl")
 
 
 def _report(made: Sequence[Packed], settings: Settings, family: Family, progress: Progress) -> None:
