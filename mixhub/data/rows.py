@@ -45,7 +45,7 @@ def read_rows(path: Path, key: str, skipped: Skipped | None = None) -> Iterator[
     """Yield the number of each row from 1, its text, and how many bytes of the file are read. Blank lines are passed.
 
     Args:
-        path: the file; its suffix tells the format.
+        path: the file; its suffix is that of its format.
         key: key of the text in an object, or column.
         skipped: gets the broken rows; if None, the first is an error.
 

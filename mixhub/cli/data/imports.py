@@ -13,7 +13,7 @@ from mixhub.formats import Split, TokenFormat, TokenType
 from mixhub.phrases import listed, plural
 
 _TOKENIZER_HELP = "Tokenizer that made the ids: its folder, or its name or repo_id in the family."
-_FORMAT_HELP = "Format of the files. [default: as their names and first bytes tell]"
+_FORMAT_HELP = "Format of the files. [default: recognised by names and first bytes]"
 _DTYPE_HELP = "Type of ids in files that do not record it. [default: uint16 if the vocabulary allows it]"
 
 

@@ -49,7 +49,7 @@ class ImportOptions:
     """How token files are read."""
 
     format: TokenFormat | None = None
-    """Their format; None: as their names and first bytes tell."""
+    """Their format; None: recognised by names and first bytes."""
     dtype: TokenType | None = None
     """Type of ids in files that do not record it; None: the smaller that holds all ids."""
     add_eos: bool = False

@@ -28,7 +28,7 @@ _BESIDE = {".idx": ".bin", ".ds.index": ".ds", ".ds.metadata": ".ds"}
 
 
 def format_named(name: str) -> Format:
-    """Return a format; raises UnknownNameError if there is none of that name."""
+    """Return a format; raises UnknownNameError if there is no such format."""
     if name not in FORMATS:
         raise UnknownNameError("format", name, FORMATS)
     return FORMATS[name]
@@ -44,7 +44,7 @@ def token_file(path: Path) -> Path:
 
 
 def guess_format(path: Path) -> Format:
-    """Tell the format of a file from its name and first bytes; raises CorpusError if they fit none."""
+    """Return the format of a file by its name and first bytes; raises CorpusError if they fit none."""
     with path.open("rb") as file:
         start = file.read(8)
     name: TokenFormat
@@ -62,6 +62,6 @@ def guess_format(path: Path) -> Format:
         name = "megatron"
     else:
         hint = f"pass --format: {', '.join(FORMATS)}"
-        message = f"{path}: its name and first bytes do not tell its format"
+        message = f"{path}: its name and first bytes fit no format"
         raise CorpusError(message, code="format-unclear", hint=hint, path=path)
     return FORMATS[name]

@@ -41,5 +41,5 @@ def order_of(family: Family, run: Run, manifest: Manifest) -> Order:
 def seedless(run: Run, field: str) -> RunError:
     """Return the error for a run whose seed was not published."""
     message = f"{run.family}, {run.revision}: its {field} is unknown, so it cannot be trained"
-    hint = f"train a replication, with seeds of its own: mixhub init DIR --family {run.family} --namespace NAME"
+    hint = f"train a replication, with its own seeds: mixhub init DIR --family {run.family} --namespace NAME"
     return RunError(message, code="seed-unpublished", hint=hint, family=run.family, revision=run.revision, field=field)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def generator(purpose: str, *parts: object) -> np.random.Philox:
-    """Return a generator of its own for each purpose and parts, such as a seed and a domain."""
+    """Return a different generator for each purpose and parts, such as a seed and a domain."""
     text = "\0".join(["mixhub order 1", purpose, *map(str, parts)])
     return np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16]))
 

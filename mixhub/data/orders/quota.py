@@ -116,7 +116,7 @@ def _tree(shares: Sequence[Fraction]) -> _Node:
     """Return a tree whose leaves never miss their share by more than MOST with phases of 1/2.
 
     That is Huffman's tree, unless a domain that is light beside its sibling adds a whole rounding to what that misses.
-    Then the lighter domains get a tree of their own.
+    Then the lighter domains get their own tree.
     """
     leaves = sorted((_Node(share, domain) for domain, share in enumerate(shares)), key=lambda leaf: leaf.share)
 

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from mixhub.data.packing.shards import Job, Packed, Settings, pack_file
+from mixhub.data.packing.shards import Advance, Job, Packed, Settings, pack_file
 from mixhub.errors import CorpusError
 from mixhub.progress import Bar, Progress
 
@@ -59,7 +59,7 @@ def pack_files(
     return [packed for packed, _ in results]
 
 
-def _advance(bar: Bar, job: Job) -> Any:
+def _advance(bar: Bar, job: Job) -> Advance:
     return lambda amount: bar.advance(amount, note=job.domain)
 
 
