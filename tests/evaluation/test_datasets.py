@@ -124,6 +124,7 @@ class Hub:
     def __call__(self, *asked):
         sys.exit("asked the hub")
 
+"".encode("utf-8-sig")  # imports it, before the home of Python is out of reach
 if os.getuid() == 0:  # for whom the modes of files mean nothing
     os.setuid(65534)
 datasets = Datasets(Path(sys.argv[1]), Hub())

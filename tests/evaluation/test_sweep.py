@@ -374,7 +374,7 @@ def test_a_task_that_the_suite_lacks_gets_the_nearest(measured: Place):
 def test_results_need_a_folder(copied: Copied):
     place = copied("results")
     place.results.write_text("mine")
-    with refused("option-value", UsageError, option="--output", value=place.results):
+    with refused("option-value", UsageError, option="--output", value=str(place.results)):
         place.evaluate()
     assert place.results.read_text() == "mine"
 

@@ -252,7 +252,7 @@ def test_a_family_with_another_order_does_not_inherit_the_loader():
     assert extend(base, {"training": {"order": "quota"}})["training"] == {
         "order": "quota",
         "loader": None,
-        "origins": {"loader": "published"},
+        "origins": {},
     }
     assert extend(base, {"training": {"steps": 3}})["training"]["loader"] == {"ranks": 2}
     own = extend(base, {"training": {"loader": {"ranks": 4}}})["training"]

@@ -5,6 +5,7 @@ import pytest
 from mixhub.errors import RunError, SpecError, UnknownNameError, WorkspaceError
 from mixhub.workspace.paths import Workspace
 from tests.refusals import broken, refused
+from tests.tiny import tiny_workspace_yaml
 
 
 def test_it_is_found_from_below_and_by_the_environment(tmp_path):
@@ -99,14 +100,14 @@ def test_a_file_that_extends_an_unknown_family_names_the_nearest(tmp_path):
 
 
 def test_a_missing_export_says_which_there_are(tmp_path):
-    workspace = Workspace.create(tmp_path, {"family": "human-1b"})
+    (tmp_path / "mixhub.yaml").write_text(tiny_workspace_yaml())
+    workspace = Workspace.open(tmp_path)
     run = workspace.family().run(seed=2)
     exports = workspace.run_folder(run).exports
-    (exports / "step-000500").mkdir(parents=True)
-    with refused("export-missing", RunError, path=exports, step=25000, steps=(500,)) as caught:
-        workspace.export(run, 25000)
+    (exports / "step-000005").mkdir(parents=True)
+    with refused("export-missing", RunError, path=exports, step=12, steps=(5,)) as caught:
+        workspace.export(run, 12)
     assert "mixhub adopt DIR --seed 2" in caught.value.hint
-
     assert "mixhub train --seed 2" in caught.value.hint
 
 
