@@ -10,6 +10,7 @@ from typing import Any
 
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family
+from mixhub.workspace.paths import Workspace
 
 WORDS = ["the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "mat", "tree", "house", "and", "then"]
 
@@ -75,6 +76,15 @@ def write_tiny_corpus(folder: Path, documents: int = 60) -> Path:
         write_rows(folder / "train" / f"{domain}-2.jsonl", [_document(domain, draws) for _ in range(documents // 4)])
         write_rows(folder / "valid" / f"{domain}-1.jsonl", [_document(domain, draws) for _ in range(documents // 4)])
     return folder
+
+
+def tiny_workspace(root: Path, **changes: Mapping[str, Any] | Any) -> Workspace:
+    """Makes a workspace with the tiny family, changed as in `tiny_data`, and its corpus, not packed."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "mixhub.yaml").write_text(tiny_workspace_yaml(**changes))
+    workspace = Workspace.open(root)
+    write_tiny_corpus(workspace.corpus(workspace.family()))
+    return workspace
 
 
 def write_rows(path: Path, texts: list[str]) -> None:

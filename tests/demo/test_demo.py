@@ -5,15 +5,14 @@ import random
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
 
 import pytest
 
 from mixhub.demo.run import demo_workspace, run_demo
 from mixhub.errors import WorkspaceError
-from mixhub.progress import SILENT
 from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workspace.paths import Workspace
+from tests.notices import Notices
 from tests.refusals import refused
 
 SMALL = {
@@ -34,19 +33,6 @@ def small(tmp_path):
         spec[part] |= changes
     (folder / "mixhub.yaml").write_text(to_yaml(config))
     return folder
-
-
-@dataclass
-class Told:
-    """Progress that remembers what it is told."""
-
-    notices: list[str] = field(default_factory=list)
-
-    def start(self, what, total, unit):
-        return SILENT.start(what, total, unit)
-
-    def notice(self, text):
-        self.notices.append(text)
 
 
 def command(folder):
@@ -90,11 +76,11 @@ def test_killed_on_its_way_it_goes_on_and_a_second_time_it_sends_nothing(small, 
     made = weights_and_commits(small)
     assert len(made[0]) == 2
     assert made[0][0] != made[0][1]
-    told = Told()
-    again = run_demo(small, progress=told)
+    notices = Notices()
+    again = run_demo(small, progress=notices)
     assert capsys.readouterr().out == ""
-    assert [line[:5] for line in told.notices] == [f"[{number}/9]" for number in range(1, 10)]
-    assert told.notices[6].count("(nothing to send)") == 3
+    assert [line[:5] for line in notices.lines] == [f"[{number}/9]" for number in range(1, 10)]
+    assert notices.lines[6].count("(nothing to send)") == 3
     assert {revision: len(cells) for revision, cells in again.evaluated.cells.items()} == {"seed-1": 3, "seed-2": 3}
     assert f"a sample of seed-1: {again.sample!r}" in first.stdout
     assert weights_and_commits(small) == made

@@ -11,15 +11,12 @@ from mixhub.errors import CorpusError
 from mixhub.workspace.manifest import SPLITS, read_manifest
 from mixhub.workspace.paths import Workspace
 from tests.refusals import refused
-from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
+from tests.tiny import tiny_workspace, tiny_workspace_yaml
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    root = tmp_path_factory.mktemp("packed")
-    (root / "mixhub.yaml").write_text(tiny_workspace_yaml())
-    workspace = Workspace.open(root)
-    write_tiny_corpus(workspace.corpus(workspace.family()))
+    workspace = tiny_workspace(tmp_path_factory.mktemp("packed"))
     workflow.pack(workspace)
     return workspace
 

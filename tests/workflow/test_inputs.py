@@ -1,7 +1,5 @@
 """What the functions of the workflow take: workspaces, names of runs, hubs."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from mixhub import workflow
@@ -10,20 +8,8 @@ from mixhub.errors import RunError, UnknownNameError, UsageError, WorkspaceError
 from mixhub.hubserver import serve
 from mixhub.progress import SILENT
 from mixhub.workflow.inputs import find_exports, find_family, open_hub, open_workspace, workspace_if_given
+from tests.notices import Notices
 from tests.refusals import refused
-
-
-@dataclass
-class Notices:
-    """Progress that records its notices."""
-
-    notices: list[str] = field(default_factory=list)
-
-    def start(self, what, total, unit):
-        return SILENT.start(what, total, unit)
-
-    def notice(self, text):
-        self.notices.append(text)
 
 
 def test_a_workspace_is_itself_or_the_one_in_a_folder(workspace, tmp_path, monkeypatch):
@@ -46,12 +32,12 @@ def test_a_family_is_itself_or_known_by_name(workspace):
 
 
 def test_runs_are_one_or_all_that_have_an_export(workspace):
-    told = Notices()
-    family, runs = find_exports(workspace, told, seed=2)
-    assert (family.name, [run.revision for run in runs], told.notices) == ("tiny", ["seed-2"], [])
-    _, runs = find_exports(workspace, told, all=True)
+    notices = Notices()
+    family, runs = find_exports(workspace, notices, seed=2)
+    assert (family.name, [run.revision for run in runs], notices.lines) == ("tiny", ["seed-2"], [])
+    _, runs = find_exports(workspace, notices, all=True)
     assert [run.revision for run in runs] == ["seed-1", "seed-2"]
-    assert told.notices == ["skipped, because they have no export of step 12: seed-3"]
+    assert notices.lines == ["skipped, because they have no export of step 12: seed-3"]
     for names, code, kind in (
         ({"seed": 3}, "export-missing", RunError),
         ({"seed": 1, "step": 5}, "export-missing", RunError),
@@ -72,13 +58,13 @@ def test_a_name_that_no_run_has_is_a_bug_of_the_caller(workspace):
 
 def test_the_hub_is_the_one_that_is_given_else_the_workspaces(workspace, tmp_path, monkeypatch):
     monkeypatch.setenv("MIXHUB_HUB", "http://127.0.0.1:9")
-    told = Notices()
-    with open_hub(workspace, progress=told) as endpoint:
+    notices = Notices()
+    with open_hub(workspace, progress=notices) as endpoint:
         assert (endpoint.name, endpoint.store_id is not None) == ("local", True)
-        assert told.notices == [f"hub: local ({endpoint.url}) (from mixhub.yaml)"]
-        with open_hub(workspace, endpoint, progress=told) as same:
+        assert notices.lines == [f"hub: local ({endpoint.url}) (from mixhub.yaml)"]
+        with open_hub(workspace, endpoint, progress=notices) as same:
             assert same is endpoint
-    assert len(told.notices) == 1, "one that is open already is named by whoever opened it"
+    assert len(notices.lines) == 1, "one that is open already is named by whoever opened it"
     with serve(tmp_path / "hub") as hub, open_hub(workspace, hub.url, token="hf_mine") as other:
         assert (other.url, other.token, other.store_id) == (hub.url, "hf_mine", hub.store_id)
     with open_hub(workspace, HubChoice("https://huggingface.co", "--hub")) as named:

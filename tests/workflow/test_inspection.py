@@ -12,22 +12,12 @@ from mixhub.data.orders.choice import order_of
 from mixhub.errors import CorpusError, UsageError
 from mixhub.phrases import magnitude
 from mixhub.workspace.manifest import read_manifest
-from mixhub.workspace.paths import Workspace
-from tests.tiny import tiny_workspace_yaml, write_rows, write_tiny_corpus
-
-
-def make_workspace(root, **changes):
-    """A workspace with the tiny corpus, and a family that differs from the tiny one as `changes` says."""
-    root.mkdir(exist_ok=True)
-    (root / "mixhub.yaml").write_text(tiny_workspace_yaml(**changes))
-    workspace = Workspace.open(root)
-    write_tiny_corpus(workspace.corpus(workspace.family()))
-    return workspace
+from tests.tiny import tiny_workspace, write_rows
 
 
 @pytest.fixture
 def fresh(tmp_path):
-    return make_workspace(tmp_path / "fresh", training={"steps": 100})
+    return tiny_workspace(tmp_path / "fresh", training={"steps": 100})
 
 
 @pytest.fixture
@@ -99,7 +89,7 @@ def test_a_named_run_has_its_samples_counted(packed):
 def test_a_family_with_a_mixture_per_index_needs_the_index(tmp_path):
     mixtures = {1: {"train_prose": 1.0}, 2: {"train_sums": 1.0, "train_prose": 3.0}}
     revisions = {"pattern": "model-{index}", "seeds": [], "indices": "1-2"}
-    workspace = make_workspace(tmp_path / "indexed", mixture=None, mixtures=mixtures, revisions=revisions)
+    workspace = tiny_workspace(tmp_path / "indexed", mixture=None, mixtures=mixtures, revisions=revisions)
     with pytest.raises(UsageError) as error:
         workflow.inspect_data(workspace)
     assert error.value.code == "option-missing"
@@ -111,7 +101,7 @@ def test_a_family_with_a_mixture_per_index_needs_the_index(tmp_path):
 
 def test_what_is_missing_light_repeated_or_too_small_is_found(tmp_path):
     mixture = {"train_prose": 98.0, "train_sum": 1.0, "train_word": 1.0}
-    workspace = make_workspace(tmp_path / "wrong", mixture=mixture, training={"steps": 1000})
+    workspace = tiny_workspace(tmp_path / "wrong", mixture=mixture, training={"steps": 1000})
     corpus = workspace.corpus(workspace.family())
     write_rows(corpus / "train" / "word-1.jsonl", ["the"])
     write_rows(corpus / "train" / "sum-1.jsonl", ["1 + 1 = 2, and many more of them " * 9])
@@ -133,7 +123,7 @@ def test_what_is_missing_light_repeated_or_too_small_is_found(tmp_path):
 
 def regmix_workspace(root, chunk_sequences):
     loader = {"ranks": 4, "micro_batch_size": 2, "chunk_sequences": chunk_sequences}
-    workspace = make_workspace(root, training={"steps": 100, "order": "regmix", "loader": loader})
+    workspace = tiny_workspace(root, training={"steps": 100, "order": "regmix", "loader": loader})
     for number in (1, 2):
         write_rows(workspace.corpus(workspace.family()) / "train" / f"sums-{number}.jsonl", ["1 + 1 = 2"] * 9)
     workflow.pack(workspace)

@@ -12,17 +12,14 @@ from mixhub.data.batches import TrainingBatches
 from mixhub.errors import CorpusError, RunError, UnknownNameError, UsageError
 from mixhub.training import loop
 from mixhub.workspace.manifest import MANIFEST_FILE
-from mixhub.workspace.paths import Workspace
 from tests.adopted import adopted_workspace
+from tests.notices import Notices
 from tests.refusals import refused
-from tests.tiny import tiny_family, tiny_workspace_yaml, write_rows, write_tiny_corpus
+from tests.tiny import tiny_family, tiny_workspace, tiny_workspace_yaml, write_rows, write_tiny_corpus
 
 
 def make_workspace(root, **changes):
-    root.mkdir(parents=True)
-    (root / "mixhub.yaml").write_text(tiny_workspace_yaml(**changes))
-    workspace = Workspace.open(root)
-    write_tiny_corpus(workspace.corpus(workspace.family()))
+    workspace = tiny_workspace(root, **changes)
     workflow.pack(workspace)
     return workspace
 
@@ -31,16 +28,6 @@ def make_workspace(root, **changes):
 def packed(tmp_path_factory):
     """A packed workspace; tests must not change it."""
     return make_workspace(tmp_path_factory.mktemp("seen") / "work")
-
-
-class Notes:
-    """Progress that keeps the notices."""
-
-    def __init__(self):
-        self.lines = []
-
-    def notice(self, text):
-        self.lines.append(text)
 
 
 def texts_of(workspace, file):
@@ -181,9 +168,9 @@ def test_of_a_run_that_was_trained_elsewhere_it_says_so(tmp_path):
     workspace = adopted_workspace(tmp_path, seeds=[1])
     write_tiny_corpus(workspace.corpus(workspace.family()))
     workflow.pack(workspace)
-    notes = Notes()
-    assert workflow.seen_documents(workspace, seed=1, step=1, progress=notes).documents
-    assert [line for line in notes.lines if "seed-1" in line and "elsewhere" in line]
+    notices = Notices()
+    assert workflow.seen_documents(workspace, seed=1, step=1, progress=notices).documents
+    assert [line for line in notices.lines if "seed-1" in line and "elsewhere" in line]
 
 
 def test_the_command_prints_rows_and_totals_that_fit_80_columns(packed, mixhub):

@@ -1,34 +1,17 @@
 """The recipe of human-1b, shrunk, trained in the order of RegMix's loader on text in its 17 domains."""
 
 import random
-from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
 from mixhub import workflow
-from mixhub.progress import Bar
 from mixhub.spec import catalog
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import Workspace
+from tests.notices import Notices
 from tests.tiny import WORDS, tiny_data, write_rows
 
 DOMAINS = [key.removeprefix("train_the_pile_") for key in catalog.get("human-1b").runs()[0].mixture.domain_weights]
-
-
-class Notices:
-    """Progress that keeps its notices."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def start(self, what: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
-        return nullcontext(self)
-
-    def advance(self, amount: int = 1, note: str | None = None) -> None:
-        return
-
-    def notice(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")

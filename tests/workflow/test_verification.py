@@ -14,15 +14,12 @@ from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workspace.manifest import MANIFEST_FILE, read_manifest
 from mixhub.workspace.paths import Workspace
 from tests.refusals import refused
-from tests.tiny import tiny_family, tiny_workspace_yaml, write_rows, write_tiny_corpus
+from tests.tiny import tiny_family, tiny_workspace, write_rows
 
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
-    root = tmp_path_factory.mktemp("verified")
-    (root / "mixhub.yaml").write_text(tiny_workspace_yaml())
-    workspace = Workspace.open(root)
-    write_tiny_corpus(workspace.corpus(workspace.family()))
+    workspace = tiny_workspace(tmp_path_factory.mktemp("verified"))
     workflow.pack(workspace)
     return workspace
 

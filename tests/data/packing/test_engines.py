@@ -17,24 +17,13 @@ from mixhub.data.packing import engines, shards
 from mixhub.data.packing import pieces as cuts
 from mixhub.data.packing.engines import Encoder, FastFailedError, Fastokens, Sample, Tokenizers
 from mixhub.data.packing.pack import pack
-from mixhub.progress import SILENT
 from mixhub.spec import Family
 from mixhub.workspace.manifest import index_file, read_manifest
 from tests.data.packing.conftest import write_texts
+from tests.notices import Notices
 from tests.tiny import tiny_family, write_tiny_corpus
 
 EOS = "<|endoftext|>"
-
-
-class Notices:
-    """Progress that keeps its notices."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.start = SILENT.start
-
-    def notice(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
