@@ -58,14 +58,15 @@ class Corpus:
     """What else lies beside the files: of another format, without a number, or in a folder."""
 
     @classmethod
-    def open(cls, path: Path, reading: Reading = PLAIN) -> Corpus:
+    def open(cls, path: Path, reading: Reading = PLAIN, dataset: str | None = None) -> Corpus:
         """List the files below a folder.
 
         Raises:
             CorpusError: the folder does not exist, a file is a folder or a broken link, or two are the same file.
         """
         if not path.is_dir():
-            hint = f"add {path}/train/<domain>-<n>.jsonl and {path}/valid/<domain>-<n>.jsonl"
+            hint = f"run mixhub data download for the text of {dataset}, or " if dataset else ""
+            hint += f"add {path}/train/<domain>-<n>.jsonl and {path}/valid/<domain>-<n>.jsonl"
             raise CorpusError(f"{path}: no such corpus", code="corpus-missing", hint=hint, path=path)
         train, valid = (_files(path / split) for split in SPLITS)
         if reading.valid_fraction is not None:

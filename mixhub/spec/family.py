@@ -153,9 +153,11 @@ class Family(Spec):
         number, other = (seed, index) if of_seeds else (index, seed)
         available = f"{self.name} has {Revisions.plural(kind)} {ranges(numbers)}"
         if number is None or other is not None:
-            code = "run-kind" if other is not None else "option-missing"
+            code, what = "option-missing", f"no {kind} given"
+            if other is not None:
+                code, what = "run-kind", f"its runs have no {'index' if of_seeds else 'seed'}"
             hint = f"pass one of them: --{kind} N, or {kind}=N in Python"
-            raise UsageError(f"no {kind} given: {available}", code=code, hint=hint, option=kind, kind=kind)
+            raise UsageError(f"{what}: {available}", code=code, hint=hint, option=kind, kind=kind)
         if not isinstance(number, int) or isinstance(number, bool):
             raise UsageError(f"{kind} = {number!r}: must be an integer", code="option-value", option=kind, value=number)
         if number not in numbers:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixhub.cli.common.console import show_findings
+from mixhub.cli.common.console import progress, show_findings
 from mixhub.findings import Finding
 
 
@@ -48,3 +48,14 @@ def test_a_finding_that_fits_keeps_its_blanks(
     monkeypatch.setenv("COLUMNS", "80")
     show_findings([Finding("file-missing", "main", "two  blanks.txt is missing")])
     assert capsys.readouterr().out == "main: two  blanks.txt is missing  [file-missing]\n"
+
+
+def test_a_notice_wider_than_the_terminal_is_wrapped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    domains = ", ".join(f"train_the_pile_domain_{number} 12" for number in range(17))
+    progress().notice(f"never read: {domains}")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()) == f"never read: {domains}"

@@ -79,6 +79,10 @@ def test_no_corpus_says_which_files_to_put_there(tmp_path: Path) -> None:
         Corpus.open(tmp_path / "words")
     assert caught.value.hint is not None
     assert "<domain>-<n>.jsonl" in caught.value.hint
+    assert "data download" not in caught.value.hint
+    with refused("corpus-missing", CorpusError) as caught:
+        Corpus.open(tmp_path / "words", dataset="sail/regmix-data")
+    assert "mixhub data download" in str(caught.value.hint)
 
 
 def test_required_domains_are_those_of_every_index_and_leave_out_zero_weights() -> None:

@@ -36,7 +36,7 @@ def say(line: str, file: TextIO | None = None) -> None:
     print(line.translate(_CONTROLS), file=file, flush=True)
 
 
-def say_wrapped(line: str) -> None:
+def say_wrapped(line: str, file: TextIO | None = None) -> None:
     """Print one line, wrapped at blanks if it does not fit the terminal, or COLUMNS if that is set."""
     from rich.cells import cell_len
 
@@ -44,7 +44,7 @@ def say_wrapped(line: str) -> None:
 
     line, width = line.translate(_CONTROLS), _width()
     for part in [line] if width is None or cell_len(line) <= width else wrapped(line, width):
-        say(part)
+        say(part, file)
 
 
 def say_json(data: object) -> None:
@@ -195,7 +195,7 @@ class _Progress:
     def notice(self, text: str) -> None:
         from mixhub.cli.common.options import as_asked
 
-        say(as_asked(text), self._notices)
+        say_wrapped(as_asked(text), self._notices)
 
 
 @contextmanager

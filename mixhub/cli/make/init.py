@@ -53,8 +53,10 @@ def init(
         return
     if made.replicates is not None:
         _explain_replication(made)
-        say("next: see what text it needs, then download, pack and train")
-        say(f"  {where}mixhub data download --for {made.name} --subset --dry-run")
+        download = f"mixhub data download --for {made.name} --subset"
+        say("next: see how much text it needs, download it, then pack and train")
+        say(f"  {where}{download} --dry-run")
+        say(f"  {download}")
         say(f"  mixhub data pack && mixhub train --{run.kind} {run.number}")
         return
     corpus = workspace.corpus(made).relative_to(workspace.root)

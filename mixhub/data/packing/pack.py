@@ -63,8 +63,7 @@ def pack(
     becomes its id, as in the original runs, unless the tokenizer's `text_of_special_tokens` is `text`.
 
     Finished shards lie in `<tokens>.packing` until all are, so a pack that was killed goes on. Then `tokens` is written
-    atomically, and keeps the domains of other families. Large corpora are packed by several processes: a script that
-    calls this needs `if __name__ == "__main__"`.
+    atomically, and keeps the domains of other families. A script that calls this needs `if __name__ == "__main__"`.
 
     Args:
         family: has the domains and the tokenizer.
@@ -93,6 +92,7 @@ def pack(
             clear_leftovers(tokens.parent)
             existing = _existing(family, text, needed, tokens, tokenizer_folder)
             if existing is not None and not _missing(existing, needed):
+                progress.notice(f"nothing to pack: {tokens.name} has all domains of {family.name}")
                 return existing
             stack.enter_context(locked_part(building, part))
             tokenizer = (building if existing is None else tokens) / TOKENIZER_FOLDER
@@ -142,7 +142,7 @@ def require_text(family: Family, corpus: Path, tokens: Path, reading: Reading) -
             split: [name for name in needed[split] if name not in packed[split] or _is_text(packed[split][name])]
             for split in SPLITS
         }
-    text = Corpus.open(corpus, reading)
+    text = Corpus.open(corpus, reading, family.data.dataset)
     text.require(needed)
     return text, needed
 
