@@ -1,6 +1,9 @@
 """A replication of a shipped family: its recipe with runs and seeds of its own, marked as such wherever it appears."""
 
+import random
+
 import pytest
+import yaml
 
 from mixhub import workflow
 from mixhub.card.facts.gather import gather_family
@@ -10,8 +13,9 @@ from mixhub.spec import catalog
 from mixhub.spec.base import read_yaml, to_yaml
 from mixhub.workspace.lineage import read_lineage
 from mixhub.workspace.paths import Workspace
+from tests.docs.blocks import blocks
 from tests.refusals import broken, codes, refused
-from tests.tiny import tiny_data, write_tiny_corpus
+from tests.tiny import tiny_data, write_rows, write_tiny_corpus
 
 SEEDS = {1: 1000, 2: 2000, 3: 3000, 4: 4000, 5: 5000}
 
@@ -183,3 +187,21 @@ def test_a_replication_is_trained_checked_and_published(tmp_path):
     assert codes(checked.findings) == []
     workflow.push(workspace, seed=2, hub="local")
     assert set(codes(workflow.verify(workspace, hub="local").findings)) <= {"branch-missing"}
+
+
+def test_the_small_replication_of_the_docs_is_trained(tmp_path):
+    (recipe,) = (block for block in blocks("docs/tutorials/replicate.md") if block.language == "yaml")
+    workspace = replication(tmp_path)
+    config = read_yaml(workspace.root / "mixhub.yaml")
+    config["families"]["human-1b-replication"] |= yaml.safe_load(recipe.text)
+    (workspace.root / "mixhub.yaml").write_text(to_yaml(config))
+    workspace = Workspace.open(workspace.root)
+    family, draws = workspace.family(), random.Random(0)
+    words = ["".join(draws.choices("abcdefghijklmnop", k=5)) for _ in range(400)]
+    texts = [" ".join(draws.choices(words, k=50)) for _ in range(40)]
+    domains = [domain.removeprefix("train_the_pile_") for domain in family.run(seed=1).mixture.domain_weights]
+    for file in [*(f"train/{domain}-1.jsonl" for domain in domains), "valid/pile_cc-1.jsonl"]:
+        write_rows(workspace.corpus(family) / file, texts)
+    workflow.pack(workspace)
+    assert workflow.train(workspace, seed=1, device="cpu").step == 20
+    assert {"architecture", "tokenizer", "data"} < set(gather_family(workspace, family).changed_parts)

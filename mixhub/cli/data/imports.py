@@ -18,9 +18,7 @@ _DTYPE_HELP = "Type of ids in files that do not record it. [default: uint16 if t
 
 
 def import_(
-    files: Annotated[
-        list[Path], typer.Argument(help="Files of tokens, in the order of their tokens.", metavar="FILE")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Files of tokens, in the order of their tokens.", metavar="FILE")],
     domain: Annotated[str, typer.Option(help="Domain that the files become, without prefix.", metavar="NAME")],
     tokenizer: Annotated[str, typer.Option(help=_TOKENIZER_HELP, metavar="DIR|NAME")],
     split: Annotated[Split, typer.Option(help="Split of the domain.")] = "train",

@@ -199,7 +199,9 @@ class _Data:
             manifest = read_manifest(tokens)
             manifest.require_tokenizer(family, str(tokens))
             check_shards(manifest, tokens)
-        text = None if manifest is not None and not corpus.is_dir() else Corpus.open(corpus, dataset=family.data.dataset)
+        text = (
+            None if manifest is not None and not corpus.is_dir() else Corpus.open(corpus, dataset=family.data.dataset)
+        )
         return cls(family, text, manifest, tokens)
 
     def loader(self, run: Run) -> tuple[LoaderDomain, ...] | None:
