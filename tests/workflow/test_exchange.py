@@ -1,5 +1,6 @@
 """Tokens go to other tools and come back, and a run is trained on them as before."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mixhub import workflow
+from mixhub.data.exchange import imports
 from mixhub.errors import CorpusError
 from mixhub.workspace.manifest import SPLITS, read_manifest
 from mixhub.workspace.paths import Workspace
@@ -88,6 +90,21 @@ def test_a_first_import_that_fails_leaves_no_folder(packed, other, tmp_path):
     with refused("ids-out-of-range", CorpusError):
         workflow.import_tokens(other, [tmp_path / "a.npy"], domain="prose", tokenizer=tokenizer)
     assert [path.name for path in other.path("data").iterdir()] == [".lock"]
+
+
+def test_an_import_whose_manifest_cannot_be_written_leaves_nothing(packed, other, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    tokens = other.tokens(other.family())
+    (tmp_path / "a.npy").write_bytes(b"\1\0" * 40 + b"\0\0")
+    options = {"tokenizer": packed.tokens(packed.family()) / "tokenizer"}
+    workflow.import_tokens(other, [tmp_path / "a.npy"], domain="prose", **options)
+    before = {path: path.read_bytes() for path in tokens.rglob("*") if path.is_file()}
+    monkeypatch.setattr(imports, "write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        workflow.import_tokens(other, [tmp_path / "a.npy"], domain="sums", **options)
+    assert {path: path.read_bytes() for path in tokens.rglob("*") if path.is_file()} == before
 
 
 def test_what_was_exported_is_printed(packed, tmp_path, mixhub_here):

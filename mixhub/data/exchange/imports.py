@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,11 @@ def _add_domain(
     domains: dict[str, dict[str, PackedDomain]] = {key: dict(manifest.domains(key)) for key in SPLITS}
     domains[split][name] = packed
     sorted_domains = {key: dict(sorted(parts.items())) for key, parts in domains.items()}
-    write_json(folder / MANIFEST_FILE, manifest.model_copy(update={**sorted_domains, "format": 2}).to_data())
+    try:
+        write_json(folder / MANIFEST_FILE, manifest.model_copy(update={**sorted_domains, "format": 2}).to_data())
+    except BaseException:  # the disk is full, or the user interrupts
+        shutil.rmtree(folder / split / name)
+        raise
     needed = required_domains(family)
     missing = tuple(f"{key}/{one}" for key in SPLITS for one in needed[key] if one not in domains[key])
     return Imported(packed, (*notes, *_notes(shards, manifest.eos_id)), missing)

@@ -57,7 +57,7 @@ def init(
         return Workspace.create(Path(folder), config)
     else:
         message = "--mixture and --name require each other: a new mixture is a new family"
-        hint = "mixhub init DIR --mixture FILE --name NAME"
+        hint = "mixhub init DIR --mixture FILE --name NAME; --namespace NS --name NAME is a replication"
         raise UsageError(message, code="option-missing", hint=hint, options=("--mixture", "--name"))
     if name in catalog.names():
         message = f"--name = {name!r}: is the name of a built-in family"
