@@ -79,7 +79,7 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
             rows.append((code(name), str(one.run.number), state, step, weights, commit))
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 3})), figures.ABSENT)
     says_more = rows and (len(rows) <= FOLDED or len(table.headers) > 2)
-    return {"branches": _branches(facts), "table": table if says_more else None, "folded": len(facts.runs) > FOLDED}
+    return {"branches": _branches(facts), "table": table if says_more else None, "folded": len(rows) > FOLDED}
 
 
 def repo_link(facts: FamilyFacts) -> Markdown:

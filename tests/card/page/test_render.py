@@ -256,6 +256,20 @@ def test_a_family_over_indices_has_its_mixtures_and_no_mean() -> None:
     ]
 
 
+def test_a_table_of_few_branches_is_not_folded() -> None:
+    family = making.family(revisions={"pattern": "seed-{seed}", "seeds": "1-14"})
+    trained, *others = family.runs()
+    card = render_family(family, [making.evaluated(family, trained), *map(RunFacts, others)])
+    assert "branches</summary>" not in card
+
+
+def test_domains_of_the_order_quota_are_not_said_to_be_drawn() -> None:
+    family = making.family(training={"order": "quota"})
+    card = render_family(family, [making.evaluated(family, run) for run in family.runs()])
+    assert "within 1.5 sequences" in card
+    assert "drawn at random" not in card
+
+
 def test_repo_of_ones_own_is_loaded_by_repo_id() -> None:
     card = render_family(making.family(), _runs())
     assert 'mixhub.load("local/data-mixture-tiny", revision="seed-1")' in card
