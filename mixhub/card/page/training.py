@@ -35,16 +35,17 @@ def training(facts: FamilyFacts) -> dict[str, Any]:
         "hyperparameters": table,
         "not_stated": not_stated,
         "has_origins": facts.is_confirmed,
-        "source": _recipe_link(source) if source else None,
+        "source": catalog_link(source, source.name) if source else None,
         "adopted": branches(adopted),
         "losses": _losses(facts),
         "seeds": seeds(facts),
     }
 
 
-def _recipe_link(source: Family) -> Markdown:
-    is_on_hub = source.name in catalog.published()
-    return link(source.name, f"{HUGGINGFACE}/{source.repo_id}") if is_on_hub else code(source.name)
+def catalog_link(family: Family, text: str) -> Markdown:
+    """Return a link to the repo of a shipped family; only its name if its models were never published."""
+    is_on_hub = family.name in catalog.published()
+    return link(text, f"{HUGGINGFACE}/{family.repo_id}") if is_on_hub else code(family.name)
 
 
 def compute(facts: FamilyFacts) -> dict[str, Any]:

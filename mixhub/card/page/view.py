@@ -13,7 +13,7 @@ from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown.text import Markdown, block, branches, code, escape, link, listed
 from mixhub.card.page.loading import loading, repo_link, revisions, tensors
 from mixhub.card.page.results import results, siblings
-from mixhub.card.page.training import compute, dataset_parts, lineage_table, training
+from mixhub.card.page.training import catalog_link, compute, dataset_parts, lineage_table, training
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot
@@ -88,10 +88,9 @@ def _replication(facts: FamilyFacts) -> Values | None:
     """Return the published family that this one replicates, what differs from it, and where the seeds come from."""
     if (original := facts.original) is None:
         return None
-    is_on_hub = original.name in catalog.published()
     return {
-        "original": link(original.repo_id, f"{HUGGINGFACE}/{original.repo_id}") if is_on_hub else code(original.name),
-        "is_on_hub": is_on_hub,
+        "original": catalog_link(original, original.repo_id),
+        "is_on_hub": original.name in catalog.published(),
         "changed": listed([code(key) for key in facts.changed_parts]),
         "seeds": facts.family.seeds_origin,
     }

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixhub.data.tokenizer import TOKENIZER_FOLDER
 from mixhub.errors import CorpusError
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.data.packing import download_tokenizer
+from mixhub.workflow.data.packing import find_tokenizer
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace
 
 if TYPE_CHECKING:
@@ -60,13 +59,13 @@ def import_tokens(
         workspace.tokens(family),
         [Path(file) for file in files],
         domain=(split, domain),
-        tokenizer=_find_tokenizer(family, workspace.tokens(family), tokenizer, progress),
+        tokenizer=_given_tokenizer(family, workspace.tokens(family), tokenizer, progress),
         options=options or ImportOptions(),
         progress=progress,
     )
 
 
-def _find_tokenizer(family: Family, tokens: Path, name: str | os.PathLike[str], progress: Progress) -> Path:
+def _given_tokenizer(family: Family, tokens: Path, name: str | os.PathLike[str], progress: Progress) -> Path:
     """Return the folder of a tokenizer, which is downloaded if it is the family's and not here."""
     folder, spec = Path(name), family.tokenizer
     if folder.is_dir():
@@ -76,12 +75,10 @@ def _find_tokenizer(family: Family, tokens: Path, name: str | os.PathLike[str], 
             f"--tokenizer {name}: no such folder, and the tokenizer of {family.name} is {spec.repo_id or spec.name}"
         )
         raise CorpusError(message, code="tokens-differ", key="tokenizer", packed=os.fspath(name), wanted=spec.name)
-    if (packed := tokens / TOKENIZER_FOLDER).is_dir():
-        return packed
-    if spec.repo_id is None:
+    if (own := find_tokenizer(family, tokens, progress)) is None:
         message = f"{tokens}: no tokenizer {spec.name} yet"
         raise CorpusError(message, code="tokens-missing", hint="pass the folder of the tokenizer", path=tokens)
-    return download_tokenizer(spec.repo_id, progress)
+    return own
 
 
 def export_tokens(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mixhub.data.corpus import Reading
 from mixhub.data.packing.building import WHOLE, Part
-from mixhub.data.tokenizer import TOKENIZER_FOLDER
+from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
 from mixhub.endpoint import choose_hub_of_call
 from mixhub.errors import HubError
 from mixhub.progress import SILENT, Progress
@@ -113,10 +113,7 @@ def _pack(
     corpus, destination = workspace.corpus(family), workspace.tokens(family)
     reading = Reading(options.text_key, options.valid_fraction, options.skip_bad)
     require_text(family, corpus, destination, reading)  # before any download
-    folder = Path(tokenizer) if tokenizer is not None else None
-    if folder is None and family.tokenizer.repo_id is not None:
-        packed = destination / TOKENIZER_FOLDER
-        folder = packed if packed.is_dir() else download_tokenizer(family.tokenizer.repo_id, progress)
+    folder = find_tokenizer(family, destination, progress) if tokenizer is None else Path(tokenizer)
     before = packed_files(read_manifest(destination)) if destination.exists() else {}
     manifest = pack(
         family,
@@ -134,7 +131,15 @@ def _pack(
     return manifest
 
 
-def download_tokenizer(repo_id: str, progress: Progress) -> Path:
+def find_tokenizer(family: Family, tokens: Path, progress: Progress) -> Path | None:
+    """Return the folder of a family's tokenizer: that of its tokens, or a downloaded one; None if it is not trained."""
+    folder, repo_id = tokens / TOKENIZER_FOLDER, family.tokenizer.repo_id
+    if (folder / TOKENIZER_FILE).is_file():
+        return folder
+    return None if repo_id is None else _download_tokenizer(repo_id, progress)
+
+
+def _download_tokenizer(repo_id: str, progress: Progress) -> Path:
     """Download a published tokenizer from HF_ENDPOINT or huggingface.co, not from the workspace's hub."""
     from mixhub.hub.remote.connect import open_hub
     from mixhub.hub.remote.fetch import fetch_tokenizer

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
+from mixhub.data.tokenizer import TOKENIZER_FILE
 from mixhub.errors import WorkspaceError
 from mixhub.evaluation.options import DEFAULT_OPTIONS, Failures, Options
 from mixhub.progress import SILENT, Progress
-from mixhub.workflow.data.packing import download_tokenizer
+from mixhub.workflow.data.packing import find_tokenizer
 from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_exports, find_family, open_workspace
 from mixhub.workflow.measure.documents import evaluation_storage
 
@@ -132,7 +132,7 @@ def prefetch(
     family = find_family(workspace, family)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub, refresh=True)
     config = LlamaConfig(max_position_embeddings=family.architecture.max_position_embeddings)
-    tokenizer = _find_tokenizer(workspace, family, progress)
+    tokenizer = _tokenizer_of_runs(workspace, family, progress)
     encoder = Encoder.load(tokenizer, config)
     requests = prefetch(encoder, family.evaluation, storage=storage, options=options, progress=progress)
     return Prefetched(tokenizer, requests, storage.datasets.root)
@@ -154,12 +154,13 @@ def _evaluated(workspace: Workspace, family: Family, runs: list[Run], cells: Map
     return Evaluated(family, tuple(runs), cells, folders, exports, _counts(workspace, family))
 
 
-def _find_tokenizer(workspace: Workspace, family: Family, progress: Progress) -> Path:
+def _tokenizer_of_runs(workspace: Workspace, family: Family, progress: Progress) -> Path:
     exports = (workspace.run_folder(run).export(family.training.steps) for run in family.runs())
-    for folder in (*exports, workspace.tokens(family) / TOKENIZER_FOLDER):
-        if (folder / TOKENIZER_FILE).is_file():
-            return folder
-    if family.tokenizer.repo_id is None:
-        message = f"{workspace.tokens(family)}: {family.name} has no tokenizer yet; it is trained on the corpus"
+    for export in exports:
+        if (export / TOKENIZER_FILE).is_file():
+            return export
+    tokens = workspace.tokens(family)
+    if (folder := find_tokenizer(family, tokens, progress)) is None:
+        message = f"{tokens}: {family.name} has no tokenizer yet; it is trained on the corpus"
         raise WorkspaceError(message, code="tokenizer-untrained", hint="run mixhub data pack", family=family.name)
-    return download_tokenizer(family.tokenizer.repo_id, progress)
+    return folder
