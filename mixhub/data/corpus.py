@@ -86,6 +86,9 @@ class Corpus:
         for split, domain in missing:
             near = nearest(domain, self.files[split])
             suggestion = f"; the nearest is {near}" if near else ""
+            beside = [one.name for one in self.unread if one.parent.name == split and one.name.startswith(domain)]
+            if beside:
+                suggestion = f"; {beside[0]} is not read, because of its name"
             lines.append(f"{self.path / split}: no file {domain}-<n>.jsonl for domain {domain}{suggestion}")
         if lines:
             hint = None

@@ -137,7 +137,10 @@ def _slow_text(line: bytes, path: Path, number: int, key: str) -> str | CorpusEr
         code, rule = "row-malformed", f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
     except (ValueError, RecursionError) as error:  # a number with too many digits, or too many brackets
         code, rule = "row-malformed", f"not JSON that can be read: {error}"
-    return _bad_row(path, number, code, rule, f'each line must be one JSON object: {{"{key}": "the document"}}')
+    hint = f'each line must be one JSON object: {{"{key}": "the document"}}'
+    if code == "row-text-missing":
+        hint += "; name another key with --text-key"
+    return _bad_row(path, number, code, rule, hint)
 
 
 def _value(value: Any, path: Path, number: int, key: str) -> str | CorpusError:

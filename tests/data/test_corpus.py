@@ -74,6 +74,13 @@ def test_every_missing_domain_is_listed_at_once_with_the_nearest(corpus: Path) -
     assert str(corpus / "valid") in lines[1]
 
 
+def test_a_file_of_a_missing_domain_with_another_name_is_named(corpus: Path) -> None:
+    (corpus / "valid" / "prose-1.jsonl").rename(corpus / "valid" / "prose.jsonl")
+    with refused("domains-missing", CorpusError, missing=(("valid", "prose"),)) as caught:
+        Corpus.open(corpus).require(required_domains(tiny_family()))
+    assert "prose.jsonl" in caught.value.message
+
+
 def test_no_corpus_says_which_files_to_put_there(tmp_path: Path) -> None:
     with refused("corpus-missing", CorpusError, path=tmp_path / "words") as caught:
         Corpus.open(tmp_path / "words")
