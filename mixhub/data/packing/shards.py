@@ -16,7 +16,7 @@ from mixhub.data.corpus import Corpus, Reading, read_documents, stem
 from mixhub.data.packing.engines import Encoder, FastFailedError, Sample
 from mixhub.data.packing.pieces import pieces
 from mixhub.data.rows import Skipped
-from mixhub.errors import CorpusError
+from mixhub.errors import CorpusError, MixhubError
 from mixhub.files import FileState, read_json, write_json, writing
 from mixhub.workspace.lineage import file_sha256
 from mixhub.workspace.manifest import Shard, SkippedRows, SourceFile, Split, index_file
@@ -96,14 +96,21 @@ def jobs(corpus: Corpus, split: Split, domain: str) -> list[Job]:
 
 
 def packed_before(job: Job, building: Path, settings: Settings) -> Packed | None:
-    """Return what an earlier pack made of a file, if the file and the settings are the same now."""
+    """Return what an earlier pack made of a file, if the file and the settings are the same now, and it is whole."""
+    import numpy as np
+
     shard = building / job.shard
-    if not _record_file(shard).is_file() or not job.path.is_file():
+    if not job.path.is_file():
         return None
-    record = read_json(_record_file(shard), CorpusError)
-    if record["inputs"] != _inputs(job, settings, FileState.of(job.path)) or not index_file(shard).is_file():
+    try:
+        record = read_json(_record_file(shard), CorpusError)
+        inputs, source = record["inputs"], SourceFile.from_data(record["source"], str(shard))
+        packed = Packed(source, Shard.from_data(record["shard"], str(shard)))
+        sizes = [path.stat().st_size for path in (shard, index_file(shard))]
+    except (MixhubError, LookupError, TypeError, FileNotFoundError):  # missing or damaged: it is packed again
         return None
-    return Packed(SourceFile.from_data(record["source"], str(shard)), Shard.from_data(record["shard"], str(shard)))
+    whole = [packed.shard.tokens * np.dtype(settings.dtype).itemsize, 8 * (packed.source.documents or 0)]
+    return packed if inputs == _inputs(job, settings, FileState.of(job.path)) and sizes == whole else None
 
 
 def pack_file(job: Job, building: Path, settings: Settings, advance: Advance) -> tuple[Packed, str | None]:

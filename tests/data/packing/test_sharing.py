@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mixhub.data import hashes
 from mixhub.data.packing import shards, workers
 from mixhub.data.packing.building import Part, building_folder, locked_part
 from mixhub.data.packing.pack import pack
@@ -59,6 +60,21 @@ def test_a_stopped_pack_goes_on_with_the_files_that_are_left(
     assert pack(FAMILY, corpus, tokens) == whole
     assert {*packed_files} == left
     assert not building_folder(tokens).exists()
+
+
+@pytest.mark.parametrize("name", ["prose-1.ds", "prose-1.ds.index", "prose-1.ds.json"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"{", b"[]", None])
+def test_what_is_damaged_of_an_unfinished_pack_is_packed_again(
+    corpus: Path, tmp_path: Path, name: str, damage: bytes | None
+) -> None:
+    tokens = tmp_path / "tokens"
+    pack(FAMILY, corpus, tokens, part=Part(1, 2))
+    pack(FAMILY, corpus, tokens, part=Part(2, 3))
+    for file in building_folder(tokens).glob(f"*/*/{name}"):
+        file.unlink() if damage is None else file.write_bytes(damage)
+    manifest = pack(FAMILY, corpus, tokens)
+    assert manifest == pack(FAMILY, corpus, tmp_path / "fresh")
+    assert hashes.changed_files(tokens, hashes.packed_files(manifest), tmp_path / "cache.json") == {}
 
 
 def test_files_and_options_that_changed_in_between_are_packed_again(
