@@ -200,7 +200,7 @@ def locked(path: Path, busy: str, *, timeout: float = 0.0) -> Iterator[None]:
 
     try:
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             lock = FileLock(path, timeout=timeout).acquire()
         with lock:
             yield

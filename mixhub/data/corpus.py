@@ -153,7 +153,7 @@ def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if match := _FILE.fullmatch(path.name):
             if not path.is_file():
-                fault = "a folder" if path.is_dir() else "a link to a file that does not exist"
+                fault = "a folder" if path.is_dir() else "a device" if path.exists() else "a link to nothing"
                 message, hint = f"{path}: {fault}, not a file of text", "remove it, or give it another name"
                 raise CorpusError(message, code="file-unreadable", hint=hint, path=path)
             other = numbered.setdefault(match["domain"], {}).setdefault(int(match["number"]), path)

@@ -189,7 +189,10 @@ def read_manifest(tokens: Path) -> Manifest:
     """Read the manifest of a folder of token shards; raises CorpusError if it is missing, SpecError if malformed."""
     path = tokens / MANIFEST_FILE
     if not path.is_file():
-        raise CorpusError(f"{tokens}: no tokens yet", code="tokens-missing", hint="run mixhub data pack", path=tokens)
+        fault, hint = "no tokens yet", "run mixhub data pack"
+        if tokens.exists() or tokens.is_symlink():
+            fault, hint = f"no tokens: it has no {MANIFEST_FILE}", f"delete or rename it, then {hint}"
+        raise CorpusError(f"{tokens}: {fault}", code="tokens-missing", hint=hint, path=tokens)
     return Manifest.from_data(read_json(path, CorpusError), str(path))
 
 

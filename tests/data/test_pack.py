@@ -282,3 +282,10 @@ def test_missing_tokens_name_the_command_that_makes_them(tmp_path: Path) -> None
         read_manifest(tmp_path / "nothing")
     assert caught.value.hint is not None
     assert "mixhub data pack" in caught.value.hint
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    for name in ("empty", "file"):
+        with refused("tokens-missing", CorpusError, path=tmp_path / name) as caught:
+            pack(FAMILY, write_tiny_corpus(tmp_path / "words"), tmp_path / name)
+        assert caught.value.hint is not None
+        assert "delete or rename it" in caught.value.hint
