@@ -11,7 +11,7 @@ from mixhub.cli.data.pack import pack
 from mixhub.cli.data.seen import seen
 from mixhub.cli.data.verify import verify
 
-app = group("Download text, pack it into token shards, see what runs read of them, verify and exchange them.")
+app = group("Download and pack text, show what runs read of it, verify tokens, exchange them with other tools.")
 app.command()(download)
 app.command()(pack)
 app.command()(inspect)
