@@ -141,7 +141,7 @@ def remember_files(folder: Path, files: Files, cache: Path) -> None:
 def compared(folder: Path, files: Files, progress: Progress = SILENT) -> Iterator[tuple[str, str | None]]:
     """Yield what is wrong with each file, None if nothing, in any order; several threads read the files."""
     sizes = {name: path.stat().st_size for name in files if (path := folder / name).is_file()}
-    right = [name for name, found in sizes.items() if files[name].size in (None, found)]
+    right = [name for name, actual in sizes.items() if files[name].size in (None, actual)]
     for name, file in files.items():
         if name not in sizes:
             yield name, "is missing"

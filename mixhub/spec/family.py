@@ -262,7 +262,7 @@ def replicate(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     card["title"] = f"{card['title']} (replication)"
     card["siblings"] = [base["name"], *card.get("siblings", ())]
     mixtures = {key: base[key] for key in ("mixture", "mixtures") if key in base}
-    kept = {} if {"mixture", "mixtures"} & own.keys() else mixtures
+    inherited = {} if {"mixture", "mixtures"} & own.keys() else mixtures
     if isinstance(own_card := own.get("card", {}), Mapping):
         own = {**own, "card": {**card, **own_card}}
-    return extend(base, {**kept, **own})
+    return extend(base, {**inherited, **own})

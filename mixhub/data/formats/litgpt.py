@@ -47,10 +47,10 @@ def read(path: Path, vocabulary: Vocabulary, notice: Notice) -> Iterator[Block]:
     expected, size = _HEADER.size + count * dtype.itemsize, path.stat().st_size
     if size != expected:
         raise malformed(path, f"has {size:,} bytes, but a chunk of {count:,} ids needs {expected:,}")
-    kept = min(count, _before_padding(path, dtype, count, vocabulary.eos_id) + 1)
-    if kept < count:
-        notice(f"{path.name}: {plural(count - kept, 'eos token')} at its end taken for padding, and not imported")
-    yield from blocks_of(path, dtype, kept, offset=_HEADER.size)
+    tokens = min(count, _before_padding(path, dtype, count, vocabulary.eos_id) + 1)
+    if tokens < count:
+        notice(f"{path.name}: {plural(count - tokens, 'eos token')} at its end taken for padding, and not imported")
+    yield from blocks_of(path, dtype, tokens, offset=_HEADER.size)
 
 
 def _before_padding(path: Path, dtype: np.dtype[Any], count: int, eos_id: int) -> int:

@@ -102,10 +102,10 @@ def pack(
         files = [job for split, domain in _missing(existing, needed) for job in jobs(text, split, domain)]
         mine = part.jobs(files)
         what = f"pack {family.data.corpus}{part}"
-        made = pack_files(mine, building, settings, workers=workers or cores(), what=what, progress=progress)
-        _report(made, settings, family, progress)
+        packed = pack_files(mine, building, settings, workers=workers or cores(), what=what, progress=progress)
+        _report(packed, settings, family, progress)
         with _locked(tokens):
-            return _complete(family, files, dict(zip(mine, made, strict=True)), tokens, settings)
+            return _complete(family, files, dict(zip(mine, packed, strict=True)), tokens, settings)
 
 
 def _complete(

@@ -113,7 +113,9 @@ def _pack(
     corpus, destination = workspace.corpus(family), workspace.tokens(family)
     reading = Reading(options.text_key, options.valid_fraction, options.skip_bad)
     require_text(family, corpus, destination, reading)  # before any download
-    folder = find_tokenizer(family, destination, progress) if tokenizer is None else Path(tokenizer)
+    folder = Path(tokenizer) if tokenizer is not None else None
+    if folder is None and not destination.exists():  # tokens that exist have their own
+        folder = find_tokenizer(family, destination, progress)
     before = packed_files(read_manifest(destination)) if destination.exists() else {}
     manifest = pack(
         family,
