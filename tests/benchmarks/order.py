@@ -1,7 +1,6 @@
 """The orders of a whole 1B run: how long each takes to make, how much memory it needs, and how fast it is read."""
 
 import multiprocessing
-import resource
 import statistics
 import time
 
@@ -11,6 +10,7 @@ from mixhub.data.orders.choice import order_of
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
 from mixhub.workspace.manifest import Manifest, PackedDomain, Shard, SourceFile
+from tests.benchmarks.memory import peak
 
 SEEKS = 50
 SAMPLES = 512
@@ -38,22 +38,17 @@ def _measure(kind: str) -> tuple[float, float, float]:
     family = family.model_copy(
         update={"training": family.training.model_copy(update={"order": kind, "loader": loader, "order_seed": 1})}
     )
-    manifest, before = _manifest(family), _memory()
+    manifest, before = _manifest(family), peak()
     started = time.process_time()
     order = order_of(family, family.runs()[0], manifest)
     made = time.process_time() - started
-    memory, seeks = _memory() - before, []
+    memory, seeks = peak() - before, []
     starts = np.random.default_rng(0).integers(0, len(order) - SAMPLES, SEEKS).tolist()
     for start in starts * 2:  # the first time to warm up
         started = time.process_time()
         order.samples(start, start + SAMPLES)
         seeks.append(time.process_time() - started)
     return made, memory, 1000 * statistics.median(seeks[SEEKS:])
-
-
-def _memory() -> float:
-    """The most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _manifest(family: Family) -> Manifest:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import resource
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from mixhub.spec import Family
+from tests.benchmarks.memory import peak
 from tests.structure import ROOT
 from tests.tiny import tiny_family
 
@@ -136,12 +136,12 @@ def _measured(what: str, way: str, corpus: Path, tokens: Path, tokenizer: Path) 
 
     opened = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     family = _family(opened.get_vocab_size(), "tester/tokenizer")
-    before, memory = _seconds(), _peak()
+    before, memory = _seconds(), peak()
     if way == "row at a time":
         _row_at_a_time(opened, corpus, tokens)
     else:
         pack(family, corpus, tokens, tokenizer_folder=tokenizer, workers=1)
-    print(f"{_seconds() - before:.3f} {memory:.0f} {_peak():.0f}")
+    print(f"{_seconds() - before:.3f} {memory:.0f} {peak():.0f}")
 
 
 def _row_at_a_time(tokenizer: Tokenizer, corpus: Path, tokens: Path) -> None:
@@ -159,11 +159,6 @@ def _row_at_a_time(tokenizer: Tokenizer, corpus: Path, tokens: Path) -> None:
 def _seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def _peak() -> float:
-    status = Path("/proc/self/status").read_text()  # ru_maxrss would begin with that of the parent process
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6  # type: ignore[index]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mixhub.progress import Bar
+from tests.benchmarks.memory import peak, resident
 from tests.tiny import tiny_family, write_tiny_corpus
 
 ROUNDS, WARMUP, STEPS = 3, 2, 6
@@ -77,7 +77,7 @@ class Watch:
         self._held = 0.0
 
     def begin(self) -> None:
-        self._held = _resident()
+        self._held = resident()
         self._before = time.process_time()
 
     def step(self) -> None:
@@ -87,14 +87,8 @@ class Watch:
         self._before = now
 
     def report(self) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        state = 3 * 4 * FAMILY.architecture.parameters / 2**20  # gradients and two moments in float32
-        print(json.dumps([statistics.median(self.seconds[WARMUP:]), peak - self._held - state]))
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        state = 3 * 4 * FAMILY.architecture.parameters / 1e6  # gradients and two moments in float32
+        print(json.dumps([statistics.median(self.seconds[WARMUP:]), peak() - self._held - state]))
 
 
 def _model() -> Any:
