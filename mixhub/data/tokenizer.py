@@ -144,5 +144,5 @@ def require_same_tokenizer(manifest: Manifest, tokens: Path, folder: Path) -> No
     """Raise CorpusError if the tokenizer in a folder is not the one that made `tokens`."""
     if (given := file_sha256(tokenizer_file(folder))) != manifest.tokenizer_sha256:
         message = f"{folder}: differs from the tokenizer of {tokens}"
-        hint = "tokens of another tokenizer need a family with another tokenizer.name, which has a folder of its own"
+        hint = "tokens of another tokenizer need a family with another tokenizer.name, which has its own folder"
         raise CorpusError(message, code="tokens-differ", hint=hint, key="tokenizer_sha256", packed=given)

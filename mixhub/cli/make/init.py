@@ -69,7 +69,7 @@ def init(
 
 def _explain_replication(family: Family) -> None:
     seeds = [run.seed for run in family.runs()]
-    say(f"it replicates {family.replicates}: the same recipe and mixture, with runs of your own")
+    say(f"it replicates {family.replicates}: the same recipe and mixture, with your own runs")
     if family.seeds_origin == "published":
         say(f"seed of its runs, as published: {seeds[0]}")
     else:

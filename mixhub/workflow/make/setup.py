@@ -36,7 +36,7 @@ def init(
         mixture: a file with the mixture of a new family: RegMix's YAML, or `domain: weight`.
         name: the name of the new family; None: that of the replicated one, and `-replication`.
         namespace: owner of the repos to push to. Without a mixture, the workspace is for a replication of `family`: the
-            same recipe and mixture, with runs of its own. None: the published models are worked on.
+            same recipe and mixture, with its own runs. None: the published models are worked on.
         hub: `local` for the embedded hub, or an address.
 
     Raises:
