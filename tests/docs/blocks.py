@@ -122,8 +122,9 @@ class Reader:
         self.output = output.getvalue()
 
     def compare(self, block: Block) -> None:
-        """Each line of a text block is a line of the output before it, but for numbers, hashes and widths."""
-        printed = [_steady(line) for line in self.output.splitlines()]
+        """Each line of a text block is a line of the output before it, but for numbers, hashes, widths and wrapping."""
+        unwrapped = re.sub(r"\n  (?=\S)(?!hint:)", " ", self.output)
+        printed = [_steady(line) for line in [*self.output.splitlines(), *unwrapped.splitlines()]]
         for line in block.text.splitlines():
             parts = [_steady(part) for part in line.split("…")]
             pattern = re.compile(".*".join(map(re.escape, parts)))
