@@ -47,7 +47,7 @@ def pack(
     pack = workflow.pack if shard is None else partial(workflow.pack_shard, shard=shard)
     manifest = pack(workspace, family=family, tokenizer=tokenizer, options=options, progress=progress())
     if manifest is None:
-        say(f"packed part {shard}; the part that ends last completes {workspace.tokens(family)}")
+        say(f"packed part {shard}; once all parts are packed, with the same options: {workspace.tokens(family)}")
         return
     domains = [(split, domain, part) for split in SPLITS for domain, part in manifest.domains(split).items()]
     rows = [(split, domain, part.documents, magnitude(part.tokens)) for split, domain, part in domains]
