@@ -41,22 +41,25 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
         CorpusError: the corpus is too small for the vocabulary, `source` is missing, or its tokenizer is not as the
             family says.
     """
+    from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
+    eos = family.tokenizer.eos_token
     if source is None:
         if (repo_id := family.tokenizer.repo_id) is not None:
             hint = f"hf download {repo_id} tokenizer.json tokenizer_config.json"
             message = f"{family.name}: the tokenizer {repo_id} must be downloaded before packing"
             raise CorpusError(message, code="tokenizer-missing", hint=hint, repo_id=repo_id)
-        tokenizer = _train(family.tokenizer, corpus)
+        tokenizer = saved = _train(family.tokenizer, corpus)
     else:
         tokenizer = open_tokenizer(tokenizer_file(source))
+        saved = Tokenizer(models.BPE())  # for the config, which has nothing of the vocabulary; the rest is copied
+        saved.add_special_tokens([eos])
     _check(tokenizer, family, source or corpus.path)
-    eos = family.tokenizer.eos_token
     specials = dict.fromkeys(("bos_token", "eos_token", "pad_token"), eos)
     length = family.architecture.max_position_embeddings
     wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, **specials, model_max_length=length, clean_up_tokenization_spaces=False
+        tokenizer_object=saved, **specials, model_max_length=length, clean_up_tokenization_spaces=False
     )
     wrapped.save_pretrained(destination)
     if source is not None:
