@@ -1,4 +1,4 @@
-"""Names of splits, and of formats of text and of tokens: it imports nothing, so help is instant."""
+"""Names of splits, and of formats of text and of tokens; imports no heavy package, since the help needs them."""
 
 from typing import Literal
 

@@ -37,8 +37,8 @@ class QuotaOrder:
     A binary tree has the domains as leaves. At each node, sample m of the node goes left if floor(r · m + p) grows from
     m to m + 1, where r is the share of the left side: Beatty sequences, which never miss the share by more than
     max(p, 1 - p). What a node misses reaches its leaves in proportion to their share of it, so the tree of Huffman
-    (1952), which has light domains deep, bounds the sum; `_tree` checks that it is at most 1.5. Sample i is found by
-    descent from the root, in integers, so nothing is kept per sample and a run of any length has the same beginning.
+    (1952), which has light domains deep, bounds the sum; `_tree` looks for one that keeps it to 1.5. Sample i is found
+    by descent from the root, in integers, so nothing is kept per sample and a run of any length has the same beginning.
 
     The sequences of a domain are in a random order, another one in each pass (epoch). The seed sets these orders and
     the phases p, as far from 1/2 as the bound allows.
@@ -113,10 +113,11 @@ def _join(*parts: _Node) -> _Node:
 
 
 def _tree(shares: Sequence[Fraction]) -> _Node:
-    """Return a tree whose leaves never miss their share by more than MOST with phases of 1/2.
+    """Return a tree whose leaves miss their share by at most MOST with phases of 1/2.
 
     That is Huffman's tree, unless a domain that is light beside its sibling adds a whole rounding to what that misses.
-    Then the lighter domains get their own tree.
+    Then the lighter domains get their own tree. No shares are known for which the search finds no such tree, but there
+    is no proof that there are none.
     """
     leaves = sorted((_Node(share, domain) for domain, share in enumerate(shares)), key=lambda leaf: leaf.share)
 

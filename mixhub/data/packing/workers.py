@@ -17,7 +17,7 @@ from mixhub.errors import CorpusError
 from mixhub.progress import Bar, Progress
 
 _SMALL = 2**24
-"""Bytes of text that are packed faster than processes start."""
+"""With fewer bytes of text, no processes are started."""
 _POLL = 0.2
 """Seconds between two looks at what the processes have done."""
 

@@ -165,7 +165,7 @@ SPECIAL = ("bos_token", "eos_token", "pad_token")
 _AS_IS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes that open `tokenizer.json` as it is."""
 _NEOX = ("GPTNeoXTokenizer", "GPTNeoXTokenizerFast")
-"""Classes that make a tokenizer anew from vocabulary, merges and added tokens, and what they make if not told else."""
+"""Classes that rebuild a tokenizer from its vocabulary, merges and added tokens, and the special tokens they assume."""
 _NEOX_TOKENS = {**dict.fromkeys((*SPECIAL, "unk_token"), "<|endoftext|>"), "pad_token": "<|padding|>"}
 _NEOX_SPLIT = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _NEOX_MODEL = (
