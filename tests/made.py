@@ -10,7 +10,7 @@ from mixhub.endpoint import Endpoint, HubChoice
 from mixhub.hub.publish.push import Pushed, push_plan
 from mixhub.hub.remote.connect import open_hub
 from mixhub.spec import Family, Run
-from mixhub.workflow import Options, evaluate, pack, plan_push, push, train
+from mixhub.workflow import Options, TrainOptions, evaluate, pack, plan_push, push, train
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
 
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tiny_corpus(workspace.corpus(workspace.family()))
     pack(workspace)
     for seed in (1, 2):
-        train(workspace, seed=seed, device="cpu")
+        train(workspace, seed=seed, options=TrainOptions(device="cpu"))
         evaluate(workspace, seed=seed, options=Options(device="cpu"))
     return root
 

@@ -126,7 +126,9 @@ def test_the_whole_walk(untrained, tmp_path, mixhub_here, capsys):
     """From text to a withdrawn revision, by folder and from elsewhere; it prints nothing."""
     root, process = untrained, _process()
     assert set(mixhub.pack(root).train) == {"prose", "sums", "two-part"}
-    exports = {seed: mixhub.train(root, seed=seed, device="cpu").export for seed in (1, 2)}
+    exports = {
+        seed: mixhub.train(root, seed=seed, options=workflow.TrainOptions(device="cpu")).export for seed in (1, 2)
+    }
     evaluated = mixhub.evaluate(root, all=True, options=workflow.Options(device="cpu"))
     assert {revision: len(cells) for revision, cells in evaluated.cells.items()} == {"seed-1": 1, "seed-2": 1}
     assert list(mixhub.results("tiny", workspace=root).index) == ["seed-1", "seed-2"]

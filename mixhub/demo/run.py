@@ -110,7 +110,8 @@ def run_demo(folder: Path, *, progress: Progress = SILENT) -> Demo:
     exports = {}
     with steps.step("training") as notes:
         for run in family.runs():
-            trained = workflow.train(workspace, seed=run.number, device="cpu", progress=progress)
+            on_cpu = workflow.TrainOptions(device="cpu")
+            trained = workflow.train(workspace, seed=run.number, options=on_cpu, progress=progress)
             exports[run.revision] = workspace.export(run, trained.step)
             lines = workspace.run_folder(run).metrics.read_text(encoding="utf-8").splitlines()
             losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]

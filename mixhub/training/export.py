@@ -13,7 +13,8 @@ from mixhub.files import new_folder, write_json, write_text, writing
 from mixhub.spec.base import to_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.training.checkpoints import PACKAGES, State, load_weights, read_state, require_unchanged
+from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
+from mixhub.training.checkpoints.store import load_weights
 from mixhub.training.model import build_model
 from mixhub.workspace.export import require_complete
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, Unknown, file_sha256, versions, weights_sha256

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mixhub.evaluation.calls.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
+    from mixhub.training.options import TrainOptions
     from mixhub.workflow.data.downloads import Download, Wanted, download_data
     from mixhub.workflow.data.exchange import export_tokens, import_tokens
     from mixhub.workflow.data.inspection import InspectedDomain, Inspection, inspect_data
@@ -60,8 +61,8 @@ __all__ = [
     "Adopted", "Audited", "Download", "Evaluated", "EvaluatedModel", "Exported", "Generated", "ImportOptions",
     "Imported", "InspectedDomain", "Inspection", "Options", "PackOptions", "PlannedPromotion", "Prefetched",
     "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling", "SeenDocument", "SeenDocuments",
-    "Selection", "Trained", "VerifiedData", "Wanted", "Withdrawal", "adopt", "audit", "check", "check_card",
-    "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card", "download_data", "evaluate",
+    "Selection", "TrainOptions", "Trained", "VerifiedData", "Wanted", "Withdrawal", "adopt", "audit", "check",
+    "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card", "download_data", "evaluate",
     "evaluate_model", "evaluated_so_far", "export_tokens", "find_suite", "generate", "import_tokens", "init",
     "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "pack_shard", "plan_promotion",
     "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots", "prefetch",

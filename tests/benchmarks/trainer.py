@@ -169,6 +169,7 @@ def hf_trainer(watch: Watch, folder: Path) -> None:
 def mixhub(watch: Watch, folder: Path) -> None:
     from mixhub.data.packing.pack import pack
     from mixhub.training import loop
+    from mixhub.training.options import TrainOptions
     from mixhub.workspace.paths import RunFolder
 
     class Steps:
@@ -188,7 +189,14 @@ def mixhub(watch: Watch, folder: Path) -> None:
 
     pack(FAMILY, write_tiny_corpus(folder / "words", documents=400), folder / "tokens")
     run = FAMILY.run(seed=1)
-    loop.train(FAMILY, run, tokens=folder / "tokens", folder=RunFolder(folder / "run"), device="cpu", progress=Steps())
+    loop.train(
+        FAMILY,
+        run,
+        tokens=folder / "tokens",
+        folder=RunFolder(folder / "run"),
+        options=TrainOptions(device="cpu"),
+        progress=Steps(),
+    )
 
 
 TRAINERS: dict[str, Callable[[Watch, Path], None]] = {

@@ -17,7 +17,7 @@ from mixhub.codes import all_codes
 from mixhub.evaluation.requests import FORMAT as REQUESTS_FORMAT
 from mixhub.spec import Evaluation, catalog
 from mixhub.spec.base import parse_yaml
-from mixhub.training.checkpoints import State
+from mixhub.training.checkpoints.state import State
 from mixhub.workspace.cells import Provenance
 from mixhub.workspace.lineage import Lineage
 from mixhub.workspace.manifest import Manifest

@@ -49,7 +49,7 @@ def with_demo(root: Path) -> None:
     """What `mixhub demo` leaves behind, for whoever reads on: here the tiny family under the demo's name."""
     demo = untrained(root, root / "mixhub-demo", "demo-1m", seeds=[1, 2])
     for seed in (1, 2):
-        workflow.train(demo, seed=seed, device="cpu")
+        workflow.train(demo, seed=seed, options=workflow.TrainOptions(device="cpu"))
         workflow.evaluate(demo, seed=seed)
     workflow.render_card(demo)
     workflow.push(demo, all=True)

@@ -33,13 +33,19 @@ def main() -> None:
     import torch
 
     from mixhub.training.loop import train
+    from mixhub.training.options import TrainOptions
 
     torch.set_num_threads(1)
     folder, tokens, changes, *kill_at = sys.argv[1:]
     family = tiny_family(**json.loads(changes))
     progress = Killer(int(kill_at[0])) if kill_at else SILENT
     train(
-        family, family.run(seed=1), tokens=Path(tokens), folder=RunFolder(Path(folder)), device="cpu", progress=progress
+        family,
+        family.run(seed=1),
+        tokens=Path(tokens),
+        folder=RunFolder(Path(folder)),
+        options=TrainOptions(device="cpu"),
+        progress=progress,
     )
 
 

@@ -6,10 +6,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixhub.spec.base import parse_yaml
-from mixhub.training.checkpoints import State
+from mixhub.training.checkpoints.state import State
 from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.loop import train
 from mixhub.training.model import build_model
+from mixhub.training.options import TrainOptions
 from mixhub.workspace.lineage import file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
@@ -17,12 +18,13 @@ from tests.tiny import tiny_family
 
 FAMILY = tiny_family(training={"steps": 2, "warmup_steps": 0})
 RUN = FAMILY.run(seed=3)
+CPU = TrainOptions(device="cpu")
 
 
 @pytest.fixture(scope="module")
 def export(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "seed-3")
-    return train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    return train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
 
 
 def test_plain_transformers_opens_it(export: Path, tokens: Path) -> None:

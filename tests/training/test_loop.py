@@ -24,6 +24,7 @@ from mixhub.progress import Bar
 from mixhub.spec import Training
 from mixhub.spec.schedule import learning_rate
 from mixhub.training.loop import train
+from mixhub.training.options import TrainOptions
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
@@ -32,6 +33,7 @@ from tests.tiny import tiny_family, write_tiny_corpus
 
 FAMILY = tiny_family()
 RUN = FAMILY.run(seed=1)
+CPU = TrainOptions(device="cpu")
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,7 +42,7 @@ def finished(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolde
     """The tiny run, trained without interruption; tests must not change it."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "seed-1")
     torch.set_num_threads(1)
-    train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     return folder
 
 
@@ -89,12 +91,12 @@ def test_checkpoints_are_kept_newest_first(finished: RunFolder) -> None:
 
 def test_a_trained_run_is_left_alone(finished: RunFolder, tokens: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
-    assert train(FAMILY, RUN, tokens=tokens, folder=finished, device="cpu") == finished.export(12)
+    assert train(FAMILY, RUN, tokens=tokens, folder=finished, options=CPU) == finished.export(12)
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
 
 
 def test_the_same_run_gives_the_same_bytes(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
-    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     names = sorted(path.name for path in export.iterdir())
     assert names == sorted(path.name for path in finished.export(12).iterdir())
     for name in names:
@@ -103,11 +105,11 @@ def test_the_same_run_gives_the_same_bytes(finished: RunFolder, tokens: Path, fo
 
 
 def test_seeds_differ_in_weights_and_order(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
-    other = train(FAMILY, FAMILY.run(seed=2), tokens=tokens, folder=folder, device="cpu")
+    other = train(FAMILY, FAMILY.run(seed=2), tokens=tokens, folder=folder, options=CPU)
     assert weights_sha256(other) != weights_sha256(finished.export(12))
     same_start = tiny_family(training={"init_seed": 1})
     started = RunFolder(folder.path.parent / "same-start")
-    train(same_start, same_start.run(seed=2), tokens=tokens, folder=started, device="cpu")
+    train(same_start, same_start.run(seed=2), tokens=tokens, folder=started, options=CPU)
     assert untimed(started)[0] == untimed(finished)[0]
     assert untimed(started)[1] != untimed(finished)[1]
 
@@ -127,7 +129,7 @@ def test_killed_and_started_again_equals_uninterrupted(finished: RunFolder, toke
     assert steps(folder)[-1]["step"] == 8
     with folder.metrics.open("a") as file:
         file.write('{"step": 9, "lo')  # a line that the kill tore
-    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     assert weights_sha256(export) == weights_sha256(finished.export(12))
     assert (export / "lineage.json").read_bytes() == (finished.export(12) / "lineage.json").read_bytes()
     assert untimed(folder) == untimed(finished)
@@ -160,9 +162,9 @@ def test_stopped_anywhere_and_started_again_equals_uninterrupted(
 ) -> None:
     stopper = Stopper(left, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=stopper)
+        train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU, progress=stopper)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mixhub-prefetch")]
-    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     assert weights_sha256(export) == weights_sha256(finished.export(12))
     assert untimed(folder) == untimed(finished)
 
@@ -178,11 +180,11 @@ def test_an_error_of_the_thread_that_reads_ahead_stops_the_run_at_its_step(
     plain = TrainingBatches.step
     monkeypatch.setattr(TrainingBatches, "step", failing)
     with refused("tokens-damaged", CorpusError):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+        train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     assert steps(folder)[-1]["step"] == 7
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mixhub-prefetch")]
     monkeypatch.undo()
-    assert weights_sha256(train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")) == weights_sha256(
+    assert weights_sha256(train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)) == weights_sha256(
         finished.export(12)
     )
 
@@ -191,7 +193,7 @@ def test_an_error_of_the_thread_that_reads_ahead_stops_the_run_at_its_step(
 def halted(tokens: Path, folder: RunFolder) -> RunFolder:
     """A run that was stopped after its checkpoint of step 5."""
     with pytest.raises(StopError):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", progress=Stopper(7, StopError()))
+        train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU, progress=Stopper(7, StopError()))
     return folder
 
 
@@ -200,10 +202,10 @@ def test_asked_to_stop_it_saves_the_step_and_goes_on_from_it(
     asked: int, finished: RunFolder, tokens: Path, folder: RunFolder
 ) -> None:
     times = iter(range(1, 100))
-    stopped = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu", should_stop=lambda: next(times) == asked)
+    stopped = train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU, should_stop=lambda: next(times) == asked)
     assert (stopped is None) == (asked < 12)
     assert folder.checkpoint_steps()[-1] == asked
-    export = train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+    export = train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     assert export is not None
     assert weights_sha256(export) == weights_sha256(finished.export(12))
     assert untimed(folder) == untimed(finished)
@@ -213,7 +215,7 @@ def test_a_changed_recipe_is_refused_with_key_and_both_values(halted: RunFolder,
     changed = tiny_family(training={"learning_rate": 0.02})
     keys = ("mixhub.training.learning_rate",)
     with refused("recipe-differs", RunError, path=halted.train_config, keys=keys) as caught:
-        train(changed, changed.run(seed=1), tokens=tokens, folder=halted, device="cpu")
+        train(changed, changed.run(seed=1), tokens=tokens, folder=halted, options=CPU)
     assert "mixhub.training.learning_rate = 0.01" in caught.value.message
     assert "0.02" in caught.value.message
     assert caught.value.hint is not None
@@ -223,7 +225,7 @@ def test_a_changed_recipe_is_refused_with_key_and_both_values(halted: RunFolder,
 def test_a_changed_recipe_of_a_trained_run_is_refused(finished: RunFolder, tokens: Path) -> None:
     changed = tiny_family(mixture={"train_prose": 1.0})
     with refused("recipe-differs", RunError, path=finished.export(12) / "train_config.yaml") as caught:
-        train(changed, changed.run(seed=1), tokens=tokens, folder=finished, device="cpu")
+        train(changed, changed.run(seed=1), tokens=tokens, folder=finished, options=CPU)
     assert "train.train_prose" in caught.value.fields["keys"]
 
 
@@ -231,7 +233,7 @@ def test_a_lost_train_config_does_not_let_another_recipe_pass(halted: RunFolder,
     halted.train_config.unlink()
     changed = tiny_family(training={"weight_decay": 0.0})
     with refused("recipe-differs", RunError, path=halted.checkpoint(5)):
-        train(changed, changed.run(seed=1), tokens=tokens, folder=halted, device="cpu")
+        train(changed, changed.run(seed=1), tokens=tokens, folder=halted, options=CPU)
 
 
 def test_changed_tokens_are_refused(halted: RunFolder, tmp_path: Path) -> None:
@@ -239,14 +241,14 @@ def test_changed_tokens_are_refused(halted: RunFolder, tmp_path: Path) -> None:
 
     pack(FAMILY, write_tiny_corpus(tmp_path / "words", documents=80), tmp_path / "other")
     with refused("tokens-changed", RunError, path=halted.checkpoint(5)):
-        train(FAMILY, RUN, tokens=tmp_path / "other", folder=halted, device="cpu")
+        train(FAMILY, RUN, tokens=tmp_path / "other", folder=halted, options=CPU)
 
 
 @pytest.mark.parametrize("name", ["state.json", "optimizer.pt", "model.safetensors"])
 def test_a_checkpoint_that_cannot_be_read_is_named(name: str, halted: RunFolder, tokens: Path) -> None:
     (halted.checkpoint(5) / name).write_bytes(b"{")
     with refused("checkpoint-unreadable", RunError, path=halted.checkpoint(5)) as caught:
-        train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
+        train(FAMILY, RUN, tokens=tokens, folder=halted, options=CPU)
     assert caught.value.hint is not None
     assert str(halted.checkpoint(5)) in caught.value.hint
 
@@ -255,7 +257,7 @@ def test_gradient_accumulation_equals_one_large_micro_batch(
     finished: RunFolder, tokens: Path, folder: RunFolder
 ) -> None:
     small = tiny_family(training={"micro_batch_size": 2})
-    train(small, small.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    train(small, small.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     for ours, theirs in zip(steps(folder), steps(finished), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
@@ -281,14 +283,14 @@ def test_two_processes_equal_one_in_the_order_of_a_loader_with_other_ranks(token
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
     assert in_child(folder, tokens, json.dumps({"training": change}), launcher=launcher) == 0
     alone, family = RunFolder(folder.path.parent / "alone"), tiny_family(training=change)
-    train(family, family.run(seed=1), tokens=tokens, folder=alone, device="cpu")
+    train(family, family.run(seed=1), tokens=tokens, folder=alone, options=CPU)
     ours, theirs = ([line["loss"] for line in steps(one)] for one in (folder, alone))
     assert ours == pytest.approx(theirs, abs=1e-5)
 
 
 def test_bfloat16_autocasts_and_keeps_float32_weights(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
     family = tiny_family(training={"precision": "bfloat16"})
-    export = train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    export = train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     assert {weight.dtype for weight in load_file(export / "model.safetensors").values()} == {torch.float32}
     ours, theirs = steps(folder), steps(finished)
     assert ours[0]["loss"] != theirs[0]["loss"]
@@ -340,7 +342,7 @@ def test_every_field_of_the_recipe_changes_the_run(finished: RunFolder, tokens: 
     def digest(name: str, change: dict[str, object]) -> str:
         family = tiny_family(training=change)
         folder = RunFolder(tmp_path / name)
-        return weights_sha256(train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu"))
+        return weights_sha256(train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU))
 
     unchanged = weights_sha256(finished.export(12))
     seen = {unchanged}
@@ -363,14 +365,14 @@ def test_the_seed_of_a_family_over_indices_is_that_of_every_run(
             training={"seed": seed},
         )
         folder = RunFolder(tmp_path / str(seed))
-        return weights_sha256(train(family, family.run(index=1), tokens=tokens, folder=folder, device="cpu"))
+        return weights_sha256(train(family, family.run(index=1), tokens=tokens, folder=folder, options=CPU))
 
     assert digest(1) == weights_sha256(finished.export(12)) != digest(2)
 
 
 def test_documents_are_kept_apart_in_validation_too(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
     family = tiny_family(training={"document_boundaries": "reset"})
-    train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     apart, joined = untimed(folder)[0]["validation"], untimed(finished)[0]["validation"]  # of the same initial weights
     assert apart["valid_prose"] != joined["valid_prose"]
 
@@ -378,10 +380,10 @@ def test_documents_are_kept_apart_in_validation_too(finished: RunFolder, tokens:
 def test_no_clipping_when_none_is_asked_for(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
     family = tiny_family(training={"gradient_clip": None})
     loose = tiny_family(training={"gradient_clip": 1e9})
-    free = train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+    free = train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     other = RunFolder(folder.path.parent / "loose")
     assert weights_sha256(free) == weights_sha256(
-        train(loose, loose.run(seed=1), tokens=tokens, folder=other, device="cpu")
+        train(loose, loose.run(seed=1), tokens=tokens, folder=other, options=CPU)
     )
     assert weights_sha256(free) != weights_sha256(finished.export(12))
 
@@ -391,7 +393,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_checkpoint(t
         training={"learning_rate": 1e30, "min_learning_rate": 0.0, "checkpoint_interval": 1, "warmup_steps": 0}
     )
     with refused("training-diverged", RunError) as caught:
-        train(family, family.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+        train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     fields = caught.value.fields
     assert fields["figure"] in ("loss", "grad_norm", *family.validation.shares)
     assert not math.isfinite(fields["value"])
@@ -405,7 +407,7 @@ def test_a_run_that_is_being_trained_is_refused(tokens: Path, folder: RunFolder)
         locked(folder.lock, "elsewhere"),
         refused("lock-held", WorkspaceError, path=folder.lock) as caught,
     ):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+        train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
     assert "seed-1" in caught.value.message
 
 
@@ -429,25 +431,25 @@ def test_what_was_asked_for_and_not_got_is_refused(
     tokens: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with refused("option-value", RunError, option="device", value="tpu"):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="tpu")
+        train(FAMILY, RUN, tokens=tokens, folder=folder, options=TrainOptions(device="tpu"))
     if not torch.cuda.is_available():
         with refused("device-unavailable", RunError, device="cuda"):
-            train(FAMILY, RUN, tokens=tokens, folder=folder, device="cuda")
+            train(FAMILY, RUN, tokens=tokens, folder=folder, options=TrainOptions(device="cuda"))
     monkeypatch.setenv("WORLD_SIZE", "2")
     launched = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     with refused("launch-incomplete", RunError, missing=launched):
-        train(FAMILY, RUN, tokens=tokens, folder=folder, device="cpu")
+        train(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
 
 
 def test_tokens_of_another_vocabulary_are_refused(tokens: Path, folder: RunFolder) -> None:
     other = tiny_family(tokenizer={"vocab_size": 310})
     with refused("tokens-differ", CorpusError, key="tokenizer.vocab_size", packed=300, wanted=310):
-        train(other, other.run(seed=1), tokens=tokens, folder=folder, device="cpu")
+        train(other, other.run(seed=1), tokens=tokens, folder=folder, options=CPU)
 
 
 def test_without_tokens_nothing_is_written(tmp_path: Path, folder: RunFolder) -> None:
     with refused("tokens-missing", CorpusError, path=tmp_path / "nothing"):
-        train(FAMILY, RUN, tokens=tmp_path / "nothing", folder=folder, device="cpu")
+        train(FAMILY, RUN, tokens=tmp_path / "nothing", folder=folder, options=CPU)
     assert not folder.path.exists()
 
 
@@ -455,7 +457,7 @@ def test_the_log_says_where_a_run_resumes_and_the_result_of_validations(
     halted: RunFolder, tokens: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", logger="mixhub.training"):
-        train(FAMILY, RUN, tokens=tokens, folder=halted, device="cpu")
+        train(FAMILY, RUN, tokens=tokens, folder=halted, options=CPU)
     said = [record.getMessage() for record in caplog.records if record.name == "mixhub.training"]
     assert said[0] == "seed-1: resumes from step 5 of 12"
     assert [line.partition(",")[0] for line in said[1:]] == ["seed-1: step 6 of 12", "seed-1: step 12 of 12"]

@@ -142,7 +142,7 @@ def test_the_part_is_in_manifest_lineage_and_card(hub, workspace):
     manifest = workflow.pack(workspace)
     assert manifest.datasets == (part,)
     assert manifest.train["sums"].datasets[0].of == 3
-    lineage = read_lineage(workflow.train(workspace, seed=1, device="cpu").export)
+    lineage = read_lineage(workflow.train(workspace, seed=1, options=workflow.TrainOptions(device="cpu")).export)
     assert lineage.datasets == (part,)
     family, revision = (path.read_text() for path in workflow.render_card(workspace)[:2])
     for text in (family, revision):

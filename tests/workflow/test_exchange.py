@@ -32,7 +32,7 @@ def other(tmp_path: Path) -> Workspace:
 
 
 def losses(workspace: Workspace) -> list[dict[str, object]]:
-    workflow.train(workspace, seed=1, device="cpu")
+    workflow.train(workspace, seed=1, options=workflow.TrainOptions(device="cpu"))
     run = workspace.family().run(seed=1)
     lines = [json.loads(line) for line in workspace.run_folder(run).metrics.read_text().splitlines()]
     return [{key: line[key] for key in line if "loss" in key} for line in lines]

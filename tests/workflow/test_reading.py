@@ -51,7 +51,13 @@ def test_the_parts_are_what_training_reads(packed, monkeypatch, order):
     monkeypatch.setattr(TrainingBatches, "step", noting)
     family = tiny_family(name=f"tiny-{order.get('order', 'iid')}", training=order)
     run = family.run(seed=2)
-    loop.train(family, run, tokens=packed.tokens(family), folder=packed.run_folder(run), device="cpu")
+    loop.train(
+        family,
+        run,
+        tokens=packed.tokens(family),
+        folder=packed.run_folder(run),
+        options=workflow.TrainOptions(device="cpu"),
+    )
     seen = workflow.seen_documents(packed, family=family, seed=2, step=1, to=12, text=True)
     tokenizer = Tokenizer.from_file(str(packed.tokens(family) / "tokenizer" / "tokenizer.json"))
     parts = iter(seen.documents)
@@ -126,15 +132,15 @@ def test_a_run_on_other_tokens_or_with_another_recipe_is_refused(tmp_path, steps
     class StopError(Exception):
         pass
 
-    def stop(self, state):
+    def stop(self):
         raise StopError
 
     if steps == 5:  # a checkpoint, and no export
         monkeypatch.setattr(loop._Trainer, "_export", stop)
         with pytest.raises(StopError):
-            workflow.train(workspace, seed=1, device="cpu")
+            workflow.train(workspace, seed=1, options=workflow.TrainOptions(device="cpu"))
     else:
-        workflow.train(workspace, seed=1, device="cpu")
+        workflow.train(workspace, seed=1, options=workflow.TrainOptions(device="cpu"))
     before = workflow.seen_documents(workspace, seed=1, step=1)
     assert before.documents
     corpus, tokens = workspace.corpus(workspace.family()), workspace.tokens(workspace.family())

@@ -61,7 +61,7 @@ def losses(workspace, family):
 
 def test_it_trains_and_says_what_is_not_read(workspace):
     notices = Notices()
-    workflow.train(workspace, seed=3406, device="cpu", progress=notices)
+    workflow.train(workspace, seed=3406, options=workflow.TrainOptions(device="cpu"), progress=notices)
     assert len(losses(workspace, "small")) == 3
     skipped, lost, _ = notices.lines[-3:]
     assert "train_the_pile_europarl" in skipped
@@ -69,8 +69,8 @@ def test_it_trains_and_says_what_is_not_read(workspace):
 
 
 def test_the_micro_batch_of_the_machine_changes_no_loss(workspace):
-    workflow.train(workspace, seed=3406, family="small", device="cpu")
-    workflow.train(workspace, seed=3406, family="narrow", device="cpu")
+    workflow.train(workspace, seed=3406, family="small", options=workflow.TrainOptions(device="cpu"))
+    workflow.train(workspace, seed=3406, family="narrow", options=workflow.TrainOptions(device="cpu"))
     assert losses(workspace, "narrow") == pytest.approx(losses(workspace, "small"), rel=1e-5)
 
 

@@ -175,7 +175,7 @@ def test_a_replication_is_trained_checked_and_published(tmp_path):
     workspace = shrunk(replication(tmp_path))
     write_tiny_corpus(workspace.corpus(workspace.family()))
     workflow.pack(workspace)
-    trained = workflow.train(workspace, seed=2, device="cpu")
+    trained = workflow.train(workspace, seed=2, options=workflow.TrainOptions(device="cpu"))
     lineage = read_lineage(trained.export)
     assert (lineage.replicates, lineage.seeds) == ("human-1b", "chosen")
     assert (lineage.init_seed, lineage.order_seed, lineage.revision) == (2000, 2000, "seed-2")
@@ -203,5 +203,5 @@ def test_the_small_replication_of_the_docs_is_trained(tmp_path):
     for file in [*(f"train/{domain}-1.jsonl" for domain in domains), "valid/pile_cc-1.jsonl"]:
         write_rows(workspace.corpus(family) / file, texts)
     workflow.pack(workspace)
-    assert workflow.train(workspace, seed=1, device="cpu").step == 20
+    assert workflow.train(workspace, seed=1, options=workflow.TrainOptions(device="cpu")).step == 20
     assert {"architecture", "tokenizer", "data"} < set(gather_family(workspace, family).changed_parts)

@@ -46,7 +46,11 @@ def train(
     try:
         with stop_signals() as request:
             trained = workflow.train(
-                workspace, **run_name, device=device, progress=progress(), should_stop=lambda: bool(request)
+                workspace,
+                options=workflow.TrainOptions(device=device),
+                progress=progress(),
+                should_stop=lambda: bool(request),
+                **run_name,
             )
     except KeyboardInterrupt:
         if _is_first_process():

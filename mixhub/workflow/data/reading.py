@@ -152,7 +152,7 @@ def _require_read(family: Family, run: Run, manifest: Manifest, folder: RunFolde
             hint = "restore them to see what the run read"
             raise RunError(message, code="tokens-changed", hint=hint, path=export)
     elif checkpoints := folder.checkpoint_steps():
-        from mixhub.training.checkpoints import read_state, require_unchanged
+        from mixhub.training.checkpoints.state import read_state, require_unchanged
 
         path = folder.checkpoint(checkpoints[-1])
         require_unchanged(path, read_state(path), family, run, manifest)

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Run
+from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
 
@@ -27,7 +28,7 @@ class Trained:
 def train(
     workspace: WorkspaceLike,
     *,
-    device: str | None = None,
+    options: TrainOptions = DEFAULTS,
     progress: Progress = SILENT,
     should_stop: Callable[[], bool] = lambda: False,
     **run_name: Unpack[RunName],
@@ -36,7 +37,7 @@ def train(
 
     Args:
         workspace: the workspace with the token shards.
-        device: `cpu` or `cuda`; None: `cuda` if available.
+        options: how to train on this machine; nothing in it changes the weights beyond rounding.
         progress: counts the steps.
         should_stop: asked after each step; if true in any process, training stops there with a checkpoint.
         **run_name: seed or index, and family.
@@ -62,7 +63,7 @@ def train(
             run,
             tokens=workspace.tokens(family),
             folder=folder,
-            device=device,
+            options=options,
             progress=progress,
             should_stop=should_stop,
         )

@@ -1,0 +1,38 @@
+"""How a run is trained on this machine: nothing that changes the model beyond rounding. Without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mixhub.errors import RunError
+
+VALUES = {
+    "device": ("cpu", "cuda"),
+    "sharding": ("none", "full", "hybrid"),
+    "kernels": ("eager", "compile", "liger"),
+}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a run is trained on this machine."""
+
+    device: str | None = None
+    """Default: `cuda` if available, otherwise `cpu`."""
+    sharding: str | None = None
+    """What processes divide between them: nothing (`none`, DDP); weights, gradients and optimizer state (`full`,
+    FSDP2); these within a node, with a copy on each (`hybrid`). Default: `none`."""
+    kernels: str = "eager"
+    """Who makes the layers fast: `eager` is PyTorch as it is, `compile` compiles each layer, `liger` are Liger's."""
+    trackers: tuple[str, ...] = ()
+    """Trackers of Accelerate that get the metrics too, such as `tensorboard`."""
+
+    def __post_init__(self) -> None:
+        for name, values in VALUES.items():
+            value = getattr(self, name)
+            if value is not None and value not in values:
+                message = f"{name} = {value!r}: must be one of {', '.join(values)}"
+                raise RunError(message, code="option-value", option=name, value=value)
+
+
+DEFAULTS = TrainOptions()

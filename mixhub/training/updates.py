@@ -1,0 +1,133 @@
+"""Updates: a step of the optimizer over a global batch, the same for any number of processes beyond rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+from mixhub.data.batches import StepBatch
+from mixhub.data.shards import Tokens
+from mixhub.spec import Training
+from mixhub.spec.schedule import learning_rate, tokens_per_step
+from mixhub.training.model import NextTokenLosses
+from mixhub.training.options import TrainOptions
+from mixhub.training.parallelism import Parallel
+
+
+class Figures(NamedTuple):
+    """What is known of a step before its update, the same in all processes."""
+
+    loss: float
+    """Mean loss of the global batch, in nats per token."""
+    domains: dict[str, float]
+    """The same for the tokens of each domain in it."""
+    grad_norm: float
+    """Norm of the gradient, before clipping."""
+    is_stopped: bool
+    """Whether a process was asked to stop."""
+
+
+class Updates:
+    """The model of a run in this process, and the optimizer that changes it.
+
+    Args:
+        accelerator: connects the processes that train together.
+        model: with its initial weights.
+        training: the recipe.
+        domains: (D,) keys of the domains, by the numbers in the batches.
+        eos_id: id that ends a document.
+        options: how to train on this machine.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: LlamaForCausalLM,
+        training: Training,
+        *,
+        domains: Sequence[str],
+        eos_id: int,
+        options: TrainOptions,
+    ) -> None:
+        self._device, self._processes = accelerator.device, accelerator.num_processes
+        self.model, self._training, self._domains = model, training, domains
+        losses = NextTokenLosses(model, eos_id if training.document_boundaries == "reset" else None)
+        self._parallel = Parallel(losses, accelerator, training, options.sharding or "none")
+        self._parameters = list(model.parameters())
+        self.optimizer = build_optimizer(model, training)
+
+    def gradients(self, batch: StepBatch, *, stop: bool = False) -> Figures:
+        """Compute the gradients of the mean loss over the global batch.
+
+        Args:
+            batch: the part of this process.
+            stop: whether this process was asked to stop.
+        """
+        self.optimizer.zero_grad()
+        # The gradients are averaged over the processes, and so is the loss that they belong to.
+        share = self._processes / tokens_per_step(self._training.global_batch_size, self._training.sequence_length)
+        sums = torch.zeros(2, len(self._domains), dtype=torch.float64, device=self._device)  # losses, tokens
+        domains = torch.from_numpy(batch.domains).to(self._device)  # (M, B)
+        for micro_step, rows in enumerate(batch.tokens):
+            with self._parallel.exchanging(is_last=micro_step == len(batch.tokens) - 1):
+                losses = self._parallel(self._on_device(rows))  # (B, T)
+                (losses.sum() * share).backward()
+            by_row = losses.detach().double().sum(1)  # (B,)
+            sums[0].index_add_(0, domains[micro_step], by_row)
+            sums[1].index_add_(0, domains[micro_step], torch.full_like(by_row, losses.shape[1]))
+        self._norm = self._parallel.grad_norm(self._parameters)
+        return self._figures(sums, stop)
+
+    def _figures(self, sums: Tensor, stop: bool) -> Figures:
+        """Return the figures of a step, with one exchange between the processes and one wait for the device."""
+        asked = torch.full((1,), float(stop), dtype=sums.dtype, device=sums.device)
+        ours = self._parallel.sum(torch.cat([sums.flatten(), asked]))
+        *flat, times_asked, grad_norm = torch.cat([ours, self._norm.double()[None]]).tolist()
+        totals, counts = flat[: len(self._domains)], flat[len(self._domains) :]
+        pairs = zip(self._domains, totals, counts, strict=True)
+        by_domain = {domain: total / count for domain, total, count in pairs if count}
+        return Figures(math.fsum(totals) / math.fsum(counts), by_domain, grad_norm, times_asked > 0)
+
+    def apply(self, step: int) -> float:
+        """Update the weights with the gradients; `step` is the number of updates so far. Returns the learning rate."""
+        rate = learning_rate(step, self._training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self._training.gradient_clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self._training.gradient_clip, self._norm)
+        self.optimizer.step()
+        return rate
+
+    @torch.no_grad()
+    def losses(self, rows: Tokens) -> Tensor:
+        """Return the loss of each next token without gradients, (B, T); `rows` is (B, T + 1)."""
+        return self._parallel(self._on_device(rows))
+
+    def sum(self, *values: float) -> list[float]:
+        """Return the sum over all processes of each value."""
+        totals: list[float] = self._parallel.sum(
+            torch.tensor(values, dtype=torch.float64, device=self._device)
+        ).tolist()
+        return totals
+
+    def _on_device(self, rows: Tokens) -> Tensor:
+        """Move a batch in the narrow type of the shards, which is cast on the device; (B, T + 1)."""
+        return torch.from_numpy(rows).to(self._device).long()
+
+
+def build_optimizer(model: torch.nn.Module, training: Training) -> torch.optim.AdamW:
+    """Return AdamW as the recipe has it."""
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=training.learning_rate,
+        betas=(training.beta1, training.beta2),
+        eps=training.adam_epsilon,
+        weight_decay=training.weight_decay,
+        fused=True,
+    )
