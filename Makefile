@@ -1,4 +1,4 @@
-.PHONY: check format lint types contracts docs test cards bench
+.PHONY: check format lint types contracts docs test nightly cards bench
 
 check: lint types contracts docs test
 
@@ -21,6 +21,9 @@ docs:
 
 test:
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+nightly:
+	pytest -m nightly
 
 cards:
 	python -c "from pathlib import Path; from mixhub.card.page.write import write_model_cards; write_model_cards(Path('model_cards'))"
