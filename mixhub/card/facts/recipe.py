@@ -37,15 +37,6 @@ _FIELD_NAMES = {
 }
 
 
-def flops_per_token(family: Family) -> int:
-    """Return the training FLOPs of a token: 6 for each parameter but the input embedding's, and 12 × layers × width ×
-    context of attention (Chowdhery et al. 2022, PaLM, appendix B). A head tied to the embedding counts."""
-    a = family.architecture
-    embedding = 0 if a.tie_word_embeddings else a.vocab_size * a.hidden_size
-    attention = 12 * a.num_hidden_layers * a.hidden_size * family.training.sequence_length
-    return 6 * (a.parameters - embedding) + attention
-
-
 def hyperparameters(facts: FamilyFacts) -> tuple[Table | None, tuple[str, ...]]:
     """Return the hyperparameters that are stated, None if none is; and the names of those that are not.
 

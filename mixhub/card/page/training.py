@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from mixhub.card.facts.recipe import flops_per_token, hyperparameters, recipe_source, seeds
+from mixhub.card.facts.recipe import hyperparameters, recipe_source, seeds
 from mixhub.card.facts.runs import FamilyFacts, RunFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, branches, code, link, listed, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
+from mixhub.spec.flops import flops_per_token
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.workspace.lineage import UNKNOWN, DatasetPart
 
@@ -58,7 +59,7 @@ def compute(facts: FamilyFacts) -> dict[str, Any]:
             rows.append((code(one.run.revision), one.lineage.device, figures.whole(one.lineage.processes), *speed))
     headers = ("Branch", "Device", "Processes", "Median tokens per second", "Time in training steps")
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
-    per_token = flops_per_token(facts.family)
+    per_token = flops_per_token(facts.family.architecture, facts.family.training.sequence_length)
     total = figures.flops(per_token * facts.family.training.tokens) if facts.has_tokens else None
     return {"flops": total, "flops_per_token": figures.flops(per_token), "runs": table}
 

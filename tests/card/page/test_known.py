@@ -242,14 +242,6 @@ def test_compute_is_what_the_metrics_tell(tmp_path: Path) -> None:
     assert rows == [["seed-1", "cpu", "1", "128", "12 s"], ["seed-2", "cpu", "1", "64", "24 s"]]  # 12 steps of 128
 
 
-def test_flops_are_those_of_the_formula() -> None:
-    """The recipe of human-1b takes 8.51 GFLOP a token."""
-    from mixhub.card.facts.recipe import flops_per_token
-    from mixhub.spec import catalog
-
-    assert flops_per_token(catalog.get("human-1b")) == pytest.approx(8.51e9, rel=1e-3)
-
-
 def test_the_dtype_of_the_weights_is_that_of_the_export(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()
