@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "make.init",
     "data": "data",
     "train": "make.train",
+    "export": "make.export",
     "adopt": "make.adopt",
     "evaluate": "measure.evaluate",
     "results": "measure.results",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from transformers import LlamaForCausalLM
 
 from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
@@ -16,10 +19,26 @@ from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
 from mixhub.training.checkpoints.store import load_weights
 from mixhub.training.model import build_model
-from mixhub.workspace.export import require_complete
+from mixhub.training.weights import save_weights
+from mixhub.workspace.export import TRAIN_CONFIG_FILE, require_complete
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, Unknown, file_sha256, versions, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
+
+_ARCHITECTURE = "LlamaForCausalLM"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trained the weights of an export, where known."""
+
+    device: str = UNKNOWN
+    """Kind of device."""
+    processes: int | Unknown = UNKNOWN
+    """How many trained together."""
+
+
+UNKNOWN_MACHINE = Machine()
 
 
 def write_export(
@@ -29,11 +48,11 @@ def write_export(
     run: Run,
     *,
     tokens: Path,
-    folder: RunFolder,
-    device: str = UNKNOWN,
-    processes: int | Unknown = UNKNOWN,
-) -> Path:
-    """Write the export of a step atomically; the same run gives the same bytes.
+    path: Path | None,
+    machine: Machine = UNKNOWN_MACHINE,
+    dtype: str = "float32",
+) -> None:
+    """Write an export atomically; the same run gives the same bytes. Every process of a sharded model calls this.
 
     Args:
         model: the weights.
@@ -41,17 +60,21 @@ def write_export(
         family: the recipe.
         run: the run that they belong to.
         tokens: folder of token shards, for its tokenizer.
-        folder: the run's folder.
-        device: kind of device that trained.
-        processes: how many trained together.
+        path: the folder to write; None in processes that write nothing.
+        machine: what trained them.
+        dtype: one of `mixhub.training.options.DTYPES`.
     """
-    path = folder.export(state.step)
+    torch_dtype = getattr(torch, dtype)
+    if path is None:
+        save_weights(model, None, torch_dtype)
+        return
     training = family.training
     with new_folder(path) as building:
-        _save_weights(model, building)
+        save_weights(model, building, torch_dtype)
+        _write_configs(model, building, torch_dtype)
         for file in sorted((tokens / TOKENIZER_FOLDER).iterdir()):
             shutil.copyfile(file, building / file.name)
-        write_text(building / folder.train_config.name, to_yaml(family.train_config(run)))
+        write_text(building / TRAIN_CONFIG_FILE, to_yaml(family.train_config(run)))
         lineage = Lineage(
             family=family.name,
             revision=run.revision,
@@ -70,17 +93,18 @@ def write_export(
             tokenizer_sha256=file_sha256(building / TOKENIZER_FILE),
             initial_weights_sha256=state.initial_weights_sha256,
             weights_sha256=weights_sha256(building),
-            device=device,
-            processes=processes,
+            device=machine.device,
+            processes=machine.processes,
             versions=versions(*PACKAGES),
         )
         write_json(building / LINEAGE_FILE, lineage.to_data())
         require_complete(building)
-    return path
 
 
-def export_checkpoint(family: Family, run: Run, step: int, *, tokens: Path, folder: RunFolder) -> Path:
-    """Export a checkpoint; which device trained it is recorded as unknown.
+def export_checkpoint(
+    family: Family, run: Run, step: int, *, tokens: Path, folder: RunFolder, path: Path, dtype: str = "float32"
+) -> None:
+    """Export a checkpoint; which machine trained it is recorded as unknown.
 
     Args:
         family: the recipe.
@@ -88,34 +112,33 @@ def export_checkpoint(family: Family, run: Run, step: int, *, tokens: Path, fold
         step: its step.
         tokens: folder of token shards, for its tokenizer.
         folder: the run's folder.
+        path: the folder to write.
+        dtype: one of `mixhub.training.options.DTYPES`.
 
     Raises:
         RunError: the checkpoint is missing or unreadable, or belongs to another recipe or other tokens.
         CorpusError: the token shards are missing.
     """
-    path = folder.checkpoint(step)
-    state = read_state(path)
+    checkpoint = folder.checkpoint(step)
+    state = read_state(checkpoint)
     manifest = read_manifest(tokens).for_family(family)
-    require_unchanged(path, state, family, run, manifest)
+    require_unchanged(checkpoint, state, family, run, manifest)
     model = build_model(family.architecture, family.training, init_seed=0, eos_id=manifest.eos_id)
-    load_weights(path, model)  # replaces the initial weights
-    return write_export(model, state, family, run, tokens=tokens, folder=folder)
+    load_weights(checkpoint, model)  # replaces the initial weights
+    write_export(model, state, family, run, tokens=tokens, path=path, dtype=dtype)
 
 
 def saved_weights_sha256(model: LlamaForCausalLM, scratch: Path) -> str:
-    """Return the `weights_sha256` that an export of `model` would have, from a temporary copy in `scratch`."""
+    """Return the `weights_sha256` that a float32 export of `model` would have, from a temporary copy in `scratch`."""
     with writing(scratch), tempfile.TemporaryDirectory(prefix=".tmp-weights-", dir=scratch) as building:
-        _save_weights(model, Path(building))
+        save_weights(model, Path(building), torch.float32)
         return weights_sha256(Path(building))
 
 
-def _save_weights(model: LlamaForCausalLM, folder: Path) -> None:
-    from transformers.utils import logging
-
-    had_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        model.save_pretrained(folder)
-    finally:
-        if had_bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+def _write_configs(model: LlamaForCausalLM, folder: Path, dtype: torch.dtype) -> None:
+    """Write `config.json` and `generation_config.json`."""
+    config = copy.deepcopy(model.config)
+    config.architectures, config.dtype = [_ARCHITECTURE], dtype
+    config.save_pretrained(folder)
+    assert model.generation_config is not None
+    model.generation_config.save_pretrained(folder)

@@ -25,7 +25,7 @@ from mixhub.spec.base import data_sha256
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
 from mixhub.training.checkpoints.store import Checkpoints
-from mixhub.training.export import saved_weights_sha256, write_export
+from mixhub.training.export import Machine, saved_weights_sha256, write_export
 from mixhub.training.launch import accelerated
 from mixhub.training.metrics import open_metrics, write_metrics
 from mixhub.training.model import build_model
@@ -199,19 +199,19 @@ class _Trainer:
 
     def _export(self) -> Path:
         state = self.start.model_copy(update={"step": self.training.steps})
-        if self.is_main:
-            write_export(
-                self.updates.model,
-                state,
-                self.family,
-                self.run,
-                tokens=self.shards.folder,
-                folder=self.folder,
-                device=self.accelerator.device.type,
-                processes=self.accelerator.num_processes,
-            )
+        path = self.folder.export(state.step)
+        machine = Machine(self.accelerator.device.type, self.accelerator.num_processes)
+        write_export(
+            self.updates.model,
+            state,
+            self.family,
+            self.run,
+            tokens=self.shards.folder,
+            path=path if self.is_main else None,
+            machine=machine,
+        )
         self.accelerator.wait_for_everyone()
-        return self.folder.export(state.step)
+        return path
 
     def _require_finite(self, step: int, **figures: float) -> None:
         for name, value in figures.items():

@@ -11,6 +11,8 @@ VALUES = {
     "sharding": ("none", "full", "hybrid"),
     "kernels": ("eager", "compile", "liger"),
 }
+DTYPES = ("float32", "bfloat16", "float16")
+"""Dtypes in which weights can be exported."""
 
 
 @dataclass(frozen=True)

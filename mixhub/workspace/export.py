@@ -18,12 +18,13 @@ _OPENED = (WEIGHTS_FILE, WEIGHTS_INDEX_FILE, "pytorch_model.bin", "pytorch_model
 _SHARD = re.compile(r".+-\d+-of-\d+\.safetensors")
 _SHOWN = 3
 """Maximum number of files in a line."""
+TRAIN_CONFIG_FILE = "train_config.yaml"
 EXPORT_FILES = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "train_config.yaml",
+    TRAIN_CONFIG_FILE,
     "lineage.json",
 )
 """Required files beside the weights."""

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixhub.spec.base import parse_yaml
@@ -11,6 +12,7 @@ from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.loop import train
 from mixhub.training.model import build_model
 from mixhub.training.options import TrainOptions
+from mixhub.training.weights import save_weights
 from mixhub.workspace.lineage import file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
@@ -78,7 +80,8 @@ def test_the_initial_hash_is_that_of_an_export_of_step_0(export: Path, tokens: P
         initial_weights_sha256=initial,
         versions={},
     )
-    path = write_export(model, state, FAMILY, RUN, tokens=tokens, folder=folder)
+    path = folder.export(0)
+    write_export(model, state, FAMILY, RUN, tokens=tokens, path=path)
     assert read_lineage(export).initial_weights_sha256 == initial == weights_sha256(path)
     assert read_lineage(export).weights_sha256 != initial
 
@@ -88,3 +91,33 @@ def test_train_config_has_regmix_keys_and_ours(export: Path) -> None:
     assert config == FAMILY.train_config(RUN)
     assert config["train"]["train_prose"] == 0.5
     assert config["model_name"] == "tiny"
+
+
+def test_weights_and_configs_are_the_bytes_that_transformers_writes(export: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(export)
+    model.save_pretrained(tmp_path)
+    for name in ("model.safetensors", "generation_config.json"):
+        assert (export / name).read_bytes() == (tmp_path / name).read_bytes(), name
+    ours, theirs = (json.loads((folder / "config.json").read_text()) for folder in (export, tmp_path))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_in_several_files_load_as_they_were(tied: bool, tmp_path: Path) -> None:
+    family = tiny_family(architecture={"tie_word_embeddings": tied})
+    model = build_model(family.architecture, family.training, init_seed=3, eos_id=0)
+    save_weights(model, tmp_path, torch.bfloat16, max_file_size=20_000)
+    model.config.save_pretrained(tmp_path)
+    files = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert files == [f"model-{number:05d}-of-{len(files):05d}.safetensors" for number in range(1, len(files) + 1)]
+    assert len(files) > 1
+    largest = max(weight.numel() for weight in model.parameters())
+    for name in files:
+        stored = load_file(tmp_path / name).values()
+        assert sum(2 * tensor.numel() for tensor in stored) <= max(20_000, 2 * largest)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_parameters"] == family.architecture.parameters
+    assert index["metadata"]["total_size"] == 2 * family.architecture.parameters
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    for name, weight in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), weight.bfloat16()), name

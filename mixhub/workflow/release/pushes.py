@@ -254,5 +254,6 @@ def _export_step(workspace: Workspace, family: Family, run: Run, step: int, prog
         return
     from mixhub.training.export import export_checkpoint
 
-    export_checkpoint(family, run, step, tokens=workspace.tokens(family), folder=folder)
+    path = folder.export(step)
+    export_checkpoint(family, run, step, tokens=workspace.tokens(family), folder=folder, path=path)
     progress.notice(f"{run.revision}: exported step {step} from its checkpoint")
