@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TextIO
 
 from accelerate import Accelerator
 from transformers import LlamaForCausalLM
@@ -19,15 +16,14 @@ from mixhub.data.orders.choice import order_of
 from mixhub.data.shards import TokenShards
 from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
-from mixhub.progress import SILENT, Bar, Progress
+from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.spec.base import data_sha256
-from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
 from mixhub.training.checkpoints.store import Checkpoints
 from mixhub.training.export import Machine, saved_weights_sha256, write_export
 from mixhub.training.launch import accelerated
-from mixhub.training.metrics import open_metrics, write_metrics
+from mixhub.training.metrics import Reports, reporting
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
@@ -35,9 +31,6 @@ from mixhub.training.updates import Figures, Updates
 from mixhub.training.validation import validation_losses
 from mixhub.workspace.lineage import versions
 from mixhub.workspace.paths import RunFolder
-
-_LOG = logging.getLogger("mixhub.training")
-"""Reports where a run resumes and the result of each validation, for users without a progress bar."""
 
 
 def train(
@@ -123,22 +116,23 @@ class _Trainer:
             progress.notice(line)
         if first:
             self.checkpoints.load(self.folder.checkpoint(first))
-            self._log(f"resumes from step {first} of {last}")
         with (
             closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,
-            open_metrics(self.folder.metrics, first) if self.is_main else nullcontext() as metrics,
+            reporting(self.family, self.run, self.folder, bar, first=first, is_main=self.is_main) as reports,
         ):
             bar.advance(first)
             if first == 0:
-                self._validate(metrics, 0, None)
+                self._validate(reports, 0, None)
+            else:
+                reports.log(f"resumes from step {first} of {last}")
             for step in range(first, last):
-                figures = self._step(metrics, step, batches, bar, stop=should_stop())
+                figures = self._step(reports, step, batches, stop=should_stop())
                 done = step + 1
                 if done % training.validation_interval == 0 or done == last:
-                    self._validate(metrics, done, figures.loss)
+                    self._validate(reports, done, figures.loss)
                 if done % training.checkpoint_interval == 0 or done == last or figures.is_stopped:
-                    self._checkpoint(metrics, done)
+                    self._checkpoint(reports, done)
                 if figures.is_stopped and done < last:
                     return None
         return self._export()
@@ -161,40 +155,22 @@ class _Trainer:
             versions=versions(*PACKAGES),
         )
 
-    def _step(
-        self, metrics: TextIO | None, step: int, batches: Iterator[StepBatch], bar: Bar, *, stop: bool
-    ) -> Figures:
+    def _step(self, reports: Reports, step: int, batches: Iterator[StepBatch], *, stop: bool) -> Figures:
         """Make one update."""
         started = time.perf_counter()
         figures = self.updates.gradients(next(batches), stop=stop)
         self._require_finite(step + 1, loss=figures.loss, grad_norm=figures.grad_norm)
         rate = self.updates.apply(step)
-        per_step = tokens_per_step(self.training.global_batch_size, self.training.sequence_length)
-        if metrics is not None:
-            line = {"step": step + 1, "loss": figures.loss, "learning_rate": rate, "grad_norm": figures.grad_norm}
-            speed = round(per_step / (time.perf_counter() - started), 1)
-            line |= {"tokens": (step + 1) * per_step, "tokens_per_second": speed}
-            write_metrics(metrics, {**line, "domains": figures.domains})
-        bar.advance(note=f"loss {figures.loss:.3f}")
+        reports.step(step + 1, figures, rate=rate, seconds=time.perf_counter() - started)
         return figures
 
-    def _validate(self, metrics: TextIO | None, step: int, loss: float | None) -> None:
+    def _validate(self, reports: Reports, step: int, loss: float | None) -> None:
         losses = validation_losses(self.updates, self.family, self.shards, self.accelerator)
         self._require_finite(step, **losses)
-        if metrics is not None:
-            write_metrics(metrics, {"step": step, "validation": losses})
-        prefix = self.family.data.valid_prefix
-        figures = ", ".join(f"{key.removeprefix(prefix)} {value:.3f}" for key, value in losses.items())
-        trained = "" if loss is None else f", loss {loss:.3f}"
-        self._log(f"step {step} of {self.training.steps}{trained}, validation {figures}")
+        reports.validation(step, losses, loss)
 
-    def _log(self, text: str) -> None:
-        if self.is_main:
-            _LOG.info("%s: %s", self.run.revision, text)
-
-    def _checkpoint(self, metrics: TextIO | None, step: int) -> None:
-        if metrics is not None:
-            os.fsync(metrics.fileno())  # before the checkpoint, which relies on the lines
+    def _checkpoint(self, reports: Reports, step: int) -> None:
+        reports.sync()
         self.checkpoints.save(self.start.model_copy(update={"step": step}))
 
     def _export(self) -> Path:

@@ -1,27 +1,91 @@
-"""Writing `metrics.jsonl`, also of a resumed run."""
+"""What one sees of a run in training: `metrics.jsonl`, also of a resumed run, and the progress bar."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 from mixhub.files import write_text
+from mixhub.phrases import magnitude
+from mixhub.progress import Bar
+from mixhub.spec import Family, Run
+from mixhub.spec.schedule import tokens_per_step
+from mixhub.training.updates import Figures
 from mixhub.workspace.metrics import read_metrics
+from mixhub.workspace.paths import RunFolder
+
+_LOG = logging.getLogger("mixhub.training")
+"""Reports where a run resumes and the result of each validation, for users without a progress bar."""
 
 
-def open_metrics(path: Path, step: int) -> TextIO:
-    """Open a run's metrics to append lines, after deleting those past the checkpoint to resume from; 0: all lines."""
-    lines = [line for line in read_metrics(path) if line["step"] <= step] if step else []
-    write_text(path, "".join(_line(line) for line in lines))
-    return path.open("a", encoding="utf-8")
+class Reports:
+    """Shows the figures of one run, which are those of all processes together.
+
+    Args:
+        family: the recipe.
+        run: the seed or index.
+        bar: counts steps.
+        metrics: open `metrics.jsonl`; None in all processes but the first, which show nothing.
+    """
+
+    def __init__(self, family: Family, run: Run, bar: Bar, metrics: TextIO | None) -> None:
+        self._training, self._revision, self._bar, self._metrics = family.training, run.revision, bar, metrics
+        self._valid_prefix = family.data.valid_prefix
+        self._tokens = tokens_per_step(self._training.global_batch_size, self._training.sequence_length)
+
+    def step(self, step: int, figures: Figures, *, rate: float, seconds: float) -> None:
+        """Report an update.
+
+        Args:
+            step: number of the update, from 1.
+            figures: what is known of it.
+            rate: its learning rate.
+            seconds: how long it took.
+        """
+        speed = round(self._tokens / seconds, 1)
+        line: dict[str, object] = {"step": step, "loss": figures.loss, "learning_rate": rate}
+        line |= {"grad_norm": figures.grad_norm, "tokens": step * self._tokens, "tokens_per_second": speed}
+        self._write({**line, "domains": figures.domains})
+        self._bar.advance(note=f"loss {figures.loss:.3f}, {magnitude(speed)} tokens/s")
+
+    def validation(self, step: int, losses: Mapping[str, float], loss: float | None) -> None:
+        """Report the losses of the validation after a step, by domain key; `loss` is that of the step, if any."""
+        self._write({"step": step, "validation": losses})
+        figures = ", ".join(f"{key.removeprefix(self._valid_prefix)} {value:.3f}" for key, value in losses.items())
+        trained = "" if loss is None else f", loss {loss:.3f}"
+        self.log(f"step {step} of {self._training.steps}{trained}, validation {figures}")
+
+    def log(self, text: str) -> None:
+        """Log a line of text."""
+        if self._metrics is not None:
+            _LOG.info("%s: %s", self._revision, text)
+
+    def sync(self) -> None:
+        """Write what was reported to the disk, as a checkpoint needs that relies on it."""
+        if self._metrics is not None:
+            os.fsync(self._metrics.fileno())
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        """Append a line to the metrics, visible to readers at once."""
+        if self._metrics is not None:
+            self._metrics.write(_line(line))
+            self._metrics.flush()
 
 
-def write_metrics(file: TextIO, line: Mapping[str, object]) -> None:
-    """Append one line, visible to readers at once."""
-    file.write(_line(line))
-    file.flush()
+@contextmanager
+def reporting(family: Family, run: Run, folder: RunFolder, bar: Bar, *, first: int, is_main: bool) -> Iterator[Reports]:
+    """Report a run that was trained to the step `first`: lines of later steps are deleted, at 0 all lines."""
+    if not is_main:
+        yield Reports(family, run, bar, None)
+        return
+    lines = [line for line in read_metrics(folder.metrics) if line["step"] <= first] if first else []
+    write_text(folder.metrics, "".join(map(_line, lines)))
+    with folder.metrics.open("a", encoding="utf-8") as metrics:
+        yield Reports(family, run, bar, metrics)
 
 
 def _line(metrics: Mapping[str, object]) -> str:

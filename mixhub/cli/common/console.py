@@ -221,7 +221,8 @@ class _Bar:
     def advance(self, amount: int = 1, note: str | None = None) -> None:
         self._bars.advance(self._task, amount)
         task = self._bars.tasks[self._task]
-        rate = f"{task.completed / task.elapsed:.3g} {self._unit}s/s" if task.elapsed else ""
+        # Of the last seconds, without what was done before: a run that is resumed begins with an advance to its step.
+        rate = f"{task.speed:.3g} {self._unit}s/s" if task.speed else ""
         self._bars.update(self._task, rate=rate, note=task.fields["note"] if note is None else note)
 
 
