@@ -57,7 +57,7 @@ def make_tokenizer(family: Family, corpus: Corpus, destination: Path, source: Pa
         saved.add_special_tokens([eos])
     _check(tokenizer, family, source or corpus.path)
     specials = dict.fromkeys(("bos_token", "eos_token", "pad_token"), eos)
-    length = family.architecture.max_position_embeddings
+    length = family.architecture.context
     wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=saved, **specials, model_max_length=length, clean_up_tokenization_spaces=False
     )

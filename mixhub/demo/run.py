@@ -99,7 +99,7 @@ def run_demo(folder: Path, *, progress: Progress = SILENT) -> Demo:
     with steps.step("workspace") as notes:
         workspace = demo_workspace(folder)
         family = workspace.family()
-        notes.append(f"{workspace.root}, {family.architecture.parameters:,} parameters")
+        notes.append(f"{workspace.root}, {family.llama.parameters:,} parameters")
     with steps.step("corpus") as notes:
         files = list(write_corpus(workspace.corpus(family), progress).rglob("*.jsonl"))
         notes.append(f"{size(sum(file.stat().st_size for file in files))} of text in {len(DOMAINS)} domains")

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixhub.spec.architecture import Architecture
     from mixhub.spec.family import Family, Run
     from mixhub.spec.mixture import Mixture
-    from mixhub.spec.parts import Architecture, Evaluation, Task, Tokenizer, Training
+    from mixhub.spec.parts import Evaluation, Task, Tokenizer, Training
 
 __all__ = ["Architecture", "Evaluation", "Family", "Mixture", "Run", "Task", "Tokenizer", "Training"]
 
-_MODULES = {"Family": "family", "Run": "family", "Mixture": "mixture"}
+_MODULES = {"Architecture": "architecture", "Family": "family", "Run": "family", "Mixture": "mixture"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -68,7 +69,11 @@ class Spec(BaseModel):
         """Omit keys without a value, except those that have one by default."""
         fields = type(self).model_fields
         data: dict[str, Any] = serialize(self)
-        return {key: value for key, value in data.items() if value is not None or fields[key].default is not None}
+        return {
+            key: value
+            for key, value in data.items()
+            if value is not None or key not in fields or fields[key].default is not None
+        }
 
     @classmethod
     def from_data(cls, data: object, file: str, *, hint: str | None = None) -> Self:
@@ -150,13 +155,16 @@ def read_yaml(path: Path, error: type[MixhubError] = MixhubError) -> Any:
     return parse_yaml(text, str(path))
 
 
-def to_yaml(data: object) -> str:
-    """Return plain data as YAML, in the order of its keys."""
+def to_yaml(data: object, *, in_a_line: bool = False) -> str:
+    """Return plain data as YAML, in the order of its keys; on request in a single line, with braces."""
     import yaml
 
     from mixhub.spec.strict_yaml import Dumper
 
-    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    width = math.inf if in_a_line else 100
+    return yaml.dump(
+        data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=in_a_line
+    )
 
 
 _MAPPING = ("value-type", "must be a mapping of keys to values")

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from mixhub.errors import ABSENT, Problem, UnknownNameError, UsageError
 from mixhub.phrases import ranges
+from mixhub.spec.architecture import LLAMA, AnyArchitecture, Architecture, is_other
 from mixhub.spec.base import FrozenMap, Spec
 from mixhub.spec.mixture import Mixture
 from mixhub.spec.parts import (
-    Architecture,
     CardFacts,
     Data,
     Evaluation,
@@ -56,7 +56,7 @@ class Family(Spec):
     """Built-in family whose recipe, mixture and card this one repeats with its own runs, instead of `extends`."""
     revisions: Revisions
     """The runs of the family and their branches."""
-    architecture: Architecture
+    architecture: AnyArchitecture
     """Shape of the model."""
     tokenizer: Tokenizer
     """How text becomes token ids."""
@@ -85,14 +85,14 @@ class Family(Spec):
         elif self.revisions.chosen_seeds is not None and self.training.seed is not None:
             rule = "must be null, because revisions.chosen_seeds has the seed of each run"
             yield Problem("training.seed", self.training.seed, rule, code="keys-conflict")
-        limits = (
-            ("tokenizer.vocab_size", self.tokenizer.vocab_size, "vocab_size"),
-            ("training.sequence_length", self.training.sequence_length, "max_position_embeddings"),
-        )
-        for key, value, other in limits:
-            limit = getattr(self.architecture, other)
-            if value > limit:
-                yield Problem(key, value, f"must be at most architecture.{other}, {limit}", code="keys-conflict")
+        rows, context = self.architecture.vocab_size, self.architecture.context
+        for key, value, what, limit in (
+            ("tokenizer.vocab_size", self.tokenizer.vocab_size, "rows of the embedding", rows),
+            ("training.sequence_length", self.training.sequence_length, "context length", context),
+        ):
+            if limit is not None and value > limit:
+                rule = f"must be at most the {what} in architecture, {limit}"
+                yield Problem(key, value, rule, code="keys-conflict")
         if self.published_scores is not None:
             yield from self._score_problems(self.published_scores)
 
@@ -168,6 +168,16 @@ class Family(Spec):
         return self._run(number)
 
     @property
+    def llama(self) -> Architecture:
+        """The architecture of a family that mixhub can train; raises UsageError for other models than Llamas."""
+        if isinstance(self.architecture, Architecture):
+            return self.architecture
+        kind = self.architecture.model_type
+        message = f"{self.name} cannot be trained here: mixhub trains Llamas described by their sizes, and it is {kind}"
+        hint = "train it elsewhere, then take the weights: mixhub adopt DIR"
+        raise UsageError(message, code="architecture-untrainable", hint=hint, family=self.name, model_type=kind)
+
+    @property
     def seeds_origin(self) -> Origin:
         """Whether the seeds of the runs are published by the authors of the recipe, or chosen."""
         return self.training.origin("seed")
@@ -226,12 +236,15 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     Name, repo, mixture, card and published scores are not inherited. Architecture, tokenizer, data, training and
     evaluation are merged key by key; other parts replace those of the base. A value that the family sets does not
     inherit its origin, and an order other than `regmix` no loader. A tokenizer with its own name or size does not
-    inherit the repo_id; it, and a model of another shape, are named after the family unless they have a name.
+    inherit the repo_id; it, and a model of another shape, are named after the family unless they have a name. A model
+    of another type inherits nothing of the architecture.
     """
     merged = {key: value for key, value in base.items() if key not in _OWN_PARTS}
     for key, value in own.items():
         if key in _MERGED_PARTS and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
             part = {**merged[key], **value}
+            if key == "architecture" and _is_another_kind(merged[key], value):
+                part = {**value}
             if key == "architecture" and set(value) - {"origin"}:
                 part["origin"] = value.get("origin", "chosen")
                 part["model_name"] = value.get("model_name", own.get("name", part.get("model_name")))
@@ -251,6 +264,12 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         labels = "seeds_are_labels"  # true of the published runs only
         merged["revisions"] = {key: value for key, value in merged["revisions"].items() if key != labels}
     return merged
+
+
+def _is_another_kind(base: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether the keys of an architecture have other meanings than those of the base."""
+    kind = base.get("model_type", LLAMA)
+    return own.get("model_type", kind) != kind or is_other({**base, **own}) != is_other(base)
 
 
 def replicate(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

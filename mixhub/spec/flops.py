@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mixhub.spec.parts import Architecture
+    from mixhub.spec.architecture import Architecture
 
 
 def flops_per_token(architecture: Architecture, sequence_length: int) -> int:

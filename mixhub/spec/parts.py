@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -112,65 +112,6 @@ class Revisions(Spec):
     def plural(kind: str) -> str:
         """`seeds` or `indices`."""
         return "indices" if kind == "index" else "seeds"
-
-
-class Architecture(Spec):
-    """A Llama-like decoder; keys are those of `LlamaConfig`."""
-
-    model_name: Name
-    """Name of the architecture in RegMix's `train_config.yaml`, such as `tinyllama_1_1b`."""
-    model_type: Literal["llama"] = "llama"
-    """Model type in Transformers; Llama is the only one that a family can describe so far."""
-    hidden_size: PositiveInt
-    """Width of the residual stream."""
-    intermediate_size: PositiveInt
-    """Width of the SwiGLU MLP."""
-    num_hidden_layers: PositiveInt
-    """Number of transformer blocks."""
-    num_attention_heads: PositiveInt
-    """Number of query heads."""
-    num_key_value_heads: PositiveInt | None = None
-    """Number of key and value heads. Default: the number of query heads."""
-    max_position_embeddings: PositiveInt
-    """Context length in tokens."""
-    vocab_size: PositiveInt
-    """Number of rows of the embedding, including padding."""
-    rms_norm_eps: PositiveFloat = 1e-5
-    """Epsilon that RMSNorm adds to the mean square."""
-    rope_theta: PositiveFloat = 10000.0
-    """Base of the rotary position embedding."""
-    tie_word_embeddings: bool = False
-    """Whether the output head shares its matrix with the embedding."""
-    origin: Origin = "chosen"
-    """Where the architecture comes from."""
-
-    def _broken_rules(self) -> Iterator[Problem]:
-        if self.hidden_size % (2 * self.num_attention_heads):
-            rule = f"must be an even multiple of num_attention_heads, {self.num_attention_heads}"
-            yield Problem("hidden_size", self.hidden_size, rule, code="heads-mismatch")
-        if self.num_attention_heads % self.key_value_heads:
-            rule = f"must divide the {self.num_attention_heads} query heads"
-            yield Problem("num_key_value_heads", self.num_key_value_heads, rule, code="heads-mismatch")
-
-    @property
-    def key_value_heads(self) -> int:
-        """Number of key and value heads."""
-        return self.num_key_value_heads or self.num_attention_heads
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The keys of a `config.json`, without name and origin, and with the number of key and value heads."""
-        data = {**self.to_data(), "num_key_value_heads": self.key_value_heads}
-        return {key: value for key, value in data.items() if key not in ("model_name", "origin")}
-
-    @property
-    def parameters(self) -> int:
-        """Number of trainable parameters, including embedding and head."""
-        head_size = self.hidden_size // self.num_attention_heads
-        attention = 2 * self.hidden_size**2 + 2 * self.hidden_size * head_size * self.key_value_heads
-        block = attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
-        embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return self.num_hidden_layers * block + embeddings + self.hidden_size
 
 
 class Tokenizer(Spec):

@@ -123,7 +123,7 @@ def export_checkpoint(
     state = read_state(checkpoint)
     manifest = read_manifest(tokens).for_family(family)
     require_unchanged(checkpoint, state, family, run, manifest)
-    model = build_model(family.architecture, family.training, init_seed=0, eos_id=manifest.eos_id)
+    model = build_model(family.llama, family.training, init_seed=0, eos_id=manifest.eos_id)
     load_weights(checkpoint, model)  # replaces the initial weights
     write_export(model, state, family, run, tokens=tokens, path=path, dtype=dtype)
 

@@ -72,4 +72,4 @@ def mfu(family: Family, tokens_per_second: float, device_name: str, devices: int
     peak = peak_flops(device_name, training.precision)
     if peak is None:
         return None
-    return flops_per_token(family.architecture, training.sequence_length) * tokens_per_second / (peak * devices)
+    return flops_per_token(family.llama, training.sequence_length) * tokens_per_second / (peak * devices)

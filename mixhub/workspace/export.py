@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
@@ -16,6 +19,8 @@ WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
 _OPENED = (WEIGHTS_FILE, WEIGHTS_INDEX_FILE, "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Where Transformers looks for weights: it opens the first that exists, or the files that this index names."""
 _SHARD = re.compile(r".+-\d+-of-\d+\.safetensors")
+_EDGE = 4096
+"""Bytes of a tensor by which equal ones are known."""
 _SHOWN = 3
 """Maximum number of files in a line."""
 TRAIN_CONFIG_FILE = "train_config.yaml"
@@ -142,6 +147,42 @@ def weight_files(export: Path) -> list[str]:
     if (problem := next(weights_problems(export, paths), None)) is not None:
         raise _incomplete(export, problem.code, problem.what, problem.files)
     return opened_weights(export, paths)
+
+
+def count_parameters(export: Path, rows: int | None) -> int:
+    """Count the numbers in an export's weights, from the headers of its files; integers, such as masks, do not count.
+
+    Args:
+        export: the export.
+        rows: of the embedding; a head beside it with the same numbers is tied to it, and does not count.
+
+    Raises:
+        ExportError: files are missing or malformed.
+    """
+    sizes: dict[object, int] = {}
+    for name in weight_files(export):
+        for tensor, entry, edge in _tensors(export / name):
+            shape = entry["shape"]
+            is_table = rows is not None and len(shape) == 2 and shape[0] == rows
+            if entry["dtype"].startswith(("F", "BF")):
+                sizes[(tuple(shape), edge) if is_table else tensor] = math.prod(shape)
+    return sum(sizes.values())
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+    """Yield the tensors of a safetensors file: name, entry in the header, and first bytes."""
+    try:
+        with path.open("rb") as file:
+            end = 8 + int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(end - 8))
+            for name, entry in entries.items():
+                if name != "__metadata__":
+                    file.seek(end + entry["data_offsets"][0])
+                    yield name, entry, file.read(_EDGE)
+    except (OSError, ValueError, LookupError, TypeError, MemoryError) as error:
+        raise _incomplete(
+            path.parent, "weights-malformed", f"has a malformed {path.name}: {error}", [path.name]
+        ) from None
 
 
 def require_complete(export: Path) -> None:

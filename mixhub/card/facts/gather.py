@@ -18,6 +18,7 @@ from mixhub.files import read_json
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, read_cells
+from mixhub.workspace.export import count_parameters
 from mixhub.workspace.lineage import UNKNOWN, Lineage, read_lineage
 from mixhub.workspace.manifest import MANIFEST_FILE, read_manifest
 from mixhub.workspace.metrics import read_metrics
@@ -114,6 +115,7 @@ def gather_run(
         cells,
         imported=() if is_earlier else imported_records(workspace.imported(run), run),
         weights_dtype=_weights_dtype(export) if export else None,
+        parameters=_parameters(family, export) if export else None,
         special_tokens=_special_tokens(export) if export else None,
         metrics=_metrics(metrics, lineage) if lineage else (),
         withdrawal=next((one for one in marks[::-1] if lineage and one.weights_sha256 == lineage.weights_sha256), None),
@@ -178,6 +180,12 @@ def _weights_dtype(export: Path) -> str | None:
     config = _json_object(export / "config.json")
     dtype = config.get("dtype", config.get("torch_dtype"))
     return str(dtype) if dtype else None
+
+
+def _parameters(family: Family, export: Path) -> int | None:
+    """Return the number of parameters in the weights; None if the architecture says it."""
+    a = family.architecture
+    return count_parameters(export, a.vocab_size) if a.parameters is None else None
 
 
 def _special_tokens(export: Path) -> Mapping[str, str] | None:

@@ -7,9 +7,10 @@ from typing import Literal
 
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown import figures
-from mixhub.card.markdown.text import Table, code
+from mixhub.card.markdown.text import Markdown, Table, code
 from mixhub.phrases import plural
 from mixhub.spec import catalog
+from mixhub.spec.architecture import OtherArchitecture
 from mixhub.spec.family import Family
 from mixhub.spec.parts import Training
 from mixhub.spec.values import Origin
@@ -114,9 +115,11 @@ def _origin(family: Family, fields: Sequence[str]) -> str:
     return f"{best}; {', '.join(worse)}"
 
 
-def architecture(family: Family) -> Table:
-    """Return the sizes of the model, a row for each."""
-    a = family.architecture
+def architecture(facts: FamilyFacts) -> Table:
+    """Return the sizes of the model, a row for each that is stated."""
+    family, a = facts.family, facts.family.architecture
+    if isinstance(a, OtherArchitecture):
+        return _of_config(a, facts)
     heads = f"{a.num_attention_heads:,}"
     if a.key_value_heads != a.num_attention_heads:
         heads += f", sharing {a.key_value_heads:,} keys and values"
@@ -136,6 +139,22 @@ def architecture(family: Family) -> Table:
         ("Origin", a.origin),
     ]
     return Table(("Architecture", "Value"), tuple(rows))
+
+
+def _of_config(a: OtherArchitecture, facts: FamilyFacts) -> Table:
+    stated = a.config.get("architectures")
+    kind = code(stated[0] if isinstance(stated, list) and stated else a.model_type)
+    used = f"{facts.family.tokenizer.vocab_size:,} in use"
+    sizes = {
+        "Parameters": f"{facts.parameters:,}" if facts.parameters else None,
+        "Layers": f"{a.layers:,}" if a.layers else None,
+        "Hidden Size": f"{a.hidden_size:,}" if a.hidden_size else None,
+        "Context Length": f"{a.context:,} tokens" if a.context else None,
+        "Vocabulary": f"{a.vocab_size:,} rows, {used}" if a.vocab_size else used,
+    }
+    rows = [(name, value) for name, value in sizes.items() if value is not None]
+    shown = (("Name", code(a.model_name)), ("Type", Markdown(f"{kind} of Transformers")), *rows, ("Origin", a.origin))
+    return Table(("Architecture", "Value"), shown)
 
 
 def seeds(facts: FamilyFacts) -> Table | Literal["unknown", "number"]:

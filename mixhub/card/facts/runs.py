@@ -31,6 +31,8 @@ class RunFacts:
     """Evaluated elsewhere and imported; with which weights is not known."""
     weights_dtype: str | None = None
     """Of the export's tensors, such as `float32`; None if unknown."""
+    parameters: int | None = None
+    """Numbers in the export's weights; None if the architecture of the family says how many there are."""
     special_tokens: Mapping[str, str] | None = None
     """The tokens that the tokenizer of the export calls `bos`, `eos` and `pad`, if it has them; None if unknown."""
     metrics: tuple[Mapping[str, Any], ...] = ()
@@ -92,6 +94,12 @@ class FamilyFacts:
         ours, theirs = own.training.to_data(), original.training.to_data()
         keys = [key for key in type(own.training).model_fields if key not in _WITHOUT_EFFECT]
         return changed + [f"training.{key}" for key in keys if ours.get(key) != theirs.get(key)]
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of parameters of a model: by the architecture, else by the weights of a run; None if unknown."""
+        counts = (one.parameters for one in self.runs if one.parameters is not None)
+        return self.family.architecture.parameters or next(counts, None)
 
     @property
     def made_elsewhere(self) -> bool:

@@ -51,7 +51,7 @@ def loading(facts: FamilyFacts) -> dict[str, Any]:
 
 def tensors(facts: FamilyFacts) -> dict[str, Any]:
     """Return what is loaded: weights and tokenizer."""
-    training, context = facts.family.training, facts.family.architecture.max_position_embeddings
+    training, context = facts.family.training, facts.family.architecture.context
     dtypes = {one.weights_dtype for one in facts.runs if one.weights_dtype}
     trained_in = {"float32": "float32", "bfloat16": "bfloat16 autocast, with float32 weights"}[training.precision]
     is_other = facts.is_confirmed and training.sequence_length != context

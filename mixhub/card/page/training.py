@@ -12,6 +12,7 @@ from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, branches, code, link, listed, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.spec import catalog
+from mixhub.spec.architecture import Architecture
 from mixhub.spec.family import Family
 from mixhub.spec.flops import flops_per_token
 from mixhub.spec.schedule import tokens_per_step
@@ -59,8 +60,11 @@ def compute(facts: FamilyFacts) -> dict[str, Any]:
             rows.append((code(one.run.revision), one.lineage.device, figures.whole(one.lineage.processes), *speed))
     headers = ("Branch", "Device", "Processes", "Median tokens per second", "Time in training steps")
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
-    per_token = flops_per_token(facts.family.architecture, facts.family.training.sequence_length)
-    total = figures.flops(per_token * facts.family.training.tokens) if facts.has_tokens else None
+    architecture, training = facts.family.architecture, facts.family.training
+    if not isinstance(architecture, Architecture):  # which may have other layers than those of the formula
+        return {"flops": None, "flops_per_token": None, "runs": table}
+    per_token = flops_per_token(architecture, training.sequence_length)
+    total = figures.flops(per_token * training.tokens) if facts.has_tokens else None
     return {"flops": total, "flops_per_token": figures.flops(per_token), "runs": table}
 
 

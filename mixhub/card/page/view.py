@@ -44,7 +44,7 @@ def card_values(facts: FamilyFacts) -> Values:
         "tensors": tensors(facts),
         "data": _data(facts),
         "training": training(facts),
-        "architecture": _architecture(family),
+        "architecture": _architecture(facts),
         "compute": compute(facts),
         "results": scores,
         "siblings": beside,
@@ -126,11 +126,13 @@ def _subset(facts: FamilyFacts) -> Markdown | None:
     return None if is_plain else dataset_parts(own)
 
 
-def _architecture(family: Family) -> Values:
-    name = family.tokenizer.repo_id
+def _architecture(facts: FamilyFacts) -> Values:
+    tokenizer = facts.family.tokenizer
+    name = tokenizer.repo_id
     return {
-        "table": architecture(family),
-        "tokenizer": link(name, f"{HUGGINGFACE}/{name}") if name else code(family.tokenizer.name),
+        "table": architecture(facts),
+        "parameters": facts.parameters,
+        "tokenizer": link(name, f"{HUGGINGFACE}/{name}") if name else code(tokenizer.name),
     }
 
 

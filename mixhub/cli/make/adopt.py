@@ -16,7 +16,7 @@ from mixhub.cli.common.options import (
     find_workspace,
 )
 
-_FOLDER_HELP = "Folder of a Llama model in Transformers format: config, safetensors, tokenizer."
+_FOLDER_HELP = "Folder of a causal language model in Transformers format: config, safetensors, tokenizer."
 _STEP_HELP = "Number of optimizer updates made. [default: from the folder if recorded there, otherwise unknown]"
 _MIXTURE_HELP = "Training mixture, if the folder does not record it: RegMix's YAML, or lines `domain: weight`."
 _TOKENIZER_HELP = "Tokenizer folder. [default: the model folder]"

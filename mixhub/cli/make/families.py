@@ -40,7 +40,10 @@ def families(
     rows = []
     for family in map(get, names):
         domains = sorted({len(run.mixture.shares) for run in family.runs()})
-        sizes = (magnitude(family.architecture.parameters), magnitude(family.training.tokens))
+        sizes = (
+            magnitude(parameters) if (parameters := family.architecture.parameters) else "unknown",
+            magnitude(family.training.tokens),
+        )
         count = f"{domains[0]}-{domains[-1]}" if len(domains) > 1 else str(domains[0])
         kind = family.revisions.kind
         runs = plural(len(family.runs()), kind, family.revisions.plural(kind))
@@ -88,7 +91,7 @@ def _show(family: Family) -> None:
         *([("replicates", family.replicates)] if family.replicates else []),
         ("revisions", _revisions(family)),
         *([("on main", family.main_run.revision)] if family.main_run else []),
-        ("parameters", f"{architecture.parameters:,}"),
+        ("parameters", f"{architecture.parameters:,}" if architecture.parameters else "unknown"),
         ("training tokens", f"{training.tokens:,} ({magnitude(training.tokens)})"),
         ("tokenizer", f"{family.tokenizer.repo_id or family.tokenizer.name}, {family.tokenizer.vocab_size:,} ids"),
         ("data", family.data.dataset or family.data.corpus),

@@ -97,7 +97,7 @@ def prepare_tokenizer(family: Family, corpus: Corpus, folder: Path, source: Path
     Raises:
         CorpusError: it cannot be made, as `make_tokenizer` says.
     """
-    digest = hashlib.sha256(repr((family.tokenizer, family.architecture.max_position_embeddings)).encode())
+    digest = hashlib.sha256(repr((family.tokenizer, family.architecture.context)).encode())
     file = source and source / TOKENIZER_FILE
     if file is not None and file.is_file():
         digest.update(file.read_bytes())

@@ -6,6 +6,7 @@ import json
 import re
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 CONFIG = "config.json"
-_VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
+VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Keys of configs about who saved them and in which dtype; two seeds may differ in them."""
 _NO_MEMORY = re.compile(r"OutOfMemory|can.t allocate memory")
 """How torch reports that memory is exhausted."""
@@ -47,7 +48,8 @@ def read_config(folder: Path) -> PreTrainedConfig:
     from transformers import AutoConfig
 
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with silence():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # each config class raises its own for values that contradict each other
         raise why_unsupported(error, folder) or config_unusable(folder, error) from None
     return config
@@ -144,8 +146,20 @@ def require_causal(folder: Path) -> None:
     if other is None and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return
     name = other or next(iter(stated), None) or f"a model of type {config.model_type}"
-    message = f"{CONFIG} describes {name}, which is not a causal language model"
+    message = f"{CONFIG} describes {name}, which is not a causal language model that mixhub can check"
     raise UnsupportedModelError(message, hint="check it with the class of Transformers that is made for it")
+
+
+def require_checkable(folder: Path) -> None:
+    """Raise UnsupportedModelError for a model that is quantised, or not a causal language model."""
+    path = folder / CONFIG
+    if plain_config(path.read_bytes()) is not None:
+        return
+    if isinstance(method := _content(folder).get("quantization_config"), Mapping):
+        message = f"its weights are quantised ({method.get('quant_method')}): not a model that mixhub can check"
+        hint = "adopt the model that was quantised, with plain weights"
+        raise UnsupportedModelError(message, hint=hint, path=path)
+    require_causal(folder)
 
 
 @lru_cache
@@ -222,22 +236,29 @@ def known_config(folder: Path) -> dict[str, Any]:
 
 def _whole_config(folder: Path) -> dict[str, Any]:
     """As `known_config`, with all keys, by Transformers."""
+    content = (folder / CONFIG).read_bytes()
+    if content not in _WHOLE:
+        try:
+            _WHOLE[content] = read_config(folder)
+        except MixhubError:
+            _WHOLE[content] = None
+    config = _WHOLE[content]
+    return {} if config is None else plain_data(config)
+
+
+def plain_data(config: PreTrainedConfig) -> dict[str, Any]:
+    """Return a config as plain data, without keys that are None."""
 
     def with_values(data: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in data.items() if value is not None}
 
-    content = (folder / CONFIG).read_bytes()
-    if content not in _WHOLE:
-        try:
-            _WHOLE[content] = json.dumps(read_config(folder).to_dict(), default=str)
-        except MixhubError:
-            _WHOLE[content] = "{}"
-    config: dict[str, Any] = json.loads(_WHOLE[content], parse_constant=str, object_hook=with_values)
-    return config
+    text = json.dumps(config.to_dict(), default=str)
+    data: dict[str, Any] = json.loads(text, parse_constant=str, object_hook=with_values)
+    return data
 
 
-_WHOLE: dict[bytes, str] = {}
-"""Configs as JSON, by the content of the file: the revisions of a family share one."""
+_WHOLE: dict[bytes, PreTrainedConfig | None] = {}
+"""Configs by the content of the file: the revisions of a family share one."""
 
 
 def comparable_config(folder: Path, name: str) -> str | None:
@@ -253,7 +274,7 @@ def comparable_config(folder: Path, name: str) -> str | None:
             return None
     if not isinstance(data, Mapping):
         return None
-    return json.dumps({key: value for key, value in data.items() if key not in _VOLATILE}, sort_keys=True, default=str)
+    return json.dumps({key: value for key, value in data.items() if key not in VOLATILE}, sort_keys=True, default=str)
 
 
 def code_findings(where: str, folder: Path) -> Iterator[Finding]:
@@ -268,3 +289,21 @@ def code_findings(where: str, folder: Path) -> Iterator[Finding]:
             is_known = name != CONFIG or _unknown_kind(folder) is None
             hint = f"delete auto_map from {name} if Transformers has the classes itself" if is_known else ""
             yield Finding("code-required", where, message, hint, about=name)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Hide what Transformers prints while it opens a model, for the block."""
+    from logging import CRITICAL
+
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -162,7 +162,7 @@ _OTHER_FILES = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "m
 """Files beside `tokenizer.json` that Transformers may read."""
 SPECIAL = ("bos_token", "eos_token", "pad_token")
 """Special tokens that are compared with other files."""
-_AS_IS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+AS_IS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes that open `tokenizer.json` as it is."""
 _NEOX = ("GPTNeoXTokenizer", "GPTNeoXTokenizerFast")
 """Classes that rebuild a tokenizer from its vocabulary, merges and added tokens, and the special tokens they assume."""
@@ -185,7 +185,7 @@ def plain_special_tokens(folder: Path, settings: Mapping[str, Any]) -> dict[str,
         settings: the content of `tokenizer_config.json`.
     """
     name, config = settings.get("tokenizer_class"), folder / "config.json"
-    if name not in (*_AS_IS, *_NEOX) or not {*settings} <= _SETTINGS:
+    if name not in (*AS_IS, *_NEOX) or not {*settings} <= _SETTINGS:
         return None
     if any((folder / other).exists() for other in _OTHER_FILES):
         return None
@@ -194,7 +194,7 @@ def plain_special_tokens(folder: Path, settings: Mapping[str, Any]) -> dict[str,
     tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
     defaults: Mapping[str, str | None] = _NEOX_TOKENS if name in _NEOX else dict.fromkeys(_NEOX_TOKENS)
     named = {key: settings.get(key, default) for key, default in defaults.items()}
-    is_same = name in _AS_IS or _is_plain_neox(tokenizer, settings)
+    is_same = name in AS_IS or _is_plain_neox(tokenizer, settings)
     return {key: named[key] for key in SPECIAL} if is_same and _are_plain_tokens(tokenizer, named) else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from mixhub.hub.rules.config import (
     read_config,
     reason,
     require_causal,
+    silence,
     why_unsupported,
 )
 from mixhub.hub.rules.plain import are_plain_tensors
@@ -251,7 +251,7 @@ def _load_shapes(folder: Path, config: PreTrainedConfig, tensors: Mapping[str, T
     except Exception as error:  # each class of models raises its own
         raise why_unsupported(error, folder) or config_unusable(folder, error) from None
     try:
-        with _silence():
+        with silence():
             _, report = type(model).from_pretrained(None, config=config, state_dict=weights, **options)
     except Exception as error:
         if (unsupported := why_unsupported(error, folder)) is not None:
@@ -262,21 +262,3 @@ def _load_shapes(folder: Path, config: PreTrainedConfig, tensors: Mapping[str, T
     shapes = {name: (tuple(actual), tuple(implied)) for name, actual, implied in report["mismatched_keys"]}
     tied = dict(model.all_tied_weights_keys)
     return _Report(frozenset(report["missing_keys"]), frozenset(report["unexpected_keys"]), shapes, tied)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Hide what Transformers prints while it loads a model, for the block."""
-    from logging import CRITICAL
-
-    from transformers.utils import logging
-
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(CRITICAL)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

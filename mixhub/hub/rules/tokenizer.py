@@ -11,7 +11,7 @@ from mixhub.errors import ExportError, MixhubError
 from mixhub.files import FileState, read_json
 from mixhub.findings import Finding, Level, errors, from_error
 from mixhub.hub.rules.config import CONFIG, UnsupportedModelError, known_config, reason, unmet_need
-from mixhub.hub.rules.plain import SPECIAL, plain_special_tokens
+from mixhub.hub.rules.plain import AS_IS, SPECIAL, plain_special_tokens
 from mixhub.phrases import listed
 from mixhub.workspace.export import TOKENIZER_EXTRAS
 from mixhub.workspace.lineage import file_sha256
@@ -120,6 +120,8 @@ class TokenizerFacts:
     """Ids of the tokens in `SPECIAL`; None if absent."""
     absent: tuple[str, ...]
     """Tokens without an id that the settings name, such as `pad_token = '[PAD]'`."""
+    stated_class: str | None
+    """Class in its settings."""
     opened_as: str
     """Class that Transformers makes of it."""
     differences: tuple[Difference, ...]
@@ -153,6 +155,7 @@ class TokenizerFacts:
                 eos_token=plain["eos_token"],
                 special={key: vocab[text] if text is not None else None for key, text in plain.items()},
                 absent=(),
+                stated_class=str(settings["tokenizer_class"]),
                 opened_as=str(settings["tokenizer_class"]),
                 differences=(),
             )
@@ -168,6 +171,7 @@ class TokenizerFacts:
             eos_token=_text(opened.eos_token),
             special=special,
             absent=tuple(f"{key} = {text!r}" for key, text in absent.items()),
+            stated_class=settings.get("tokenizer_class"),
             opened_as=type(opened).__name__,
             differences=tuple(tokenizer_differences(tokenizer, opened)),
         )
@@ -254,7 +258,7 @@ def token_findings(where: str, folder: Path) -> Iterator[Finding]:
         for finding in _id_findings(where, name, f"{key}_id", config.get(f"{key}_id"), token, rows)
     ]
     if not (tokenizer.absent or errors(wrong_ids)):  # other special tokens divide a text elsewhere
-        yield from rebuilt_findings(where, tokenizer.opened_as, tokenizer.differences)
+        yield from rebuilt_findings(where, tokenizer.opened_as, tokenizer.differences, tokenizer.stated_class)
     yield from wrong_ids
 
 
@@ -268,14 +272,24 @@ def opened_findings(where: str, folder: Path, opened: PreTrainedTokenizerBase) -
         yield from rebuilt_findings(where, type(opened).__name__, tokenizer_differences(tokenizer, opened))
 
 
-def rebuilt_findings(where: str, opened_as: str, differences: Iterable[Difference]) -> Iterator[Finding]:
-    """A tokenizer of which Transformers makes another one: an error if it gives a text other ids."""
+def rebuilt_findings(
+    where: str, opened_as: str, differences: Iterable[Difference], stated_class: str | None = None
+) -> Iterator[Finding]:
+    """A tokenizer of which Transformers makes another one: an error if it gives a text other ids.
+
+    For some types of models it does so whatever class the settings state.
+    """
     for one in differences:
         message = (
             f"Transformers opens tokenizer.json as {opened_as}, with other {one.about}: for {one.text!r} it "
             f"gives {one.actual} where tokenizer.json gives {one.expected}"
         )
         hint = 'set tokenizer_class in tokenizer_config.json to "PreTrainedTokenizerFast", or save the tokenizer again'
+        if stated_class in AS_IS:
+            hint = (
+                "for models of this type no setting changes that: if it was trained with what Transformers opens, save "
+                "that with AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+            )
         level: Level = "error" if one.about == "ids" else "warning"
         yield Finding("tokenizer-rebuilt", where, message, hint, level, about=one.about)
 

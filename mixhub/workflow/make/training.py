@@ -43,7 +43,8 @@ def train(
         **run_name: seed or index, and family.
 
     Raises:
-        UsageError, UnknownNameError: there is no such run.
+        UsageError: no run is named, or its family is not of Llamas.
+        UnknownNameError: there is no such run.
         RunError: it cannot be trained here, or was started with another recipe.
         CorpusError: the corpus is not packed, or token shards changed since.
     """
@@ -51,6 +52,7 @@ def train(
 
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
+    _ = family.llama  # raises for other models, which only Transformers can build
     folder = workspace.run_folder(run)
     export = finished_export(family, run, folder)
     if export is None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mixhub.workspace.cells import Cell
     from mixhub.workspace.paths import Workspace
 
+_DEFAULT_CONTEXT = 2048
+"""Tokens; that of lm-eval for models that state none."""
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -131,8 +134,9 @@ def prefetch(
     workspace = open_workspace(workspace)
     family = find_family(workspace, family)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub, refresh=True)
-    config = LlamaConfig(max_position_embeddings=family.architecture.max_position_embeddings)
     tokenizer = _tokenizer_of_runs(workspace, family, progress)
+    context = family.architecture.context or _DEFAULT_CONTEXT
+    config = None if (tokenizer / "config.json").is_file() else LlamaConfig(max_position_embeddings=context)
     encoder = Encoder.load(tokenizer, config)
     requests = prefetch(encoder, family.evaluation, storage=storage, options=options, progress=progress)
     return Prefetched(tokenizer, requests, storage.datasets.root)

@@ -79,10 +79,10 @@ def test_a_row_says_which_of_its_fields_are_from_elsewhere() -> None:
 
 
 def test_heads_that_share_keys_are_told() -> None:
-    rows = dict(architecture(making.family()).rows)
+    rows = dict(architecture(FamilyFacts(making.family(), ())).rows)
     assert (rows["Attention Heads"], rows["Embedding and Head"]) == ("2", "two matrices")
     changes = {"num_key_value_heads": 1, "tie_word_embeddings": True}
-    rows = dict(architecture(making.family(architecture=changes)).rows)
+    rows = dict(architecture(FamilyFacts(making.family(architecture=changes), ())).rows)
     assert (rows["Attention Heads"], rows["Embedding and Head"]) == ("2, sharing 1 keys and values", "one matrix")
 
 
