@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from mixhub._version import __version__
 
 if TYPE_CHECKING:
-    from mixhub.analysis.results import results
     from mixhub.errors import (
         CellsFailedError,
         CorpusError,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.make.adoption import adopt
     from mixhub.workflow.make.training import train
     from mixhub.workflow.measure.evaluation import evaluate
+    from mixhub.workflow.measure.frames import results
     from mixhub.workflow.release.cards import render_card
     from mixhub.workflow.release.checks import check
     from mixhub.workflow.release.generation import generate

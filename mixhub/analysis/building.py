@@ -24,7 +24,7 @@ from mixhub.analysis.scores import (
 from mixhub.analysis.selection import Selection, select, select_columns
 from mixhub.analysis.statistics.seeds import spread, t_interval
 from mixhub.analysis.tables import AVERAGE, OverSeeds, ScoreTable
-from mixhub.errors import UsageError
+from mixhub.errors import ResultsError, UsageError
 from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.lineage import UNKNOWN
@@ -103,12 +103,13 @@ def measured_table(
         kind=evidence.kind,
         columns=tuple(columns),
         rows=tuple(rows),
-        over_seeds=_over_seeds(evidence.kind, columns, rows, reasons),
+        over_seeds=over_each_seed(evidence.kind, columns, rows, reasons),
         baselines=samples.baselines if measure is SCORE else {},
         records=records,
         documents=documents,
         notes=tuple(notes),
         superseded=evidence.superseded,
+        origins=evidence.origins,
     )
 
 
@@ -156,9 +157,28 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         kind=kind,
         columns=tuple(columns),
         rows=tuple(rows),
-        over_seeds=_over_seeds(kind, columns, rows, dict.fromkeys((column.task for column in columns), "")),
+        over_seeds=over_each_seed(kind, columns, rows, dict.fromkeys((column.task for column in columns), "")),
         notes=(*printed.notes, *scale_note, *_out_of_range(rows, columns)),
     )
+
+
+def require_published(evidence: Evidence, selection: Selection, *, published: bool) -> ScoreTable:
+    """The published scores.
+
+    Args:
+        evidence: a family, or a file with a table.
+        selection: the figures.
+        published: whether the user asked for published scores.
+
+    Raises:
+        ResultsError: there are none.
+    """
+    table = published_scores(evidence, selection)
+    if table is None:
+        missing = "no published scores" if published else "neither measured nor published scores"
+        hint = "omit --published" if published else "run mixhub evaluate, or choose the workspace that has its results"
+        raise ResultsError(f"{evidence.name}: has {missing}", code="results-missing", hint=hint, name=evidence.name)
+    return table
 
 
 def _published_column(column: PrintedColumn, table: PublishedTable) -> Column:
@@ -187,7 +207,7 @@ def _with_stderrs(
     return ScoreRow(row.revision, MappingProxyType(scores), mean)
 
 
-def _over_seeds(
+def over_each_seed(
     kind: str, columns: Sequence[Column], rows: Sequence[ScoreRow], reasons: Mapping[str, str]
 ) -> Mapping[str, OverSeeds]:
     """The statistics of each column, and of the average, over seeds.

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from mixhub.analysis.pairs import Pairs, find_pairs, named_pairs
 from mixhub.analysis.samples import Documents
 from mixhub.analysis.scores import Column, column_reason
 from mixhub.analysis.statistics import crossed, seeds
-from mixhub.analysis.tables import AVERAGE, ScoreTable
+from mixhub.analysis.tables import AVERAGE, ScoreTable, mixed_steps
 from mixhub.errors import ResultsError, UsageError
+from mixhub.workspace.lineage import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy
     import pandas
+
+Ranged = TypeVar("Ranged", seeds.Interval, seeds.Estimate, crossed.TwoLevel)
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,18 @@ class Contrast:
     detectable: float | None = None
     """The smallest true difference that this many seeds, with these sds, find in 80 of 100 experiments."""
     welch: seeds.Estimate | None = None
-    """Over seeds; None with a single seed on one side."""
+    """Over seeds; None with a single seed on one side, or if no seed differs from another."""
+    paired: seeds.Estimate | None = None
+    """Over pairs of seeds; None unless seeds are pairs that differ by different amounts."""
+    detectable_paired: float | None = None
+    """As `detectable`, by the paired test."""
     permutation: seeds.Permutation | None = None
     """Over seeds."""
     p_holm: float | None = None
-    """Welch's p adjusted by Holm over all tasks; None for the average, which is a single test."""
+    """The p over seeds, paired if they are pairs, adjusted by Holm over all tasks; None for the average, which is a
+    single test."""
     two_level: crossed.TwoLevel | None = None
-    """Over seeds and documents; None without samples."""
+    """Over seeds and documents, in pairs if seeds are pairs; None without samples."""
     these_checkpoints: seeds.Interval | None = None
     """Over documents alone: no claim about mixtures. None without samples."""
 
@@ -54,9 +63,14 @@ class Contrast:
         return None if self.a is None or self.b is None or self.reason else self.a.mean - self.b.mean
 
     @property
+    def over_seeds(self) -> seeds.Estimate | None:
+        """The test over seeds that decides: the paired one, if seeds are pairs."""
+        return self.paired or self.welch
+
+    @property
     def interval(self) -> seeds.Interval | None:
         """The interval that decides: over seeds and documents, else over seeds."""
-        estimate = self.two_level or self.welch
+        estimate = self.two_level or self.over_seeds
         return seeds.Interval(estimate.low, estimate.high) if estimate else None
 
 
@@ -70,6 +84,8 @@ class Comparison:
     """The average."""
     tasks: tuple[Contrast, ...]
     """Exploratory."""
+    pairs: Pairs | None = None
+    """The seeds of both families that belong together."""
 
     def frame(self) -> pandas.DataFrame:
         """A row per contrast, the average first; columns are the fields of `Contrast`, spread out."""
@@ -78,38 +94,65 @@ class Comparison:
         return pd.DataFrame([_line(contrast) for contrast in (self.primary, *self.tasks)])
 
 
-def compare(a: ScoreTable, b: ScoreTable) -> Comparison:
+def compare(a: ScoreTable, b: ScoreTable, *, paired: bool = False) -> Comparison:
     """Compare two families by their seeds, and by their documents if samples were read.
+
+    Seeds that share their initial weights or the seed of the data order are pairs, and are compared as such too.
 
     Args:
         a: scores of one family, a row per seed.
         b: scores of the other, in the same measure.
+        paired: whether rows with the same name are pairs, whatever is known of their origins.
 
     Returns:
         The difference of the averages and of each common task, with Holm's p-values over the tasks.
 
     Raises:
-        UsageError: the rows are not known to be seeds, or one is measured and the other published.
+        UsageError: the rows are not known to be seeds, one is measured and the other published, or no two rows have
+            the same names.
         ResultsError: they have no task in common.
     """
     require_comparable([a, b])
     columns = shared_columns(a, b)
     if not columns:
-        message = f"{a.name} and {b.name} have no task in common"
-        raise ResultsError(
-            message, code="tasks-disjoint", hint="choose a suite with --suite NAME", names=(a.name, b.name)
+        what = a.measure.columns
+        message = f"{a.name} and {b.name} have no {what} in common"
+        hint = (
+            "choose a suite with --suite NAME"
+            if what == "task"
+            else "compare runs that were validated on the same text"
         )
-    tasks = with_holm([contrast(a, b, column.task, column.title, [column]) for column in columns])
-    return Comparison(a, b, contrast(a, b, AVERAGE, "Average", columns), tasks)
+        raise ResultsError(message, code="tasks-disjoint", hint=hint, names=(a.name, b.name))
+    pairs = pairs_of(a, b, paired=paired)
+    tasks = with_holm([contrast(a, b, column.task, column.title, [column], pairs) for column in columns])
+    return Comparison(a, b, contrast(a, b, AVERAGE, "Average", columns, pairs), tasks, pairs)
+
+
+def pairs_of(a: ScoreTable, b: ScoreTable, *, paired: bool = False) -> Pairs | None:
+    """The seeds of two families that are pairs: by their names if `paired`, else by their origins.
+
+    Raises:
+        UsageError: with `paired`, fewer than two rows have the same names.
+    """
+    if not paired:
+        return find_pairs(a.origins, b.origins)
+    names = [[row.revision for row in table.rows] for table in (a, b)]
+    if (pairs := named_pairs(*names)) is None:
+        message = f"--paired: {a.name} and {b.name} have fewer than two rows with the same name"
+        hint = "name the seeds of both alike, or omit --paired"
+        raise UsageError(message, code="option-value", hint=hint, option="--paired", value=True)
+    return pairs
 
 
 def with_holm(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
-    """The contrasts with Welch's p-values adjusted for their number."""
-    adjusted = iter(seeds.holm([one.welch.p for one in contrasts if one.welch]))
-    return tuple(replace(one, p_holm=next(adjusted)) if one.welch else one for one in contrasts)
+    """The contrasts with the p-values over seeds adjusted for their number."""
+    adjusted = iter(seeds.holm([one.over_seeds.p for one in contrasts if one.over_seeds]))
+    return tuple(replace(one, p_holm=next(adjusted)) if one.over_seeds else one for one in contrasts)
 
 
-def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Sequence[Column]) -> Contrast:
+def contrast(
+    a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Sequence[Column], pairs: Pairs | None = None
+) -> Contrast:
     """Compare one figure of two families.
 
     Args:
@@ -118,6 +161,7 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
         column: the task, or `average`.
         title: its heading.
         columns: the tasks behind the figure.
+        pairs: the seeds that belong together.
 
     Returns:
         The difference with its tests; if the two were measured differently, only the spreads and the reason.
@@ -133,19 +177,49 @@ def contrast(a: ScoreTable, b: ScoreTable, column: str, title: str, columns: Seq
     detectable = None
     if spread_a and spread_b and spread_a.sd and spread_b.sd:  # seeds without any spread say nothing about others
         detectable = seeds.detectable_difference(spread_a.sd, spread_a.n, spread_b.sd, spread_b.n)
-    paired = [pair for pair in (_paired(a, b, one.task) for one in columns) if pair is not None]
-    has_documents = len(paired) == len(columns)
+    documents = [own for own in (_on_documents(a, b, one.task) for one in columns) if own is not None]
+    has_documents = bool(documents) and len(documents) == len(columns)
+    paired = seeds.paired(*_paired_values(a, b, column, pairs)) if pairs else None
+    two_level = None
+    if has_documents:
+        two_level = crossed.two_level([_differences(a, b, one, pairs) for one in documents] if pairs else documents)
     return Contrast(
         column=column,
         title=title,
         a=spread_a,
         b=spread_b,
         detectable=detectable,
-        welch=seeds.welch(x, y),
+        welch=with_width(seeds.welch(x, y)),
+        paired=with_width(paired),
+        detectable_paired=seeds.detectable(paired.stderr, paired.df) if paired and paired.stderr else None,
         permutation=seeds.permutation(x, y) if min(len(x), len(y)) > 1 else None,
-        two_level=crossed.two_level(paired) if has_documents else None,
-        these_checkpoints=crossed.documents_only(paired) if has_documents else None,
+        two_level=with_width(two_level),
+        these_checkpoints=with_width(crossed.documents_only(documents)) if has_documents else None,
     )
+
+
+def with_width(found: Ranged | None) -> Ranged | None:
+    """The interval; None if it has no width, which would read as certainty."""
+    return None if found is None or found.low == found.high else found
+
+
+def _paired_values(a: ScoreTable, b: ScoreTable, column: str, pairs: Pairs) -> tuple[list[float], list[float]]:
+    """The figures of both families, in the order of the pairs; those of all rows are complete."""
+    sides: tuple[list[float], list[float]] = ([], [])
+    for at, table in enumerate((a, b)):
+        by_revision = {row.revision: table.score(row, column).value for row in table.rows}
+        sides[at].extend(value for pair in pairs.rows if (value := by_revision[pair[at]]) is not None)
+    return sides
+
+
+def _differences(a: ScoreTable, b: ScoreTable, documents: crossed.PairedScores, pairs: Pairs) -> crossed.PairedScores:
+    """The differences of pairs of seeds on each document, against 0: what varies is then what pairs do not share."""
+    import numpy as np
+
+    at = [{row.revision: number for number, row in enumerate(table.rows)} for table in (a, b)]
+    rows_a, rows_b = ([own[pair[side]] for pair in pairs.rows] for side, own in enumerate(at))
+    differences = documents.a[rows_a] - documents.b[rows_b]  # (P, D)
+    return crossed.PairedScores(differences, np.zeros_like(differences), documents.clusters)
 
 
 def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True) -> None:
@@ -182,16 +256,25 @@ def measuring_difference(tables: Sequence[ScoreTable], columns: Sequence[Column]
             return f"{column.title}: different shot counts cannot be mixed"
         records = [r for table in tables for own in table.records.values() for r in own if r.task == column.task]
         contents = {documents.content for table in tables for documents in _documents(table, column.task)} - {""}
-        reason = column_reason(records, tables[0].measure)
+        reason = column_reason(records, tables[0].measure) or _steps_difference(tables, column)
         if reason or len(contents) > 1:
             return f"{column.title}: {reason or 'different documents cannot be mixed'}"
+    for what in sorted({what for table in tables for what in table.text}):
+        if len({table.text.get(what, UNKNOWN) for table in tables} - {UNKNOWN}) > 1:
+            return f"losses with different {what} cannot be mixed"
     return ""
+
+
+def _steps_difference(tables: Sequence[ScoreTable], column: Column) -> str:
+    """Why losses of a domain are not compared; empty if they are of one step."""
+    steps = dict.fromkeys(step for table in tables for step in table.steps.get(column.task, ()))
+    return mixed_steps(list(steps))
 
 
 def tasks_difference(tables: Sequence[ScoreTable]) -> str:
     """Why the averages of several families are not compared; empty if they are."""
     tasks = {frozenset(column.task for column in table.columns) for table in tables}
-    return "" if len(tasks) == 1 else "the averages cover different tasks"
+    return "" if len(tasks) == 1 else f"the averages cover different {tables[0].measure.columns}s"
 
 
 def _documents(table: ScoreTable, task: str) -> list[Documents]:
@@ -200,7 +283,7 @@ def _documents(table: ScoreTable, task: str) -> list[Documents]:
     return [one for one in documents if one is not None]
 
 
-def _paired(a: ScoreTable, b: ScoreTable, task: str) -> crossed.PairedScores | None:
+def _on_documents(a: ScoreTable, b: ScoreTable, task: str) -> crossed.PairedScores | None:
     values = aligned_documents([a, b], task)
     return crossed.PairedScores(values[0], values[1], passages(a, task)) if values else None
 
@@ -228,8 +311,9 @@ def aligned_documents(tables: Sequence[ScoreTable], task: str) -> list[numpy.nda
 
 def _line(contrast: Contrast) -> dict[str, Any]:
     line: dict[str, Any] = {"task": contrast.column, "title": contrast.title, "difference": contrast.difference}
-    line |= {"detectable": contrast.detectable, "p_holm": contrast.p_holm, "reason": contrast.reason}
-    for name in ("a", "b", "welch", "permutation", "two_level", "these_checkpoints"):
+    line |= {"detectable": contrast.detectable, "detectable_paired": contrast.detectable_paired}
+    line |= {"p_holm": contrast.p_holm, "reason": contrast.reason}
+    for name in ("a", "b", "welch", "paired", "permutation", "two_level", "these_checkpoints"):
         line |= prefixed(name, getattr(contrast, name))
     return line
 

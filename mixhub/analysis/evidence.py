@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from mixhub.analysis.imported import imported_records
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
+from mixhub.analysis.pairs import Origin, family_origins
 from mixhub.analysis.published.reading import read_published, table_file
 from mixhub.analysis.published.table import PublishedTable, published_table
 from mixhub.analysis.scores import SETTINGS, Column, Standing, columns_of, is_of_suite, with_metrics
@@ -50,6 +51,8 @@ class Evidence:
     """`imported` for cells of a family that others measured."""
     imported: Evidence | None = None
     """The cells of the family that others measured."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By revision, what it may share with a run of another family; only of measured weights."""
 
     @property
     def measured(self) -> bool:
@@ -97,6 +100,7 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
     """
     records: dict[str, tuple[Record, ...]] = {}
     notes = []
+    measured = []
     for run in family.runs() if workspace is not None else ():
         assert workspace is not None
         cells = read_cells(workspace.results(run))
@@ -108,7 +112,9 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
                 )
         if cells:
             records[run.revision] = tuple(cells)
-            notes += _weights_note(workspace, family, run, cells[0].weights_sha256)
+            stale = _weights_note(workspace, family, run, cells[0].weights_sha256)
+            notes += stale
+            measured += [] if stale else [run]
     without = [run.revision for run in family.runs() if run.revision not in records]
     if records and without:
         notes.append(f"not evaluated yet: {listed(without, most=5)}")
@@ -120,6 +126,7 @@ def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
         published=published_table(family),
         notes=tuple(notes),
         imported=_imported_evidence(family, workspace) if workspace is not None else None,
+        origins=family_origins(family, workspace, measured) if workspace is not None else MappingProxyType({}),
     )
 
 
@@ -142,7 +149,7 @@ def _evidence_by_model(path: Path, tasks: Sequence[Task], progress: Progress) ->
         found.append(
             Evidence(
                 name=model if model != UNKNOWN else str(path),
-                kind=_kind(rows),
+                kind=kind_of(rows),
                 family=None,
                 records=MappingProxyType(rows),
                 published=None,
@@ -158,7 +165,7 @@ def _evidence_by_model(path: Path, tasks: Sequence[Task], progress: Progress) ->
 def _rows(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
     """The cells of one model by revision; a revision that was measured with several settings has a row for each."""
     by_revision: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: _order(record.revision)):
+    for record in sorted(records, key=lambda record: revision_order(record.revision)):
         by_revision.setdefault(record.revision, []).append(record)
     rows: dict[str, list[Record]] = {}
     for revision, own in by_revision.items():
@@ -208,7 +215,7 @@ def _as_one(name: str, evidence: Sequence[Evidence]) -> Evidence:
 def _table_evidence(path: Path, line: int | None, tasks: Sequence[Task]) -> Evidence:
     table = read_published(path, tasks, line)
     rows = [f"{table.row_kind.casefold()}-{row.label}" if row.label.isdecimal() else row.label for row in table.rows]
-    return Evidence(path.name, _kind(rows), None, MappingProxyType({}), table)
+    return Evidence(path.name, kind_of(rows), None, MappingProxyType({}), table)
 
 
 def known_tasks(workspace: Workspace | None = None) -> tuple[Task, ...]:
@@ -302,13 +309,14 @@ def _weights_note(workspace: Workspace, family: Family, run: Run, weights: str) 
     return []
 
 
-def _kind(revisions: Iterable[str]) -> str:
+def kind_of(revisions: Iterable[str]) -> str:
+    """What varies over revisions: `seed` or `index` if they are named so, else `revision`."""
     kinds = {match["kind"] if (match := _NUMBERED.fullmatch(revision)) else "revision" for revision in revisions}
     kind = kinds.pop() if len(kinds) == 1 else "revision"
     return "index" if kind.endswith("index") else kind
 
 
-def _order(revision: str) -> tuple[str, int, str]:
-    """`seed-2` before `seed-10`."""
+def revision_order(revision: str) -> tuple[str, int, str]:
+    """A key to sort revisions by: `seed-2` before `seed-10`."""
     stem, number = re.fullmatch(r"(.*?)(\d*)", revision, re.DOTALL).groups()  # type: ignore[union-attr]
     return stem, int(number or 0), revision

@@ -392,11 +392,20 @@ def _identity(path: Path, data: Mapping[str, Any], arguments: Mapping[str, Any])
     parts += [str(arguments[part]) for part in _PARTS if arguments.get(part)]
     model = " with ".join(part.rstrip("/") for part in parts)
     revision = str(revision or UNKNOWN)
-    match = _SEED.fullmatch(model)
-    if match is None or not match["model"] or _SEED.fullmatch(revision):
+    named, seed = split_seed(model)
+    if not seed or _SEED.fullmatch(revision):
         return model, revision
     at = "" if revision in (UNKNOWN, "main") else f"@{revision}"
-    return f"{match['model']}{match['rest'] or ''}{at}", f"seed-{int(match['number'])}"
+    return f"{named}{at}", seed
+
+
+def split_seed(model: str) -> tuple[str, str]:
+    """Split the seed off the name of a model: `("out/mix-a", "seed-1")` for `out/mix-a-seed1`; the seed is empty if
+    there is none."""
+    match = _SEED.fullmatch(model)
+    if match is None or not match["model"]:
+        return model, ""
+    return f"{match['model']}{match['rest'] or ''}", f"seed-{int(match['number'])}"
 
 
 def _prompting(data: Mapping[str, Any]) -> str:

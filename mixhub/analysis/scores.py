@@ -38,6 +38,8 @@ class Measure:
     scale: float
     """Factor for the values of cells."""
     higher_is_better: bool
+    columns: str = "task"
+    """What a column of a table is of."""
 
     def metric(self, record: Record) -> str | None:
         """The name of the figure that counts: for scores `acc_norm`, else `acc`, else the task's own main metric."""
@@ -68,10 +70,13 @@ class Measure:
 
 
 SCORE = Measure("score", "scores in percent", 100.0, True)
+LOSS = Measure("loss", "validation loss in nats per token, lower is better", 1.0, False, "domain")
+"""From the logs of runs, not from cells."""
 MEASURES = (
     SCORE,
     Measure(BITS_PER_BYTE, "bits per byte of the right answer, lower is better", 1.0, False),
     Measure(ANSWER_PROBABILITY, "probability of the right answer among the choices, percent", 100.0, True),
+    LOSS,
 )
 
 
@@ -309,7 +314,9 @@ def cells_of(records: Iterable[AnyRecord], task: str, num_fewshot: Sequence[int]
     return [by_shots[shots] for shots in num_fewshot if shots in by_shots]
 
 
-def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incomplete: bool) -> Score:
+def average(
+    scores: Sequence[Score], records: Iterable[Record], *, allow_incomplete: bool, measure: Measure = SCORE
+) -> Score:
     """The plain mean of the tasks' scores, for one revision; no value unless every task has its score.
 
     Its standard error takes the documents of different tasks as independent.
@@ -318,10 +325,11 @@ def average(scores: Sequence[Score], records: Iterable[Record], *, allow_incompl
         scores: one per task.
         records: the cells behind them.
         allow_incomplete: return the mean of the scores that have a value, without those of cells cut short by a limit.
+        measure: what is averaged.
     """
     used = [(score.value, score.stderr) for score in scores if score.value is not None and not score.is_limited]
     present, expected = sum(score.complete for score in scores), len(scores)
-    missing = "" if present == expected else f"{present} of {expected} tasks"
+    missing = "" if present == expected else f"{present} of {expected} {measure.columns}s"
     if not used or (missing and not allow_incomplete):
         return Score(None, present, expected, missing)
     if mixed := _differ("dtype", records):

@@ -33,6 +33,10 @@ class Selection:
     """The revisions are seeds of one recipe, whatever their names."""
     samples: bool = True
     """Read samples, if there are any."""
+    step: int | None = None
+    """Of losses: the step; None: the last of each run."""
+    paired: bool = False
+    """To compare: rows with the same name are pairs."""
     only_common: bool = False
     """To compare: only tasks whose scores are shares of right answers; for models without a suite, only tasks and shot
     counts that all of them have."""

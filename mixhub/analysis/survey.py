@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from mixhub.analysis import comparison
-from mixhub.analysis.scores import score_row
+from mixhub.analysis.scores import LOSS, score_row
 from mixhub.analysis.statistics import crossed
 from mixhub.analysis.statistics.mixtures import (
     Agreement,
@@ -93,12 +93,13 @@ class Survey:
         return pd.DataFrame([{"what": what, **vars(agreement)} for what, agreement in self.agreements.items()])
 
 
-def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> Survey:
+def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = (), *, paired: bool = False) -> Survey:
     """Compare several families by their seeds, or the mixtures of families over indices.
 
     Args:
         tables: the mixtures.
         against: the same mixtures at another size, in the same order (families over indices: with the same revisions).
+        paired: whether rows with the same name are pairs of seeds, whatever is known of their origins.
 
     Raises:
         UsageError: there are fewer than two mixtures, or `against` does not match.
@@ -127,7 +128,7 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = ()) -> 
         agreements={**_shot_agreements(mixtures), **_size_agreements(tables, mixtures, against)},
         seeds=seed_agreement(averages) if all(len(values) > 1 for values in averages) else None,
         signals=tuple(_signal(tables, mixtures, column, title) for column, title in headings.items()),
-        pairs=_pairs(tables),
+        pairs=_pairs(tables, paired),
     )
 
 
@@ -165,7 +166,9 @@ class _Mixture:
                 raise ResultsError(
                     f"{self.table.name} {row.revision}: its {column} is incomplete: {score.reason}",
                     code="score-incomplete",
-                    hint="run mixhub evaluate, or omit the family",
+                    hint="run mixhub evaluate, or omit the family"
+                    if self.table.measure is not LOSS
+                    else "train the run to this step, or omit the family",
                     name=self.table.name,
                     revision=row.revision,
                     column=column,
@@ -255,11 +258,12 @@ def _noise(table: ScoreTable, column: str) -> crossed.SeedNoise | None:
     return crossed.seed_noise(values[0], comparison.passages(table, column)) if values else None
 
 
-def _pairs(tables: Sequence[ScoreTable]) -> tuple[comparison.Contrast, ...]:
+def _pairs(tables: Sequence[ScoreTable], paired: bool) -> tuple[comparison.Contrast, ...]:
     if any(table.kind != "seed" for table in tables):
         return ()
     pairs = []
     for a, b in combinations(tables, 2):
         columns = comparison.shared_columns(a, b)
-        pairs.append(comparison.contrast(a, b, AVERAGE, f"{a.name} and {b.name}", columns))
+        of_seeds = comparison.pairs_of(a, b, paired=paired)
+        pairs.append(comparison.contrast(a, b, AVERAGE, f"{a.name} and {b.name}", columns, of_seeds))
     return comparison.with_holm(pairs)

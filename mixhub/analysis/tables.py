@@ -8,9 +8,11 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from mixhub.analysis.lm_eval_files import Superseded
+from mixhub.analysis.pairs import Origin
 from mixhub.analysis.samples import NO_DOCUMENTS, Baseline, DocumentScores
 from mixhub.analysis.scores import SCORE, Column, Measure, Score, ScoreRow, Standing
 from mixhub.analysis.statistics.seeds import Interval, Spread
+from mixhub.phrases import listed
 from mixhub.workspace.records import Record
 
 if TYPE_CHECKING:
@@ -63,6 +65,12 @@ class ScoreTable:
     """Notes for a reader, a sentence each."""
     superseded: tuple[Superseded, ...] = ()
     """Cells that are not used because they were measured again later."""
+    steps: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    """Of losses: the steps of the figures by domain; None for unknown ones."""
+    text: Mapping[str, str] = field(default_factory=dict)
+    """Of losses: what they depend on apart from the model, such as the tokenizer."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By revision, what it may share with a run of another family."""
 
     def score(self, row: ScoreRow, column: str) -> Score:
         """The score of a task in a row, or the row's average."""
@@ -169,3 +177,10 @@ def _cell(record: Record) -> dict[str, Any]:
     cell = {name: value for name, value in vars(record).items() if name not in parts} | dict(record.metrics)
     cell |= {f"{name}_stderr": value for name, value in record.stderrs.items()}
     return {**cell, **record.measures, "path": str(record.path)}
+
+
+def mixed_steps(steps: Sequence[int | None]) -> str:
+    """Why losses of these steps are not put together; empty for one step. Unknown steps agree with everything."""
+    known = sorted({step for step in steps if step is not None})
+    shown = listed([f"{step:,}" for step in known], most=4)
+    return f"losses of steps {shown} cannot be mixed; choose a step with --step" if len(known) > 1 else ""

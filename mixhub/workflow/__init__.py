@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from mixhub import lazy_names
 
 if TYPE_CHECKING:
-    from mixhub.analysis.results import results
     from mixhub.analysis.selection import Selection
     from mixhub.data.exchange.exports import Exported
     from mixhub.data.exchange.imports import Imported, ImportOptions
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.measure.audits import Audited, audit
     from mixhub.workflow.measure.documents import with_fewshot_seed
     from mixhub.workflow.measure.evaluation import Evaluated, Prefetched, evaluate, evaluated_so_far, prefetch
+    from mixhub.workflow.measure.frames import results
     from mixhub.workflow.measure.models import EvaluatedModel, evaluate_model, find_suite, prefetch_model
     from mixhub.workflow.measure.plots import (
         plot_difference,

@@ -132,7 +132,9 @@ def test_without_samples_there_is_no_statement_on_documents(tmp_path: Path):
 
 
 def test_one_seed_each_has_no_statement_on_mixtures(tmp_path: Path):
-    found = compare(*tables(*(write_family(tmp_path / n, accuracy=0.5, seeds=1) for n in "ab")))
+    found = compare(
+        *tables(*(write_family(tmp_path / n, accuracy=level, seeds=1) for n, level in (("a", 0.5), ("b", 0.6))))
+    )
     primary = found.primary
     assert primary.difference is not None
     assert (primary.welch, primary.two_level, primary.detectable, primary.interval) == (None, None, None, None)
@@ -174,8 +176,8 @@ def test_published_scores_are_compared_over_seeds_and_with_published_only(tmp_pa
 
 def test_rows_that_are_no_seeds_are_not_compared(tmp_path: Path):
     for step in (1, 2):
-        write_results(tmp_path / "a", {"piqa": [0, 1]}, revision=f"step{step}")
-        write_results(tmp_path / "b", {"piqa": [0, 1]}, revision=f"step{step}", model="org/b")
+        write_results(tmp_path / "a", {"piqa": [step - 1, 1, 0]}, revision=f"step{step}")
+        write_results(tmp_path / "b", {"piqa": [0, 1, 0]}, revision=f"step{step}", model="org/b")
     with refused("seeds-unknown", UsageError, name="org/model"):
         compare(*tables(tmp_path / "a", tmp_path / "b"))
     assert compare(*tables(tmp_path / "a", tmp_path / "b", rows_are_seeds=True)).primary.welch is not None

@@ -24,7 +24,7 @@ CONTEXT = "A sentence of some length, as contexts have them. " * 16
 _CHILD = """
 import json, resource, sys, time
 start = time.perf_counter()
-import mixhub.analysis.results
+import mixhub.workflow.measure.frames
 import mixhub, pandas
 loaded = time.perf_counter()
 frame = mixhub.results(sys.argv[1], samples=sys.argv[2] == "yes")

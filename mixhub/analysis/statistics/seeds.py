@@ -54,7 +54,7 @@ class Estimate:
     stderr: float
     """Standard error of the difference, in the unit of the values."""
     df: float
-    """Welch-Satterthwaite degrees of freedom."""
+    """Degrees of freedom: Welch-Satterthwaite's, or one less than the pairs."""
     low: float
     """Lower end of the interval."""
     high: float
@@ -122,6 +122,24 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Estimate | None:
     return student(mean_a - mean_b, parts, largest([*a, *b]))
 
 
+def paired(a: Sequence[float], b: Sequence[float]) -> Estimate | None:
+    """Student's test of the differences of pairs of seeds, the documents held fixed (Student 1908).
+
+    Args:
+        a: (S,), one figure of each seed of family A.
+        b: (S,), the same of the seed of family B that shares its initial weights or its order of the data.
+
+    Returns:
+        Difference, interval and p-value; None for fewer than two pairs.
+    """
+    mean, variance = mean_and_variance([x - y for x, y in zip(a, b, strict=True)])
+    if variance is None:
+        return None
+    largest_value = largest([*a, *b])
+    is_rounding = math.sqrt(variance) <= ROUNDING * largest_value
+    return student(mean, [(0.0 if is_rounding else variance / len(a), len(a) - 1)], largest_value)
+
+
 def permutation(a: Sequence[float], b: Sequence[float]) -> Permutation:
     """Permutation test of two families' means: seeds of one mixture could have swapped names (Fisher 1935).
 
@@ -185,12 +203,16 @@ def detectable_difference(
     Returns:
         The difference, in the unit of the sds; None if a family has fewer than two seeds.
     """
+    if min(n_a, n_b) < 2:
+        return None
+    return detectable(*satterthwaite([(sd_a**2 / n_a, n_a - 1), (sd_b**2 / n_b, n_b - 1)]), power=power, alpha=alpha)
+
+
+def detectable(stderr: float, df: float, *, power: float = 0.8, alpha: float = ALPHA) -> float:
+    """The smallest true difference that a two-sided t test with this standard error finds with the given power."""
     from scipy.optimize import brentq
     from scipy.stats import nct, t
 
-    if min(n_a, n_b) < 2:
-        return None
-    stderr, df = satterthwaite([(sd_a**2 / n_a, n_a - 1), (sd_b**2 / n_b, n_b - 1)])
     critical = t.isf(alpha / 2, df)
 
     def excess(noncentrality: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from mixhub.cli.common import options
 from mixhub.cli.common.console import progress
-from mixhub.cli.measure.comparisons import show_comparison, show_survey
+from mixhub.cli.measure.comparisons import show_compared
 from mixhub.cli.measure.tables import Format, show_tables
 from mixhub.errors import UsageError
 
@@ -20,15 +21,27 @@ class MeasureName(StrEnum):
     SCORE = "score"
     BITS_PER_BYTE = "bits_per_byte"
     ANSWER_PROBABILITY = "answer_probability"
+    LOSS = "loss"
 
 
-_SOURCES = "Families, lm-eval results (files or folders), or tables (.md, .csv). [default: the workspace's family]"
+_SOURCES = (
+    "Families, lm-eval results (files or folders), or tables (.md, .csv); with --measure loss, families or logs of "
+    "training: metrics.jsonl, trainer_state.json, CSV or TensorBoard's. [default: the workspace's family]"
+)
 SourcesArgument = Annotated[list[str] | None, typer.Argument(help=_SOURCES, metavar="SOURCE")]
 _COMPARE = "Compare the sources: two by their difference, more by their ranks."
 CompareOption = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
 _AGAINST = "With --compare: sources with the same mixtures at another model size, comma-separated, in the same order."
 AgainstOption = Annotated[str | None, typer.Option(help=_AGAINST, metavar="SOURCES")]
-MeasureOption = Annotated[MeasureName, typer.Option(help="Measure to show.")]
+_MEASURE = "Measure to show. `loss`: validation losses by domain, in nats per token."
+MeasureOption = Annotated[MeasureName, typer.Option(help=_MEASURE)]
+_STEP = "With --measure loss: the step. [default: the last of each run]"
+StepOption = Annotated[int | None, typer.Option("--step", help=_STEP, metavar="N", min=0)]
+_PAIRED = (
+    "With --compare: rows with the same name are pairs of seeds. [default: seeds that share the initial weights or the "
+    "seed of the data order, if the lineage of the runs is known]"
+)
+PairedOption = Annotated[bool, typer.Option("--paired", help=_PAIRED)]
 _INCOMPLETE = "Also show means over incomplete sets of cells, marked as incomplete."
 IncompleteOption = Annotated[bool, typer.Option("--allow-incomplete", help=_INCOMPLETE)]
 _SEEDS = "Treat the rows as seeds of one recipe, whatever they are called."
@@ -48,6 +61,8 @@ def results(
     compare: CompareOption = False,
     against: AgainstOption = None,
     measure: MeasureOption = MeasureName.SCORE,
+    step: StepOption = None,
+    paired: PairedOption = False,
     published: options.PublishedOption = False,
     allow_incomplete: IncompleteOption = False,
     seeds: SeedsOption = False,
@@ -59,13 +74,12 @@ def results(
     suite: SuiteOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Show scores by seed and task, with spread over seeds and sampling error, or compare families.
+    """Show scores by seed and task, or validation losses by domain, with spread over seeds; or compare families.
 
     A score is the mean over shot counts of acc_norm, or of acc if the task has no acc_norm. Incomplete scores are not
     averaged. Published scores get a table of their own and are never mixed with measured ones.
     """
     from mixhub import workflow
-    from mixhub.analysis.comparison import Comparison
     from mixhub.analysis.scores import measure_named
 
     form = Format.JSON if as_json else form
@@ -80,8 +94,13 @@ def results(
         allow_incomplete=allow_incomplete,
         rows_are_seeds=seeds,
         samples=samples,
+        step=step,
+        paired=paired,
     )
     _require_consistent(compare, against, allow_incomplete, form)
+    _require_of_measure(measure, step, {"--suite": suite, "--num-fewshot": num_fewshot, "--published": published})
+    if paired and not compare:
+        raise UsageError("--paired requires --compare", code="option-missing", option="--compare")
     bars = progress(as_json=form is not Format.TABLE)
     own, others = sources or (), options.names("--against", against) if against else ()
     if not compare:
@@ -93,10 +112,7 @@ def results(
     comparison = workflow.compare_scores(
         own, against=others, workspace=workspace, selection=selection, published=published, progress=bars
     )
-    if isinstance(comparison, Comparison):
-        show_comparison(comparison, form)
-    else:
-        show_survey(comparison, form)
+    show_compared(comparison, form)
 
 
 def _require_consistent(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:
@@ -116,3 +132,17 @@ def _require_consistent(compare: bool, against: str | None, allow_incomplete: bo
                 hint=f"omit --allow-incomplete or {option}",
                 options=("--allow-incomplete", option),
             )
+
+
+def _require_of_measure(measure: MeasureName, step: int | None, of_scores: Mapping[str, object]) -> None:
+    """Refuse options of scores with losses, and the reverse."""
+    if measure is not MeasureName.LOSS:
+        if step is not None:
+            message = f"--step = {step}: scores are of the last step"
+            raise UsageError(
+                message, code="option-conflict", hint="add --measure loss", options=("--step", "--measure")
+            )
+        return
+    for option in (name for name, value in of_scores.items() if value):
+        message = f"{option} cannot be combined with --measure loss: losses have no shots, suites or published tables"
+        raise UsageError(message, code="option-conflict", hint=f"omit {option}", options=(option, "--measure"))

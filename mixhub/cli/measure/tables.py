@@ -58,10 +58,12 @@ def _show_table(table: ScoreTable, form: Format) -> None:
     headers, rows = _grid(table)
     if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
         turned = [list(line) for line in zip(headers, *rows, strict=True)]
-        headers, rows = ["task", *turned[0][1:]], turned[1:]
+        headers, rows = [table.measure.columns, *turned[0][1:]], turned[1:]
     show_grid(headers, rows, _title(table), form)
     scores = [score for row in table.rows for score in row.scores.values()]
-    if table.standing != "published":
+    if table.standing == "measured" and table.steps:
+        say(f"losses: {sum(score.present for score in scores):,} of {len(scores):,}")
+    elif table.standing != "published":
         say(f"cells: {sum(score.present for score in scores):,} of {sum(score.expected for score in scores):,}")
     else:
         say(f"source: {table.source}")
@@ -80,6 +82,10 @@ def _title(table: ScoreTable) -> str:
     title = f"{table.name}: {table.measure.title}"
     if table.standing == "published":
         return f"{title}, published, not measured again"
+    if table.steps:
+        steps = sorted({step for own in table.steps.values() for step in own if step is not None})
+        at = {0: "step unknown", 1: f"step {steps[0]:,}" if steps else ""}.get(len(steps), "the last step of each run")
+        return f"{title}, {at}"
     shots = {column.num_fewshot for column in table.columns}
     over = f"shots {', '.join(map(str, *shots))}" if len(shots) == 1 else "the shots of each task"
     return f"{title}, mean over {over}, {table.standing}"
@@ -123,15 +129,22 @@ def _shown(table: ScoreTable, score: Score) -> str:
     return shown_figure(table, score.value) + (f" ({score.reason})" if score.reason else "")
 
 
-def shown_figure(table: ScoreTable, value: float | None, *, signed: bool = False) -> str:
-    """One figure; `-` for None."""
-    digits = 2 if table.measure.scale == 100 else 4
+def shown_figure(table: ScoreTable, value: float | None, *, signed: bool = False, more: int = 0) -> str:
+    """One figure, with `more` digits than usual; `-` for None."""
+    digits = (2 if table.measure.scale == 100 else 4) + more
     return "-" if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def shown_range(table: ScoreTable, *ends: float | None, signed: bool = False) -> str:
-    """One figure, or an interval."""
-    return "-" if None in ends else " … ".join(shown_figure(table, end, signed=signed) for end in ends)
+    """One figure, or an interval, with as many digits as its ends need to differ."""
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):
+        return "-"
+    for more in range(8):
+        shown = [shown_figure(table, end, signed=signed, more=more) for end in known]
+        if len({*shown}) == len({*known}):
+            break
+    return " … ".join(shown)
 
 
 def _table_json(table: ScoreTable) -> dict[str, Any]:
@@ -144,6 +157,7 @@ def _table_json(table: ScoreTable) -> dict[str, Any]:
         "columns": [{"task": c.task, "title": c.title, "num_fewshot": list(c.num_fewshot)} for c in table.columns],
         "figures": records(table.scores_frame()),
         "over_seeds": records(table.spread_frame()),
+        "steps": {task: list(steps) for task, steps in table.steps.items()},
         "notes": list(table.notes),
         "superseded": [
             {"path": str(one.record.path), "cell": one.record.name, "by": str(one.by.path)} for one in table.superseded

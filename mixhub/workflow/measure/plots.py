@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixhub.analysis.building import measured_tables
+from mixhub.analysis.building import measured_tables, require_published
 from mixhub.analysis.comparison import compare
 from mixhub.analysis.evidence import Evidence, find_evidence, known_tasks
-from mixhub.analysis.results import require_published
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import ScoreTable
 from mixhub.card.plots.losses import losses_plot
@@ -23,7 +22,7 @@ from mixhub.errors import UsageError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace, workspace_if_given
-from mixhub.workflow.measure.tables import comparable_tables, default_source, find_distinct
+from mixhub.workflow.measure.tables import comparable_tables, default_source
 from mixhub.workspace.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -83,8 +82,10 @@ def plot_difference(
         UsageError: there is nothing to plot, or measured and published scores are mixed.
         UnknownNameError, ResultsError: as for `score_tables`.
     """
-    evidence = find_distinct([a, b], workspace_if_given(workspace), progress)
-    comparison = compare(*comparable_tables(evidence, selection, published, progress))
+    tables, _ = comparable_tables(
+        [a, b], workspace_if_given(workspace), selection, published=published, progress=progress
+    )
+    comparison = compare(*tables, paired=selection.paired)
     reason = comparison.primary.reason or "no task has figures of both"
     name = f"{comparison.a.name}-{comparison.b.name}"
     return _checked(difference_plot(comparison), name, reason, f"run mixhub results {a} {b} to see the scores")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mixhub.analysis.building import measured_tables, published_scores
+from mixhub.analysis.building import measured_tables, published_scores, require_published
 from mixhub.analysis.comparison import Comparison, compare
 from mixhub.analysis.evidence import Evidence, find_by_model, find_evidence
-from mixhub.analysis.results import require_published
-from mixhub.analysis.scores import SCORE
+from mixhub.analysis.losses.table import loss_tables
+from mixhub.analysis.scores import LOSS, SCORE
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.survey import Survey, survey
 from mixhub.analysis.tables import ScoreTable
@@ -49,6 +49,9 @@ def score_tables(
         ResultsError: there are no scores, or results cannot be read or do not belong together.
     """
     workspace = workspace_if_given(workspace)
+    if selection.measure is LOSS:
+        own = sources or [default_source(workspace, "mixhub results --measure loss LOGS")]
+        return distinct_tables(loss_tables(own, workspace, selection))
     tables = []
     sources = sources or [default_source(workspace, "mixhub results human-1b")]
     found = [(one, source) for source in sources for one in find_by_model(source, workspace, progress)]
@@ -88,25 +91,35 @@ def compare_scores(
     if len({*own, *against}) < len([*own, *against]):
         message = f"{', '.join([*own, *against])}: name each source once"
         raise UsageError(message, code="source-repeated", hint="name at least two families")
-    evidence = find_distinct([*own, *against], workspace, progress)
-    tables = comparable_tables(evidence, selection, published, progress)
-    ours, theirs = tables[: len(own)], tables[len(own) :]
+    ours, theirs = comparable_tables(own, workspace, selection, against=against, published=published, progress=progress)
     if len(ours) == 2 and not theirs and all(table.kind == "seed" for table in ours):
-        return compare(*ours)
-    return survey(ours, theirs)
+        return compare(*ours, paired=selection.paired)
+    return survey(ours, theirs, paired=selection.paired)
 
 
 def comparable_tables(
-    evidence: Sequence[Evidence], selection: Selection, published: bool, progress: Progress
-) -> list[ScoreTable]:
-    """The tables of several sources, measured or published, with their common columns."""
-    is_measured = [one.measured and not published for one in evidence]
-    measured = [one for one, own in zip(evidence, is_measured, strict=True) if own]
-    tables = iter(measured_tables(measured, replace(selection, only_common=True), progress) if measured else ())
-    return [
-        next(tables) if own else require_published(one, selection, published=published)
-        for one, own in zip(evidence, is_measured, strict=True)
+    sources: Sequence[str],
+    workspace: Workspace | None,
+    selection: Selection,
+    *,
+    against: Sequence[str] = (),
+    published: bool = False,
+    progress: Progress = SILENT,
+) -> tuple[list[ScoreTable], list[ScoreTable]]:
+    """The tables of several sources and of those against them, with their common columns: losses, measured or imported
+    scores, or else published ones."""
+    if selection.measure is LOSS:
+        ours, theirs = (loss_tables(side, workspace, selection) for side in (sources, against))
+        return distinct_tables(ours), distinct_tables(theirs)
+    evidence = find_distinct([*sources, *against], workspace, progress)
+    chosen = [one.by_standing[0] if one.by_standing and not published else None for one in evidence]
+    measured = [one for one in chosen if one is not None]
+    found = iter(measured_tables(measured, replace(selection, only_common=True), progress) if measured else ())
+    tables = [
+        next(found) if own is not None else require_published(one, selection, published=published)
+        for one, own in zip(evidence, chosen, strict=True)
     ]
+    return tables[: len(sources)], tables[len(sources) :]
 
 
 def default_source(workspace: Workspace | None, example: str) -> str:
@@ -122,6 +135,17 @@ def default_source(workspace: Workspace | None, example: str) -> str:
 def find_distinct(sources: Sequence[str], workspace: Workspace | None, progress: Progress) -> list[Evidence]:
     """The evidence of each source; if two have the same name, it includes the source."""
     return _distinct([(find_evidence(source, workspace, progress), source) for source in sources])
+
+
+def distinct_tables(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
+    """The tables with names that tell them apart."""
+    names = [table.name for table in tables]
+    return [
+        replace(table, name=f"{table.name} ({names[: at + 1].count(table.name)})")
+        if names.count(table.name) > 1
+        else table
+        for at, table in enumerate(tables)
+    ]
 
 
 def _distinct(evidence: Sequence[tuple[Evidence, str]]) -> list[Evidence]:

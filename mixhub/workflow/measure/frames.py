@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from mixhub.analysis.building import measured_tables, published_scores
+from mixhub.analysis.building import measured_tables, require_published
 from mixhub.analysis.evidence import Evidence, find_evidence
-from mixhub.analysis.scores import measure_named
+from mixhub.analysis.losses.runs import find_losses
+from mixhub.analysis.losses.table import loss_table, losses_frame
+from mixhub.analysis.scores import LOSS, measure_named
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import cells_frame
 from mixhub.errors import ResultsError, UsageError
@@ -47,7 +49,9 @@ def results(
         frame: `scores`, revisions × tasks; `figures`, a row per figure with its standard error; `spread`, a row per
             task with mean, sd and 95 % interval over seeds, and baselines; `cells`, a row per cell, of all tasks,
             metrics and limits.
-        measure: `score` (percent), `bits_per_byte`, or `answer_probability` (percent).
+        measure: `score` (percent), `bits_per_byte`, `answer_probability` (percent), or `loss`: the validation losses of
+            a family's runs, or in logs, by domain, in nats per token, at the last step; `cells` are then all
+            validations.
         suite: the family whose tasks and shot counts to use; default: those of the family itself, and for other
             results all that there are.
         published: use the published scores, even if there are measured ones.
@@ -66,6 +70,8 @@ def results(
         message = f"frame = {frame!r}: must be one of {', '.join(get_args(FrameName))}"
         raise UsageError(message, code="option-value", option="frame", value=frame)
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
+    if measure == LOSS.name:
+        return _losses(str(source), opened, frame)
     evidence = find_evidence(str(source), opened)
     evidence = evidence if evidence.measured or published else evidence.imported or evidence
     if frame == "cells" and evidence.measured and not (suite or published):
@@ -78,10 +84,28 @@ def results(
         table = require_published(evidence, selection, published=published)
     else:
         (table,) = measured_tables([evidence], selection)
+    return _frame(table, frame)
+
+
+def _frame(table: ScoreTable, frame: FrameName) -> pandas.DataFrame:
     scores = table.frame()
     frames = {"figures": table.scores_frame, "spread": table.spread_frame, "cells": table.cells_frame}
     made = frames[frame]() if frame in frames else scores
     made.attrs = scores.attrs
+    return made
+
+
+def _losses(source: str, workspace: Workspace | None, frame: FrameName) -> pandas.DataFrame:
+    runs = find_losses(source, workspace)
+    if len(runs) > 1:
+        names = ", ".join(one.name for one in runs)
+        message = f"{source}: has the runs of several models: {names}"
+        raise ResultsError(message, code="models-mixed", hint="pass the folder of one of them", path=source)
+    table = loss_table(runs[0], Selection(measure=LOSS))
+    if frame != "cells":
+        return _frame(table, frame)
+    made = losses_frame(runs)
+    made.attrs = table.frame().attrs
     return made
 
 
@@ -96,22 +120,3 @@ def _cells(evidence: Evidence) -> pandas.DataFrame:
         "notes": list(evidence.notes),
     }
     return made
-
-
-def require_published(evidence: Evidence, selection: Selection, *, published: bool) -> ScoreTable:
-    """The published scores.
-
-    Args:
-        evidence: a family, or a file with a table.
-        selection: the figures.
-        published: whether the user asked for published scores.
-
-    Raises:
-        ResultsError: there are none.
-    """
-    table = published_scores(evidence, selection)
-    if table is None:
-        missing = "no published scores" if published else "neither measured nor published scores"
-        hint = "omit --published" if published else "run mixhub evaluate, or choose the workspace that has its results"
-        raise ResultsError(f"{evidence.name}: has {missing}", code="results-missing", hint=hint, name=evidence.name)
-    return table
