@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "make.demo",
     "families": "make.families",
     "init": "make.init",
+    "add": "make.add",
     "data": "data",
     "train": "make.train",
     "export": "make.export",

@@ -225,7 +225,7 @@ class Family(Spec):
         }
 
 
-_OWN_PARTS = ("name", "repo_id", "mixture", "mixtures", "card", "published_scores")
+_OWN_PARTS = ("name", "repo_id", "replicates", "mixture", "mixtures", "card", "published_scores")
 _ONLY_PUBLISHED = ("errata", "compute", "contact")
 _MERGED_PARTS = ("architecture", "tokenizer", "data", "training", "evaluation")
 
@@ -233,11 +233,11 @@ _MERGED_PARTS = ("architecture", "tokenizer", "data", "training", "evaluation")
 def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of a family that extends another: its own keys over those of the base.
 
-    Name, repo, mixture, card and published scores are not inherited. Architecture, tokenizer, data, training and
-    evaluation are merged key by key; other parts replace those of the base. A value that the family sets does not
-    inherit its origin, and an order other than `regmix` no loader. A tokenizer with its own name or size does not
-    inherit the repo_id; it, and a model of another shape, are named after the family unless they have a name. A model
-    of another type inherits nothing of the architecture.
+    Name, repo, mixture, card, published scores and what it replicates are not inherited. Architecture, tokenizer, data,
+    training and evaluation are merged key by key; other parts replace those of the base. A value that the family sets
+    does not inherit its origin, and an order other than `regmix` no loader. A tokenizer with its own name or size does
+    not inherit the repo_id; it, and a model of another shape, are named after the family unless they have a name. A
+    model of another type inherits nothing of the architecture.
     """
     merged = {key: value for key, value in base.items() if key not in _OWN_PARTS}
     for key, value in own.items():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.data.reading import SeenDocument, SeenDocuments, seen_documents
     from mixhub.workflow.data.verification import VerifiedData, verify_data
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace
+    from mixhub.workflow.make.additions import add
     from mixhub.workflow.make.adoption import Adopted, adopt
     from mixhub.workflow.make.exports import ExportedStep, export
     from mixhub.workflow.make.setup import init
@@ -62,13 +63,14 @@ __all__ = [
     "Adopted", "Audited", "Download", "Evaluated", "EvaluatedModel", "Exported", "ExportedStep", "Generated",
     "ImportOptions", "Imported", "InspectedDomain", "Inspection", "Options", "PackOptions", "PlannedPromotion",
     "Prefetched", "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling", "SeenDocument",
-    "SeenDocuments", "Selection", "TrainOptions", "Trained", "VerifiedData", "Wanted", "Withdrawal", "adopt", "audit",
-    "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card", "download_data",
-    "evaluate", "evaluate_model", "evaluated_so_far", "export", "export_tokens", "find_suite", "generate",
-    "import_tokens", "init", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "pack_shard",
-    "plan_promotion", "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots",
-    "prefetch", "prefetch_model", "promote", "push", "render_card", "results", "save_plot", "score_tables",
-    "seen_documents", "status", "train", "validate_card", "verify", "verify_data", "with_fewshot_seed", "withdraw",
+    "SeenDocuments", "Selection", "TrainOptions", "Trained", "VerifiedData", "Wanted", "Withdrawal", "add", "adopt",
+    "audit", "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card",
+    "download_data", "evaluate", "evaluate_model", "evaluated_so_far", "export", "export_tokens", "find_suite",
+    "generate", "import_tokens", "init", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack",
+    "pack_shard", "plan_promotion", "plan_push", "plot_difference", "plot_losses", "plot_mixture", "plot_scores",
+    "plot_shots", "prefetch", "prefetch_model", "promote", "push", "render_card", "results", "save_plot",
+    "score_tables", "seen_documents", "status", "train", "validate_card", "verify", "verify_data", "with_fewshot_seed",
+    "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -133,7 +133,7 @@ class Workspace:
         if isinstance(data, Mapping) and isinstance(version := data.get("format"), int) and version > FORMAT:
             message = f"{path}: format = {version}: this version of mixhub supports only {FORMAT}"
             raise WorkspaceError(message, code="workspace-newer", path=path, format=version)
-        return cls._validated(root, data)
+        return cls.validated(root, data)
 
     @classmethod
     def find(cls, start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Workspace:
@@ -156,7 +156,7 @@ class Workspace:
             hint = f"edit {path}, or choose another folder"
             raise WorkspaceError(f"{root}: already a workspace", code="workspace-exists", hint=hint, path=root)
         data = {"format": FORMAT, **config}
-        cls._validated(root, data)
+        cls.validated(root, data)
         try:
             write_text(path, to_yaml(data))
         except OSError as error:
@@ -167,7 +167,8 @@ class Workspace:
         return cls.open(root)
 
     @classmethod
-    def _validated(cls, root: Path, data: object) -> Workspace:
+    def validated(cls, root: Path, data: object) -> Workspace:
+        """Return the workspace whose mixhub.yaml has this content; raises SpecError if it breaks rules."""
         workspace = cls(root.resolve(), WorkspaceConfig.from_data(data, str(root / CONFIG_FILE), hint=_HINT))
         for name in (workspace.config.family, *workspace.config.families):
             workspace.family(name)

@@ -88,7 +88,7 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
     """
     recipe = catalog.get(base)
     train, valid = read_mixtures(mixture)
-    prefixes = _prefixes(train.domain_weights, recipe)
+    prefixes = mixture_prefixes(train.domain_weights, recipe)
     validation = {prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in train.shares}
     family: dict[str, Any] = {
         "extends": base,
@@ -113,7 +113,7 @@ def _new_family(name: str, base: str, mixture: Path, namespace: str | None) -> d
     return family
 
 
-def _prefixes(domains: Iterable[str], recipe: Family) -> tuple[str, str]:
+def mixture_prefixes(domains: Iterable[str], recipe: Family) -> tuple[str, str]:
     """Return the prefixes of training and validation keys: the recipe's, train_ and valid_, or none."""
     for prefixes in ((recipe.data.train_prefix, recipe.data.valid_prefix), ("train_", "valid_")):
         if all(domain.startswith(prefixes[0]) for domain in domains):
