@@ -11,14 +11,18 @@ from mixhub.cli.common.console import log_lines, progress, say, say_next
 from mixhub.cli.common.options import (
     FamilyOption,
     IndexOption,
+    JsonOption,
     SeedOption,
     WorkspaceOption,
     find_workspace,
 )
+from mixhub.cli.make.train_plans import require_plan, show_plan
 
 if TYPE_CHECKING:
     from mixhub.workflow import RunName
 
+_PLAN_HELP = "Print steps, memory, traffic and time on several machines, and train nothing."
+_MFU_HELP = "With --plan: share of the devices' peak that training is assumed to use. [default: 0.4]"
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 
 
@@ -26,6 +30,9 @@ def train(
     seed: SeedOption = None,
     index: IndexOption = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
+    mfu: Annotated[float | None, typer.Option(help=_MFU_HELP, metavar="SHARE")] = None,
+    as_json: JsonOption = False,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
@@ -40,9 +47,13 @@ def train(
     from mixhub import workflow
     from mixhub.cli.common.signals import STATUS, stop_signals
 
-    log_lines()
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
+    if plan:
+        show_plan(workflow.plan_training(workspace, mfu=mfu, device=device, **run_name), as_json=as_json)
+        return
+    require_plan({"--mfu": mfu is not None, "--json": as_json})
+    log_lines()
     try:
         with stop_signals() as request:
             trained = workflow.train(

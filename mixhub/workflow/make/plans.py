@@ -1,0 +1,38 @@
+"""What a run takes, before it is trained."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from mixhub.training.planning.machines import this_machine
+from mixhub.training.planning.plan import Plan, plan
+from mixhub.workflow.inputs import RunName, WorkspaceLike, find_family, find_run, open_workspace
+
+
+def plan_training(
+    workspace: WorkspaceLike,
+    *,
+    mfu: float | None = None,
+    processes: int | None = None,
+    device: str | None = None,
+    **run_name: Unpack[RunName],
+) -> Plan:
+    """Calculate steps, memory, traffic and time of a run on several machines; trains nothing and does not load torch.
+
+    Args:
+        workspace: the workspace.
+        mfu: share of the devices' peak that training is assumed to use; None: 0.4.
+        processes: how many on this machine, to show it too; None: not.
+        device: `cuda` or `cpu` of this machine. Default: `cuda` if available.
+        **run_name: the family, and a seed or index, which need not be given: all runs of a family take the same.
+
+    Raises:
+        UsageError: the MFU is out of range, or the family is not of Llamas.
+        UnknownNameError: there is no such run.
+        RunError: this machine has fewer GPUs than processes.
+    """
+    workspace = open_workspace(workspace)
+    family = find_family(workspace, run_name.get("family"))
+    if run_name.get("seed") is not None or run_name.get("index") is not None:
+        find_run(workspace, **run_name)
+    return plan(family, mfu=mfu, here=None if processes is None else this_machine(processes, device))
