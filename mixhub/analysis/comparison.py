@@ -223,12 +223,13 @@ def _differences(a: ScoreTable, b: ScoreTable, documents: crossed.PairedScores, 
 
 
 def require_comparable(tables: Sequence[ScoreTable], *, seeds_only: bool = True) -> None:
-    """Check that tables are all measured or all published, and all over seeds or all over indices.
+    """Check that tables all have cells, their own or imported ones, or are all published; and that all are over seeds,
+    or all over indices.
 
     Raises:
         UsageError: they are not; names the families.
     """
-    if len({table.standing for table in tables}) > 1:
+    if len({table.standing == "published" for table in tables}) > 1:
         standings = ", ".join(f"{table.name} is {table.standing}" for table in tables)
         message = f"published and measured scores are not compared: {standings}"
         raise UsageError(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from mixhub.analysis.imported import imported_records
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
@@ -89,6 +90,52 @@ def find_by_model(source: str, workspace: Workspace | None = None, progress: Pro
         return _evidence_by_model(path, known_tasks(workspace), progress)
     hint = f"families: {', '.join(names)}; or pass a folder of results, or a table (.md, .csv, .tsv)"
     raise UnknownNameError("source", source, names, hint=hint)
+
+
+def find_seeds(
+    sources: Sequence[str], workspace: Workspace | None = None, progress: Progress = SILENT
+) -> list[Evidence]:
+    """Find the evidence of several sources as seeds of one recipe: all results in one, a row for each revision of each
+    model; families and published tables as by themselves.
+
+    Raises:
+        UnknownNameError, ResultsError: as for `find_evidence`.
+    """
+    every = [(one, source) for source in sources for one in find_by_model(source, workspace, progress)]
+    results = [(one, source) for one, source in every if one.measured and one.family is None]
+    others = [one for one, _ in every if not one.measured or one.family is not None]
+    if len(results) < 2:
+        return [one for one, _ in results] + others
+    models = {one.name for one, _ in results}
+    revisions = [revision for one, _ in results for revision in one.records]
+    is_one_model = len(models) == 1 and kind_of(revisions) != "revision" and len({*revisions}) == len(revisions)
+    rows = [
+        (revision if is_one_model else row, source, one.records[revision])
+        for one, source in results
+        for row, revision in zip(_row_names(one), one.records, strict=True)
+    ]
+    merged = Evidence(
+        name=models.pop() if len(models) == 1 else ", ".join(sources),
+        kind="seed",
+        family=None,
+        records=MappingProxyType(distinct_rows(rows)),
+        published=None,
+        superseded=tuple(superseded for one, _ in results for superseded in one.superseded),
+        notes=tuple(note for one, _ in results for note in one.notes),
+        tasks=results[0][0].tasks,
+    )
+    return [merged, *others]
+
+
+Row = TypeVar("Row")
+
+
+def distinct_rows(rows: Sequence[tuple[str, str, Row]]) -> dict[str, Row]:
+    """Rows by name, in the order of the seeds, from names, sources and what the rows hold; those of one name get their
+    source added."""
+    names = [name for name, _, _ in rows]
+    named = [(f"{name} in {source}" if names.count(name) > 1 else name, row) for name, source, row in rows]
+    return dict(sorted(named, key=lambda pair: revision_order(pair[0])))
 
 
 def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:
@@ -197,9 +244,7 @@ def _as_one(name: str, evidence: Sequence[Evidence]) -> Evidence:
         return evidence[0]
     rows: dict[str, tuple[Record, ...]] = {}
     for one in evidence:
-        for revision, records in one.records.items():
-            is_plain = len(one.records) == 1 and revision in (UNKNOWN, "main")
-            rows[one.name if is_plain else f"{one.name} {revision}"] = records
+        rows |= dict(zip(_row_names(one), one.records.values(), strict=True))
     return Evidence(
         name=name,
         kind="model",
@@ -210,6 +255,13 @@ def _as_one(name: str, evidence: Sequence[Evidence]) -> Evidence:
         notes=tuple(note for one in evidence for note in one.notes),
         tasks=evidence[0].tasks,
     )
+
+
+def _row_names(evidence: Evidence) -> list[str]:
+    """The names of a model's rows in a table of several models."""
+    if len(evidence.records) == 1 and {*evidence.records} <= {UNKNOWN, "main", "local"}:
+        return [evidence.name]
+    return [f"{evidence.name} {revision}" for revision in evidence.records]
 
 
 def _table_evidence(path: Path, line: int | None, tasks: Sequence[Task]) -> Evidence:

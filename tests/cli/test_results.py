@@ -262,3 +262,90 @@ def test_json_is_the_format_of_that_name(mixhub):
     assert error_codes(refused) == ["unknown-source"]
     error = json.loads(refused.stdout)["error"]
     assert (error["code"], error["fields"]["name"]) == ("unknown-source", "human-2b")
+
+
+def write_single(folder, right, *, model, revision="main", **given):
+    """One model's results in a folder of its own; its weights are not known, as lm-eval has it for local folders."""
+    values = {"piqa": [1] * right + [0] * (100 - right)}
+    path = write_results(folder, values, model=model, revision=revision, samples=False, **given)
+    data = json.loads(path.read_text())
+    data["config"]["model_sha"] = ""
+    path.write_text(json.dumps(data))
+
+
+def test_folders_of_single_models_are_rows_of_one_table(mixhub, tmp_path):
+    for number, right in enumerate((50, 56, 53), 1):
+        write_single(tmp_path / f"a-{number}", right, model=f"../models/a-seed{number}")
+        write_single(tmp_path / f"b-{number}", right + 20, model="./model")
+        write_single(tmp_path / "all", right + 30, model=f"../models/x-{number}")
+    (table,) = json.loads(ran(mixhub("results", "a-1", "a-2", "a-3", "--seeds", "--json")))
+    assert (table["name"], table["over"]) == ("../models/a", "seed")
+    shown = {one["revision"]: one["value"] for one in table["figures"] if one["task"] == "piqa"}
+    assert shown == pytest.approx({"seed-1": 50, "seed-2": 56, "seed-3": 53})
+    (spread, _) = table["over_seeds"]
+    assert (spread["n"], spread["mean"]) == (3, 53)
+    assert spread["low"] < 53 < spread["high"]
+    (table,) = json.loads(ran(mixhub("results", "b-1", "b-2", "b-3", "--seeds", "--json")))
+    assert [one["revision"] for one in table["figures"][::2]] == [f"./model in b-{number}" for number in (1, 2, 3)]
+    (table,) = json.loads(ran(mixhub("results", "all", "--seeds", "--json")))
+    assert table["over_seeds"][0]["mean"] == 83
+    assert len(json.loads(ran(mixhub("results", "a-1", "a-2", "a-3", "--json")))) == 3
+    compared = ("results", "--seeds", "--compare", "a-1,a-2,a-3", "b-1,b-2,b-3")
+    said = json.loads(ran(mixhub(*compared, "--json")))
+    assert said["contrasts"][0]["difference"] == pytest.approx(-20)
+    assert said["contrasts"][0]["welch_low"] < -20 < said["contrasts"][0]["welch_high"]
+    assert error_codes(mixhub("results", "--seeds", "--compare", "a-1,missing", "b-1")) == ["unknown-source"]
+    assert error_codes(mixhub("results", "--seeds", "--compare", "a-1,human-1b", "b-1")) == ["option-value"]
+
+
+def test_logs_of_single_runs_are_rows_of_one_table(mixhub, tmp_path):
+    for name, losses in (("a", (2.5, 2.75)), ("b", (2.25, 2.375))):
+        for number, loss in enumerate(losses, 1):
+            (tmp_path / f"{name}-{number}.csv").write_text(f"step,eval_loss\n10,9.5\n20,{loss}\n")
+    (table,) = json.loads(ran(mixhub("results", "a-1.csv", "a-2.csv", "--seeds", "--measure", "loss", "--json")))
+    assert table["over_seeds"][0]["mean"] == 2.625
+    assert table["steps"] == {"loss": [20]}
+    said = mixhub(
+        "results", "--measure", "loss", "--seeds", "--compare", "a-1.csv,a-2.csv", "b-1.csv,b-2.csv", "--json"
+    )
+    assert json.loads(ran(said))["contrasts"][0]["difference"] == 0.3125
+
+
+def test_imported_results_are_compared_and_plotted(mixhub, workspace, tmp_path):
+    family = workspace.family()
+    task = family.evaluation.tasks[0].name
+    for run, right in zip(family.runs(), (60, 70, 65), strict=True):
+        values = [1] * right + [0] * (100 - right)
+        write_results(workspace.imported(run), {task: values}, revision=run.revision, samples=False)
+        write_single(tmp_path / "other", right - 10, model="org/other", revision=run.revision)
+        shutil.rmtree(workspace.results(run), ignore_errors=True)
+    other = tmp_path / "other"
+    for path in other.rglob("results_*.json"):
+        path.write_text(path.read_text().replace("piqa", task))
+    said = json.loads(ran(mixhub("results", "--compare", family.name, other, "--json", cwd=workspace.root)))
+    assert said["contrasts"][0]["reason"] == ""
+    assert said["contrasts"][0]["difference"] == pytest.approx(10)
+    assert "imported" in ran(mixhub("plot", "scores", "-o", tmp_path / "scores.svg", cwd=workspace.root))
+
+
+@pytest.mark.parametrize(
+    ("options", "codes"),
+    [
+        (["--step", "3"], ["option-conflict"]),
+        (["--measure", "loss", "--num-fewshot", "0"], ["option-conflict"]),
+        (["--measure", "loss", "--suite", "human-1b"], ["option-conflict"]),
+        (["--measure", "loss", "--published"], ["option-conflict"]),
+        (["--paired"], ["option-missing"]),
+        (["--measure", "loss"], ["losses-missing"]),
+    ],
+)
+def test_options_of_losses_and_of_scores_are_not_mixed(mixhub, options, codes):
+    assert error_codes(mixhub("results", "human-1b", *options)) == codes
+
+
+def test_a_workspace_shows_the_losses_of_its_family(mixhub, workspace):
+    said = ran(mixhub("results", "--measure", "loss", cwd=workspace.root))
+    assert "nats per token" in said
+    assert "step 12" in said
+    assert "not trained yet: seed-3" in said
+    assert "step 6" in ran(mixhub("results", "--measure", "loss", "--step", "6", cwd=workspace.root))

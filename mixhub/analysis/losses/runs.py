@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from mixhub.analysis.evidence import kind_of, revision_order
+from mixhub.analysis.evidence import distinct_rows, kind_of, revision_order
 from mixhub.analysis.lm_eval_files import split_seed
 from mixhub.analysis.losses.logs import Curves, read_log, reader_of
 from mixhub.analysis.pairs import Origin, family_origins
@@ -77,6 +77,20 @@ def find_losses(source: str, workspace: Workspace | None = None) -> list[LossRun
         name = model if len(by_model) > 1 else str(path)
         found.append(LossRuns(name, kind_of(ordered), MappingProxyType(ordered)))
     return [replace(found[0], notes=tuple(notes)), *found[1:]]
+
+
+def find_seed_losses(sources: Sequence[str], workspace: Workspace | None = None) -> list[LossRuns]:
+    """Find the runs of several sources as seeds of one recipe: those in logs in one, families as by themselves; raises
+    as `find_losses`."""
+    every = [(one, source) for source in sources for one in find_losses(source, workspace)]
+    logs = [(one, source) for one, source in every if not one.text]
+    families = [one for one, _ in every if one.text]
+    if len(logs) < 2:
+        return [one for one, _ in logs] + families
+    rows = [(revision, source, curves) for one, source in logs for revision, curves in one.runs.items()]
+    notes = tuple(note for one, _ in logs for note in one.notes)
+    name = ", ".join(sources)
+    return [LossRuns(name, "seed", MappingProxyType(distinct_rows(rows)), notes=notes), *families]
 
 
 def _family_losses(family: Family, workspace: Workspace | None) -> LossRuns:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mixhub.analysis.building import over_each_seed
 from mixhub.analysis.losses.logs import Curve, Curves
 from mixhub.analysis.losses.names import OVERALL
-from mixhub.analysis.losses.runs import LossRuns, find_losses
+from mixhub.analysis.losses.runs import LossRuns, find_losses, find_seed_losses
 from mixhub.analysis.scores import LOSS, Column, Score, ScoreRow, average
 from mixhub.analysis.selection import Selection, select_columns
 from mixhub.analysis.tables import ScoreTable, mixed_steps
@@ -31,7 +31,7 @@ def loss_tables(
     Args:
         sources: families by name, or files or folders with logs.
         workspace: the workspace with the families.
-        selection: the step, the domains as `tasks`, and whether rows are seeds.
+        selection: the step, the domains as `tasks`, and whether rows are seeds, so that all logs are in one table.
 
     Raises:
         UnknownNameError: there is no such source or domain.
@@ -39,6 +39,8 @@ def loss_tables(
         ResultsError, RunError: as `find_losses`.
     """
     selection = selection or Selection(measure=LOSS)
+    if selection.rows_are_seeds:
+        return [loss_table(runs, selection) for runs in find_seed_losses(sources, workspace)]
     return [loss_table(runs, selection) for source in sources for runs in find_losses(source, workspace)]
 
 

@@ -36,7 +36,8 @@ def show_comparison(comparison: Comparison, form: Format) -> None:
     if form is Format.CSV:
         say_csv(comparison.frame())
         return
-    for line in (f"{a.name} minus {b.name}: {a.measure.title}, {a.standing}", *_primary_lines(comparison)):
+    standing = " and ".join(dict.fromkeys((a.standing, b.standing)))
+    for line in (f"{a.name} minus {b.name}: {a.measure.title}, {standing}", *_primary_lines(comparison)):
         say_wrapped(line)
     say("")
     headers = [a.measure.columns, "detectable", a.name, b.name, *_difference_headers(comparison.tasks)]

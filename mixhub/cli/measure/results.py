@@ -44,7 +44,10 @@ _PAIRED = (
 PairedOption = Annotated[bool, typer.Option("--paired", help=_PAIRED)]
 _INCOMPLETE = "Also show means over incomplete sets of cells, marked as incomplete."
 IncompleteOption = Annotated[bool, typer.Option("--allow-incomplete", help=_INCOMPLETE)]
-_SEEDS = "Treat the rows as seeds of one recipe, whatever they are called."
+_SEEDS = (
+    "Treat the rows as seeds of one recipe, whatever they are called. The results of all sources are then rows of one "
+    "table; with --compare, those of sources joined by commas."
+)
 SeedsOption = Annotated[bool, typer.Option("--seeds", help=_SEEDS)]
 _SAMPLES = "Read the samples, if any, for exact standard errors."
 SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAMPLES)]

@@ -187,8 +187,8 @@ def _table(
 ) -> tuple[Evidence, ScoreTable]:
     """The evidence of a source, and its scores: measured ones, if there are any."""
     evidence = find_evidence(source or default_source(workspace, "mixhub plot scores human-1b"), workspace, progress)
-    if evidence.measured and not published:
-        return evidence, measured_tables([evidence], selection, progress)[0]
+    if evidence.by_standing and not published:
+        return evidence, measured_tables(evidence.by_standing[:1], selection, progress)[0]
     return evidence, require_published(evidence, selection, published=published)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixhub.analysis.building import measured_tables, published_scores, require_published
 from mixhub.analysis.comparison import Comparison, compare
-from mixhub.analysis.evidence import Evidence, find_by_model, find_evidence
+from mixhub.analysis.evidence import Evidence, find_by_model, find_evidence, find_seeds
 from mixhub.analysis.losses.table import loss_tables
 from mixhub.analysis.scores import LOSS, SCORE
 from mixhub.analysis.selection import Selection
@@ -37,7 +38,7 @@ def score_tables(
 
     Args:
         sources: families by name, files or folders of lm-eval's results, or tables (.md, .csv, .tsv); default: the
-            workspace's family.
+            workspace's family. If rows are seeds, the results of all of them are one table.
         workspace: the workspace with further families and with cells.
         selection: which figures.
         published: published scores only.
@@ -50,11 +51,14 @@ def score_tables(
     """
     workspace = workspace_if_given(workspace)
     if selection.measure is LOSS:
-        own = sources or [default_source(workspace, "mixhub results --measure loss LOGS")]
+        own = _parts(sources or [default_source(workspace, "mixhub results --measure loss LOGS")], selection)
         return distinct_tables(loss_tables(own, workspace, selection))
     tables = []
     sources = sources or [default_source(workspace, "mixhub results human-1b")]
-    found = [(one, source) for source in sources for one in find_by_model(source, workspace, progress)]
+    if selection.rows_are_seeds:
+        found = [(one, one.name) for one in find_seeds(_parts(sources, selection), workspace, progress)]
+    else:
+        found = [(one, source) for source in sources for one in find_by_model(source, workspace, progress)]
     for one in _distinct(found):
         if (measured := one.by_standing) and not published:
             tables += measured_tables(measured, selection, progress)
@@ -78,7 +82,7 @@ def compare_scores(
     """Compare sources: two families over seeds by their difference, others by their ranks.
 
     Args:
-        sources: as for `score_tables`.
+        sources: as for `score_tables`. If rows are seeds, several can be one: `out-1,out-2`.
         against: the same mixtures at another size, in the same order.
         workspace, selection, published, progress: as for `score_tables`.
 
@@ -109,9 +113,12 @@ def comparable_tables(
     """The tables of several sources and of those against them, with their common columns: losses, measured or imported
     scores, or else published ones."""
     if selection.measure is LOSS:
-        ours, theirs = (loss_tables(side, workspace, selection) for side in (sources, against))
+        ours, theirs = (
+            [table for one in side for table in loss_tables(_parts([one], selection), workspace, selection)]
+            for side in (sources, against)
+        )
         return distinct_tables(ours), distinct_tables(theirs)
-    evidence = find_distinct([*sources, *against], workspace, progress)
+    evidence = _distinct([(_as_one(source, workspace, selection, progress), source) for source in (*sources, *against)])
     chosen = [one.by_standing[0] if one.by_standing and not published else None for one in evidence]
     measured = [one for one in chosen if one is not None]
     found = iter(measured_tables(measured, replace(selection, only_common=True), progress) if measured else ())
@@ -132,9 +139,24 @@ def default_source(workspace: Workspace | None, example: str) -> str:
     return workspace.config.family
 
 
-def find_distinct(sources: Sequence[str], workspace: Workspace | None, progress: Progress) -> list[Evidence]:
-    """The evidence of each source; if two have the same name, it includes the source."""
-    return _distinct([(find_evidence(source, workspace, progress), source) for source in sources])
+def _as_one(source: str, workspace: Workspace | None, selection: Selection, progress: Progress) -> Evidence:
+    """The evidence of a source; of several sources that are joined by commas, whose rows are seeds, in one."""
+    parts = _parts([source], selection)
+    if len(parts) < 2:
+        return find_evidence(source, workspace, progress)
+    found = find_seeds(parts, workspace, progress)
+    if len(found) > 1:
+        message = f"{source}: {found[1].name} has no results that can be rows of one table"
+        hint = "join only folders of results by commas"
+        raise UsageError(message, code="option-value", hint=hint, option="SOURCE", value=source)
+    return found[0]
+
+
+def _parts(sources: Sequence[str], selection: Selection) -> list[str]:
+    """The sources; if rows are seeds, also those that are joined by commas."""
+    if not selection.rows_are_seeds:
+        return list(sources)
+    return [part for one in sources for part in ([one] if Path(one).exists() else one.split(",")) if part]
 
 
 def distinct_tables(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
