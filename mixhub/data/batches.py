@@ -75,8 +75,12 @@ class TrainingBatches:
 def validation_batches(
     shards: TokenShards, domain: str, most: int, batch_size: int, *, rank: int, world: int
 ) -> Iterator[Tokens]:
-    """Yield this process's part of the first `most` sequences of a validation domain, each batch (≤ B, T + 1)."""
+    """Yield this process's part of the first `most` sequences of a validation domain, each batch (≤ B, T + 1).
+
+    Every process gets equally many batches; the last one may be empty.
+    """
     count = min(most, shards.sequences("valid", domain))
-    for start in range(rank * batch_size, count, world * batch_size):
+    for first in range(0, count, world * batch_size):
+        start = first + rank * batch_size
         starts = np.arange(start, min(count, start + batch_size)) * shards.sequence_length
         yield shards.read("valid", [domain] * len(starts), starts)

@@ -15,9 +15,31 @@ from mixhub.errors import RunError
 from mixhub.spec import Training
 from mixhub.training.options import TrainOptions
 
-_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher sets beside WORLD_SIZE."""
-_LAUNCH_HINT = "launch with torchrun --nproc-per-node N, or unset WORLD_SIZE"
+_LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher sets for each of several processes."""
+_LAUNCH_HINT = "launch with torchrun --nproc-per-node N, or unset WORLD_SIZE and RANK"
+_SRUN_HINT = (
+    "let srun start one torchrun per node: srun --ntasks-per-node 1 torchrun --nnodes $SLURM_NNODES "
+    "--nproc-per-node N --node-rank $SLURM_NODEID --rdzv-backend static --master-addr HOST -m mixhub train"
+)
+_FSDP_SHARDINGS = {"1": "full", "FULL_SHARD": "full", "4": "hybrid", "HYBRID_SHARD": "hybrid"}
+"""Values of Accelerate's FSDP_SHARDING_STRATEGY that exist here."""
+_ACCEPTED = {
+    "ACCELERATE_USE_DEEPSPEED": ("false",),
+    "ACCELERATE_USE_MEGATRON_LM": ("false",),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": ("false",),
+    "ACCELERATE_DYNAMO_BACKEND": ("no",),
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
+}
+"""Variables of Accelerate that ask for what mixhub does not do or does otherwise, and the values without effect."""
+_ACCEPTED_WITH_FSDP = {
+    "FSDP_SHARDING_STRATEGY": tuple(key.lower() for key in _FSDP_SHARDINGS),
+    "FSDP_RESHARD_AFTER_FORWARD": ("true", "full_shard"),
+    "FSDP_OFFLOAD_PARAMS": ("false",),
+    "FSDP_ACTIVATION_CHECKPOINTING": ("false",),
+}
+_PRECISIONS = {"no": None, "bf16": "bfloat16", "fp16": "float16", "fp8": "float8"}
+"""Values of ACCELERATE_MIXED_PRECISION; `accelerate launch` sets `no` if it is not told."""
 
 
 @contextmanager
@@ -25,26 +47,100 @@ def accelerated(training: Training, options: TrainOptions) -> Iterator[Accelerat
     """Connect this process with those that it was launched with.
 
     Raises:
-        RunError: Accelerate fell back to another device, number of processes or kind of parallelism.
+        RunError: the launcher's variables are incomplete, or it or Accelerate was asked for what does not run.
     """
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    world = os.environ.get("WORLD_SIZE", "1")
-    missing = tuple(name for name in _LAUNCHER_VARIABLES if name not in os.environ)
-    if world != "1" and missing:
-        message = f"WORLD_SIZE = {world}, but {', '.join(missing)} is not set, which the processes need to connect"
-        raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT, missing=missing)
+    world = _world_size()
+    _require_supported(training)
+    _require_divisible(sharding_of(options), world)
+    device = options.device or ("cuda" if torch.cuda.is_available() and not _is_set("ACCELERATE_USE_CPU") else "cpu")
+    if device == "cuda" and world > 1 and (local := launcher_number("LOCAL_RANK", 0)) >= torch.cuda.device_count():
+        message = f"device = cuda: LOCAL_RANK is {local}, but this machine has {torch.cuda.device_count()} CUDA devices"
+        raise RunError(message, code="device-unavailable", device=device)
     alone = not torch.distributed.is_initialized()
     if alone:
         # Accelerate keeps the precision and device of the first Accelerator of a process, whoever made it.
         AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if training.precision == "bfloat16" else "no")
     try:
-        _require_requested(accelerator, device, int(world))
+        _require_requested(accelerator, device, world)
         yield accelerator
     finally:
         if alone and torch.distributed.is_initialized():
             accelerator.end_training()
             AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def sharding_of(options: TrainOptions) -> str:
+    """Return what the processes divide: what the options say, or what Accelerate is configured for, or `none`.
+
+    Raises:
+        RunError: options and Accelerate say different things.
+    """
+    if not _is_set("ACCELERATE_USE_FSDP"):
+        return options.sharding or "none"
+    configured = _FSDP_SHARDINGS[os.environ.get("FSDP_SHARDING_STRATEGY", "FULL_SHARD").upper()]
+    if options.sharding not in (None, configured):
+        message = (
+            f"sharding = {options.sharding}, but Accelerate is configured for FSDP, which is sharding = {configured}"
+        )
+        raise RunError(message, code="sharding-differs", sharding=options.sharding, configured=configured)
+    return configured
+
+
+def launcher_number(name: str, least: int) -> int:
+    """Return a variable of the launcher; raises RunError if it is missing or not an integer from `least`."""
+    text = os.environ.get(name)
+    if text is None:
+        message = f"{name} is not set; launchers set it for each process"
+        raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT, missing=(name,))
+    if not text.isdecimal() or int(text) < least:
+        message = f"{name} = {text!r}: must be an integer from {least}"
+        raise RunError(message, code="launch-invalid", hint=_LAUNCH_HINT, variable=name, value=text)
+    return int(text)
+
+
+def _world_size() -> int:
+    """Return the number of processes that this one was launched with."""
+    if "RANK" not in os.environ:
+        tasks = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or "1"
+        if tasks != "1":
+            message = f"srun starts {tasks} tasks, which would each train the whole run: nothing connects them"
+            raise RunError(message, code="launcher-missing", hint=_SRUN_HINT, tasks=tasks)
+        if os.environ.get("WORLD_SIZE") is None:
+            return 1
+    if os.environ.get("WORLD_SIZE") == "1":
+        return 1
+    missing = tuple(name for name in _LAUNCHER_VARIABLES if name not in os.environ)
+    if missing:
+        given = ", ".join(f"{name} = {os.environ[name]}" for name in ("WORLD_SIZE", "RANK") if name in os.environ)
+        message = f"{given}, but {', '.join(missing)} is not set, which the processes need to connect"
+        raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT, missing=missing)
+    world, rank = launcher_number("WORLD_SIZE", 1), launcher_number("RANK", 0)
+    if rank >= world:
+        message = f"RANK = {rank}: must be below WORLD_SIZE, {world}"
+        raise RunError(message, code="launch-invalid", hint=_LAUNCH_HINT, variable="RANK", value=str(rank))
+    return world
+
+
+def _require_supported(training: Training) -> None:
+    """Raise RunError if Accelerate was configured for what will not run."""
+    accepted = _ACCEPTED | (_ACCEPTED_WITH_FSDP if _is_set("ACCELERATE_USE_FSDP") else {})
+    for name, values in accepted.items():
+        value = os.environ.get(name, values[0])
+        if value.lower() not in values:
+            message = f"{name} = {value}: Accelerate is configured for what mixhub does not do; must be {values[0]}"
+            raise RunError(message, code="parallelism-unsupported", variable=name, value=value)
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+    precision = _PRECISIONS.get(asked, asked)
+    if precision not in (None, training.precision):
+        message = f"Accelerate is configured for {precision}, but training.precision is {training.precision}"
+        raise RunError(message, code="precision-differs", precision=training.precision, configured=precision)
+
+
+def _require_divisible(sharding: str, world: int) -> None:
+    if sharding != "none" and world == 1:
+        message = f"sharding = {sharding}: there is one process, and no other to divide the model with"
+        raise RunError(message, code="sharding-alone", sharding=sharding)
 
 
 def _require_requested(accelerator: Accelerator, device: str, world: int) -> None:
@@ -56,5 +152,10 @@ def _require_requested(accelerator: Accelerator, device: str, world: int) -> Non
         message = f"WORLD_SIZE = {world}, but Accelerate has {accelerator.num_processes} process"
         raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT)
     kind = accelerator.distributed_type
-    if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
-        raise RunError(f"Accelerate is configured for {kind.value}, but only DDP works", code="parallelism-unsupported")
+    if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP):
+        message = f"Accelerate is configured for {kind.value}, which mixhub does not do"
+        raise RunError(message, code="parallelism-unsupported", kind=kind.value)
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "false").lower() in ("true", "1", "yes", "y", "on", "t")

@@ -102,7 +102,13 @@ class _Trainer:
         self.order = order_of(family, run, manifest)
         rank, world, prefix = accelerator.process_index, accelerator.num_processes, family.data.train_prefix
         self.batches = TrainingBatches(shards, self.order, prefix, training, rank=rank, world=world)
-        model = build_model(family.llama, training, init_seed=run.init_seed, eos_id=manifest.eos_id)
+        model = build_model(
+            family.llama,
+            training,
+            init_seed=run.init_seed,
+            eos_id=manifest.eos_id,
+            is_empty=not self.is_main,  # the first process sends its weights
+        )
         self.start = self._newest_state() or self._first_state(model)
         domains, eos_id = self.order.domains, manifest.eos_id
         self.updates = Updates(accelerator, model, training, domains=domains, eos_id=eos_id, options=options)

@@ -12,7 +12,9 @@ from mixhub.spec import Architecture, Training
 from mixhub.training.loss import linear_cross_entropy
 
 
-def build_model(architecture: Architecture, training: Training, *, init_seed: int, eos_id: int) -> LlamaForCausalLM:
+def build_model(
+    architecture: Architecture, training: Training, *, init_seed: int, eos_id: int, is_empty: bool = False
+) -> LlamaForCausalLM:
     """Build a float32 Llama on the CPU with the initial weights of `init_seed`.
 
     The weights only depend on the seed, the scheme and the shapes, not on the device, threads or the global random
@@ -23,18 +25,20 @@ def build_model(architecture: Architecture, training: Training, *, init_seed: in
         training: has the scheme, `initialisation`.
         init_seed: seed of the initial weights.
         eos_id: id of the eos token, which is also the bos and padding token.
+        is_empty: return it on the meta device instead, without weights: another process sends them.
     """
     shapes = architecture.config
     rope = {"rope_type": "default", "rope_theta": shapes.pop("rope_theta")}
     del shapes["model_type"]
     config = LlamaConfig(**shapes, rope_parameters=rope, bos_token_id=eos_id, eos_token_id=eos_id, dtype="float32")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if is_empty else "cpu"):
         model: LlamaForCausalLM = LlamaForCausalLM(config).float()  # type: ignore[no-untyped-call]
     # Not in the config above: an embedding made with a padding id never learns its row, here that of the eos token.
     model.config.pad_token_id = eos_id
     if model.generation_config is not None:
         model.generation_config.pad_token_id = eos_id
-    initialise(model, architecture, training.initialisation, init_seed)
+    if not is_empty:
+        initialise(model, architecture, training.initialisation, init_seed)
     return model
 
 
@@ -84,7 +88,8 @@ class NextTokenLosses(torch.nn.Module):
         # Transformers masks attention between documents by positions that restart, if there is neither mask nor cache.
         body = self.model.model(input_ids=inputs, position_ids=positions, use_cache=False)
         hidden = body.last_hidden_state  # (B, T, H)
-        return linear_cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten()).view_as(targets)
+        losses = linear_cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
+        return losses.view_as(targets).clone()  # FSDP warns of views, which lose its hooks when changed in place
 
 
 def document_positions(inputs: Tensor, eos_id: int) -> Tensor:

@@ -1,44 +1,68 @@
-"""One model over several processes."""
+"""One model over several processes: copies of it (DDP), shards of it (FSDP2), or shards within each node (HSDP)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, Replicate
+from torch.nn.parallel import DistributedDataParallel
 
+from mixhub.errors import RunError
 from mixhub.spec import Training
+from mixhub.training.launch import launcher_number
 from mixhub.training.model import NextTokenLosses
 
 
 class Parallel:
     """The losses of a model that all processes train together.
 
-    Gradients are averaged over the processes. Until `parallel` is called with another sharding, weights are whole.
+    The weights of the first process are sent to the others, whose models may be on the meta device. Gradients are
+    averaged over the processes. With a sharding other than `none`, weights and gradients become DTensors.
 
     Args:
-        losses: with the same initial weights in every process.
+        losses: with the initial weights.
         accelerator: connects the processes.
         training: the recipe.
-        sharding: what the processes divide between them.
+        sharding: what the processes divide between them: `none`, `full` or `hybrid`.
+
+    Raises:
+        RunError: nodes have different numbers of processes, with `hybrid`.
     """
 
     def __init__(self, losses: NextTokenLosses, accelerator: Accelerator, training: Training, sharding: str) -> None:
-        self._accelerator = accelerator
-        self._module = accelerator.prepare_model(losses)
-        self._losses = losses
+        self._accelerator, self._module = accelerator, losses
+        self._copies: DistributedDataParallel | None = None
+        self._shards: FSDPModule | None = None
+        if sharding != "none":
+            self._shards = _sharded(losses, accelerator, _mesh(accelerator, sharding))
+        elif accelerator.num_processes > 1:
+            self._copies = _copied(losses, accelerator)
+        else:
+            losses.to(accelerator.device)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return the loss of each next token, (B, T); `tokens` is (B, T + 1)."""
+        has_grad = torch.is_grad_enabled()
+        module = self._copies if has_grad and self._copies is not None else self._module
         with self._accelerator.autocast():
-            losses: Tensor = self._module(tokens) if torch.is_grad_enabled() else self._losses(tokens)
+            losses: Tensor = module(tokens)
+        if self._shards is not None and not has_grad:
+            self._shards.reshard()  # the root keeps its whole weights for a backward pass, which does not come
         return losses
 
     def exchanging(self, is_last: bool) -> AbstractContextManager[object]:
         """Return the context of a micro-step: gradients are averaged over the processes in the last one alone."""
-        return nullcontext() if is_last else self._accelerator.no_sync(self._module)
+        if self._shards is not None:
+            self._shards.set_requires_gradient_sync(is_last)
+        return nullcontext() if is_last or self._copies is None else self._copies.no_sync()
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sums of values over all processes."""
@@ -46,6 +70,60 @@ class Parallel:
         return total
 
     @staticmethod
-    def grad_norm(parameters: Iterable[Tensor]) -> Tensor:
+    def grad_norm(parameters: Sequence[Tensor]) -> Tensor:
         """Return the norm of the whole gradient, the same in all processes."""
-        return torch.nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
+        norm = torch.nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    @staticmethod
+    def clip(parameters: Sequence[Tensor], limit: float, norm: Tensor) -> None:
+        """Scale gradients whose norm exceeds a limit; `norm` is that of `grad_norm`."""
+        if isinstance(weight := parameters[0], DTensor):
+            everywhere = [Replicate()] * weight.device_mesh.ndim
+            norm = DTensor.from_local(norm, weight.device_mesh, everywhere, run_check=False)
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+
+
+def _copied(losses: NextTokenLosses, accelerator: Accelerator) -> DistributedDataParallel:
+    """Return the losses in DDP, which sends weights and buffers of the first process to the others."""
+    _materialise(losses, accelerator.device)
+    losses.to(accelerator.device)
+    return DistributedDataParallel(losses, gradient_as_bucket_view=True)
+
+
+def _sharded(losses: NextTokenLosses, accelerator: Accelerator, mesh: DeviceMesh) -> FSDPModule:
+    """Divide the losses in place over a mesh: each layer, and the rest with the root.
+
+    Weights are gathered in float32, so that autocast computes the same as in one process.
+    """
+    whole = losses.state_dict() if accelerator.is_main_process else {}
+    for layer in losses.model.model.layers:
+        fully_shard(layer, mesh=mesh)
+    root = fully_shard(losses, mesh=mesh)
+    _materialise(losses, accelerator.device)
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+    set_model_state_dict(losses, whole, options=options)
+    for buffer in losses.buffers():
+        dist.broadcast(buffer, src=0)
+    return root
+
+
+def _materialise(losses: NextTokenLosses, device: torch.device) -> None:
+    """Replace weights on the meta device by weights without a value."""
+    if any(weight.is_meta for weight in losses.parameters()):
+        losses.to_empty(device=device)
+        losses.model.tie_weights()
+
+
+def _mesh(accelerator: Accelerator, sharding: str) -> DeviceMesh:
+    """Return the processes as (shards,), or as (nodes, shards)."""
+    world, device = accelerator.num_processes, accelerator.device.type
+    if sharding == "full":
+        return init_device_mesh(device, (world,), mesh_dim_names=("shard",))
+    ours = torch.tensor([launcher_number("LOCAL_WORLD_SIZE", 1)], device=accelerator.device)
+    sizes = tuple(accelerator.gather(ours).tolist())
+    if len(set(sizes)) > 1 or world % sizes[0]:
+        found = ", ".join(map(str, sorted(set(sizes))))
+        message = f"sharding = hybrid: nodes with {found} of {world} processes; each node must have as many"
+        raise RunError(message, code="nodes-differ", processes=sizes)
+    return init_device_mesh(device, (world // sizes[0], sizes[0]), mesh_dim_names=("replicate", "shard"))

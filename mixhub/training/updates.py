@@ -15,6 +15,7 @@ from mixhub.data.batches import StepBatch
 from mixhub.data.shards import Tokens
 from mixhub.spec import Training
 from mixhub.spec.schedule import learning_rate, tokens_per_step
+from mixhub.training.launch import sharding_of
 from mixhub.training.model import NextTokenLosses
 from mixhub.training.options import TrainOptions
 from mixhub.training.parallelism import Parallel
@@ -58,7 +59,7 @@ class Updates:
         self._device, self._processes = accelerator.device, accelerator.num_processes
         self.model, self._training, self._domains = model, training, domains
         losses = NextTokenLosses(model, eos_id if training.document_boundaries == "reset" else None)
-        self._parallel = Parallel(losses, accelerator, training, options.sharding or "none")
+        self._parallel = Parallel(losses, accelerator, training, sharding_of(options))
         self._parameters = list(model.parameters())
         self.optimizer = build_optimizer(model, training)
 
@@ -100,14 +101,20 @@ class Updates:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         if self._training.gradient_clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(self._parameters, self._training.gradient_clip, self._norm)
+            self._parallel.clip(self._parameters, self._training.gradient_clip, self._norm)
         self.optimizer.step()
         return rate
 
     @torch.no_grad()
     def losses(self, rows: Tokens) -> Tensor:
-        """Return the loss of each next token without gradients, (B, T); `rows` is (B, T + 1)."""
-        return self._parallel(self._on_device(rows))
+        """Return the loss of each next token without gradients, (B, T); `rows` is (B, T + 1).
+
+        All processes call this equally often, also with no rows.
+        """
+        tokens = self._on_device(rows)
+        if not len(rows):  # processes that divide a model call it together: a row that is not counted
+            tokens = tokens.new_zeros(1, tokens.shape[1])
+        return self._parallel(tokens)[: len(rows)]
 
     def sum(self, *values: float) -> list[float]:
         """Return the sum over all processes of each value."""
