@@ -93,7 +93,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             with writing(path):
                 _make_folder(path.parent)
-            temporary[path] = _temporary(path)
+            temporary[path] = temporary_path(path)
             try:
                 with temporary[path].open("xb") as file:
                     file.write(data)
@@ -142,7 +142,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         _make_folder(path.parent)
-        temporary = _temporary(path)
+        temporary = temporary_path(path)
         temporary.mkdir()
     try:
         with writing(path):
@@ -150,22 +150,34 @@ def new_folder(path: Path) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _sync(file)
-        if path.exists():
-            outgoing = _temporary(path)
-            outgoing = outgoing.with_name(outgoing.name + _OUTGOING)
-            path.rename(outgoing)
-            try:
-                temporary.rename(path)
-            except BaseException:
-                outgoing.rename(path)
-                raise
-            shutil.rmtree(outgoing)
-        else:
-            temporary.rename(path)
-        _sync(path.parent)
+        replace_folder(path, temporary)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def replace_folder(path: Path, temporary: Path) -> None:
+    """Rename a folder whose files are synced to `path`, in place of a folder that may be there."""
+    if path.exists():
+        outgoing = temporary_path(path)
+        outgoing = outgoing.with_name(outgoing.name + _OUTGOING)
+        path.rename(outgoing)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            outgoing.rename(path)
+            raise
+        shutil.rmtree(outgoing)
+    else:
+        temporary.rename(path)
+    _sync(path.parent)
+
+
+def delete_folder(path: Path) -> None:
+    """Delete a folder; if the process is killed, it is whole or gone, and `clear_leftovers` deletes what is left."""
+    outgoing = temporary_path(path)
+    path.rename(outgoing)
+    shutil.rmtree(outgoing)
 
 
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
@@ -217,7 +229,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
+    """Return a name that no other process has, for what will be renamed to `path`."""
     return path.with_name(f"{_TEMPORARY}{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 

@@ -216,7 +216,9 @@ class Training(Spec):
     checkpoint_interval: PositiveInt = 1000
     """Steps between checkpoints; the last step always has one."""
     keep_checkpoints: PositiveInt = 2
-    """How many checkpoints of a run to keep; older ones are deleted."""
+    """How many checkpoints of a run to keep, beside permanent ones; older ones are deleted."""
+    permanent_checkpoint_interval: PositiveInt | None = None
+    """Steps between checkpoints that are never deleted. Default: none are kept for good."""
     origins: FrozenMap[str, Origin] = Field(default_factory=dict, validate_default=True)
     """Where the value of each field comes from: `published`, `inferred` or `chosen`. Default: `chosen`."""
 

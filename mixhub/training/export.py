@@ -13,11 +13,11 @@ from transformers import LlamaForCausalLM
 
 from mixhub.data.tokenizer import TOKENIZER_FILE, TOKENIZER_FOLDER
 from mixhub.files import new_folder, write_json, write_text, writing
-from mixhub.spec.base import to_yaml
+from mixhub.spec.base import data_sha256, to_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
-from mixhub.training.checkpoints.store import load_weights
+from mixhub.training.checkpoints.reader import load_weights
 from mixhub.training.model import build_model
 from mixhub.training.weights import save_weights
 from mixhub.workspace.export import TRAIN_CONFIG_FILE, require_complete
@@ -74,7 +74,8 @@ def write_export(
         _write_configs(model, building, torch_dtype)
         for file in sorted((tokens / TOKENIZER_FOLDER).iterdir()):
             shutil.copyfile(file, building / file.name)
-        write_text(building / TRAIN_CONFIG_FILE, to_yaml(family.train_config(run)))
+        config = family.train_config(run)
+        write_text(building / TRAIN_CONFIG_FILE, to_yaml(config))
         lineage = Lineage(
             family=family.name,
             revision=run.revision,
@@ -87,7 +88,7 @@ def write_export(
             tokens=state.step * tokens_per_step(training.global_batch_size, training.sequence_length),
             init_seed=UNKNOWN if run.init_seed is None else run.init_seed,
             order_seed=UNKNOWN if run.order_seed is None else run.order_seed,
-            train_config_sha256=state.train_config_sha256,
+            train_config_sha256=data_sha256(config),
             corpus_sha256=state.corpus_sha256,
             datasets=read_manifest(tokens).for_family(family).datasets,
             tokenizer_sha256=file_sha256(building / TOKENIZER_FILE),
@@ -124,7 +125,7 @@ def export_checkpoint(
     manifest = read_manifest(tokens).for_family(family)
     require_unchanged(checkpoint, state, family, run, manifest)
     model = build_model(family.llama, family.training, init_seed=0, eos_id=manifest.eos_id)
-    load_weights(checkpoint, model)  # replaces the initial weights
+    load_weights(checkpoint, state, model)  # replaces the initial weights
     write_export(model, state, family, run, tokens=tokens, path=path, dtype=dtype)
 
 

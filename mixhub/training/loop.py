@@ -18,9 +18,8 @@ from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
-from mixhub.spec.base import data_sha256
-from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
-from mixhub.training.checkpoints.store import Checkpoints
+from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
+from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
 from mixhub.training.export import Machine, saved_weights_sha256, write_export
 from mixhub.training.launch import accelerated
 from mixhub.training.metrics import Reports, reporting
@@ -29,7 +28,6 @@ from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
 from mixhub.training.updates import Figures, Updates
 from mixhub.training.validation import validation_losses
-from mixhub.workspace.lineage import versions
 from mixhub.workspace.paths import RunFolder
 
 
@@ -76,7 +74,10 @@ def train(
             if main:
                 for path in (folder.path, folder.checkpoints, folder.exports):
                     clear_leftovers(path)
+                newest_state(family, run, folder, shards.manifest.for_family(family))  # for its errors
                 write_recipe(family, run, folder)
+                for path in folder.unfinished_checkpoints():
+                    progress.notice(f"{path} is not a finished checkpoint, and is not used")
             accelerator.wait_for_everyone()
             trainer = _Trainer(accelerator, family, run, shards, folder, options)
             return trainer.train(progress if main else SILENT, should_stop)
@@ -109,11 +110,15 @@ class _Trainer:
             eos_id=manifest.eos_id,
             is_empty=not self.is_main,  # the first process sends its weights
         )
-        self.start = self._newest_state() or self._first_state(model)
+        self.start = newest_state(family, run, folder, manifest) or self._first_state(model)
         domains, eos_id = self.order.domains, manifest.eos_id
         self.updates = Updates(accelerator, model, training, domains=domains, eos_id=eos_id, options=options)
-        keep, optimizer = training.keep_checkpoints, self.updates.optimizer
-        self.checkpoints = Checkpoints(folder, model, optimizer, keep=keep, accelerator=accelerator)
+        optimizer, config = self.updates.optimizer, family.train_config(run)
+        self.checkpoints = Checkpoints(
+            folder, model, optimizer, training=training, config=config, accelerator=accelerator
+        )
+        device, processes, sharding = accelerator.device.type, accelerator.num_processes, options.sharding or "none"
+        self.state = resaved(self.start, config, device=device, processes=processes, sharding=sharding)
 
     def train(self, progress: Progress, should_stop: Callable[[], bool]) -> Path | None:
         """Train the remaining steps, then export; None if asked to stop."""
@@ -123,6 +128,7 @@ class _Trainer:
         if first:
             self.checkpoints.load(self.folder.checkpoint(first))
         with (
+            self.checkpoints,
             closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,
             reporting(self.family, self.run, self.folder, bar, first=first, is_main=self.is_main) as reports,
@@ -137,34 +143,24 @@ class _Trainer:
                 done = step + 1
                 if done % training.validation_interval == 0 or done == last:
                     self._validate(reports, done, figures.loss)
-                if done % training.checkpoint_interval == 0 or done == last or figures.is_stopped:
-                    self._checkpoint(reports, done)
+                ends = done == last or figures.is_stopped
+                if ends or is_checkpoint(done, training):
+                    self._checkpoint(reports, done, wait=ends)
                 if figures.is_stopped and done < last:
                     return None
         return self._export()
 
-    def _newest_state(self) -> State | None:
-        if not (steps := self.folder.checkpoint_steps()):
-            return None
-        path = self.folder.checkpoint(steps[-1])
-        state = read_state(path)
-        require_unchanged(path, state, self.family, self.run, self.manifest)
-        return state
-
     def _first_state(self, model: LlamaForCausalLM) -> State:
-        return State(
-            step=0,
-            train_config_sha256=data_sha256(self.family.train_config(self.run)),
-            corpus_sha256=self.manifest.sha256(),
-            # The other processes write no checkpoints, so they need no hash.
-            initial_weights_sha256=saved_weights_sha256(model, self.folder.path) if self.is_main else "0" * 64,
-            versions=versions(*PACKAGES),
-        )
+        # The other processes complete no checkpoints, so they need no hash.
+        initial = saved_weights_sha256(model, self.folder.path) if self.is_main else "0" * 64
+        return first_state(self.family, self.run, self.manifest, initial)
 
     def _step(self, reports: Reports, step: int, batches: Iterator[StepBatch], *, stop: bool) -> Figures:
         """Make one update."""
         started = time.perf_counter()
-        figures = self.updates.gradients(next(batches), stop=stop)
+        figures = self.updates.gradients(next(batches), stop=stop, failed=self.checkpoints.failed())
+        if figures.is_failed:
+            self.checkpoints.wait()  # raises the error
         self._require_finite(step + 1, loss=figures.loss, grad_norm=figures.grad_norm)
         rate = self.updates.apply(step)
         reports.step(step + 1, figures, rate=rate, seconds=time.perf_counter() - started)
@@ -175,12 +171,14 @@ class _Trainer:
         self._require_finite(step, **losses)
         reports.validation(step, losses, loss)
 
-    def _checkpoint(self, reports: Reports, step: int) -> None:
+    def _checkpoint(self, reports: Reports, step: int, *, wait: bool) -> None:
         reports.sync()
-        self.checkpoints.save(self.start.model_copy(update={"step": step}))
+        self.checkpoints.save(self.state.model_copy(update={"step": step}))
+        if wait:
+            self.checkpoints.wait()
 
     def _export(self) -> Path:
-        state = self.start.model_copy(update={"step": self.training.steps})
+        state = self.state.model_copy(update={"step": self.training.steps})
         path = self.folder.export(state.step)
         machine = Machine(self.accelerator.device.type, self.accelerator.num_processes)
         write_export(
@@ -198,6 +196,7 @@ class _Trainer:
     def _require_finite(self, step: int, **figures: float) -> None:
         for name, value in figures.items():
             if not math.isfinite(value):
+                self.checkpoints.wait()  # to name the newest
                 steps = tuple(self.folder.checkpoint_steps())
                 last = f"the last checkpoint is {self.folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
                 message = f"{self.run.family}, {self.run.revision}: {name} is {value} at step {step}; {last}"

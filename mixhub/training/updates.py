@@ -32,6 +32,8 @@ class Figures(NamedTuple):
     """Norm of the gradient, before clipping."""
     is_stopped: bool
     """Whether a process was asked to stop."""
+    is_failed: bool
+    """Whether a process could not write its part of a checkpoint."""
 
 
 class Updates:
@@ -63,12 +65,13 @@ class Updates:
         self._parameters = list(model.parameters())
         self.optimizer = build_optimizer(model, training)
 
-    def gradients(self, batch: StepBatch, *, stop: bool = False) -> Figures:
+    def gradients(self, batch: StepBatch, *, stop: bool = False, failed: bool = False) -> Figures:
         """Compute the gradients of the mean loss over the global batch.
 
         Args:
             batch: the part of this process.
             stop: whether this process was asked to stop.
+            failed: whether this process could not write its part of a checkpoint.
         """
         self.optimizer.zero_grad()
         # The gradients are averaged over the processes, and so is the loss that they belong to.
@@ -83,17 +86,17 @@ class Updates:
             sums[0].index_add_(0, domains[micro_step], by_row)
             sums[1].index_add_(0, domains[micro_step], torch.full_like(by_row, losses.shape[1]))
         self._norm = self._parallel.grad_norm(self._parameters)
-        return self._figures(sums, stop)
+        return self._figures(sums, stop, failed)
 
-    def _figures(self, sums: Tensor, stop: bool) -> Figures:
+    def _figures(self, sums: Tensor, stop: bool, failed: bool) -> Figures:
         """Return the figures of a step, with one exchange between the processes and one wait for the device."""
-        asked = torch.full((1,), float(stop), dtype=sums.dtype, device=sums.device)
-        ours = self._parallel.sum(torch.cat([sums.flatten(), asked]))
-        *flat, times_asked, grad_norm = torch.cat([ours, self._norm.double()[None]]).tolist()
+        flags = torch.tensor([float(stop), float(failed)], dtype=sums.dtype, device=sums.device)
+        ours = self._parallel.sum(torch.cat([sums.flatten(), flags]))
+        *flat, stops, failures, grad_norm = torch.cat([ours, self._norm.double()[None]]).tolist()
         totals, counts = flat[: len(self._domains)], flat[len(self._domains) :]
         pairs = zip(self._domains, totals, counts, strict=True)
         by_domain = {domain: total / count for domain, total, count in pairs if count}
-        return Figures(math.fsum(totals) / math.fsum(counts), by_domain, grad_norm, times_asked > 0)
+        return Figures(math.fsum(totals) / math.fsum(counts), by_domain, grad_norm, stops > 0, failures > 0)
 
     def apply(self, step: int) -> float:
         """Update the weights with the gradients; `step` is the number of updates so far. Returns the learning rate."""

@@ -21,6 +21,8 @@ from mixhub.spec.values import Name, repo_id_problem
 
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"
+STATE_FILE = "state.json"
+"""The last file of a checkpoint to be written."""
 FORMAT = 1
 _HINT = "run mixhub families --fields to list all fields"
 
@@ -85,8 +87,13 @@ class RunFolder:
         return self.exports / f"step-{step:06d}"
 
     def checkpoint_steps(self) -> list[int]:
-        """Return the steps that have a checkpoint, ascending."""
-        return _steps(self.checkpoints)
+        """Return the steps that have a finished checkpoint, ascending."""
+        return [step for step in _steps(self.checkpoints) if (self.checkpoint(step) / STATE_FILE).is_file()]
+
+    def unfinished_checkpoints(self) -> list[Path]:
+        """Return the folders of checkpoints that lack their last file, such as those of a copy that was stopped."""
+        finished = self.checkpoint_steps()
+        return [self.checkpoint(step) for step in _steps(self.checkpoints) if step not in finished]
 
     def export_steps(self) -> list[int]:
         """Return the steps that have an export, ascending."""

@@ -11,8 +11,14 @@ from mixhub.spec.base import read_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.parts import Loader
 
-_WITHOUT_EFFECT = tuple(f"mixhub.training.{key}" for key in ("origins", "checkpoint_interval", "keep_checkpoints"))
-"""Keys of `train_config.yaml` that may change after training, since the weights do not depend on them."""
+_WITHOUT_EFFECT = tuple(
+    f"mixhub.training.{key}"
+    for key in (
+        *("origins", "checkpoint_interval", "keep_checkpoints", "permanent_checkpoint_interval"),
+        "validation_interval",
+    )
+)
+"""Keys of `train_config.yaml` that may change during or after training, since the weights do not depend on them."""
 _MAX_LINES = 5
 
 

@@ -196,5 +196,6 @@ tags:
 
 To resume training; the model itself is on the branch `{run.revision}`. With mixhub, put `step-{step:06d}` into
 `runs/{family.name}/{run.revision}/checkpoints/` of a workspace, and `train_config.yaml` beside `checkpoints`.
-`optimizer.pt` was written by `torch.save`: open it with `torch.load(..., weights_only=True)`.
+The `shard-*.safetensors` files hold weights (`model.`) and moments of AdamW (`optimizer.`), in the layout of torch's
+`HuggingFaceStorageWriter`: read them with `torch.distributed.checkpoint`, on any number of processes.
 """

@@ -71,7 +71,8 @@ def test_earlier_steps_are_exported_from_their_checkpoints(workspace, family, en
     assert not any(path.startswith("results/") for path in remote_tree(endpoint, family.repo_id, "seed-1-step-10"))
     state = remote_tree(endpoint, family.repo_id, "seed-1-optimizer")
     newest = f"step-{steps[-1]:06d}"
-    assert {f"{newest}/optimizer.pt", f"{newest}/model.safetensors", "train_config.yaml", "README.md"} <= set(state)
+    checkpoint = {f"{newest}/{path.name}" for path in workspace.run_folder(run).checkpoint(steps[-1]).iterdir()}
+    assert {f"{newest}/state.json", "train_config.yaml", "README.md", *checkpoint} <= set(state)
     found = [finding for finding in verify(endpoint, family.repo_id, family).findings if finding.level == "error"]
     assert {finding.where for finding in found} == {"seed-2", "seed-3"}, "those that were not pushed"
     again = mixhub_here("push", "--seed", 1, "--checkpoints", "--with-optimizer", cwd=workspace.root)
