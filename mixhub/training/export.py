@@ -16,8 +16,8 @@ from mixhub.files import new_folder, write_json, write_text, writing
 from mixhub.spec.base import data_sha256, to_yaml
 from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
 from mixhub.training.checkpoints.reader import load_weights
+from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
 from mixhub.training.model import build_model
 from mixhub.training.weights import save_weights
 from mixhub.workspace.export import TRAIN_CONFIG_FILE, require_complete

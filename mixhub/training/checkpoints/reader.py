@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+from torch.distributed.checkpoint.state_dict_loader import load
 from torch.optim import Optimizer
 from transformers import LlamaForCausalLM
 
@@ -63,8 +64,8 @@ def first_failure(error: BaseException) -> BaseException:
 def _read(path: Path, tensors: dict[str, Any], group: dist.ProcessGroup | None) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", NO_GROUP)
-        reader = dcp.HuggingFaceStorageReader(str(path))
-        dcp.load(tensors, storage_reader=reader, process_group=group, no_dist=group is None)
+        reader = HuggingFaceStorageReader(str(path))
+        load(tensors, storage_reader=reader, process_group=group, no_dist=group is None)
 
 
 def _whole_moments(file: Path) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any
 
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 from transformers import LlamaForCausalLM
 
@@ -92,9 +92,9 @@ class Checkpoints:
         writer = ShardWriter(building, numbers, lambda files: self._complete(state, building, files))
         warnings.filterwarnings("ignore", NO_GROUP)  # not for the block alone, as the thread warns later
         self._step = state.step
-        self._saving = dcp.async_save(
-            tensors, storage_writer=writer, process_group=self._group, async_stager=self._stager
-        )
+        saving = async_save(tensors, storage_writer=writer, process_group=self._group, async_stager=self._stager)
+        assert isinstance(saving, Future)  # as the stager copies before it returns
+        self._saving = saving
 
     def failed(self) -> bool:
         """Whether a checkpoint that was being written is known to have failed in this process; does not wait."""

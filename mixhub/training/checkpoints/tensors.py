@@ -22,7 +22,7 @@ _FILE_BYTES = 512 * 2**20
 
 def weights(model: LlamaForCausalLM) -> dict[str, Tensor]:
     """Return the weights, by name; what is loaded into these tensors is loaded into the model."""
-    named: dict[str, Tensor] = get_model_state_dict(model)
+    named: dict[str, Any] = get_model_state_dict(model)
     if model.config.tie_word_embeddings:
         del named["lm_head.weight"]  # is the embedding
     return named
@@ -55,7 +55,10 @@ def set_whole_moments(model: LlamaForCausalLM, optimizer: Optimizer, state: dict
     """Load an optimizer's state dict, which counts the weights, into an optimizer of whole or sharded weights."""
     names = [name for name, _ in model.named_parameters()]
     groups = [{**group, "params": [names[number] for number in group["params"]]} for group in state["param_groups"]]
-    named = {"state": {names[number]: moments for number, moments in state["state"].items()}, "param_groups": groups}
+    named: dict[str, Any] = {
+        "state": {names[number]: moments for number, moments in state["state"].items()},
+        "param_groups": groups,
+    }
     set_optimizer_state_dict(model, optimizer, named, options=StateDictOptions(full_state_dict=True))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch.distributed.checkpoint import HuggingFaceStorageWriter
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.storage import WriteResult
@@ -15,7 +15,7 @@ from mixhub.training.checkpoints.state import StoredFile
 from mixhub.workspace.lineage import file_sha256
 
 
-class ShardWriter(HuggingFaceStorageWriter):  # type: ignore[misc]
+class ShardWriter(HuggingFaceStorageWriter):
     """Writes the part of each process into safetensors files, then calls `complete` in the first process.
 
     Args:
