@@ -21,7 +21,7 @@ from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
 from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
 from mixhub.training.export import Machine, saved_weights_sha256, write_export
-from mixhub.training.launch import accelerated
+from mixhub.training.launch import accelerated, sharding_of
 from mixhub.training.metrics import Reports, reporting
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
@@ -117,8 +117,8 @@ class _Trainer:
         self.checkpoints = Checkpoints(
             folder, model, optimizer, training=training, config=config, accelerator=accelerator
         )
-        device, processes, sharding = accelerator.device.type, accelerator.num_processes, options.sharding or "none"
-        self.state = resaved(self.start, config, device=device, processes=processes, sharding=sharding)
+        device, sharding = accelerator.device.type, sharding_of(options)
+        self.state = resaved(self.start, config, device=device, processes=world, sharding=sharding)
 
     def train(self, progress: Progress, should_stop: Callable[[], bool]) -> Path | None:
         """Train the remaining steps, then export; None if asked to stop."""
