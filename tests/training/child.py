@@ -23,6 +23,9 @@ class Killer:
     def start(self, what: str, total: int | None, unit: str) -> AbstractContextManager[Bar]:
         return nullcontext(self)
 
+    def notice(self, text: str) -> None:
+        return
+
     def advance(self, amount: int = 1, note: str | None = None) -> None:
         self._left -= 1
         if self._left < 0:
