@@ -1,4 +1,4 @@
-"""How much of a device's peak training uses: model FLOPs utilisation, MFU; without torch."""
+"""How much of the peak of its devices a training uses: model FLOPs utilisation, MFU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from mixhub.spec import Family
 from mixhub.spec.flops import flops_per_token
 
-__all__ = ["flops_per_token", "mfu", "peak_flops"]
+__all__ = ["device_name", "flops_per_token", "mfu", "peak_flops"]
 
 _TERA = 10**12
 _PEAKS: tuple[tuple[str, float, float], ...] = (
@@ -41,6 +41,15 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
 )
 """Words in the name of a device, and its TFLOPS by its maker's datasheet: bfloat16 with dense matrices and sums in
 float32, and float32 without TF32, as training multiplies it. 0: it has no units for it. The first match counts."""
+
+
+def device_name(kind: str) -> str:
+    """Return the name of the device that this process trains on; of a CPU, `cpu`."""
+    if kind != "cuda":
+        return kind
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def peak_flops(device_name: str, dtype: str) -> float | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.make.additions import add
     from mixhub.workflow.make.adoption import Adopted, adopt
     from mixhub.workflow.make.exports import ExportedStep, export
-    from mixhub.workflow.make.plans import plan_training
+    from mixhub.workflow.make.plans import plan_training, preflight
     from mixhub.workflow.make.setup import init
     from mixhub.workflow.make.training import Trained, last_checkpoint, train
     from mixhub.workflow.measure.audits import Audited, audit
@@ -69,9 +69,9 @@ __all__ = [
     "download_data", "evaluate", "evaluate_model", "evaluated_so_far", "export", "export_tokens", "find_suite",
     "generate", "import_tokens", "init", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack",
     "pack_shard", "plan_promotion", "plan_push", "plan_training", "plot_difference", "plot_losses", "plot_mixture",
-    "plot_scores", "plot_shots", "prefetch", "prefetch_model", "promote", "push", "render_card", "results",
-    "save_plot", "score_tables", "seen_documents", "status", "train", "validate_card", "verify", "verify_data",
-    "with_fewshot_seed", "withdraw",
+    "plot_scores", "plot_shots", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card",
+    "results", "save_plot", "score_tables", "seen_documents", "status", "train", "validate_card", "verify",
+    "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -1,10 +1,13 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.refusals import error_codes
+from mixhub import workflow
+from tests.refusals import error_codes, printed_codes
 from tests.tiny import tiny_workspace
 
 
@@ -41,11 +44,56 @@ def test_a_plan_as_json(mixhub, tmp_path):
         (["--json"], "option-missing"),
         (["--plan", "--mfu", "40"], "option-value"),
         (["--plan", "--seed", "9"], "unknown-seed"),
+        (["--plan", "--preflight", "--seed", "1"], "option-conflict"),
+        (["--preflight", "--mfu", "0.4", "--seed", "1"], "option-missing"),
+        (["--preflight"], "option-missing"),
+        (["--preflight", "--seed", "1"], "tokens-missing"),
     ],
 )
 def test_mistakes_are_refused(mixhub, tmp_path, options, code):
     tiny_workspace(tmp_path)
     assert error_codes(mixhub("train", *options)) == [code]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("packed")
+    workflow.pack(tiny_workspace(root, training={"global_batch_size": 16}))
+    return root
+
+
+def test_a_preflight_reports_and_writes_no_run(mixhub, packed):
+    before = sorted(packed.rglob("*"))
+    tried = mixhub("train", "--preflight", "--seed", "2", "--device", "cpu", "--json", cwd=packed)
+    assert tried.returncode == 0, tried.stderr
+    data = json.loads(tried.stdout)
+    assert (data["revision"], data["processes"], data["steps_left"], data["findings"]) == ("seed-2", 1, 12, [])
+    assert data["repeated"]["is_same"]
+    assert data["resumed"]["is_same"]
+    made = {path for path in packed.rglob("*") if "cache" not in path.parts} - set(before)
+    assert made == set()
+
+
+def test_a_preflight_that_finds_something_exits_with_one(mixhub, packed, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    tried = mixhub("train", "--preflight", "--seed", "1", "--device", "cpu", cwd=packed)
+    assert tried.returncode == 1, tried.stderr
+    assert printed_codes(tried.stdout) == ["disk-too-small-for-run"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_two_processes_try_a_run_together(packed, sharding):
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launched, "-m", "mixhub", "train", "--preflight", "--seed", "1", "--device", "cpu", "--json"]
+    asked = {"ACCELERATE_USE_FSDP": str(sharding == "full").lower(), "OMP_NUM_THREADS": "1"}
+    tried = subprocess.run(command, cwd=packed, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    data = json.loads(tried.stdout)
+    assert (data["processes"], data["sharding"], data["micro_steps"], data["findings"]) == (2, sharding, 2, [])
+    assert data["repeated"]["is_same"]
+    assert data["resumed"]["is_same"]
+    assert not list(packed.rglob(".tmp-preflight*"))
 
 
 def test_a_model_of_another_kind_is_refused(mixhub, tmp_path):

@@ -16,12 +16,16 @@ from mixhub.cli.common.options import (
     WorkspaceOption,
     find_workspace,
 )
-from mixhub.cli.make.train_plans import require_plan, show_plan
+from mixhub.cli.make.train_plans import require_figures, show_outcome, show_plan
 
 if TYPE_CHECKING:
     from mixhub.workflow import RunName
 
 _PLAN_HELP = "Print steps, memory, traffic and time on several machines, and train nothing."
+_PREFLIGHT_HELP = (
+    "Try the run on this machine for a few updates: whether it repeats and resumes, how fast it is, and whether memory "
+    "and disk suffice. Exits with 1 if something is wrong."
+)
 _MFU_HELP = "With --plan: share of the devices' peak that training is assumed to use. [default: 0.4]"
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 
@@ -31,6 +35,7 @@ def train(
     index: IndexOption = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
     plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
+    preflight: Annotated[bool, typer.Option("--preflight", help=_PREFLIGHT_HELP)] = False,
     mfu: Annotated[float | None, typer.Option(help=_MFU_HELP, metavar="SHARE")] = None,
     as_json: JsonOption = False,
     family_name: FamilyOption = None,
@@ -46,19 +51,26 @@ def train(
     """
     from mixhub import workflow
     from mixhub.cli.common.signals import STATUS, stop_signals
+    from mixhub.findings import exit_status
 
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
+    require_figures(plan=plan, preflight=preflight, mfu=mfu, as_json=as_json)
     if plan:
         show_plan(workflow.plan_training(workspace, mfu=mfu, device=device, **run_name), as_json=as_json)
         return
-    require_plan({"--mfu": mfu is not None, "--json": as_json})
+    options = workflow.TrainOptions(device=device)
+    if preflight:
+        outcome = workflow.preflight(workspace, options=options, progress=progress(as_json=as_json), **run_name)
+        if _is_first_process():
+            show_outcome(outcome, as_json=as_json)
+        raise typer.Exit(exit_status(outcome.findings))
     log_lines()
     try:
         with stop_signals() as request:
             trained = workflow.train(
                 workspace,
-                options=workflow.TrainOptions(device=device),
+                options=options,
                 progress=progress(),
                 should_stop=lambda: bool(request),
                 **run_name,

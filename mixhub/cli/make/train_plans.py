@@ -1,26 +1,31 @@
-"""What `mixhub train --plan` prints."""
+"""What `mixhub train --plan` and `--preflight` print."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mixhub.cli.common import console
 from mixhub.errors import UsageError
-from mixhub.phrases import duration, magnitude, size
+from mixhub.phrases import duration, magnitude, plural, size
 
 if TYPE_CHECKING:
+    from mixhub.training.planning.outcome import Outcome
     from mixhub.training.planning.plan import Placement, Plan
 
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
-def require_plan(options: Mapping[str, bool]) -> None:
-    """Raise UsageError if an option that only a plan has was given without one."""
-    for option, is_given in options.items():
-        if is_given:
-            message = f"{option} needs --plan: training itself has no such figures"
-            raise UsageError(message, code="option-missing", hint="add --plan", option=option)
+def require_figures(*, plan: bool, preflight: bool, mfu: float | None, as_json: bool) -> None:
+    """Raise UsageError if options ask for figures that training itself does not have."""
+    if plan and preflight:
+        hint = "run one after the other"
+        raise UsageError("pass either --plan or --preflight", code="option-conflict", hint=hint, option="--preflight")
+    if mfu is not None and not plan:
+        raise UsageError("--mfu needs --plan", code="option-missing", hint="add --plan", option="--mfu")
+    if as_json and not plan and not preflight:
+        message, hint = "--json needs --plan or --preflight", "add one of them, or read metrics.jsonl after training"
+        raise UsageError(message, code="option-missing", hint=hint, option="--json")
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -43,16 +48,39 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         console.say_wrapped(note)
 
 
+def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """Print what a preflight found."""
+    if as_json:
+        console.say_json(outcome.to_data())
+        return
+    where = f"{plural(outcome.processes, 'process', 'processes')} on {outcome.device}, sharding {outcome.sharding}"
+    console.show_table(["", ""], list(_found(outcome)), title=f"{outcome.run.revision}: {where}")
+    console.show_findings(outcome.findings)
+
+
+def _found(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    repeated, resumed, peak = outcome.repeated, outcome.resumed, outcome.peak
+    yield "the same seed twice", "the same weights" if repeated.is_same else f"differ by {repeated.weights:.1e}"
+    yield "resumed", "the same loss and gradient" if resumed.is_same else f"differ by {resumed.figures:.1e}"
+    yield "an update", f"about {duration(outcome.seconds_per_step)}, {magnitude(outcome.tokens_per_second)} tokens/s"
+    yield "MFU", "unknown: the peak of the device is not known" if outcome.mfu is None else f"about {outcome.mfu:.0%}"
+    time = duration(outcome.steps_left * outcome.seconds_per_step)
+    yield "to do", f"{outcome.steps_left:,} steps in about {time}, without validations and checkpoints"
+    yield "memory", f"used {size(peak.used)} of {size(peak.of)} for each process"
+    disk = outcome.disk
+    yield "disk", f"needs {size(outcome.disk_needed)} of {size(disk.free)}; a checkpoint has {size(disk.checkpoint)}"
+
+
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    data, training = plan.to_data(), plan.family.training
+    data = plan.to_data()
     yield "model", plan.family.architecture.model_name
     yield "parameters", f"{data['parameters']:,}"
     yield "steps", f"{data['steps']:,} of {data['tokens_per_step']:,} tokens"
     yield "tokens", magnitude(data["tokens"])
     yield "FLOPs", f"{data['flops']:.3g}, {data['flops_per_token']:.3g} a token"
     yield "a checkpoint", size(plan.checkpoint_bytes)
-    kept = f"{training.keep_checkpoints} kept, 1 being written, and the export"
-    yield "on disk", f"{size(plan.disk_bytes)}: {kept} of {size(plan.export_bytes)}"
+    count = (plan.disk_bytes - plan.export_bytes) // plan.checkpoint_bytes
+    yield "on disk", f"{size(plan.disk_bytes)}: {count:,} checkpoints and the export of {size(plan.export_bytes)}"
 
 
 def _row(placement: Placement) -> tuple[str, ...]:

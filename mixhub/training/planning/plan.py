@@ -78,12 +78,12 @@ class Plan:
     @property
     def export_bytes(self) -> int:
         """Bytes of an export of the last step, in float32."""
-        return 4 * self.family.llama.parameters
+        return export_bytes(self.family)
 
     @property
     def disk_bytes(self) -> int:
         """Bytes of the checkpoints that are kept, one that is being written, and the export."""
-        return (self.family.training.keep_checkpoints + 1) * self.checkpoint_bytes + self.export_bytes
+        return disk_bytes(self.family, self.checkpoint_bytes)
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for `--json`."""
@@ -103,6 +103,18 @@ class Plan:
             "mfu": self.mfu,
             "machines": [placement.to_data() for placement in self.placements],
         }
+
+
+def export_bytes(family: Family) -> int:
+    """Return the bytes of an export of the last step, in float32."""
+    return 4 * family.llama.parameters
+
+
+def disk_bytes(family: Family, checkpoint: int) -> int:
+    """Return the bytes of the checkpoints that a run keeps, one that is being written, and its export."""
+    training, every = family.training, family.training.permanent_checkpoint_interval
+    permanent = 0 if every is None else training.steps // every
+    return (permanent + training.keep_checkpoints + 1) * checkpoint + export_bytes(family)
 
 
 def plan(family: Family, *, mfu: float | None = None, here: Machine | None = None) -> Plan:

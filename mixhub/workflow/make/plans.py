@@ -1,11 +1,15 @@
-"""What a run takes, before it is trained."""
+"""What a run takes, before it is trained: by calculation, and by a trial on the machine."""
 
 from __future__ import annotations
 
 from typing import Unpack
 
+from mixhub.progress import SILENT, Progress
+from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.planning.machines import this_machine
+from mixhub.training.planning.outcome import Outcome
 from mixhub.training.planning.plan import Plan, plan
+from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_family, find_run, open_workspace
 
 
@@ -36,3 +40,39 @@ def plan_training(
     if run_name.get("seed") is not None or run_name.get("index") is not None:
         find_run(workspace, **run_name)
     return plan(family, mfu=mfu, here=None if processes is None else this_machine(processes, device))
+
+
+def preflight(
+    workspace: WorkspaceLike,
+    *,
+    options: TrainOptions = DEFAULTS,
+    progress: Progress = SILENT,
+    **run_name: Unpack[RunName],
+) -> Outcome:
+    """Try a run on this machine for a few updates: whether it repeats and resumes, and how fast it is.
+
+    Every process of the run calls this, and gets the same outcome. Nothing is written into the run's folder.
+
+    Args:
+        workspace: the workspace with the token shards.
+        options: how to train on this machine.
+        progress: counts updates.
+        **run_name: seed or index, and family.
+
+    Raises:
+        UsageError: no run is named, or its family is not of Llamas.
+        UnknownNameError: there is no such run.
+        RunError: it cannot be trained here.
+        CorpusError: the corpus is not packed, or token shards changed since.
+    """
+    from mixhub.training.resume import require_trainable
+
+    workspace = open_workspace(workspace)
+    family, run = find_run(workspace, **run_name)
+    _ = family.llama  # raises for other models
+    tokens = workspace.tokens(family)
+    require_trainable(family, run, tokens)  # before torch is imported, which takes seconds
+    require_same_tokens(workspace, family, progress)
+    from mixhub.training.planning.preflight import preflight
+
+    return preflight(family, run, tokens=tokens, folder=workspace.run_folder(run), options=options, progress=progress)

@@ -61,6 +61,14 @@ def test_an_impossible_mfu_is_refused(mfu: float) -> None:
         plan(HUMAN, mfu=mfu)
 
 
+def test_the_disk_holds_permanent_checkpoints_too() -> None:
+    family = HUMAN.model_copy(
+        update={"training": HUMAN.training.model_copy(update={"permanent_checkpoint_interval": 5000})}
+    )
+    more = plan(family).disk_bytes - plan(HUMAN).disk_bytes
+    assert more == 5 * plan(HUMAN).checkpoint_bytes
+
+
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_family_of_the_catalog_can_be_planned(name: str) -> None:
     data = plan(catalog.get(name)).to_data()
