@@ -102,14 +102,14 @@ def compare(a: ScoreTable, b: ScoreTable, *, paired: bool = False) -> Comparison
     Args:
         a: scores of one family, a row per seed.
         b: scores of the other, in the same measure.
-        paired: whether rows with the same name are pairs, whatever is known of their origins.
+        paired: whether rows with the same name, or else at the same place, are pairs, whatever their origins.
 
     Returns:
         The difference of the averages and of each common task, with Holm's p-values over the tasks.
 
     Raises:
-        UsageError: the rows are not known to be seeds, one is measured and the other published, or no two rows have
-            the same names.
+        UsageError: the rows are not known to be seeds, one is measured and the other published, or no two rows can
+            be paired.
         ResultsError: they have no task in common.
     """
     require_comparable([a, b])
@@ -129,17 +129,17 @@ def compare(a: ScoreTable, b: ScoreTable, *, paired: bool = False) -> Comparison
 
 
 def pairs_of(a: ScoreTable, b: ScoreTable, *, paired: bool = False) -> Pairs | None:
-    """The seeds of two families that are pairs: by their names if `paired`, else by their origins.
+    """The seeds of two families that are pairs: by their names or places if `paired`, else by their origins.
 
     Raises:
-        UsageError: with `paired`, fewer than two rows have the same names.
+        UsageError: with `paired`, there are not two rows with the same names, nor equally many.
     """
     if not paired:
         return find_pairs(a.origins, b.origins)
     names = [[row.revision for row in table.rows] for table in (a, b)]
     if (pairs := named_pairs(*names)) is None:
-        message = f"--paired: {a.name} and {b.name} have fewer than two rows with the same name"
-        hint = "name the seeds of both alike, or omit --paired"
+        message = f"--paired: {a.name} and {b.name} have no two rows with the same names, or at the same places"
+        hint = "pass as many seeds of both, in the same order, or omit --paired"
         raise UsageError(message, code="option-value", hint=hint, option="--paired", value=True)
     return pairs
 

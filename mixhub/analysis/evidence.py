@@ -131,11 +131,9 @@ Row = TypeVar("Row")
 
 
 def distinct_rows(rows: Sequence[tuple[str, str, Row]]) -> dict[str, Row]:
-    """Rows by name, in the order of the seeds, from names, sources and what the rows hold; those of one name get their
-    source added."""
+    """Rows by name, from names, sources and what the rows hold; those of one name get their source added."""
     names = [name for name, _, _ in rows]
-    named = [(f"{name} in {source}" if names.count(name) > 1 else name, row) for name, source, row in rows]
-    return dict(sorted(named, key=lambda pair: revision_order(pair[0])))
+    return {f"{name} in {source}" if names.count(name) > 1 else name: row for name, source, row in rows}
 
 
 def family_evidence(family: Family, workspace: Workspace | None) -> Evidence:

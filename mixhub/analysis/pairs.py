@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -36,7 +36,7 @@ class Pairs:
     """What each pair shares, in words."""
 
 
-NAMED = "their names"
+_MOST_NAMED = 3
 
 
 def family_origins(family: Family, workspace: Workspace, runs: Iterable[Run]) -> Mapping[str, Origin]:
@@ -79,10 +79,17 @@ def find_pairs(a: Mapping[str, Origin], b: Mapping[str, Origin]) -> Pairs | None
     return None
 
 
-def named_pairs(a: Iterable[str], b: Iterable[str]) -> Pairs | None:
-    """The revisions that both families have; None for fewer than two."""
-    rows = [(one, one) for one in a if one in set(b)]
-    return Pairs(tuple(rows), NAMED) if len(rows) > 1 else None
+def named_pairs(a: Sequence[str], b: Sequence[str]) -> Pairs | None:
+    """The rows that both families have by name; if there are none, those at the same place of equally many.
+
+    Returns:
+        The pairs; None for fewer than two.
+    """
+    rows, shared = [(one, one) for one in a if one in b], "their names"
+    if not rows and len(a) == len(b):
+        rows = list(zip(a, b, strict=True))
+        shared = f"their places: {listed([f'{one} with {other}' for one, other in rows], most=_MOST_NAMED)}"
+    return Pairs(tuple(rows), shared) if len(rows) > 1 else None
 
 
 def _share(pair: tuple[Origin, Origin], key: str) -> bool:

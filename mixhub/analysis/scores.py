@@ -72,6 +72,8 @@ class Measure:
 SCORE = Measure("score", "scores in percent", 100.0, True)
 LOSS = Measure("loss", "validation loss in nats per token, lower is better", 1.0, False, "domain")
 """From the logs of runs, not from cells."""
+OVERALL, ALL_TEXT = "loss", "All text"
+"""Name and title of the column of a loss over all validation text."""
 MEASURES = (
     SCORE,
     Measure(BITS_PER_BYTE, "bits per byte of the right answer, lower is better", 1.0, False),

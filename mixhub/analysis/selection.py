@@ -36,7 +36,7 @@ class Selection:
     step: int | None = None
     """Of losses: the step; None: the last of each run."""
     paired: bool = False
-    """To compare: rows with the same name are pairs."""
+    """To compare: rows with the same name, or else at the same place, are pairs."""
     only_common: bool = False
     """To compare: only tasks whose scores are shares of right answers; for models without a suite, only tasks and shot
     counts that all of them have."""

@@ -99,7 +99,7 @@ def survey(tables: Sequence[ScoreTable], against: Sequence[ScoreTable] = (), *, 
     Args:
         tables: the mixtures.
         against: the same mixtures at another size, in the same order (families over indices: with the same revisions).
-        paired: whether rows with the same name are pairs of seeds, whatever is known of their origins.
+        paired: as for `comparison.compare`.
 
     Raises:
         UsageError: there are fewer than two mixtures, or `against` does not match.

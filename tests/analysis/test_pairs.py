@@ -149,12 +149,15 @@ def test_documents_are_compared_in_pairs_too(tmp_path):
     assert plain.primary.paired is None
 
 
-def test_rows_without_common_names_cannot_be_paired_by_name(tmp_path):
-    for name, runs in (("a", "12"), ("b", "34")):
+def test_rows_are_paired_by_place_if_no_names_are_common(tmp_path):
+    for name, runs in (("a", "12"), ("b", "34"), ("c", "567")):
         (tmp_path / f"{name}.csv").write_text("seed,step,arxiv\n" + "".join(f"{n},10,2.{n}\n" for n in runs))
-    found = loss_tables([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], None, Selection(measure=LOSS))
+    a, b, c = loss_tables([str(tmp_path / f"{name}.csv") for name in "abc"], None, Selection(measure=LOSS))
+    found = compare(a, b, paired=True)
+    assert found.pairs.rows == (("seed-1", "seed-3"), ("seed-2", "seed-4"))
+    assert "seed-1 with seed-3" in found.pairs.shared
     with refused("option-value", UsageError, option="--paired"):
-        compare(*found, paired=True)
+        compare(a, c, paired=True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mixhub.analysis.losses.names import OVERALL, validation_losses
+from mixhub.analysis.losses.names import validation_losses
+from mixhub.analysis.scores import OVERALL
 from mixhub.errors import ResultsError
 from mixhub.files import read_json
 from mixhub.phrases import listed

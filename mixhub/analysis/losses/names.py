@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-OVERALL = "loss"
-"""Stands for the domain of a loss over all validation text."""
+from mixhub.analysis.scores import OVERALL
+
 _BREAK = r"[\s/_\-.:|]+"
 _VALIDATION = "evaluation|eval|validation|valid|val|dev"
 _LOSS = r"cross[ _]?entropy[ _]?loss|cross[ _]?entropy|ce[ _]loss|lm[ _]loss|losses|loss|nll"

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from mixhub.analysis.building import over_each_seed
 from mixhub.analysis.losses.logs import Curve, Curves
-from mixhub.analysis.losses.names import OVERALL
 from mixhub.analysis.losses.runs import LossRuns, find_losses, find_seed_losses
-from mixhub.analysis.scores import LOSS, Column, Score, ScoreRow, average
+from mixhub.analysis.scores import ALL_TEXT, LOSS, OVERALL, Column, Score, ScoreRow, average
 from mixhub.analysis.selection import Selection, select_columns
 from mixhub.analysis.tables import ScoreTable, mixed_steps
 from mixhub.errors import UsageError
@@ -51,7 +50,7 @@ def loss_table(runs: LossRuns, selection: Selection) -> ScoreTable:
     columns = [
         Column(
             domain,
-            "All text" if domain == OVERALL else domain,
+            ALL_TEXT if domain == OVERALL else domain,
             (),
             scale=1.0 if domain == OVERALL and is_split else 100.0,
         )

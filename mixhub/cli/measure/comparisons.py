@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mixhub.cli.common.console import say, say_json, say_wrapped
-from mixhub.cli.measure.tables import Format, records, say_csv, show_grid, shown_figure, shown_range
+from mixhub.cli.common.console import say, say_json
+from mixhub.cli.measure.tables import Format, records, remark, say_csv, show_grid, shown_figure, shown_range
 from mixhub.phrases import listed, plural
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show_comparison(comparison: Comparison, form: Format) -> None:
         return
     standing = " and ".join(dict.fromkeys((a.standing, b.standing)))
     for line in (f"{a.name} minus {b.name}: {a.measure.title}, {standing}", *_primary_lines(comparison)):
-        say_wrapped(line)
+        remark(line, form)
     say("")
     headers = [a.measure.columns, "detectable", a.name, b.name, *_difference_headers(comparison.tasks)]
     rows = []
@@ -46,10 +46,10 @@ def show_comparison(comparison: Comparison, form: Format) -> None:
         detectable, *rest = _contrast_cells(a, one, comparison.tasks)
         rows.append([one.title, detectable, _spread(a, one.a), _spread(a, one.b), *rest])
     show_grid(headers, rows, f"{a.measure.columns}s, exploratory", form)
-    say("± is the sd over seeds.")
+    remark("± is the sd over seeds.", form)
     for line in _permutation_note(comparison):
-        say_wrapped(line)
-    _show_notes((a, b))
+        remark(line, form)
+    _show_notes((a, b), form)
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
@@ -182,10 +182,10 @@ def _permutation_note(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _show_notes(tables: Sequence[ScoreTable]) -> None:
+def _show_notes(tables: Sequence[ScoreTable], form: Format) -> None:
     for table in tables:
         for note in table.notes:
-            say_wrapped(f"note: {table.name}: {note}")
+            remark(f"note: {table.name}: {note}", form)
 
 
 def show_survey(survey: Survey, form: Format) -> None:
@@ -216,7 +216,7 @@ def show_survey(survey: Survey, form: Format) -> None:
         show_grid(headers, pairs, "pairs, by their average", form)
     if survey.seeds is not None:
         ranks = f"one seed of each mixture ranks {survey.seeds:.0%} of pairs as the mean of the others does"
-        say_wrapped(f"seeds agree: {ranks}")
+        remark(f"seeds agree: {ranks}", form)
     if survey.agreements:
         _show_agreements(survey, form)
     signals = [[signal.title, *_signal_cells(table, signal)] for signal in survey.signals]
@@ -225,8 +225,8 @@ def show_survey(survey: Survey, form: Format) -> None:
         headers += ["documents alone", "seeds / documents"]
         show_grid(headers, signals, "what distinguishes mixtures, and what varies: seeds or documents", form)
         if any(one.component is not None and one.component.low == one.component.high for one in survey.signals):
-            say_wrapped("no interval of the share: the mixtures differ less than their seeds, so it is unknown")
-    _show_notes(survey.tables)
+            remark("no interval of the share: the mixtures differ less than their seeds, so it is unknown", form)
+    _show_notes(survey.tables, form)
 
 
 def _show_agreements(survey: Survey, form: Format) -> None:

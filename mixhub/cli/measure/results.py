@@ -38,8 +38,8 @@ MeasureOption = Annotated[MeasureName, typer.Option(help=_MEASURE)]
 _STEP = "With --measure loss: the step. [default: the last of each run]"
 StepOption = Annotated[int | None, typer.Option("--step", help=_STEP, metavar="N", min=0)]
 _PAIRED = (
-    "With --compare: rows with the same name are pairs of seeds. [default: seeds that share the initial weights or the "
-    "seed of the data order, if the lineage of the runs is known]"
+    "With --compare: rows with the same name, or else at the same place, are pairs of seeds. [default: seeds that "
+    "share the initial weights or the seed of the data order, if the lineage of the runs is known]"
 )
 PairedOption = Annotated[bool, typer.Option("--paired", help=_PAIRED)]
 _INCOMPLETE = "Also show means over incomplete sets of cells, marked as incomplete."
@@ -54,7 +54,8 @@ SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAM
 ShotsOption = Annotated[
     str | None, typer.Option(help="Only these shot counts, such as 0,5 or 0-5. [default: all]", metavar="COUNTS")
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+_FORMAT = "Output format; `latex` needs the package booktabs, and `csv` can be passed as a SOURCE again."
+FormatOption = Annotated[Format, typer.Option("--format", help=_FORMAT)]
 _SUITE = "Family whose tasks and shot counts to use."
 SuiteOption = Annotated[str | None, typer.Option(help=_SUITE, metavar="NAME")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -20,17 +21,19 @@ class Format(StrEnum):
 
     TABLE = "table"
     MARKDOWN = "markdown"
+    LATEX = "latex"
     CSV = "csv"
     JSON = "json"
 
 
 def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
     """Print measured and published scores, as separate tables."""
+    from mixhub.analysis.csv_tables import tables_frame
 
     if form is Format.JSON:
         say_json([_table_json(table) for table in tables])
     elif form is Format.CSV:
-        say_csv(_wide_frame(tables))
+        say_csv(tables_frame(tables))
     else:
         for number, table in enumerate(tables):
             if number:
@@ -38,50 +41,35 @@ def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:
             _show_table(table, form)
 
 
-def _wide_frame(tables: Sequence[ScoreTable]) -> pandas.DataFrame:
-    """Revisions × tasks of all tables, each row with its name and standing."""
-    import pandas as pd
-
-    frames = []
-    for table in tables:
-        frame = table.frame()
-        taken = {name: f"{name} (column)" for name in ("name", "standing", "revision") if name in frame.columns}
-        frame = frame.rename(columns=taken).reset_index()
-        frame.insert(0, "standing", table.standing)
-        frame.insert(0, "name", table.name)
-        frame.attrs = {}
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
 def _show_table(table: ScoreTable, form: Format) -> None:
     headers, rows = _grid(table)
-    if form is Format.TABLE and len(headers) > len(rows) + 1:  # the longer side goes down the page
+    if form in (Format.TABLE, Format.LATEX) and len(headers) > len(rows) + 1:  # the longer side goes down the page
         turned = [list(line) for line in zip(headers, *rows, strict=True)]
         headers, rows = [table.measure.columns, *turned[0][1:]], turned[1:]
     show_grid(headers, rows, _title(table), form)
     scores = [score for row in table.rows for score in row.scores.values()]
-    if table.standing == "measured" and table.steps:
-        say(f"losses: {sum(score.present for score in scores):,} of {len(scores):,}")
-    elif table.standing != "published":
-        say(f"cells: {sum(score.present for score in scores):,} of {sum(score.expected for score in scores):,}")
+    if table.source:
+        remark(f"source: {table.source}", form)
     else:
-        say(f"source: {table.source}")
+        present, expected = sum(score.present for score in scores), sum(score.expected for score in scores)
+        remark(f"{'losses' if table.steps else 'cells'}: {present:,} of {expected:,}", form)
     for reason in dict.fromkeys(over.reason for over in table.over_seeds.values() if over.spread is None):
-        say_wrapped(f"no mean over rows: {reason}")
+        remark(f"no mean over rows: {reason}", form)
     for column, over in table.over_seeds.items():
         if over.spread is not None and over.reason:
-            say_wrapped(f"no interval of {table.headings[column]}: {over.reason}")
+            remark(f"no interval of {table.headings[column]}: {over.reason}", form)
     if any(score.stderr_is_bound for score in scores):
-        say_wrapped("stderr: an upper bound; samples of all shot counts would make it exact")
+        remark("stderr: an upper bound; samples of all shot counts would make it exact", form)
     for note in table.notes:
-        say_wrapped(f"note: {note}")
+        remark(f"note: {note}", form)
 
 
 def _title(table: ScoreTable) -> str:
     title = f"{table.name}: {table.measure.title}"
     if table.standing == "published":
         return f"{title}, published, not measured again"
+    if table.source and not table.steps:
+        return f"{title}, {table.standing}"
     if table.steps:
         steps = sorted({step for own in table.steps.values() for step in own if step is not None})
         at = {0: "step unknown", 1: f"step {steps[0]:,}" if steps else ""}.get(len(steps), "the last step of each run")
@@ -113,16 +101,41 @@ def _grid(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
 
 
 def show_grid(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, form: Format) -> None:
-    """Print a grid of text, as Markdown or for a terminal."""
+    """Print a grid of text, as Markdown, as LaTeX or for a terminal."""
 
-    if form is not Format.MARKDOWN:
+    if form not in _GRIDS:
         show_table(headers, rows, title=title)
         return
     from tabulate import tabulate
 
     align = ["left", *["right"] * (len(headers) - 1)]
-    grid = tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-    say(f"**{title}**\n\n{grid}\n")
+    grid = tabulate(rows, headers=headers, tablefmt=_GRIDS[form], colalign=align, disable_numparse=True)
+    if form is Format.MARKDOWN:
+        say(f"**{title}**\n\n{grid}\n")
+        return
+    remark(title, form)
+    for line in grid.splitlines():
+        say(_in_math(line))
+
+
+_GRIDS = {Format.MARKDOWN: "pipe", Format.LATEX: "latex_booktabs"}
+"""Formats of tabulate, which escapes what LaTeX would take for a command."""
+_SYMBOLS = {"±": r"$\pm$", "×": r"$\times$", "…": r"\dots{}"}
+
+
+def _in_math(line: str) -> str:
+    """A line of LaTeX with its symbols and the signs of its numbers as any engine prints them."""
+    line = re.sub(r"^( *)\[", r"\1{[}", line)  # which would be an argument of the line break before it
+    line = re.sub(r"(?<![\w-])([-+])(?=\d)", r"$\1$", line)
+    return "".join(_SYMBOLS.get(character, character) for character in line)
+
+
+def remark(line: str, form: Format) -> None:
+    """Print a line beside a table; in LaTeX as a comment."""
+    if form is Format.LATEX:
+        say(f"% {line}")
+    else:
+        say_wrapped(line)
 
 
 def _shown(table: ScoreTable, score: Score) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mixhub.analysis.building import measured_tables, require_published
+from mixhub.analysis.csv_tables import read_tables
 from mixhub.analysis.evidence import Evidence, find_evidence
 from mixhub.analysis.losses.runs import find_losses
 from mixhub.analysis.losses.table import loss_table, losses_frame
@@ -50,8 +52,7 @@ def results(
             task with mean, sd and 95 % interval over seeds, and baselines; `cells`, a row per cell, of all tasks,
             metrics and limits.
         measure: `score` (percent), `bits_per_byte`, `answer_probability` (percent), or `loss`: the validation losses of
-            a family's runs, or in logs, by domain, in nats per token, at the last step; `cells` are then all
-            validations.
+            a family's runs, or in logs, by domain, in nats per token, at the last step; `cells` are all validations.
         suite: the family whose tasks and shot counts to use; default: those of the family itself, and for other
             results all that there are.
         published: use the published scores, even if there are measured ones.
@@ -70,6 +71,8 @@ def results(
         message = f"frame = {frame!r}: must be one of {', '.join(get_args(FrameName))}"
         raise UsageError(message, code="option-value", option="frame", value=frame)
     opened = Workspace.open(Path(workspace)) if workspace is not None else None
+    if tables := read_tables(Path(source), opened, Selection(measure=measure_named(measure))):
+        return _frame(_only(source, tables), frame)
     if measure == LOSS.name:
         return _losses(str(source), opened, frame)
     evidence = find_evidence(str(source), opened)
@@ -85,6 +88,15 @@ def results(
     else:
         (table,) = measured_tables([evidence], selection)
     return _frame(table, frame)
+
+
+def _only(source: str | Path, tables: Sequence[ScoreTable]) -> ScoreTable:
+    """The one table of a file."""
+    if len(tables) != 1:
+        names = ", ".join(table.name for table in tables)
+        message = f"{source}: has {len(tables)} tables: {names or 'none'}"
+        raise ResultsError(message, code="models-mixed", hint="keep the rows of one of them in the file", path=source)
+    return tables[0]
 
 
 def _frame(table: ScoreTable, frame: FrameName) -> pandas.DataFrame:

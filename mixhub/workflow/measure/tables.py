@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mixhub.analysis.building import measured_tables, published_scores, require_published
 from mixhub.analysis.comparison import Comparison, compare
+from mixhub.analysis.csv_tables import read_tables
 from mixhub.analysis.evidence import Evidence, find_by_model, find_evidence, find_seeds
 from mixhub.analysis.losses.table import loss_tables
 from mixhub.analysis.scores import LOSS, SCORE
@@ -37,8 +38,8 @@ def score_tables(
     """Return the measured and the published scores of each source, as separate tables.
 
     Args:
-        sources: families by name, files or folders of lm-eval's results, or tables (.md, .csv, .tsv); default: the
-            workspace's family. If rows are seeds, the results of all of them are one table.
+        sources: families by name, files or folders of lm-eval's results or of losses, or tables (.md, .csv, .tsv);
+            default: the workspace's family. If rows are seeds, the results of all of them are one table.
         workspace: the workspace with further families and with cells.
         selection: which figures.
         published: published scores only.
@@ -50,15 +51,15 @@ def score_tables(
         ResultsError: there are no scores, or results cannot be read or do not belong together.
     """
     workspace = workspace_if_given(workspace)
+    example = "mixhub results --measure loss LOGS" if selection.measure is LOSS else "mixhub results human-1b"
+    tables, rest = _tables_of_csv(sources or [default_source(workspace, example)], workspace, selection)
+    rest = [part for source in rest for part in _parts(source, selection)]
     if selection.measure is LOSS:
-        own = _parts(sources or [default_source(workspace, "mixhub results --measure loss LOGS")], selection)
-        return distinct_tables(loss_tables(own, workspace, selection))
-    tables = []
-    sources = sources or [default_source(workspace, "mixhub results human-1b")]
+        return distinct_tables([*tables, *loss_tables(rest, workspace, selection)])
     if selection.rows_are_seeds:
-        found = [(one, one.name) for one in find_seeds(_parts(sources, selection), workspace, progress)]
+        found = [(one, one.name) for one in find_seeds(rest, workspace, progress)]
     else:
-        found = [(one, source) for source in sources for one in find_by_model(source, workspace, progress)]
+        found = [(one, source) for source in rest for one in find_by_model(source, workspace, progress)]
     for one in _distinct(found):
         if (measured := one.by_standing) and not published:
             tables += measured_tables(measured, selection, progress)
@@ -112,21 +113,21 @@ def comparable_tables(
 ) -> tuple[list[ScoreTable], list[ScoreTable]]:
     """The tables of several sources and of those against them, with their common columns: losses, measured or imported
     scores, or else published ones."""
+    (own, sources), (others, against) = (_tables_of_csv(side, workspace, selection) for side in (sources, against))
     if selection.measure is LOSS:
-        ours, theirs = (
-            [table for one in side for table in loss_tables(_parts([one], selection), workspace, selection)]
-            for side in (sources, against)
-        )
-        return distinct_tables(ours), distinct_tables(theirs)
+        for side, names in ((own, sources), (others, against)):
+            for name in names:
+                side += loss_tables(_parts(name, selection), workspace, selection)
+        return distinct_tables(own), distinct_tables(others)
     evidence = _distinct([(_as_one(source, workspace, selection, progress), source) for source in (*sources, *against)])
     chosen = [one.by_standing[0] if one.by_standing and not published else None for one in evidence]
     measured = [one for one in chosen if one is not None]
     found = iter(measured_tables(measured, replace(selection, only_common=True), progress) if measured else ())
     tables = [
-        next(found) if own is not None else require_published(one, selection, published=published)
-        for one, own in zip(evidence, chosen, strict=True)
+        next(found) if cells is not None else require_published(one, selection, published=published)
+        for one, cells in zip(evidence, chosen, strict=True)
     ]
-    return tables[: len(sources)], tables[len(sources) :]
+    return [*own, *tables[: len(sources)]], [*others, *tables[len(sources) :]]
 
 
 def default_source(workspace: Workspace | None, example: str) -> str:
@@ -141,7 +142,7 @@ def default_source(workspace: Workspace | None, example: str) -> str:
 
 def _as_one(source: str, workspace: Workspace | None, selection: Selection, progress: Progress) -> Evidence:
     """The evidence of a source; of several sources that are joined by commas, whose rows are seeds, in one."""
-    parts = _parts([source], selection)
+    parts = _parts(source, selection)
     if len(parts) < 2:
         return find_evidence(source, workspace, progress)
     found = find_seeds(parts, workspace, progress)
@@ -152,11 +153,24 @@ def _as_one(source: str, workspace: Workspace | None, selection: Selection, prog
     return found[0]
 
 
-def _parts(sources: Sequence[str], selection: Selection) -> list[str]:
-    """The sources; if rows are seeds, also those that are joined by commas."""
-    if not selection.rows_are_seeds:
-        return list(sources)
-    return [part for one in sources for part in ([one] if Path(one).exists() else one.split(",")) if part]
+def _parts(source: str, selection: Selection) -> list[str]:
+    """The source; if rows are seeds, the sources in it that are joined by commas."""
+    if not selection.rows_are_seeds or Path(source).exists():
+        return [source]
+    return [part for part in source.split(",") if part]
+
+
+def _tables_of_csv(
+    sources: Sequence[str], workspace: Workspace | None, selection: Selection
+) -> tuple[list[ScoreTable], list[str]]:
+    """The tables in CSV files that `mixhub results` printed, and the other sources."""
+    tables: list[ScoreTable] = []
+    others = []
+    for source in sources:
+        found = read_tables(Path(source), workspace, selection)
+        tables += found or ()
+        others += [source] if found is None else []
+    return tables, others
 
 
 def distinct_tables(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
