@@ -12,9 +12,12 @@ import pytest
 from mixhub.data.packing.pack import pack
 from mixhub.data.shards import check_shards
 from mixhub.endpoint import HubChoice
-from mixhub.files import disk_problem, new_folder, writing
+from mixhub.files import disk_problem, file_states, new_folder, writing
 from mixhub.hub.remote.connect import open_hub
+from mixhub.training.options import TrainOptions
+from mixhub.workflow import train
 from mixhub.workspace.manifest import read_manifest
+from mixhub.workspace.paths import Workspace
 from tests.made import copied
 from tests.refusals import error_codes, printed_codes
 from tests.tiny import tiny_family, write_rows, write_tiny_corpus
@@ -124,6 +127,25 @@ def test_a_full_disk_and_a_read_only_one(made, disk, mixhub_here):
             refused(mixhub_here, "disk-read-only", root, *command.split())
     finally:
         remount(disk, "rw")
+    assert mixhub_here("train", "--seed", 3, "--device", "cpu", cwd=root).returncode == 0
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_keeps_the_one_before(made, disk, mixhub_here):
+    root = shutil.copytree(made, disk / "ws")
+    workspace = Workspace.open(root)
+    folder = workspace.run_folder(workspace.family().run(seed=3))
+    steps = iter(range(1, 100))
+    train(root, seed=3, options=TrainOptions(device="cpu"), should_stop=lambda: next(steps) == 5)
+    lines = folder.metrics.read_text().splitlines()
+    before = file_states(folder.checkpoint(5))
+    fill(disk, but=60_000)
+    done = mixhub_here("train", "--seed", 3, "--device", "cpu", cwd=root)
+    assert error_codes(done) == ["disk-full"], done.stderr
+    assert str(folder.checkpoint(5)) in done.stderr
+    assert [path.name for path in folder.checkpoints.iterdir()] == ["step-000005"]
+    assert file_states(folder.checkpoint(5)) == before
+    assert folder.metrics.read_text().splitlines()[: len(lines)] == lines
+    (disk / "filling").unlink()
     assert mixhub_here("train", "--seed", 3, "--device", "cpu", cwd=root).returncode == 0
 
 

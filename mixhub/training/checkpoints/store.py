@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 import warnings
@@ -133,9 +134,10 @@ class Checkpoints:
         path, steps = self._folder.checkpoint(self._step), self._folder.checkpoint_steps()
         last = f"the last checkpoint is {self._folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
         cause = first_failure(error)
-        problem = disk_problem(cause)
-        reason = problem.strerror if problem else f"{type(cause).__name__}: {' '.join(str(cause).split())}"
-        code = "checkpoint-failed" if problem is None else "disk-full"
+        code, reason = "checkpoint-failed", f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+        if (problem := disk_problem(cause)) is not None:
+            code = "disk-read-only" if problem.errno == errno.EROFS else "disk-full"
+            reason = problem.strerror
         message = f"{path} could not be written, and {last}: {reason}"
         return RunError(message, code=code, path=path, checkpoints=tuple(steps), step=self._step)
 
