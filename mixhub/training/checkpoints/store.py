@@ -137,7 +137,7 @@ class Checkpoints:
         code, reason = "checkpoint-failed", f"{type(cause).__name__}: {' '.join(str(cause).split())}"
         if (problem := disk_problem(cause)) is not None:
             code = "disk-read-only" if problem.errno == errno.EROFS else "disk-full"
-            reason = problem.strerror
+            reason = str(problem.strerror)
         message = f"{path} could not be written, and {last}: {reason}"
         return RunError(message, code=code, path=path, checkpoints=tuple(steps), step=self._step)
 
