@@ -69,7 +69,10 @@ def _bypass_proxy_on_loopback() -> None:
 def _end(error: MixhubError, *, is_output_full: bool = False) -> None:
     """Print an error and exit with status 2."""
     from mixhub.cli.common.console import show_error
+    from mixhub.training.processes import ERRORS
 
+    if ERRORS in os.environ:  # the process that started this one and others prints their errors once
+        os.dup2(int(os.environ[ERRORS]), 2)
     as_json = "--json" in itertools.takewhile(lambda argument: argument != "--", sys.argv[1:])
     show_error(error, as_json=as_json and not is_output_full)
     if is_output_full:

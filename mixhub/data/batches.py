@@ -48,12 +48,8 @@ class TrainingBatches:
     def __init__(
         self, shards: TokenShards, order: Order, prefix: str, training: Training, *, rank: int, world: int
     ) -> None:
+        require_divisible(training, world)
         size, micro = training.global_batch_size, training.micro_batch_size
-        if size % (micro * world):
-            rule = f"must be a multiple of micro_batch_size × processes, {micro} × {world}"
-            message = f"training.global_batch_size = {size}: {rule}"
-            code = "batch-indivisible"
-            raise RunError(message, code=code, global_batch_size=size, micro_batch_size=micro, processes=world)
         self._shards, self._order = shards, order
         self._names = [key.removeprefix(prefix) for key in order.domains]
         self._size = size
@@ -70,6 +66,16 @@ class TrainingBatches:
     def steps(self, first: int, last: int) -> Generator[StepBatch, None, None]:
         """Yield `step` of each step from `first` to before `last`, read by a thread ahead of time; see `prefetched`."""
         return prefetched(self.step, range(first, last), ahead=_STEPS_AHEAD)
+
+
+def require_divisible(training: Training, processes: int) -> None:
+    """Raise RunError if the global batch cannot be divided evenly over processes and their micro-batches."""
+    size, micro = training.global_batch_size, training.micro_batch_size
+    if size % (micro * processes):
+        rule = f"must be a multiple of micro_batch_size × processes, {micro} × {processes}"
+        message = f"training.global_batch_size = {size}: {rule}"
+        code = "batch-indivisible"
+        raise RunError(message, code=code, global_batch_size=size, micro_batch_size=micro, processes=processes)
 
 
 def validation_batches(

@@ -14,14 +14,8 @@ from accelerate.utils import DistributedType
 from mixhub.errors import RunError
 from mixhub.spec import Training
 from mixhub.training.options import TrainOptions
+from mixhub.training.processes import LAUNCH_HINT, launcher_number, world_size
 
-_LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher sets for each of several processes."""
-_LAUNCH_HINT = "launch with torchrun --nproc-per-node N, or unset WORLD_SIZE and RANK"
-_SRUN_HINT = (
-    "let srun start one torchrun per node: srun --ntasks-per-node 1 torchrun --nnodes $SLURM_NNODES "
-    "--nproc-per-node N --node-rank $SLURM_NODEID --rdzv-backend static --master-addr HOST -m mixhub train"
-)
 _FSDP_SHARDINGS = {"1": "full", "FULL_SHARD": "full", "4": "hybrid", "HYBRID_SHARD": "hybrid"}
 """Values of Accelerate's FSDP_SHARDING_STRATEGY that exist here."""
 _ACCEPTED = {
@@ -49,12 +43,12 @@ def accelerated(training: Training, options: TrainOptions) -> Iterator[Accelerat
     Raises:
         RunError: the launcher's variables are incomplete, or it or Accelerate was asked for what does not run.
     """
-    world = _world_size()
+    world = world_size()
     _require_supported(training)
     _require_divisible(sharding_of(options), world)
     device = options.device or ("cuda" if torch.cuda.is_available() and not _is_set("ACCELERATE_USE_CPU") else "cpu")
-    if device == "cuda" and world > 1 and (local := launcher_number("LOCAL_RANK", 0)) >= torch.cuda.device_count():
-        message = f"device = cuda: LOCAL_RANK is {local}, but this machine has {torch.cuda.device_count()} CUDA devices"
+    if device == "cuda" and world > 1 and launcher_number("LOCAL_RANK", 0) >= torch.cuda.device_count():
+        message = f"device = cuda: this machine has {torch.cuda.device_count()} devices, fewer than processes"
         raise RunError(message, code="device-unavailable", device=device)
     alone = not torch.distributed.is_initialized()
     if alone:
@@ -87,41 +81,6 @@ def sharding_of(options: TrainOptions) -> str:
     return configured
 
 
-def launcher_number(name: str, least: int) -> int:
-    """Return a variable of the launcher; raises RunError if it is missing or not an integer from `least`."""
-    text = os.environ.get(name)
-    if text is None:
-        message = f"{name} is not set; launchers set it for each process"
-        raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT, missing=(name,))
-    if not text.isdecimal() or int(text) < least:
-        message = f"{name} = {text!r}: must be an integer from {least}"
-        raise RunError(message, code="launch-invalid", hint=_LAUNCH_HINT, variable=name, value=text)
-    return int(text)
-
-
-def _world_size() -> int:
-    """Return the number of processes that this one was launched with."""
-    if "RANK" not in os.environ:
-        tasks = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or "1"
-        if tasks != "1":
-            message = f"srun starts {tasks} tasks, which would each train the whole run: nothing connects them"
-            raise RunError(message, code="launcher-missing", hint=_SRUN_HINT, tasks=tasks)
-        if os.environ.get("WORLD_SIZE") is None:
-            return 1
-    if os.environ.get("WORLD_SIZE") == "1":
-        return 1
-    missing = tuple(name for name in _LAUNCHER_VARIABLES if name not in os.environ)
-    if missing:
-        given = ", ".join(f"{name} = {os.environ[name]}" for name in ("WORLD_SIZE", "RANK") if name in os.environ)
-        message = f"{given}, but {', '.join(missing)} is not set, which the processes need to connect"
-        raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT, missing=missing)
-    world, rank = launcher_number("WORLD_SIZE", 1), launcher_number("RANK", 0)
-    if rank >= world:
-        message = f"RANK = {rank}: must be below WORLD_SIZE, {world}"
-        raise RunError(message, code="launch-invalid", hint=_LAUNCH_HINT, variable="RANK", value=str(rank))
-    return world
-
-
 def _require_supported(training: Training) -> None:
     """Raise RunError if Accelerate was configured for what will not run."""
     accepted = _ACCEPTED | (_ACCEPTED_WITH_FSDP if _is_set("ACCELERATE_USE_FSDP") else {})
@@ -150,7 +109,7 @@ def _require_requested(accelerator: Accelerator, device: str, world: int) -> Non
         raise RunError(message, code="device-unavailable", device=device)
     if accelerator.num_processes != world:
         message = f"WORLD_SIZE = {world}, but Accelerate has {accelerator.num_processes} process"
-        raise RunError(message, code="launch-incomplete", hint=_LAUNCH_HINT)
+        raise RunError(message, code="launch-incomplete", hint=LAUNCH_HINT)
     kind = accelerator.distributed_type
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP):
         message = f"Accelerate is configured for {kind.value}, which mixhub does not do"

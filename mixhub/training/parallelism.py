@@ -17,8 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixhub.errors import RunError
 from mixhub.spec import Training
-from mixhub.training.launch import launcher_number
 from mixhub.training.model import NextTokenLosses
+from mixhub.training.processes import launcher_number
 
 
 class Parallel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mixhub.data.batches import require_divisible
 from mixhub.data.orders.choice import order_of, seedless
 from mixhub.data.shards import TokenShards
 from mixhub.errors import RunError
@@ -31,15 +32,16 @@ def finished_export(family: Family, run: Run, folder: RunFolder) -> Path | None:
     return export
 
 
-def require_trainable(family: Family, run: Run, tokens: Path) -> TokenShards:
-    """Return the token shards of a run that can be trained.
+def require_trainable(family: Family, run: Run, tokens: Path, processes: int = 1) -> TokenShards:
+    """Return the token shards of a run that can be trained by a number of processes.
 
     Raises:
-        RunError: its seed is unknown.
+        RunError: its seed is unknown, or its global batch cannot be divided over the processes.
         CorpusError: there are no tokens, not those of the family, or too few for its order of samples.
     """
     if run.init_seed is None:
         raise seedless(run, "init_seed")
+    require_divisible(family.training, processes)
     shards = TokenShards(tokens, family.training.sequence_length)
     manifest = shards.manifest.for_family(family)
     no_steps = family.model_copy(update={"training": family.training.model_copy(update={"steps": 0})})

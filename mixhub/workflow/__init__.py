@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.make.exports import ExportedStep, export
     from mixhub.workflow.make.plans import plan_training, preflight
     from mixhub.workflow.make.setup import init
-    from mixhub.workflow.make.training import Trained, last_checkpoint, train
+    from mixhub.workflow.make.training import Trained, last_checkpoint, train, train_in_processes
     from mixhub.workflow.measure.audits import Audited, audit
     from mixhub.workflow.measure.documents import with_fewshot_seed
     from mixhub.workflow.measure.evaluation import Evaluated, Prefetched, evaluate, evaluated_so_far, prefetch
@@ -70,8 +70,8 @@ __all__ = [
     "generate", "import_tokens", "init", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack",
     "pack_shard", "plan_promotion", "plan_push", "plan_training", "plot_difference", "plot_losses", "plot_mixture",
     "plot_scores", "plot_shots", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card",
-    "results", "save_plot", "score_tables", "seen_documents", "status", "train", "validate_card", "verify",
-    "verify_data", "with_fewshot_seed", "withdraw",
+    "results", "save_plot", "score_tables", "seen_documents", "status", "train", "train_in_processes", "validate_card",
+    "verify", "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

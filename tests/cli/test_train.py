@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,21 +7,85 @@ import time
 
 import pytest
 
+from mixhub.cli.common import signals
+from mixhub.cli.common.deadlines import deadline
 from mixhub.cli.common.signals import STATUS, stop_signals
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import Workspace
+from tests.refusals import refused
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
 
 
 @pytest.mark.parametrize("asked", STATUS)
-def test_the_first_signal_is_recorded_and_the_second_has_its_usual_effect(asked):
-    before = {one: signal.getsignal(one) for one in STATUS}
-    with stop_signals() as request:
-        assert not request
-        os.kill(os.getpid(), asked)
-        assert request.signal == asked
-        assert {one: signal.getsignal(one) for one in STATUS} == before
-    assert {one: signal.getsignal(one) for one in STATUS} == before
+def test_the_first_signal_is_recorded_and_a_later_one_has_its_usual_effect(asked, monkeypatch):
+    def own(number, frame):
+        heard.append(number)
+
+    heard, before = [], {one: signal.signal(one, own) for one in STATUS}
+    try:
+        with stop_signals() as request:
+            assert not request
+            os.kill(os.getpid(), asked)
+            assert request.signal == asked
+            for other in STATUS:  # as of a launcher that passes on what all its processes got
+                os.kill(os.getpid(), other)
+            assert (request.signal, heard) == (asked, [])
+            monkeypatch.setattr(signals, "REPEATED", 0)
+            os.kill(os.getpid(), asked)
+            assert heard == [asked]
+        assert {one: signal.getsignal(one) for one in STATUS} == dict.fromkeys(STATUS, own)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+TIMES = {"SLURM_JOB_ID": "7", "SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "4600"}
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "late"),
+    [
+        ((None, None), TIMES, None),
+        (("90s", None), {}, 1090),
+        (("1h30m", "10m"), {}, 1000 + 4800),
+        (("2d", "1s"), TIMES, 1000 + 2 * 86400 - 1),
+        ((None, "10m"), TIMES, 4000),
+        ((None, "59m59s"), TIMES, 1001),
+    ],
+)
+def test_it_is_time_to_stop(options, environment, late, monkeypatch):
+    for name in TIMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**environment, "MIXHUB_STARTED": "1000"}.items():
+        monkeypatch.setenv(name, value)
+    is_late = deadline(*options)
+    for now, expected in ((1000, False), ((late or 1e12) - 0.5, False), (late or 1e12, late is not None)):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        assert is_late() == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "code"),
+    [
+        (("10", None), {}, "option-value"),
+        ((None, "0m"), TIMES, "option-value"),
+        (("30m1h", None), {}, "option-value"),
+        (("-5m", None), {}, "option-value"),
+        (("", None), {}, "option-value"),
+        (("1.5h", None), {}, "option-value"),
+        (("10m", "10m"), {}, "option-value"),
+        ((None, "1h"), TIMES, "option-value"),
+        ((None, "10m"), {}, "option-missing"),
+        ((None, "10m"), {"SLURM_JOB_ID": "7", "PATH": ""}, "option-missing"),
+    ],
+)
+def test_a_time_that_cannot_be_kept_is_refused(options, environment, code, monkeypatch):
+    for name in TIMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with refused(code):
+        deadline(*options)
 
 
 def test_a_signal_stops_training_with_a_checkpoint_and_the_same_command_goes_on(mixhub, tmp_path):
@@ -32,8 +97,9 @@ def test_a_signal_stops_training_with_a_checkpoint_and_the_same_command_goes_on(
     folder = workspace.run_folder(workspace.family().run(seed=1))
     command = [sys.executable, "-m", "mixhub", "train", "--seed", "1", "--device", "cpu"]
     saved = 0
-    for asked in (signal.SIGUSR2, signal.SIGINT):
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for asked, processes in ((signal.SIGUSR2, "1"), (signal.SIGINT, "2")):
+        line = [*command, "--num-processes", processes]
+        process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while not any(line["step"] > saved + 2 for line in read_metrics(folder.metrics)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
@@ -45,3 +111,34 @@ def test_a_signal_stops_training_with_a_checkpoint_and_the_same_command_goes_on(
         assert said == f"stopped by {asked.name}, saved at step {last}; run the same command to continue\n"
         saved = last
     assert not folder.export_steps()
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "code"),
+    [
+        (("--num-processes", "3"), {}, "batch-indivisible"),
+        (("--num-processes", "2"), {"WORLD_SIZE": "2"}, "option-conflict"),
+        (("--num-processes", "2"), {"RANK": "0"}, "option-conflict"),
+        (("--num-processes", "2"), {"SLURM_STEP_NUM_TASKS": "2"}, "launcher-missing"),
+        ((), {"SLURM_STEP_NUM_TASKS": "2"}, "launcher-missing"),
+        (("--num-processes", "2", "--time-limit", "10"), {}, "option-value"),
+    ],
+)
+def test_processes_that_cannot_train_together_are_refused_before_any_starts(
+    options, environment, code, workspace, mixhub_here
+):
+    done = mixhub_here("train", "--seed", "3", *options, cwd=workspace.root, **environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"[{code}]" in done.stderr
+    assert not workspace.run_folder(workspace.family().run(seed=3)).path.exists()
+
+
+def test_the_time_limit_holds_for_all_processes_and_an_error_of_several_is_shown_once(workspace, mixhub, tmp_path):
+    shutil.copytree(workspace.root, tmp_path / "copy")
+    command = ("train", "--seed", "3", "--device", "cpu", "--num-processes", "2")
+    done = mixhub(*command, "--time-limit", "1s", cwd=tmp_path / "copy")
+    assert (done.returncode, done.stdout.count("saved at step 1")) == (75, 1), done.stderr
+    done = mixhub(*command, "--device", "cuda", cwd=tmp_path / "copy", CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("[device-unavailable]") == 1
+    assert "process " not in done.stderr

@@ -199,7 +199,7 @@ def test_no_other_block_is_skipped():
         "README.md": 3,
         "CONTRIBUTING.md": 1,
         "docs/index.md": 1,
-        "docs/guides/clusters.md": 3,
+        "docs/guides/clusters.md": 4,
         "docs/guides/hubs.md": 3,
         "docs/guides/results.md": 2,
         "docs/guides/tasks.md": 2,

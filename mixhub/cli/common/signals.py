@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from mixhub.training.processes import PARENT, REPEATED
+
 STATUS = {signal.SIGTERM: 75, signal.SIGUSR2: 75, signal.SIGINT: 130}
 """Exit status after each signal; 75 (EX_TEMPFAIL) asks a scheduler to run the job again."""
+_ORPHAN_GRACE = 600.0
+"""Seconds that a process has to stop after the launcher that started it has died, before it is killed."""
 
 
 class StopRequest:
@@ -23,17 +30,46 @@ class StopRequest:
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """Record the first of the signals in `STATUS` instead of ending the process; a second one has its usual effect."""
+    """Record the first of the signals in `STATUS` instead of ending the process; a later one has its usual effect.
+
+    A signal within `REPEATED` seconds is the same request. The death of the launcher that started this process is a
+    request too, as by SIGTERM.
+    """
     request = StopRequest()
+    first = 0.0
 
     def record(number: int, frame: FrameType | None) -> None:
-        request.signal = signal.Signals(number)
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        nonlocal first
+        if request.signal is None:
+            request.signal, first = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - first > REPEATED:
+            signal.signal(number, before[signal.Signals(number)])
+            os.kill(os.getpid(), number)
 
+    ended = threading.Event()
     before = {one: signal.signal(one, record) for one in STATUS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)
+    if _is_launched():
+        parent = int(os.environ.get(PARENT, os.getppid()))
+        threading.Thread(target=_watch, args=(parent, request, ended), daemon=True).start()
     try:
         yield request
     finally:
+        ended.set()
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _is_launched() -> bool:
+    """Whether a launcher started this process, which it should not outlive."""
+    return not {"RANK", "ACCELERATE_MIXED_PRECISION"}.isdisjoint(os.environ)
+
+
+def _watch(parent: int, request: StopRequest, ended: threading.Event) -> None:
+    """Ask this process to stop once its parent is dead, and end it if it does not."""
+    while os.getppid() == parent:
+        if ended.wait(0.5):
+            return
+    request.signal = request.signal or signal.SIGTERM
+    if not ended.wait(_ORPHAN_GRACE):  # such as one that waits for a process that is dead
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mixhub.cli.common.console import log_lines, progress, say, say_next
+from mixhub.cli.common.deadlines import StopBeforeOption, TimeLimitOption, deadline
 from mixhub.cli.common.options import (
     FamilyOption,
     IndexOption,
@@ -19,7 +24,9 @@ from mixhub.cli.common.options import (
 from mixhub.cli.make.train_plans import require_figures, show_outcome, show_plan
 
 if TYPE_CHECKING:
+    from mixhub.progress import Progress
     from mixhub.workflow import RunName
+    from mixhub.workspace.paths import Workspace
 
 _PLAN_HELP = "Print steps, memory, traffic and time on several machines, and train nothing."
 _PREFLIGHT_HELP = (
@@ -28,12 +35,16 @@ _PREFLIGHT_HELP = (
 )
 _MFU_HELP = "With --plan: share of the devices' peak that training is assumed to use. [default: 0.4]"
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
+_PROCESSES_HELP = "Processes to start on this machine, on CUDA one per GPU. [default: 1]"
 
 
 def train(
     seed: SeedOption = None,
     index: IndexOption = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
+    num_processes: Annotated[int, typer.Option(help=_PROCESSES_HELP, metavar="N", min=1)] = 1,
+    time_limit: TimeLimitOption = None,
+    stop_before: StopBeforeOption = None,
     plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
     preflight: Annotated[bool, typer.Option("--preflight", help=_PREFLIGHT_HELP)] = False,
     mfu: Annotated[float | None, typer.Option(help=_MFU_HELP, metavar="SHARE")] = None,
@@ -43,15 +54,17 @@ def train(
 ) -> None:
     """Train one run, or resume it from its last checkpoint, and export its weights.
 
-    Needs the token shards that `mixhub data pack` writes, but no network. To train with several processes, run
-    `torchrun --nproc-per-node 8 -m mixhub train --seed 1`.
+    Needs the token shards that `mixhub data pack` writes, but no network. `--num-processes 8` trains with several
+    processes on this machine; torchrun, `accelerate launch` and srun can start them on one or several.
 
     SIGTERM, SIGUSR2 and Ctrl-C stop after the current step, with a checkpoint; the exit status is then 75, or 130 after
-    Ctrl-C. A second signal ends the process at once.
+    Ctrl-C. A second signal, at least three seconds later, ends the process at once. `--stop-before 10m` does the same
+    as a signal ten minutes before a Slurm job ends.
     """
     from mixhub import workflow
     from mixhub.cli.common.signals import STATUS, stop_signals
     from mixhub.findings import exit_status
+    from mixhub.training.processes import PARENT
 
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
@@ -59,37 +72,78 @@ def train(
     if plan:
         show_plan(workflow.plan_training(workspace, mfu=mfu, device=device, **run_name), as_json=as_json)
         return
+    is_late = deadline(time_limit, stop_before) if _is_first_process() else lambda: False
+    if num_processes > 1 and PARENT not in os.environ:
+        with _interrupt_explained(workspace, run_name):
+            raise typer.Exit(_run_processes(workspace, num_processes, run_name, progress(as_json=as_json)))
     options = workflow.TrainOptions(device=device)
     if preflight:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # which end it, since there is nothing to save
         outcome = workflow.preflight(workspace, options=options, progress=progress(as_json=as_json), **run_name)
         if _is_first_process():
             show_outcome(outcome, as_json=as_json)
         raise typer.Exit(exit_status(outcome.findings))
     log_lines()
-    try:
-        with stop_signals() as request:
-            trained = workflow.train(
-                workspace,
-                options=options,
-                progress=progress(),
-                should_stop=lambda: bool(request),
-                **run_name,
-            )
-    except KeyboardInterrupt:
-        if _is_first_process():
-            step = workflow.last_checkpoint(workspace, **run_name)
-            state = "before the first checkpoint" if step is None else f"the last saved step is {step}"
-            again = "start again" if step is None else "continue from there"
-            say(f"stopped: {state}; run the same command to {again}")
-        raise
-    if trained.export is None and request.signal is not None:
-        if _is_first_process():
-            say(f"stopped by {request.signal.name}, saved at step {trained.step}; run the same command to continue")
-        raise typer.Exit(STATUS[request.signal])
+    with _interrupt_explained(workspace, run_name), stop_signals() as request:
+        trained = workflow.train(
+            workspace,
+            options=options,
+            progress=progress(),
+            should_stop=lambda: bool(request) or is_late(),
+            **run_name,
+        )
+    if trained.export is None:
+        by = f" by {request.signal.name}" if request.signal else " before the time limit" if is_late() else ""
+        _say_first(f"stopped{by}, saved at step {trained.step}; run the same command to continue")
+        raise typer.Exit(STATUS[request.signal or signal.SIGTERM])
+    run = trained.run
+    _say_first(f"{run.revision}: export in {trained.export}", f"mixhub evaluate --{run.kind} {run.number}")
+
+
+def _say_first(line: str, next_command: str | None = None) -> None:
+    """Print a line, and the next command, in the first process."""
     if _is_first_process():
-        say(f"{trained.run.revision}: export in {trained.export}")
-        run = trained.run
-        say_next(f"mixhub evaluate --{run.kind} {run.number}")
+        say(line)
+        if next_command:
+            say_next(next_command)
+
+
+@contextmanager
+def _interrupt_explained(workspace: Workspace, run_name: RunName) -> Iterator[None]:
+    """If Ctrl-C ends the run at once, print what is saved."""
+    from mixhub import workflow
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        step = workflow.last_checkpoint(workspace, **run_name)
+        state = "before the first checkpoint" if step is None else f"the last saved step is {step}"
+        again = "start again" if step is None else "continue from there"
+        _say_first(f"stopped: {state}; run the same command to {again}")
+        raise
+
+
+def _run_processes(workspace: Workspace, count: int, run_name: RunName, progress: Progress) -> int:
+    """Run this command in several processes, print the errors that they did not, and return the exit status."""
+    from mixhub import workflow
+    from mixhub.cli.common.deadlines import STARTED, started
+    from mixhub.cli.common.signals import STATUS
+
+    ended = workflow.train_in_processes(
+        workspace,
+        count,
+        command=[sys.executable, "-m", "mixhub", *sys.argv[1:]],
+        environment={STARTED: str(started())},
+        signals=tuple(STATUS),
+        progress=progress,
+        **run_name,
+    )
+    for text, rank in ended.errors:
+        if rank is not None:
+            say(f"process {rank} of {count}:", sys.stderr)
+        for line in text.splitlines():
+            say(line, sys.stderr)
+    return STATUS[ended.asked] if ended.asked else ended.status
 
 
 def _is_first_process() -> bool:

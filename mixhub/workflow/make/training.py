@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
+from types import MappingProxyType
 from typing import Unpack
 
+from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
-from mixhub.spec import Run
+from mixhub.spec import Family, Run
 from mixhub.training.options import DEFAULTS, TrainOptions
+from mixhub.training.processes import Ended, run_processes, world_size
 from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
+from mixhub.workspace.paths import Workspace
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,12 @@ def train(
         RunError: it cannot be trained here, or was started with another recipe.
         CorpusError: the corpus is not packed, or token shards changed since.
     """
-    from mixhub.training.resume import finished_export, require_trainable
-
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
     _ = family.llama  # raises for other models, which only Transformers can build
     folder = workspace.run_folder(run)
-    export = finished_export(family, run, folder)
+    export = _prepared(workspace, family, run, world_size(), progress)
     if export is None:
-        require_trainable(family, run, workspace.tokens(family))  # before torch is imported, which takes seconds
-        require_same_tokens(workspace, family, progress)  # before processes wait for each other, which they do not long
         from mixhub.training.loop import train
 
         export = train(
@@ -71,6 +73,53 @@ def train(
         )
     step = family.training.steps if export is not None else folder.checkpoint_steps()[-1]
     return Trained(run, step, export)
+
+
+def train_in_processes(
+    workspace: WorkspaceLike,
+    count: int,
+    *,
+    command: Sequence[str],
+    signals: Sequence[Signals],
+    environment: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = SILENT,
+    **run_name: Unpack[RunName],
+) -> Ended:
+    """Train a run with several processes on this machine, each of which runs a command that calls `train`.
+
+    Args:
+        workspace: the workspace with the token shards.
+        count: number of processes.
+        command: program and arguments.
+        signals: passed on to the processes, which stop with a checkpoint.
+        environment: variables of the processes, beside those of this one.
+        progress: shows the check of the token shards.
+        **run_name: seed or index, and family.
+
+    Raises:
+        UsageError: a launcher started this process already.
+        RunError: as `train`; the global batch cannot be divided over the processes; or one was killed.
+        CorpusError: as `train`.
+    """
+    if "RANK" in os.environ or os.environ.get("WORLD_SIZE", "1") != "1":
+        message = "--num-processes: RANK or WORLD_SIZE is set, so a launcher has started this process with others"
+        raise UsageError(message, code="option-conflict")
+    world_size()  # for its error under srun
+    workspace = open_workspace(workspace)
+    family, run = find_run(workspace, **run_name)
+    _prepared(workspace, family, run, count, progress)
+    return run_processes(command, count, signals=signals, environment=environment)
+
+
+def _prepared(workspace: Workspace, family: Family, run: Run, processes: int, progress: Progress) -> Path | None:
+    """Return the export of a finished run; otherwise make the checks that need no torch, which takes seconds."""
+    from mixhub.training.resume import finished_export, require_trainable
+
+    export = finished_export(family, run, workspace.run_folder(run))
+    if export is None:
+        require_trainable(family, run, workspace.tokens(family), processes)
+        require_same_tokens(workspace, family, progress)  # before processes wait for each other, which they do not long
+    return export
 
 
 def last_checkpoint(workspace: WorkspaceLike, **run_name: Unpack[RunName]) -> int | None:
