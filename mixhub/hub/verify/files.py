@@ -15,6 +15,7 @@ from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_
 from mixhub.hub.rules.config import CONFIG, comparable_config
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype
+from mixhub.hub.verify.eval_results import is_eval_result
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
@@ -59,8 +60,8 @@ def files_foreign(branch: BranchUnderCheck) -> Iterator[Finding]:
             hint = "delete it; weights are published as safetensors"
             level: Level = "warning" if is_main else "error"
             yield Finding("pickle-found", branch.name, f"{path}: {_PICKLE}", hint, level, about=path)
-        elif not (is_main or path in known or is_result_file(path)):
-            message, hint = f"{path}: not part of a release", "the next push deletes it"
+        elif not (is_main or path in known or is_result_file(path) or is_eval_result(path)):
+            message, hint = f"{path}: not part of a release", "delete it if it should not be there; pushes leave it"
             yield Finding("file-foreign", branch.name, message, hint, "warning", about=path)
 
 

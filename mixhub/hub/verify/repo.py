@@ -14,7 +14,7 @@ from mixhub.findings import Finding
 from mixhub.hub.remote.branches import read_branches
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.files import MAIN
-from mixhub.hub.verify import cards, files, model, presence, weights
+from mixhub.hub.verify import cards, eval_results, files, model, presence, weights
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family
@@ -48,6 +48,7 @@ RULES: tuple[Callable[[RepoUnderCheck], Iterator[Finding]], ...] = (
     weights.files_shared,
     files.files_differ,
     files.dtypes_vary,
+    eval_results.eval_results_malformed,
     weights.initial_weights_repeated,
     each_card,
     cards.card_commits_differ,

@@ -11,6 +11,7 @@ from mixhub.card.facts.withdrawal import Withdrawal, mark_withdrawn
 from mixhub.endpoint import Endpoint
 from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import RemoteFile, git_oid
+from mixhub.hub.verify.eval_results import eval_results_malformed
 from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
 from mixhub.hub.verify.presence import (
     branches_missing,
@@ -297,7 +298,14 @@ def test_weights_lie_in_safetensors(repo, files, ours, found):
 
 
 def test_files_that_no_push_sends(repo):
-    more = {"x/y.pkl": "1", "notes.txt": "x", "LICENSE": "x", ".gitattributes": "x", "results/arc.0shot.json": "{}"}
+    more = {
+        ".eval_results/arc.yaml": "[]",
+        "x/y.pkl": "1",
+        "notes.txt": "x",
+        "LICENSE": "x",
+        ".gitattributes": "x",
+        "results/arc.0shot.json": "{}",
+    }
     shown = {"README.md": CARD + "\n![a](./fig%20one.png) [b](data.csv#part)\n", "fig one.png": "x", "data.csv": "x"}
     branches = {"seed_1": model("1", **OURS, **more, **shown), "main": model("1", **OURS, **more)}
     subject = repo(TWO, **branches)
@@ -305,3 +313,28 @@ def test_files_that_no_push_sends(repo):
     assert seen(files_foreign(of(subject, "seed-1")), "seed-1") == found
     assert seen(files_foreign(of(subject, "main")), "main") == ["warning: pickle-found x/y.pkl"]
     assert list(files_foreign(of(repo(step1=model("1", **more)), "step1"))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_right"),
+    [
+        ("- dataset: {id: cais/hle, task_id: default}\n  value: 20.9\n", True),
+        ("- dataset: {id: a/b, task_id: c}\n  value: 1\n  source: {url: https://x.org, name: X}\n", True),
+        ("- dataset: {id: a/b, task_id: c}\n  value: 1\n  source: {url: null, name: X}\n", False),
+        ("- dataset: {id: a/b, task_id: c}\n  value: 1\n  source: https://x.org\n", False),
+        ("- dataset: {id: a/b}\n  value: 1\n", False),
+        ("- dataset: a/b\n  value: 1\n", False),
+        ("- dataset: {id: a/b, task_id: c}\n", False),
+        ("- dataset: {id: a/b, task_id: c}\n  value: high\n", False),
+        ("dataset: {id: a/b, task_id: c}\nvalue: 1\n", False),
+        ("- one\n", False),
+        ("[]", False),
+        ("", False),
+        ("- {", False),
+    ],
+)
+def test_results_in_the_format_of_the_hub(repo, text, is_right):
+    path = ".eval_results/hle.yaml"
+    subject = repo(seed_1=model("1", **OURS, **{path: text}), main={path: text})
+    found = [] if is_right else [f"warning: eval-result-malformed {path}"]
+    assert seen(eval_results_malformed(subject), "seed-1") == seen(eval_results_malformed(subject), "main") == found

@@ -1,0 +1,53 @@
+"""Results in the Hub's own format, `.eval_results/*.yaml`, which anybody may add to a repo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from huggingface_hub import parse_eval_result_entries
+
+from mixhub.errors import MixhubError
+from mixhub.findings import Finding
+from mixhub.hub.verify.subject import RepoUnderCheck
+from mixhub.spec.base import parse_yaml
+
+_HINT = "fix the file; the Hub does not show results that it cannot read"
+
+
+def is_eval_result(path: str) -> bool:
+    """Whether the Hub reads a file of that name as results."""
+    return re.fullmatch(r"\.eval_results/[^/]+\.ya?ml", path) is not None
+
+
+def eval_results_malformed(repo: RepoUnderCheck) -> Iterator[Finding]:
+    """Files with results that the Hub cannot read."""
+    for branch in repo.branches.values():
+        for path in filter(is_eval_result, sorted(branch.tree)):
+            if (text := branch.text(path)) is not None and (problem := _problem(text, path)):
+                yield Finding("eval-result-malformed", branch.name, f"{path}: {problem}", _HINT, "warning", about=path)
+
+
+def _problem(text: str, path: str) -> str | None:
+    """Return what is wrong with a file of results."""
+    try:
+        data = parse_yaml(text, path)
+    except MixhubError as error:
+        return error.message.removeprefix(f"{path}: ")
+    if not isinstance(data, list) or not data:
+        return "must be a list of results"
+    for number, entry in enumerate(data, start=1):
+        dataset = entry.get("dataset") if isinstance(entry, dict) else None
+        if not isinstance(dataset, dict) or not all(isinstance(dataset.get(key), str) for key in ("id", "task_id")):
+            return f"result {number}: dataset must have an id and a task_id"
+        if isinstance(value := entry.get("value"), bool) or not isinstance(value, int | float):
+            return f"result {number}: value = {value!r}: must be a number"
+        if not isinstance(source := entry.get("source", {}), dict) or (
+            source and not isinstance(source.get("url"), str)
+        ):
+            return f"result {number}: source must have a url"
+        try:
+            parse_eval_result_entries([entry])
+        except (KeyError, TypeError, ValueError) as error:
+            return f"result {number}: {error}"
+    return None
