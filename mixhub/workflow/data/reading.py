@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
-from mixhub.data.documents import DocumentEnds
 from mixhub.data.hashes import TOKENIZER
 from mixhub.data.orders.choice import order_of
+from mixhub.data.seen import Samples, SeenDocument
 from mixhub.data.shards import TokenShards
 from mixhub.data.tokenizer import open_tokenizer
 from mixhub.errors import RunError, UsageError
@@ -26,30 +26,6 @@ if TYPE_CHECKING:
     from mixhub.spec import Family, Run
     from mixhub.workspace.manifest import Manifest
     from mixhub.workspace.paths import RunFolder
-
-
-@dataclass(frozen=True)
-class SeenDocument:
-    """A part of a document that a sample has."""
-
-    step: int
-    """The step that reads it, counted from 1 as in `metrics.jsonl`."""
-    sample: int
-    """Number of the sample in the run, from 0."""
-    domain: str
-    """Domain of the document, without prefix."""
-    file: str
-    """File of the document, relative to the corpus."""
-    document: int
-    """Number of the document among those that were packed of the file, from 1."""
-    first: int
-    """First token of the part, counted from 0 in the document."""
-    tokens: int
-    """Tokens of the part."""
-    document_tokens: int
-    """Tokens of the document, with its eos token."""
-    text: str | None = None
-    """The decoded part, if it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -159,31 +135,11 @@ def _require_read(family: Family, run: Run, manifest: Manifest, folder: RunFolde
 
 
 def _documents(family: Family, run: Run, shards: TokenShards, steps: range, with_text: bool) -> Iterator[SeenDocument]:
-    prefix = family.data.train_prefix
-    order = order_of(family, run, shards.manifest)
-    names = [key.removeprefix(prefix) for key in order.domains]
-    ends, size = DocumentEnds(shards.folder, shards.manifest), family.training.global_batch_size
+    samples = Samples(family, shards, order_of(family, run, shards.manifest))
     decode = _decoder(shards.folder) if with_text else None
     for step in steps:
-        numbers, starts = order.samples((step - 1) * size, step * size)
-        domains = [names[number] for number in numbers.tolist()]
-        rows = shards.read("train", domains, starts)
-        for place, (domain, start, row) in enumerate(zip(domains, starts.tolist(), rows, strict=True)):
-            read = 0
-            for part in ends.parts(domain, start, start + len(row)):
-                text = decode(row[read : read + part.tokens].tolist()) if decode else None
-                read += part.tokens
-                yield SeenDocument(
-                    step=step,
-                    sample=(step - 1) * size + place,
-                    domain=domain,
-                    file=part.source.name,
-                    document=part.document,
-                    first=part.first,
-                    tokens=part.tokens,
-                    document_tokens=part.document_tokens,
-                    text=text,
-                )
+        for sample in samples.of_step(step):
+            yield from samples.documents(sample, decode)
 
 
 def _partial(documents: Iterable[SeenDocument], manifest: Manifest) -> tuple[str, ...]:
