@@ -53,15 +53,16 @@ class TrainingBatches:
         self._shards, self._order = shards, order
         self._names = [key.removeprefix(prefix) for key in order.domains]
         self._size = size
-        self._rows = np.arange(size).reshape(-1, world, micro)[:, rank]  # (M, B)
+        self.rows: npt.NDArray[np.int64] = np.arange(size).reshape(-1, world, micro)[:, rank]
+        """(M, B), where this process's samples are in the global batch."""
 
     def step(self, step: int) -> StepBatch:
         """Return the micro-batches of this process; `step` is the number of updates so far."""
         first = step * self._size
         domains, starts = self._order.samples(first, first + self._size)
-        mine = self._rows.ravel()
+        mine = self.rows.ravel()
         rows = self._shards.read("train", (self._names[number] for number in domains[mine].tolist()), starts[mine])
-        return StepBatch(rows.reshape(*self._rows.shape, -1), domains[self._rows])
+        return StepBatch(rows.reshape(*self.rows.shape, -1), domains[self.rows])
 
     def steps(self, first: int, last: int) -> Generator[StepBatch, None, None]:
         """Yield `step` of each step from `first` to before `last`, read by a thread ahead of time; see `prefetched`."""

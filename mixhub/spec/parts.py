@@ -209,6 +209,9 @@ class Training(Spec):
     """Seed of the initial weights. Default: the seed of the run."""
     order_seed: Count | None = None
     """Seed of the order of samples. Default: the seed of the run."""
+    spike_limit: PositiveInt | None = None
+    """Loss spikes within 1,000 steps that stop the run: steps whose loss lies more than 7 standard deviations above the
+    mean of the 1,000 steps before. Default: spikes are counted, and never stop it."""
     validation_interval: PositiveInt = 1000
     """Steps between validations; the last step is always validated."""
     validation_sequences: PositiveInt = 200

@@ -7,22 +7,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 from accelerate import Accelerator
 from transformers import LlamaForCausalLM
 
 from mixhub.data.batches import StepBatch, TrainingBatches
 from mixhub.data.orders.choice import order_of
+from mixhub.data.seen import Samples
 from mixhub.data.shards import TokenShards
-from mixhub.errors import RunError
 from mixhub.files import clear_leftovers, locked
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
 from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
+from mixhub.training.divergence import Fault, Guard, read_samples, write_samples
 from mixhub.training.export import Machine, saved_weights_sha256, write_export
 from mixhub.training.launch import accelerated, sharding_of
-from mixhub.training.metrics import Reports, reporting
+from mixhub.training.metrics import Reports, lines_until, reporting
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
@@ -123,6 +125,9 @@ class _Trainer:
     def train(self, progress: Progress, should_stop: Callable[[], bool]) -> Path | None:
         """Train the remaining steps, then export; None if asked to stop."""
         training, first, last = self.training, self.start.step, self.training.steps
+        needs_lines = self.is_main or training.spike_limit is not None
+        lines = lines_until(self.folder.metrics, first) if needs_lines else []
+        self.guard = Guard(self.family, self.run, self.folder, lines)
         for line in self.order.notices:
             progress.notice(line)
         if first:
@@ -131,7 +136,7 @@ class _Trainer:
             self.checkpoints,
             closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,
-            reporting(self.family, self.run, self.folder, bar, first=first, is_main=self.is_main) as reports,
+            reporting(self.family, self.run, self.folder, bar, lines=lines, is_main=self.is_main) as reports,
         ):
             bar.advance(first)
             if first == 0:
@@ -161,14 +166,29 @@ class _Trainer:
         figures = self.updates.gradients(next(batches), stop=stop, failed=self.checkpoints.failed())
         if figures.is_failed:
             self.checkpoints.wait()  # raises the error
-        self._require_finite(step + 1, loss=figures.loss, grad_norm=figures.grad_norm)
+        if (fault := self.guard.fault(step + 1, figures)) is not None:
+            self._refuse(fault)
         rate = self.updates.apply(step)
-        reports.step(step + 1, figures, rate=rate, seconds=time.perf_counter() - started)
+        is_spike = step + 1 in self.guard.spikes.steps[-1:]
+        reports.step(step + 1, figures, rate=rate, seconds=time.perf_counter() - started, is_spike=is_spike)
         return figures
+
+    def _refuse(self, fault: Fault) -> NoReturn:
+        """Stop before an update that must not be made, and write what its step read; all processes call this."""
+        losses = self.updates.sample_losses(self.batches.rows)
+        rows = read_samples(Samples(self.family, self.shards, self.order), fault.step, losses)
+        if self.is_main:
+            write_samples(self.folder, fault, rows)
+        self.checkpoints.wait()  # to name the newest
+        self.accelerator.wait_for_everyone()  # the error of one process ends the others
+        raise self.guard.error(fault, rows)
 
     def _validate(self, reports: Reports, step: int, loss: float | None) -> None:
         losses = validation_losses(self.updates, self.family, self.shards, self.accelerator)
-        self._require_finite(step, **losses)
+        for key, value in losses.items():
+            if not math.isfinite(value):
+                self.checkpoints.wait()
+                raise self.guard.error(Fault(step, key, value))
         reports.validation(step, losses, loss)
 
     def _checkpoint(self, reports: Reports, step: int, *, wait: bool) -> None:
@@ -192,14 +212,3 @@ class _Trainer:
         )
         self.accelerator.wait_for_everyone()
         return path
-
-    def _require_finite(self, step: int, **figures: float) -> None:
-        for name, value in figures.items():
-            if not math.isfinite(value):
-                self.checkpoints.wait()  # to name the newest
-                steps = tuple(self.folder.checkpoint_steps())
-                last = f"the last checkpoint is {self.folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
-                message = f"{self.run.family}, {self.run.revision}: {name} is {value} at step {step}; {last}"
-                raise RunError(
-                    message, code="training-diverged", checkpoints=steps, step=step, figure=name, value=value
-                )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from mixhub.files import write_text
 from mixhub.phrases import magnitude
@@ -37,7 +38,7 @@ class Reports:
         self._valid_prefix = family.data.valid_prefix
         self._tokens = tokens_per_step(self._training.global_batch_size, self._training.sequence_length)
 
-    def step(self, step: int, figures: Figures, *, rate: float, seconds: float) -> None:
+    def step(self, step: int, figures: Figures, *, rate: float, seconds: float, is_spike: bool) -> None:
         """Report an update.
 
         Args:
@@ -45,11 +46,15 @@ class Reports:
             figures: what is known of it.
             rate: its learning rate.
             seconds: how long it took.
+            is_spike: whether its loss lies far above those before it.
         """
         speed = round(self._tokens / seconds, 1)
         line: dict[str, object] = {"step": step, "loss": figures.loss, "learning_rate": rate}
         line |= {"grad_norm": figures.grad_norm, "tokens": step * self._tokens, "tokens_per_second": speed}
+        line |= {"spike": True} if is_spike else {}
         self._write({**line, "domains": figures.domains})
+        if is_spike:
+            self.log(f"step {step} of {self._training.steps}, loss {figures.loss:.3f} is a spike")
         self._bar.advance(note=f"loss {figures.loss:.3f}, {magnitude(speed)} tokens/s")
 
     def validation(self, step: int, losses: Mapping[str, float], loss: float | None) -> None:
@@ -76,13 +81,19 @@ class Reports:
             self._metrics.flush()
 
 
+def lines_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics up to the step from which it resumes; at 0, which starts a run, none."""
+    return [line for line in read_metrics(path) if line["step"] <= step] if step else []
+
+
 @contextmanager
-def reporting(family: Family, run: Run, folder: RunFolder, bar: Bar, *, first: int, is_main: bool) -> Iterator[Reports]:
-    """Report a run that was trained to the step `first`: lines of later steps are deleted, at 0 all lines."""
+def reporting(
+    family: Family, run: Run, folder: RunFolder, bar: Bar, *, lines: Sequence[Mapping[str, Any]], is_main: bool
+) -> Iterator[Reports]:
+    """Report a run of which `lines` are known; other lines of its metrics are deleted."""
     if not is_main:
         yield Reports(family, run, bar, None)
         return
-    lines = [line for line in read_metrics(folder.metrics) if line["step"] <= first] if first else []
     write_text(folder.metrics, "".join(map(_line, lines)))
     with folder.metrics.open("a", encoding="utf-8") as metrics:
         yield Reports(family, run, bar, metrics)

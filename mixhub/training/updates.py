@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -64,6 +66,7 @@ class Updates:
         self._parallel = Parallel(losses, accelerator, training, sharding_of(options))
         self._parameters = list(model.parameters())
         self.optimizer = build_optimizer(model, training)
+        self._by_row: list[Tensor] = []
 
     def gradients(self, batch: StepBatch, *, stop: bool = False, failed: bool = False) -> Figures:
         """Compute the gradients of the mean loss over the global batch.
@@ -78,11 +81,13 @@ class Updates:
         share = self._processes / tokens_per_step(self._training.global_batch_size, self._training.sequence_length)
         sums = torch.zeros(2, len(self._domains), dtype=torch.float64, device=self._device)  # losses, tokens
         domains = torch.from_numpy(batch.domains).to(self._device)  # (M, B)
+        self._by_row = []
         for micro_step, rows in enumerate(batch.tokens):
             with self._parallel.exchanging(is_last=micro_step == len(batch.tokens) - 1):
                 losses = self._parallel(self._on_device(rows))  # (B, T)
                 (losses.sum() * share).backward()
             by_row = losses.detach().double().sum(1)  # (B,)
+            self._by_row.append(by_row)
             sums[0].index_add_(0, domains[micro_step], by_row)
             sums[1].index_add_(0, domains[micro_step], torch.full_like(by_row, losses.shape[1]))
         self._norm = self._parallel.grad_norm(self._parameters)
@@ -97,6 +102,17 @@ class Updates:
         pairs = zip(self._domains, totals, counts, strict=True)
         by_domain = {domain: total / count for domain, total, count in pairs if count}
         return Figures(math.fsum(totals) / math.fsum(counts), by_domain, grad_norm, stops > 0, failures > 0)
+
+    def sample_losses(self, rows: npt.NDArray[np.int64]) -> list[float]:
+        """Return the mean loss of each sample of the last batch, (global batch,), after an exchange of the processes.
+
+        Args:
+            rows: (M, B), where the samples of this process are in the global batch.
+        """
+        losses = torch.zeros(self._training.global_batch_size, dtype=torch.float64, device=self._device)
+        losses[torch.from_numpy(rows).to(self._device)] = torch.stack(self._by_row) / self._training.sequence_length
+        shared: list[float] = self._parallel.sum(losses).tolist()
+        return shared
 
     def apply(self, step: int) -> float:
         """Update the weights with the gradients; `step` is the number of updates so far. Returns the learning rate."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mixhub.analysis.selection import Selection
     from mixhub.data.exchange.exports import Exported
     from mixhub.data.exchange.imports import Imported, ImportOptions
+    from mixhub.data.seen import SeenDocument
     from mixhub.evaluation.calls.crosscheck import crosscheck
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.data.exchange import export_tokens, import_tokens
     from mixhub.workflow.data.inspection import InspectedDomain, Inspection, inspect_data
     from mixhub.workflow.data.packing import PackOptions, pack, pack_shard
-    from mixhub.workflow.data.reading import SeenDocument, SeenDocuments, seen_documents
+    from mixhub.workflow.data.reading import SeenDocuments, seen_documents
     from mixhub.workflow.data.verification import VerifiedData, verify_data
     from mixhub.workflow.inputs import RunName, RunNames, open_hub, open_workspace
     from mixhub.workflow.make.additions import add

@@ -71,6 +71,8 @@ class RunFolder:
     """The recipe of the run."""
     metrics = _Below("metrics.jsonl")
     """A line of JSON for each step and validation."""
+    diverged = _Below("diverged.json")
+    """What the step read at which the run was stopped because it diverged."""
     lock = _Below(".lock")
     """Held during training."""
     checkpoints = _Below("checkpoints")

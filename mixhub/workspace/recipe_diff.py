@@ -15,7 +15,7 @@ _WITHOUT_EFFECT = tuple(
     f"mixhub.training.{key}"
     for key in (
         *("origins", "checkpoint_interval", "keep_checkpoints", "permanent_checkpoint_interval"),
-        "validation_interval",
+        *("spike_limit", "validation_interval"),
     )
 )
 """Keys of `train_config.yaml` that may change during or after training, since the weights do not depend on them."""

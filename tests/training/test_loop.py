@@ -328,6 +328,7 @@ LEAVE_THE_WEIGHTS: dict[str, dict[str, object]] = {
     "checkpoint_interval": {"checkpoint_interval": 3},
     "keep_checkpoints": {"keep_checkpoints": 1},
     "permanent_checkpoint_interval": {"permanent_checkpoint_interval": 4},
+    "spike_limit": {"spike_limit": 1},
     "origins": {"origins": {"steps": "published"}},
 }
 TESTED_APART = {

@@ -15,7 +15,7 @@ from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.records import Record
 
 _WITHOUT_EFFECT = (
-    *("micro_batch_size", "checkpoint_interval", "keep_checkpoints", "permanent_checkpoint_interval"),
+    *("micro_batch_size", "checkpoint_interval", "keep_checkpoints", "permanent_checkpoint_interval", "spike_limit"),
     *("origins", "init_seed", "order_seed"),
 )
 """Fields of the training that depend on the machine, and seeds, which cards state elsewhere."""
