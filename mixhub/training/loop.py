@@ -21,14 +21,15 @@ from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
 from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
-from mixhub.training.divergence import Fault, Guard, read_samples, write_samples
 from mixhub.training.export import Machine, saved_weights_sha256, write_export
 from mixhub.training.launch import accelerated, sharding_of
-from mixhub.training.metrics import Reports, lines_until, reporting
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
+from mixhub.training.reports.divergence import Fault, Guard, read_samples, write_samples
+from mixhub.training.reports.figures import Figures
+from mixhub.training.reports.metrics import Reports, lines_until, reporting
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
-from mixhub.training.updates import Figures, Updates
+from mixhub.training.updates import Updates
 from mixhub.training.validation import validation_losses
 from mixhub.workspace.paths import RunFolder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +20,7 @@ from mixhub.training.launch import sharding_of
 from mixhub.training.model import NextTokenLosses
 from mixhub.training.options import TrainOptions
 from mixhub.training.parallelism import Parallel
-
-
-class Figures(NamedTuple):
-    """What is known of a step before its update, the same in all processes."""
-
-    loss: float
-    """Mean loss of the global batch, in nats per token."""
-    domains: dict[str, float]
-    """The same for the tokens of each domain in it."""
-    grad_norm: float
-    """Norm of the gradient, before clipping."""
-    is_stopped: bool
-    """Whether a process was asked to stop."""
-    is_failed: bool
-    """Whether a process could not write its part of a checkpoint."""
+from mixhub.training.reports.figures import Figures
 
 
 class Updates:

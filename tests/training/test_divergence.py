@@ -13,10 +13,11 @@ from mixhub.data.orders.choice import order_of
 from mixhub.data.seen import Samples
 from mixhub.data.shards import TokenShards
 from mixhub.errors import RunError
-from mixhub.training import loop, spikes
+from mixhub.training import loop
 from mixhub.training.model import build_model
 from mixhub.training.options import TrainOptions
-from mixhub.training.spikes import Spikes
+from mixhub.training.reports import spikes
+from mixhub.training.reports.spikes import Spikes
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.manifest import MANIFEST_FILE
 from mixhub.workspace.metrics import read_metrics

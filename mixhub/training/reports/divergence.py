@@ -12,8 +12,8 @@ from mixhub.errors import CorpusError, RunError
 from mixhub.files import write_json
 from mixhub.phrases import listed, plural
 from mixhub.spec import Family, Run
-from mixhub.training.spikes import WINDOW, Spike, Spikes
-from mixhub.training.updates import Figures
+from mixhub.training.reports.figures import Figures
+from mixhub.training.reports.spikes import WINDOW, Spike, Spikes
 from mixhub.workspace.paths import RunFolder
 
 _SHOWN = 3

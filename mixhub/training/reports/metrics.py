@@ -15,7 +15,7 @@ from mixhub.phrases import magnitude
 from mixhub.progress import Bar
 from mixhub.spec import Family, Run
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.training.updates import Figures
+from mixhub.training.reports.figures import Figures
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
 
