@@ -152,6 +152,12 @@ def is_other(data: Mapping[Any, Any]) -> bool:
     return data.get("model_type", LLAMA) != LLAMA or CLASSES in data
 
 
+def from_config(config: Mapping[str, Any], file: str) -> Architecture | OtherArchitecture:
+    """Make an architecture of the keys of a config; raises SpecError if they break rules, naming the file."""
+    kind = OtherArchitecture if is_other(config) else Architecture
+    return kind.from_data({"model_name": str(config.get("model_type", LLAMA)), **config}, file)
+
+
 def _validated(value: Any, _handler: object) -> Any:
     """Choose the class by the content: pydantic's union would report the problems of both."""
     of_other = isinstance(value, OtherArchitecture) or (isinstance(value, Mapping) and is_other(value))

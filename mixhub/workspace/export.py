@@ -150,7 +150,9 @@ def weight_files(export: Path) -> list[str]:
 
 
 def count_parameters(export: Path, rows: int | None) -> int:
-    """Count the numbers in an export's weights, from the headers of its files; integers, such as masks, do not count.
+    """Count the parameters in an export's weights, from the headers of its files.
+
+    Integers, such as masks, and single numbers, such as constants of activation functions, are none.
 
     Args:
         export: the export.
@@ -164,7 +166,7 @@ def count_parameters(export: Path, rows: int | None) -> int:
         for tensor, entry, edge in _tensors(export / name):
             shape = entry["shape"]
             is_table = rows is not None and len(shape) == 2 and shape[0] == rows
-            if entry["dtype"].startswith(("F", "BF")):
+            if shape and entry["dtype"].startswith(("F", "BF")):
                 sizes[(tuple(shape), edge) if is_table else tensor] = math.prod(shape)
     return sum(sizes.values())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from mixhub.evaluation.provenance import ModelUnderTest
 from mixhub.evaluation.sweep import evaluate
 from mixhub.spec import Evaluation
 from tests.evaluation.making import CopyFetch, family, write_export
-from tests.evaluation.suite_documents import SOURCES, TASKS, write_dataset_repos
+from tests.evaluation.stock import stock_results
+from tests.evaluation.suite_documents import TASKS, write_dataset_repos
 
 SHOTS = (0, 1, 5)
 
@@ -43,30 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stock(root: Path) -> Mapping[int, Mapping[str, Any]]:
     """What lm-eval's `simple_evaluate` finds by itself, by shot count."""
-    import lm_eval
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
-
-    from mixhub.evaluation.suite import find_builtin
-
-    folder = root / "stock-tasks"
-    folder.mkdir()
-    for name in TASKS:
-        source = SOURCES[name]
-        path = root / "repos" / source.repo_id
-        told = {"include": str(find_builtin(name)), "task": name, "dataset_path": str(path)}
-        (folder / f"{name}.yaml").write_text(json.dumps(told))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DISABLE_MULTIPROC", "1")
-        patch.setattr(logging.getLogger("lm_eval"), "level", logging.ERROR)
-        model = HFLM(pretrained=str(root / "export"), device="cpu", dtype="float32", batch_size=7)
-        manager = TaskManager(include_defaults=False, include_path=str(folder))
-        return {
-            shots: lm_eval.simple_evaluate(
-                model=model, tasks=list(TASKS), task_manager=manager, num_fewshot=shots, bootstrap_iters=0
-            )
-            for shots in SHOTS
-        }
+    return stock_results(root / "export", TASKS, SHOTS, root / "repos", root / "stock-tasks")
 
 
 @pytest.mark.parametrize("shots", SHOTS)

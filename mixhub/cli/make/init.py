@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.common.console import say
+from mixhub.cli.common.console import say, say_next
+from mixhub.cli.common.options import choose_hub, counts, names
+from mixhub.errors import UsageError
+from mixhub.phrases import ranges
 
 if TYPE_CHECKING:
     from mixhub.spec import Family
+    from mixhub.workspace.paths import Workspace
 
 _NAMESPACE_HELP = (
     "Owner of the repos to push to. Without --mixture, the workspace is for your own runs of the family's recipe. "
     "[default: the owner in the family's repo_id]"
 )
-_NAME_HELP = "Name of the new family. [default for a replication: <family>-replication]"
+_NAME_HELP = (
+    "Name of the new family. [default: with --from-model, that of DIR; for a replication, <family>-replication]"
+)
+_MODEL_HELP = (
+    "Describe the family of an existing model: a folder in Transformers format, a folder of several that are named "
+    "after their runs, or a repo with a branch for each."
+)
+_TASKS_HELP = "With --from-model: comma-separated names of the tasks of its suite. [default: those of --family]"
+_SHOTS_HELP = "With --from-model: shot counts of its suite, such as 0,5 or 0-5. [default: those of --family]"
+_HUB_HELP = "`local` for the embedded hub, or an address. [default: local; for a repo with --from-model, the repo's]"
 
 
 def init(
@@ -29,7 +43,10 @@ def init(
     ] = None,
     name: Annotated[str | None, typer.Option(help=_NAME_HELP, metavar="NAME")] = None,
     namespace: Annotated[str | None, typer.Option(help=_NAMESPACE_HELP, metavar="NAME")] = None,
-    hub: Annotated[str, typer.Option(help="`local` for the embedded hub, or an address.", metavar="HUB")] = "local",
+    hub: Annotated[str | None, typer.Option(help=_HUB_HELP, metavar="HUB")] = None,
+    from_model: Annotated[str | None, typer.Option(help=_MODEL_HELP, metavar="DIR|REPO")] = None,
+    tasks: Annotated[str | None, typer.Option(help=_TASKS_HELP, metavar="NAMES")] = None,
+    num_fewshot: Annotated[str | None, typer.Option(help=_SHOTS_HELP, metavar="COUNTS")] = None,
 ) -> None:
     """Create a workspace: a folder with a mixhub.yaml, where mixhub keeps everything it makes.
 
@@ -38,10 +55,37 @@ def init(
 
     With --mixture and --name, also define a new family that extends --family. The mixture file is in RegMix's YAML
     format, or has one line `domain: weight` per domain.
+
+    With --from-model, define the family of a model that was trained elsewhere: its architecture, tokenizer, context and
+    revisions. Nothing of its training is assumed; a mixture that is known is given by --mixture.
     """
     from mixhub import workflow
 
-    workspace = workflow.init(folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub)
+    suite = {"tasks": tasks, "num_fewshot": num_fewshot}
+    if from_model is not None:
+        options: workflow.FamilyOptions = {
+            "name": name,
+            "mixture": mixture,
+            "base": family,
+            "tasks": names("--tasks", tasks) if tasks is not None else None,
+            "num_fewshot": counts(num_fewshot) if num_fewshot is not None else None,
+            "namespace": namespace,
+        }
+        is_folder = Path(from_model).is_dir()
+        at = hub if is_folder else choose_hub(hub, None)
+        _explain_described(workflow.init_from_model(folder, from_model, hub=at, **options), from_model, folder)
+        return
+    if given := [f"--{key.replace('_', '-')}" for key, value in suite.items() if value is not None]:
+        message = f"{given[0]} needs --from-model: other families take their suite from --family"
+        raise UsageError(message, code="option-missing", options=(*given, "--from-model"))
+    workspace = workflow.init(
+        folder, family=family, mixture=mixture, name=name, namespace=namespace, hub=hub or "local"
+    )
+    _explain_family(workspace, folder, is_new=mixture is not None)
+
+
+def _explain_family(workspace: Workspace, folder: Path, *, is_new: bool) -> None:
+    """Print which family the workspace is for, and the next steps."""
     made = workspace.family()
     run = made.runs()[0]
     say(f"created {workspace.root} for {made.name} ({made.repo_id} on hub {workspace.config.hub})")
@@ -63,8 +107,33 @@ def init(
     say(f"next: add text as {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
     say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
     say(f"or, if it was trained elsewhere: {adopt}")
-    if mixture is not None:
+    if is_new:
         say("before you publish, review license, language, datasets and seeds in mixhub.yaml")
+
+
+def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
+    """Print what was found, what is unknown, and how to adopt the models."""
+    made = workspace.family()
+    run, architecture = made.runs()[0], made.architecture
+    say(f"created {workspace.root} for {made.name} ({made.repo_id} on hub {workspace.config.hub})")
+    context = f", context {architecture.context:,} tokens" if architecture.context else ""
+    say(f"architecture {architecture.model_type}{context}; tokenizer of {made.tokenizer.vocab_size:,} ids")
+    kind = made.revisions.kind
+    say(f"{made.revisions.plural(kind)} {ranges(made.revisions.numbers)}, as {made.revisions.pattern}")
+    if made.card.mixture_note is not None:
+        say("its mixture is not known; if you know it, correct mixture and card.mixture_note in mixhub.yaml")
+    say("before you publish, review revisions, evaluation and card.license in mixhub.yaml")
+    option = f"--{run.kind} {run.number}"
+    elsewhere = "" if folder.resolve() == Path.cwd() else f" --workspace {quote(str(folder))}"
+    if Path(model).is_dir():
+        one = Path(model) / run.revision
+        say_next(f"mixhub adopt {quote(str(one if one.is_dir() else Path(model)))} {option}{elsewhere}")
+        return
+    revision = f" --revision {run.revision}" if made.repo_id == model else ""
+    say_next(
+        f"hf download {model}{revision} --local-dir {quote(run.revision)}\n"
+        f"mixhub adopt {quote(run.revision)} {option}{elsewhere}"
+    )
 
 
 def _explain_replication(family: Family) -> None:

@@ -15,7 +15,7 @@ from mixhub.errors import ExportError, HubError, HubUnreachableError, MixhubErro
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, read_bytes, remote_tree, snapshot, unreachable
 from mixhub.hub.remote.files import RemoteFile, local_file, safetensors_in, same_content, weights_in
 from mixhub.hub.remote.small_files import fetch_small_files
-from mixhub.hub.rules.config import CONFIG
+from mixhub.hub.rules.config import ADAPTER_CONFIG, CONFIG
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.weights import MAX_HEADER, Tensor, header_end, header_tensors
 from mixhub.phrases import listed
@@ -23,7 +23,6 @@ from mixhub.progress import SILENT, Progress
 from mixhub.workspace.export import opened_weights
 from mixhub.workspace.lineage import combined_sha256
 
-ADAPTER_CONFIG = "adapter_config.json"
 _LOG = logging.getLogger(__name__)
 
 SMALL = 100_000_000

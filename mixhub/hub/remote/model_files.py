@@ -11,10 +11,10 @@ from typing import NoReturn
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
-from mixhub.hub.remote.branches import ADAPTER_CONFIG, SMALL, fetch, is_weights
+from mixhub.hub.remote.branches import SMALL, fetch, is_weights
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.files import RemoteFile
-from mixhub.hub.rules.config import CONFIG
+from mixhub.hub.rules.config import ADAPTER_CONFIG, CONFIG
 from mixhub.phrases import listed
 from mixhub.workspace.export import opened_weights, weights_problems
 from mixhub.workspace.lineage import LINEAGE_FILE

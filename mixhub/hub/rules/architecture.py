@@ -13,7 +13,7 @@ from mixhub.errors import ABSENT, ExportError, MixhubError, SpecError
 from mixhub.files import read_json
 from mixhub.findings import Finding
 from mixhub.hub.rules.config import CONFIG, VOLATILE, known_config, plain_data, read_config
-from mixhub.spec.architecture import CLASSES, LLAMA, Architecture, OtherArchitecture, is_other
+from mixhub.spec.architecture import CLASSES, LLAMA, Architecture, OtherArchitecture, from_config, is_other
 
 _NO_SHAPE = (*VOLATILE, "use_cache")
 """Keys of configs that say nothing of the model; nor do those that end with the following."""
@@ -82,7 +82,7 @@ def architecture_of(folder: Path) -> dict[str, Any]:
     if config.get("model_type") == LLAMA and not list(_undescribed(config)):
         sizes = {key: value for key, value in _with_base(config).items() if key in Architecture.model_fields}
         try:
-            return Architecture.from_data({"model_name": LLAMA, **sizes}, CONFIG).config
+            return from_config(sizes, CONFIG).config
         except SpecError:  # sizes that Transformers takes, and a family does not
             pass
     stated = read_json(folder / CONFIG, ExportError)

@@ -16,11 +16,15 @@ from mixhub.errors import ExportError, MixhubError
 from mixhub.files import read_json
 from mixhub.findings import Finding
 from mixhub.hub.rules.plain import plain_config
+from mixhub.phrases import listed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+GGUF = ".gguf"
+"""Suffix of weights for llama.cpp."""
 VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Keys of configs about who saved them and in which dtype; two seeds may differ in them."""
 _NO_MEMORY = re.compile(r"OutOfMemory|can.t allocate memory")
@@ -150,16 +154,32 @@ def require_causal(folder: Path) -> None:
     raise UnsupportedModelError(message, hint="check it with the class of Transformers that is made for it")
 
 
-def require_checkable(folder: Path) -> None:
-    """Raise UnsupportedModelError for a model that is quantised, or not a causal language model."""
-    path = folder / CONFIG
-    if plain_config(path.read_bytes()) is not None:
+def require_model(folder: Path) -> None:
+    """Raise UnsupportedModelError, by what a folder holds, for anything but a causal language model in plain numbers.
+
+    Nothing if the folder holds no sign of a model.
+    """
+    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    gguf = [name for name in files if name.endswith(GGUF)]
+    if CONFIG not in files and ADAPTER_CONFIG in files:
+        message = f"{folder}: holds an adapter ({ADAPTER_CONFIG}), not a causal language model that mixhub can check"
+        hint = "apply it to its base model with peft: merge_and_unload(), then save_pretrained(DIR)"
+        raise UnsupportedModelError(message, code="model-adapter", hint=hint, path=folder)
+    if gguf and not any(name.endswith(".safetensors") for name in files):
+        message = f"{folder}: holds {listed(gguf, most=3)}, not a causal language model that mixhub can check"
+        raise UnsupportedModelError(message, hint="take the model that it was converted from", path=folder)
+    if CONFIG not in files or plain_config((folder / CONFIG).read_bytes()) is not None:
         return
     if isinstance(method := _content(folder).get("quantization_config"), Mapping):
-        message = f"its weights are quantised ({method.get('quant_method')}): not a model that mixhub can check"
-        hint = "adopt the model that was quantised, with plain weights"
-        raise UnsupportedModelError(message, hint=hint, path=path)
-    require_causal(folder)
+        name = method.get("quant_method")
+        message = f"{folder}: its weights are quantised ({name}), so it is not a model that mixhub can check"
+        hint = "take the model that was quantised, with plain weights"
+        raise UnsupportedModelError(message, hint=hint, path=folder)
+    try:
+        require_causal(folder)
+    except UnsupportedModelError as error:
+        message = f"{folder}: {error.message}"
+        raise UnsupportedModelError(message, code=error.code, hint=error.hint, **error.fields) from None
 
 
 @lru_cache

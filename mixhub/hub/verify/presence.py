@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.findings import Finding
-from mixhub.hub.remote.branches import ADAPTER_CONFIG, Branch
+from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import CARD, MAIN, is_model_file
+from mixhub.hub.rules.config import ADAPTER_CONFIG
 from mixhub.hub.verify.subject import AGAIN, RepoUnderCheck, unread_finding
 from mixhub.phrases import listed, plural
 from mixhub.workspace.lineage import LINEAGE_FILE

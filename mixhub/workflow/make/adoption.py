@@ -13,8 +13,7 @@ from typing import Any, Unpack
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.findings import Finding, errors
-from mixhub.hub.remote.branches import ADAPTER_CONFIG
-from mixhub.hub.rules.config import CONFIG, UnsupportedModelError, require_checkable
+from mixhub.hub.rules.config import CONFIG, GGUF, require_model
 from mixhub.hub.rules.export import check_export, is_pickle
 from mixhub.hub.rules.family import description, model_findings
 from mixhub.hub.rules.lineage import identity_findings
@@ -32,8 +31,6 @@ from mixhub.workspace.recipe_diff import recipe_changes
 _TRAIN_CONFIG = "train_config.yaml"
 _TRAINER_STATE = "trainer_state.json"
 """Written by the Trainer of Transformers."""
-_GGUF = ".gguf"
-"""Suffix of weights for llama.cpp."""
 _CONFIGS = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE)
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", *TOKENIZER_EXTRAS)
 
@@ -118,7 +115,7 @@ def adopt(
 
 def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
     """Return the files to copy, by name, and the names of the other files of `source`."""
-    _require_model(source)
+    require_model(source)
     for folder, name, hint in (
         (source, CONFIG, "pass the folder that model.save_pretrained(...) wrote"),
         (tokenizer, "tokenizer.json", "pass --tokenizer DIR; tokenizer.save_pretrained(DIR) writes one"),
@@ -129,7 +126,7 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
     weights = [name for name in present if name.endswith(".safetensors")]
     weights = [name for name in weights if has_usual_name(name)] or weights
     if not weights:
-        others = [name for name in present if is_pickle(name) or name.endswith(_GGUF)]
+        others = [name for name in present if is_pickle(name) or name.endswith(GGUF)]
         message = f"{source}: no weights as safetensors{f', only {listed(others, most=3)}' if others else ''}"
         hint = "load it with AutoModelForCausalLM.from_pretrained, then call save_pretrained(DIR)"
         raise ExportError(message, code="safetensors-missing", hint=hint, path=source)
@@ -137,25 +134,6 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
     files |= {name: tokenizer / name for name in _TOKENIZER if (tokenizer / name).is_file()}
     known = (*files, *_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
     return files, tuple(name for name in present if name not in known)
-
-
-def _require_model(source: Path) -> None:
-    """Raise ExportError, by what a folder holds, unless it may hold a causal language model that can be checked."""
-    present = sorted(path.name for path in source.iterdir()) if source.is_dir() else []
-    if CONFIG in present:
-        try:
-            require_checkable(source)
-        except UnsupportedModelError as error:
-            message = f"{source}: {error.message}"
-            raise UnsupportedModelError(message, code=error.code, hint=error.hint, **error.fields) from None
-    elif ADAPTER_CONFIG in present:
-        message = f"{source}: holds an adapter ({ADAPTER_CONFIG}), not a causal language model that mixhub can check"
-        hint = "apply it to its base model with peft: merge_and_unload(), then save_pretrained(DIR)"
-        raise UnsupportedModelError(message, code="model-adapter", hint=hint, path=source)
-    elif files := [name for name in present if name.endswith(_GGUF)]:
-        message = f"{source}: holds {listed(files, most=3)}, not a causal language model that mixhub can check"
-        hint = "adopt the model that it was converted from"
-        raise UnsupportedModelError(message, hint=hint, path=source)
 
 
 def _known_step(source: Path, step: int | None) -> int | None:

@@ -59,10 +59,15 @@ def init(
         message = "--mixture and --name require each other: a new mixture is a new family"
         hint = "mixhub init DIR --mixture FILE --name NAME; --namespace NS --name NAME is a replication"
         raise UsageError(message, code="option-missing", hint=hint, options=("--mixture", "--name"))
+    require_new_name(name)
+    return Workspace.create(Path(folder), {**config, "family": name, "families": {name: own}})
+
+
+def require_new_name(name: str) -> None:
+    """Raise UsageError if a new family would have the name of a built-in one."""
     if name in catalog.names():
         message = f"--name = {name!r}: is the name of a built-in family"
         raise UsageError(message, code="option-value", hint="choose another name")
-    return Workspace.create(Path(folder), {**config, "family": name, "families": {name: own}})
 
 
 def _replication(base: str, namespace: str | None) -> dict[str, Any]:
