@@ -227,6 +227,7 @@ class Family(Spec):
 
 _OWN_PARTS = ("name", "repo_id", "replicates", "mixture", "mixtures", "card", "published_scores")
 _ONLY_PUBLISHED = ("errata", "compute", "contact")
+_OF_REGMIX_ORDER = ("loader", "validation_order")
 _MERGED_PARTS = ("architecture", "tokenizer", "data", "training", "evaluation")
 
 
@@ -235,9 +236,9 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
     Name, repo, mixture, card, published scores and what it replicates are not inherited. Architecture, tokenizer, data,
     training and evaluation are merged key by key; other parts replace those of the base. A value that the family sets
-    does not inherit its origin, and an order other than `regmix` no loader. A tokenizer with its own name or size does
-    not inherit the repo_id; it, and a model of another shape, are named after the family unless they have a name. A
-    model of another type inherits nothing of the architecture.
+    does not inherit its origin, and an order other than `regmix` neither loader nor validation order. A tokenizer with
+    its own name or size does not inherit the repo_id; it, and a model of another shape, are named after the family
+    unless they have a name. A model of another type inherits nothing of the architecture.
     """
     merged = {key: value for key, value in base.items() if key not in _OWN_PARTS}
     for key, value in own.items():
@@ -255,8 +256,9 @@ def extend(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
                 inherited = {k: v for k, v in merged[key].get("origins", {}).items() if k not in value}
                 part["origins"] = {**inherited, **value.get("origins", {})}
                 if value.get("order", "regmix") not in ("regmix", "original"):
-                    part["loader"] = value.get("loader")
-                    part["origins"].pop("loader", None)  # or checkpoints from before this field could not resume
+                    part |= {field: value.get(field) for field in _OF_REGMIX_ORDER}
+                    for field in _OF_REGMIX_ORDER:  # or checkpoints from before these fields could not resume
+                        part["origins"].pop(field, None)
             merged[key] = part
         else:
             merged[key] = value

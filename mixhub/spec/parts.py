@@ -34,9 +34,9 @@ from mixhub.spec.values import (
 _BRANCH = re.compile(r"(?!.*(?:\.\.|\.lock$|\.$))[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def _none_if_id(value: str | None) -> str | None:
+def _none_if(default: str) -> AfterValidator:
     """Drop the default, so that writing it does not make another recipe."""
-    return None if value == "id" else value
+    return AfterValidator(lambda value: None if value == default else value)
 
 
 class Revisions(Spec):
@@ -125,7 +125,7 @@ class Tokenizer(Spec):
     """Number of token ids in use, including added tokens."""
     eos_token: str = "<|endoftext|>"
     """Token that ends each document; also the beginning-of-text and padding token."""
-    text_of_special_tokens: Annotated[Literal["id", "text"] | None, AfterValidator(_none_if_id)] = None
+    text_of_special_tokens: Annotated[Literal["id", "text"] | None, _none_if("id")] = None
     """What the name of a special token in a document becomes: its `id`, as in the original runs, or ordinary `text`."""
 
 
@@ -151,6 +151,13 @@ class Loader(Spec):
     """Sequences that a process of the loader takes at once."""
     chunk_sequences: PositiveInt = 256
     """Sequences of a chunk, which never crosses the end of a source file."""
+    validation_chunk_sequences: PositiveInt | None = None
+    """The same for validation domains, for `validation_order: regmix`. Default: 64."""
+
+    @property
+    def validation_chunk(self) -> int:
+        """Sequences of a chunk of a validation domain."""
+        return self.validation_chunk_sequences or 64
 
 
 Order = Literal["iid", "quota", "regmix"]
@@ -177,7 +184,10 @@ class Training(Spec):
     adam_epsilon: PositiveFloat = 1e-8
     """Epsilon that AdamW adds to the square root of the second moment."""
     weight_decay: NonNegativeFloat = 0.1
-    """Weight decay of all parameters, including norms and embeddings."""
+    """Weight decay of the parameters that `decay` names."""
+    decay: Annotated[Literal["all", "matrices"] | None, _none_if("all")] = None
+    """Which parameters decay. `all`: norms and embeddings too, as in RegMix's runs. `matrices`: all but norms.
+    Default: `all`."""
     gradient_clip: PositiveFloat | None = 1.0
     """Maximum global norm of the gradient; `null` turns clipping off."""
     learning_rate: PositiveFloat
@@ -192,6 +202,9 @@ class Training(Spec):
     """Micro-steps per step, if the original code set the learning rate per micro-step."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Dtype of autocast; weights and optimizer state stay in float32."""
+    rope_tables: Annotated[Literal["float32", "bfloat16"] | None, _none_if("float32")] = None
+    """Dtype to which the sines and cosines of the rotary positions are rounded. RegMix's runs had `bfloat16`; exports
+    are used with `float32`, as Transformers computes them. Default: `float32`."""
     initialisation: Literal["as_written", "torch_default"] = "as_written"
     """Distribution of the initial weights. `as_written`: N(0, sqrt(0.4 / fan_in)), MLP down projection
     N(0, 1 / sqrt(intermediate size) / layers). `torch_default`: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1)."""
@@ -216,6 +229,9 @@ class Training(Spec):
     """Steps between validations; the last step is always validated."""
     validation_sequences: PositiveInt = 200
     """Sequences per validation domain; the same ones are used each time."""
+    validation_order: Literal["regmix"] | None = None
+    """Which sequences those are. `regmix`: those that the first rank of RegMix's data loader reads, for
+    `order: regmix` alone; a domain with fewer chunks than ranks is not validated. Default: the first of the domain."""
     checkpoint_interval: PositiveInt = 1000
     """Steps between checkpoints; the last step always has one."""
     keep_checkpoints: PositiveInt = 2
@@ -240,6 +256,8 @@ class Training(Spec):
             rule = f"must be a multiple of loader.ranks × loader.micro_batch_size, {self.loader.ranks} × "
             rule += f"{self.loader.micro_batch_size}"
             yield Problem("global_batch_size", self.global_batch_size, rule, code="keys-conflict")
+        if self.validation_order is not None and self.order != "regmix":
+            yield Problem("validation_order", self.validation_order, "requires order: regmix", code="keys-conflict")
         for key, limit in (("min_learning_rate", "learning_rate"), ("warmup_steps", "steps")):
             if getattr(self, key) > getattr(self, limit):
                 rule = f"must be at most {limit}, {getattr(self, limit)}"

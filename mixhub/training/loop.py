@@ -12,7 +12,7 @@ from typing import NoReturn
 from accelerate import Accelerator
 from transformers import LlamaForCausalLM
 
-from mixhub.data.batches import StepBatch, TrainingBatches
+from mixhub.data.batches import StepBatch, TrainingBatches, validation_notices, validation_starts
 from mixhub.data.orders.choice import order_of
 from mixhub.data.seen import Samples
 from mixhub.data.shards import TokenShards
@@ -106,6 +106,7 @@ class _Trainer:
         self.order = order_of(family, run, manifest)
         rank, world, prefix = accelerator.process_index, accelerator.num_processes, family.data.train_prefix
         self.batches = TrainingBatches(shards, self.order, prefix, training, rank=rank, world=world)
+        self.validation = validation_starts(family, run, manifest)
         model = build_model(
             family.llama,
             training,
@@ -129,7 +130,7 @@ class _Trainer:
         needs_lines = self.is_main or training.spike_limit is not None
         lines = lines_until(self.folder.metrics, first) if needs_lines else []
         self.guard = Guard(self.family, self.run, self.folder, lines)
-        for line in self.order.notices:
+        for line in (*self.order.notices, *validation_notices(self.family, self.validation)):
             progress.notice(line)
         if first:
             self.checkpoints.load(self.folder.checkpoint(first))
@@ -185,7 +186,7 @@ class _Trainer:
         raise self.guard.error(fault, rows)
 
     def _validate(self, reports: Reports, step: int, loss: float | None) -> None:
-        losses = validation_losses(self.updates, self.family, self.shards, self.accelerator)
+        losses = validation_losses(self.updates, self.family, self.shards, self.validation, self.accelerator)
         for key, value in losses.items():
             if not math.isfinite(value):
                 self.checkpoints.wait()

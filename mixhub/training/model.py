@@ -22,7 +22,7 @@ def build_model(
 
     Args:
         architecture: the shapes.
-        training: has the scheme, `initialisation`.
+        training: has the scheme, `initialisation`, and `rope_tables`.
         init_seed: seed of the initial weights.
         eos_id: id of the eos token, which is also the bos and padding token.
         is_empty: return it on the meta device instead, without weights: another process sends them.
@@ -39,7 +39,15 @@ def build_model(
         model.generation_config.pad_token_id = eos_id
     if not is_empty:
         initialise(model, architecture, training.initialisation, init_seed)
+    if training.rope_tables == "bfloat16":
+        model.model.rotary_emb.register_forward_hook(_rounded_tables)
     return model
+
+
+def _rounded_tables(module: torch.nn.Module, inputs: object, tables: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Round sines and cosines to bfloat16. RegMix's kernel, too, computed with them in float32."""
+    cos, sin = (table.bfloat16().to(table.dtype) for table in tables)
+    return cos, sin
 
 
 @torch.no_grad()

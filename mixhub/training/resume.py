@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixhub.data.batches import require_divisible
+from mixhub.data.batches import require_divisible, validation_starts
 from mixhub.data.orders.choice import order_of, seedless
 from mixhub.data.shards import TokenShards
 from mixhub.errors import RunError
@@ -46,6 +46,7 @@ def require_trainable(family: Family, run: Run, tokens: Path, processes: int = 1
     manifest = shards.manifest.for_family(family)
     no_steps = family.model_copy(update={"training": family.training.model_copy(update={"steps": 0})})
     order_of(no_steps, run, manifest)  # for its errors
+    validation_starts(family, run, manifest)
     return shards
 
 

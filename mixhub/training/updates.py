@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,11 +121,10 @@ class Updates:
             tokens = tokens.new_zeros(1, tokens.shape[1])
         return self._parallel(tokens)[: len(rows)]
 
-    def sum(self, *values: float) -> list[float]:
-        """Return the sum over all processes of each value."""
-        totals: list[float] = self._parallel.sum(
-            torch.tensor(values, dtype=torch.float64, device=self._device)
-        ).tolist()
+    def sum(self, *values: Tensor | float) -> list[float]:
+        """Return the sum over all processes of each value, with one wait for the device."""
+        ours = [torch.as_tensor(value, dtype=torch.float64, device=self._device) for value in values]
+        totals: list[float] = self._parallel.sum(torch.stack(ours)).tolist()
         return totals
 
     def _on_device(self, rows: Tokens) -> Tensor:
@@ -133,9 +133,15 @@ class Updates:
 
 
 def build_optimizer(model: torch.nn.Module, training: Training) -> torch.optim.AdamW:
-    """Return AdamW as the recipe has it."""
+    """Return AdamW as the recipe has it, fused: one kernel for many parameters."""
+    parameters: Any = model.parameters()
+    if training.decay == "matrices":
+        groups: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for weight in parameters:
+            groups[weight.dim() == 1].append(weight)
+        parameters = [{"params": groups[False]}, {"params": groups[True], "weight_decay": 0.0}]
     return torch.optim.AdamW(
-        model.parameters(),
+        parameters,
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         eps=training.adam_epsilon,

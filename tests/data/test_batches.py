@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.data.batches import TrainingBatches, validation_batches
+from mixhub.data.batches import TrainingBatches, validation_batches, validation_notices, validation_starts
 from mixhub.data.orders.choice import order_of
 from mixhub.data.packing.pack import pack
 from mixhub.data.shards import Tokens, TokenShards
-from mixhub.errors import RunError
+from mixhub.errors import CorpusError, RunError
+from mixhub.spec import Family
 from tests.refusals import refused
 from tests.tiny import tiny_family, write_tiny_corpus
 
@@ -76,16 +77,39 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(tokens: Path) -> None:
         batches(tokens, 0, 3, 4)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_validation_takes_each_of_the_first_sequences_once(tokens: Path, world: int) -> None:
     shards = TokenShards(tokens, 16)
-    parts = [list(validation_batches(shards, "sums", 7, 2, rank=rank, world=world)) for rank in range(world)]
-    assert len({len(part) for part in parts}) == 1  # each process calls a model that is divided equally often
-    seen = sorted(row.tolist() for part in parts for batch in part for row in batch)
+    family = tiny_family(training={"validation_sequences": 7})
+    starts = validation_starts(family, RUN, shards.manifest)["valid_sums"]
+    parts = [list(validation_batches(shards, "sums", starts, 2, rank=rank, world=world)) for rank in range(world)]
+    assert len({len(part) for part in parts}) == 1, "sharded models need equally many batches in all processes"
+    seen = sorted(row.tolist() for part in parts for rows in part for row in rows)
     assert seen == sorted(shards.read("valid", ["sums"] * 7, 16 * np.arange(7)).tolist())
 
 
 def test_validation_uses_all_sequences_of_a_small_domain(tokens: Path) -> None:
     shards = TokenShards(tokens, 16)
-    rows = sum(len(batch) for batch in validation_batches(shards, "sums", 10**6, 4, rank=0, world=1))
-    assert rows == shards.sequences("valid", "sums")
+    family = tiny_family(training={"validation_sequences": 10**6})
+    for key, starts in validation_starts(family, RUN, shards.manifest).items():
+        assert starts.tolist() == [16 * n for n in range(shards.sequences("valid", key.removeprefix("valid_")))]
+
+
+def regmix_family(**loader: int) -> Family:
+    return tiny_family(training={"order": "regmix", "validation_order": "regmix", "loader": loader})
+
+
+def test_of_the_loaders_validation_it_is_said_what_is_skipped(tokens: Path) -> None:
+    manifest = TokenShards(tokens, 16).manifest
+    chunks = {key: (domain.tokens - 1) // 17 for key, domain in manifest.valid.items()}
+    few, many = sorted(("prose", "sums"), key=chunks.__getitem__)
+    size = chunks[few] // 4 + 1
+    assert chunks[few] < 4 * size <= chunks[many]
+    family = regmix_family(ranks=4, micro_batch_size=1, validation_chunk_sequences=size)
+    starts = validation_starts(family, RUN, manifest)
+    assert [*starts] == [f"valid_{many}"]
+    (notice,) = validation_notices(family, starts)
+    assert f"valid_{few}" in notice
+    family = regmix_family(ranks=8, micro_batch_size=1)
+    with refused("domains-skipped", CorpusError, domains=("valid_prose", "valid_sums")):
+        validation_starts(family, RUN, manifest)

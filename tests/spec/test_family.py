@@ -208,6 +208,12 @@ def test_default_mappings_are_frozen():
         published.average["seed-1"] = 1.0
 
 
+@pytest.mark.parametrize("field", [{"decay": "all"}, {"rope_tables": "float32"}])
+def test_writing_a_default_of_a_newer_field_does_not_make_another_recipe(field):
+    assert tiny_family(training=field).training == tiny_family().training
+    assert not field.keys() & tiny_family(training=field).training.to_data().keys()
+
+
 def test_the_order_of_regmix_has_the_sizes_of_its_loader():
     training = catalog.get("human-1b").training
     assert training.order == "regmix"
@@ -231,6 +237,9 @@ def test_original_is_the_old_name_of_the_order_of_regmix():
         ({"order": "shuffled"}, "training.order", "value-choice"),
         ({"order": ["iid"]}, "training.order", "value-choice"),
         ({"loader": {"ranks": 2}}, "training.loader", "keys-conflict"),
+        ({"validation_order": "regmix"}, "training.validation_order", "keys-conflict"),
+        ({"decay": "norms"}, "training.decay", "value-choice"),
+        ({"rope_tables": "float16"}, "training.rope_tables", "value-choice"),
         ({"order": "regmix", "loader": {"ranks": 0}}, "training.loader.ranks", "value-range"),
         ({"order": "regmix", "loader": {"rank": 2}}, "training.loader.rank", "key-unknown"),
         ({"order": "regmix"}, "training.global_batch_size", "keys-conflict"),
@@ -247,16 +256,19 @@ def test_orders_that_cannot_be(training, key, code):
     assert [(problem.key, problem.code) for problem in caught.value.problems] == [(key, code)]
 
 
-def test_a_family_with_another_order_does_not_inherit_the_loader():
-    base = {"name": "base", "training": {"order": "regmix", "loader": {"ranks": 2}, "origins": {"loader": "published"}}}
+def test_a_family_with_another_order_inherits_neither_the_loader_nor_its_validation():
+    origins = {"loader": "published", "validation_order": "published"}
+    training = {"order": "regmix", "loader": {"ranks": 2}, "validation_order": "regmix", "origins": origins}
+    base = {"name": "base", "training": training}
     assert extend(base, {"training": {"order": "quota"}})["training"] == {
         "order": "quota",
         "loader": None,
+        "validation_order": None,
         "origins": {},
     }
     assert extend(base, {"training": {"steps": 3}})["training"]["loader"] == {"ranks": 2}
     own = extend(base, {"training": {"loader": {"ranks": 4}}})["training"]
-    assert (own["loader"], own["origins"]) == ({"ranks": 4}, {})
+    assert (own["loader"], own["origins"]) == ({"ranks": 4}, {"validation_order": "published"})
 
 
 def test_the_train_config_of_the_order_of_regmix_holds_the_order_of_the_domains():

@@ -37,6 +37,19 @@ def test_the_rate_reaches_peak_and_minimum():
     assert math.isclose(learning_rate(0, HUMAN), 4e-7)
 
 
+def test_the_proxies_stay_at_the_peak_from_the_last_steps_of_warmup():
+    proxies = catalog.get("proxies-1m").training
+    rates = [learning_rate(step, proxies) for step in (0, 99, 100, 1000)]
+    assert rates == pytest.approx([4e-4 * 31 / 3200, 4e-4 * 3199 / 3200, 4e-4, 4e-4], rel=1e-12)
+
+
+def test_weights_without_a_gradient_shrink_to_0_6_of_their_initial_values():
+    """So the rows of padding of a published model tell its initialisation: sd 0.0084 or 0.60."""
+    factor = math.prod(1 - ORIGINAL.weight_decay * learning_rate(step, ORIGINAL) for step in range(ORIGINAL.steps))
+    assert factor == pytest.approx(0.60, abs=0.005)
+    assert factor * math.sqrt(0.4 / 2048) == pytest.approx(0.0084, abs=5e-5)
+
+
 def test_constant_stays_at_the_peak():
     constant = HUMAN.model_copy(update={"schedule": "constant", "warmup_steps": 100})
     assert {learning_rate(step, constant) for step in range(99, 25000, 1000)} == {4e-4}

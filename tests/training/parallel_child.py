@@ -18,7 +18,7 @@ def updates_of(accelerator: Any, tokens: Path, case: dict[str, Any]) -> dict[str
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
     from torch.distributed.tensor import DTensor
 
-    from mixhub.data.batches import TrainingBatches
+    from mixhub.data.batches import TrainingBatches, validation_starts
     from mixhub.data.orders.choice import order_of
     from mixhub.data.shards import TokenShards
     from mixhub.training.model import build_model
@@ -47,7 +47,8 @@ def updates_of(accelerator: Any, tokens: Path, case: dict[str, Any]) -> dict[str
         updates.apply(step)
         result["figures"].append(figures._asdict())
     result["held"] = sum(held(weight) for weight in model.parameters())
-    result["validation"] = validation_losses(updates, family, shards, accelerator)
+    starts = validation_starts(family, family.run(seed=1), shards.manifest)
+    result["validation"] = validation_losses(updates, family, shards, starts, accelerator)
     return {**result, "after": whole()}
 
 

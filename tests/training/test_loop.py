@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from mixhub.data.batches import StepBatch, TrainingBatches
 from mixhub.data.orders.choice import order_of
+from mixhub.data.orders.regmix import loader_validation
 from mixhub.data.shards import TokenShards
 from mixhub.errors import CorpusError, RunError, WorkspaceError
 from mixhub.files import locked
@@ -24,6 +25,7 @@ from mixhub.progress import Bar
 from mixhub.spec import Training
 from mixhub.spec.schedule import learning_rate
 from mixhub.training.loop import train
+from mixhub.training.model import NextTokenLosses, build_model
 from mixhub.training.options import TrainOptions
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.metrics import read_metrics
@@ -308,6 +310,7 @@ CHANGE_THE_WEIGHTS: dict[str, dict[str, object]] = {
     "beta2": {"beta2": 0.5},
     "adam_epsilon": {"adam_epsilon": 0.1},
     "weight_decay": {"weight_decay": 5.0},
+    "decay": {"decay": "matrices", "weight_decay": 5.0},
     "gradient_clip": {"gradient_clip": 0.01, "adam_epsilon": 1e-3},
     "learning_rate": {"learning_rate": 0.02},
     "min_learning_rate": {"min_learning_rate": 0.005},
@@ -315,6 +318,7 @@ CHANGE_THE_WEIGHTS: dict[str, dict[str, object]] = {
     "warmup_steps": {"warmup_steps": 4},
     "lr_micro_steps": {"lr_micro_steps": 2},
     "precision": {"precision": "bfloat16"},
+    "rope_tables": {"rope_tables": "bfloat16"},
     "document_boundaries": {"document_boundaries": "reset"},
     "initialisation": {"initialisation": "torch_default"},
     "order": {"order": "quota"},
@@ -332,6 +336,7 @@ LEAVE_THE_WEIGHTS: dict[str, dict[str, object]] = {
     "origins": {"origins": {"steps": "published"}},
 }
 TESTED_APART = {
+    "validation_order": "needs an order: test_validation_in_the_order_of_the_loader_is_that_of_its_first_rank",
     "micro_batch_size": "changes the rounding alone: test_gradient_accumulation_equals_one_large_micro_batch",
     "optimizer": "has one value",
     "seed": "is refused for a family over seeds: test_the_seed_of_a_family_over_indices_is_that_of_every_run",
@@ -379,6 +384,24 @@ def test_documents_are_kept_apart_in_validation_too(finished: RunFolder, tokens:
     train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     apart, joined = untimed(folder)[0]["validation"], untimed(finished)[0]["validation"]  # of the same initial weights
     assert apart["valid_prose"] != joined["valid_prose"]
+
+
+def test_validation_in_the_order_of_the_loader_is_that_of_its_first_rank(tokens: Path, tmp_path: Path) -> None:
+    loader = {"ranks": 2, "micro_batch_size": 1, "chunk_sequences": 2, "validation_chunk_sequences": 3}
+    regmix = {"order": "regmix", "loader": loader, "steps": 2, "validation_sequences": 4}
+    losses, weights = [], []
+    for number, change in enumerate(({}, {"validation_order": "regmix"})):
+        family, folder = tiny_family(training=regmix | change), RunFolder(tmp_path / str(number))
+        weights.append(weights_sha256(train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)))
+        losses.append([line["validation"] for line in untimed(folder) if "validation" in line])
+    assert weights[0] == weights[1]
+    shards, model = TokenShards(tokens, 16), build_model(family.architecture, family.training, init_seed=1, eos_id=0)
+    for key, loss in losses[1][0].items():
+        domain = shards.manifest.valid[key.removeprefix("valid_")]
+        starts = loader_validation(key, domain, family.training, 1)
+        rows = torch.from_numpy(shards.read("valid", [key.removeprefix("valid_")] * 4, starts)).long()
+        assert loss == pytest.approx(NextTokenLosses(model)(rows).mean().item(), rel=1e-5)
+        assert loss != losses[0][0][key]
 
 
 def test_no_clipping_when_none_is_asked_for(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:

@@ -26,6 +26,7 @@ _ORDER = {
     "iid": "each sample draws its domain from the mixture",
     "quota": "at any step, each domain is within 1.5 sequences of its share",
 }
+_DECAY = {None: "on all parameters", "matrices": "on all parameters but the norms"}
 _BOUNDARIES = {"reset": "apart: within a sequence, attention stays in its document, and positions restart"}
 _FIELD_NAMES = {
     "adam_epsilon": "ε",
@@ -77,6 +78,8 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
     warmup = f"{figures.ratio(t.warmup_steps, t.steps)} ({t.warmup_steps:,} of {t.steps:,} steps, linear)"
     adam = f"AdamW, β₁ {figures.rate(t.beta1)}, β₂ {figures.rate(t.beta2)}, ε {figures.rate(t.adam_epsilon)}"
     clip = "none" if t.gradient_clip is None else f"global norm {figures.rate(t.gradient_clip)}"
+    decay = ["weight_decay", *(["decay"] if t.decay else [])]
+    tables = [("Rotary Tables", f"rounded to {t.rope_tables}", "rope_tables")] if t.rope_tables else []
     boundaries = (
         [("Documents", _BOUNDARIES[t.document_boundaries], "document_boundaries")] if t.document_boundaries else []
     )
@@ -88,9 +91,10 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
         ("Warmup Ratio", warmup, "warmup_steps", "steps"),
         ("Total Tokens", figures.total(t.steps, t.global_batch_size, t.sequence_length), "steps", *batch),
         ("Optimizer", adam, "optimizer", "beta1", "beta2", "adam_epsilon"),
-        ("Weight Decay", f"{figures.rate(t.weight_decay)}, on all parameters", "weight_decay"),
+        ("Weight Decay", f"{figures.rate(t.weight_decay)}, {_DECAY[t.decay]}", *decay),
         ("Gradient Clipping", clip, "gradient_clip"),
         ("Precision", _PRECISION[t.precision], "precision"),
+        *tables,
         ("Initialisation", _INITIALISATION[t.initialisation], "initialisation"),
         ("Order of Samples", *_order(t)),
         *boundaries,

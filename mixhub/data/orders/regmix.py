@@ -85,6 +85,32 @@ def loader_domains(
     ]
 
 
+def loader_validation(key: str, domain: PackedDomain, training: Training, seed: int) -> npt.NDArray[np.int64]:
+    """Return the first tokens of the samples of a validation domain that RegMix's loader reads each time.
+
+    The loader shuffles the chunk files of the domain as those of training, but not the blocks in them. The published
+    losses are those of its first rank: block by block through its chunks, again from the first if there are too few.
+
+    Args:
+        key: of the domain, for errors.
+        domain: the packed domain.
+        training: has the sizes of the loader and the number of sequences.
+        seed: the order seed.
+
+    Returns:
+        (N,) first tokens; empty if the domain has fewer chunks than there are ranks: the loader does not validate it.
+
+    Raises:
+        CorpusError: the domain was packed by a version that did not count the tokens of each source file.
+    """
+    assert training.loader is not None
+    ranks, rows, block = training.loader.ranks, training.loader.validation_chunk, training.sequence_length + 1
+    starts = _shuffled(key, domain, rows * block, seed)
+    read = starts[: len(starts) // ranks * ranks : ranks]
+    blocks = (read[:, None] + np.arange(rows) * block).ravel()
+    return np.resize(blocks, training.validation_sequences) if len(blocks) else blocks
+
+
 class RegmixOrder:
     """Which block of which domain each sample is, as RegMix's data loader orders them.
 
@@ -189,7 +215,7 @@ def _sorted_name(source: str) -> str:
 
 
 def _shuffled(key: str, domain: PackedDomain, chunk: int, seed: int) -> npt.NDArray[np.int64]:
-    starts = np.concatenate(_chunk_starts(key, domain, chunk))
+    starts = np.concatenate([np.zeros(0, np.int64), *_chunk_starts(key, domain, chunk)])
     return starts[python_shuffled(seed, len(starts))]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mixhub.card.markdown.figures import percent
 from mixhub.data.corpus import Corpus
 from mixhub.data.orders.choice import order_of
-from mixhub.data.orders.regmix import LoaderDomain, loader_domains
+from mixhub.data.orders.regmix import LoaderDomain, loader_domains, loader_validation
 from mixhub.data.shards import check_shards
 from mixhub.errors import nearest
 from mixhub.findings import Finding, Level
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
     from mixhub.card.plots.plot import Plot
-    from mixhub.spec import Family, Run
+    from mixhub.spec import Family, Run, Training
     from mixhub.workspace.paths import Workspace
 
 MOST_EPOCHS = 4
@@ -232,9 +232,19 @@ class _Data:
     def validated(self, progress: Progress) -> list[InspectedDomain]:
         """Return the validation domains, with the sequences that are read each time."""
         names = [key.removeprefix(self.family.data.valid_prefix) for key in self.family.validation.shares]
-        most = self.family.training.validation_sequences
-        domains = self._domains("valid", names, progress)
-        return [one if one.available is None else replace(one, sequences=min(one.available, most)) for one in domains]
+        training, domains = self.family.training, self._domains("valid", names, progress)
+        return [
+            one
+            if one.available is None
+            else replace(one, sequences=self._validated(one.domain, one.available, training))
+            for one in domains
+        ]
+
+    def _validated(self, name: str, available: int, training: Training) -> int:
+        if training.validation_order is None or self.manifest is None:
+            most: int = training.validation_sequences
+            return min(available, most)
+        return len(loader_validation(name, self.manifest.valid[name], training, seed=0))
 
     def _domains(self, split: Split, names: Sequence[str], progress: Progress) -> list[InspectedDomain]:
         """Return what is known of domains: from the manifest, or else from the text."""
@@ -296,6 +306,11 @@ def _findings(
         if domain.available == 0:
             message = f"{plural(domain.tokens or 0, 'token')}, but a sequence needs {length} + 1"
             yield Finding("domain-too-small", where, message, "add text, or give the domain a weight of 0")
+        elif domain.split == "valid" and domain.sequences == 0:
+            level: Level = "warning" if any(one.split == "valid" and one.sequences for one in domains) else "error"
+            message = "not validated: it has fewer chunks than RegMix's loader has ranks"
+            hint = "add text, or set training.validation_order to null"
+            yield Finding("domains-skipped", where, message, hint, level=level)
         if domain.split == "train" and domain.files and (domain.sequences or 0) < FEWEST_SEQUENCES:
             message = f"a run reads {plural(domain.sequences or 0, 'sequence')}, fewer than {FEWEST_SEQUENCES}"
             hint = "raise the weight of the domain, or train longer"

@@ -4,13 +4,14 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixhub.data.orders.regmix import LoaderDomain, RegmixOrder, loader_domains
+from mixhub.data.orders.regmix import LoaderDomain, RegmixOrder, loader_domains, loader_validation
 from mixhub.errors import CorpusError
 from mixhub.spec import Training, catalog
 from mixhub.workspace.manifest import PackedDomain
@@ -42,9 +43,13 @@ class Case:
         return RegmixOrder(self.weights, self.domains, self.training, self.seed, samples)
 
     def blocks(self, order: RegmixOrder, start: int, stop: int) -> list[Block]:
+        samples = zip(*(part.tolist() for part in order.samples(start, stop)), strict=True)
+        return [block for domain, first in samples for block in self.located(order.domains[domain], [first])]
+
+    def located(self, key: str, starts: list[int]) -> list[Block]:
+        """The blocks of a domain that begin at tokens of its stream."""
         found = []
-        for domain, first in zip(*(part.tolist() for part in order.samples(start, stop)), strict=True):
-            key = order.domains[domain]
+        for first in starts:
             for number, tokens in sorted(self.files[key].items()):
                 if first < tokens:
                     found.append((key, number, first))
@@ -104,6 +109,32 @@ def dealt(case: Case, samples: int) -> list[Block]:
     return [next(rank) for _ in range(rounds) for rank in ranks for _ in range(loader.micro_batch_size)]
 
 
+def validated(case: Case, key: str) -> Iterator[Block]:
+    """What the first rank of the loader reads of a validation domain, over and over; a slow loader."""
+    loader = case.training.loader
+    assert loader is not None
+    block, per_chunk = case.training.sequence_length + 1, loader.validation_chunk
+    names = {}
+    for process, (number, tokens) in enumerate(case.files[key].items()):
+        written = held = 0
+        for _ in range(tokens):
+            if held == per_chunk * block:
+                name = f"valid_the_pile_{key}-{number}_{process}_{written:010d}.bin"
+                names[name] = (key, number, written * per_chunk * block)
+                written, held = written + 1, 0
+            held += 1
+    listing = sorted(names)
+    if len(listing) < loader.ranks:
+        return
+    random.seed(case.seed)
+    random.shuffle(listing)
+    while True:
+        for name in listing[: len(listing) // loader.ranks * loader.ranks : loader.ranks]:
+            key, number, first = names[name]
+            for place in range(per_chunk):
+                yield key, number, first + place * block
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     length, per_chunk = draw(st.integers(1, 3)), draw(st.integers(1, 6))
@@ -123,6 +154,23 @@ def cases(draw: st.DrawFn) -> Case:
         training=tiny_family(training={"order": "regmix", "loader": loader, **size}).training,
         seed=draw(st.one_of(st.integers(0, 9), st.integers(0, 2**80))),
     )
+
+
+@given(cases(), st.integers(1, 5), st.integers(1, 40))
+def test_validation_reads_what_the_first_rank_of_a_slow_loader_does(case: Case, per_chunk: int, most: int) -> None:
+    assert case.training.loader is not None
+    loader = case.training.loader.model_copy(update={"validation_chunk_sequences": per_chunk})
+    case.training = case.training.model_copy(update={"loader": loader, "validation_sequences": most})
+    for key, domain in case.domains.items():
+        starts = loader_validation(key, domain, case.training, case.seed).tolist()
+        assert case.located(key, starts) == list(islice(validated(case, key), most))
+
+
+def test_validation_of_human_1b_is_50_batches_of_4_from_chunks_of_64() -> None:
+    case = Case({}, {"pile_cc": {1: 2049 * 64 * 11 + 1, 2: 2049 * 64 * 6}}, ORIGINAL, 3406)
+    starts = loader_validation("pile_cc", case.domains["pile_cc"], ORIGINAL, 3406).tolist()
+    assert case.located("pile_cc", starts) == list(islice(validated(case, "pile_cc"), 200))
+    assert len(set(starts)) == 128, "16 chunks are two for each of eight ranks"
 
 
 def test_it_is_what_the_original_loader_produced() -> None:
