@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaForCausalLM
@@ -18,27 +18,15 @@ from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.checkpoints.reader import load_weights
 from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
+from mixhub.training.flops import mfu
 from mixhub.training.model import build_model
 from mixhub.training.weights import save_weights
 from mixhub.workspace.export import TRAIN_CONFIG_FILE, require_complete
-from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, Unknown, file_sha256, versions, weights_sha256
+from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, versions, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.paths import RunFolder
 
 _ARCHITECTURE = "LlamaForCausalLM"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What trained the weights of an export, where known."""
-
-    device: str = UNKNOWN
-    """Kind of device."""
-    processes: int | Unknown = UNKNOWN
-    """How many trained together."""
-
-
-UNKNOWN_MACHINE = Machine()
 
 
 def write_export(
@@ -49,10 +37,11 @@ def write_export(
     *,
     tokens: Path,
     path: Path | None,
-    machine: Machine = UNKNOWN_MACHINE,
     dtype: str = "float32",
 ) -> None:
-    """Write an export atomically; the same run gives the same bytes. Every process of a sharded model calls this.
+    """Write an export atomically; every process of a sharded model calls this.
+
+    The same run gives the same bytes, but for the times in its lineage.
 
     Args:
         model: the weights.
@@ -61,7 +50,6 @@ def write_export(
         run: the run that they belong to.
         tokens: folder of token shards, for its tokenizer.
         path: the folder to write; None in processes that write nothing.
-        machine: what trained them.
         dtype: one of `mixhub.training.options.DTYPES`.
     """
     torch_dtype = getattr(torch, dtype)
@@ -94,18 +82,32 @@ def write_export(
             tokenizer_sha256=file_sha256(building / TOKENIZER_FILE),
             initial_weights_sha256=state.initial_weights_sha256,
             weights_sha256=weights_sha256(building),
-            device=machine.device,
-            processes=machine.processes,
+            device=state.device or UNKNOWN,
+            processes=state.processes or UNKNOWN,
             versions=versions(*PACKAGES),
+            **_time(family, state),
         )
         write_json(building / LINEAGE_FILE, lineage.to_data())
         require_complete(building)
 
 
+def _time(family: Family, state: State) -> dict[str, Any]:
+    """Return the keys of a lineage that say on what the updates ran, and how long, where that is known."""
+    known: dict[str, Any] = {} if state.device == "cpu" else {"device_name": state.device_name}
+    if not state.device_seconds:
+        return known
+    known["device_hours"] = round(state.device_seconds / 3600, 6)
+    per_step = tokens_per_step(family.training.global_batch_size, family.training.sequence_length)
+    if state.device_name is not None and "," not in state.device_name:
+        share = mfu(family, state.step * per_step / state.device_seconds, state.device_name, 1)
+        known["mfu"] = None if share is None else round(share, 4)
+    return known
+
+
 def export_checkpoint(
     family: Family, run: Run, step: int, *, tokens: Path, folder: RunFolder, path: Path, dtype: str = "float32"
 ) -> None:
-    """Export a checkpoint; which machine trained it is recorded as unknown.
+    """Export a checkpoint.
 
     Args:
         family: the recipe.

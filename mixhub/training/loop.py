@@ -21,7 +21,8 @@ from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
 from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
-from mixhub.training.export import Machine, saved_weights_sha256, write_export
+from mixhub.training.export import saved_weights_sha256, write_export
+from mixhub.training.flops import device_name
 from mixhub.training.launch import accelerated, sharding_of
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
@@ -122,7 +123,10 @@ class _Trainer:
             folder, model, optimizer, training=training, config=config, accelerator=accelerator
         )
         device, sharding = accelerator.device.type, sharding_of(options)
-        self.state = resaved(self.start, config, device=device, processes=world, sharding=sharding)
+        self.state = resaved(
+            self.start, config, device=device, device_name=device_name(device), processes=world, sharding=sharding
+        )
+        self.device_seconds = self.start.device_seconds
 
     def train(self, progress: Progress, should_stop: Callable[[], bool]) -> Path | None:
         """Train the remaining steps, then export; None if asked to stop."""
@@ -171,8 +175,11 @@ class _Trainer:
         if (fault := self.guard.fault(step + 1, figures)) is not None:
             self._refuse(fault)
         rate = self.updates.apply(step)
+        seconds = time.perf_counter() - started
+        if self.device_seconds is not None:
+            self.device_seconds += seconds * self.accelerator.num_processes
         is_spike = step + 1 in self.guard.spikes.steps[-1:]
-        reports.step(step + 1, figures, rate=rate, seconds=time.perf_counter() - started, is_spike=is_spike)
+        reports.step(step + 1, figures, rate=rate, seconds=seconds, is_spike=is_spike)
         return figures
 
     def _refuse(self, fault: Fault) -> NoReturn:
@@ -195,14 +202,16 @@ class _Trainer:
 
     def _checkpoint(self, reports: Reports, step: int, *, wait: bool) -> None:
         reports.sync()
-        self.checkpoints.save(self.state.model_copy(update={"step": step}))
+        self.checkpoints.save(self._state(step))
         if wait:
             self.checkpoints.wait()
 
+    def _state(self, step: int) -> State:
+        return self.state.model_copy(update={"step": step, "device_seconds": self.device_seconds})
+
     def _export(self) -> Path:
-        state = self.state.model_copy(update={"step": self.training.steps})
+        state = self._state(self.training.steps)
         path = self.folder.export(state.step)
-        machine = Machine(self.accelerator.device.type, self.accelerator.num_processes)
         write_export(
             self.updates.model,
             state,
@@ -210,7 +219,6 @@ class _Trainer:
             self.run,
             tokens=self.shards.folder,
             path=path if self.is_main else None,
-            machine=machine,
         )
         self.accelerator.wait_for_everyone()
         return path

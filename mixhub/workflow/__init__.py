@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mixhub.evaluation.options import Options
     from mixhub.hub.publish.plan import PushOptions
     from mixhub.training.options import TrainOptions
+    from mixhub.training.planning.outcome import Preflight
+    from mixhub.training.planning.plan import TrainingPlan
     from mixhub.workflow.data.downloads import Download, Wanted, download_data
     from mixhub.workflow.data.exchange import export_tokens, import_tokens
     from mixhub.workflow.data.inspection import InspectedDomain, Inspection, inspect_data
@@ -65,16 +67,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Adopted", "Audited", "Download", "Evaluated", "EvaluatedModel", "Exported", "ExportedStep", "FamilyOptions",
     "Generated", "ImportOptions", "Imported", "InspectedDomain", "Inspection", "Options", "PackOptions",
-    "PlannedPromotion", "Prefetched", "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus", "Sampling",
-    "SeenDocument", "SeenDocuments", "Selection", "TrainOptions", "Trained", "VerifiedData", "Wanted", "Withdrawal",
-    "add", "adopt", "audit", "check", "check_card", "check_cards", "check_each", "compare_scores", "crosscheck",
-    "diff_card", "download_data", "evaluate", "evaluate_model", "evaluated_so_far", "export", "export_tokens",
-    "find_suite", "generate", "import_tokens", "init", "init_from_model", "inspect_data", "last_checkpoint",
-    "open_hub", "open_workspace", "pack", "pack_shard", "plan_promotion", "plan_push", "plan_training",
-    "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots", "prefetch", "prefetch_model",
-    "preflight", "promote", "push", "render_card", "results", "save_plot", "score_tables", "seen_documents",
-    "status", "train", "train_in_processes", "validate_card", "verify", "verify_data", "with_fewshot_seed",
-    "withdraw",
+    "PlannedPromotion", "Prefetched", "Preflight", "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus",
+    "Sampling", "SeenDocument", "SeenDocuments", "Selection", "TrainOptions", "Trained", "TrainingPlan",
+    "VerifiedData", "Wanted", "Withdrawal", "add", "adopt", "audit", "check", "check_card", "check_cards",
+    "check_each", "compare_scores", "crosscheck", "diff_card", "download_data", "evaluate", "evaluate_model",
+    "evaluated_so_far", "export", "export_tokens", "find_suite", "generate", "import_tokens", "init",
+    "init_from_model", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "pack_shard",
+    "plan_promotion", "plan_push", "plan_training", "plot_difference", "plot_losses", "plot_mixture", "plot_scores",
+    "plot_shots", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card", "results",
+    "save_plot", "score_tables", "seen_documents", "status", "train", "train_in_processes", "validate_card",
+    "verify", "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -13,7 +13,7 @@ from mixhub._version import __version__
 from mixhub.errors import ExportError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
-from mixhub.spec.values import Count, Origin, PositiveInt
+from mixhub.spec.values import Count, NonNegativeFloat, Origin, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
 """Stands for unknown values of a run from another trainer."""
@@ -41,7 +41,10 @@ class DatasetPart(Spec):
 
 
 class Lineage(Spec):
-    """Where an export comes from, without times and paths, so that the same run gives the same bytes."""
+    """Where an export comes from, without paths and dates.
+
+    The same run gives the same bytes, but for `device_hours` and `mfu`, which are measured.
+    """
 
     format: Literal[1] = 1
     """Version of this file's layout."""
@@ -85,6 +88,13 @@ class Lineage(Spec):
     """Processes that trained together."""
     versions: FrozenMap[str, str]
     """Versions of the packages that trained."""
+    device_name: str | None = None
+    """Name of each GPU, or several names if the run went on with others; None of a CPU, or if unknown."""
+    device_hours: NonNegativeFloat | None = None
+    """Hours of the updates, times the processes; without validations, checkpoints and updates that were lost with a
+    process. None if unknown."""
+    mfu: NonNegativeFloat | None = None
+    """Share of the devices' peak that the model's FLOPs in this time are; None if the peak or the time is unknown."""
 
 
 def file_sha256(path: Path) -> str:

@@ -38,8 +38,7 @@ def test_the_last_step_again_is_the_export_of_training(workspace: Workspace, tmp
     trained = run.export(run.export_steps()[-1])
     assert sorted(path.name for path in again.iterdir()) == sorted(path.name for path in trained.iterdir())
     for path in again.iterdir():
-        if path.name != "lineage.json":
-            assert path.read_bytes() == (trained / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (trained / path.name).read_bytes(), path.name
 
 
 def test_an_export_of_another_dtype_passes_the_checks(workspace: Workspace) -> None:

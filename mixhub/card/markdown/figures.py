@@ -76,6 +76,11 @@ def hours(number: float) -> str:
     return f"{60 * number:.0f} min" if number < 1 else f"{number:.1f} h"
 
 
+def device_hours(number: float) -> str:
+    """Format hours of devices: 1,920 or 3.41."""
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}"
+
+
 def whole(value: int | str) -> str:
     """Format an integer with commas; return a word such as `unknown` unchanged."""
     return value if isinstance(value, str) else f"{value:,}"

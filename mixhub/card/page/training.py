@@ -16,7 +16,7 @@ from mixhub.spec.architecture import Architecture
 from mixhub.spec.family import Family
 from mixhub.spec.flops import flops_per_token
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.workspace.lineage import UNKNOWN, DatasetPart
+from mixhub.workspace.lineage import UNKNOWN, DatasetPart, Lineage
 
 
 class Pace(NamedTuple):
@@ -57,15 +57,37 @@ def compute(facts: FamilyFacts) -> dict[str, Any]:
         pace = find_pace(facts, one)
         if one.lineage is not None and (one.lineage.device != UNKNOWN or pace):
             speed = (f"{pace.tokens_per_second:,.0f}", figures.hours(pace.hours)) if pace else (figures.ABSENT,) * 2
-            rows.append((code(one.run.revision), one.lineage.device, figures.whole(one.lineage.processes), *speed))
-    headers = ("Branch", "Device", "Processes", "Median tokens per second", "Time in training steps")
-    table = without_empty_columns(Table(headers, tuple(rows), frozenset({2, 3, 4})), figures.ABSENT) if rows else None
+            named = (code(one.run.revision), one.lineage.device_name or one.lineage.device)
+            rows.append((*named, figures.whole(one.lineage.processes), *speed, *_use(one.lineage)))
+    headers = ("Branch", "Device", "Processes", "Median tokens per second", "Time in training steps", *_USE)
+    numbers = frozenset(range(2, len(headers)))
+    table = without_empty_columns(Table(headers, tuple(rows), numbers), figures.ABSENT) if rows else None
+    known = {"runs": table, "gpu_hours": _gpu_hours(facts), "has_mfu": table is not None and _USE[1] in table.headers}
     architecture, training = facts.family.architecture, facts.family.training
     if not isinstance(architecture, Architecture):  # which may have other layers than those of the formula
-        return {"flops": None, "flops_per_token": None, "runs": table}
+        return {"flops": None, "flops_per_token": None, **known}
     per_token = flops_per_token(architecture, training.sequence_length)
     total = figures.flops(per_token * training.tokens) if facts.has_tokens else None
-    return {"flops": total, "flops_per_token": figures.flops(per_token), "runs": table}
+    return {"flops": total, "flops_per_token": figures.flops(per_token), **known}
+
+
+_USE = ("GPU-hours", "MFU")
+
+
+def _use(lineage: Lineage) -> tuple[str, str]:
+    """Return the GPU-hours and the MFU of a run, where known; a CPU has neither."""
+    if lineage.device in ("cpu", UNKNOWN):
+        return figures.ABSENT, figures.ABSENT
+    hours = figures.ABSENT if lineage.device_hours is None else figures.device_hours(lineage.device_hours)
+    return hours, figures.ABSENT if lineage.mfu is None else f"{lineage.mfu:.1%}"
+
+
+def _gpu_hours(facts: FamilyFacts) -> str | None:
+    """Return the GPU-hours of several runs together; None if those of one are unknown."""
+    lineages = [one.lineage for one in facts.runs if one.lineage is not None]
+    on_gpus = [one for one in lineages if one.device not in ("cpu", UNKNOWN)]
+    hours = [one.device_hours for one in on_gpus if one.device_hours is not None]
+    return figures.device_hours(sum(hours)) if len(hours) == len(lineages) > 1 else None
 
 
 def find_pace(facts: FamilyFacts, run: RunFacts) -> Pace | None:
@@ -99,7 +121,7 @@ def lineage_table(run: RunFacts) -> Table | None:
         *([("Seeds", lineage.seeds)] if lineage.seeds else []),
         ("Seed of the weights", str(lineage.init_seed)),
         ("Seed of the order", str(lineage.order_seed)),
-        ("Device", lineage.device),
+        ("Device", lineage.device_name or lineage.device),
         ("Processes", figures.whole(lineage.processes)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(lineage.versions.items())) or UNKNOWN),
     ]

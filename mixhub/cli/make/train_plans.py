@@ -10,8 +10,8 @@ from mixhub.errors import UsageError
 from mixhub.phrases import duration, magnitude, plural, size
 
 if TYPE_CHECKING:
-    from mixhub.training.planning.outcome import Outcome
-    from mixhub.training.planning.plan import Placement, Plan
+    from mixhub.training.planning.outcome import Preflight
+    from mixhub.training.planning.plan import Placement, TrainingPlan
 
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -28,7 +28,7 @@ def require_figures(*, plan: bool, preflight: bool, mfu: float | None, as_json: 
         raise UsageError(message, code="option-missing", hint=hint, option="--json")
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
+def show_plan(plan: TrainingPlan, *, as_json: bool) -> None:
     """Print what a run takes, where it fits and how long it takes there."""
     if as_json:
         console.say_json(plan.to_data())
@@ -48,7 +48,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         console.say_wrapped(note)
 
 
-def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
+def show_outcome(outcome: Preflight, *, as_json: bool) -> None:
     """Print what a preflight found."""
     if as_json:
         console.say_json(outcome.to_data())
@@ -58,7 +58,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     console.show_findings(outcome.findings)
 
 
-def _found(outcome: Outcome) -> Iterator[tuple[str, str]]:
+def _found(outcome: Preflight) -> Iterator[tuple[str, str]]:
     repeated, resumed, peak = outcome.repeated, outcome.resumed, outcome.peak
     yield "the same seed twice", "the same weights" if repeated.is_same else f"differ by {repeated.weights:.1e}"
     yield "resumed", "the same loss and gradient" if resumed.is_same else f"differ by {resumed.figures:.1e}"
@@ -71,7 +71,7 @@ def _found(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "disk", f"needs {size(outcome.disk_needed)} of {size(disk.free)}; a checkpoint has {size(disk.checkpoint)}"
 
 
-def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+def _facts(plan: TrainingPlan) -> Iterator[tuple[str, str]]:
     data = plan.to_data()
     yield "model", plan.family.architecture.model_name
     yield "parameters", f"{data['parameters']:,}"
@@ -93,7 +93,7 @@ def _row(placement: Placement) -> tuple[str, ...]:
     return placement.machine.name, layout.sharding, fit, f"{layout.micro_steps:,}", sent, time
 
 
-def _notes(plan: Plan) -> Iterator[str]:
+def _notes(plan: TrainingPlan) -> Iterator[str]:
     training = plan.family.training
     for one in plan.placements:
         if one.layout is None:

@@ -10,7 +10,7 @@ from mixhub.errors import MixhubError, RunError, SpecError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256, read_yaml
 from mixhub.spec.family import Family, Run
-from mixhub.spec.values import Count, PositiveInt
+from mixhub.spec.values import Count, NonNegativeFloat, PositiveInt
 from mixhub.workspace.lineage import Sha256, versions
 from mixhub.workspace.manifest import Manifest
 from mixhub.workspace.paths import STATE_FILE, RunFolder
@@ -50,6 +50,10 @@ class State(Spec):
     """Processes that trained together; None in format 1."""
     sharding: str | None = None
     """What they divided between them (see `TrainOptions`); None in format 1."""
+    device_name: str | None = None
+    """Name of the devices; several names if the run was resumed on others. None if unknown, as of older checkpoints."""
+    device_seconds: NonNegativeFloat | None = None
+    """Seconds of all updates that count × processes; None if unknown."""
     files: FrozenMap[str, StoredFile] | None = None
     """The files with weights and moments, by name; None in format 1."""
 
@@ -62,6 +66,7 @@ def first_state(family: Family, run: Run, manifest: Manifest, initial_weights_sh
         corpus_sha256=manifest.sha256(),
         initial_weights_sha256=initial_weights_sha256,
         versions=versions(*PACKAGES),
+        device_seconds=0.0,
     )
 
 
@@ -79,20 +84,29 @@ def newest_state(family: Family, run: Run, folder: RunFolder, manifest: Manifest
     return state
 
 
-def resaved(start: State, config: Mapping[str, Any], *, device: str, processes: int, sharding: str) -> State:
+def resaved(
+    start: State, config: Mapping[str, Any], *, device: str, device_name: str, processes: int, sharding: str
+) -> State:
     """Return the state that the checkpoints of this training have, which may have begun from an older one.
 
     Args:
         start: the state that it began from.
         config: content of its `train_config.yaml`.
         device: kind of device.
+        device_name: its name.
         processes: how many train together.
         sharding: what they divide between them.
     """
-    ours = {"train_config_sha256": data_sha256(config), "versions": versions(*PACKAGES), "files": None}
-    return start.model_copy(
-        update={**ours, "format": 2, "device": device, "processes": processes, "sharding": sharding}
-    )
+    name: str | None = device_name
+    if start.step > 0 and start.device_name != name:
+        name = None if start.device_name is None else _with(start.device_name, device_name)
+    ours: dict[str, Any] = {"train_config_sha256": data_sha256(config), "versions": versions(*PACKAGES), "files": None}
+    ours |= {"format": 2, "device": device, "device_name": name, "processes": processes, "sharding": sharding}
+    return start.model_copy(update=ours)
+
+
+def _with(names: str, name: str) -> str:
+    return ", ".join(dict.fromkeys([*names.split(", "), name]))
 
 
 def read_state(path: Path) -> State:

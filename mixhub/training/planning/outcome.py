@@ -81,7 +81,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Preflight:
     """What a preflight found."""
 
     family: Family
@@ -152,14 +152,14 @@ class Outcome:
         }
 
 
-def _finite(outcome: Outcome) -> Iterator[Finding]:
+def _finite(outcome: Preflight) -> Iterator[Finding]:
     """A loss or a gradient norm that is not a number in the first updates."""
     if not (outcome.repeated.is_finite and outcome.resumed.is_finite):
         message = "the loss or the norm of the gradient of the first updates is not finite"
         yield Finding("trial-diverged", outcome.run.revision, message, "lower training.learning_rate")
 
 
-def _repeats(outcome: Outcome) -> Iterator[Finding]:
+def _repeats(outcome: Preflight) -> Iterator[Finding]:
     """The same seed that does not give the same weights: beyond rounding, an error."""
     found = outcome.repeated
     if found.is_same or not found.is_finite:
@@ -173,7 +173,7 @@ def _repeats(outcome: Outcome) -> Iterator[Finding]:
     yield Finding("seed-not-repeatable", outcome.run.revision, message, hint, level)  # type: ignore[arg-type]
 
 
-def _resumes(outcome: Outcome) -> Iterator[Finding]:
+def _resumes(outcome: Preflight) -> Iterator[Finding]:
     """A resumed run that goes on otherwise: by more than the same seed twice does."""
     found, usual = outcome.resumed, outcome.repeated
     tolerance = 0.0 if usual.is_same else max(_ROUNDING, 10 * usual.figures)
@@ -182,7 +182,7 @@ def _resumes(outcome: Outcome) -> Iterator[Finding]:
         yield Finding("resume-differs", outcome.run.revision, message, "do not train here; report this")
 
 
-def _memory(outcome: Outcome) -> Iterator[Finding]:
+def _memory(outcome: Preflight) -> Iterator[Finding]:
     """Memory that is nearly full."""
     peak = outcome.peak
     if peak.used > _TIGHT * peak.of:
@@ -191,7 +191,7 @@ def _memory(outcome: Outcome) -> Iterator[Finding]:
         yield Finding("memory-tight", outcome.run.revision, message, hint, "warning")
 
 
-def _disk(outcome: Outcome) -> Iterator[Finding]:
+def _disk(outcome: Preflight) -> Iterator[Finding]:
     """A disk that is too small for what the run keeps."""
     if outcome.disk_needed > outcome.disk.free:
         message = (

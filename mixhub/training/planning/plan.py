@@ -62,7 +62,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a run takes."""
 
     family: Family
@@ -117,7 +117,7 @@ def disk_bytes(family: Family, checkpoint: int) -> int:
     return (permanent + training.keep_checkpoints + 1) * checkpoint + export_bytes(family)
 
 
-def plan(family: Family, *, mfu: float | None = None, here: Machine | None = None) -> Plan:
+def plan(family: Family, *, mfu: float | None = None, here: Machine | None = None) -> TrainingPlan:
     """Return what a run of a family takes, on the usual machines and on this one.
 
     Args:
@@ -132,7 +132,7 @@ def plan(family: Family, *, mfu: float | None = None, here: Machine | None = Non
     if not 0 < mfu <= 1:
         raise UsageError(f"--mfu {mfu:g}: must be above 0 and at most 1", code="option-value", option="mfu", value=mfu)
     machines = (*([here] if here is not None else []), *MACHINES)
-    return Plan(family, mfu, tuple(_place(family, machine, mfu) for machine in machines))
+    return TrainingPlan(family, mfu, tuple(_place(family, machine, mfu) for machine in machines))
 
 
 def _place(family: Family, machine: Machine, mfu: float) -> Placement:

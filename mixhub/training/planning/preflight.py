@@ -34,7 +34,7 @@ from mixhub.training.flops import device_name
 from mixhub.training.launch import accelerated, sharding_of
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
-from mixhub.training.planning.outcome import Disk, Outcome, Pace, Peak, Repeat
+from mixhub.training.planning.outcome import Disk, Pace, Peak, Preflight, Repeat
 from mixhub.training.resume import require_trainable
 from mixhub.training.updates import Updates
 from mixhub.workspace.paths import RunFolder
@@ -69,7 +69,7 @@ def preflight(
     folder: RunFolder,
     options: TrainOptions = DEFAULTS,
     progress: Progress = SILENT,
-) -> Outcome:
+) -> Preflight:
     """Try a run on this machine; writes only into a temporary folder beside the run's, and deletes it.
 
     All processes of the run call this. Three models are made one after the other: the first makes four updates and
@@ -126,7 +126,7 @@ class _Trial:
         # An update of one micro-step, so that the trial is short.
         self.training = training.model_copy(update={"global_batch_size": training.micro_batch_size * world})
 
-    def outcome(self, folder: RunFolder, scratch: RunFolder) -> Outcome:
+    def outcome(self, folder: RunFolder, scratch: RunFolder) -> Preflight:
         """Make the trial, and return the same outcome in all processes."""
         free = shutil.disk_usage(scratch.path).free
         if self.accelerator.device.type == "cuda":
@@ -142,7 +142,7 @@ class _Trial:
         kept = sum(path.stat().st_size for path in folder.checkpoints.rglob("*") if path.is_file())
         disk, step = Disk(checkpoint, free, kept), max(folder.checkpoint_steps(), default=0)
         pace, disk, step = broadcast_object_list([pace, disk, step])  # what processes measure differently
-        return Outcome(
+        return Preflight(
             family=self.family,
             run=self.run,
             device=device_name(self.accelerator.device.type),

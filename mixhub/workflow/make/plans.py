@@ -7,8 +7,8 @@ from typing import Unpack
 from mixhub.progress import SILENT, Progress
 from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.planning.machines import this_machine
-from mixhub.training.planning.outcome import Outcome
-from mixhub.training.planning.plan import Plan, plan
+from mixhub.training.planning.outcome import Preflight
+from mixhub.training.planning.plan import TrainingPlan, plan
 from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_family, find_run, open_workspace
 
@@ -20,7 +20,7 @@ def plan_training(
     processes: int | None = None,
     device: str | None = None,
     **run_name: Unpack[RunName],
-) -> Plan:
+) -> TrainingPlan:
     """Calculate steps, memory, traffic and time of a run on several machines; trains nothing and does not load torch.
 
     Args:
@@ -48,7 +48,7 @@ def preflight(
     options: TrainOptions = DEFAULTS,
     progress: Progress = SILENT,
     **run_name: Unpack[RunName],
-) -> Outcome:
+) -> Preflight:
     """Try a run on this machine for a few updates: whether it repeats and resumes, and how fast it is.
 
     Every process of the run calls this, and gets the same outcome. Nothing is written into the run's folder.

@@ -242,6 +242,40 @@ def test_compute_is_what_the_metrics_tell(tmp_path: Path) -> None:
     assert rows == [["seed-1", "cpu", "1", "128", "12 s"], ["seed-2", "cpu", "1", "64", "24 s"]]  # 12 steps of 128
 
 
+def with_lineages(workspace: Workspace, **changes: Any) -> None:
+    family = workspace.family()
+    for run in family.runs():
+        export = workspace.run_folder(run).export(family.training.steps)
+        write_json(export / "lineage.json", making.lineage(family, run, **changes).to_data())
+
+
+def test_gpu_hours_and_mfu_are_shown_where_known(tmp_path: Path) -> None:
+    workspace = making.workspace(tmp_path)
+    gpu = "NVIDIA A100-SXM4-40GB"
+    with_lineages(workspace, device="cuda", processes=8, device_name=gpu, device_hours=383.7, mfu=0.5204)
+    read = page(cards_of(workspace))
+    [header] = [table[0] for table in read.tables if table[0][:2] == ["Branch", "Device"]]
+    assert header == ["Branch", "Device", "Processes", "GPU-hours", "MFU"]
+    assert read.table("Branch", "Device") == [[f"seed-{n}", gpu, "8", "384", "52.0%"] for n in (1, 2)]
+    assert "took 767 GPU-hours" in cards_of(workspace)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": "cuda"},
+        {"device": "cpu", "device_hours": 0.25},
+        {"device": "cuda", "device_hours": None, "mfu": None},
+    ],
+)
+def test_gpu_hours_and_mfu_that_are_not_known_are_not_shown(tmp_path: Path, changes: dict[str, Any]) -> None:
+    workspace = making.workspace(tmp_path)
+    with_lineages(workspace, **changes)
+    text = cards_of(workspace)
+    assert "GPU-hours" not in text
+    assert "MFU" not in text
+
+
 def test_the_dtype_of_the_weights_is_that_of_the_export(tmp_path: Path) -> None:
     workspace = making.workspace(tmp_path)
     family = workspace.family()

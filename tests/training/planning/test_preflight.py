@@ -9,7 +9,7 @@ import torch
 from mixhub.errors import RunError
 from mixhub.training.checkpoints.store import Checkpoints
 from mixhub.training.options import TrainOptions
-from mixhub.training.planning.outcome import Disk, Outcome, Pace, Peak, Repeat
+from mixhub.training.planning.outcome import Disk, Pace, Peak, Preflight, Repeat
 from mixhub.training.planning.preflight import preflight
 from mixhub.training.updates import Updates
 from mixhub.workspace.paths import RunFolder
@@ -22,7 +22,7 @@ CPU = TrainOptions(device="cpu")
 SAME = Repeat(is_same=True, is_finite=True, figures=0.0, weights=0.0)
 
 
-def tried(tokens: Path, folder: RunFolder) -> Outcome:
+def tried(tokens: Path, folder: RunFolder) -> Preflight:
     return preflight(FAMILY, RUN, tokens=tokens, folder=folder, options=CPU)
 
 
@@ -96,7 +96,7 @@ def test_a_micro_batch_that_does_not_fit_is_one_error(
     assert not folder.path.parent.exists()
 
 
-OUTCOME = Outcome(
+OUTCOME = Preflight(
     family=FAMILY,
     run=RUN,
     device="NVIDIA H100 80GB HBM3",
