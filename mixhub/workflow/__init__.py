@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         plot_mixture,
         plot_scores,
         plot_shots,
+        plot_validation,
         save_plot,
     )
     from mixhub.workflow.measure.tables import compare_scores, score_tables
@@ -74,8 +75,8 @@ __all__ = [
     "evaluated_so_far", "export", "export_tokens", "find_suite", "generate", "import_tokens", "init",
     "init_from_model", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "pack_shard",
     "plan_promotion", "plan_push", "plan_training", "plot_difference", "plot_losses", "plot_mixture", "plot_scores",
-    "plot_shots", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card", "results",
-    "save_plot", "score_tables", "seen_documents", "status", "train", "train_in_processes", "validate_card",
+    "plot_shots", "plot_validation", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card",
+    "results", "save_plot", "score_tables", "seen_documents", "status", "train", "train_in_processes", "validate_card",
     "verify", "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 

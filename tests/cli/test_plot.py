@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mixhub.card.plots.plot import drawn_sha256
+from tests.analysis.losses.test_losses import write_family as write_losses
 from tests.analysis.test_comparison import write_family
 from tests.analysis.written import write_results
 from tests.refusals import error_codes
@@ -124,3 +125,30 @@ def test_a_score_that_is_not_whole_is_no_plot(mixhub, tmp_path):
     write_results(tmp_path / "out", {"piqa": [0, 1] * 20}, revision="seed-1", num_fewshot=0)
     write_results(tmp_path / "out", {"piqa": [0, 1] * 20}, revision="seed-2", num_fewshot=5)
     assert "org/model" in refused(mixhub("plot", "scores", "out"), "plot-empty")
+
+
+def test_validation_losses_of_several_families_and_logs(mixhub, tmp_path, workspace):
+    for name, shift in (("one", 0.0), ("two", 0.5)):
+        write_losses(tmp_path / name, shift=shift, steps=(0, 50, 100))
+    said = ran(mixhub("plot", "validation", "one", "two", "-o", "it.pdf"))
+    assert said[0] == "it.pdf"
+    assert drawn_sha256((tmp_path / "it.pdf").read_bytes())
+    assert "Average of domains one 2.8750, two 3.3750" in said[1]
+    assert "arxiv one 2.5000, two 3.0000" in said[1]
+    assert ran(mixhub("plot", "validation", "one"))[0] == "one-validation.svg"
+    assert "tiny" in refused(mixhub("plot", "validation", cwd=workspace), "losses-missing")
+    (tmp_path / "last.csv").write_text("seed,arxiv\n1,2.5\n2,2.25\n")
+    assert "last.csv" in refused(mixhub("plot", "validation", "last.csv"), "plot-empty")
+
+
+def test_losses_are_plotted_with_their_direction(mixhub, tmp_path):
+    for name, shift in (("one", 0.0), ("two", 2.0)):
+        write_losses(tmp_path / name, shift=shift)
+    said = ran(mixhub("plot", "difference", "one", "two", "--measure", "loss", "-o", "it.svg"))
+    assert "in nats per token" in said[1]
+    assert "Average -2.0000 (95 % over seeds" in said[1]
+    assert "Domains from" in said[1]
+    said = ran(mixhub("plot", "scores", "one", "--measure", "loss", "--step", "0", "-o", "it.svg"))
+    assert "Average 3.8750" in said[1]
+    refused(mixhub("plot", "scores", "one", "--step", "0"), "option-conflict")
+    refused(mixhub("plot", "difference", "one", "two", "--measure", "loss", "--published"), "option-conflict")

@@ -22,6 +22,8 @@ _LINE: Style = {"linestyle": "-", "linewidth": 1.6}
 """In the key: a marker with an interval."""
 _OVER: dict[str | None, Style] = {
     "seeds and documents": _CENTER,
+    "pairs of seeds and documents": _CENTER,
+    "pairs of seeds": _CENTER | {"marker": "o"},
     "seeds": {"linestyle": "none", "marker": "o", "markersize": 5, "color": COLOURS[0]},
     "documents": {
         "linestyle": "none",

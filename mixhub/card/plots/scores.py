@@ -8,6 +8,8 @@ from statistics import fmean, median
 from typing import Any
 
 from mixhub.analysis.comparison import Comparison, Contrast
+from mixhub.analysis.scores import LOSS, SCORE
+from mixhub.analysis.statistics.seeds import Interval
 from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.markdown import figures
 from mixhub.card.plots.dots import draw_difference, draw_scores
@@ -24,6 +26,7 @@ _STANDING = {
     "imported": "imported from results that others measured",
     "published": "published, not measured again",
 }
+_UNITS = {"bits_per_byte": "bits per byte", "loss": "nats per token"}
 _VARIES = {"seed": "a seed", "index": "a mixture"}
 
 
@@ -52,7 +55,7 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
             of = f" of {some(titles)}" if len(titles) < len(table.headings) else ""
             notes.append(f"No interval{of}: {reason}.")
     data = {
-        "subtitle": _subtitle(table, f"; {plural(len(table.columns), 'task')}, "),
+        "subtitle": _subtitle(table, f"; {plural(len(table.columns), table.measure.columns)}, "),
         "unit": _unit(table),
         "over": _VARIES.get(table.kind, "a revision"),
         "center": "mean" if table.kind == "seed" else "median",
@@ -60,9 +63,10 @@ def scores_plot(table: ScoreTable, chance: Mapping[str, float] | None = None) ->
         "rows": rows,
         "notes": notes,
     }
-    summary = _summary(rows, f"{{:.{_digits(table)}f}}")
-    alt = f"Dot plot of the scores of {table.name}. {data['subtitle']} {summary}"
-    return Plot("scores", draw_scores, f"{table.name}: scores by task", alt, data)
+    summary = _summary(rows, f"{{:.{_digits(table)}f}}", table.measure.columns)
+    what = "losses" if table.measure is LOSS else "scores"
+    alt = f"Dot plot of the {what} of {table.name}. {data['subtitle']} {summary}"
+    return Plot(what, draw_scores, f"{table.name}: {what} by {table.measure.columns}", alt, data)
 
 
 def difference_plot(comparison: Comparison) -> Plot | None:
@@ -79,12 +83,12 @@ def difference_plot(comparison: Comparison) -> Plot | None:
         notes.append(f"No interval: {some(bare)}.")
     reasons = [(row["reason"] or "no figures", row["label"]) for row in rows if row["value"] is None]
     notes += [f"Not compared: {some(labels)} ({reason})." for reason, labels in _grouped(reasons).items()]
-    unit = "points" if a.measure.scale == 100 else "bits per byte"
+    unit = "points" if a.measure.scale == 100 else _UNITS.get(a.measure.name, a.measure.title)
     counts = {tuple(row["seeds"]) for row in drawn}
     seeds = "{} and {} seeds".format(*counts.pop()) if len(counts) == 1 else "over the seeds that have the score"
     data = {
         "subtitle": f"{a.name} minus {b.name}, in {unit}: {a.measure.title}, {seeds}; {_STANDING[a.standing]}. "
-        "The average is the endpoint; tasks are exploratory.",
+        f"The average is the endpoint; {a.measure.columns}s are exploratory.",
         "a": a.name,
         "b": b.name,
         "higher_is_better": a.measure.higher_is_better,
@@ -92,7 +96,8 @@ def difference_plot(comparison: Comparison) -> Plot | None:
         "rows": rows,
         "notes": notes,
     }
-    alt = f"Dot plot of differences by task. {data['subtitle']} {_summary(rows, f'{{:+z.{_digits(a)}f}}')}"
+    summary = _summary(rows, f"{{:+z.{_digits(a)}f}}", a.measure.columns)
+    alt = f"Dot plot of differences by {a.measure.columns}. {data['subtitle']} {summary}"
     return Plot("difference", draw_difference, f"{a.name} against {b.name}", alt, data)
 
 
@@ -149,7 +154,8 @@ def _score_row(table: ScoreTable, column: str, title: str, chance: float | None)
 
 
 def _difference_row(contrast: Contrast, apart: bool) -> Row:
-    interval, over = contrast.interval, "seeds and documents" if contrast.two_level else "seeds"
+    over = ("pairs of seeds" if contrast.paired else "seeds") + (" and documents" if contrast.two_level else "")
+    interval: Interval | None = contrast.interval
     if interval is None:
         interval, over = contrast.these_checkpoints, "documents"
     if contrast.difference is None:
@@ -166,8 +172,8 @@ def _difference_row(contrast: Contrast, apart: bool) -> Row:
     }
 
 
-def _summary(rows: Sequence[Row], form: str) -> str:
-    """Return the average with its interval, and the lowest and the highest task, in words."""
+def _summary(rows: Sequence[Row], form: str, noun: str) -> str:
+    """Return the average with its interval, and the lowest and the highest row of the noun, in words."""
     sentences = []
     shown: Callable[[float], str] = form.format
     for row in rows:
@@ -179,7 +185,7 @@ def _summary(rows: Sequence[Row], form: str) -> str:
     tasks = sorted((row["value"], row["label"]) for row in rows if not row["apart"] and row["value"] is not None)
     if tasks:
         (low, lowest), (high, highest) = tasks[0], tasks[-1]
-        sentences.append(f"Tasks from {shown(low)} ({lowest}) to {shown(high)} ({highest}).")
+        sentences.append(f"{noun.capitalize()}s from {shown(low)} ({lowest}) to {shown(high)} ({highest}).")
     return " ".join(sentences)
 
 
@@ -232,8 +238,10 @@ def _subtitle(table: ScoreTable, middle: str) -> str:
 
 
 def _unit(table: ScoreTable) -> str:
-    units = {"score": "score, %", "bits_per_byte": "bits per byte, lower is better"}
-    return units.get(table.measure.name, table.measure.title)
+    if table.measure is SCORE:
+        return "score, %"
+    unit = _UNITS.get(table.measure.name)
+    return f"{unit}, lower is better" if unit else table.measure.title
 
 
 def _digits(table: ScoreTable) -> int:

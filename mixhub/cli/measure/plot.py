@@ -10,6 +10,7 @@ import typer
 from mixhub.cli.common import options
 from mixhub.cli.common.console import progress, say
 from mixhub.cli.common.groups import group
+from mixhub.cli.measure.results import MeasureName, MeasureOption, PairedOption, StepOption, require_of_measure
 
 if TYPE_CHECKING:
     from mixhub.card.plots.plot import Plot
@@ -34,6 +35,8 @@ FamiliesArgument = Annotated[list[str] | None, typer.Argument(help=_FAMILIES, me
 FamilyArgument = Annotated[
     str | None, typer.Argument(help="Name of the family. [default: the workspace's]", metavar="FAMILY")
 ]
+_LOGS = "Families, or logs of training (files or folders). [default: the workspace's family]"
+ValidationArgument = Annotated[list[str] | None, typer.Argument(help=_LOGS, metavar="SOURCE")]
 
 
 @app.command()
@@ -42,13 +45,18 @@ def scores(
     published: options.PublishedOption = False,
     samples: SamplesOption = True,
     tasks: options.TasksOption = None,
+    measure: MeasureOption = MeasureName.SCORE,
+    step: StepOption = None,
     output: OutputOption = Path(),
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Plot the scores of each task: a dot per seed, the mean with its 95 % interval over seeds, and chance."""
+    """Plot the scores of each task, or losses of each domain: a dot per seed, the mean with its 95 % interval over
+    seeds, and chance.
+    """
     from mixhub import workflow
 
-    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples)
+    require_of_measure(measure, step, {"--published": published})
+    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples, measure, step)
     plot = workflow.plot_scores(
         source, workspace=workspace, selection=selection, published=published, progress=progress()
     )
@@ -62,13 +70,17 @@ def difference(
     published: options.PublishedOption = False,
     samples: SamplesOption = True,
     tasks: options.TasksOption = None,
+    measure: MeasureOption = MeasureName.SCORE,
+    step: StepOption = None,
+    paired: PairedOption = False,
     output: OutputOption = Path(),
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Plot the difference between two families by task, with 95 % intervals; the average comes first."""
+    """Plot the difference between two families by task or domain, with 95 % intervals; the average comes first."""
     from mixhub import workflow
 
-    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples)
+    require_of_measure(measure, step, {"--published": published})
+    workspace, selection = options.workspace_if_any(workspace_dir), _selection(tasks, samples, measure, step, paired)
     plot = workflow.plot_difference(
         a, b, workspace=workspace, selection=selection, published=published, progress=progress()
     )
@@ -109,10 +121,28 @@ def losses(
     _save(workflow.plot_losses(options.find_workspace(workspace_dir), family=family), output)
 
 
-def _selection(tasks: str | None, samples: bool) -> Selection:
+@app.command()
+def validation(
+    sources: ValidationArgument = None, output: OutputOption = Path(), workspace_dir: options.WorkspaceOption = None
+) -> None:
+    """Plot the validation losses of several families against steps, a panel per domain and one for their average."""
+    from mixhub import workflow
+
+    _save(workflow.plot_validation(sources or (), workspace=options.workspace_if_any(workspace_dir)), output)
+
+
+def _selection(
+    tasks: str | None,
+    samples: bool,
+    measure: MeasureName = MeasureName.SCORE,
+    step: int | None = None,
+    paired: bool = False,
+) -> Selection:
+    from mixhub.analysis.scores import measure_named
     from mixhub.workflow import Selection
 
-    return Selection(tasks=tuple(options.names("--tasks", tasks)) if tasks is not None else None, samples=samples)
+    names = tuple(options.names("--tasks", tasks)) if tasks is not None else None
+    return Selection(tasks=names, samples=samples, measure=measure_named(measure.value), step=step, paired=paired)
 
 
 def _save(plot: Plot, output: Path) -> None:

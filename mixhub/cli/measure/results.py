@@ -38,7 +38,7 @@ MeasureOption = Annotated[MeasureName, typer.Option(help=_MEASURE)]
 _STEP = "With --measure loss: the step. [default: the last of each run]"
 StepOption = Annotated[int | None, typer.Option("--step", help=_STEP, metavar="N", min=0)]
 _PAIRED = (
-    "With --compare: rows with the same name, or else at the same place, are pairs of seeds. [default: seeds that "
+    "Of a comparison: rows with the same name, or else at the same place, are pairs of seeds. [default: seeds that "
     "share the initial weights or the seed of the data order, if the lineage of the runs is known]"
 )
 PairedOption = Annotated[bool, typer.Option("--paired", help=_PAIRED)]
@@ -102,7 +102,7 @@ def results(
         paired=paired,
     )
     _require_consistent(compare, against, allow_incomplete, form)
-    _require_of_measure(measure, step, {"--suite": suite, "--num-fewshot": num_fewshot, "--published": published})
+    require_of_measure(measure, step, {"--suite": suite, "--num-fewshot": num_fewshot, "--published": published})
     if paired and not compare:
         raise UsageError("--paired requires --compare", code="option-missing", option="--compare")
     bars = progress(as_json=form is not Format.TABLE)
@@ -138,7 +138,7 @@ def _require_consistent(compare: bool, against: str | None, allow_incomplete: bo
             )
 
 
-def _require_of_measure(measure: MeasureName, step: int | None, of_scores: Mapping[str, object]) -> None:
+def require_of_measure(measure: MeasureName, step: int | None, of_scores: Mapping[str, object]) -> None:
     """Refuse options of scores with losses, and the reverse."""
     if measure is not MeasureName.LOSS:
         if step is not None:

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 from mixhub.analysis.building import measured_tables, require_published
 from mixhub.analysis.comparison import compare
 from mixhub.analysis.evidence import Evidence, find_evidence, known_tasks
+from mixhub.analysis.losses.runs import find_losses
+from mixhub.analysis.losses.table import loss_tables
+from mixhub.analysis.scores import LOSS
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import ScoreTable
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot, write_plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
+from mixhub.card.plots.validation import validation_plot
 from mixhub.errors import UsageError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
@@ -57,6 +61,12 @@ def plot_scores(
         UnknownNameError, ResultsError: as for `score_tables`.
     """
     workspace = workspace_if_given(workspace)
+    if selection.measure is LOSS:
+        name = source or default_source(workspace, "mixhub plot scores LOGS --measure loss")
+        table = loss_tables([name], workspace, selection)[0]
+        return _checked(
+            scores_plot(table), table.name, "no loss is complete", f"run mixhub results {name} --measure loss"
+        )
     evidence, table = _table(source, workspace, selection, published, progress)
     chance = _chances(workspace, evidence)
     hint = f"run mixhub results {source or evidence.name} to see what is missing"
@@ -159,6 +169,24 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None)
     curves = {revision: lines for revision, lines in metrics.items() if lines}
     plot = losses_plot(curves, family.data.valid_prefix, family.name)
     return _checked(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
+
+
+def plot_validation(sources: Sequence[str] = (), *, workspace: WorkspaceLike | None = None) -> Plot:
+    """Plot validation losses of several families against steps, a panel per domain and one for their average.
+
+    Args:
+        sources: families by name, or files or folders with logs of any trainer; default: the workspace's family.
+        workspace: the workspace with the families.
+
+    Raises:
+        UsageError: there is no source and no workspace, or nothing to plot.
+        UnknownNameError, ResultsError, RunError: as `find_losses`.
+    """
+    workspace = workspace_if_given(workspace)
+    names = list(dict.fromkeys(sources)) or [default_source(workspace, "mixhub plot validation LOGS")]
+    runs = [one for name in names for one in find_losses(name, workspace)]
+    stem = "-".join(one.name for one in runs)
+    return _checked(validation_plot(runs), stem, "no losses with steps", "pass logs with a column of steps")
 
 
 def save_plot(plot: Plot, output: str | os.PathLike[str] = ".") -> list[Path]:
