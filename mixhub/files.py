@@ -158,6 +158,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def replace_folder(path: Path, temporary: Path) -> None:
     """Rename a folder whose files are synced to `path`, in place of a folder that may be there."""
+    _sync(temporary)
     if path.exists():
         outgoing = temporary_path(path)
         outgoing = outgoing.with_name(outgoing.name + _OUTGOING)

@@ -123,7 +123,8 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
         raise RunError(message, code="checkpoint-foreign", hint=hint, path=checkpoint)
     files = {f"step-{steps[-1]:06d}/{path.name}": local_file(path) for path in sorted(checkpoint.iterdir())}
     files[TRAIN_CONFIG] = local_file(folder.train_config)
-    files[CARD] = local_file(_state_card(family, run, steps[-1]).encode())
+    layout = _WHOLE_STATE if "optimizer.pt" in {path.name for path in checkpoint.iterdir()} else _SHARDED_STATE
+    files[CARD] = local_file(_state_card(family, run, steps[-1], layout).encode())
     return files | _license_files(workspace, family)
 
 
@@ -185,7 +186,14 @@ def _column(values: list[Any]) -> list[Any]:
     return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
 
 
-def _state_card(family: Family, run: Run, step: int) -> str:
+_WHOLE_STATE = """\
+`optimizer.pt` was written by `torch.save`: open it with `torch.load(..., weights_only=True)`."""
+_SHARDED_STATE = """\
+The `shard-*.safetensors` files hold weights (`model.`) and moments of AdamW (`optimizer.`), in the layout of torch's
+`HuggingFaceStorageWriter`: read them with `torch.distributed.checkpoint`, on any number of processes."""
+
+
+def _state_card(family: Family, run: Run, step: int, layout: str) -> str:
     return f"""---
 library_name: mixhub
 tags:
@@ -196,6 +204,5 @@ tags:
 
 To resume training; the model itself is on the branch `{run.revision}`. With mixhub, put `step-{step:06d}` into
 `runs/{family.name}/{run.revision}/checkpoints/` of a workspace, and `train_config.yaml` beside `checkpoints`.
-The `shard-*.safetensors` files hold weights (`model.`) and moments of AdamW (`optimizer.`), in the layout of torch's
-`HuggingFaceStorageWriter`: read them with `torch.distributed.checkpoint`, on any number of processes.
+{layout}
 """
