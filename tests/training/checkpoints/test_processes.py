@@ -18,7 +18,7 @@ from mixhub.training.options import TrainOptions
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.paths import RunFolder
 from tests.tiny import tiny_family
-from tests.training.checkpoints.test_kills import untimed
+from tests.training.checkpoints.test_kills import LAYERS, untimed
 from tests.training.checkpoints.test_saving import new_checkpoints, to_first_format
 
 ROOT = Path(__file__).parents[3]
@@ -34,17 +34,21 @@ def case(folder: RunFolder, sharding: str, stop: int | None = None, **more: Any)
     return {"folder": str(folder.path), "sharding": sharding, "changes": ODD, "stop": stop, **more}
 
 
-def launched(tokens: Path, processes: int, *cases: dict[str, Any]) -> list[str]:
+def launched(tokens: Path, processes: int, *cases: dict[str, Any], nodes: int = 1) -> list[str]:
     """How each case ended."""
-    launcher = ("torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    module = ("tests.training.checkpoints.child", str(tokens), json.dumps(cases))
-    command = [sys.executable, "-m", *launcher, "-m", *module]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
+    done = launch(tokens, processes, *cases, nodes=nodes)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     ends: list[str] = json.loads(done.stdout)
     return ends
+
+
+def launch(tokens: Path, processes: int, *cases: dict[str, Any], nodes: int = 1) -> subprocess.CompletedProcess[str]:
+    launcher = ("torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
+    module = ("tests.training.checkpoints.child", str(tokens), json.dumps(cases), str(nodes))
+    command = [sys.executable, "-m", *launcher, "-m", *module]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False)
 
 
 def trained(tokens: Path, folder: RunFolder, stop: int | None = None) -> RunFolder:
@@ -160,4 +164,37 @@ def test_three_processes_read_from_two_and_one_and_are_read_by_them(
     trained(tokens, folders["to-one"])
     assert launched(tokens, 2, case(folders["to-two"], "full")) == ["finished"]
     for folder in folders.values():
+        assert_close(folder, alone)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("target", ["mixhub.training.checkpoints.writer.ShardWriter.write_data", LAYERS])
+def test_two_processes_of_which_one_is_killed_go_on_bit_for_bit(
+    target: str, two: dict[str, RunFolder], tokens: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    nth = 2 if "write" in target else 25  # of the validation at step 0 and of 3 micro-steps in each step
+    assert launch(tokens, 2, case(folder, "full", kill=(target, nth))).returncode != 0
+    assert folder.checkpoint_steps()[-1:] in ([3], [6])
+    assert launched(tokens, 2, case(folder, "full")) == ["finished"]
+    assert untimed(folder) == untimed(two["full"])
+    assert weights_sha256(folder.export(12)) == weights_sha256(two["full"].export(12))
+    assert not list(folder.path.rglob(".tmp-*"))
+
+
+@pytest.mark.nightly
+def test_two_nodes_of_two_processes_go_on_from_one_another(alone: RunFolder, tokens: Path, tmp_path: Path) -> None:
+    folders = {name: RunFolder(tmp_path / name) for name in ("hybrid", "full")}
+    changes = {**ODD, "training": {**ODD["training"], "micro_batch_size": 1}}
+    stopped, resumed = (
+        [{**case(folder, sharding, stop), "changes": changes} for folder, sharding in pairs]
+        for stop, pairs in (
+            (4, [(folders["hybrid"], "hybrid"), (folders["full"], "full")]),
+            (None, [(folders["hybrid"], "full"), (folders["full"], "hybrid")]),
+        )
+    )
+    ends = launched(tokens, 4, *stopped, *resumed, nodes=2)
+    assert ends == ["stopped"] * 2 + ["finished"] * 2
+    for folder in folders.values():
+        assert len(list(folder.checkpoint(12).glob("*.safetensors"))) == 4
         assert_close(folder, alone)
