@@ -22,13 +22,14 @@ from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
 from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
 from mixhub.training.export import saved_weights_sha256, write_export
-from mixhub.training.flops import device_name
+from mixhub.training.flops import device_name, mfu
 from mixhub.training.launch import accelerated, sharding_of
 from mixhub.training.model import build_model
 from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.reports.divergence import Fault, Guard, read_samples, write_samples
 from mixhub.training.reports.figures import Figures
 from mixhub.training.reports.metrics import Reports, lines_until, reporting
+from mixhub.training.reports.trackers import require_trackers
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
 from mixhub.training.updates import Updates
 from mixhub.training.validation import validation_losses
@@ -72,6 +73,7 @@ def train(
     if (export := finished_export(family, run, folder)) is not None:
         return export
     shards = require_trainable(family, run, tokens)  # all checks come before the run folder is made
+    require_trackers(options.trackers)
     with accelerated(family.training, options) as accelerator:
         main = accelerator.is_main_process
         with locked(folder.lock, f"{run.family}, {run.revision} is being trained") if main else nullcontext():
@@ -102,6 +104,7 @@ class _Trainer:
         assert run.init_seed is not None
         self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
         self.is_main = accelerator.is_main_process
+        self.trackers = options.trackers
         self.manifest = manifest = shards.manifest.for_family(family)
         self.training = training = family.training
         self.order = order_of(family, run, manifest)
@@ -142,7 +145,11 @@ class _Trainer:
             self.checkpoints,
             closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,
-            reporting(self.family, self.run, self.folder, bar, lines=lines, is_main=self.is_main) as reports,
+            reporting(
+                *(self.family, self.run, self.folder, bar, self._mfu),
+                lines=lines,
+                trackers=self.trackers if self.is_main else None,
+            ) as reports,
         ):
             bar.advance(first)
             if first == 0:
@@ -160,6 +167,10 @@ class _Trainer:
                 if figures.is_stopped and done < last:
                     return None
         return self._export()
+
+    def _mfu(self, speed: float) -> float | None:
+        """Return the share of the devices' peak at a speed in tokens per second; None if it is unknown."""
+        return mfu(self.family, speed, device_name(self.accelerator.device.type), self.accelerator.num_processes)
 
     def _first_state(self, model: LlamaForCausalLM) -> State:
         # The other processes complete no checkpoints, so they need no hash.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixhub.errors import RunError
+from mixhub.errors import RunError, UnknownNameError
 
 VALUES = {
     "device": ("cpu", "cuda"),
     "sharding": ("none", "full", "hybrid"),
     "kernels": ("eager", "compile", "liger"),
 }
+TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
+"""Accelerate's trackers."""
 DTYPES = ("float32", "bfloat16", "float16")
 """Dtypes in which weights can be exported."""
 
@@ -35,6 +37,9 @@ class TrainOptions:
             if value is not None and value not in values:
                 message = f"{name} = {value!r}: must be one of {', '.join(values)}"
                 raise RunError(message, code="option-value", option=name, value=value)
+        for tracker in self.trackers:
+            if tracker not in TRACKERS:
+                raise UnknownNameError("tracker", tracker, TRACKERS)
 
 
 DEFAULTS = TrainOptions()

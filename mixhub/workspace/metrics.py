@@ -9,7 +9,7 @@ from typing import Any
 
 from mixhub.errors import RunError
 
-_NUMBERS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second")
+_NUMBERS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "mfu")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -17,8 +17,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     A step's line has `step` (the number of the update, from 1), `loss` (nats per token, mean of the global batch before
     the update), `learning_rate`, `grad_norm` (before clipping), `tokens` (seen so far), `tokens_per_second` and
-    `domains`, the mean loss of the tokens of each domain in the batch, by domain key. A validation's line has `step`
-    and `validation`, losses by domain key; the first one has step 0.
+    `domains`, the mean loss of the tokens of each domain in the batch, by domain key. It has `mfu`, the share of the
+    devices' peak that was used, if that is known, and `spike`, which is true, if the loss is one. A validation's line
+    has `step` and `validation`, losses by domain key; the first one has step 0.
 
     Raises:
         RunError: a line is not JSON, has no step, or holds a figure that is not a finite number.

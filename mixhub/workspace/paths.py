@@ -73,12 +73,18 @@ class RunFolder:
     """A line of JSON for each step and validation."""
     diverged = _Below("diverged.json")
     """What the step read at which the run was stopped because it diverged."""
+    trackers = _Below("trackers.json")
+    """The runs of trackers, to be continued."""
     lock = _Below(".lock")
     """Held during training."""
     checkpoints = _Below("checkpoints")
     """Resumable states, a folder for each step."""
     exports = _Below("export")
     """Exports, a folder for each step."""
+
+    def tracker(self, name: str) -> Path:
+        """Return the folder of a tracker's files."""
+        return self.path / "trackers" / name
 
     def checkpoint(self, step: int) -> Path:
         """Return the folder of a resumable state."""

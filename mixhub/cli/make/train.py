@@ -35,6 +35,10 @@ _PREFLIGHT_HELP = (
 )
 _MFU_HELP = "With --plan: share of the devices' peak that training is assumed to use. [default: 0.4]"
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
+_TRACKER_HELP = (
+    "Tracker of Accelerate that gets the metrics too, such as `tensorboard` or `wandb`; may be repeated. It is offline "
+    "unless its own environment variables say otherwise."
+)
 _PROCESSES_HELP = "Processes to start on this machine, on CUDA one per GPU. [default: 1]"
 
 
@@ -43,6 +47,7 @@ def train(
     index: IndexOption = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
     num_processes: Annotated[int, typer.Option(help=_PROCESSES_HELP, metavar="N", min=1)] = 1,
+    trackers: Annotated[list[str] | None, typer.Option("--tracker", help=_TRACKER_HELP, metavar="NAME")] = None,
     time_limit: TimeLimitOption = None,
     stop_before: StopBeforeOption = None,
     plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
@@ -72,11 +77,11 @@ def train(
     if plan:
         show_plan(workflow.plan_training(workspace, mfu=mfu, device=device, **run_name), as_json=as_json)
         return
+    options = workflow.TrainOptions(device=device, trackers=tuple(trackers or ()))
     is_late = deadline(time_limit, stop_before) if _is_first_process() else lambda: False
     if num_processes > 1 and PARENT not in os.environ:
         with _interrupt_explained(workspace, run_name):
             raise typer.Exit(_run_processes(workspace, num_processes, run_name, progress(as_json=as_json)))
-    options = workflow.TrainOptions(device=device)
     if preflight:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # which end it, since there is nothing to save
         outcome = workflow.preflight(workspace, options=options, progress=progress(as_json=as_json), **run_name)
@@ -86,11 +91,7 @@ def train(
     log_lines()
     with _interrupt_explained(workspace, run_name), stop_signals() as request:
         trained = workflow.train(
-            workspace,
-            options=options,
-            progress=progress(),
-            should_stop=lambda: bool(request) or is_late(),
-            **run_name,
+            workspace, options=options, progress=progress(), should_stop=lambda: bool(request) or is_late(), **run_name
         )
     if trained.export is None:
         by = f" by {request.signal.name}" if request.signal else " before the time limit" if is_late() else ""

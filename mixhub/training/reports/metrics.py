@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,11 +16,15 @@ from mixhub.progress import Bar
 from mixhub.spec import Family, Run
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.reports.figures import Figures
+from mixhub.training.reports.trackers import Trackers, tracking
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
 
 _LOG = logging.getLogger("mixhub.training")
 """Reports where a run resumes and the result of each validation, for users without a progress bar."""
+
+
+Utilization = Callable[[float], float | None]
 
 
 class Reports:
@@ -30,11 +34,16 @@ class Reports:
         family: the recipe.
         run: the seed or index.
         bar: counts steps.
+        mfu: the share of the devices' peak at a speed in tokens per second; None if unknown.
         metrics: open `metrics.jsonl`; None in all processes but the first, which show nothing.
+        trackers: get the same lines.
     """
 
-    def __init__(self, family: Family, run: Run, bar: Bar, metrics: TextIO | None) -> None:
-        self._training, self._revision, self._bar, self._metrics = family.training, run.revision, bar, metrics
+    def __init__(
+        self, family: Family, run: Run, bar: Bar, mfu: Utilization, metrics: TextIO | None, trackers: Trackers
+    ) -> None:
+        self._training, self._revision, self._bar, self._mfu = family.training, run.revision, bar, mfu
+        self._metrics, self._trackers = metrics, trackers
         self._valid_prefix = family.data.valid_prefix
         self._tokens = tokens_per_step(self._training.global_batch_size, self._training.sequence_length)
 
@@ -51,11 +60,14 @@ class Reports:
         speed = round(self._tokens / seconds, 1)
         line: dict[str, object] = {"step": step, "loss": figures.loss, "learning_rate": rate}
         line |= {"grad_norm": figures.grad_norm, "tokens": step * self._tokens, "tokens_per_second": speed}
+        mfu = self._mfu(speed)
+        line |= {} if mfu is None else {"mfu": round(mfu, 4)}
         line |= {"spike": True} if is_spike else {}
         self._write({**line, "domains": figures.domains})
         if is_spike:
             self.log(f"step {step} of {self._training.steps}, loss {figures.loss:.3f} is a spike")
-        self._bar.advance(note=f"loss {figures.loss:.3f}, {magnitude(speed)} tokens/s")
+        note = f"loss {figures.loss:.3f} {magnitude(speed)} tok/s"
+        self._bar.advance(note=note if mfu is None else f"{note} MFU {100 * mfu:.0f}%")
 
     def validation(self, step: int, losses: Mapping[str, float], loss: float | None) -> None:
         """Report the losses of the validation after a step, by domain key; `loss` is that of the step, if any."""
@@ -79,6 +91,7 @@ class Reports:
         if self._metrics is not None:
             self._metrics.write(_line(line))
             self._metrics.flush()
+            self._trackers.log(line)
 
 
 def lines_until(path: Path, step: int) -> list[dict[str, Any]]:
@@ -88,15 +101,36 @@ def lines_until(path: Path, step: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def reporting(
-    family: Family, run: Run, folder: RunFolder, bar: Bar, *, lines: Sequence[Mapping[str, Any]], is_main: bool
+    family: Family,
+    run: Run,
+    folder: RunFolder,
+    bar: Bar,
+    mfu: Utilization,
+    *,
+    lines: Sequence[Mapping[str, Any]],
+    trackers: Sequence[str] | None,
 ) -> Iterator[Reports]:
-    """Report a run of which `lines` are known; other lines of its metrics are deleted."""
-    if not is_main:
-        yield Reports(family, run, bar, None)
+    """Report a run of which `lines` are known; other lines of its metrics are deleted.
+
+    Args:
+        family, run, bar, mfu: as for `Reports`.
+        folder: the run's folder.
+        lines: of the metrics so far.
+        trackers: names of trackers; None in all processes but the first.
+
+    Raises:
+        RunError: a tracker cannot be started.
+    """
+    if trackers is None:
+        yield Reports(family, run, bar, mfu, None, Trackers([]))
         return
+    last = read_metrics(folder.metrics)[-1:] if trackers and folder.trackers.is_file() else []
     write_text(folder.metrics, "".join(map(_line, lines)))
-    with folder.metrics.open("a", encoding="utf-8") as metrics:
-        yield Reports(family, run, bar, metrics)
+    with (
+        folder.metrics.open("a", encoding="utf-8") as metrics,
+        tracking(trackers, family, run, folder, lines=lines, last=last[0] if last else None) as opened,
+    ):
+        yield Reports(family, run, bar, mfu, metrics, opened)
 
 
 def _line(metrics: Mapping[str, object]) -> str:
