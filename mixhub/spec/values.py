@@ -59,6 +59,8 @@ def repo_id_problem(repo_id: str) -> str | None:
 
 RepoId = Annotated[str, ruled(repo_id_problem)]
 
+Commit = Annotated[str, matching(r"[0-9a-f]{40}", "must be a commit: 40 hexadecimal digits")]
+
 # Only the Hub knows all licences: `card check` warns of unfamiliar ones, and `--validate` asks the hub.
 LICENSE = r"[a-z0-9][a-z0-9.+-]*(?<!-or-later)(?<!-only)"
 License = Annotated[

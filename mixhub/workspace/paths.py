@@ -17,7 +17,7 @@ from mixhub.files import disk_problem, write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend, replicate
-from mixhub.spec.values import Name, repo_id_problem
+from mixhub.spec.values import Commit, Name, RepoId, repo_id_problem
 
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"
@@ -45,6 +45,8 @@ class WorkspaceConfig(Spec):
     """Hub that commands use: `local` for the embedded hub, or an address."""
     namespace: Name | None = None
     """Owner to use in every repo_id. Default: the owner in the repo_id of the family."""
+    code: FrozenMap[RepoId, Commit] = Field(default_factory=dict, validate_default=True)
+    """Custom code of models that may run: the commit, 40 hexadecimal digits, by repo. `verify` never runs any."""
     families: FrozenMap[str, Mapping[str, Any]] = Field(default_factory=dict, validate_default=True)
     """Custom families, by name; see below."""
 

@@ -12,10 +12,14 @@ from transformers import AutoModelForCausalLM
 
 import mixhub
 from mixhub import workflow
+from mixhub.errors import UsageError
 from mixhub.hubserver import LOCAL_TOKEN, RunningHub, serve
+from mixhub.spec.base import read_yaml, to_yaml
 from mixhub.workspace.paths import Workspace
 from tests.evaluation.stock import stock_results
 from tests.evaluation.suite_documents import SOURCES, write_dataset_repos
+from tests.hub.others import edited
+from tests.refusals import refused
 from tests.workflow.architectures import KINDS, save
 
 TASKS = ("arc_easy", "copa", "piqa")
@@ -86,3 +90,61 @@ def _evaluate_as_lm_eval(workspace: Workspace, source: Path, repos: Path, folder
         expected = {key: value for key, value in expected.items() if not key.endswith("_stderr")}
         assert {key: cell.metrics[key] for key in expected} == expected
     assert workflow.crosscheck(source, cells, 30).largest < 1e-4
+
+
+CODE = """
+import os
+from transformers import LlamaConfig, LlamaForCausalLM
+
+with open(os.environ["RAN"], "a") as file:
+    file.write("ran ")
+
+class OwnConfig(LlamaConfig):
+    model_type = "own_kind"
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_custom_code_runs_if_it_is_allowed_and_never_to_verify(
+    hub: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+    source = save("llama", tmp_path / "model")
+    (source / "own.py").write_text(CODE)
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    edited(source, model_type="own_kind", architectures=["OwnModel"], auto_map=classes)
+    api = HfApi(endpoint=hub.url, token=LOCAL_TOKEN)
+    api.create_repo("lab/own")
+    commit = api.upload_folder(repo_id="lab/own", folder_path=source).oid
+    options = {"hub": hub.url, "tasks": ["copa"], "num_fewshot": [0], "namespace": "tester"}
+    with refused("code-unnamed", UsageError):
+        workflow.init_from_model(tmp_path / "own", source, **options)
+    workspace = workflow.init_from_model(tmp_path / "own", "lab/own", **options)
+    with refused("code-not-allowed", UsageError, repo_id="lab/own"):
+        workflow.adopt(workspace, source, seed=1)
+    assert not (tmp_path / "ran").exists()
+
+    path = workspace.path("mixhub.yaml")
+    path.write_text(to_yaml({**read_yaml(path), "code": {"lab/own": commit}}))
+    (source / "own.py").write_text("raise SystemExit('code that nobody allowed')")
+    workspace = workflow.open_workspace(workspace.root)
+    adopted = workflow.adopt(workspace, source, seed=1)
+    assert adopted.left_out == ("own.py",)
+    [checked] = workflow.check(workspace, seed=1, load=True)
+    assert (checked.findings, checked.loaded) == ((), True)
+    workflow.evaluate(workspace, seed=1, options=workflow.Options(device="cpu"), datasets_hub=hub.url)
+    workflow.render_card(workspace)
+    workflow.push(workspace, seed=1)
+    repo_id = workspace.family().repo_id
+    assert type(mixhub.load("own", seed=1, workspace=workspace).model).__name__ == "OwnModel"
+    assert workflow.generate(workspace, "the cat", seed=1).text
+
+    (tmp_path / "ran").unlink()
+    for family in (None, repo_id, "lab/own"):
+        findings = workflow.verify(workspace if family != "lab/own" else None, family=family, hub=hub.url, deep=True)
+        assert "unchecked" in {one.level for one in findings.findings}
+    assert not (tmp_path / "ran").exists()
+    with refused("model-unsupported"):
+        mixhub.load(repo_id, revision="seed-1", hub=hub.url)

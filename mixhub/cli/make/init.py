@@ -122,6 +122,10 @@ def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
     say(f"{made.revisions.plural(kind)} {ranges(made.revisions.numbers)}, as {made.revisions.pattern}")
     if made.card.mixture_note is not None:
         say("its mixture is not known; if you know it, correct mixture and card.mixture_note in mixhub.yaml")
+    repos = sorted({str(name).rpartition("--")[0] for name in architecture.config.get("auto_map", {}).values()})
+    if repos:
+        say(f"it needs the code in {', '.join(repos)}; if you have read it and trust it, add to mixhub.yaml:")
+        say(f"code: {{{', '.join(f'{repo}: COMMIT' for repo in repos)}}}")
     say("before you publish, review revisions, evaluation and card.license in mixhub.yaml")
     option = f"--{run.kind} {run.number}"
     elsewhere = "" if folder.resolve() == Path.cwd() else f" --workspace {quote(str(folder))}"

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, Unpack
@@ -18,6 +18,7 @@ from mixhub.errors import ExportError, HubUnreachableError, RepoNotFoundError, U
 from mixhub.files import read_json
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
+from mixhub.hub.remote.custom_code import allowed_code
 from mixhub.hub.remote.download import COMMIT, damaged_file, download, require_as_published
 from mixhub.hub.remote.model_files import WRONGLY_PUBLISHED
 from mixhub.hub.rules.config import CONFIG, UnsupportedModelError, reason, require_causal, unmet_need, why_unsupported
@@ -141,7 +142,9 @@ def load(
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
         verify = options.get("verify", False)
-        return _load(endpoint, repo_id, wanted, model_options, verify=verify, is_known=spec is not None)
+        is_allowed = opened is not None and spec is not None and not options.get("trust_remote_code")
+        with allowed_code(opened, spec) if is_allowed else nullcontext():  # type: ignore[arg-type]
+            return _load(endpoint, repo_id, wanted, model_options, verify=verify, is_known=spec is not None)
 
 
 def load_all(

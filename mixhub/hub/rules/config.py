@@ -36,6 +36,9 @@ _RANK = re.compile(rb"[A-Za-z0-9+/]+=* \d+\s*")
 _LINE = 4096
 
 
+_ALLOW = "if you trust it, allow it at a commit by `code` in mixhub.yaml; or mixhub.load(..., trust_remote_code=True)"
+
+
 class UnsupportedModelError(ExportError):
     """A model that may be sound, but that Transformers cannot open on this machine as a causal language model."""
 
@@ -68,7 +71,12 @@ def config_unusable(folder: Path, error: Exception) -> ExportError:
 
 def why_unsupported(error: BaseException, folder: Path) -> UnsupportedModelError | None:
     """Return why a model that may be sound could not be opened; None if the error is the fault of its files."""
-    return unmet_need(error, folder) or _unknown_kind(folder) or _quantised(error, folder)
+    need = unmet_need(error, folder)
+    method = _quantisation(folder)
+    if need is not None and need.code == "package-missing" and method is not None:
+        message = f"its weights are quantised ({method}), and it {need.message}"
+        return UnsupportedModelError(message, code=need.code, hint=need.hint, **need.fields)
+    return need or _unknown_kind(folder) or _quantised(error, folder)
 
 
 def unmet_need(error: BaseException, folder: Path | None = None) -> UnsupportedModelError | None:
@@ -170,9 +178,8 @@ def require_model(folder: Path) -> None:
         raise UnsupportedModelError(message, hint="take the model that it was converted from", path=folder)
     if CONFIG not in files or plain_config((folder / CONFIG).read_bytes()) is not None:
         return
-    if isinstance(method := _content(folder).get("quantization_config"), Mapping):
-        name = method.get("quant_method")
-        message = f"{folder}: its weights are quantised ({name}), so it is not a model that mixhub can check"
+    if (method := _quantisation(folder)) is not None:
+        message = f"{folder}: its weights are quantised ({method}), so it is not a model that mixhub can check"
         hint = "take the model that was quantised, with plain weights"
         raise UnsupportedModelError(message, hint=hint, path=folder)
     try:
@@ -196,6 +203,14 @@ def _is_of_another_kind(architecture: str) -> bool:
     return bool(kinds) and "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES" not in kinds
 
 
+def names_code(folder: Path) -> bool:
+    """Whether a config needs custom code: it names some, and Transformers does not know the type."""
+    from transformers import CONFIG_MAPPING
+
+    data = _content(folder)
+    return bool(data.get("auto_map")) and data.get("model_type") not in CONFIG_MAPPING
+
+
 def _unknown_kind(folder: Path) -> UnsupportedModelError | None:
     """Return the error for a `config.json` of a model that Transformers does not know; None if it knows it."""
     from transformers import CONFIG_MAPPING, __version__
@@ -206,19 +221,24 @@ def _unknown_kind(folder: Path) -> UnsupportedModelError | None:
         return None
     if data.get("auto_map"):
         message = f"model_type = {kind!r} in {CONFIG} needs the code in its repo, which mixhub does not run unasked"
-        return UnsupportedModelError(message, hint="if you trust it: mixhub.load(..., trust_remote_code=True)")
+        return UnsupportedModelError(message, hint=_ALLOW)
     written = data.get("transformers_version")
     source = f"; it was written by Transformers {written}" if written else ""
     message = f"model_type = {kind!r} in {CONFIG} is unknown to Transformers {__version__}{source}"
     return UnsupportedModelError(message, hint="it needs a newer Transformers, or custom code: ask the publisher")
 
 
+def _quantisation(folder: Path) -> str | None:
+    """Return the method by which weights are quantised; None for plain ones."""
+    stated = _content(folder).get("quantization_config")
+    return str(stated.get("quant_method")) if isinstance(stated, Mapping) else None
+
+
 def _quantised(error: BaseException, folder: Path) -> UnsupportedModelError | None:
     """Return the error for quantised weights, many of which need a GPU or a package; None for plain ones."""
-    quantisation = _content(folder).get("quantization_config")
-    if not isinstance(quantisation, Mapping):
+    if (method := _quantisation(folder)) is None:
         return None
-    message = f"its weights are quantised ({quantisation.get('quant_method')}), and cannot be opened here"
+    message = f"its weights are quantised ({method}), and cannot be opened here"
     return UnsupportedModelError(f"{message}: {reason(error, folder)}", hint="check it on a machine that can run it")
 
 
@@ -297,14 +317,30 @@ def comparable_config(folder: Path, name: str) -> str | None:
     return json.dumps({key: value for key, value in data.items() if key not in VOLATILE}, sort_keys=True, default=str)
 
 
+RUNNING: set[str] = set()
+"""Types of models whose code is running, since mixhub.yaml allows it."""
+
+
+@contextmanager
+def running_code(model_type: str) -> Iterator[None]:
+    """Take the code of a type of models for allowed, for a block; what was found with it is forgotten after."""
+    RUNNING.add(model_type)
+    _WHOLE.clear()
+    try:
+        yield
+    finally:
+        RUNNING.discard(model_type)
+        _WHOLE.clear()
+
+
 def code_findings(where: str, folder: Path) -> Iterator[Finding]:
-    """Configs that name custom code, which would run when the model is loaded."""
+    """Configs that name custom code, which would run when the model is loaded, and that was not allowed."""
     for name in (CONFIG, "tokenizer_config.json"):
         try:
             data = read_json(folder / name, ExportError)
         except MixhubError:  # other rules report it
             continue
-        if isinstance(data, Mapping) and (code := data.get("auto_map")):
+        if isinstance(data, Mapping) and (code := data.get("auto_map")) and data.get("model_type") not in RUNNING:
             message = f"auto_map in {name} names code that would run when the model is loaded: {json.dumps(code)[:120]}"
             is_known = name != CONFIG or _unknown_kind(folder) is None
             hint = f"delete auto_map from {name} if Transformers has the classes itself" if is_known else ""

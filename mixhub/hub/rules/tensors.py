@@ -12,9 +12,11 @@ from mixhub.errors import ExportError
 from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.rules.config import (
     CONFIG,
+    RUNNING,
     UnsupportedModelError,
     config_unusable,
     known_config,
+    names_code,
     read_config,
     reason,
     require_causal,
@@ -116,7 +118,8 @@ def shape_findings(
     try:
         findings = list(_report_findings(where, _report(folder, tensors, is_ours), is_ours))
     except UnsupportedModelError as error:
-        code = "config-unusable" if is_ours and error.code == "model-unsupported" else ""
+        is_fault = is_ours and error.code == "model-unsupported" and not names_code(folder)
+        code = "config-unusable" if is_fault else ""
         finding = from_error(error, where, code=code, about=CONFIG)
         yield finding if code else replace(finding, level="unchecked")
         return
@@ -219,7 +222,12 @@ def _report(folder: Path, tensors: Mapping[str, Tensor], is_ours: bool) -> _Repo
     content = (folder / CONFIG).read_bytes()
     if are_plain_tensors(content, tensors):
         return _NO_REPORT
-    key = (content, is_ours, frozenset((name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()))
+    key = (
+        content,
+        is_ours,
+        frozenset(RUNNING),
+        frozenset((name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()),
+    )
     if key not in _REPORTS:
         if not is_ours:
             require_causal(folder)
@@ -232,7 +240,7 @@ def _report(folder: Path, tensors: Mapping[str, Tensor], is_ours: bool) -> _Repo
     return _REPORTS[key]
 
 
-_REPORTS: dict[tuple[bytes, bool, frozenset[tuple[str, str, tuple[int, ...]]]], _Report] = {}
+_REPORTS: dict[tuple[bytes, bool, frozenset[str], frozenset[tuple[str, str, tuple[int, ...]]]], _Report] = {}
 """Reports by config and tensors: the revisions of a family share one."""
 
 

@@ -12,7 +12,7 @@ from mixhub.errors import HubError, MixhubError
 from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.remote.client import read_bytes
 from mixhub.hub.remote.files import METRICS, TRAIN_CONFIG
-from mixhub.hub.rules.config import CONFIG, code_findings, known_config
+from mixhub.hub.rules.config import CONFIG, code_findings, known_config, names_code
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_findings
 from mixhub.hub.rules.tensors import dtype_findings, index_findings, shape_findings, tied_findings
@@ -48,7 +48,9 @@ def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield from lineage_findings(branch.name, family, run, step, lineage, AGAIN)
     yield from recipe_findings(branch.name, folder / TRAIN_CONFIG, lineage, family, branch.run)
     if family is not None and branch.run is not None:
-        yield from model_findings(branch.name, family, known_config(folder), *size_and_end(folder))
+        for finding in model_findings(branch.name, family, known_config(folder), *size_and_end(folder)):
+            is_code = finding.code == "architecture-unusable" and names_code(folder)  # which is not run here
+            yield replace(finding, level="unchecked") if is_code else finding
 
 
 def metrics_malformed(branch: BranchUnderCheck) -> Iterator[Finding]:
@@ -151,8 +153,15 @@ def config_unfit(branch: BranchUnderCheck) -> Iterator[Finding]:
     if {"tokenizer.json", CONFIG} <= {*branch.branch.tree}:
         findings += token_findings(branch.name, branch.branch.folder)
     for finding in findings:
-        is_error = branch.is_ours or finding.code == "tokenizer-rebuilt" or finding.level != "error"
+        is_fault = branch.is_ours and not (finding.code == "code-required" and _states_code(branch))
+        is_error = is_fault or finding.code == "tokenizer-rebuilt" or finding.level != "error"
         yield finding if is_error else replace(finding, level="warning")
+
+
+def _states_code(branch: BranchUnderCheck) -> bool:
+    """Whether the family of a branch states the custom code that its config names."""
+    family = branch.repo.family
+    return family is not None and "auto_map" in family.architecture.config
 
 
 BRANCH_RULES = (lineage_differs, metrics_malformed, weights_malformed, config_unfit)

@@ -13,6 +13,7 @@ from typing import Any, Unpack
 from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.findings import Finding, errors
+from mixhub.hub.remote.custom_code import allowed_code
 from mixhub.hub.rules.config import CONFIG, GGUF, require_model
 from mixhub.hub.rules.export import check_export, is_pickle
 from mixhub.hub.rules.family import description, model_findings
@@ -84,8 +85,26 @@ def adopt(
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
     source, mixture = Path(source), Path(mixture) if mixture is not None else None
-    files, left_out = _files(source, Path(tokenizer) if tokenizer is not None else source)
-    known_step = _known_step(source, step)
+    wanted = _Wanted(source, step, mixture, Path(tokenizer) if tokenizer is not None else source, replace)
+    with allowed_code(workspace, family):
+        return _adopt(workspace, family, run, wanted, progress)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to adopt; as the arguments of `adopt`."""
+
+    source: Path
+    step: int | None
+    mixture: Path | None
+    tokenizer: Path
+    replace: bool
+
+
+def _adopt(workspace: Workspace, family: Family, run: Run, wanted: _Wanted, progress: Progress) -> Adopted:
+    source, mixture, replace = wanted.source, wanted.mixture, wanted.replace
+    files, left_out = _files(source, wanted.tokenizer)
+    known_step = _known_step(source, wanted.step)
     last = family.training.steps
     if (step := last if known_step is None else known_step) > last:
         hint = "correct training.steps of the family in mixhub.yaml, if it was trained for longer"
@@ -99,6 +118,7 @@ def adopt(
         with new_folder(folder.export(step)) as building:
             for name, path in files.items():
                 shutil.copyfile(path, building / name)
+            _name_repo_of_code(building / CONFIG, family)
             lineage = _complete(building, source, family, run, known_step, config)
             same = _same_weights(workspace, folder.export(step), lineage)
             other_steps = [path for _, _, path in same if path.is_relative_to(folder.path)]
@@ -134,6 +154,17 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
     files |= {name: tokenizer / name for name in _TOKENIZER if (tokenizer / name).is_file()}
     known = (*files, *_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
     return files, tuple(name for name in present if name not in known)
+
+
+def _name_repo_of_code(path: Path, family: Family) -> None:
+    """Write the repo of the code into a config that names the modules of custom code alone, as in that repo."""
+    config = read_json(path, ExportError)
+    stated = family.architecture.config.get("auto_map")
+    own = config.get("auto_map") if isinstance(config, dict) else None
+    if isinstance(stated, Mapping) and isinstance(own, Mapping):
+        short = {key: str(value).rpartition("--")[2] for key, value in stated.items()}
+        if all(own[key] == short.get(key) for key in own):
+            write_json(path, {**config, "auto_map": {key: stated[key] for key in own}})
 
 
 def _known_step(source: Path, step: int | None) -> int | None:

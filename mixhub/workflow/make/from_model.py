@@ -16,7 +16,7 @@ from mixhub.errors import ExportError, MixhubError, SpecError, UsageError
 from mixhub.files import read_json
 from mixhub.hub.remote.client import natural
 from mixhub.hub.rules.architecture import architecture_of
-from mixhub.hub.rules.config import CONFIG, require_model
+from mixhub.hub.rules.config import CONFIG, names_code, require_model
 from mixhub.hub.rules.tokenizer import TokenizerFacts
 from mixhub.spec import Family, Mixture, Task, catalog
 from mixhub.spec.architecture import from_config
@@ -92,7 +92,8 @@ def init_from_model(
     name = options.get("name") or Path(folder).resolve().name
     require_new_name(name)
     with _opened(model, hub) as (source, at):
-        require_model(source.folder)
+        if not names_code(source.folder):
+            require_model(source.folder)
         config: dict[str, Any] = {"family": name, "hub": at}
         if (namespace := options.get("namespace")) is not None:
             config["namespace"] = namespace
@@ -168,7 +169,7 @@ def _family(name: str, source: _Source, options: FamilyOptions) -> dict[str, Any
     if not (path := source.folder / "tokenizer.json").is_file():
         hint = "save the tokenizer there: tokenizer.save_pretrained(DIR)"
         raise ExportError(f"{source.folder}: no {path.name}", code="file-missing", hint=hint, path=path)
-    architecture = architecture_of(source.folder)
+    architecture = _with_repo_of_code(architecture_of(source.folder), source)
     tokenizer = TokenizerFacts.read(source.folder)
     own_repo = source.repo_id if source.revisions is not None and options.get("namespace") is None else None
     tokens = {"name": name, "repo_id": source.repo_id, "vocab_size": tokenizer.size}
@@ -183,6 +184,23 @@ def _family(name: str, source: _Source, options: FamilyOptions) -> dict[str, Any
         **_evaluation(base, options),
         "card": _card(name, source, has_mixture=_mixture_file(source, options.get("mixture")) is not None),
     }
+
+
+def _with_repo_of_code(architecture: dict[str, Any], source: _Source) -> dict[str, Any]:
+    """Return an architecture that names the repo of its custom code, if it has any.
+
+    Raises:
+        UsageError: the code lies in a folder, where nothing pins it.
+    """
+    modules = architecture.get("auto_map")
+    if not isinstance(modules, Mapping) or not names_code(source.folder):
+        return architecture
+    if source.repo_id is None and any("--" not in str(name) for name in modules.values()):
+        message = f"{source.folder}: {CONFIG} names the code beside it, and code runs only from a repo, at a commit"
+        hint = "push the folder to a repo, and pass that: --from-model REPO"
+        raise UsageError(message, code="code-unnamed", hint=hint)
+    named = {key: str(name) if "--" in str(name) else f"{source.repo_id}--{name}" for key, name in modules.items()}
+    return {**architecture, "auto_map": named}
 
 
 def _mixture_file(source: _Source, mixture: str | os.PathLike[str] | None) -> Path | None:

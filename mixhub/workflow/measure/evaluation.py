@@ -76,23 +76,25 @@ def evaluate(
     """
     from mixhub.evaluation.provenance import ModelUnderTest
     from mixhub.evaluation.sweep import evaluate
+    from mixhub.hub.remote.custom_code import allowed_code
 
     workspace = open_workspace(workspace)
     family, runs = find_exports(workspace, progress, **run_names)
     storage = evaluation_storage(workspace, family.evaluation, datasets_hub)
     cells, failures = {}, Failures()
-    for run in runs:
-        model = ModelUnderTest.of_run(family, run, workspace.export(run, family.training.steps))
-        results = _results_folder(workspace, family, run)
-        cells[run.revision] = evaluate(
-            model,
-            family.evaluation,
-            results=results,
-            storage=storage,
-            options=options,
-            progress=progress,
-            failures=failures,
-        )
+    with allowed_code(workspace, family):
+        for run in runs:
+            model = ModelUnderTest.of_run(family, run, workspace.export(run, family.training.steps))
+            results = _results_folder(workspace, family, run)
+            cells[run.revision] = evaluate(
+                model,
+                family.evaluation,
+                results=results,
+                storage=storage,
+                options=options,
+                progress=progress,
+                failures=failures,
+            )
     evaluated = _evaluated(workspace, family, runs, cells)
     failures.report(evaluated)
     return evaluated

@@ -89,7 +89,7 @@ def validate_card(card: str | os.PathLike[str], endpoint: Endpoint) -> list[Find
     Raises:
         HubError: the hub cannot be asked.
     """
-    from mixhub.hub.remote.validate import validate
+    from mixhub.hub.publish.validate import validate
 
     path = Path(card)
     if not path.is_file():

@@ -51,8 +51,10 @@ def check_each(
 ) -> Iterator[RunCheck]:
     """As `check`, lazily: each run is checked when the iterator reaches it."""
     from mixhub.hub.check.run import check_run
+    from mixhub.hub.remote.custom_code import allowed_code
 
     workspace = open_workspace(workspace)
     family, runs = find_exports(workspace, progress, step=step, **run_names)
-    for run in runs:
-        yield check_run(workspace, family, run, step=step, load=load, progress=progress)
+    with allowed_code(workspace, family):
+        for run in runs:
+            yield check_run(workspace, family, run, step=step, load=load, progress=progress)

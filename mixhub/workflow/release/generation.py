@@ -76,6 +76,7 @@ def generate(
     Warns:
         UserWarning: as `mixhub.load` does.
     """
+    from mixhub.hub.remote.custom_code import allowed_code
     from mixhub.hub.remote.load import family_of, load
 
     workspace = workspace_if_given(workspace)
@@ -96,7 +97,7 @@ def generate(
         folder = workspace.run_folder(run)
         wanted = spec.training.steps if step is None else step
         if wanted in folder.export_steps():
-            with _checking_proposed(run):
+            with allowed_code(workspace, spec), _checking_proposed(run):
                 return _generate_from_export(workspace, spec, folder.export(wanted), prompt, sampling)
     root = workspace.root if workspace else None
     loaded = load(name, hub=hub, workspace=root, revision=revision, seed=seed, index=index, step=step)

@@ -20,6 +20,7 @@ from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
 from mixhub.hub.publish.push import Pushed, push_all, push_plan, require_all_pushed
 from mixhub.hub.publish.withdraw import fetch_withdrawals
+from mixhub.hub.remote.custom_code import allowed_code
 from mixhub.hub.remote.files import MAIN
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
@@ -174,7 +175,7 @@ def plan_push(
         spec = find_family(workspace, run_names.get("family"))
         _export_step(workspace, spec, spec.run(seed=seed, index=index), step, progress)
     family, runs = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
-    with open_hub(workspace, hub, progress=progress) as endpoint:
+    with allowed_code(workspace, family), open_hub(workspace, hub, progress=progress) as endpoint:
         for one in fetch_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
             progress.notice(f"on {endpoint}: {one.sentence()}")
         plans = []

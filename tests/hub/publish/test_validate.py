@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from mixhub.card.page.render import render_catalog
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, HubUnreachableError
-from mixhub.hub.remote.validate import Answer, validate
+from mixhub.hub.publish.validate import Answer, validate
 from mixhub.hubserver import RunningHub
 from tests.refusals import refused
 
