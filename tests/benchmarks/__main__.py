@@ -8,6 +8,7 @@ NAMES = (
     "demo",
     "order",
     "trainer",
+    "checkpoints",
     "batches",
     "pack",
     "bootstrap",

@@ -18,8 +18,8 @@ from mixhub.training.options import TrainOptions
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.paths import RunFolder
 from tests.tiny import tiny_family
+from tests.training.checkpoints.models import new_checkpoints, to_first_format
 from tests.training.checkpoints.test_kills import LAYERS, untimed
-from tests.training.checkpoints.test_saving import new_checkpoints, to_first_format
 
 ROOT = Path(__file__).parents[3]
 CPU = TrainOptions(device="cpu")

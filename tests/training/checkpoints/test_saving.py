@@ -1,10 +1,7 @@
 """Checkpoints of one process: what is written, when it counts, and what is kept."""
 
 import errno
-import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +15,19 @@ from mixhub.spec.base import data_sha256, read_yaml
 from mixhub.training.checkpoints import store
 from mixhub.training.checkpoints.reader import load_weights
 from mixhub.training.checkpoints.state import State, first_state, read_state
-from mixhub.training.checkpoints.store import Checkpoints, expired
+from mixhub.training.checkpoints.store import expired
 from mixhub.training.checkpoints.tensors import file_numbers
 from mixhub.training.checkpoints.writer import ShardWriter
-from mixhub.training.launch import accelerated
 from mixhub.training.loop import train
 from mixhub.training.model import build_model
 from mixhub.training.options import TrainOptions
-from mixhub.training.updates import build_optimizer
 from mixhub.workspace.lineage import read_lineage, weights_sha256
 from mixhub.workspace.manifest import read_manifest
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
 from tests.refusals import refused
 from tests.tiny import tiny_family
+from tests.training.checkpoints.models import copies, new_checkpoints, to_first_format, update
 
 FAMILY = tiny_family()
 RUN = FAMILY.run(seed=1)
@@ -65,38 +61,6 @@ def resumed(tokens: Path, folder: RunFolder, **training: object) -> str:
     export = train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU)
     assert export is not None
     return weights_sha256(export)
-
-
-@contextmanager
-def new_checkpoints(folder: RunFolder, **changes: Any) -> Iterator[tuple[Any, Any, Checkpoints]]:
-    """A model, its optimizer after two updates, and their checkpoints."""
-    family = tiny_family(**changes)
-    with accelerated(family.training, CPU) as accelerator:
-        model, optimizer = new_model(family)
-        for _ in range(2):
-            update(model, optimizer)
-        config, training = family.train_config(family.run(seed=1)), family.training
-        yield (
-            model,
-            optimizer,
-            Checkpoints(folder, model, optimizer, training=training, config=config, accelerator=accelerator),
-        )
-
-
-def new_model(family: Any) -> tuple[Any, Any]:
-    model = build_model(family.llama, family.training, init_seed=1, eos_id=0)
-    return model, build_optimizer(model, family.training)
-
-
-def update(model: Any, optimizer: Any) -> None:
-    model(input_ids=torch.arange(8)[None]).logits.square().mean().backward()
-    optimizer.step()
-    optimizer.zero_grad()
-
-
-def copies(model: Any, optimizer: Any) -> list[torch.Tensor]:
-    moments = [value for state in optimizer.state_dict()["state"].values() for value in state.values()]
-    return [tensor.detach().clone() for tensor in [*model.parameters(), *moments]]
 
 
 def state_at(step: int, tokens: Path) -> State:
@@ -258,19 +222,6 @@ def test_a_checkpoint_of_the_first_format_goes_on(finished: RunFolder, tokens: P
         to_first_format(folder, model, optimizer)
     changes = {"checkpoint_interval": 4}
     assert resumed(tokens, folder, **changes) == weights_sha256(finished.export(12))
-
-
-def to_first_format(folder: RunFolder, model: Any, optimizer: Any) -> None:
-    """Replace the newest checkpoint by one as the first version of mixhub wrote it."""
-    path = folder.checkpoint(folder.checkpoint_steps()[-1])
-    state = json.loads((path / "state.json").read_text())
-    for file in path.iterdir():
-        file.unlink()
-    for key in ("files", "device", "processes", "sharding"):
-        del state[key]
-    (path / "state.json").write_text(json.dumps({**state, "format": 1}))
-    safetensors.torch.save_file(dict(model.named_parameters()), path / "model.safetensors")
-    torch.save(optimizer.state_dict(), path / "optimizer.pt")
 
 
 def test_large_models_have_several_files(tokens: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
