@@ -26,6 +26,15 @@ def test_a_plan_fits_eighty_columns_and_trains_nothing(mixhub, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mixhub.yaml"]
 
 
+def test_a_plan_for_this_machine_too(mixhub, tmp_path):
+    tiny_workspace(tmp_path)
+    planned = mixhub("train", "--plan", "--num-processes", "2", "--device", "cpu", "--json")
+    assert planned.returncode == 0, planned.stderr
+    here = json.loads(planned.stdout)["machines"][0]
+    assert (here["device"], here["devices"], here["micro_steps"], here["hours"]) == ("cpu", 2, 1, None)
+    assert here["memory"]["total"] < here["device_memory"]
+
+
 def test_a_plan_as_json(mixhub, tmp_path):
     tiny_workspace(tmp_path)
     planned = mixhub("train", "--plan", "--json", "--mfu", "0.25")
@@ -84,8 +93,8 @@ def test_a_preflight_that_finds_something_exits_with_one(mixhub, packed, monkeyp
 @pytest.mark.nightly
 @pytest.mark.parametrize("sharding", ["none", "full"])
 def test_two_processes_try_a_run_together(packed, sharding):
-    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launched, "-m", "mixhub", "train", "--preflight", "--seed", "1", "--device", "cpu", "--json"]
+    command = [sys.executable, "-m", "mixhub", "train", "--preflight", "--seed", "1", "--device", "cpu", "--json"]
+    command += ["--num-processes", "2"]
     asked = {"ACCELERATE_USE_FSDP": str(sharding == "full").lower(), "OMP_NUM_THREADS": "1"}
     tried = subprocess.run(command, cwd=packed, env=os.environ | asked, capture_output=True, text=True, check=False)
     assert tried.returncode == 0, tried.stderr

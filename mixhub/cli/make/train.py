@@ -21,7 +21,7 @@ from mixhub.cli.common.options import (
     WorkspaceOption,
     find_workspace,
 )
-from mixhub.cli.make.train_plans import require_figures, show_outcome, show_plan
+from mixhub.cli.make.train_plans import require_figures, run_preflight, show_plan
 
 if TYPE_CHECKING:
     from mixhub.progress import Progress
@@ -39,7 +39,7 @@ _TRACKER_HELP = (
     "Tracker of Accelerate that gets the metrics too, such as `tensorboard` or `wandb`; may be repeated. It is offline "
     "unless its own environment variables say otherwise."
 )
-_PROCESSES_HELP = "Processes to start on this machine, on CUDA one per GPU. [default: 1]"
+_PROCESSES_HELP = "Processes to start on this machine, on CUDA one per GPU; with --plan, to show it too. [default: 1]"
 
 
 def train(
@@ -68,14 +68,14 @@ def train(
     """
     from mixhub import workflow
     from mixhub.cli.common.signals import STATUS, stop_signals
-    from mixhub.findings import exit_status
     from mixhub.training.processes import PARENT
 
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
     require_figures(plan=plan, preflight=preflight, mfu=mfu, as_json=as_json)
     if plan:
-        show_plan(workflow.plan_training(workspace, mfu=mfu, device=device, **run_name), as_json=as_json)
+        planned = workflow.plan_training(workspace, mfu=mfu, processes=num_processes, device=device, **run_name)
+        show_plan(planned, as_json=as_json)
         return
     options = workflow.TrainOptions(device=device, trackers=tuple(trackers or ()))
     is_late = deadline(time_limit, stop_before) if _is_first_process() else lambda: False
@@ -84,10 +84,7 @@ def train(
             raise typer.Exit(_run_processes(workspace, num_processes, run_name, progress(as_json=as_json)))
     if preflight:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # which end it, since there is nothing to save
-        outcome = workflow.preflight(workspace, options=options, progress=progress(as_json=as_json), **run_name)
-        if _is_first_process():
-            show_outcome(outcome, as_json=as_json)
-        raise typer.Exit(exit_status(outcome.findings))
+        raise typer.Exit(run_preflight(workspace, options, run_name, as_json=as_json))
     log_lines()
     with _interrupt_explained(workspace, run_name), stop_signals() as request:
         trained = workflow.train(

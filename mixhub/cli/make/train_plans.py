@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from mixhub.phrases import duration, magnitude, plural, size
 if TYPE_CHECKING:
     from mixhub.training.planning.outcome import Preflight
     from mixhub.training.planning.plan import Placement, TrainingPlan
+    from mixhub.workflow import RunName, TrainOptions
+    from mixhub.workspace.paths import Workspace
 
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -48,11 +51,19 @@ def show_plan(plan: TrainingPlan, *, as_json: bool) -> None:
         console.say_wrapped(note)
 
 
-def show_outcome(outcome: Preflight, *, as_json: bool) -> None:
-    """Print what a preflight found."""
-    if as_json:
-        console.say_json(outcome.to_data())
-        return
+def run_preflight(workspace: Workspace, options: TrainOptions, run_name: RunName, *, as_json: bool) -> int:
+    """Try a run, print in the first process what is found, and return the exit status."""
+    from mixhub import workflow
+    from mixhub.findings import exit_status
+
+    progress = console.progress(as_json=as_json)
+    outcome = workflow.preflight(workspace, options=options, progress=progress, **run_name)
+    if os.environ.get("RANK", "0") == "0":
+        console.say_json(outcome.to_data()) if as_json else _show_outcome(outcome)
+    return exit_status(outcome.findings)
+
+
+def _show_outcome(outcome: Preflight) -> None:
     where = f"{plural(outcome.processes, 'process', 'processes')} on {outcome.device}, sharding {outcome.sharding}"
     console.show_table(["", ""], list(_found(outcome)), title=f"{outcome.run.revision}: {where}")
     console.show_findings(outcome.findings)

@@ -17,7 +17,7 @@ def plan_training(
     workspace: WorkspaceLike,
     *,
     mfu: float | None = None,
-    processes: int | None = None,
+    processes: int = 1,
     device: str | None = None,
     **run_name: Unpack[RunName],
 ) -> TrainingPlan:
@@ -26,7 +26,7 @@ def plan_training(
     Args:
         workspace: the workspace.
         mfu: share of the devices' peak that training is assumed to use; None: 0.4.
-        processes: how many on this machine, to show it too; None: not.
+        processes: how many on this machine, which is shown too if they are several.
         device: `cuda` or `cpu` of this machine. Default: `cuda` if available.
         **run_name: the family, and a seed or index, which need not be given: all runs of a family take the same.
 
@@ -39,7 +39,7 @@ def plan_training(
     family = find_family(workspace, run_name.get("family"))
     if run_name.get("seed") is not None or run_name.get("index") is not None:
         find_run(workspace, **run_name)
-    return plan(family, mfu=mfu, here=None if processes is None else this_machine(processes, device))
+    return plan(family, mfu=mfu, here=None if processes == 1 else this_machine(processes, device))
 
 
 def preflight(

@@ -95,6 +95,39 @@ def test_the_head_needs_its_gradient_and_a_chunk_of_logits() -> None:
     assert memory(architecture, recipe(), ALONE).head == 4 * matrix + 4 * 160 * architecture.vocab_size
 
 
+def peak_bytes(architecture: Architecture, training: Training) -> int:
+    """The most memory of an update of two micro-steps, by PyTorch's profiler, with the state that was there before."""
+    model = build_model(architecture, training, init_seed=0, eos_id=0)
+    losses, optimizer = NextTokenLosses(model), build_optimizer(model, training)
+
+    def update() -> None:
+        for _ in range(2):
+            tokens = torch.ones(training.micro_batch_size, training.sequence_length + 1, dtype=torch.long)
+            with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"):
+                found = losses(tokens)
+            found.sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    update()
+    moments = (state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq"))
+    before = sum(tensor.nbytes for tensor in (*model.parameters(), *moments))
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[cpu], profile_memory=True) as profile:
+        update()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = (event.nbytes() for event in sorted(events, key=lambda event: event.start_ns()))
+    return before + max(itertools.accumulate(changes))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("sizes", [{"num_hidden_layers": 6}, {"num_hidden_layers": 2, "vocab_size": 9000}])
+def test_the_total_is_the_peak_of_an_update(sizes: dict[str, int], precision: str) -> None:
+    architecture = shapes(hidden_size=128, intermediate_size=352, **sizes)
+    training = recipe(precision=precision, sequence_length=128)
+    assert memory(architecture, training, ALONE).total == pytest.approx(peak_bytes(architecture, training), rel=0.05)
+
+
 def of(sharding: str, shards: int, micro_steps: int = 2) -> Memory:
     return memory(shapes(), recipe(), Layout(sharding, processes=8, shards=shards, micro_steps=micro_steps))
 
