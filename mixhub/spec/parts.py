@@ -205,6 +205,9 @@ class Training(Spec):
     rope_tables: Annotated[Literal["float32", "bfloat16"] | None, _none_if("float32")] = None
     """Dtype to which the sines and cosines of the rotary positions are rounded. RegMix's runs had `bfloat16`; exports
     are used with `float32`, as Transformers computes them. Default: `float32`."""
+    gradient_reduction: Annotated[Literal["float32", "bfloat16"] | None, _none_if("float32")] = None
+    """Dtype in which processes add up their gradients, once per step; each first adds up its micro-steps in `float32`.
+    Default: `float32`."""
     initialisation: Literal["as_written", "torch_default"] = "as_written"
     """Distribution of the initial weights. `as_written`: N(0, sqrt(0.4 / fan_in)), MLP down projection
     N(0, 1 / sqrt(intermediate size) / layers). `torch_default`: Linear U(±1 / sqrt(fan_in)), Embedding N(0, 1)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -19,6 +21,8 @@ from mixhub.errors import RunError
 from mixhub.spec import Training
 from mixhub.training.model import NextTokenLosses
 from mixhub.training.processes import launcher_number
+
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor  # the name before 2.13
 
 
 class Parallel:
@@ -42,9 +46,9 @@ class Parallel:
         self._copies: DistributedDataParallel | None = None
         self._shards: FSDPModule | None = None
         if sharding != "none":
-            self._shards = _sharded(losses, accelerator, _mesh(accelerator, sharding))
+            self._shards = _sharded(losses, accelerator, training, _mesh(accelerator, sharding))
         elif accelerator.num_processes > 1:
-            self._copies = _copied(losses, accelerator)
+            self._copies = _copied(losses, accelerator, training)
         else:
             losses.to(accelerator.device)
 
@@ -84,14 +88,18 @@ class Parallel:
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
 
-def _copied(losses: NextTokenLosses, accelerator: Accelerator) -> DistributedDataParallel:
+def _copied(losses: NextTokenLosses, accelerator: Accelerator, training: Training) -> DistributedDataParallel:
     """Return the losses in DDP, which sends weights and buffers of the first process to the others."""
     _materialise(losses, accelerator.device)
     losses.to(accelerator.device)
-    return DistributedDataParallel(losses, gradient_as_bucket_view=True)
+    copies = DistributedDataParallel(losses, gradient_as_bucket_view=True)
+    if training.gradient_reduction == "bfloat16":
+        # torch refuses this hook by its name without CUDA, though gloo reduces bfloat16.
+        copies.register_comm_hook(None, lambda group, bucket: bf16_compress_hook(group, bucket))
+    return copies
 
 
-def _sharded(losses: NextTokenLosses, accelerator: Accelerator, mesh: DeviceMesh) -> FSDPModule:
+def _sharded(losses: NextTokenLosses, accelerator: Accelerator, training: Training, mesh: DeviceMesh) -> FSDPModule:
     """Divide the losses in place over a mesh: each layer, and the rest with the root.
 
     Weights are gathered in float32, so that autocast computes the same as in one process.
@@ -100,12 +108,33 @@ def _sharded(losses: NextTokenLosses, accelerator: Accelerator, mesh: DeviceMesh
     for layer in losses.model.model.layers:
         fully_shard(layer, mesh=mesh)
     root = fully_shard(losses, mesh=mesh)
+    if training.gradient_reduction == "bfloat16":
+        for module in losses.modules():
+            if isinstance(module, FSDPModule):
+                module.set_custom_reduce_scatter(_Bfloat16ReduceScatter())  # type: ignore[arg-type]
     _materialise(losses, accelerator.device)
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
     set_model_state_dict(losses, whole, options=options)
     for buffer in losses.buffers():
         dist.broadcast(buffer, src=0)
     return root
+
+
+class _Bfloat16ReduceScatter:
+    """FSDP's reduce-scatter of float32 gradients in bfloat16.
+
+    FSDP's own option, `MixedPrecisionPolicy(reduce_dtype=bfloat16)`, also adds up micro-steps in bfloat16.
+    """
+
+    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.empty(*size, dtype=dtype, device=device)
+
+    def __call__(
+        self, output_tensor: Tensor, input_tensor: Tensor, group: dist.ProcessGroup, op: Any, async_op: bool = False
+    ) -> None:
+        output = torch.empty_like(output_tensor, dtype=torch.bfloat16)
+        _reduce_scatter(output, input_tensor.bfloat16(), op=op, group=group)
+        output_tensor.copy_(output)
 
 
 def _materialise(losses: NextTokenLosses, device: torch.device) -> None:

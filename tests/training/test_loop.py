@@ -346,6 +346,7 @@ TESTED_APART = {
     "validation_order": "needs an order: test_validation_in_the_order_of_the_loader_is_that_of_its_first_rank",
     "micro_batch_size": "changes the rounding alone: test_gradient_accumulation_equals_one_large_micro_batch",
     "optimizer": "has one value",
+    "gradient_reduction": "changes nothing in one process: tests/training/test_parallel.py",
     "seed": "is refused for a family over seeds: test_the_seed_of_a_family_over_indices_is_that_of_every_run",
 }
 

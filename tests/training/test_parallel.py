@@ -19,6 +19,8 @@ ODD = {
     "training": {"global_batch_size": 12, "micro_batch_size": 2, "steps": 20},
 }
 TIED = {**ODD, "architecture": {"vocab_size": 321, "tie_word_embeddings": True}}
+BFLOAT16 = {**ODD, "training": {**ODD["training"], "precision": "bfloat16", "gradient_reduction": "bfloat16"}}
+REDUCED = {**ODD, "training": {**ODD["training"], "gradient_reduction": "bfloat16"}}
 Result = dict[str, Any]
 
 
@@ -72,6 +74,10 @@ def two(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Res
         "hybrid": case("hybrid"),
         "none, tied": case("none", TIED, 5),
         "full, tied": case("full", TIED, 5),
+        "none, reduced": case("none", REDUCED, 5),
+        "full, reduced": case("full", REDUCED, 5),
+        "none, bfloat16": case("none", BFLOAT16, 5),
+        "full, bfloat16": case("full", BFLOAT16, 5),
     }
     return dict(zip(cases, launched(tmp_path_factory.mktemp("two"), tokens, 2, list(cases.values())), strict=True))
 
@@ -93,6 +99,17 @@ def test_a_tied_head_stays_tied_in_every_process(
     assert_equal(result, alone["tied"])
     head, embedding = (result["after"][name] for name in ("lm_head.weight", "model.embed_tokens.weight"))
     assert torch.equal(head, embedding)
+
+
+@pytest.mark.parametrize("kind", ["reduced", "bfloat16"])
+def test_gradients_are_reduced_in_bfloat16_once_per_step_with_any_sharding(
+    kind: str, two: dict[str, Result], alone: dict[str, Result]
+) -> None:
+    copied, divided = two[f"none, {kind}"], two[f"full, {kind}"]
+    assert_equal(divided, copied, loss=1e-5 if kind == "reduced" else 1e-3)
+    norms, exact = ([one["grad_norm"] for one in result["figures"][:5]] for result in (copied, alone["odd"]))
+    assert norms != pytest.approx(exact, rel=1e-5)
+    assert norms == pytest.approx(exact, rel=1e-2)
 
 
 def test_one_process_that_is_asked_to_stop_stops_all(two: dict[str, Result]) -> None:

@@ -83,6 +83,11 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
     boundaries = (
         [("Documents", _BOUNDARIES[t.document_boundaries], "document_boundaries")] if t.document_boundaries else []
     )
+    reduction = (
+        [("Gradient Reduction", f"{t.gradient_reduction} between processes", "gradient_reduction")]
+        if t.gradient_reduction
+        else []
+    )
     return [
         ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), *batch),
         ("Learning Rate", figures.rate(t.learning_rate), "learning_rate"),
@@ -95,6 +100,7 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
         ("Gradient Clipping", clip, "gradient_clip"),
         ("Precision", _PRECISION[t.precision], "precision"),
         *tables,
+        *reduction,
         ("Initialisation", _INITIALISATION[t.initialisation], "initialisation"),
         ("Order of Samples", *_order(t)),
         *boundaries,
