@@ -34,6 +34,10 @@ _PREFLIGHT_HELP = (
     "and disk suffice. Exits with 1 if something is wrong."
 )
 _MFU_HELP = "With --plan: share of the devices' peak that training is assumed to use. [default: 0.4]"
+_SHARDING_HELP = (
+    "What processes divide: `none` (each has a copy), `full` (weights, gradients and optimizer state) or `hybrid` "
+    "(these within each node). [default: none]"
+)
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 _TRACKER_HELP = (
     "Tracker of Accelerate that gets the metrics too, such as `tensorboard` or `wandb`; may be repeated. It is offline "
@@ -50,6 +54,7 @@ def train(
     trackers: Annotated[list[str] | None, typer.Option("--tracker", help=_TRACKER_HELP, metavar="NAME")] = None,
     time_limit: TimeLimitOption = None,
     stop_before: StopBeforeOption = None,
+    sharding: Annotated[str | None, typer.Option(help=_SHARDING_HELP, metavar="NAME")] = None,
     plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
     preflight: Annotated[bool, typer.Option("--preflight", help=_PREFLIGHT_HELP)] = False,
     mfu: Annotated[float | None, typer.Option(help=_MFU_HELP, metavar="SHARE")] = None,
@@ -77,7 +82,7 @@ def train(
         planned = workflow.plan_training(workspace, mfu=mfu, processes=num_processes, device=device, **run_name)
         show_plan(planned, as_json=as_json)
         return
-    options = workflow.TrainOptions(device=device, trackers=tuple(trackers or ()))
+    options = workflow.TrainOptions(device=device, sharding=sharding, trackers=tuple(trackers or ()))
     is_late = deadline(time_limit, stop_before) if _is_first_process() else lambda: False
     if num_processes > 1 and PARENT not in os.environ:
         with _interrupt_explained(workspace, run_name):
