@@ -59,7 +59,7 @@ def test_the_recipe_is_that_of_the_original_runs(name):
     assert family.training.tokens == 26_214_400_000
     assert family.training.warmup_steps / family.training.steps == 0.04
     stated = {name for name in type(family.training).model_fields if getattr(family.training, name) is not None}
-    assert stated - {"origins"} == set(family.training.origins), "every field of a shipped recipe says where it is from"
+    assert stated - {"origins"} <= set(family.training.origins), "every field of a shipped recipe says where it is from"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_default_mappings_are_frozen():
         published.average["seed-1"] = 1.0
 
 
-@pytest.mark.parametrize("field", [{"decay": "all"}, {"rope_tables": "float32"}])
+@pytest.mark.parametrize("field", [{"decay": "all"}, {"rope_tables": "float32"}, {"gradient_reduction": "float32"}])
 def test_writing_a_default_of_a_newer_field_does_not_make_another_recipe(field):
     assert tiny_family(training=field).training == tiny_family().training
     assert not field.keys() & tiny_family(training=field).training.to_data().keys()

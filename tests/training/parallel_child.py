@@ -60,8 +60,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     out, tokens, cases = sys.argv[1:]
-    with accelerated(tiny_family().training, TrainOptions(device="cpu")) as accelerator:
-        for number, case in enumerate(json.loads(cases)):
+    for number, case in enumerate(json.loads(cases)):
+        with accelerated(tiny_family(**case["changes"]).training, TrainOptions(device="cpu")) as accelerator:
             result = updates_of(accelerator, Path(tokens), case)
             if accelerator.is_main_process:
                 torch.save(result, Path(out) / f"{number}.pt")

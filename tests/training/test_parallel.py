@@ -19,7 +19,7 @@ ODD = {
     "training": {"global_batch_size": 12, "micro_batch_size": 2, "steps": 20},
 }
 TIED = {**ODD, "architecture": {"vocab_size": 321, "tie_word_embeddings": True}}
-BFLOAT16 = {**ODD, "training": {**ODD["training"], "precision": "bfloat16", "gradient_reduction": "bfloat16"}}
+BFLOAT16 = {**ODD, "training": {**ODD["training"], "precision": "bfloat16"}}
 REDUCED = {**ODD, "training": {**ODD["training"], "gradient_reduction": "bfloat16"}}
 Result = dict[str, Any]
 
@@ -47,9 +47,12 @@ def launched(
 def alone(tokens: Path) -> dict[str, Result]:
     """Results of one process."""
     torch.set_num_threads(1)
-    cases = {"odd": case("none"), "tied": case("none", TIED, 5)}
-    with accelerated(tiny_family().training, TrainOptions(device="cpu")) as accelerator:
-        return {name: updates_of(accelerator, tokens, one) for name, one in cases.items()}
+    cases = {"odd": case("none"), "tied": case("none", TIED, 5), "bfloat16": case("none", BFLOAT16, 5)}
+    results = {}
+    for name, one in cases.items():
+        with accelerated(tiny_family(**one["changes"]).training, TrainOptions(device="cpu")) as accelerator:
+            results[name] = updates_of(accelerator, tokens, one)
+    return results
 
 
 def assert_equal(ours: Result, theirs: Result, *, loss: float = 1e-6) -> None:
@@ -74,10 +77,9 @@ def two(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Res
         "hybrid": case("hybrid"),
         "none, tied": case("none", TIED, 5),
         "full, tied": case("full", TIED, 5),
+        "full, bfloat16": case("full", BFLOAT16, 5),
         "none, reduced": case("none", REDUCED, 5),
         "full, reduced": case("full", REDUCED, 5),
-        "none, bfloat16": case("none", BFLOAT16, 5),
-        "full, bfloat16": case("full", BFLOAT16, 5),
     }
     return dict(zip(cases, launched(tmp_path_factory.mktemp("two"), tokens, 2, list(cases.values())), strict=True))
 
@@ -101,13 +103,18 @@ def test_a_tied_head_stays_tied_in_every_process(
     assert torch.equal(head, embedding)
 
 
-@pytest.mark.parametrize("kind", ["reduced", "bfloat16"])
+def test_shards_compute_in_bfloat16_as_one_process_does(two: dict[str, Result], alone: dict[str, Result]) -> None:
+    assert_equal(two["full, bfloat16"], alone["bfloat16"], loss=1e-5)
+    assert alone["bfloat16"]["figures"][0]["loss"] != alone["odd"]["figures"][0]["loss"]
+
+
 def test_gradients_are_reduced_in_bfloat16_once_per_step_with_any_sharding(
-    kind: str, two: dict[str, Result], alone: dict[str, Result]
+    two: dict[str, Result], alone: dict[str, Result]
 ) -> None:
-    copied, divided = two[f"none, {kind}"], two[f"full, {kind}"]
-    assert_equal(divided, copied, loss=1e-5 if kind == "reduced" else 1e-3)
-    norms, exact = ([one["grad_norm"] for one in result["figures"][:5]] for result in (copied, alone["odd"]))
+    assert_equal(two["full, reduced"], two["none, reduced"], loss=1e-5)
+    norms, exact = (
+        [one["grad_norm"] for one in result["figures"][:5]] for result in (two["full, reduced"], alone["odd"])
+    )
     assert norms != pytest.approx(exact, rel=1e-5)
     assert norms == pytest.approx(exact, rel=1e-2)
 

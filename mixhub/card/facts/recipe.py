@@ -80,13 +80,10 @@ def _recipe(family: Family) -> list[tuple[str, ...]]:
     clip = "none" if t.gradient_clip is None else f"global norm {figures.rate(t.gradient_clip)}"
     decay = ["weight_decay", *(["decay"] if t.decay else [])]
     tables = [("Rotary Tables", f"rounded to {t.rope_tables}", "rope_tables")] if t.rope_tables else []
+    dtype = t.gradient_reduction
+    reduction = [("Gradient Reduction", f"{dtype} between processes", "gradient_reduction")] if dtype else []
     boundaries = (
         [("Documents", _BOUNDARIES[t.document_boundaries], "document_boundaries")] if t.document_boundaries else []
-    )
-    reduction = (
-        [("Gradient Reduction", f"{t.gradient_reduction} between processes", "gradient_reduction")]
-        if t.gradient_reduction
-        else []
     )
     return [
         ("Batch Size", figures.batch(t.global_batch_size, t.sequence_length), *batch),

@@ -63,9 +63,10 @@ def test_of_adopted_runs_only_what_the_family_states_itself_is_told() -> None:
     assert facts(making.family(), ADOPTED).has_tokens
 
 
-def test_what_decays_and_rounded_tables_are_told_where_a_recipe_sets_them() -> None:
+def test_what_decays_and_is_rounded_is_told_where_a_recipe_sets_it() -> None:
     plain, _ = hyperparameters(facts(making.family(), {}))
-    changed, _ = hyperparameters(facts(making.family(training={"decay": "matrices", "rope_tables": "bfloat16"}), {}))
+    recipe = {"decay": "matrices", "rope_tables": "bfloat16", "gradient_reduction": "bfloat16"}
+    changed, _ = hyperparameters(facts(making.family(training=recipe), {}))
     assert plain is not None
     assert changed is not None
     rows = [{row[0]: row[1] for row in table.rows} for table in (plain, changed)]
@@ -74,6 +75,7 @@ def test_what_decays_and_rounded_tables_are_told_where_a_recipe_sets_them() -> N
         "on all parameters but the norms",
     ]
     assert [row.get("Rotary Tables") for row in rows] == [None, "rounded to bfloat16"]
+    assert [row.get("Gradient Reduction") for row in rows] == [None, "bfloat16 between processes"]
 
 
 def test_a_row_says_which_of_its_fields_are_from_elsewhere() -> None:
