@@ -1,7 +1,8 @@
 """Updates of the tiny family in one or more processes: `python -m tests.training.parallel_child OUT TOKENS CASES`.
 
-CASES is a JSON list of objects, each with the keys `sharding`, `steps` and `changes` of the family. The first process
-writes for each a file `OUT/<number>.pt` with its figures, and its whole weights before and after.
+CASES is a JSON list of objects, all of one precision, each with the keys `sharding`, `steps` and `changes` of the
+family. The first process writes for each a file `OUT/<number>.pt` with its figures, and its whole weights before and
+after.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     out, tokens, cases = sys.argv[1:]
-    for number, case in enumerate(json.loads(cases)):
-        with accelerated(tiny_family(**case["changes"]).training, TrainOptions(device="cpu")) as accelerator:
+    listed = json.loads(cases)
+    with accelerated(tiny_family(**listed[0]["changes"]).training, TrainOptions(device="cpu")) as accelerator:
+        for number, case in enumerate(listed):
             result = updates_of(accelerator, Path(tokens), case)
             if accelerator.is_main_process:
                 torch.save(result, Path(out) / f"{number}.pt")
