@@ -5,19 +5,22 @@ import shutil
 
 import pytest
 from huggingface_hub import HfApi
+from safetensors.torch import load_file, save_file
 
 from mixhub import workflow
 from mixhub.errors import ExportError, SpecError, UsageError, WorkspaceError
 from mixhub.hub.rules.config import UnsupportedModelError
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec import Architecture, catalog
-from mixhub.spec.base import read_yaml
+from mixhub.spec.architecture import OtherArchitecture
+from mixhub.spec.base import read_yaml, to_yaml
 from mixhub.spec.parts import Revisions
 from mixhub.workflow.make.from_model import revisions_in
 from mixhub.workspace.lineage import UNKNOWN
 from tests.adopted import save_model
 from tests.hub.others import WIDE, edited, saved
 from tests.refusals import error_codes, refused
+from tests.tiny import tiny_family
 from tests.workflow.architectures import save
 
 
@@ -229,3 +232,39 @@ def test_a_model_that_changed_is_refused_by_check_and_push(tmp_path, neox):
         assert finding.code == ("architecture-unusable" if key.startswith("gpt") else "architecture-differs")
         with refused("release-unsound", ExportError):
             workflow.push(tmp_path / "own", seed=1)
+
+
+def with_head(folder, numbers):
+    """Store a head beside the embedding that the config ties it to."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file({**tensors, "lm_head.weight": numbers(tensors["transformer.wte.weight"])}, path, {"format": "pt"})
+
+
+def test_a_stored_head_must_equal_the_embedding_that_it_is_tied_to(tmp_path):
+    model = save("gpt2", tmp_path / "gpt2")
+    workspace = workflow.init_from_model(tmp_path / "own", model)
+    size = sum(tensor.numel() for tensor in load_file(model / "model.safetensors").values())
+    with_head(model, lambda embedding: embedding + 1)
+    with refused("adoption-unsound", ExportError) as caught:
+        workflow.adopt(workspace, model, seed=1)
+    assert [(one.code, one.about) for one in caught.value.fields["findings"]] == [("tensors-untied", "lm_head.weight")]
+    with_head(model, lambda embedding: embedding.clone())
+    workflow.adopt(workspace, model, seed=1)
+    assert f"{size:,} parameters" in workflow.render_card(workspace)[0].read_text()
+
+
+def test_a_llama_with_wider_heads_is_described_by_its_config(tmp_path):
+    """Its sizes alone would give another number of parameters."""
+    model = save_model(tmp_path / "llama", 1, head_dim=32)
+    workspace = workflow.init_from_model(tmp_path / "own", model)
+    assert isinstance(workspace.family().architecture, OtherArchitecture)
+    workflow.adopt(workspace, model, seed=1)
+    size = sum(tensor.numel() for tensor in load_file(model / "model.safetensors").values())
+    assert f"{size:,} parameters" in workflow.render_card(workspace)[0].read_text()
+    path = workspace.path("mixhub.yaml")
+    sizes = {**tiny_family().architecture.to_data(), "num_key_value_heads": 2}
+    data = read_yaml(path)
+    data["families"]["own"]["architecture"] = sizes
+    path.write_text(to_yaml(data))
+    assert [one.code for one in workflow.check(tmp_path / "own", seed=1)[0].findings] == ["architecture-unsupported"]

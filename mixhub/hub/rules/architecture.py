@@ -155,6 +155,10 @@ def _undescribed(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for key, value in {**{key: config.get(key) for key in _FIXED}, **rope}.items():
         if value not in (fixed[key], None, []):
             yield key, value, fixed[key]
+    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    width = hidden // heads if isinstance(heads, int) and isinstance(hidden, int) and heads else None
+    if width is not None and config.get("head_dim", width) != width:
+        yield "head_dim", config["head_dim"], width
 
 
 def _with_base(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -251,7 +251,8 @@ def _complete(
             "weights_sha256": weights_sha256(building),
             "versions": {},
         }
-        lineage = Lineage.from_data(dict.fromkeys(Lineage.model_fields, UNKNOWN) | known, LINEAGE_FILE)
+        required = [name for name, field in Lineage.model_fields.items() if field.is_required()]
+        lineage = Lineage.from_data(dict.fromkeys(required, UNKNOWN) | known, LINEAGE_FILE)
     write_json(building / LINEAGE_FILE, lineage.to_data())
     return lineage
 
@@ -292,5 +293,6 @@ def _require_sound(
             line = line.replace(str(copy), str(origin))
         lines.append(line if line.startswith(tuple(map(str, origins.values()))) else f"{origins[export]}: {line}")
     parts = description(family, content, export)
-    hint = f"if the family is wrong, set this in mixhub.yaml:\n{parts}" if parts else "adopt another folder"
+    change = "replace its architecture by this" if "model_type: " in parts else "add this to it"
+    hint = f"if the family is wrong, {change} in mixhub.yaml:\n{parts}" if parts else "adopt another folder"
     raise ExportError("\n".join(lines), code="adoption-unsound", hint=hint, findings=tuple(wrong))

@@ -326,6 +326,7 @@ def no_model(bench):
                 "shape-differs model.layers.0.input_layernorm.weight",
                 "shape-differs",
                 "architecture-differs hidden_size",
+                "architecture-unsupported head_dim",
             ],
         ),
         (rope_in_an_old_place, ["architecture-unsupported rope_type", "architecture-unsupported factor"]),
