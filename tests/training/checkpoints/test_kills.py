@@ -57,8 +57,11 @@ def untimed(folder: RunFolder) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in timed} for line in read_metrics(folder.metrics)]
 
 
-def files(export: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in export.iterdir()}
+def files(export: Path) -> dict[str, Any]:
+    """Content of the files of an export, without the time that it took."""
+    lineage = json.loads((export / "lineage.json").read_text())
+    lineage = {key: value for key, value in lineage.items() if key not in ("device_hours", "mfu")}
+    return {path.name: path.read_bytes() for path in export.iterdir()} | {"lineage.json": lineage}
 
 
 def finished(family: Family, tokens: Path, folder: RunFolder) -> RunFolder:
