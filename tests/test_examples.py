@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixhub.workflow import push
+from tests.docs.blocks import blocks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -45,4 +46,12 @@ def test_my_mixture(tmp_path):
 
 
 def test_every_example_is_tested():
-    assert {path.name for path in EXAMPLES.iterdir()} == {"generate.py", "scores.py", "my-mixture.yaml"}
+    assert {path.name for path in EXAMPLES.iterdir()} == {"generate.py", "scores.py", "my-mixture.yaml", "slurm"}
+
+
+def test_the_guide_shows_the_scripts_for_slurm_as_they_are():
+    shown = {block.file: block.text for block in blocks("docs/guides/clusters.md") if block.file}
+    scripts = {path.name: path.read_text() for path in (EXAMPLES / "slurm").iterdir()}
+    assert shown == scripts
+    for path in (EXAMPLES / "slurm").iterdir():
+        subprocess.run(["bash", "-n", path], check=True)

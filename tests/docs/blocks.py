@@ -56,8 +56,9 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def mixhub_calls(page: str) -> list[tuple[str, list[str]]]:
-    """Where a page shows a call of mixhub in a shell block, and its words."""
-    lines = [(block.where, line) for block in blocks(page) if block.language == "bash" for line in block.lines()]
+    """Where a page shows a call of mixhub in a shell block that is no script, and its words."""
+    typed = [block for block in blocks(page) if block.language == "bash" and not block.file]
+    lines = [(block.where, line) for block in typed for line in block.lines()]
     calls = [(where, match[1]) for where, line in lines for match in _CALL.finditer(line)]
     return [(where, shlex.split(call, comments=True)) for where, call in calls]
 
