@@ -78,11 +78,11 @@ def train(
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
     require_figures(plan=plan, preflight=preflight, mfu=mfu, as_json=as_json)
+    options = workflow.TrainOptions(device=device, sharding=sharding, trackers=tuple(trackers or ()))
     if plan:
-        planned = workflow.plan_training(workspace, mfu=mfu, processes=num_processes, device=device, **run_name)
+        planned = workflow.plan_training(workspace, mfu=mfu, processes=num_processes, options=options, **run_name)
         show_plan(planned, as_json=as_json)
         return
-    options = workflow.TrainOptions(device=device, sharding=sharding, trackers=tuple(trackers or ()))
     is_late = deadline(time_limit, stop_before) if _is_first_process() else lambda: False
     if num_processes > 1 and PARENT not in os.environ:
         with _interrupt_explained(workspace, run_name):

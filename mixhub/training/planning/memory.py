@@ -102,18 +102,20 @@ def activation_bytes(architecture: Architecture, training: Training) -> int:
     return rows * (a.num_hidden_layers * layer + ends) + rotation
 
 
-def sent_bytes(architecture: Architecture, layout: Layout) -> int:
+def sent_bytes(architecture: Architecture, training: Training, layout: Layout) -> int:
     """Return what each device sends in an update, if rings add up and gather.
 
     Copies exchange their gradients once. Shards gather the weights for the forward and the backward pass of each
-    micro-step, and exchange their gradients once; with several nodes, each device then those of its shard.
+    micro-step, and exchange their gradients once; with several nodes, each device then those of its shard, in float32.
     """
+    reduced = _HALF if training.gradient_reduction == "bfloat16" else _FLOAT
     parameters, shards = architecture.parameters, layout.shards
     groups = layout.processes // shards
-    gathered = 2 * layout.micro_steps * parameters if shards > 1 else 0
-    scattered = parameters if shards > 1 else 0
     added = 2 * (groups - 1) / groups * parameters / shards
-    return round(_FLOAT * ((shards - 1) / shards * (gathered + scattered) + added))
+    if shards == 1:
+        return round(reduced * added)
+    exchanged = (2 * layout.micro_steps * _FLOAT + reduced) * parameters
+    return round((shards - 1) / shards * exchanged + _FLOAT * added)
 
 
 def _block(architecture: Architecture) -> int:

@@ -117,13 +117,16 @@ def disk_bytes(family: Family, checkpoint: int) -> int:
     return (permanent + training.keep_checkpoints + 1) * checkpoint + export_bytes(family)
 
 
-def plan(family: Family, *, mfu: float | None = None, here: Machine | None = None) -> TrainingPlan:
+def plan(
+    family: Family, *, mfu: float | None = None, here: Machine | None = None, sharding: str | None = None
+) -> TrainingPlan:
     """Return what a run of a family takes, on the usual machines and on this one.
 
     Args:
         family: the recipe.
         mfu: share of the devices' peak that training is assumed to use; None: `MFU`.
         here: this machine, if it is to be shown too.
+        sharding: what several devices divide; None: what is recommended on each machine.
 
     Raises:
         UsageError: the MFU is not above 0 and at most 1, or the family is not of Llamas.
@@ -132,49 +135,48 @@ def plan(family: Family, *, mfu: float | None = None, here: Machine | None = Non
     if not 0 < mfu <= 1:
         raise UsageError(f"--mfu {mfu:g}: must be above 0 and at most 1", code="option-value", option="mfu", value=mfu)
     machines = (*([here] if here is not None else []), *MACHINES)
-    return TrainingPlan(family, mfu, tuple(_place(family, machine, mfu) for machine in machines))
+    return TrainingPlan(family, mfu, tuple(_place(family, machine, mfu, sharding) for machine in machines))
 
 
-def _place(family: Family, machine: Machine, mfu: float) -> Placement:
+def _place(family: Family, machine: Machine, mfu: float, sharding: str | None) -> Placement:
     architecture, training = family.llama, family.training
     if training.global_batch_size % (training.micro_batch_size * machine.devices):
         return Placement(machine, None, None, None, None, None)
-    layouts = list(_layouts(training, machine))
+    layouts = _layouts(training, machine, sharding)
     needs = [memory(architecture, training, layout) for layout in layouts]
     fitting = [number for number, need in enumerate(needs) if need.total <= USABLE * machine.memory]
     if fitting:
         chosen, smaller = fitting[0], None
     else:
         chosen = min(range(len(needs)), key=lambda number: needs[number].total)
-        smaller = _largest_micro_batch(family, machine)
+        smaller = _largest_micro_batch(family, machine, sharding)
     peak = peak_flops(machine.device, training.precision)
     hours = None
     if peak is not None and fitting:
         flops = flops_per_token(architecture, training.sequence_length) * training.tokens
         hours = flops / (machine.devices * peak * mfu) / 3600
-    sent = sent_bytes(architecture, layouts[chosen])
+    sent = sent_bytes(architecture, training, layouts[chosen])
     return Placement(machine, layouts[chosen], needs[chosen], sent, smaller, hours)
 
 
-def _layouts(training: Training, machine: Machine) -> Sequence[Layout]:
-    """Return the layouts of a machine, from the one that sends least to the one that needs least memory."""
+def _layouts(training: Training, machine: Machine, sharding: str | None) -> Sequence[Layout]:
+    """Return the layouts to choose from, from the one that sends least to the one that needs least memory."""
     world, node = machine.devices, machine.per_node
     micro_steps = training.global_batch_size // (training.micro_batch_size * world)
-    names = {"none": 1}
-    if 1 < node < world:
-        names["hybrid"] = node
-    if world > 1:
-        names["full"] = world
-    return [Layout(name, world, shards, micro_steps) for name, shards in names.items()]
+    shards = {"none": 1, "hybrid": node, "full": world}
+    usual = ("none",) if world == 1 else ("none", "full") if node == world else tuple(shards)
+    names = usual if world == 1 or sharding is None else (sharding,)
+    return [Layout(name, world, shards[name], micro_steps) for name in names]
 
 
-def _largest_micro_batch(family: Family, machine: Machine) -> int:
+def _largest_micro_batch(family: Family, machine: Machine, sharding: str | None) -> int:
     """Return the largest micro-batch below the recipe's that divides the global batch and fits; 0 if none does."""
     training = family.training
     for size in range(training.micro_batch_size - 1, 0, -1):
         if training.global_batch_size % (size * machine.devices) == 0:
             smaller = training.model_copy(update={"micro_batch_size": size})
-            needs = (memory(family.llama, smaller, layout).total for layout in _layouts(smaller, machine))
+            layouts = _layouts(smaller, machine, sharding)
+            needs = (memory(family.llama, smaller, layout).total for layout in layouts)
             if min(needs) <= USABLE * machine.memory:
                 return size
     return 0

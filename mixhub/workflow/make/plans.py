@@ -18,7 +18,7 @@ def plan_training(
     *,
     mfu: float | None = None,
     processes: int = 1,
-    device: str | None = None,
+    options: TrainOptions = DEFAULTS,
     **run_name: Unpack[RunName],
 ) -> TrainingPlan:
     """Calculate steps, memory, traffic and time of a run on several machines; trains nothing and does not load torch.
@@ -27,7 +27,7 @@ def plan_training(
         workspace: the workspace.
         mfu: share of the devices' peak that training is assumed to use; None: 0.4.
         processes: how many on this machine, which is shown too if they are several.
-        device: `cuda` or `cpu` of this machine. Default: `cuda` if available.
+        options: the device of this machine, and the sharding; by default, what is recommended on each machine.
         **run_name: the family, and a seed or index, which need not be given: all runs of a family take the same.
 
     Raises:
@@ -39,7 +39,8 @@ def plan_training(
     family = find_family(workspace, run_name.get("family"))
     if run_name.get("seed") is not None or run_name.get("index") is not None:
         find_run(workspace, **run_name)
-    return plan(family, mfu=mfu, here=None if processes == 1 else this_machine(processes, device))
+    here = None if processes == 1 else this_machine(processes, options.device)
+    return plan(family, mfu=mfu, here=here, sharding=options.sharding)
 
 
 def preflight(

@@ -143,17 +143,19 @@ def test_shards_divide_the_state_and_nothing_else() -> None:
     assert whole.buffers == 0 < full.buffers
 
 
-def test_sent_bytes_are_those_of_rings() -> None:
-    architecture = shapes()
+@pytest.mark.parametrize(("reduction", "share"), [(None, 1.0), ("bfloat16", 0.5)])
+def test_sent_bytes_are_those_of_rings(reduction: str | None, share: float) -> None:
+    architecture, training = shapes(), recipe(gradient_reduction=reduction)
     size = 4 * architecture.parameters
     sent = {
-        (name, processes, shards): sent_bytes(architecture, Layout(name, processes, shards, micro_steps=3)) / size
+        (name, processes, shards): sent_bytes(architecture, training, Layout(name, processes, shards, micro_steps=3))
+        / size
         for name, processes, shards in [("none", 1, 1), ("none", 8, 1), ("full", 8, 8), ("hybrid", 8, 4)]
     }
     assert sent["none", 1, 1] == 0
-    assert sent["none", 8, 1] == pytest.approx(2 * 7 / 8)
-    assert sent["full", 8, 8] == pytest.approx(7 / 8 * (2 * 3 + 1))
-    assert sent["hybrid", 8, 4] == pytest.approx(3 / 4 * (2 * 3 + 1) + 2 * 1 / 2 / 4)
+    assert sent["none", 8, 1] == pytest.approx(2 * 7 / 8 * share)
+    assert sent["full", 8, 8] == pytest.approx(7 / 8 * (2 * 3 + share))
+    assert sent["hybrid", 8, 4] == pytest.approx(3 / 4 * (2 * 3 + share) + 2 * 1 / 2 / 4)
 
 
 def test_more_of_anything_needs_more() -> None:

@@ -33,6 +33,16 @@ def test_the_layout_that_sends_least_and_fits_is_recommended() -> None:
         assert placement.memory.total <= USABLE * placement.machine.memory
 
 
+def test_a_sharding_that_is_asked_for_is_what_is_planned() -> None:
+    for sharding in ("none", "full", "hybrid"):
+        found = [one.layout for one in plan(HUMAN, sharding=sharding).placements]
+        assert [layout.sharding for layout in found] == ["none", sharding, sharding, sharding]
+    shards = [one.layout.shards for one in plan(HUMAN, sharding="hybrid").placements]
+    assert shards == [1, 8, 8, 8]
+    crowded = {one.machine.name: one for one in plan(HUMAN, sharding="none").placements}["8 × A100-40G"]
+    assert (crowded.fits, crowded.micro_batch_size) == (False, 2)
+
+
 def test_what_does_not_fit_names_the_micro_batch_that_does() -> None:
     one = on(Machine("one", "A100", 1, 1, 40 * GIB))
     assert (one.fits, one.hours) == (False, None)
