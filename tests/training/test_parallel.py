@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,29 @@ def test_one_process_that_is_asked_to_stop_stops_all(two: dict[str, Result]) -> 
 def test_three_processes_with_uneven_shards_equal_one(tokens: Path, tmp_path: Path, alone: dict[str, Result]) -> None:
     for result in launched(tmp_path, tokens, 3, [case("none"), case("full")]):
         assert_equal(result, alone["odd"])
+
+
+@pytest.mark.nightly
+def test_two_nodes_of_two_processes_divide_the_model_within_nodes(tokens: Path, tmp_path: Path) -> None:
+    four = {**ODD, "training": {**ODD["training"], "global_batch_size": 16}}
+    with accelerated(tiny_family().training, TrainOptions(device="cpu")) as accelerator:
+        expected = updates_of(accelerator, tokens, case("none", four))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = [node_of(tmp_path / str(number), tokens, number, port, case("hybrid", four)) for number in range(2)]
+    errors = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], errors
+    result = torch.load(tmp_path / "0" / "0.pt")
+    assert_equal(result, expected)
+    assert 0.45 * expected["held"] < result["held"] < 0.51 * expected["held"]
+
+
+def node_of(out: Path, tokens: Path, number: int, port: int, one: Result) -> subprocess.Popen[str]:
+    """One of two nodes with two processes each, which is this machine both times."""
+    out.mkdir()
+    launcher = ["torch.distributed.run", "--nnodes=2", f"--node-rank={number}", "--nproc-per-node=2"]
+    launcher += ["--rdzv-backend=static", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    command = [sys.executable, "-m", *launcher, "-m", "tests.training.parallel_child", str(out), str(tokens)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, json.dumps([one])], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
