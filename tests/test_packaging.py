@@ -37,7 +37,11 @@ def imported_packages(folder):
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("mixhub", ["fast", "tensorboard"]), ("tests", ["test", "fast", "tensorboard", "test-formats"]), ("examples", [])],
+    [
+        ("mixhub", ["fast", "liger", "tensorboard"]),
+        ("tests", ["test", "fast", "tensorboard", "test-formats"]),
+        ("examples", []),
+    ],
 )
 def test_every_import_is_declared(folder, extras):
     declared = {distribution(one) for one in PROJECT["dependencies"]}

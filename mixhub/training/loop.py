@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,13 +25,15 @@ from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
 from mixhub.training.export import saved_weights_sha256, write_export
 from mixhub.training.flops import device_name, mfu
 from mixhub.training.launch import accelerated, sharding_of
-from mixhub.training.model import build_model
+from mixhub.training.model import build_model, one_layer
 from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.reports.divergence import Fault, Guard, read_samples, write_samples
 from mixhub.training.reports.figures import Figures
 from mixhub.training.reports.metrics import Reports, lines_until, reporting
 from mixhub.training.reports.trackers import require_trackers
 from mixhub.training.resume import finished_export, require_trainable, write_recipe
+from mixhub.training.speed.collection import rare_collection
+from mixhub.training.speed.kernels import kernels
 from mixhub.training.updates import Updates
 from mixhub.training.validation import validation_losses
 from mixhub.workspace.paths import RunFolder
@@ -85,8 +88,10 @@ def train(
                 for path in folder.unfinished_checkpoints():
                     progress.notice(f"{path} is not a finished checkpoint, and is not used")
             accelerator.wait_for_everyone()
-            trainer = _Trainer(accelerator, family, run, shards, folder, options)
-            return trainer.train(progress if main else SILENT, should_stop)
+            layer = partial(one_layer, family.llama, family.training)
+            with kernels(options.kernels, family.training, accelerator, folder.compiled, layer) as use_kernels:
+                trainer = _Trainer(accelerator, family, run, shards, folder, options, use_kernels)
+                return trainer.train(progress if main else SILENT, should_stop)
 
 
 class _Trainer:
@@ -100,6 +105,7 @@ class _Trainer:
         shards: TokenShards,
         folder: RunFolder,
         options: TrainOptions,
+        use_kernels: Callable[[LlamaForCausalLM], None],
     ) -> None:
         assert run.init_seed is not None
         self.accelerator, self.family, self.run, self.folder, self.shards = accelerator, family, run, folder, shards
@@ -120,6 +126,7 @@ class _Trainer:
         )
         self.start = newest_state(family, run, folder, manifest) or self._first_state(model)
         domains, eos_id = self.order.domains, manifest.eos_id
+        use_kernels(model)
         self.updates = Updates(accelerator, model, training, domains=domains, eos_id=eos_id, options=options)
         optimizer, config = self.updates.optimizer, family.train_config(run)
         self.checkpoints = Checkpoints(
@@ -142,6 +149,7 @@ class _Trainer:
         if first:
             self.checkpoints.load(self.folder.checkpoint(first))
         with (
+            rare_collection() as collect,
             self.checkpoints,
             closing(self.batches.steps(first, last)) as batches,
             progress.start(f"train {self.run.revision}", last, "step") as bar,
@@ -164,6 +172,7 @@ class _Trainer:
                 ends = done == last or figures.is_stopped
                 if ends or is_checkpoint(done, training):
                     self._checkpoint(reports, done, wait=ends)
+                collect(done)
                 if figures.is_stopped and done < last:
                     return None
         return self._export()

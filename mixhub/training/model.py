@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from mixhub.spec import Architecture, Training
 from mixhub.training.loss import linear_cross_entropy
@@ -33,6 +34,7 @@ def build_model(
     config = LlamaConfig(**shapes, rope_parameters=rope, bos_token_id=eos_id, eos_token_id=eos_id, dtype="float32")
     with torch.random.fork_rng(devices=[]), torch.device("meta" if is_empty else "cpu"):
         model: LlamaForCausalLM = LlamaForCausalLM(config).float()  # type: ignore[no-untyped-call]
+        _use_torch_norms(model, config.rms_norm_eps)
     # Not in the config above: an embedding made with a padding id never learns its row, here that of the eos token.
     model.config.pad_token_id = eos_id
     if model.generation_config is not None:
@@ -42,6 +44,14 @@ def build_model(
     if training.rope_tables == "bfloat16":
         model.model.rotary_emb.register_forward_hook(_rounded_tables)
     return model
+
+
+def _use_torch_norms(model: LlamaForCausalLM, epsilon: float) -> None:
+    """Replace each norm by torch's, which computes the same bits in float32, and faster."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, LlamaRMSNorm):
+                setattr(parent, name, torch.nn.RMSNorm(len(child.weight), eps=epsilon))
 
 
 def _rounded_tables(module: torch.nn.Module, inputs: object, tables: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -92,12 +102,34 @@ class NextTokenLosses(torch.nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the cross-entropy of each next token in nats, (B, T), in float32; `tokens` is (B, T + 1)."""
         inputs, targets = tokens[:, :-1], tokens[:, 1:]  # (B, T) each
-        positions = None if self._boundary is None else document_positions(inputs, self._boundary)
-        # Transformers masks attention between documents by positions that restart, if there is neither mask nor cache.
-        body = self.model.model(input_ids=inputs, position_ids=positions, use_cache=False)
-        hidden = body.last_hidden_state  # (B, T, H)
+        hidden = self._hidden(inputs)  # (B, T, H)
         losses = linear_cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
         return losses.view_as(targets).clone()  # FSDP warns of views, which lose its hooks when changed in place
+
+    def _hidden(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of the last norm, (B, T, H).
+
+        The forward of Transformers' `LlamaModel` computes the same, but looks into the positions in each call whether
+        they restart, and so makes the processor wait for the device.
+        """
+        body = self.model.model
+        positions, mask = torch.arange(inputs.shape[1], device=inputs.device)[None], None
+        if self._boundary is not None:
+            positions = document_positions(inputs, self._boundary)
+            mask = document_mask(positions)
+        hidden: Tensor = body.embed_tokens(inputs)
+        tables = body.rotary_emb(hidden, position_ids=positions)
+        for layer in body.layers:
+            hidden = layer(hidden, attention_mask=mask, position_embeddings=tables)  # causal if there is no mask
+        output: Tensor = body.norm(hidden)
+        return output
+
+
+def one_layer(architecture: Architecture, training: Training) -> NextTokenLosses:
+    """Return a model of one layer of the run's shape and few ids, on which kernels are tried."""
+    small = architecture.model_copy(update={"num_hidden_layers": 1, "vocab_size": 64})
+    model = build_model(small, training, init_seed=0, eos_id=0)
+    return NextTokenLosses(model, 0 if training.document_boundaries == "reset" else None)
 
 
 def document_positions(inputs: Tensor, eos_id: int) -> Tensor:
@@ -107,3 +139,10 @@ def document_positions(inputs: Tensor, eos_id: int) -> Tensor:
     is_first[:, 1:] = inputs[:, :-1] == eos_id
     first = torch.where(is_first, column, 0).cummax(dim=1).values
     return column - first
+
+
+def document_mask(positions: Tensor) -> Tensor:
+    """Return which inputs each one attends to, (B, 1, T, T): itself and those before it in its document."""
+    column = torch.arange(positions.shape[1], device=positions.device)
+    first = (column - positions)[:, None, :, None]  # (B, 1, T, 1)
+    return (column >= first) & (column <= column[:, None])

@@ -81,6 +81,8 @@ class RunFolder:
     """Held during training."""
     checkpoints = _Below("checkpoints")
     """Resumable states, a folder for each step."""
+    compiled = _Below("compiled")
+    """Code of `train --kernels compile`; may be deleted between trainings."""
     exports = _Below("export")
     """Exports, a folder for each step."""
 

@@ -50,8 +50,7 @@ def test_at_human_1bs_widths_each_kind_of_tensor_has_its_moments(scheme: str) ->
     family = catalog.get("human-1b")
     assert (family.llama.hidden_size, family.llama.intermediate_size) == (2048, 5632)
     part = family.llama.model_copy(update={"num_hidden_layers": 1, "vocab_size": 512})
-    with torch.device("meta"):
-        model = build_model(part, family.training, init_seed=1, eos_id=0)
+    model = build_model(part, family.training, init_seed=1, eos_id=0, is_empty=True)
     model.to_empty(device="cpu")
     initialise(model, family.llama, scheme, 1)
     wide = math.sqrt(0.4 / 2048) if scheme == "as_written" else 1 / math.sqrt(3 * 2048)
@@ -77,10 +76,9 @@ def test_at_human_1bs_widths_each_kind_of_tensor_has_its_moments(scheme: str) ->
 )
 def test_the_shipped_architectures_are_built(name: str, parameters: int) -> None:
     family = catalog.get(name)
-    with torch.device("meta"):
-        model = build_model(family.llama, family.training, init_seed=1, eos_id=0)
-        inputs = torch.zeros((1, 2049), dtype=torch.long)
-        assert NextTokenLosses(model).model(input_ids=inputs[:, :-1]).logits.shape == (1, 2048, 50432)
+    model = build_model(family.llama, family.training, init_seed=1, eos_id=0, is_empty=True)
+    inputs = torch.zeros((1, 2048), dtype=torch.long, device="meta")
+    assert model(input_ids=inputs).logits.shape == (1, 2048, 50432)
     assert sum(weight.numel() for weight in model.parameters()) == family.architecture.parameters == parameters
 
 
@@ -213,4 +211,17 @@ def test_a_row_of_one_document_needs_no_boundary() -> None:
     family = tiny_family()
     model = build_model(family.llama, family.training, init_seed=1, eos_id=0)
     tokens = torch.randint(1, 300, (2, 17), generator=torch.Generator().manual_seed(1))
-    assert torch.equal(NextTokenLosses(model, 0)(tokens), NextTokenLosses(model)(tokens))
+    torch.testing.assert_close(NextTokenLosses(model, 0)(tokens), NextTokenLosses(model)(tokens), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("boundary", [None, 0])
+def test_losses_are_those_of_transformers_own_forward(boundary: int | None) -> None:
+    family = tiny_family()
+    model = build_model(family.llama, family.training, init_seed=1, eos_id=0)
+    tokens = torch.randint(0, 20, (4, 17), generator=torch.Generator().manual_seed(1))
+    assert (tokens == 0).any()
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    positions = None if boundary is None else document_positions(inputs, boundary)
+    logits = model(input_ids=inputs, position_ids=positions, use_cache=False).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    torch.testing.assert_close(NextTokenLosses(model, boundary)(tokens).flatten(), expected, rtol=1e-5, atol=1e-5)

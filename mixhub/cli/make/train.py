@@ -38,6 +38,7 @@ _SHARDING_HELP = (
     "What processes divide: `none` (each has a copy), `full` (weights, gradients and optimizer state) or `hybrid` "
     "(these within each node). [default: none]"
 )
+_KERNELS_HELP = "Who makes the layers fast: `eager` (PyTorch), `compile` or `liger`. [default: eager]"
 _DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
 _TRACKER_HELP = (
     "Tracker of Accelerate that gets the metrics too, such as `tensorboard` or `wandb`; may be repeated. It is offline "
@@ -50,6 +51,7 @@ def train(
     seed: SeedOption = None,
     index: IndexOption = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP, metavar="NAME")] = None,
+    kernels: Annotated[str, typer.Option(help=_KERNELS_HELP, metavar="NAME", show_default=False)] = "eager",
     num_processes: Annotated[int, typer.Option(help=_PROCESSES_HELP, metavar="N", min=1)] = 1,
     trackers: Annotated[list[str] | None, typer.Option("--tracker", help=_TRACKER_HELP, metavar="NAME")] = None,
     time_limit: TimeLimitOption = None,
@@ -78,7 +80,7 @@ def train(
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
     require_figures(plan=plan, preflight=preflight, mfu=mfu, as_json=as_json)
-    options = workflow.TrainOptions(device=device, sharding=sharding, trackers=tuple(trackers or ()))
+    options = workflow.TrainOptions(device=device, sharding=sharding, kernels=kernels, trackers=tuple(trackers or ()))
     if plan:
         planned = workflow.plan_training(workspace, mfu=mfu, processes=num_processes, options=options, **run_name)
         show_plan(planned, as_json=as_json)

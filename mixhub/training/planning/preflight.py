@@ -10,8 +10,9 @@ import resource
 import shutil
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from transformers import LlamaForCausalLM
 
 from mixhub.data.batches import StepBatch, TrainingBatches
 from mixhub.data.orders.choice import order_of
@@ -32,10 +34,11 @@ from mixhub.training.checkpoints.state import first_state
 from mixhub.training.checkpoints.store import Checkpoints
 from mixhub.training.flops import device_name
 from mixhub.training.launch import accelerated, sharding_of
-from mixhub.training.model import build_model
+from mixhub.training.model import build_model, one_layer
 from mixhub.training.options import DEFAULTS, TrainOptions
 from mixhub.training.planning.outcome import Disk, Pace, Peak, Preflight, Repeat
 from mixhub.training.resume import require_trainable
+from mixhub.training.speed.kernels import kernels
 from mixhub.training.updates import Updates
 from mixhub.workspace.paths import RunFolder
 
@@ -89,13 +92,15 @@ def preflight(
     """
     shards = require_trainable(family, run, tokens)
     with accelerated(family.training, options) as accelerator:
-        is_main = accelerator.is_main_process
+        is_main, layer = accelerator.is_main_process, partial(one_layer, family.llama, family.training)
         with (
             _scratch(folder, accelerator) as scratch,
             (progress if is_main else SILENT).start(f"preflight {run.revision}", _UPDATES, "update") as bar,
+            kernels(options.kernels, family.training, accelerator, scratch.compiled, layer) as use_kernels,
         ):
             try:
-                return _Trial(accelerator, family, run, shards, options, bar).outcome(folder, scratch)
+                trial = _Trial(accelerator, family, run, shards, options, bar, use_kernels)
+                return trial.outcome(folder, scratch)
             except torch.OutOfMemoryError as error:
                 size = family.training.micro_batch_size
                 message = f"micro_batch_size = {size}: does not fit {device_name(accelerator.device.type)}"
@@ -114,7 +119,9 @@ class _Trial:
         shards: TokenShards,
         options: TrainOptions,
         bar: Bar,
+        use_kernels: Callable[[LlamaForCausalLM], None],
     ) -> None:
+        self.use_kernels = use_kernels
         self.accelerator, self.family, self.run, self.options, self.bar = accelerator, family, run, options, bar
         self.manifest = shards.manifest.for_family(family)
         self.order = order_of(family, run, self.manifest)
@@ -185,6 +192,7 @@ class _Trial:
             eos_id=self.manifest.eos_id,
             is_empty=not self.accelerator.is_main_process,
         )
+        self.use_kernels(model)
         domains, eos_id = self.order.domains, self.manifest.eos_id
         return Updates(self.accelerator, model, self.training, domains=domains, eos_id=eos_id, options=self.options)
 

@@ -1,0 +1,1 @@
+"""What makes steps fast on this machine."""
