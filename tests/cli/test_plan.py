@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -88,6 +90,22 @@ def test_a_preflight_that_finds_something_exits_with_one(mixhub, packed, monkeyp
     tried = mixhub("train", "--preflight", "--seed", "1", "--device", "cpu", cwd=packed)
     assert tried.returncode == 1, tried.stderr
     assert printed_codes(tried.stdout) == ["disk-too-small-for-run"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_preflight_that_is_stopped_leaves_nothing_behind(tmp_path, asked):
+    tiny_workspace(tmp_path, architecture={"hidden_size": 512, "vocab_size": 50000}, training={"sequence_length": 32})
+    workflow.pack(tmp_path)
+    command = [sys.executable, "-m", "mixhub", "train", "--preflight", "--seed", "1", "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(tmp_path.rglob(".tmp-preflight*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(asked)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + asked
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.nightly

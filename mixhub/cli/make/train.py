@@ -90,7 +90,6 @@ def train(
         with _interrupt_explained(workspace, run_name):
             raise typer.Exit(_run_processes(workspace, num_processes, run_name, progress(as_json=as_json)))
     if preflight:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # which end it, since there is nothing to save
         raise typer.Exit(run_preflight(workspace, options, run_name, as_json=as_json))
     log_lines()
     with _interrupt_explained(workspace, run_name), stop_signals() as request:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mixhub.cli.common import console
@@ -57,10 +60,28 @@ def run_preflight(workspace: Workspace, options: TrainOptions, run_name: RunName
     from mixhub.findings import exit_status
 
     progress = console.progress(as_json=as_json)
-    outcome = workflow.preflight(workspace, options=options, progress=progress, **run_name)
+    with _signals_end():
+        outcome = workflow.preflight(workspace, options=options, progress=progress, **run_name)
     if os.environ.get("RANK", "0") == "0":
         console.say_json(outcome.to_data()) if as_json else _show_outcome(outcome)
     return exit_status(outcome.findings)
+
+
+@contextmanager
+def _signals_end() -> Iterator[None]:
+    """Let signals end the block by an exception: it has nothing to save, but a folder to delete."""
+    from mixhub.cli.common.signals import STATUS
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = {asked: signal.signal(asked, end) for asked in STATUS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # mixhub's own launcher blocks them
+    try:
+        yield
+    finally:
+        for asked, handler in before.items():
+            signal.signal(asked, handler)
 
 
 def _show_outcome(outcome: Preflight) -> None:
