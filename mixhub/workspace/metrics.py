@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from mixhub.errors import RunError
 
 _NUMBERS = ("loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "mfu")
+_DECODER = msgspec.json.Decoder()
+_FIGURES = {int, float}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -24,10 +29,33 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunError: a line is not JSON, has no step, or holds a figure that is not a finite number.
     """
+    return list(iterate_metrics(path))
+
+
+def iterate_metrics(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what `read_metrics` returns, for runs of millions of steps whose lines do not fit into memory."""
     if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [_line(path, number, text) for number, text in enumerate(lines[:-1], start=1)]
+        return
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            if text.endswith(b"\n"):
+                yield _plain_line(text) or _line(path, number, text.decode(errors="replace").removesuffix("\n"))
+
+
+def _plain_line(text: bytes) -> dict[str, Any] | None:
+    """Parse a line quickly; None if it has to be looked at."""
+    try:
+        line = _DECODER.decode(text)
+    except msgspec.DecodeError:  # also for numbers that are not finite
+        return None
+    if type(line) is not dict or type(line.get("step")) is not int:
+        return None
+    figures = [line.get(key, 0) for key in _NUMBERS]
+    for part in ("domains", "validation"):
+        if type(losses := line.get(part, {})) is not dict:
+            return None
+        figures += losses.values()
+    return line if _FIGURES.issuperset(map(type, figures)) else None
 
 
 def _line(path: Path, number: int, text: str) -> dict[str, Any]:

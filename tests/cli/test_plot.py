@@ -87,6 +87,12 @@ def test_losses_are_those_of_the_workspace(mixhub, workspace):
     said = ran(mixhub("plot", "losses", cwd=workspace))
     assert said[:2] == ["tiny-losses.svg", "tiny-losses.png"]
     assert "2 runs. Training goes from 5.900 to 5.000." in said[2]
+    assert "tiny" in refused(mixhub("plot", "losses", "--domains", cwd=workspace), "plot-empty")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 10, "validation": {"valid_prose": 4.5}}) + "\n")
+    said = ran(mixhub("plot", "losses", "--domains", cwd=workspace))
+    assert said[:2] == ["tiny-domain-losses.svg", "tiny-domain-losses.png"]
+    assert "prose 4.500" in said[2]
 
 
 def test_without_a_name_it_is_the_family_of_the_workspace(mixhub, workspace):

@@ -25,6 +25,7 @@ _THICK: Style = {"linewidth": 4, "color": "#b8b8b8", "solid_capstyle": "round"}
 _CHANCE: Style = {"linewidth": 1, "color": COLOURS[1], "linestyle": "--"}
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
 """Lines differ in dashes too, so that they can be distinguished without colour."""
+_DOT: Style = {"linestyle": "none", "marker": "o", "markersize": 1.6}
 _MANY: Style = {"linewidth": 0.6, "color": "#808080"}
 """Of each run, if there are more runs than dashes."""
 _MAX_DOMAINS = len(COLOURS)
@@ -135,6 +136,42 @@ def draw_losses(title: str, data: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def draw_domain_losses(title: str, data: Mapping[str, Any]) -> Figure:
+    """A panel for each domain: lines of training and dots of validation, in the colour of their run."""
+    panels, runs = data["panels"], data["runs"]
+    many = len(runs) > len(COLOURS)
+    colours = dict.fromkeys(runs, _MANY["color"]) if many else dict(zip(runs, COLOURS, strict=False))
+    width = 0.6 if many else 0.8
+    key: dict[str, Style] = {f"one of {len(runs)} runs": _MANY} if many else {
+        run: {"color": colour} for run, colour in colours.items()
+    }  # fmt: skip
+    columns = min(_COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = new_figure(title, data, key, 1.25 * rows + 0.3, (rows, columns))
+    end = max(x for panel in panels for part in ("training", "validation") for x in _xs(panel[part]))
+    for panel, one in zip(panels, axes, strict=False):
+        lines: list[Line] = [
+            (line["points"], {"color": colours[line["label"]], **style})
+            for part, style in (("training", {"linewidth": width}), ("validation", _DOT))
+            for line in panel[part]
+        ]
+        _draw_losses_panel(one, lines, end, data["from"])
+        one.locator_params(nbins=3)
+        one.set_title(clipped(printable(panel["title"]), 28), size=SMALL - 1)
+    for one in axes[len(panels) :]:
+        one.set_visible(False)
+    for one in axes[len(panels) - columns : len(panels)]:
+        one.tick_params(labelbottom=True)
+    axes[columns * (rows - 1)].set_xlabel("training tokens")
+    for one in axes[::columns]:
+        one.set_ylabel(data["unit"])
+    return figure
+
+
+def _xs(lines: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [x for line in lines for x, _ in line["points"]]
+
+
 def _domain_colours(ends: Mapping[str, float]) -> dict[str, Style]:
     """Return a colour by domain: of all, or of the lowest and the highest if they are too many."""
     names = list(ends)
@@ -143,20 +180,20 @@ def _domain_colours(ends: Mapping[str, float]) -> dict[str, Style]:
     return {name: {"color": colour} for name, colour in zip(names, COLOURS, strict=False)}
 
 
-def _draw_losses_panel(axes: Axes, lines: Sequence[Line], end: float) -> None:
+def _draw_losses_panel(axes: Axes, lines: Sequence[Line], end: float, warm_up: float = _WARM_UP) -> None:
     for points, style in lines:
         xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, **style, marker="." if len(xs) == 1 else "")
+        axes.plot(xs, ys, **{"marker": "." if len(xs) == 1 else "", **style})
     _set_scale(axes, 4)
-    shown = _scaled(lines, end)
+    shown = _scaled(lines, end, warm_up)
     room = 0.07 * (max(shown) - min(shown)) or 0.1
     axes.set(xlim=(0, 1.005 * end or 1), ylim=(min(shown) - room, max(shown) + room))
     axes.xaxis.set_major_formatter(lambda tokens, _: _short(tokens))
 
 
-def _scaled(lines: Sequence[Line], end: float) -> list[float]:
+def _scaled(lines: Sequence[Line], end: float, warm_up: float = _WARM_UP) -> list[float]:
     """Return the losses that the scale must hold: those after the warm-up, or all if there are too few after it."""
-    late = [[y for x, y in points if x >= _WARM_UP * end] for points, _ in lines]
+    late = [[y for x, y in points if x >= warm_up * end] for points, _ in lines]
     if max(map(len, late)) < 4:
         late = [[y for _, y in points] for points, _ in lines]
     return [y for ys in late for y in ys]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mixhub.card.markdown.figures import is_finite
 from mixhub.card.plots.lines import draw_losses
 from mixhub.card.plots.plot import Plot, number
 from mixhub.phrases import plural
@@ -20,7 +21,7 @@ Points = list[tuple[float, float]]
 """Tokens and loss."""
 
 
-def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix: str, family: str = "") -> Plot | None:
+def losses_plot(curves: Mapping[str, Iterable[Mapping[str, Any]]], valid_prefix: str, family: str = "") -> Plot | None:
     """Plot training and validation losses against tokens; None if no step was logged.
 
     Args:
@@ -28,14 +29,15 @@ def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix:
         valid_prefix: prefix of the keys of validation domains, which is not shown.
         family: name of the family, for the title.
     """
-    runs = {name: _curves(lines, valid_prefix) for name, lines in curves.items()}
-    training = [{"label": name, "points": _binned(run.training)} for name, run in runs.items() if run.training]
+    read = {name: read_curves(lines, valid_prefix=valid_prefix) for name, lines in curves.items()}
+    runs = {name: run for name, run in read.items() if run.training or run.validation}
+    training = [{"label": name, "points": binned(run.training)} for name, run in runs.items() if run.training]
     domains = dict.fromkeys(domain for run in runs.values() for domain in run.validation)
     validation = [
         {
             "label": domain,
             "lines": [
-                {"label": name, "points": _binned(run.validation[domain])}
+                {"label": name, "points": binned(run.validation[domain])}
                 for name, run in runs.items()
                 if domain in run.validation
             ],
@@ -63,37 +65,84 @@ def losses_plot(curves: Mapping[str, Sequence[Mapping[str, Any]]], valid_prefix:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Curves:
+    """The losses of a run."""
+
     training: Points
+    domains: dict[str, Points]
+    """Of training, by domain; empty if they are not asked for."""
     validation: dict[str, Points]
     """By domain."""
     dropped: int
     """Losses that are not finite."""
 
 
-def _curves(lines: Sequence[Mapping[str, Any]], prefix: str) -> _Run:
-    """Return the curves of one run. Of a step that was logged twice, as after a resume, the later line counts."""
-    steps = {line["step"]: line for line in lines if "loss" in line and "tokens" in line}
-    checks = {line["step"]: line["validation"] for line in lines if isinstance(line.get("validation"), Mapping)}
-    last = max(steps, default=0)
-    per_step = steps[last]["tokens"] / last if last else 1
-    curves: dict[str | None, Points] = {None: [(float(steps[s]["tokens"]), steps[s]["loss"]) for s in sorted(steps)]}
-    for step in sorted(checks):
-        tokens = float(steps[step]["tokens"] if step in steps else step * per_step)
-        for key, loss in checks[step].items():
-            curves.setdefault(key.removeprefix(prefix), []).append((tokens, loss))
-    finite = {domain: [point for point in points if is_finite(point[1])] for domain, points in curves.items()}
-    dropped = sum(map(len, curves.values())) - sum(map(len, finite.values()))
-    return _Run(finite[None], {domain: points for domain, points in finite.items() if domain and points}, dropped)
+class _Curve:
+    """Steps and losses, packed: a run may have millions."""
+
+    def __init__(self) -> None:
+        self.steps, self.losses = array("q"), array("d")
+
+    def add(self, step: int, loss: float) -> None:
+        """Add a step. Of one that was logged twice, as after a resume, the later line counts."""
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.losses.pop()
+        self.steps.append(step)
+        self.losses.append(loss)
+
+    def points(self, per_step: float) -> Points:
+        """Return tokens and losses, without those that are not finite."""
+        pairs = zip(self.steps, self.losses, strict=True)
+        return [(step * per_step, loss) for step, loss in pairs if math.isfinite(loss)]
 
 
-def _bin(points: Points) -> int:
+def read_curves(
+    lines: Iterable[Mapping[str, Any]], *, train_prefix: str | None = None, valid_prefix: str = ""
+) -> Curves:
+    """Return the curves of one run.
+
+    Args:
+        lines: of its metrics.
+        train_prefix: prefix of the keys of training domains, which is left out; None: without these domains.
+        valid_prefix: the same of validation domains.
+    """
+    training, tokens = _Curve(), 0
+    domains: dict[str, _Curve] = defaultdict(_Curve)
+    validation: dict[str, _Curve] = defaultdict(_Curve)
+    for line in lines:
+        step = line["step"]
+        if "loss" in line and "tokens" in line:
+            training.add(step, line["loss"])
+            tokens = line["tokens"]
+            for key, loss in line.get("domains", {}).items() if train_prefix is not None else ():
+                domains[key].add(step, loss)
+        for key, loss in line["validation"].items() if isinstance(line.get("validation"), Mapping) else ():
+            validation[key].add(step, loss)
+    per_step = tokens / training.steps[-1] if training.steps else 1
+    shown = [training, *validation.values()]
+    dropped = sum(not math.isfinite(loss) for curve in shown for loss in curve.losses)
+    return Curves(
+        training.points(per_step),
+        _named(domains, train_prefix or "", per_step),
+        _named(validation, valid_prefix, per_step),
+        dropped,
+    )
+
+
+def _named(curves: Mapping[str, _Curve], prefix: str, per_step: float) -> dict[str, Points]:
+    named = {key.removeprefix(prefix): curve.points(per_step) for key, curve in curves.items()}
+    return {name: points for name, points in named.items() if points}
+
+
+def _bin(points: Points, most: int = _MAX_POINTS) -> int:
     """Return how many points are averaged into one."""
-    return math.ceil(len(points) / _MAX_POINTS)
+    return math.ceil(len(points) / most)
 
 
-def _binned(points: Points) -> list[list[float]]:
-    size = _bin(points)
+def binned(points: Points, most: int = _MAX_POINTS) -> list[list[float]]:
+    """Return at most `most` points, each the mean of as many that follow each other."""
+    size = _bin(points, most)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [[number(fmean(x for x, _ in group)), number(fmean(y for _, y in group))] for group in groups]
 

@@ -32,6 +32,7 @@ SubtractedArgument = Annotated[
 ]
 _FAMILIES = "Families in the workspace or the catalog. [default: the workspace's]"
 FamiliesArgument = Annotated[list[str] | None, typer.Argument(help=_FAMILIES, metavar="FAMILY")]
+_DOMAINS = "A panel for each domain, with its training and validation losses."
 FamilyArgument = Annotated[
     str | None, typer.Argument(help="Name of the family. [default: the workspace's]", metavar="FAMILY")
 ]
@@ -113,12 +114,15 @@ def mixture(
 
 @app.command()
 def losses(
-    family: FamilyArgument = None, output: OutputOption = Path(), workspace_dir: options.WorkspaceOption = None
+    family: FamilyArgument = None,
+    domains: Annotated[bool, typer.Option("--domains", help=_DOMAINS)] = False,
+    output: OutputOption = Path(),
+    workspace_dir: options.WorkspaceOption = None,
 ) -> None:
     """Plot the training and validation losses of a family's runs against training tokens."""
     from mixhub import workflow
 
-    _save(workflow.plot_losses(options.find_workspace(workspace_dir), family=family), output)
+    _save(workflow.plot_losses(options.find_workspace(workspace_dir), family=family, domains=domains), output)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from mixhub.analysis.losses.table import loss_tables
 from mixhub.analysis.scores import LOSS
 from mixhub.analysis.selection import Selection
 from mixhub.analysis.tables import ScoreTable
+from mixhub.card.plots.domain_losses import domain_losses_plot
 from mixhub.card.plots.losses import losses_plot
 from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot, write_plot
@@ -27,7 +28,7 @@ from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, find_family, open_workspace, workspace_if_given
 from mixhub.workflow.measure.tables import comparable_tables, default_source
-from mixhub.workspace.metrics import read_metrics
+from mixhub.workspace.metrics import iterate_metrics
 
 if TYPE_CHECKING:
     from mixhub.spec import Family
@@ -152,12 +153,13 @@ def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | Non
     return _checked(plot, "-".join(family.name for family in chosen), "the workspace has no family", "name a family")
 
 
-def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None) -> Plot:
+def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None, domains: bool = False) -> Plot:
     """Plot training and validation losses of a family's runs against tokens.
 
     Args:
         workspace: the workspace with the runs.
         family: the family; default: the workspace's.
+        domains: a panel for each domain, with its training and validation losses.
 
     Raises:
         UsageError: none of its runs was trained here.
@@ -165,9 +167,11 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None)
     """
     workspace = open_workspace(workspace)
     family = find_family(workspace, family)
-    metrics = {run.revision: read_metrics(workspace.run_folder(run).metrics) for run in family.runs()}
-    curves = {revision: lines for revision, lines in metrics.items() if lines}
-    plot = losses_plot(curves, family.data.valid_prefix, family.name)
+    curves = {run.revision: iterate_metrics(workspace.run_folder(run).metrics) for run in family.runs()}
+    if domains:
+        plot = domain_losses_plot(curves, family.data.train_prefix, family.data.valid_prefix, family.name)
+    else:
+        plot = losses_plot(curves, family.data.valid_prefix, family.name)
     return _checked(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
 
 
