@@ -48,7 +48,7 @@ class Ended:
     status: int
     """Exit status of the first that failed, otherwise of the first process."""
     asked: signal.Signals | None = None
-    """The signal that asked them to stop, unless one failed."""
+    """The signal that stopped them."""
     errors: tuple[tuple[str, int | None], ...] = ()
     """What is still to be printed of those that failed, and in which process it happened; None: in several."""
 
@@ -137,7 +137,7 @@ def run_processes(
         failed = _wait(children)
         status = children[failed or 0].returncode
         if failed is None or (asked and status == -asked[0]):
-            return Ended(abs(status), asked[0] if asked else None)
+            return Ended(abs(status), asked[0] if asked and status else None)
         if status < 0:
             name = signal.Signals(-status).name
             message = f"process {failed} of {count} was killed by {name}; the others were ended"
