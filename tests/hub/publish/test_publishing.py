@@ -61,7 +61,7 @@ def test_earlier_steps_are_exported_from_their_checkpoints(workspace, family, en
     heads = branch_heads(endpoint, family.repo_id)
     assert {"main", "seed-1", "seed-1-step-10", "seed-1-optimizer"} <= set(heads)
     lineage = read_lineage(workspace.run_folder(run).export(10))
-    assert (lineage.step, lineage.steps, lineage.device) == (10, 12, "unknown")
+    assert (lineage.step, lineage.steps, lineage.device) == (10, 12, "cpu")
     early = mixhub.load("tiny", seed=1, step=10, workspace=workspace.root, verify=True)
     late = mixhub.load("tiny", seed=1, workspace=workspace.root, verify=True)
     assert early.revision == "seed-1-step-10"
