@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +37,15 @@ class RunName(TypedDict, total=False):
     """The family; None: the workspace's."""
 
 
-class RunNames(RunName, total=False):
-    """The name of one run, or of all."""
+class RunNames(TypedDict, total=False):
+    """The names of one run, of several, or of all."""
 
+    seed: int | Sequence[int] | None
+    """Its seed, or the seeds of several."""
+    index: int | Sequence[int] | None
+    """Its index, in families with one mixture per index, or those of several."""
+    family: str | Family | None
+    """The family; None: the workspace's."""
     all: bool
     """All runs that have an export; cannot be combined with seed or index."""
 
@@ -80,14 +86,23 @@ def find_run(
     return family, family.run(seed=seed, index=index)
 
 
+def named_runs(
+    family: Family, seed: int | Sequence[int] | None = None, index: int | Sequence[int] | None = None
+) -> list[Run]:
+    """Return the runs of one or several seeds or indices, each once, in this order; raises as `find_run`."""
+    seeds = [seed] if seed is None or isinstance(seed, int) else list(dict.fromkeys(seed))
+    indices = [index] if index is None or isinstance(index, int) else list(dict.fromkeys(index))
+    return [family.run(seed=one, index=other) for one in seeds for other in indices]
+
+
 def find_exports(
     workspace: Workspace,
     progress: Progress,
     *,
     all: bool = False,
     step: int | None = None,
-    seed: int | None = None,
-    index: int | None = None,
+    seed: int | Sequence[int] | None = None,
+    index: int | Sequence[int] | None = None,
     family: str | Family | None = None,
 ) -> tuple[Family, list[Run]]:
     """Return a family and those of its runs that are named and have an export of the step.
@@ -97,10 +112,11 @@ def find_exports(
         progress: reports which runs are skipped.
         all: all runs that have an export.
         step: an earlier step; None: the last.
-        seed, index, family: as in `find_run`.
+        seed, index: of one run, or of several, each of which must have the export.
+        family: the family; None: the workspace's.
 
     Raises:
-        UsageError: both one run and all are named, or neither.
+        UsageError: both single runs and all are named, or neither.
         UnknownNameError: there is no such family, seed or index.
         RunError: there is no such export.
     """
@@ -108,9 +124,10 @@ def find_exports(
     step = family.training.steps if step is None else step
     require_one_way(family, seed, index, all)
     if not all:
-        run = family.run(seed=seed, index=index)
-        workspace.export(run, step)
-        return family, [run]
+        named = named_runs(family, seed, index)
+        for run in named:
+            workspace.export(run, step)
+        return family, named
     runs, missing = with_export(workspace, family, step)
     if not runs:
         workspace.export(family.runs()[0], step)
@@ -119,8 +136,10 @@ def find_exports(
     return family, runs
 
 
-def require_one_way(family: Family, seed: int | None, index: int | None, all: bool) -> None:
-    """Raise UsageError if both one run and all are named, or neither."""
+def require_one_way(
+    family: Family, seed: int | Sequence[int] | None, index: int | Sequence[int] | None, all: bool
+) -> None:
+    """Raise UsageError if both single runs and all are named, or neither."""
     kind = family.revisions.kind
     if not all and seed is None and index is None:
         available = f"{family.revisions.plural(kind)} {ranges(family.revisions.numbers)}"
@@ -128,7 +147,7 @@ def require_one_way(family: Family, seed: int | None, index: int | None, all: bo
         hint = f"pass one of them, --{kind} N, or --all; in Python {kind}=N, or all=True"
         raise UsageError(message, code="option-missing", hint=hint, option=kind, kind=kind)
     if all and (seed is not None or index is not None):
-        raise UsageError("pass either --all or one run", code="option-conflict")
+        raise UsageError("pass either --all or single runs", code="option-conflict")
 
 
 def with_export(workspace: Workspace, family: Family, step: int) -> tuple[list[Run], list[str]]:

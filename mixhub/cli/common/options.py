@@ -24,6 +24,19 @@ IndexOption = Annotated[
     int | None,
     typer.Option("--index", help="Index of the run, for families with a mixture per run.", metavar="N", min=0),
 ]
+_RANGES = "such as 3, 1,2 or 1-5"
+SeedsOption = Annotated[
+    str | None, typer.Option("--seed", "--seeds", help=f"Seed of the run, or of several, {_RANGES}.", metavar="N|RANGE")
+]
+IndicesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        "--indices",
+        help=f"Index of the run, or of several, for families with a mixture per run, {_RANGES}.",
+        metavar="N|RANGE",
+    ),
+]
 AllOption = Annotated[bool, typer.Option("--all", help="All runs that have an export.")]
 StepOption = Annotated[
     int | None, typer.Option("--step", help="Step of the export. [default: the last]", metavar="N", min=0)
@@ -137,13 +150,27 @@ def names(option: str, text: str) -> list[str]:
 
 def counts(text: str) -> list[int]:
     """Parse `--num-fewshot`: `0,5`, `0-5`, or both; raises UsageError for anything else."""
-    numbers: list[int] = []
+    return _numbers("--num-fewshot", text, "shot counts, such as 0,5 or 0-5", most=1000)
+
+
+def numbers(option: str, text: str | None) -> int | list[int] | None:
+    """Parse `--seed` or `--index`: a number, or several as `1,2`, `1-5`, or both; raises UsageError otherwise."""
+    if text is None:
+        return None
+    found = _numbers(option, text, "numbers, such as 3, 1,2 or 1-5", most=10_000)
+    return found[0] if len(found) == 1 else found
+
+
+def _numbers(option: str, text: str, what: str, *, most: int) -> list[int]:
+    """The numbers in a list of numbers and ranges, of at most so many."""
+    found: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,3})(?:-([0-9]{1,3}))?\s*", part)
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise UsageError(f"--num-fewshot = {text!r}: must be shot counts, such as 0,5 or 0-5", code="option-value")
-        numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return numbers
+        match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", part)
+        last = int(match[2] or match[1]) if match else 0
+        if match is None or not int(match[1]) <= last < int(match[1]) + most:
+            raise UsageError(f"{option} = {text!r}: must be {what}", code="option-value", option=option, value=text)
+        found += range(int(match[1]), last + 1)
+    return found
 
 
 def require_dry_run(as_json: bool, dry_run: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mixhub.cli.common.console import progress, say, say_next
-from mixhub.cli.common.options import FamilyOption, IndexOption, SeedOption, WorkspaceOption, find_workspace
+from mixhub.cli.common.options import FamilyOption, IndicesOption, SeedsOption, WorkspaceOption, find_workspace, numbers
 
 _STEP_HELP = "Step of the checkpoint. [default: the newest]"
 _DTYPE_HELP = "`float32`, `bfloat16` or `float16`."
@@ -19,8 +19,8 @@ _OUTPUT_HELP = (
 
 
 def export(
-    seed: SeedOption = None,
-    index: IndexOption = None,
+    seed: SeedsOption = None,
+    index: IndicesOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All runs that have a checkpoint.")] = False,
     step: Annotated[int | None, typer.Option("--step", help=_STEP_HELP, metavar="N", min=0)] = None,
     dtype: Annotated[str, typer.Option(help=_DTYPE_HELP, metavar="NAME")] = "float32",
@@ -35,7 +35,12 @@ def export(
     """
     from mixhub import workflow
 
-    names = workflow.RunNames(seed=seed, index=index, all=everything, family=family_name)
+    names = workflow.RunNames(
+        seed=numbers("--seed", seed),
+        index=numbers("--index", index),
+        all=everything,
+        family=family_name,
+    )
     workspace = find_workspace(workspace_dir)
     exported = workflow.export(
         workspace, step=step, dtype=dtype, output=output, replace=replace, progress=progress(), **names

@@ -13,13 +13,14 @@ import typer
 from mixhub.cli.common.options import (
     FamilyOption,
     HubOption,
-    IndexOption,
-    SeedOption,
+    IndicesOption,
+    SeedsOption,
     WorkspaceOption,
     choose_hub,
     counts,
     find_workspace,
     names,
+    numbers,
     workspace_if_any,
 )
 
@@ -74,8 +75,8 @@ _TurnsOption = Annotated[bool, typer.Option("--fewshot-as-multiturn/--no-fewshot
 
 def evaluate(
     model: Annotated[str | None, typer.Argument(help=_MODEL_HELP, metavar="MODEL", show_default=False)] = None,
-    seed: SeedOption = None,
-    index: IndexOption = None,
+    seed: SeedsOption = None,
+    index: IndicesOption = None,
     every: Annotated[bool, typer.Option("--all", help="All trained runs.")] = False,
     tasks: Annotated[str | None, typer.Option(help=_TASKS_HELP, metavar="NAMES")] = None,
     include_path: Annotated[list[Path] | None, typer.Option(help=_INCLUDE_HELP, metavar="DIR")] = None,
@@ -125,7 +126,8 @@ def evaluate(
     settings: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
     if model is None:
         workspace = find_workspace(workspace_dir)
-        runs = {"seed": seed, "index": index, "all": every, "family": _family(workspace, family_name, fewshot_seed)}
+        numbered = {"seed": numbers("--seed", seed), "index": numbers("--index", index)}
+        runs = {**numbered, "all": every, "family": _family(workspace, family_name, fewshot_seed)}
         _evaluate_runs(workspace, runs, settings, prefetch, check)
     else:
         nearest = workspace_if_any(workspace_dir)

@@ -15,8 +15,8 @@ LoadOption = Annotated[bool, typer.Option("--load", help="Also load the model an
 
 
 def check(
-    seed: options.SeedOption = None,
-    index: options.IndexOption = None,
+    seed: options.SeedsOption = None,
+    index: options.IndicesOption = None,
     everything: options.AllOption = False,
     step: options.StepOption = None,
     load: LoadOption = False,
@@ -37,7 +37,12 @@ def check(
     console.hide_client_bars()
     checks = []
     workspace = options.find_workspace(workspace_dir)
-    names = workflow.RunNames(seed=seed, index=index, all=everything, family=family_name)
+    names = workflow.RunNames(
+        seed=options.numbers("--seed", seed),
+        index=options.numbers("--index", index),
+        all=everything,
+        family=family_name,
+    )
     progress = console.progress(as_json=as_json)
     for checked in workflow.check_each(workspace, step=step, load=load, progress=progress, **names):
         checks.append(checked)

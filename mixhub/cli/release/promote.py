@@ -18,8 +18,8 @@ CheckpointsOption = Annotated[bool, typer.Option("--checkpoints", help="Also cop
 
 def promote(
     source: SourceOption,
-    seed: options.SeedOption = None,
-    index: options.IndexOption = None,
+    seed: options.SeedsOption = None,
+    index: options.IndicesOption = None,
     everything: AllOption = False,
     checkpoints: CheckpointsOption = False,
     tag: plans.TagOption = None,
@@ -50,7 +50,12 @@ def promote(
         checkpoints=checkpoints,
         options=workflow.PushOptions(tag=tag, private=private, force=force),
         progress=progress,
-        **workflow.RunNames(seed=seed, index=index, all=everything, family=family_name),
+        **workflow.RunNames(
+            seed=options.numbers("--seed", seed),
+            index=options.numbers("--index", index),
+            all=everything,
+            family=family_name,
+        ),
     ) as plan:
         plans.show_plans(plan, as_json=as_json)
         if as_json:

@@ -19,8 +19,8 @@ SamplesOption = Annotated[bool, typer.Option("--samples", help="Also publish the
 
 
 def push(
-    seed: options.SeedOption = None,
-    index: options.IndexOption = None,
+    seed: options.SeedsOption = None,
+    index: options.IndicesOption = None,
     everything: options.AllOption = False,
     step: options.StepOption = None,
     checkpoints: CheckpointsOption = False,
@@ -56,7 +56,12 @@ def push(
         hub=options.choose_hub(hub, workspace),
         options=workflow.PushOptions(samples, tag, private, force),
         progress=progress,
-        **workflow.RunNames(seed=seed, index=index, all=everything, family=family_name),
+        **workflow.RunNames(
+            seed=options.numbers("--seed", seed),
+            index=options.numbers("--index", index),
+            all=everything,
+            family=family_name,
+        ),
     ) as plan:
         plans.show_plans(plan, as_json=as_json)
         if as_json:

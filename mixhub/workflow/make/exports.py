@@ -12,7 +12,7 @@ from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.options import DTYPES
-from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, open_workspace, require_one_way
+from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, named_runs, open_workspace, require_one_way
 from mixhub.workspace.lineage import LINEAGE_FILE
 from mixhub.workspace.paths import Workspace
 
@@ -62,13 +62,13 @@ def export(
     family = find_family(workspace, run_names.get("family"))
     seed, index = run_names.get("seed"), run_names.get("index")
     require_one_way(family, seed, index, everything)
-    runs = _with_checkpoint(workspace, family, step) if everything else [family.run(seed=seed, index=index)]
+    runs = _with_checkpoint(workspace, family, step) if everything else named_runs(family, seed, index)
     exports = []
     for run in runs:
         chosen = _step(workspace, run, step)
         path = workspace.run_folder(run).export(chosen)
         if output is not None:
-            path = Path(output) / run.revision if everything else Path(output)
+            path = Path(output) / run.revision if everything or len(runs) > 1 else Path(output)
         _require_writable(path, replace=replace, is_own=output is None)
         exports.append(ExportedStep(run, chosen, path))
     from mixhub.training.export import export_checkpoint

@@ -135,7 +135,7 @@ def plan_promotion(
     seed, index, everything = run_names.get("seed"), run_names.get("index"), run_names.get("all", False)
     family = inputs.find_family(workspace, run_names.get("family"))
     inputs.require_one_way(family, seed, index, everything)
-    runs = family.runs() if everything else [family.run(seed=seed, index=index)]
+    runs = family.runs() if everything else inputs.named_runs(family, seed, index)
     with inputs.open_hub(workspace, source) as origin, inputs.open_hub(workspace, hub, progress=progress) as target:
         progress.notice(f"from: {origin}")
         promotion = promoting.Promotion.read(family, origin, target, progress)

@@ -24,7 +24,16 @@ from mixhub.hub.remote.custom_code import allowed_code
 from mixhub.hub.remote.files import MAIN
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
-from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike, find_exports, find_family, open_hub, open_workspace
+from mixhub.workflow.inputs import (
+    HubLike,
+    RunNames,
+    WorkspaceLike,
+    find_exports,
+    find_family,
+    named_runs,
+    open_hub,
+    open_workspace,
+)
 from mixhub.workflow.release.cards import render_card
 from mixhub.workspace.paths import Workspace
 
@@ -173,7 +182,8 @@ def plan_push(
     seed, index = run_names.get("seed"), run_names.get("index")
     if step is not None and (seed, index) != (None, None):
         spec = find_family(workspace, run_names.get("family"))
-        _export_step(workspace, spec, spec.run(seed=seed, index=index), step, progress)
+        for run in named_runs(spec, seed, index):
+            _export_step(workspace, spec, run, step, progress)
     family, runs = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
     with allowed_code(workspace, family), open_hub(workspace, hub, progress=progress) as endpoint:
         for one in fetch_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
