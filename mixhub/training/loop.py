@@ -18,6 +18,7 @@ from mixhub.data.orders.choice import order_of
 from mixhub.data.seen import Samples
 from mixhub.data.shards import TokenShards
 from mixhub.files import clear_leftovers, locked
+from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
@@ -175,6 +176,8 @@ class _Trainer:
                 collect(done)
                 if figures.is_stopped and done < last:
                     return None
+        if spikes := self.guard.spikes.steps:
+            progress.notice(f"{plural(len(spikes), 'loss spike')}, at step {listed(spikes, most=5)}")
         return self._export()
 
     def _mfu(self, speed: float) -> float | None:

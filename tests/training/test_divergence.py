@@ -13,6 +13,7 @@ from mixhub.data.orders.choice import order_of
 from mixhub.data.seen import Samples
 from mixhub.data.shards import TokenShards
 from mixhub.errors import RunError
+from mixhub.phrases import listed
 from mixhub.training import loop
 from mixhub.training.model import build_model
 from mixhub.training.options import TrainOptions
@@ -22,6 +23,7 @@ from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.manifest import MANIFEST_FILE
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder
+from tests.notices import Notices
 from tests.refusals import refused
 from tests.tiny import tiny_family
 from tests.training.test_loop import in_child, steps, untimed
@@ -181,6 +183,9 @@ def test_spikes_are_counted_again_from_the_metrics_of_a_resumed_run() -> None:
         assert resumed.steps == whole.steps
 
 
+NOISY = {"learning_rate": 0.3, "schedule": "constant", "warmup_steps": 0, "steps": 30, "checkpoint_interval": 1}
+
+
 @pytest.fixture
 def touchy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule by which the tiny run has spikes."""
@@ -192,23 +197,24 @@ def touchy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("touchy")
 def test_a_run_stops_before_the_update_of_the_spike_that_is_one_too_many(tokens: Path, folder: RunFolder) -> None:
     free = RunFolder(folder.path.parent / "free")
-    noisy = {"learning_rate": 0.3, "schedule": "constant", "warmup_steps": 0, "steps": 30, "checkpoint_interval": 1}
-    export = train(tokens, free, **noisy)
+    export = train(tokens, free, **NOISY)
     spiked = [line["step"] for line in steps(free) if line.get("spike")]
     step = next(b for a, b in pairwise(spiked) if b < a + 6)
     with refused("loss-spikes", RunError, step=step, spikes=2, limit=2, path=folder.diverged) as caught:
-        train(tokens, folder, **noisy, spike_limit=2)
+        train(tokens, folder, **NOISY, spike_limit=2)
     assert caught.value.fields["checkpoints"][-1] == step - 1
     assert untimed(folder) == [line for line in untimed(free) if line["step"] < step]
-    continued = train(tokens, folder, **noisy, spike_limit=100)  # the limit may change, since the weights do not
+    continued = train(tokens, folder, **NOISY, spike_limit=100)  # the limit may change, since the weights do not
     assert weights_sha256(continued) == weights_sha256(export)
     assert untimed(folder) == untimed(free)
 
 
 @pytest.mark.usefixtures("touchy")
 def test_spikes_are_logged(tokens: Path, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    family, notices = tiny_family(training=NOISY), Notices()
     with caplog.at_level("INFO", logger="mixhub.training"):
-        train(tokens, folder, learning_rate=0.3, schedule="constant", warmup_steps=0, steps=30)
+        loop.train(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU, progress=notices)
     spiked = [line["step"] for line in read_metrics(folder.metrics) if line.get("spike")]
     logged = [record.getMessage() for record in caplog.records if record.getMessage().endswith("is a spike")]
     assert [int(text.split()[2]) for text in logged] == spiked != []
+    assert notices.lines[-1] == f"{len(spiked)} loss spikes, at step {listed(spiked, most=5)}"

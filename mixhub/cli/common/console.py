@@ -209,8 +209,12 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[_Bar]:
     done: list[ProgressColumn] = [MofNCompleteColumn(), text("{task.fields[rate]}")]
     if unit == "token":  # too many to count
         done = [text("{task.percentage:>3.0f}%")]
-    columns = (text("{task.description}"), BarColumn(20), *done, TimeRemainingColumn(), text("{task.fields[note]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    elif unit == "step":  # its note has the tokens per second
+        done = [MofNCompleteColumn()]
+    console = Console(stderr=True)
+    width = 20 if console.width >= 100 else 8
+    columns = (text("{task.description}"), BarColumn(width), *done, TimeRemainingColumn(), text("{task.fields[note]}"))
+    with Progress(*columns, console=console, transient=True) as bars:
         yield _Bar(bars, bars.add_task(what, total=total, rate="", note=""), unit)
 
 
