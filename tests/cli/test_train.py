@@ -106,6 +106,7 @@ def test_a_signal_stops_training_with_a_checkpoint_and_the_same_command_goes_on(
         process.send_signal(asked)
         said, errors = process.communicate(timeout=60)
         assert process.returncode == STATUS[asked], errors
+        assert errors.count(f"{asked.name}: stops after this step") == 1
         last = folder.checkpoint_steps()[-1]
         assert last == read_metrics(folder.metrics)[-1]["step"] > saved
         assert said == f"stopped by {asked.name}, saved at step {last}; run the same command to continue\n"

@@ -42,6 +42,8 @@ def stop_signals() -> Iterator[StopRequest]:
         nonlocal first
         if request.signal is None:
             request.signal, first = signal.Signals(number), time.monotonic()
+            if os.environ.get("RANK", "0") == "0":  # not by print, which a handler must not call within a print
+                os.write(2, f"{request.signal.name}: stops after this step; a later signal ends it at once\n".encode())
         elif time.monotonic() - first > REPEATED:
             signal.signal(number, before[signal.Signals(number)])
             os.kill(os.getpid(), number)
