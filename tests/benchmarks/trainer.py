@@ -1,7 +1,8 @@
 """Training steps in float32 on one thread, each trainer in processes of its own: CPU time a step, and memory.
 
 The model, the batch and fused AdamW are the same: hidden size 256, 4 layers, 50,432 ids, 2 sequences of 512 tokens.
-Memory is the peak of the process, less what it held before the first step and the gradients and moments that follow.
+Memory is the peak of the process over these steps, less what it held before the first and the gradients and moments
+that follow.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Watch:
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._before: float | None = None
-        self._held = 0.0
+        self._held = self._peak = 0.0
 
     def begin(self) -> None:
         self._held = resident()
@@ -84,11 +85,12 @@ class Watch:
         now = time.process_time()
         if self._before is not None:
             self.seconds.append(now - self._before)
+        self._peak = peak()  # of the steps: checkpoint and export come after the last one
         self._before = now
 
     def report(self) -> None:
         state = 3 * 4 * FAMILY.architecture.parameters / 1e6  # gradients and two moments in float32
-        print(json.dumps([statistics.median(self.seconds[WARMUP:]), peak() - self._held - state]))
+        print(json.dumps([statistics.median(self.seconds[WARMUP:]), self._peak - self._held - state]))
 
 
 def _model() -> Any:
