@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.optim import Optimizer
@@ -20,8 +20,6 @@ from mixhub.training.checkpoints.state import State, unreadable
 from mixhub.training.checkpoints.tensors import OptimizerTensors, set_whole_moments, weights
 from mixhub.workspace.lineage import file_sha256
 
-NO_GROUP = r"torch\.distributed is disabled"
-"""The start of a warning of torch for one process, which is as we want it."""
 _OPTIMIZER_FILE = "optimizer.pt"
 """Of format 1."""
 
@@ -62,10 +60,17 @@ def first_failure(error: BaseException) -> BaseException:
 
 
 def _read(path: Path, tensors: dict[str, Any], group: dist.ProcessGroup | None) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", NO_GROUP)
-        reader = HuggingFaceStorageReader(str(path))
-        load(tensors, storage_reader=reader, process_group=group, no_dist=group is None)
+    reader = HuggingFaceStorageReader(str(path))
+    if group is not None:
+        load(tensors, storage_reader=reader, process_group=group)
+        return
+    # The steps of `load`, which warns of one process each time.
+    planner, metadata = DefaultLoadPlanner(), reader.read_metadata()
+    planner.set_up_planner(tensors, metadata, is_coordinator=True)
+    reader.set_up_storage_reader(metadata, is_coordinator=True)
+    plans = planner.create_global_plan([reader.prepare_local_plan(planner.create_local_plan())])
+    (plan,) = reader.prepare_global_plan(plans)
+    reader.read_data(planner.finish_plan(plan), planner).wait()
 
 
 def _whole_moments(file: Path) -> dict[str, Any]:

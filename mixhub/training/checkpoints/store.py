@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-import warnings
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +16,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
-from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 from transformers import LlamaForCausalLM
 
@@ -25,10 +23,10 @@ from mixhub.errors import RunError
 from mixhub.files import delete_folder, disk_problem, replace_folder, write_json, write_text
 from mixhub.spec import Training
 from mixhub.spec.base import to_yaml
-from mixhub.training.checkpoints.reader import NO_GROUP, first_failure, load_state
+from mixhub.training.checkpoints.reader import first_failure, load_state
 from mixhub.training.checkpoints.state import State, StoredFile, read_state
 from mixhub.training.checkpoints.tensors import OptimizerTensors, file_numbers, weights
-from mixhub.training.checkpoints.writer import ShardWriter
+from mixhub.training.checkpoints.writer import ShardWriter, write_tensors
 from mixhub.workspace.paths import STATE_FILE, RunFolder
 
 
@@ -91,11 +89,12 @@ class Checkpoints:
         building = self._building(state.step)
         numbers = file_numbers(tensors, self._accelerator.num_processes)
         writer = ShardWriter(building, numbers, lambda files: self._complete(state, building, files))
-        warnings.filterwarnings("ignore", NO_GROUP)  # not for the block alone, as the thread warns later
         self._step = state.step
-        saving = async_save(tensors, storage_writer=writer, process_group=self._group, async_stager=self._stager)
-        assert isinstance(saving, Future)  # as the stager copies before it returns
-        self._saving = saving
+        staged = self._stager.stage(tensors)
+        assert isinstance(staged, dict)  # a copy, as the stager has no option that defers it
+        executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._saving = executor.submit(write_tensors, staged, writer, self._group)
+        executor.shutdown(wait=False)
 
     def failed(self) -> bool:
         """Whether a checkpoint that was being written is known to have failed in this process; does not wait."""

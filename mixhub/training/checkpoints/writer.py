@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch.distributed as dist
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
@@ -56,3 +60,17 @@ class ShardWriter(HuggingFaceStorageWriter):
             name: StoredFile(size=one.size_in_bytes, content_sha256=one.storage_data) for name, one in files.items()
         }
         self._complete(stored)
+
+
+def write_tensors(tensors: dict[str, Any], writer: ShardWriter, group: dist.ProcessGroup | None) -> None:
+    """Write tensors in memory, each process of the group its part; without a group, this process writes all."""
+    if group is not None:
+        save(tensors, storage_writer=writer, process_group=group)
+        return
+    # The steps of `save`, which warns of one process each time.
+    planner = DefaultSavePlanner()
+    planner.set_up_planner(tensors, writer.storage_meta(), is_coordinator=True)
+    writer.set_up_storage_writer(is_coordinator=True)
+    plans, metadata = planner.create_global_plan([writer.prepare_local_plan(planner.create_local_plan())])
+    (plan,) = writer.prepare_global_plan(plans)
+    writer.finish(metadata, [writer.write_data(planner.finish_plan(plan), planner).wait()])

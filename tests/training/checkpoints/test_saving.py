@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,17 @@ def test_a_checkpoint_holds_the_moment_of_its_save(
                 assert torch.equal(ours, theirs)
 
 
+def test_saving_and_loading_neither_warn_nor_change_what_is_shown(tokens: Path, folder: RunFolder) -> None:
+    with new_checkpoints(folder) as (_, _, checkpoints), warnings.catch_warnings(), checkpoints:
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        checkpoints.save(state_at(2, tokens))
+        assert warnings.filters == before
+        checkpoints.wait()
+        checkpoints.load(folder.checkpoint(2))
+        assert warnings.filters == before
+
+
 def test_leaving_waits_for_the_last_checkpoint(tokens: Path, folder: RunFolder) -> None:
     with new_checkpoints(folder) as (_, _, checkpoints):
         checkpoints.save(state_at(2, tokens))
@@ -145,7 +157,7 @@ def test_a_save_that_fails_stops_the_run_at_the_next_step(
 
     def wait_for_the_disk() -> bool:
         for thread in threading.enumerate():
-            if thread.name.startswith("AsyncCheckpoint"):
+            if thread.name.startswith("checkpoint"):
                 thread.join()
         return False
 
