@@ -37,6 +37,13 @@ def test_a_plan_for_this_machine_too(mixhub, tmp_path):
     assert here["memory"]["total"] < here["device_memory"]
 
 
+def test_a_plan_for_a_device_of_this_machine(mixhub, tmp_path):
+    tiny_workspace(tmp_path)
+    planned = mixhub("train", "--plan", "--device", "cpu", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert [(one["device"], one["devices"]) for one in json.loads(planned.stdout)["machines"]][:1] == [("cpu", 1)]
+
+
 def test_a_plan_as_json(mixhub, tmp_path):
     tiny_workspace(tmp_path)
     planned = mixhub("train", "--plan", "--json", "--mfu", "0.25")
@@ -57,6 +64,10 @@ def test_a_plan_as_json(mixhub, tmp_path):
         (["--plan", "--seed", "9"], "unknown-seed"),
         (["--plan", "--preflight", "--seed", "1"], "option-conflict"),
         (["--preflight", "--mfu", "0.4", "--seed", "1"], "option-missing"),
+        (["--preflight", "--seed", "1", "--tracker", "tensorboard"], "option-conflict"),
+        (["--preflight", "--seed", "1", "--time-limit", "1h"], "option-conflict"),
+        (["--plan", "--stop-before", "10m"], "option-conflict"),
+        (["--plan", "--kernels", "compile"], "option-conflict"),
         (["--preflight"], "option-missing"),
         (["--preflight", "--seed", "1"], "tokens-missing"),
     ],

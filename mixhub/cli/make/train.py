@@ -21,7 +21,7 @@ from mixhub.cli.common.options import (
     WorkspaceOption,
     find_workspace,
 )
-from mixhub.cli.make.train_plans import require_figures, run_preflight, show_plan
+from mixhub.cli.make.train_plans import require_consistent, run_preflight, show_plan
 
 if TYPE_CHECKING:
     from mixhub.progress import Progress
@@ -39,7 +39,7 @@ _SHARDING_HELP = (
     "(these within each node). [default: none]"
 )
 _KERNELS_HELP = "Who makes the layers fast: `eager` (PyTorch), `compile` or `liger`. [default: eager]"
-_DEVICE_HELP = "`cpu` or `cuda`. [default: cuda if available, otherwise cpu]"
+_DEVICE_HELP = "`cpu` or `cuda`; with --plan, to show this machine too. [default: cuda if available, otherwise cpu]"
 _TRACKER_HELP = (
     "Tracker of Accelerate that gets the metrics too, such as `tensorboard` or `wandb`; may be repeated. It is offline "
     "unless its own environment variables say otherwise."
@@ -79,7 +79,9 @@ def train(
 
     workspace = find_workspace(workspace_dir)
     run_name: RunName = {"seed": seed, "index": index, "family": family_name}
-    require_figures(plan=plan, preflight=preflight, mfu=mfu, as_json=as_json)
+    unused: dict[str, object] = {"--tracker": trackers, "--time-limit": time_limit, "--stop-before": stop_before}
+    unused["--kernels"] = plan and kernels != "eager"
+    require_consistent(plan=plan, preflight=preflight, mfu=mfu, as_json=as_json, unused=unused)
     options = workflow.TrainOptions(device=device, sharding=sharding, kernels=kernels, trackers=tuple(trackers or ()))
     if plan:
         planned = workflow.plan_training(workspace, mfu=mfu, processes=num_processes, options=options, **run_name)

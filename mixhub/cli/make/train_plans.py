@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
-def require_figures(*, plan: bool, preflight: bool, mfu: float | None, as_json: bool) -> None:
-    """Raise UsageError if options ask for figures that training itself does not have."""
+def require_consistent(
+    *, plan: bool, preflight: bool, mfu: float | None, as_json: bool, unused: Mapping[str, object]
+) -> None:
+    """Raise UsageError if options ask for figures that training itself does not have, or would have no effect.
+
+    Args:
+        plan: whether to calculate instead of training.
+        preflight: whether to try instead of training.
+        mfu: value of `--mfu`.
+        as_json: whether to print JSON.
+        unused: options that neither plan nor preflight uses, with their values; false if absent.
+    """
     if plan and preflight:
         hint = "run one after the other"
         raise UsageError("pass either --plan or --preflight", code="option-conflict", hint=hint, option="--preflight")
@@ -32,6 +42,10 @@ def require_figures(*, plan: bool, preflight: bool, mfu: float | None, as_json: 
     if as_json and not plan and not preflight:
         message, hint = "--json needs --plan or --preflight", "add one of them, or read metrics.jsonl after training"
         raise UsageError(message, code="option-missing", hint=hint, option="--json")
+    for option, value in unused.items() if plan or preflight else ():
+        if value:
+            message = f"{option} has no effect with {'--plan' if plan else '--preflight'}"
+            raise UsageError(message, code="option-conflict", hint=f"omit {option}", option=option)
 
 
 def show_plan(plan: TrainingPlan, *, as_json: bool) -> None:

@@ -26,7 +26,7 @@ def plan_training(
     Args:
         workspace: the workspace.
         mfu: share of the devices' peak that training is assumed to use; None: 0.4.
-        processes: how many on this machine, which is shown too if they are several.
+        processes: how many on this machine, which is shown too if they are several or its device is given.
         options: the device of this machine, and the sharding; by default, what is recommended on each machine.
         **run_name: the family, and a seed or index, which need not be given: all runs of a family take the same.
 
@@ -39,7 +39,7 @@ def plan_training(
     family = find_family(workspace, run_name.get("family"))
     if run_name.get("seed") is not None or run_name.get("index") is not None:
         find_run(workspace, **run_name)
-    here = None if processes == 1 else this_machine(processes, options.device)
+    here = this_machine(processes, options.device) if processes > 1 or options.device else None
     return plan(family, mfu=mfu, here=here, sharding=options.sharding)
 
 
