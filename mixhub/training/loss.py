@@ -41,10 +41,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx.dtype = dtype
         losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         gradients = (torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32)) if has_grad else ()
-        for rows, scores in _log_probabilities(hidden, weight.to(dtype)):
+        cast = weight.to(dtype)
+        for rows, scores in _log_probabilities(hidden, cast):
             losses[rows] = -scores.gather(1, targets[rows, None])[:, 0]
             if gradients:
-                _add_gradients(*gradients, rows, _slopes(scores, targets[rows]), hidden, weight.to(dtype))
+                _add_gradients(*gradients, rows, _slopes(scores, targets[rows]), hidden, cast)
         ctx.save_for_backward(hidden, weight, targets, *gradients)
         return losses
 
@@ -56,9 +57,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             d_weight.mul_(upstream[0])
         else:
             d_weight.zero_()
-            for rows, scores in _log_probabilities(hidden, weight.to(ctx.dtype)):
+            cast = weight.to(ctx.dtype)
+            for rows, scores in _log_probabilities(hidden, cast):
                 slopes = _slopes(scores, targets[rows]).mul_(upstream[rows, None])
-                _add_gradients(d_hidden, d_weight, rows, slopes, hidden, weight.to(ctx.dtype))
+                _add_gradients(d_hidden, d_weight, rows, slopes, hidden, cast)
         return d_hidden, d_weight.to(weight.dtype), None, None, None
 
 

@@ -41,7 +41,7 @@ class Memory:
     copies: int
     """Copies of the layers' matrices in bfloat16, which the backward pass needs too."""
     head: int
-    """Gradient of the head's matrix, its copies, and the logits of a chunk."""
+    """Gradient of the head's matrix, its copy and a product in bfloat16, and the logits of a chunk."""
     buffers: int
     """Whole weights and gradients of the layers that are being exchanged."""
 
@@ -74,7 +74,7 @@ def memory(architecture: Architecture, training: Training, layout: Layout) -> Me
         moments=2 * _FLOAT * own,
         activations=activation_bytes(a, training),
         copies=_HALF * matrices if is_half else 0,
-        head=_FLOAT * embedding + (3 * _HALF * embedding if is_half else 0) + logits,
+        head=_FLOAT * embedding + (2 * _HALF * embedding if is_half else 0) + logits,
         buffers=_FLOAT * whole,
     )
 
