@@ -32,7 +32,7 @@ from mixhub.workspace.cells import (
     read_cell,
     samples_path,
 )
-from mixhub.workspace.export import require_complete
+from mixhub.workspace.export import TRAIN_CONFIG_FILE, require_complete
 from mixhub.workspace.lineage import UNKNOWN, combined_sha256, file_sha256, read_lineage, versions, weights_sha256
 from mixhub.workspace.recipe_diff import require_same_recipe
 
@@ -87,7 +87,7 @@ class ModelUnderTest:
             message = f"{export}: its weights have sha256 {actual}, but its lineage says {lineage.weights_sha256}"
             hint = "delete the folder and export again: mixhub train --seed N (or --index N)"
             raise ExportError(message, code="weights-differ", hint=hint, path=export, lineage=lineage.weights_sha256)
-        require_same_recipe(family, run, export / "train_config.yaml", export.parent.parent)
+        require_same_recipe(family, run, export / TRAIN_CONFIG_FILE, export.parent.parent)
         return cls(export, family.name, run.revision, actual, _tokenizer_sha256(export), run, lineage.step)
 
     @classmethod

@@ -18,6 +18,7 @@ from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend, replicate
 from mixhub.spec.values import Commit, Name, RepoId, repo_id_problem
+from mixhub.workspace.export import TRAIN_CONFIG_FILE
 
 CONFIG_FILE = "mixhub.yaml"
 ENVIRONMENT = "MIXHUB_WORKSPACE"
@@ -69,7 +70,7 @@ class RunFolder:
 
     path: Path
 
-    train_config = _Below("train_config.yaml")
+    train_config = _Below(TRAIN_CONFIG_FILE)
     """The recipe of the run."""
     metrics = _Below("metrics.jsonl")
     """A line of JSON for each step and validation."""

@@ -19,6 +19,7 @@ from mixhub.hub.rules.lineage import (
 from mixhub.hub.rules.revisions import training_of
 from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype, shared_findings
 from mixhub.hub.rules.weights import equal_tensors, shared_tensors
+from mixhub.workspace.export import TRAIN_CONFIG_FILE
 from mixhub.workspace.lineage import UNKNOWN, Lineage
 from mixhub.workspace.metrics import read_metrics
 
@@ -36,7 +37,7 @@ def lineage_differs(run: RunUnderCheck) -> Iterator[Finding]:
 def recipe_differs(run: RunUnderCheck) -> Iterator[Finding]:
     """Recipe, model or tokenizer that differ from the family."""
     content = run.content
-    yield from recipe_findings(run.where, run.export / "train_config.yaml", run.lineage, run.family, run.run)
+    yield from recipe_findings(run.where, run.export / TRAIN_CONFIG_FILE, run.lineage, run.family, run.run)
     yield from model_findings(run.where, run.family, content.config, content.vocab_size, content.eos_token)
 
 

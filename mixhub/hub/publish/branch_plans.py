@@ -33,10 +33,11 @@ from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, read_cells
+from mixhub.workspace.export import TRAIN_CONFIG_FILE
 from mixhub.workspace.lineage import LINEAGE_FILE, combined_sha256, file_sha256
 from mixhub.workspace.paths import Workspace
 
-_STATED = {LINEAGE_FILE, "train_config.yaml"}
+_STATED = {LINEAGE_FILE, TRAIN_CONFIG_FILE}
 """Files of a branch that state what it holds."""
 
 

@@ -17,11 +17,12 @@ from mixhub.card.page.write import draw_plots, family_card, revision_card
 from mixhub.errors import ExportError, ResultsError, RunError
 from mixhub.files import read_json
 from mixhub.hub.check.run import RunCheck
-from mixhub.hub.remote.files import CARD, METRICS, RESULTS, TRAIN_CONFIG, LocalFile, is_model_file, local_file
+from mixhub.hub.remote.files import CARD, METRICS, RESULTS, LocalFile, is_model_file, local_file
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, read_cells, samples_path
+from mixhub.workspace.export import TRAIN_CONFIG_FILE
 from mixhub.workspace.lineage import UNKNOWN, file_sha256, read_lineage
-from mixhub.workspace.paths import Workspace
+from mixhub.workspace.paths import STATE_FILE, Workspace
 
 
 def run_files(
@@ -113,7 +114,7 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
         hint = "omit --with-optimizer; adopted runs have none, and finished runs keep one until it is deleted"
         raise RunError(message, code="checkpoint-missing", hint=hint, path=folder.checkpoints)
     checkpoint = folder.checkpoint(steps[-1])
-    state = read_json(checkpoint / "state.json", RunError)
+    state = read_json(checkpoint / STATE_FILE, RunError)
     initial = state.get("initial_weights_sha256") if isinstance(state, Mapping) else None
     exports = [folder.export(step) for step in folder.export_steps()]
     expected = {read_lineage(export).initial_weights_sha256 for export in exports} - {UNKNOWN}
@@ -122,7 +123,7 @@ def state_files(workspace: Workspace, family: Family, run: Run) -> dict[str, Loc
         hint = "put the run's own checkpoint back, or omit --with-optimizer"
         raise RunError(message, code="checkpoint-foreign", hint=hint, path=checkpoint)
     files = {f"step-{steps[-1]:06d}/{path.name}": local_file(path) for path in sorted(checkpoint.iterdir())}
-    files[TRAIN_CONFIG] = local_file(folder.train_config)
+    files[TRAIN_CONFIG_FILE] = local_file(folder.train_config)
     layout = _WHOLE_STATE if "optimizer.pt" in {path.name for path in checkpoint.iterdir()} else _SHARDED_STATE
     files[CARD] = local_file(_state_card(family, run, steps[-1], layout).encode())
     return files | _license_files(workspace, family)

@@ -18,7 +18,6 @@ MAIN = "main"
 """The branch of the family's card."""
 CARD = "README.md"
 METRICS = "metrics.jsonl"
-TRAIN_CONFIG = "train_config.yaml"
 RESULTS = "results"
 KEPT_ON_HUB = frozenset({".gitattributes"})
 """Files that the hub makes; a push does not touch them."""

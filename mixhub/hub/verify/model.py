@@ -11,7 +11,7 @@ from dataclasses import replace
 from mixhub.errors import HubError, MixhubError
 from mixhub.findings import Finding, Level, from_error
 from mixhub.hub.remote.client import read_bytes
-from mixhub.hub.remote.files import METRICS, TRAIN_CONFIG
+from mixhub.hub.remote.files import METRICS
 from mixhub.hub.rules.config import CONFIG, code_findings, known_config, names_code
 from mixhub.hub.rules.family import model_findings
 from mixhub.hub.rules.lineage import hash_findings, lineage_findings, recipe_findings
@@ -20,6 +20,7 @@ from mixhub.hub.rules.tokenizer import size_and_end, stored_sha256, token_findin
 from mixhub.hub.rules.weights import Tensor
 from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, unread_finding
 from mixhub.workspace.export import (
+    TRAIN_CONFIG_FILE,
     WEIGHTS_INDEX_FILE,
     WeightsIndex,
     WeightsProblem,
@@ -46,7 +47,7 @@ def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
     if family is not None and branch.training is not None:
         run, step = branch.training
         yield from lineage_findings(branch.name, family, run, step, lineage, AGAIN)
-    yield from recipe_findings(branch.name, folder / TRAIN_CONFIG, lineage, family, branch.run)
+    yield from recipe_findings(branch.name, folder / TRAIN_CONFIG_FILE, lineage, family, branch.run)
     if family is not None and branch.run is not None:
         for finding in model_findings(branch.name, family, known_config(folder), *size_and_end(folder)):
             is_code = finding.code == "architecture-unusable" and names_code(folder)  # which is not run here

@@ -24,12 +24,11 @@ from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace, read_mixtures
-from mixhub.workspace.export import TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE, has_usual_name
+from mixhub.workspace.export import TOKENIZER_EXTRAS, TRAIN_CONFIG_FILE, WEIGHTS_INDEX_FILE, has_usual_name
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, Lineage, file_sha256, read_lineage, weights_sha256
 from mixhub.workspace.paths import RunFolder, Workspace
 from mixhub.workspace.recipe_diff import recipe_changes
 
-_TRAIN_CONFIG = "train_config.yaml"
 _TRAINER_STATE = "trainer_state.json"
 """Written by the Trainer of Transformers."""
 _CONFIGS = ("config.json", "generation_config.json", WEIGHTS_INDEX_FILE)
@@ -125,7 +124,7 @@ def _adopt(workspace: Workspace, family: Family, run: Run, wanted: _Wanted, prog
             if other_steps and not replace:
                 message = f"{other_steps[0]}: already has these weights, at another step"
                 raise WorkspaceError(message, code="weights-elsewhere", path=other_steps[0])
-            origins = {building / _TRAIN_CONFIG: mixture or source / _TRAIN_CONFIG, building: source}
+            origins = {building / TRAIN_CONFIG_FILE: mixture or source / TRAIN_CONFIG_FILE, building: source}
             _require_sound(building, origins, family, run, step, lineage, progress)
         for export in other_steps:
             shutil.rmtree(export)
@@ -152,7 +151,7 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
         raise ExportError(message, code="safetensors-missing", hint=hint, path=source)
     files = {name: source / name for name in present if name in (*_CONFIGS, *weights)}
     files |= {name: tokenizer / name for name in _TOKENIZER if (tokenizer / name).is_file()}
-    known = (*files, *_TOKENIZER, _TRAIN_CONFIG, LINEAGE_FILE, _TRAINER_STATE)
+    known = (*files, *_TOKENIZER, TRAIN_CONFIG_FILE, LINEAGE_FILE, _TRAINER_STATE)
     return files, tuple(name for name in present if name not in known)
 
 
@@ -169,13 +168,8 @@ def _name_repo_of_code(path: Path, family: Family) -> None:
 
 def _known_step(source: Path, step: int | None) -> int | None:
     """Return the step in the option or the folder; raises UsageError if they differ."""
-    stated: object = None
-    if (source / LINEAGE_FILE).is_file():
-        stated = read_lineage(source).step
-    elif (source / _TRAINER_STATE).is_file():
-        state = read_json(source / _TRAINER_STATE, ExportError)
-        stated = state.get("global_step") if isinstance(state, Mapping) else None
-    if not isinstance(stated, int) or isinstance(stated, bool) or stated < 0:
+    stated = read_lineage(source).step if (source / LINEAGE_FILE).is_file() else trainer_steps(source)
+    if not isinstance(stated, int):  # absent, or unknown
         return step
     if step not in (None, stated):
         message = f"--step {step}: {source} states step {stated}"
@@ -183,9 +177,17 @@ def _known_step(source: Path, step: int | None) -> int | None:
     return stated
 
 
+def trainer_steps(folder: Path) -> int | None:
+    """Return the updates that the state of the Trainer of Transformers counts in a folder; None if it has none."""
+    path = folder / _TRAINER_STATE
+    state = read_json(path, ExportError) if path.is_file() else None
+    steps = state.get("global_step") if isinstance(state, Mapping) else None
+    return steps if type(steps) is int and steps >= 0 else None
+
+
 def _train_config(source: Path, family: Family, run: Run, mixture: Path | None) -> dict[str, Any]:
     """Return what is known about the training, with RegMix's keys."""
-    path = source / _TRAIN_CONFIG
+    path = source / TRAIN_CONFIG_FILE
     stated = read_yaml(path, ExportError) if path.is_file() else {}
     if not isinstance(stated, dict):
         raise ExportError(f"{path}: must be a mapping of keys to values", code="file-malformed", path=path)
@@ -232,7 +234,7 @@ def _complete(
             reason = (str(error).strip().splitlines() or [""])[0].replace(str(building), str(source))
             message = f"{source}: config.json does not describe a model: {type(error).__name__}: {reason}"
             raise ExportError(message, code="config-unusable", path=source) from None
-    write_text(building / _TRAIN_CONFIG, to_yaml(config))
+    write_text(building / TRAIN_CONFIG_FILE, to_yaml(config))
     if (source / LINEAGE_FILE).is_file():
         lineage = read_lineage(source)
     else:
@@ -278,12 +280,12 @@ def _require_sound(
         *identity_findings(branch, run, lineage),
         *model_findings(branch, family, content.config, content.vocab_size, content.eos_token),
     ]
-    path = export / _TRAIN_CONFIG
+    path = export / TRAIN_CONFIG_FILE
     hint = "pass the mixture that it was trained on, or correct the family in mixhub.yaml"
     findings += [Finding("recipe-differs", branch, line, hint) for line in recipe_changes(family, run, path).values()]
     if lineage.train_config_sha256 not in (UNKNOWN, data_sha256(read_yaml(path, ExportError))):
-        message = f"the {_TRAIN_CONFIG} in {LINEAGE_FILE} is not the one in the folder"
-        hint = f"adopt the whole folder that mixhub exported, with its {_TRAIN_CONFIG}"
+        message = f"the {TRAIN_CONFIG_FILE} in {LINEAGE_FILE} is not the one in the folder"
+        hint = f"adopt the whole folder that mixhub exported, with its {TRAIN_CONFIG_FILE}"
         findings.append(Finding("train-config-differs", branch, message, hint))
     if not (wrong := errors(findings)):
         return

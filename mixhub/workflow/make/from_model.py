@@ -13,7 +13,6 @@ from typing import Any, TypedDict, Unpack
 
 from mixhub.endpoint import LOCAL, Endpoint, HubChoice, checked_hub, choose_hub_of_call
 from mixhub.errors import ExportError, MixhubError, SpecError, UsageError
-from mixhub.files import read_json
 from mixhub.hub.remote.client import natural
 from mixhub.hub.rules.architecture import architecture_of
 from mixhub.hub.rules.config import CONFIG, names_code, require_model
@@ -23,11 +22,11 @@ from mixhub.spec.architecture import from_config
 from mixhub.spec.parts import Revisions
 from mixhub.spec.values import License, range_or_list, repo_id_problem
 from mixhub.workflow.inputs import read_mixtures
+from mixhub.workflow.make.adoption import trainer_steps
 from mixhub.workflow.make.setup import require_new_name
+from mixhub.workspace.export import TRAIN_CONFIG_FILE
 from mixhub.workspace.paths import Workspace
 
-_TRAIN_CONFIG = "train_config.yaml"
-_TRAINER_STATE = "trainer_state.json"
 _STEPS = re.compile(r"(?:step|checkpoint|ckpt|iter|\bv)[^A-Za-z0-9]*$", re.IGNORECASE)
 """What stands before a number of steps, or a version, in the name of a branch or folder."""
 _SEEDS: Mapping[str, Any] = {"pattern": "seed-{seed}", "seeds": "1-5"}
@@ -204,7 +203,7 @@ def _with_repo_of_code(architecture: dict[str, Any], source: _Source) -> dict[st
 
 
 def _mixture_file(source: _Source, mixture: str | os.PathLike[str] | None) -> Path | None:
-    beside = source.folder / _TRAIN_CONFIG
+    beside = source.folder / TRAIN_CONFIG_FILE
     return Path(mixture) if mixture is not None else beside if beside.is_file() else None
 
 
@@ -234,9 +233,7 @@ def _training(base: Family, folder: Path, context: int | None) -> dict[str, Any]
         training["seed"] = None
     if context is not None and context < base.training.sequence_length:
         training["sequence_length"] = context
-    state = read_json(folder / _TRAINER_STATE, ExportError) if (folder / _TRAINER_STATE).is_file() else None
-    steps = state.get("global_step") if isinstance(state, Mapping) else None
-    if type(steps) is int and steps > 0:
+    if steps := trainer_steps(folder):
         training["steps"] = steps
         if steps < base.training.warmup_steps:  # which the base has, and nobody knows here
             training |= {"warmup_steps": 0, "origins": {"warmup_steps": "inferred"}}
