@@ -18,7 +18,7 @@ from mixhub.spec.family import Family, Run
 from mixhub.spec.schedule import tokens_per_step
 from mixhub.training.checkpoints.reader import load_weights
 from mixhub.training.checkpoints.state import PACKAGES, State, read_state, require_unchanged
-from mixhub.training.flops import mfu
+from mixhub.training.devices import mfu
 from mixhub.training.model import build_model
 from mixhub.training.weights import save_weights
 from mixhub.workspace.export import TRAIN_CONFIG_FILE, require_complete

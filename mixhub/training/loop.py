@@ -23,8 +23,8 @@ from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import State, first_state, newest_state, resaved
 from mixhub.training.checkpoints.store import Checkpoints, is_checkpoint
+from mixhub.training.devices import device_name, mfu
 from mixhub.training.export import saved_weights_sha256, write_export
-from mixhub.training.flops import device_name, mfu
 from mixhub.training.launch import accelerated, sharding_of
 from mixhub.training.model import build_model, one_layer
 from mixhub.training.options import DEFAULTS, TrainOptions

@@ -9,8 +9,8 @@ import pytest
 from mixhub.spec import catalog
 from mixhub.spec.flops import flops_per_token
 from mixhub.training.checkpoints.state import State, first_state, read_state, resaved
+from mixhub.training.devices import peak_flops
 from mixhub.training.export import export_checkpoint
-from mixhub.training.flops import peak_flops
 from mixhub.training.loop import train
 from mixhub.training.options import TrainOptions
 from mixhub.workspace.lineage import read_lineage

@@ -10,7 +10,7 @@ from mixhub.findings import Finding
 from mixhub.phrases import size
 from mixhub.spec import Family, Run
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.training.flops import mfu
+from mixhub.training.devices import mfu
 from mixhub.training.planning.plan import disk_bytes
 
 _ROUNDING = 1e-6

@@ -10,7 +10,7 @@ from mixhub.errors import UsageError
 from mixhub.spec import Family, Training
 from mixhub.spec.flops import flops_per_token
 from mixhub.spec.schedule import tokens_per_step
-from mixhub.training.flops import peak_flops
+from mixhub.training.devices import peak_flops
 from mixhub.training.planning.machines import MACHINES, Machine
 from mixhub.training.planning.memory import Layout, Memory, memory, sent_bytes
 

@@ -32,7 +32,7 @@ from mixhub.progress import SILENT, Bar, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.checkpoints.state import first_state
 from mixhub.training.checkpoints.store import Checkpoints
-from mixhub.training.flops import device_name
+from mixhub.training.devices import device_name
 from mixhub.training.launch import accelerated, sharding_of
 from mixhub.training.model import build_model, one_layer
 from mixhub.training.options import DEFAULTS, TrainOptions

@@ -1,4 +1,4 @@
-"""How much of the peak of its devices a training uses: model FLOPs utilisation, MFU."""
+"""The devices of a training, their peaks, and the share that it uses: model FLOPs utilisation, MFU."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import re
 
 from mixhub.spec import Family
 from mixhub.spec.flops import flops_per_token
-
-__all__ = ["device_name", "flops_per_token", "mfu", "peak_flops"]
 
 _TERA = 10**12
 _PEAKS: tuple[tuple[str, float, float], ...] = (
