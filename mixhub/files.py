@@ -66,6 +66,12 @@ def writing(path: Path) -> Iterator[None]:
         raise OSError(problem.errno, problem.strerror, str(path)) from error
 
 
+def require_folder(path: Path) -> None:
+    """Raise NotADirectoryError if `path` is something else, such as a link to a disk that is not mounted."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -158,6 +164,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def replace_folder(path: Path, temporary: Path) -> None:
     """Rename a folder whose files are synced to `path`, in place of a folder that may be there."""
+    require_folder(path)
     _sync(temporary)
     if path.exists():
         outgoing = temporary_path(path)
@@ -168,7 +175,7 @@ def replace_folder(path: Path, temporary: Path) -> None:
         except BaseException:
             outgoing.rename(path)
             raise
-        shutil.rmtree(outgoing)
+        _delete(outgoing)
     else:
         temporary.rename(path)
     _sync(path.parent)
@@ -178,7 +185,15 @@ def delete_folder(path: Path) -> None:
     """Delete a folder; if the process is killed, it is whole or gone, and `clear_leftovers` deletes what is left."""
     outgoing = temporary_path(path)
     path.rename(outgoing)
-    shutil.rmtree(outgoing)
+    _delete(outgoing)
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder, or a link to one, which may be on another disk and stays there."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
@@ -191,7 +206,7 @@ def clear_leftovers(folder: Path, name: str | None = None) -> None:
             moved = _OUTGOING_NAME.fullmatch(leftover.name)
             if moved and not (folder / moved[1]).exists():
                 leftover.rename(folder / moved[1])
-            elif leftover.is_dir():
+            elif leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)

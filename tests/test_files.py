@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixhub.errors import ResultsError, WorkspaceError
-from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
+from mixhub.files import clear_leftovers, delete_folder, locked, new_folder, read_json, write_json, write_text
 from tests.refusals import refused
 
 
@@ -173,3 +173,26 @@ def test_a_file_where_a_folder_must_be_is_named(tmp_path):
     with pytest.raises(NotADirectoryError) as caught, new_folder(file / "folder"):
         pass
     assert caught.value.filename == str(file)
+
+
+def test_a_file_in_the_place_of_a_folder_stays(tmp_path):
+    write_text(tmp_path / "a", "mine")
+    with pytest.raises(NotADirectoryError), new_folder(tmp_path / "a") as building:
+        write_text(building / "x", "new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "mine")]
+
+
+def test_a_link_to_a_folder_is_replaced_and_deleted_and_that_folder_stays(tmp_path):
+    write_text(tmp_path / "disk" / "x", "old")
+    folder, link = tmp_path / "folder", tmp_path / "folder" / "a"
+    folder.mkdir()
+    link.symlink_to(tmp_path / "disk")
+    with new_folder(link) as building:
+        write_text(building / "x", "new")
+    assert (link / "x").read_text() == "new"
+    (folder / "b").symlink_to(tmp_path / "disk")
+    delete_folder(folder / "b")
+    (folder / ".tmp-c.1-a").symlink_to(tmp_path / "disk")
+    clear_leftovers(folder)
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    assert (tmp_path / "disk" / "x").read_text() == "old"

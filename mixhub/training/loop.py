@@ -17,7 +17,7 @@ from mixhub.data.batches import StepBatch, TrainingBatches, validation_notices, 
 from mixhub.data.orders.choice import order_of
 from mixhub.data.seen import Samples
 from mixhub.data.shards import TokenShards
-from mixhub.files import clear_leftovers, locked
+from mixhub.files import clear_leftovers, locked, require_folder
 from mixhub.phrases import listed, plural
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
@@ -83,6 +83,7 @@ def train(
         with locked(folder.lock, f"{run.family}, {run.revision} is being trained") if main else nullcontext():
             if main:
                 for path in (folder.path, folder.checkpoints, folder.exports):
+                    require_folder(path)  # now, as the export comes after days
                     clear_leftovers(path)
                 newest_state(family, run, folder, shards.manifest.for_family(family))  # for its errors
                 write_recipe(family, run, folder)

@@ -330,5 +330,5 @@ class Workspace:
 def _steps(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
-    matches = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.iterdir() if path.is_dir())
+    matches = (re.fullmatch(r"step-([0-9]{6,})", path.name) for path in folder.iterdir() if path.is_dir())
     return sorted(int(match[1]) for match in matches if match)

@@ -255,6 +255,18 @@ def test_changed_tokens_are_refused(halted: RunFolder, tmp_path: Path) -> None:
         train(FAMILY, RUN, tokens=tmp_path / "other", folder=halted, options=CPU)
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "export"])
+def test_a_link_to_a_disk_that_is_not_mounted_is_refused_at_once(name: str, halted: RunFolder, tokens: Path) -> None:
+    place, metrics = halted.path / name, halted.metrics.read_text()
+    if place.exists():
+        place.rename(halted.path / "away")
+    place.symlink_to(halted.path / "missing")
+    with pytest.raises(NotADirectoryError) as caught:
+        train(FAMILY, RUN, tokens=tokens, folder=halted, options=CPU)
+    assert caught.value.filename == str(place)
+    assert halted.metrics.read_text() == metrics
+
+
 @pytest.mark.parametrize("name", ["state.json", SHARD, "another.safetensors"])
 def test_a_checkpoint_that_cannot_be_read_is_named(name: str, halted: RunFolder, tokens: Path) -> None:
     (halted.checkpoint(5) / name).write_bytes(b"{")

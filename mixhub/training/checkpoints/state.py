@@ -112,9 +112,12 @@ def _with(names: str, name: str) -> str:
 def read_state(path: Path) -> State:
     """Read the state of a checkpoint; raises RunError if it cannot be read."""
     try:
-        return State.from_data(read_json(path / STATE_FILE, RunError), str(path / STATE_FILE))
+        state = State.from_data(read_json(path / STATE_FILE, RunError), str(path / STATE_FILE))
     except (RunError, SpecError) as error:
         raise unreadable(path, error.message) from None
+    if path.name != RunFolder(path.parents[1]).checkpoint(state.step).name:
+        raise unreadable(path, f"{STATE_FILE}: step = {state.step}: must be that of the folder, which was renamed")
+    return state
 
 
 def require_unchanged(path: Path, state: State, family: Family, run: Run, manifest: Manifest) -> None:

@@ -195,6 +195,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used_once_it_is_
     assert resumed(tokens, folder, checkpoint_interval=3) == weights_sha256(finished.export(12))
 
 
+def test_a_checkpoint_whose_folder_was_renamed_is_refused(tokens: Path, folder: RunFolder) -> None:
+    stopped(tokens, folder, 7, checkpoint_interval=3)
+    folder.checkpoint(7).rename(folder.checkpoint(9))
+    with refused("checkpoint-unreadable", RunError, path=folder.checkpoint(9)):
+        resumed(tokens, folder, checkpoint_interval=3)
+    folder.checkpoint(9).rename(folder.checkpoints / "step-9")
+    assert folder.checkpoint_steps() == [3, 6]
+    assert folder.unfinished_checkpoints() == []
+
+
 def test_a_folder_without_its_last_file_is_no_checkpoint(finished: RunFolder, tokens: Path, folder: RunFolder) -> None:
     stopped(tokens, folder, 7)
     (folder.checkpoint(7) / "state.json").unlink()
