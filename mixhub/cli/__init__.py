@@ -23,6 +23,7 @@ def main() -> None:
 
 
 def _main() -> None:
+    _open_closed_streams()
     # OpenMP threads that spin while they wait make small models many times slower on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():
@@ -55,6 +56,17 @@ def _main() -> None:
         _end(MixhubError(f"{error.filename}: {error.strerror}", code="access-denied"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _open_closed_streams() -> None:
+    """Connect closed standard streams with the null device; otherwise the next files opened would take their places."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _bypass_proxy_on_loopback() -> None:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-from mixhub.errors import RunError
+from mixhub.errors import MixhubError, RunError
 from mixhub.spec import Training
 from mixhub.training.options import TrainOptions
 from mixhub.training.processes import LAUNCH_HINT, launcher_number, world_size
@@ -34,6 +34,8 @@ _ACCEPTED_WITH_FSDP = {
 }
 _PRECISIONS = {"no": None, "bf16": "bfloat16", "fp16": "float16", "fp8": "float8"}
 """Values of ACCELERATE_MIXED_PRECISION; `accelerate launch` sets `no` if it is not told."""
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "ncclRemoteError")
+"""How gloo and NCCL word that another process has ended."""
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def accelerated(training: Training, options: TrainOptions) -> Iterator[Accelerat
     """Connect this process with those that it was launched with.
 
     Raises:
-        RunError: the launcher's variables are incomplete, or it or Accelerate was asked for what does not run.
+        RunError: the launcher's variables are incomplete, it or Accelerate was asked for what does not run, or another
+            process ended during the block.
     """
     world = world_size()
     _require_supported(training)
@@ -58,6 +61,11 @@ def accelerated(training: Training, options: TrainOptions) -> Iterator[Accelerat
     try:
         _require_requested(accelerator, device, world)
         yield accelerator
+    except Exception as error:
+        if world > 1 and _is_connection_lost(error):
+            message = f"another process ended: {' '.join(str(error).split())}"
+            raise RunError(message, code="connection-lost") from error
+        raise
     finally:
         if alone and torch.distributed.is_initialized():
             accelerator.end_training()
@@ -114,6 +122,14 @@ def _require_requested(accelerator: Accelerator, device: str, world: int) -> Non
     if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP):
         message = f"Accelerate is configured for {kind.value}, which mixhub does not do"
         raise RunError(message, code="parallelism-unsupported", kind=kind.value)
+
+
+def _is_connection_lost(error: Exception) -> bool:
+    """Whether an error comes from another process, which ended before this one."""
+    is_candidate = (
+        error.code == "checkpoint-failed" if isinstance(error, MixhubError) else isinstance(error, RuntimeError)
+    )
+    return is_candidate and any(text in str(error) for text in _LOST)
 
 
 def _is_set(name: str) -> bool:

@@ -17,6 +17,13 @@ DTYPES = ("float32", "bfloat16", "float16")
 """Dtypes in which weights can be exported."""
 
 
+def require_count(processes: int) -> None:
+    """Raise RunError if so many processes cannot be."""
+    if processes < 1:
+        message = f"processes = {processes}: must be an integer from 1"
+        raise RunError(message, code="option-value", option="processes", value=processes)
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """How a run is trained on this machine."""
@@ -37,6 +44,9 @@ class TrainOptions:
             if value is not None and value not in values:
                 message = f"{name} = {value!r}: must be one of {', '.join(values)}"
                 raise RunError(message, code="option-value", option=name, value=value)
+        if isinstance(self.trackers, str):
+            message = f"trackers = {self.trackers!r}: must be a tuple of names"
+            raise RunError(message, code="option-value", option="trackers", value=self.trackers)
         for tracker in self.trackers:
             if tracker not in TRACKERS:
                 raise UnknownNameError("tracker", tracker, TRACKERS)

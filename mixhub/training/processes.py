@@ -135,14 +135,17 @@ def run_processes(
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         failed = _wait(children)
-        status = children[failed or 0].returncode
+        statuses = [child.returncode for child in children]
+        if failed is not None:
+            failed = _cause(failed, statuses, files)
+        status = 2 if _text(files[failed or 0].error) else statuses[failed or 0]
         if failed is None or (asked and status == -asked[0]):
             return Ended(abs(status), asked[0] if asked and status else None)
         if status < 0:
             name = signal.Signals(-status).name
             message = f"process {failed} of {count} was killed by {name}; the others were ended"
             raise RunError(message, code="process-killed", rank=failed, signal=name)
-        return Ended(status, errors=_errors(failed, [child.returncode for child in children], files))
+        return Ended(status, errors=_errors(failed, statuses, files))
 
 
 def _start(
@@ -243,12 +246,25 @@ def _kill(children: Sequence[subprocess.Popen[bytes]]) -> None:
         child.wait()
 
 
+def _cause(failed: int, statuses: Sequence[int], files: Sequence[_Files]) -> int:
+    """Return the first process that failed by itself, not because it lost the connection with one that did."""
+    if not _is_connection_lost(files[failed]):
+        return failed
+    others = range(len(statuses))
+    own = (rank for rank in others if _text(files[rank].error) or statuses[rank] not in (*STOPPED, -signal.SIGTERM))
+    return next((rank for rank in own if not _is_connection_lost(files[rank])), failed)
+
+
+def _is_connection_lost(files: _Files) -> bool:
+    return "[connection-lost]" in _text(files.error)
+
+
 def _errors(failed: int, statuses: Sequence[int], files: Sequence[_Files]) -> tuple[tuple[str, int | None], ...]:
     """Return the errors that commands ended with, each once, and what else the process printed that failed first."""
     ranks: dict[str, list[int]] = {}
     for rank, status in enumerate(statuses):
         text = _text(files[rank].error) or (_text(files[rank].stderr) if rank == failed else "")
-        if text and status not in STOPPED:
+        if text and status not in STOPPED and (rank == failed or not _is_connection_lost(files[rank])):
             ranks.setdefault(text, []).append(rank)
     return tuple((text, own[0] if len(own) == 1 else None) for text, own in ranks.items())
 

@@ -275,3 +275,11 @@ def test_an_output_that_is_full_is_one_line(mixhub_here, workspace):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, cwd=workspace, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert one_code(done) == "disk-full"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_nothing(workspace, closed):
+    script = f"exec {sys.executable} -m mixhub status {closed}"
+    done = subprocess.run(script, shell=True, cwd=workspace, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout == "") == (">&-" in closed.replace("2>&-", ""))

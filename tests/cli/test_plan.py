@@ -9,7 +9,8 @@ import time
 import pytest
 
 from mixhub import workflow
-from tests.refusals import error_codes, printed_codes
+from mixhub.errors import RunError
+from tests.refusals import error_codes, printed_codes, refused
 from tests.tiny import tiny_workspace
 
 
@@ -75,6 +76,15 @@ def test_a_plan_as_json(mixhub, tmp_path):
 def test_mistakes_are_refused(mixhub, tmp_path, options, code):
     tiny_workspace(tmp_path)
     assert error_codes(mixhub("train", *options)) == [code]
+
+
+@pytest.mark.parametrize("count", [0, -2])
+def test_numbers_of_processes_that_cannot_be(tmp_path, count):
+    workspace = tiny_workspace(tmp_path)
+    with refused("option-value", RunError, option="processes", value=count):
+        workflow.plan_training(workspace, processes=count)
+    with refused("option-value", RunError, option="processes", value=count):
+        workflow.train_in_processes(workspace, count, command=["false"], signals=(), seed=1)
 
 
 @pytest.fixture(scope="module")

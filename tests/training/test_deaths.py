@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from mixhub import workflow
+from mixhub.files import locked
 from mixhub.workspace.lineage import weights_sha256
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import RunFolder, Workspace
+from tests.refusals import printed_codes
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
 
 pytestmark = pytest.mark.nightly
@@ -156,3 +158,11 @@ def test_stopped_and_started_again_it_ends_with_the_same_weights(
     assert again.returncode == 0, errors
     wait_until_nothing_runs(mark)
     assert weights_sha256(folder(tmp_path).export(STEPS)) == expected[1 if command == ACCELERATE_ONE else 2]
+
+
+def test_an_error_of_the_first_process_is_the_only_one(tmp_path: Path) -> None:
+    made(tmp_path)
+    with locked(folder(tmp_path).lock, "held"):
+        refused = start(OWN, tmp_path, uuid.uuid4().hex)
+        _, errors = refused.communicate()
+    assert (refused.returncode, printed_codes(errors)) == (2, ["lock-held"])

@@ -120,6 +120,47 @@ def test_one_that_fails_ends_the_others_and_each_error_is_kept_once(failing: str
     assert run(FAILING, 3, failing, *how.split()) == expected
 
 
+def test_the_error_of_the_process_that_ended_first_counts_not_of_those_that_lost_it(tmp_path: Path) -> None:
+    text = """
+        import os, signal, sys, time
+        from pathlib import Path
+        rank, written = os.environ["RANK"], Path(sys.argv[1])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        os.dup2(int(os.environ["MIXHUB_ERRORS"]), 2)
+        if rank == "1":
+            print("own", file=sys.stderr, flush=True)
+            written.touch()
+            time.sleep(600)  # is ended while it exits
+        while not written.exists():
+            time.sleep(0.01)
+        sys.exit(print("another process ended  [connection-lost]", file=sys.stderr) or 2)
+    """
+    assert run(text, 3, tmp_path / "written") == Ended(2, errors=(("own\n", 1),))
+
+
+def test_a_killed_process_counts_not_those_that_lost_it() -> None:
+    text = """
+        import os, signal, sys, time
+        if os.environ["RANK"] == "0":
+            os.dup2(int(os.environ["MIXHUB_ERRORS"]), 2)
+            sys.exit(print("another process ended  [connection-lost]", file=sys.stderr) or 2)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    with refused("process-killed", RunError, rank=1, signal="SIGKILL"):
+        run(text, 2)
+
+
+def test_if_all_lost_the_connection_one_of_them_says_so() -> None:
+    text = """
+        import os, sys
+        os.dup2(int(os.environ["MIXHUB_ERRORS"]), 2)
+        sys.exit(print("another process ended  [connection-lost]", file=sys.stderr) or 2)
+    """
+    ended = run(text, 2)
+    assert (ended.status, [text for text, _ in ended.errors]) == (2, ["another process ended  [connection-lost]\n"])
+
+
 def test_what_does_not_end_after_another_failed_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_GRACE", 0.2)
     text = """

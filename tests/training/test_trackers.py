@@ -140,6 +140,8 @@ def test_an_unknown_tracker_is_refused_with_the_nearest_name() -> None:
     with refused("unknown-tracker", UnknownNameError, name="wanbd") as caught:
         TrainOptions(trackers=("tensorboard", "wanbd"))
     assert caught.value.nearest == "wandb"
+    with refused("option-value", RunError, option="trackers"):
+        TrainOptions(trackers="wandb")  # type: ignore[arg-type]
     assert set(LOGGER_TYPE_TO_CLASS) == set(TRACKERS)
 
 

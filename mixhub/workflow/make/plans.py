@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from mixhub.progress import SILENT, Progress
-from mixhub.training.options import DEFAULTS, TrainOptions
+from mixhub.training.options import DEFAULTS, TrainOptions, require_count
 from mixhub.training.planning.machines import this_machine
 from mixhub.training.planning.outcome import Preflight
 from mixhub.training.planning.plan import TrainingPlan, plan
@@ -33,12 +33,13 @@ def plan_training(
     Raises:
         UsageError: the MFU is out of range, or the family is not of Llamas.
         UnknownNameError: there is no such run.
-        RunError: this machine has fewer GPUs than processes.
+        RunError: there are fewer GPUs than processes, or there is no process.
     """
     workspace = open_workspace(workspace)
     family = find_family(workspace, run_name.get("family"))
     if run_name.get("seed") is not None or run_name.get("index") is not None:
         find_run(workspace, **run_name)
+    require_count(processes)
     here = this_machine(processes, options.device) if processes > 1 or options.device else None
     return plan(family, mfu=mfu, here=here, sharding=options.sharding)
 

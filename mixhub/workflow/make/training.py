@@ -13,7 +13,7 @@ from typing import Unpack
 from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
-from mixhub.training.options import DEFAULTS, TrainOptions
+from mixhub.training.options import DEFAULTS, TrainOptions, require_count
 from mixhub.training.processes import Ended, run_processes, world_size
 from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
@@ -105,6 +105,7 @@ def train_in_processes(
         message = "--num-processes: RANK or WORLD_SIZE is set, so a launcher has started this process with others"
         raise UsageError(message, code="option-conflict")
     world_size()  # for its error under srun
+    require_count(count)
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
     _prepared(workspace, family, run, count, progress)
