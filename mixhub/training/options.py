@@ -41,7 +41,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name, values in VALUES.items():
             value = getattr(self, name)
-            if value is not None and value not in values:
+            if value not in (*values, getattr(TrainOptions, name)):
                 message = f"{name} = {value!r}: must be one of {', '.join(values)}"
                 raise RunError(message, code="option-value", option=name, value=value)
         if isinstance(self.trackers, str):

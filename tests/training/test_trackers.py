@@ -134,7 +134,7 @@ def test_trackio_continues_a_killed_run_without_doubled_or_missing_steps(tokens:
         assert ours == figures, name
 
 
-def test_an_unknown_tracker_is_refused_with_the_nearest_name() -> None:
+def test_wrong_options_are_refused_an_unknown_tracker_with_the_nearest_name() -> None:
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     with refused("unknown-tracker", UnknownNameError, name="wanbd") as caught:
@@ -142,6 +142,8 @@ def test_an_unknown_tracker_is_refused_with_the_nearest_name() -> None:
     assert caught.value.nearest == "wandb"
     with refused("option-value", RunError, option="trackers"):
         TrainOptions(trackers="wandb")  # type: ignore[arg-type]
+    with refused("option-value", RunError, option="kernels"):
+        TrainOptions(kernels=None)  # type: ignore[arg-type]
     assert set(LOGGER_TYPE_TO_CLASS) == set(TRACKERS)
 
 
