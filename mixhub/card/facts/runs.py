@@ -47,12 +47,12 @@ class RunFacts:
 
     @property
     def training_loss(self) -> float | None:
-        """The loss of the last step, before its update, in nats a token."""
+        """The loss of the last step, before its update, in nats per token."""
         return next((line["loss"] for line in reversed(self.metrics) if "loss" in line), None)
 
     @property
     def validation_losses(self) -> Mapping[str, float]:
-        """The losses of the last validation, by domain key, in nats a token."""
+        """The losses of the last validation, by domain key, in nats per token."""
         return next((line["validation"] for line in reversed(self.metrics) if "validation" in line), {})
 
 

@@ -45,7 +45,7 @@ def domain_losses_plot(
         notes.append(f"Not drawn: {plural(len(domains) - _MAX_DOMAINS, 'domain')}, the last by name.")
     data = {
         "subtitle": f"{plural(len(runs), 'run')}, {plural(len(domains), 'domain')}. Lines: training; dots: validation.",
-        "unit": "nats a token",
+        "unit": "nats per token",
         "runs": list(runs),
         "panels": panels,
         "from": _WARM_UP,
@@ -73,4 +73,5 @@ def _summary(runs: Mapping[str, Curves]) -> str:
     for run in runs.values():
         for domain, points in (run.domains or run.validation).items():
             ends.setdefault(domain, []).append(binned(points, _MAX_POINTS)[-1][1])
-    return f"They end at (mean over runs): {'; '.join(f'{name} {fmean(ends[name]):.3f}' for name in sorted(ends))}."
+    which = "Training" if any(run.domains for run in runs.values()) else "Validation"
+    return f"{which} ends at (mean over runs): {'; '.join(f'{name} {fmean(ends[name]):.3f}' for name in sorted(ends))}."

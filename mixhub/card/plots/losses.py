@@ -53,8 +53,8 @@ def losses_plot(curves: Mapping[str, Iterable[Mapping[str, Any]]], valid_prefix:
     if dropped := sum(run.dropped for run in runs.values()):
         notes.append(f"Losses that are not finite, and not drawn: {dropped}.")
     data = {
-        "subtitle": f"Losses in nats a token against training tokens, {plural(len(runs), 'run')}.",
-        "unit": "nats a token",
+        "subtitle": f"Losses in nats per token against training tokens, {plural(len(runs), 'run')}.",
+        "unit": "nats per token",
         "training": training,
         "validation": validation,
         "notes": notes,

@@ -107,8 +107,8 @@ def write_plot(plot: Plot, path: Path) -> Path:
 
 
 def number(value: float) -> float:
-    """Round to six significant digits, so that the last bits of a sum do not make another plot."""
-    return float(f"{value:.6g}")
+    """Round to ten significant digits: the last bits of a sum make no other plot, and texts do not round twice."""
+    return float(f"{value:.10g}")
 
 
 def some(names: Sequence[str]) -> str:

@@ -84,10 +84,11 @@ def difference_plot(comparison: Comparison) -> Plot | None:
     reasons = [(row["reason"] or "no figures", row["label"]) for row in rows if row["value"] is None]
     notes += [f"Not compared: {some(labels)} ({reason})." for reason, labels in _grouped(reasons).items()]
     unit = "points" if a.measure.scale == 100 else _UNITS.get(a.measure.name, a.measure.title)
+    of_unit = "" if unit in a.measure.title else f", in {unit}"
     counts = {tuple(row["seeds"]) for row in drawn}
     seeds = "{} and {} seeds".format(*counts.pop()) if len(counts) == 1 else "over the seeds that have the score"
     data = {
-        "subtitle": f"{a.name} minus {b.name}, in {unit}: {a.measure.title}, {seeds}; {_STANDING[a.standing]}. "
+        "subtitle": f"{a.name} minus {b.name}{of_unit}: {a.measure.title}, {seeds}; {_STANDING[a.standing]}. "
         f"The average is the endpoint; {a.measure.columns}s are exploratory.",
         "a": a.name,
         "b": b.name,

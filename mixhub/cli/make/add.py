@@ -35,8 +35,8 @@ def add(
     workspace = find_workspace(workspace_dir)
     added = workflow.add(workspace, name, mixture, extends=extends, each=each)
     for family in added:
-        kind = family.revisions.kind
-        runs = f"{plural(len(family.runs()), 'run')}, {kind} {ranges(family.revisions.numbers)}"
+        kinds = family.revisions.plural(family.revisions.kind)
+        runs = f"{plural(len(family.runs()), 'run')}, {kinds} {ranges(family.revisions.numbers)}"
         say(f"added {family.name} ({family.repo_id}): {runs}")
     first = added[0]
     run = first.runs()[0]

@@ -38,13 +38,13 @@ _SHARDING_HELP = (
     "What processes divide: `none` (each has a copy), `full` (weights, gradients and optimizer state) or `hybrid` "
     "(these within each node). [default: none]"
 )
-_KERNELS_HELP = "Who makes the layers fast: `eager` (PyTorch), `compile` or `liger`. [default: eager]"
+_KERNELS_HELP = "Implementation of the layers: `eager` (PyTorch), `compile` or `liger`. [default: eager]"
 _DEVICE_HELP = "`cpu` or `cuda`; with --plan, to show this machine too. [default: cuda if available, otherwise cpu]"
 _TRACKER_HELP = (
-    "Tracker of Accelerate that gets the metrics too, such as `tensorboard` or `wandb`; may be repeated. It is offline "
-    "unless its own environment variables say otherwise."
+    "Also send the metrics to this tracker of Accelerate, such as `tensorboard` or `wandb`; repeat it for several. "
+    "Offline, unless the tracker's own environment variables say otherwise."
 )
-_PROCESSES_HELP = "Processes to start on this machine, on CUDA one per GPU; with --plan, to show it too. [default: 1]"
+_PROCESSES_HELP = "Processes to start on this machine, on CUDA one per GPU; with --plan, to show it too."
 
 
 def train(
@@ -70,8 +70,8 @@ def train(
     processes on this machine; torchrun, `accelerate launch` and srun can start them on one or several.
 
     SIGTERM, SIGUSR2 and Ctrl-C stop after the current step, with a checkpoint; the exit status is then 75, or 130 after
-    Ctrl-C. A second signal, at least three seconds later, ends the process at once. `--stop-before 10m` does the same
-    as a signal ten minutes before a Slurm job ends.
+    Ctrl-C. A second signal, at least three seconds later, ends the process at once. `--stop-before 10m` stops a run in
+    the same way ten minutes before a Slurm job ends.
     """
     from mixhub import workflow
     from mixhub.cli.common.signals import STATUS, stop_signals

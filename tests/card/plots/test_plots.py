@@ -342,7 +342,7 @@ def test_validation_is_told_apart_by_domain():
     labels = {label.get_text(): label.get_color() for label in names.get_yticklabels()}
     assert labels.keys() == {"a", "b", "c"}
     assert set(labels.values()) == {line.get_color() for line in lines}
-    assert (validation.get_xlabel(), validation.get_ylabel()) == ("training tokens", "nats a token")
+    assert (validation.get_xlabel(), validation.get_ylabel()) == ("training tokens", "nats per token")
 
 
 def test_each_name_is_joined_to_its_line():

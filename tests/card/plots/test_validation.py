@@ -40,6 +40,11 @@ def test_long_curves_are_thinned_and_keep_their_end():
     assert line["points"][-1] == [4999, pytest.approx(5.001)]
 
 
+def test_losses_in_the_text_are_rounded_once_from_those_that_were_measured():
+    losses = family("a", {"seed-1": {"x": {0: 5.0, 10: 1.6932505832954803}}})
+    assert "x a 1.6933." in validation_plot([losses]).alt
+
+
 @pytest.mark.parametrize("count", [1, 9, 30])
 def test_many_families_and_domains_can_be_drawn(count):
     curves = {f"domain-{number}": {0: 5.0, 10: 4.0 - number / 50} for number in range(count)}
