@@ -32,6 +32,7 @@ class ShardWriter(HuggingFaceStorageWriter):
         self, folder: Path, numbers: Mapping[str, int], complete: Callable[[Mapping[str, StoredFile]], None]
     ) -> None:
         super().__init__(path=str(folder), fqn_to_index_mapping=dict(numbers), save_distributed=True)
+        self.per_thread_copy_ahead = 0  # or torch opens a stream, in a thread that knows the first GPU alone
         self._folder, self._complete = folder, complete
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:

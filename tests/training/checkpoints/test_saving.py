@@ -131,6 +131,15 @@ def test_saving_and_loading_neither_warn_nor_change_what_is_shown(tokens: Path, 
         assert warnings.filters == before
 
 
+def test_the_thread_that_writes_needs_no_gpu(tokens: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several GPUs, it would use the first in each process."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # any use of it fails here
+    with new_checkpoints(folder) as (_, _, checkpoints), checkpoints:
+        checkpoints.save(state_at(2, tokens))
+        checkpoints.wait()
+    assert folder.checkpoint_steps() == [2]
+
+
 def test_leaving_waits_for_the_last_checkpoint(tokens: Path, folder: RunFolder) -> None:
     with new_checkpoints(folder) as (_, _, checkpoints):
         checkpoints.save(state_at(2, tokens))
