@@ -66,11 +66,11 @@ class Updates:
         # The gradients are averaged over the processes, and so is the loss that they belong to.
         share = self._processes / tokens_per_step(self._training.global_batch_size, self._training.sequence_length)
         sums = torch.zeros(2, len(self._domains), dtype=torch.float64, device=self._device)  # losses, tokens
-        domains = torch.from_numpy(batch.domains).to(self._device)  # (M, B)
+        tokens, domains = self._on_device(batch.tokens), self._on_device(batch.domains)  # (M, B, T + 1), (M, B)
         self._by_row = []
-        for micro_step, rows in enumerate(batch.tokens):
-            with self._parallel.exchanging(is_last=micro_step == len(batch.tokens) - 1):
-                losses = self._parallel(self._on_device(rows))  # (B, T)
+        for micro_step, rows in enumerate(tokens):
+            with self._parallel.exchanging(is_last=micro_step == len(tokens) - 1):
+                losses = self._parallel(rows.long())  # (B, T)
                 (losses.sum() * share).backward()
             by_row = losses.detach().double().sum(1)  # (B,)
             self._by_row.append(by_row)
@@ -81,7 +81,7 @@ class Updates:
 
     def _figures(self, sums: Tensor, stop: bool, failed: bool) -> Figures:
         """Return the figures of a step, with one exchange between the processes and one wait for the device."""
-        flags = torch.tensor([float(stop), float(failed)], dtype=sums.dtype, device=sums.device)
+        flags = self._on_device(np.array([stop, failed], np.float64))
         ours = self._parallel.sum(torch.cat([sums.flatten(), flags]))
         *flat, stops, failures, grad_norm = torch.cat([ours, self._norm.double()[None]]).tolist()
         totals, counts = flat[: len(self._domains)], flat[len(self._domains) :]
@@ -116,7 +116,7 @@ class Updates:
 
         All processes call this equally often, also with no rows.
         """
-        tokens = self._on_device(rows)
+        tokens = self._on_device(rows).long()
         if not len(rows):  # processes that divide a model call it together: a row that is not counted
             tokens = tokens.new_zeros(1, tokens.shape[1])
         return self._parallel(tokens)[: len(rows)]
@@ -127,9 +127,12 @@ class Updates:
         totals: list[float] = self._parallel.sum(torch.stack(ours)).tolist()
         return totals
 
-    def _on_device(self, rows: Tokens) -> Tensor:
-        """Move a batch in the narrow type of the shards, which is cast on the device; (B, T + 1)."""
-        return torch.from_numpy(rows).to(self._device).long()
+    def _on_device(self, values: npt.NDArray[Any]) -> Tensor:
+        """Move values in their own type, such as the narrow one of the shards, without a wait for the device."""
+        tensor = torch.from_numpy(values)
+        if self._device.type == "cuda":
+            tensor = tensor.pin_memory()  # a copy from other memory waits for all work before it
+        return tensor.to(self._device, non_blocking=True)
 
 
 def build_optimizer(model: torch.nn.Module, training: Training) -> torch.optim.AdamW:

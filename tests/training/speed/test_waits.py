@@ -1,6 +1,7 @@
 """How often a step waits for the device: on CUDA, the processor must be ahead of it."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +42,25 @@ def test_a_step_waits_for_the_device_once(change: dict[str, str], monkeypatch: p
         updates.apply(step)
     for name in WAITS:
         counting(name)
+    moved: dict[int, bool] = {}
+    kept: list[torch.Tensor] = []  # or another tensor may get the id of one
+    from_numpy, to = torch.from_numpy, torch.Tensor.to
+
+    def made(values: Any) -> torch.Tensor:
+        tensor = from_numpy(values)
+        moved[id(tensor)] = False
+        kept.append(tensor)
+        return tensor
+
+    def moving(self: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
+        if id(self) in moved:
+            moved[id(self)] = named.get("non_blocking", False)
+        return to(self, *args, **named)
+
+    monkeypatch.setattr(torch, "from_numpy", made)
+    monkeypatch.setattr(torch.Tensor, "to", moving)
     updates.gradients(batch)
     updates.apply(2)
     assert waits == {"tolist": 1}
+    assert moved
+    assert all(moved.values()), "a plain copy to the device waits for it"
