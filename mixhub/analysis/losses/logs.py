@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,8 @@ _STEPS = ("train/global_step", "trainer/global_step", "global_step", "step", "_s
 """Titles of columns with steps. W&B's own `_step` counts its rows, so the trainer's steps come first."""
 _LABELS = ("run", "run_name", "run name", "name", "revision", "seed", "index", "model")
 """Titles of columns that name a run."""
+_BLANK = ("", "-", "n/a", "na", "none", "null")
+"""Words for a figure that a row does not have."""
 _TENSORBOARD_CSV = re.compile(r"(?:run-)?(?P<run>.+?)-tag-(?P<tag>.+)")
 """The name of a CSV file that TensorBoard offers for download."""
 _BROWSER = ("step", "value", "wall time")
@@ -131,12 +132,13 @@ def _event_points(path: Path) -> tuple[_Points, list[str]]:
 def _csv_runs(path: Path) -> dict[str, Curves]:
     """The runs of a CSV: columns of losses beside one of steps, with the run in the title as W&B writes them, in a
     column of its own, or not named; or, without steps, a row for each run."""
-    titles, rows = read_rows(path)
+    titles, numbered = _read_rows(path)
+    rows = [row for _, row in numbered]
     lower = [title.strip().casefold() for title in titles]
     at_step = next((lower.index(name) for name in _STEPS if name in lower), None)
     at_label = next((lower.index(name) for name in _LABELS if name in lower), None)
     if set(lower) == set(_BROWSER):
-        return _browser_runs(path, [(row[lower.index("step")], row[lower.index("value")]) for row in rows])
+        return _browser_runs(path, [(line, row[lower.index("step")], row[lower.index("value")]) for line, row in numbered])
     if at_step is None and at_label is None:
         message = f"{path}: no column of steps, and none that names runs; it has {listed(titles, most=5)}"
         hint = "name a column step, or one of run, seed and index with a row for each run"
@@ -151,32 +153,51 @@ def _csv_runs(path: Path) -> dict[str, Curves]:
     if not domains:
         raise no_losses(path, titles)
     runs: dict[str, Curves] = {}
-    for row in rows:
-        step = None if at_step is None else _step(row[at_step])
+    for line, row in numbered:
+        step = None if at_step is None else _step(path, line, titles[at_step], row[at_step])
         if at_step is not None and step is None:
             continue
         label = "" if at_label is None else _label(titles[at_label], row[at_label])
         for at, name in numeric.items():
-            loss = _number(row[at])
-            if name in domains and loss is not None:
+            loss = _loss(path, line, titles[at], row[at]) if name in domains else None
+            if loss is not None:
                 run = in_titles[at][1] if at in in_titles else label
-                runs.setdefault(run, {}).setdefault(domains[name], {})[step] = loss
+                curve = runs.setdefault(run, {}).setdefault(domains[name], {})
+                if step in curve and str(curve[step]) != str(loss):
+                    raise _repeated(path, line, titles[at], step)
+                curve[step] = loss
+    if not runs:
+        raise no_losses(path, titles)
     return runs
 
 
-def _browser_runs(path: Path, points: Sequence[tuple[str, str]]) -> dict[str, Curves]:
+def _repeated(path: Path, line: int, title: str, step: int | None) -> ResultsError:
+    """The error for a loss that is there twice, with different figures: of runs that no column tells apart, or of one
+    that was resumed."""
+    at = "" if step is None else f" at step {step}"
+    message = f"{path}:{line}: {title}: a run has two different losses of this domain{at}"
+    hint = "name the runs in a column run, seed or index; if it is one run, delete a row or column"
+    return ResultsError(message, code="label-repeated", hint=hint, path=path, line=line)
+
+
+def _browser_runs(path: Path, points: Sequence[tuple[int, str, str]]) -> dict[str, Curves]:
     """One curve that TensorBoard offered for download, whose run and metric are in the name of the file."""
     named = _TENSORBOARD_CSV.fullmatch(path.stem)
     tag = named["tag"] if named else path.stem
     domain = next(iter(validation_losses([tag]).values()), OVERALL)
     curve: Curve = {
-        step: loss for a, b in points if (step := _step(a)) is not None and (loss := _number(b)) is not None
+        step: loss
+        for line, at, value in points
+        if (step := _step(path, line, "Step", at)) is not None
+        and (loss := _loss(path, line, "Value", value)) is not None
     }
+    if not curve:
+        raise no_losses(path, ())
     return {named["run"] if named else "": {domain: curve}}
 
 
-def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The titles and rows of a CSV or TSV file.
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The titles and rows of a CSV or TSV file, each row with the number of its line.
 
     Raises:
         ResultsError: the file is missing, not UTF-8 or not CSV, or a row has too many or too few cells.
@@ -186,7 +207,8 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     except UnicodeDecodeError as problem:
         message = f"{path}: not UTF-8: {problem.reason} at byte {problem.start}"
         raise ResultsError(message, code="file-malformed", hint="save it as UTF-8", path=path) from None
-    delimiter = "\t" if path.suffix.casefold() == ".tsv" else ","
+    first = text.partition("\n")[0]
+    delimiter = "\t" if path.suffix.casefold() == ".tsv" else ";" if ";" in first and "," not in first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
@@ -200,7 +222,7 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         if len(row) != len(titles):
             message = f"{path}:{line}: has {len(row)} cells, but {len(titles)} titles"
             raise ResultsError(message, code="table-ragged", hint="export it again", path=path, line=line)
-    return titles, [row for _, row in rows]
+    return titles, rows
 
 
 def _number(text: str) -> float | None:
@@ -211,9 +233,26 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _step(text: str) -> int | None:
+def _loss(path: Path, line: int, title: str, text: str) -> float | None:
+    """The loss in a cell; None if it is blank."""
     number = _number(text)
-    return None if number is None or not math.isfinite(number) or number != int(number) else int(number)
+    if number is None and text.strip().casefold() not in _BLANK:
+        raise _malformed(path, line, title, text, "must be a number such as 2.5")
+    return number
+
+
+def _step(path: Path, line: int, title: str, text: str) -> int | None:
+    """The step in a cell; None if it is blank."""
+    if text.strip().casefold() in (*_BLANK, "nan"):
+        return None
+    if (number := _number(text)) is None or not number.is_integer():
+        raise _malformed(path, line, title, text, "must be an integer such as 1000")
+    return int(number)
+
+
+def _malformed(path: Path, line: int, title: str, text: str, rule: str) -> ResultsError:
+    message = f"{path}:{line}: {title} = {text!r}: {rule}, or blank"
+    return ResultsError(message, code="cell-malformed", hint="correct it, or export it again", path=path, line=line)
 
 
 def _label(title: str, text: str) -> str:

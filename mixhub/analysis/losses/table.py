@@ -107,8 +107,11 @@ def _steps(curves: Curves, columns: Sequence[Column], step: int | None) -> dict[
 
 def _row(revision: str, columns: Sequence[Column], curves: Curves, at: Mapping[str, int | None]) -> ScoreRow:
     scores = {column.task: _score(curves.get(column.task, {}), at[column.task]) for column in columns}
-    averaged = [scores[column.task] for column in columns if column.is_averaged]
-    return ScoreRow(revision, MappingProxyType(scores), average(averaged, (), allow_incomplete=False, measure=LOSS))
+    averaged = [column.task for column in columns if column.is_averaged]
+    mean = average([scores[task] for task in averaged], (), allow_incomplete=False, measure=LOSS)
+    if mean.value is not None and (reason := mixed_steps([at[task] for task in averaged])):
+        mean = replace(mean, value=None, reason=reason)
+    return ScoreRow(revision, MappingProxyType(scores), mean)
 
 
 def _score(curve: Curve, step: int | None) -> Score:

@@ -199,6 +199,8 @@ def test_csv_that_cannot_be_read_says_where(tmp_path):
         ("time,eval_loss\n1,2\n", "losses-missing"),
         ("step,learning_rate\n1,0.1\n", "losses-missing"),
         ("step,eval_loss\n1,words\n", "losses-missing"),
+        ("step,eval_loss\n,2\n", "losses-missing"),
+        ("Wall time,Step,Value\n1,,\n", "losses-missing"),
         ("", "losses-missing"),
     ):
         path.write_text(text)
@@ -207,6 +209,43 @@ def test_csv_that_cannot_be_read_says_where(tmp_path):
     path.write_bytes(b"step,eval_loss\n1,\xff\n")
     with refused("file-malformed", ResultsError, path=path):
         table(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ('step,eval_loss\n900,2.5\n"1,000",2.25\n', "cell-malformed", 3),
+        ("step,eval_loss\n0.5,2.5\n", "cell-malformed", 2),
+        ("step,eval_loss\ninf,2.5\n", "cell-malformed", 2),
+        ("step,eval_loss\n1,2.5\n\n2,2.25 nats\n", "cell-malformed", 4),
+        ("step;eval_loss\n1;2.5\n2;2,25\n", "cell-malformed", 3),
+        ("Wall time,Step,Value\n1,1,2.5\n2,2,low\n", "cell-malformed", 3),
+        ("trial,step,eval_loss\na,1,2.5\nb,1,2.25\n", "label-repeated", 3),
+        ("seed,arxiv\n1,2.5\n2,2.5\n1,2.25\n", "label-repeated", 4),
+        ("step,eval_arxiv_loss,eval/arxiv/loss\n1,2.5,2.25\n", "label-repeated", 2),
+    ],
+)
+def test_a_cell_that_would_be_lost_is_refused(tmp_path, text, code, line):
+    path = tmp_path / "run.csv"
+    path.write_text(text)
+    with refused(code, ResultsError, path=path, line=line):
+        table(path)
+
+
+def test_csv_with_semicolons_and_blank_cells(tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_text("step;eval_arxiv_loss;eval_github_loss\n100;2.5;null\n100.0;2.5;3.25\nnan;-;\n")
+    (row,) = table(path).frame().to_dict("index").values()
+    assert row == {"arxiv": 2.5, "github": 3.25, "Average": 2.875}
+
+
+def test_domains_at_different_steps_have_no_average(tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_text("step,eval_arxiv_loss,eval_github_loss\n100,2.5,3.25\n200,,3.0\n")
+    found = table(path)
+    assert (found.values("arxiv"), found.values("github"), found.values(AVERAGE)) == ([2.5], [3.0], [])
+    assert "100, 200" in found.rows[0].average.reason
+    assert table(path, step=100).values(AVERAGE) == [2.875]
 
 
 def test_events_of_tensorboard(tmp_path):
