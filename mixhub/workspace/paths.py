@@ -216,7 +216,7 @@ class Workspace:
 
     def stated_family(self, name: str | None = None) -> Family:
         """Return a family as `family`, but with the repo_id that it states: `namespace` does not replace the owner."""
-        name = name or self.config.family
+        name = self.config.family if name is None else name
         file = f"{self.root / CONFIG_FILE} (family {name})"
         return Family.from_data(self._family_data(name, ()), file, hint=_HINT)
 

@@ -106,8 +106,9 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path) -> None:
         workflow.add(workspace, "human-1b", file)
     with refused("mixtures-missing", UsageError, path=empty):
         workflow.add(workspace, "other", empty)
-    with pytest.raises(SpecError):
-        workflow.add(workspace, "not a name", file)
+    for name in ("not a name", ""):
+        with pytest.raises(SpecError):
+            workflow.add(workspace, name, file)
     with pytest.raises(SpecError):
         workflow.add(workspace, "other", mixture(tmp_path / "bad.yaml", {"train_prose": -1}))
     with pytest.raises(UnknownNameError):
@@ -125,3 +126,17 @@ def test_a_file_that_is_no_block_is_left_to_its_user(tmp_path: Path) -> None:
     with refused("config-not-edited", WorkspaceError):
         workflow.add(workspace, "other", mixture(tmp_path / "m.yaml", OTHER))
     assert path.read_bytes() == before
+    path.write_text("{family: human-1b}\n")
+    with refused("config-not-edited", WorkspaceError, path=path):
+        workflow.add(workspace, "other", mixture(tmp_path / "m.yaml", {"train_the_pile_arxiv": 1}))
+    assert path.read_text() == "{family: human-1b}\n"
+
+
+def test_line_ends_stay(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path / "ws")
+    path = workspace.root / "mixhub.yaml"
+    before = path.read_bytes().replace(b"\n", b"\r\n")
+    path.write_bytes(before)
+    workflow.add(workspace, "other", mixture(tmp_path / "m.yaml", OTHER))
+    assert path.read_bytes().startswith(before)
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n")

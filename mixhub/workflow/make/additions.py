@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mixhub.errors import UsageError, WorkspaceError
+from mixhub.errors import SpecError, UsageError, WorkspaceError
 from mixhub.files import locked, write_text
 from mixhub.spec import Family, Mixture
 from mixhub.spec.base import parse_yaml, to_yaml
@@ -140,16 +141,19 @@ def _own_parts(
 def _write(workspace: Workspace, added: Mapping[str, Any]) -> Workspace:
     """Add families to mixhub.yaml, unless the result would break rules."""
     path = workspace.root / CONFIG_FILE
-    text = path.read_text(encoding="utf-8")
+    content = path.read_bytes().decode("utf-8")
+    text = content.replace("\r\n", "\n")
     edited = _with_families(text, added)
-    before, after = parse_yaml(text, str(path)), None if edited is None else parse_yaml(edited, str(path))
+    before, after = parse_yaml(text, str(path)), None
+    with suppress(SpecError):  # of what the file becomes, which is not the fault of the file
+        after = None if edited is None else parse_yaml(edited, str(path))
     if edited is None or after != {**before, "families": {**(before.get("families") or {}), **added}}:
         hint = "write families: as a block, with each family on lines of its own"
         raise WorkspaceError(
             f"{path}: cannot be edited as it is written", code="config-not-edited", hint=hint, path=path
         )
     Workspace.validated(workspace.root, after)
-    write_text(path, edited)
+    write_text(path, edited if text == content else edited.replace("\n", "\r\n"))
     return Workspace.open(workspace.root)
 
 
