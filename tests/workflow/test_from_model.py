@@ -140,6 +140,13 @@ def adapter(folder):
     (folder / "adapter_config.json").write_text("{}")
 
 
+def adapter_beside_its_config(folder):
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    (folder / "adapter_config.json").write_text("{}")
+
+
 def gguf(folder):
     for path in folder.glob("*.safetensors*"):
         path.unlink()
@@ -164,6 +171,7 @@ def encoder(folder):
     ("spoil", "code", "named"),
     [
         (adapter, "model-adapter", "adapter"),
+        (adapter_beside_its_config, "model-adapter", "adapter"),
         (gguf, "model-unsupported", "model.gguf"),
         (quantised, "model-unsupported", "quantised (gptq)"),
         (newer, "model-unsupported", "9.0"),
@@ -268,3 +276,75 @@ def test_a_llama_with_wider_heads_is_described_by_its_config(tmp_path):
     data["families"]["own"]["architecture"] = sizes
     path.write_text(to_yaml(data))
     assert [one.code for one in workflow.check(tmp_path / "own", seed=1)[0].findings] == ["architecture-unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "file-missing"),
+        ({"hidden_size": "32"}, "config-unusable"),
+        ({"model_type": 5}, "config-unusable"),
+        ({"model_type": "of-its-own", "auto_map": "own.Config"}, "code-unnamed"),
+        ({"model_type": "of-its-own", "auto_map": {"AutoConfig": None}}, "code-unnamed"),
+        ("[1]", "config-unusable"),
+        ("{", "config-unusable"),
+    ],
+)
+def test_a_config_that_nothing_can_use_is_named(tmp_path, neox, mixhub_here, content, code):
+    if isinstance(content, dict):
+        edited(neox, **content)
+    elif content is None:
+        (neox / "config.json").unlink()
+    else:
+        (neox / "config.json").write_text(content)
+    done = mixhub_here("init", "own", "--from-model", neox, cwd=tmp_path)
+    assert (done.returncode, error_codes(done)) == (2, [code])
+    assert str(neox) in done.stderr
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_file_is_no_model(tmp_path, neox):
+    with refused("option-value", UsageError, option="--from-model"):
+        workflow.init_from_model(tmp_path / "own", neox / "config.json")
+
+
+def test_code_that_transformers_has_itself_is_not_described(tmp_path, neox, mixhub_here):
+    edited(neox, auto_map={"AutoConfig": "neox.Config", "AutoModelForCausalLM": "neox.Model"})
+    done = mixhub_here("init", "own", "--from-model", neox, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "needs the code" not in done.stdout
+    workspace = workflow.open_workspace(tmp_path / "own")
+    assert "auto_map" not in workspace.family().architecture.config
+    done = mixhub_here("adopt", neox, "--seed", 1, cwd=workspace.root)
+    assert (done.returncode, error_codes(done)) == (2, ["code-required"])
+    config = json.loads((neox / "config.json").read_text())
+    del config["auto_map"]
+    (neox / "config.json").write_text(json.dumps(config))
+    assert workflow.adopt(workspace, neox, seed=1).family.name == "own"
+
+
+def test_the_card_reads_an_architecture_as_adopt_does(tmp_path, neox):
+    """Nested values may be spelled in several ways: infinite numbers, and defaults that are omitted."""
+    text = (neox / "config.json").read_text()
+    (neox / "config.json").write_text(text.replace("{", '{"limit": Infinity,', 1))
+    workspace = workflow.init_from_model(tmp_path / "own", neox)
+    path = workspace.path("mixhub.yaml")
+    data = read_yaml(path)
+    rope = data["families"]["own"]["architecture"]["rope_parameters"]
+    data["families"]["own"]["architecture"]["rope_parameters"] = {key: rope[key] for key in rope if key != "rope_type"}
+    path.write_text(to_yaml(data))
+    workspace = workflow.open_workspace(workspace.root)
+    workflow.adopt(workspace, neox, seed=1)
+    assert workflow.check(workspace, seed=1)[0].findings == ()
+    assert workflow.render_card(workspace)
+
+
+def test_a_config_that_adopt_cannot_read_is_named_by_its_folder(tmp_path, neox, mixhub_here):
+    workspace = workflow.init_from_model(tmp_path / "own", neox)
+    shutil.copytree(neox, workspace.root / "model")
+    (workspace.root / "model" / "config.json").write_text("[1]")
+    done = mixhub_here("adopt", "model", "--seed", 1, cwd=workspace.root)
+    assert (done.returncode, error_codes(done)) == (2, ["config-unusable"])
+    assert ".tmp-" not in done.stderr
+    assert "the the model" not in done.stderr
+    assert workspace.exports() == []

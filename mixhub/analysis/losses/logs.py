@@ -138,7 +138,9 @@ def _csv_runs(path: Path) -> dict[str, Curves]:
     at_step = next((lower.index(name) for name in _STEPS if name in lower), None)
     at_label = next((lower.index(name) for name in _LABELS if name in lower), None)
     if set(lower) == set(_BROWSER):
-        return _browser_runs(path, [(line, row[lower.index("step")], row[lower.index("value")]) for line, row in numbered])
+        return _browser_runs(
+            path, [(line, row[lower.index("step")], row[lower.index("value")]) for line, row in numbered]
+        )
     if at_step is None and at_label is None:
         message = f"{path}: no column of steps, and none that names runs; it has {listed(titles, most=5)}"
         hint = "name a column step, or one of run, seed and index with a row for each run"

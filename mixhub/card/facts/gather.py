@@ -216,10 +216,13 @@ def _require_known_imports(workspace: Workspace, family: Family) -> None:
 
 
 def _require_same_shape(family: Family, export: Path) -> None:
-    """Refuse weights of another shape than the family's, by the names in their config."""
+    """Refuse weights of another shape than the family's, by the names in their config.
+
+    Values of several parts are left to `check`: Transformers reads them in several spellings.
+    """
     config = _json_object(export / "config.json")
     for key, expected in family.architecture.config.items():
-        if config.get(key) not in (None, expected):
+        if config.get(key) not in (None, expected) and not isinstance(expected, dict | list):
             message = f"{export / 'config.json'}: {key} = {config[key]}, but {family.name} has {expected}"
             hint = "correct the architecture of the family, or remove the export of another model"
             raise RunError(message, hint=hint, code="architecture-differs", path=export, key=key)

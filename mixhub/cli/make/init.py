@@ -122,7 +122,8 @@ def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
     say(f"{made.revisions.plural(kind)} {ranges(made.revisions.numbers)}, as {made.revisions.pattern}")
     if made.card.mixture_note is not None:
         say("its mixture is not known; if you know it, correct mixture and card.mixture_note in mixhub.yaml")
-    repos = sorted({str(name).rpartition("--")[0] for name in architecture.config.get("auto_map", {}).values()})
+    names = architecture.config.get("auto_map", {}).values()
+    repos = sorted({name.rpartition("--")[0] for name in names if isinstance(name, str)})
     if repos:
         say(f"it needs the code in {', '.join(repos)}; if you have read it and trust it, add to mixhub.yaml:")
         say(f"code: {{{', '.join(f'{repo}: COMMIT' for repo in repos)}}}")

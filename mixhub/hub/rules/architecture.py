@@ -12,7 +12,16 @@ from typing import Any
 from mixhub.errors import ABSENT, ExportError, MixhubError, SpecError
 from mixhub.files import read_json
 from mixhub.findings import Finding
-from mixhub.hub.rules.config import CONFIG, VOLATILE, known_config, plain_data, read_config
+from mixhub.hub.rules.config import (
+    CODE,
+    CONFIG,
+    RUNNING,
+    VOLATILE,
+    known_config,
+    names_code,
+    plain_data,
+    read_config,
+)
 from mixhub.spec.architecture import CLASSES, LLAMA, Architecture, OtherArchitecture, from_config, is_other
 
 _NO_SHAPE = (*VOLATILE, "use_cache")
@@ -88,7 +97,9 @@ def architecture_of(folder: Path) -> dict[str, Any]:
     stated = read_json(folder / CONFIG, ExportError)
     if not isinstance(stated, Mapping):
         raise ExportError(f"{folder / CONFIG}: must be a JSON object", code="file-malformed", path=folder / CONFIG)
-    return {**_plain(stated), CLASSES: config.get(CLASSES)} if config.get(CLASSES) else _plain(stated)
+    plain = {**_plain(stated), CLASSES: config.get(CLASSES)} if config.get(CLASSES) else _plain(stated)
+    needs_code = names_code(folder) or stated.get("model_type") in RUNNING
+    return plain if needs_code else {key: value for key, value in plain.items() if key != CODE}
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,15 +114,14 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 def fitting(architecture: Architecture | OtherArchitecture, folder: Path) -> dict[str, Any]:
     """Return what would have to be set in the architecture of a family to describe a model; empty if nothing.
 
-    Some sizes for a Llama; all keys if `is_other` holds for them.
-
-    Raises:
-        ExportError: `config.json` cannot be read.
+    Some sizes for a Llama; all keys if `is_other` holds for them. Empty without a usable config, too.
     """
+    if not (config := known_config(folder)):
+        return {}
     whole, stated = architecture_of(folder), _stated(architecture)
     if isinstance(architecture, Architecture) and not is_other(whole):
         return {key: value for key, value in whole.items() if value != stated[key]}
-    return whole if _differences(architecture, stated, known_config(folder)) else {}
+    return whole if _differences(architecture, stated, config) else {}
 
 
 def _stated(architecture: Architecture | OtherArchitecture) -> dict[str, Any]:
@@ -139,7 +149,8 @@ def _differences(
         actual = _with_base(config)
         return {key: actual[key] for key in stated if actual.get(key) is not None and actual[key] != stated[key]}
     own = {*architecture.config}
-    keys = {key for key in (*config, *own) if _is_of_model(key) and (key != CLASSES or key in own)} if config else ()
+    unstated = {CLASSES, CODE} - own
+    keys = {key for key in (*config, *own) if _is_of_model(key) and key not in unstated} if config else ()
     return {key: config.get(key) for key in keys if config.get(key) != stated.get(key)}
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+CODE = "auto_map"
+"""Key of configs that names classes of custom code."""
 GGUF = ".gguf"
 """Suffix of weights for llama.cpp."""
 VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
@@ -167,9 +169,10 @@ def require_model(folder: Path) -> None:
 
     Nothing if the folder holds no sign of a model.
     """
-    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    files = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     gguf = [name for name in files if name.endswith(GGUF)]
-    if CONFIG not in files and ADAPTER_CONFIG in files:
+    weights = [name for name in files if name.endswith((".safetensors", GGUF)) or name.startswith("pytorch_model")]
+    if ADAPTER_CONFIG in files and (CONFIG not in files or all(name.startswith("adapter_") for name in weights)):
         message = f"{folder}: holds an adapter ({ADAPTER_CONFIG}), not a causal language model that mixhub can check"
         hint = "apply it to its base model with peft: merge_and_unload(), then save_pretrained(DIR)"
         raise UnsupportedModelError(message, code="model-adapter", hint=hint, path=folder)
@@ -256,7 +259,7 @@ def reason(error: BaseException, folder: Path | None = None) -> str:
     text, *more = str(error).strip().splitlines() or [""]
     if text.rstrip().endswith(":") and more:
         text = f"{text.rstrip()} {more[0].strip()}"
-    if folder is not None:
+    if folder is not None and len(folder.parts) > 1:  # a single name, such as `model`, may be any word of the message
         text = text.replace(f"{folder}/", "").replace(str(folder), "the model")
     return f"{type(error).__name__}: {text}"
 

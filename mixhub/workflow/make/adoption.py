@@ -14,7 +14,7 @@ from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.findings import Finding, errors
 from mixhub.hub.remote.custom_code import allowed_code
-from mixhub.hub.rules.config import CONFIG, GGUF, require_model
+from mixhub.hub.rules.config import CODE, CONFIG, GGUF, require_model
 from mixhub.hub.rules.export import check_export, is_pickle
 from mixhub.hub.rules.family import description, model_findings
 from mixhub.hub.rules.lineage import identity_findings
@@ -117,7 +117,7 @@ def _adopt(workspace: Workspace, family: Family, run: Run, wanted: _Wanted, prog
         with new_folder(folder.export(step)) as building:
             for name, path in files.items():
                 shutil.copyfile(path, building / name)
-            _name_repo_of_code(building / CONFIG, family)
+            _name_repo_of_code(source / CONFIG, building / CONFIG, family)
             lineage = _complete(building, source, family, run, known_step, config)
             same = _same_weights(workspace, folder.export(step), lineage)
             other_steps = [path for _, _, path in same if path.is_relative_to(folder.path)]
@@ -155,15 +155,16 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
     return files, tuple(name for name in present if name not in known)
 
 
-def _name_repo_of_code(path: Path, family: Family) -> None:
+def _name_repo_of_code(source: Path, path: Path, family: Family) -> None:
     """Write the repo of the code into a config that names the modules of custom code alone, as in that repo."""
-    config = read_json(path, ExportError)
-    stated = family.architecture.config.get("auto_map")
-    own = config.get("auto_map") if isinstance(config, dict) else None
-    if isinstance(stated, Mapping) and isinstance(own, Mapping):
-        short = {key: str(value).rpartition("--")[2] for key, value in stated.items()}
+    stated = family.architecture.config.get(CODE)
+    if not isinstance(stated, Mapping):
+        return
+    config = read_json(source, ExportError)
+    if isinstance(config, dict) and isinstance(own := config.get(CODE), Mapping):
+        short = {key: value.rpartition("--")[2] if isinstance(value, str) else value for key, value in stated.items()}
         if all(own[key] == short.get(key) for key in own):
-            write_json(path, {**config, "auto_map": {key: stated[key] for key in own}})
+            write_json(path, {**config, CODE: {key: stated[key] for key in own}})
 
 
 def _known_step(source: Path, step: int | None) -> int | None:

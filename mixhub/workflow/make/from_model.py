@@ -15,7 +15,7 @@ from mixhub.endpoint import LOCAL, Endpoint, HubChoice, checked_hub, choose_hub_
 from mixhub.errors import ExportError, MixhubError, SpecError, UsageError
 from mixhub.hub.remote.client import natural
 from mixhub.hub.rules.architecture import architecture_of
-from mixhub.hub.rules.config import CONFIG, names_code, require_model
+from mixhub.hub.rules.config import CONFIG, known_config, names_code, read_config, require_model
 from mixhub.hub.rules.tokenizer import TokenizerFacts
 from mixhub.spec import Family, Mixture, Task, catalog
 from mixhub.spec.architecture import from_config
@@ -91,12 +91,26 @@ def init_from_model(
     name = options.get("name") or Path(folder).resolve().name
     require_new_name(name)
     with _opened(model, hub) as (source, at):
-        if not names_code(source.folder):
-            require_model(source.folder)
+        _require_config(source.folder)
         config: dict[str, Any] = {"family": name, "hub": at}
         if (namespace := options.get("namespace")) is not None:
             config["namespace"] = namespace
         return Workspace.create(Path(folder), {**config, "families": {name: _family(name, source, options)}})
+
+
+def _require_config(folder: Path) -> None:
+    """Raise ExportError unless Transformers can make a config of what a folder has, or custom code may."""
+    if names_code(folder):
+        return
+    require_model(folder)
+    if not (folder / CONFIG).is_file():
+        hint = "pass the folder that model.save_pretrained(...) wrote, or one that holds several of them"
+        raise ExportError(f"{folder}: no {CONFIG}", code="file-missing", hint=hint, path=folder / CONFIG)
+    if not known_config(folder):
+        try:
+            read_config(folder)
+        except ExportError as error:
+            raise type(error)(f"{folder}: {error.message}", code=error.code, hint=error.hint, **error.fields) from None
 
 
 @contextmanager
@@ -106,8 +120,13 @@ def _opened(model: str | os.PathLike[str], hub: str | HubChoice | None) -> Itera
     if path.is_dir():
         yield _of_folder(path), hub.value if isinstance(hub, HubChoice) else checked_hub(hub or LOCAL, "--hub")
         return
-    if problem := repo_id_problem(str(model)):
-        message = f"{model}: no such folder, and not a repo_id, which {problem}"
+    problem = repo_id_problem(str(model))
+    if problem or path.exists():
+        message = (
+            f"{model}: a file, not a folder"
+            if path.exists()
+            else f"{model}: no such folder, and not a repo_id, which {problem}"
+        )
         raise UsageError(message, code="option-value", option="--from-model", value=str(model))
     from mixhub.hub.remote.connect import open_hub
 
@@ -189,16 +208,22 @@ def _with_repo_of_code(architecture: dict[str, Any], source: _Source) -> dict[st
     """Return an architecture that names the repo of its custom code, if it has any.
 
     Raises:
-        UsageError: the code lies in a folder, where nothing pins it.
+        UsageError: the code lies in a folder, where nothing pins it, or `auto_map` names no classes.
     """
-    modules = architecture.get("auto_map")
-    if not isinstance(modules, Mapping) or not names_code(source.folder):
+    if not names_code(source.folder):
         return architecture
+    modules = architecture["auto_map"]
+    if not isinstance(modules, Mapping):
+        message = f"{source.folder}: auto_map = {modules!r} in {CONFIG}: must map the kinds of classes to their names"
+        raise UsageError(message, code="code-unnamed", hint="ask the publisher")
     if source.repo_id is None and any("--" not in str(name) for name in modules.values()):
         message = f"{source.folder}: {CONFIG} names the code beside it, and code runs only from a repo, at a commit"
         hint = "push the folder to a repo, and pass that: --from-model REPO"
         raise UsageError(message, code="code-unnamed", hint=hint)
-    named = {key: str(name) if "--" in str(name) else f"{source.repo_id}--{name}" for key, name in modules.items()}
+    named = {
+        key: f"{source.repo_id}--{name}" if isinstance(name, str) and "--" not in name else name
+        for key, name in modules.items()
+    }
     return {**architecture, "auto_map": named}
 
 
