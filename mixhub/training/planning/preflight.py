@@ -50,9 +50,6 @@ _SAMPLE = 4096
 """Weights of each tensor that are compared one by one, if two trials with one seed differ."""
 
 
-_UPDATES = 4 * _SAVED + 2 * (_TIMED + 1)
-
-
 class _Seen(NamedTuple):
     """What a trial was at one update, in this process."""
 
@@ -93,9 +90,10 @@ def preflight(
     shards = require_trainable(family, run, tokens)
     with accelerated(family.training, options) as accelerator:
         is_main, layer = accelerator.is_main_process, partial(one_layer, family.llama, family.training)
+        updates = _updates(family, accelerator.num_processes)
         with (
             _scratch(folder, accelerator) as scratch,
-            (progress if is_main else SILENT).start(f"preflight {run.revision}", _UPDATES, "update") as bar,
+            (progress if is_main else SILENT).start(f"preflight {run.revision}", updates, "update") as bar,
             kernels(options.kernels, family.training, accelerator, scratch.compiled, layer) as use_kernels,
         ):
             try:
@@ -251,6 +249,12 @@ class _Trial:
         gc.collect()
         if self.accelerator.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _updates(family: Family, processes: int) -> int:
+    """Return how many updates the trial makes: those of two micro-steps only if the run has such."""
+    micro_steps = family.training.global_batch_size // (family.training.micro_batch_size * processes)
+    return 4 * _SAVED + min(2, micro_steps) * (_TIMED + 1)
 
 
 @contextmanager

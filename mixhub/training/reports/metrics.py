@@ -22,9 +22,8 @@ from mixhub.workspace.paths import RunFolder
 
 _LOG = logging.getLogger("mixhub.training")
 """Reports where a run resumes and the result of each validation, for users without a progress bar."""
-
-
-Utilization = Callable[[float], float | None]
+Utilisation = Callable[[float], float | None]
+"""The share of the devices' peak at a speed in tokens per second; None if unknown."""
 
 
 class Reports:
@@ -34,13 +33,13 @@ class Reports:
         family: the recipe.
         run: the seed or index.
         bar: counts steps.
-        mfu: the share of the devices' peak at a speed in tokens per second; None if unknown.
+        mfu: see `Utilisation`.
         metrics: open `metrics.jsonl`; None in all processes but the first, which show nothing.
         trackers: get the same lines.
     """
 
     def __init__(
-        self, family: Family, run: Run, bar: Bar, mfu: Utilization, metrics: TextIO | None, trackers: Trackers
+        self, family: Family, run: Run, bar: Bar, mfu: Utilisation, metrics: TextIO | None, trackers: Trackers
     ) -> None:
         self._training, self._revision, self._bar, self._mfu = family.training, run.revision, bar, mfu
         self._metrics, self._trackers = metrics, trackers
@@ -105,7 +104,7 @@ def reporting(
     run: Run,
     folder: RunFolder,
     bar: Bar,
-    mfu: Utilization,
+    mfu: Utilisation,
     *,
     lines: Sequence[Mapping[str, Any]],
     trackers: Sequence[str] | None,

@@ -1,6 +1,8 @@
 """Trials of the tiny family, on the CPU."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,27 @@ def test_a_sound_machine_repeats_and_resumes_and_leaves_nothing_behind(tokens: P
     assert found.disk.checkpoint >= 12 * FAMILY.architecture.parameters
     assert found.to_data()["disk"]["needed"] <= found.disk.free
     assert not folder.path.parent.parent.exists(), "folders that it made are deleted too"
+
+
+@pytest.mark.parametrize("global_batch_size", [4, 16])
+def test_the_bar_counts_all_updates(global_batch_size: int, tokens: Path, folder: RunFolder) -> None:
+    class Counted:
+        total, done = 0, 0
+
+        @contextmanager
+        def start(self, what: str, total: int | None, unit: str) -> Iterator["Counted"]:
+            self.total = total or 0
+            yield self
+
+        def advance(self, amount: int = 1, note: str | None = None) -> None:
+            self.done += amount
+
+        def notice(self, text: str) -> None:
+            raise AssertionError(text)
+
+    family, bar = tiny_family(training={"global_batch_size": global_batch_size}), Counted()
+    preflight(family, family.run(seed=1), tokens=tokens, folder=folder, options=CPU, progress=bar)
+    assert bar.done == bar.total > 8
 
 
 def test_a_run_that_was_started_is_not_touched(tokens: Path, folder: RunFolder) -> None:
