@@ -55,13 +55,13 @@ def this_machine(processes: int, device: str | None = None) -> Machine:
         raise RunError(message, code="device-unavailable", device=device)
     if not gpus:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // processes
-        return Machine(f"this: {plural(processes, 'process', 'processes')}", "cpu", processes, processes, memory)
+        return Machine(f"{plural(processes, 'process', 'processes')} here", "cpu", processes, processes, memory)
     if processes > len(gpus):
         message = f"processes = {processes}: this machine has {plural(len(gpus), 'GPU')}, and each process needs one"
         raise RunError(message, code="devices-too-few", processes=processes, devices=len(gpus))
     name = gpus[0][0].removeprefix("NVIDIA ")
     smallest = min(memory for _, memory in gpus[:processes])
-    return Machine(f"this: {processes} × {name}", gpus[0][0], processes, processes, smallest)
+    return Machine(f"{processes} × {name} here", gpus[0][0], processes, processes, smallest)
 
 
 def _gpus() -> list[tuple[str, int]]:
