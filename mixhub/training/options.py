@@ -34,7 +34,7 @@ class TrainOptions:
     """What processes divide between them: nothing (`none`, DDP); weights, gradients and optimizer state (`full`,
     FSDP2); these within a node, with a copy on each (`hybrid`). Default: `none`."""
     kernels: str = "eager"
-    """Who makes the layers fast: `eager` is PyTorch as it is, `compile` compiles each layer, `liger` are Liger's."""
+    """Kernels of the layers: those of PyTorch (`eager`), compiled for each layer (`compile`), or those of `liger`."""
     trackers: tuple[str, ...] = ()
     """Trackers of Accelerate that get the metrics too, such as `tensorboard`."""
 

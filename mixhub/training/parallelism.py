@@ -152,7 +152,7 @@ def _mesh(accelerator: Accelerator, sharding: str) -> DeviceMesh:
     ours = torch.tensor([launcher_number("LOCAL_WORLD_SIZE", 1)], device=accelerator.device)
     sizes = tuple(accelerator.gather(ours).tolist())
     if len(set(sizes)) > 1 or world % sizes[0]:
-        found = ", ".join(map(str, sorted(set(sizes))))
-        message = f"sharding = hybrid: nodes with {found} of {world} processes; each node must have as many"
+        counts = ", ".join(map(str, sorted(set(sizes))))
+        message = f"sharding = hybrid: nodes with {counts} of {world} processes; each node must have as many"
         raise RunError(message, code="nodes-differ", processes=sizes)
     return init_device_mesh(device, (world // sizes[0], sizes[0]), mesh_dim_names=("replicate", "shard"))

@@ -100,11 +100,11 @@ def _signals_end() -> Iterator[None]:
 
 def _show_outcome(outcome: Preflight) -> None:
     where = f"{plural(outcome.processes, 'process', 'processes')} on {outcome.device}, sharding {outcome.sharding}"
-    console.show_table(["", ""], list(_found(outcome)), title=f"{outcome.run.revision}: {where}")
+    console.show_table(["", ""], list(_outcome_rows(outcome)), title=f"{outcome.run.revision}: {where}")
     console.show_findings(outcome.findings)
 
 
-def _found(outcome: Preflight) -> Iterator[tuple[str, str]]:
+def _outcome_rows(outcome: Preflight) -> Iterator[tuple[str, str]]:
     repeated, resumed, peak = outcome.repeated, outcome.resumed, outcome.peak
     yield "the same seed twice", "the same weights" if repeated.is_same else f"differ by {repeated.weights:.1e}"
     yield "resumed", "the same loss and gradient" if resumed.is_same else f"differ by {resumed.figures:.1e}"

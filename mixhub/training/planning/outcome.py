@@ -161,24 +161,24 @@ def _finite(outcome: Preflight) -> Iterator[Finding]:
 
 def _repeats(outcome: Preflight) -> Iterator[Finding]:
     """The same seed that does not give the same weights: beyond rounding, an error."""
-    found = outcome.repeated
-    if found.is_same or not found.is_finite:
+    repeated = outcome.repeated
+    if repeated.is_same or not repeated.is_finite:
         return
     message = (
-        f"after two updates, the same seed twice gives other weights: they differ by up to {found.weights:.1e}, and "
-        f"loss and gradient norm by {found.figures:.1e} of their value"
+        f"after two updates, the same seed twice gives other weights: they differ by up to {repeated.weights:.1e}, and "
+        f"loss and gradient norm by {repeated.figures:.1e} of their value"
     )
     hint = "a run that is repeated or resumed here is not bit for bit the same; CUDA's kernels may add in any order"
-    level = "warning" if found.figures <= _ROUNDING else "error"
+    level = "warning" if repeated.figures <= _ROUNDING else "error"
     yield Finding("seed-not-repeatable", outcome.run.revision, message, hint, level)  # type: ignore[arg-type]
 
 
 def _resumes(outcome: Preflight) -> Iterator[Finding]:
     """A resumed run that goes on otherwise: by more than the same seed twice does."""
-    found, usual = outcome.resumed, outcome.repeated
-    tolerance = 0.0 if usual.is_same else max(_ROUNDING, 10 * usual.figures)
-    if found.is_finite and not found.is_same and found.figures > tolerance:
-        message = f"after a resume, loss and gradient norm differ by {found.figures:.1e} of their value"
+    resumed, repeated = outcome.resumed, outcome.repeated
+    tolerance = 0.0 if repeated.is_same else max(_ROUNDING, 10 * repeated.figures)
+    if resumed.is_finite and not resumed.is_same and resumed.figures > tolerance:
+        message = f"after a resume, loss and gradient norm differ by {resumed.figures:.1e} of their value"
         yield Finding("resume-differs", outcome.run.revision, message, "do not train here; report this")
 
 

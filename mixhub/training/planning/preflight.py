@@ -143,9 +143,9 @@ class _Trial:
         updates = self._updates()
         again = [self._update(updates, step, is_compared=step + 1 == _SAVED) for step in range(_SAVED)]
         pace = Pace(self._seconds(updates, 1), self._seconds(updates, 2) if self.micro_steps > 1 else None)
-        found = gather_object([(_differences(whole[:_SAVED], again), _differences(whole[_SAVED:], resumed))])
-        kept = sum(path.stat().st_size for path in folder.checkpoints.rglob("*") if path.is_file())
-        disk, step = Disk(checkpoint, free, kept), max(folder.checkpoint_steps(), default=0)
+        comparisons = gather_object([(_differences(whole[:_SAVED], again), _differences(whole[_SAVED:], resumed))])
+        stored = sum(path.stat().st_size for path in folder.checkpoints.rglob("*") if path.is_file())
+        disk, step = Disk(checkpoint, free, stored), max(folder.checkpoint_steps(), default=0)
         pace, disk, step = broadcast_object_list([pace, disk, step])  # what processes measure differently
         return Preflight(
             family=self.family,
@@ -155,8 +155,8 @@ class _Trial:
             sharding=sharding_of(self.options),
             micro_steps=self.micro_steps,
             steps_left=self.family.training.steps - step,
-            repeated=Repeat.widest(repeat for repeat, _ in found),
-            resumed=Repeat.widest(repeat for _, repeat in found),
+            repeated=Repeat.widest(repeat for repeat, _ in comparisons),
+            resumed=Repeat.widest(repeat for _, repeat in comparisons),
             pace=pace,
             peak=self._peak(),
             disk=disk,

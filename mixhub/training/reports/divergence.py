@@ -53,8 +53,8 @@ class ReadSample:
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for `diverged.json`."""
-        place = {"sample": self.sample.number, "domain": self.sample.domain, "start": self.sample.start}
-        return {**place, "loss": None if self.is_broken else self.loss, "documents": list(self.documents)}
+        position = {"sample": self.sample.number, "domain": self.sample.domain, "start": self.sample.start}
+        return {**position, "loss": None if self.is_broken else self.loss, "documents": list(self.documents)}
 
     def __str__(self) -> str:
         if not self.documents:
@@ -127,15 +127,15 @@ def read_samples(samples: Samples, step: int, losses: Sequence[float]) -> list[R
             parts = [asdict(part) for part in samples.documents(sample)]
         except CorpusError:  # packed without the ends of documents
             parts = []
-        kept = ("file", "document", "first", "tokens", "document_tokens")
-        rows.append(ReadSample(sample, loss, tuple({key: part[key] for key in kept} for part in parts)))
+        keys = ("file", "document", "first", "tokens", "document_tokens")
+        rows.append(ReadSample(sample, loss, tuple({key: part[key] for key in keys} for part in parts)))
     return sorted(rows, key=lambda row: -math.inf if row.is_broken else -row.loss)
 
 
 def write_samples(folder: RunFolder, fault: Fault, rows: Iterable[ReadSample]) -> None:
     """Write the samples of a step whose update was not made to `diverged.json`."""
-    place = {"step": fault.step, "figure": fault.figure, "value": str(fault.value)}  # JSON has no NaN
-    write_json(folder.diverged, {"format": 1, **place, "samples": [row.to_data() for row in rows]})
+    cause = {"step": fault.step, "figure": fault.figure, "value": str(fault.value)}  # JSON has no NaN
+    write_json(folder.diverged, {"format": 1, **cause, "samples": [row.to_data() for row in rows]})
 
 
 def _numbered(documents: Sequence[int]) -> str:

@@ -42,7 +42,7 @@ def require_trackers(names: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _TrackedRun:
     """What a tracker is to show, and where."""
 
     family: str
@@ -57,57 +57,57 @@ class _Place:
     """Updates so far."""
 
 
-def _wandb(place: _Place) -> dict[str, Any]:
+def _wandb(tracked: _TrackedRun) -> dict[str, Any]:
     mode = os.environ.get("WANDB_MODE", "offline")
-    return {"name": place.revision, "id": place.id, "resume": "allow", "dir": str(place.folder), "mode": mode}
+    return {"name": tracked.revision, "id": tracked.id, "resume": "allow", "dir": str(tracked.folder), "mode": mode}
 
 
-def _tensorboard(place: _Place) -> dict[str, Any]:
+def _tensorboard(tracked: _TrackedRun) -> dict[str, Any]:
     # TensorBoard then hides what it has of these steps from before.
-    return {"purge_step": place.first + 1 if place.first else 0} if place.is_known else {}
+    return {"purge_step": tracked.first + 1 if tracked.first else 0} if tracked.is_known else {}
 
 
-def _trackio(place: _Place) -> dict[str, Any]:
-    return {"name": place.revision, "resume": "allow" if place.is_known else "never"}
+def _trackio(tracked: _TrackedRun) -> dict[str, Any]:
+    return {"name": tracked.revision, "resume": "allow" if tracked.is_known else "never"}
 
 
-def _mlflow(place: _Place) -> dict[str, Any]:
+def _mlflow(tracked: _TrackedRun) -> dict[str, Any]:
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        import_module("mlflow").set_tracking_uri(f"sqlite:///{place.folder.absolute() / 'mlflow.db'}")
-    artifacts = (place.folder.absolute() / "artifacts").as_uri()
-    return {"run_name": place.revision, "run_id": place.id if place.is_known else None, "logging_dir": artifacts}
+        import_module("mlflow").set_tracking_uri(f"sqlite:///{tracked.folder.absolute() / 'mlflow.db'}")
+    artifacts = (tracked.folder.absolute() / "artifacts").as_uri()
+    return {"run_name": tracked.revision, "run_id": tracked.id if tracked.is_known else None, "logging_dir": artifacts}
 
 
-def _aim(place: _Place) -> dict[str, Any]:
-    return {"experiment": place.family, "run_hash": place.id if place.is_known else None}
+def _aim(tracked: _TrackedRun) -> dict[str, Any]:
+    return {"experiment": tracked.family, "run_hash": tracked.id if tracked.is_known else None}
 
 
-def _comet_ml(place: _Place) -> dict[str, Any]:
-    config = import_module("comet_ml").ExperimentConfig(name=place.revision, offline_directory=str(place.folder))
+def _comet_ml(tracked: _TrackedRun) -> dict[str, Any]:
+    config = import_module("comet_ml").ExperimentConfig(name=tracked.revision, offline_directory=str(tracked.folder))
     # Its own default, which is online, counts if its variable is set.
     online = None if "COMET_START_ONLINE" in os.environ else False
-    return {"experiment_key": place.id, "online": online, "experiment_config": config}
+    return {"experiment_key": tracked.id, "online": online, "experiment_config": config}
 
 
-def _clearml(place: _Place) -> dict[str, Any]:
+def _clearml(tracked: _TrackedRun) -> dict[str, Any]:
     if "CLEARML_OFFLINE_MODE" not in os.environ:
         import_module("clearml").Task.set_offline(offline_mode=True)
-    names = {"project_name": place.family, "task_name": place.revision}
-    return {**names, "continue_last_task": place.id if place.is_known else False, "auto_connect_frameworks": False}
+    names = {"project_name": tracked.family, "task_name": tracked.revision}
+    return {**names, "continue_last_task": tracked.id if tracked.is_known else False, "auto_connect_frameworks": False}
 
 
-def _dvclive(place: _Place) -> dict[str, Any]:
-    dvcyaml = str(place.folder / "dvc.yaml")
-    return {"dir": str(place.folder), "resume": place.is_known, "save_dvc_exp": False, "dvcyaml": dvcyaml}
+def _dvclive(tracked: _TrackedRun) -> dict[str, Any]:
+    dvcyaml = str(tracked.folder / "dvc.yaml")
+    return {"dir": str(tracked.folder), "resume": tracked.is_known, "save_dvc_exp": False, "dvcyaml": dvcyaml}
 
 
-def _swanlab(place: _Place) -> dict[str, Any]:
+def _swanlab(tracked: _TrackedRun) -> dict[str, Any]:
     mode = os.environ.get("SWANLAB_MODE", "offline")
-    names = {"experiment_name": place.revision, "id": place.id, "resume": "allow"}
-    return {**names, "logdir": str(place.folder), "mode": mode}
+    names = {"experiment_name": tracked.revision, "id": tracked.id, "resume": "allow"}
+    return {**names, "logdir": str(tracked.folder), "mode": mode}
 
 
-_OPTIONS: dict[str, Callable[[_Place], dict[str, Any]]] = {
+_OPTIONS: dict[str, Callable[[_TrackedRun], dict[str, Any]]] = {
     "aim": _aim,
     "clearml": _clearml,
     "comet_ml": _comet_ml,
@@ -133,22 +133,22 @@ _IDS: dict[str, Callable[[Any], str]] = {
 class _Tracker:
     """One tracker, and the position up to which it has the lines."""
 
-    def __init__(self, name: str, place: _Place, last: Position) -> None:
+    def __init__(self, name: str, tracked: _TrackedRun, last: Position) -> None:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-        place.folder.mkdir(parents=True, exist_ok=True)
-        kind, options = LOGGER_TYPE_TO_CLASS[name], _OPTIONS[name](place)
+        tracked.folder.mkdir(parents=True, exist_ok=True)
+        kind, options = LOGGER_TYPE_TO_CLASS[name], _OPTIONS[name](tracked)
         if name == "tensorboard":
-            self._tracker = kind(place.folder.name, place.folder.parent, **options)
+            self._tracker = kind(tracked.folder.name, tracked.folder.parent, **options)
         elif kind.requires_logging_directory:
-            self._tracker = kind(f"{place.family}/{place.revision}", str(place.folder), **options)
+            self._tracker = kind(f"{tracked.family}/{tracked.revision}", str(tracked.folder), **options)
         else:
-            self._tracker = kind(place.family, **options)
+            self._tracker = kind(tracked.family, **options)
         self._tracker.start()
-        self.name, self.id = name, _IDS[name](self._tracker.tracker) if name in _IDS else place.id
-        self._last = last if place.is_known else _START
-        if place.is_known and name == "tensorboard":
-            self._last = (place.first, True) if place.first else _START
+        self.name, self.id = name, _IDS[name](self._tracker.tracker) if name in _IDS else tracked.id
+        self._last = last if tracked.is_known else _START
+        if tracked.is_known and name == "tensorboard":
+            self._last = (tracked.first, True) if tracked.first else _START
         elif name == "trackio":  # it may have lost what it was given just before a kill
             self._last = (self._tracker.tracker._next_step - 1, True)
 
@@ -216,8 +216,8 @@ def tracking(
     try:
         for name in dict.fromkeys(names):
             own = known.get(name, secrets.token_hex(16))
-            place = _Place(run.family, run.revision, folder.tracker(name), own, name in known, first)
-            tracker = _started(name, place, _START if last is None else _position(last), family.train_config(run))
+            tracked = _TrackedRun(run.family, run.revision, folder.tracker(name), own, name in known, first)
+            tracker = _started(name, tracked, _START if last is None else _position(last), family.train_config(run))
             trackers.append(tracker)
             known[name] = tracker.id
             write_json(folder.trackers, {"format": 1, "runs": known})
@@ -229,10 +229,10 @@ def tracking(
         Trackers(trackers).close()
 
 
-def _started(name: str, place: _Place, last: Position, recipe: Mapping[str, Any]) -> _Tracker:
+def _started(name: str, tracked: _TrackedRun, last: Position, recipe: Mapping[str, Any]) -> _Tracker:
     try:
-        tracker = _Tracker(name, place, last)
-        if not place.is_known or name not in _ONE_RECIPE:
+        tracker = _Tracker(name, tracked, last)
+        if not tracked.is_known or name not in _ONE_RECIPE:
             tracker.configure(recipe)
     except Exception as error:  # whatever the tracker raises
         message = f"--tracker {name}: cannot be started: {type(error).__name__}: {' '.join(str(error).split())}"
