@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType, MappingProxyType
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from mixhub.errors import RunError
 
@@ -204,8 +204,7 @@ def _passed_on(
                 child.send_signal(number)
             return
         _kill(children)
-        signal.signal(number, before[signal.Signals(number)])
-        os.kill(os.getpid(), number)
+        end_by(number, before[signal.Signals(number)])
 
     before = {one: signal.signal(one, pass_on) for one in signals}
     try:
@@ -213,6 +212,12 @@ def _passed_on(
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def end_by(number: int, handler: Any) -> None:
+    """Let a signal end this process as a handler does, or at once if it is ignored, as SIGINT is in background jobs."""
+    signal.signal(number, signal.SIG_DFL if handler == signal.SIG_IGN else handler)
+    os.kill(os.getpid(), number)
 
 
 def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from textwrap import dedent
 
 import pytest
 
@@ -37,6 +38,24 @@ def test_the_first_signal_is_recorded_and_a_later_one_has_its_usual_effect(asked
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def test_a_signal_stops_also_without_a_reader_and_one_that_was_ignored():
+    script = """
+        import os, signal
+        from mixhub.cli.common import signals
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.dup2(os.pipe()[1], 2)
+        os.closerange(3, 20)
+        with signals.stop_signals() as request:
+            os.kill(os.getpid(), signal.SIGINT)
+            print(request.signal.name, flush=True)
+            signals.REPEATED = 0
+            os.kill(os.getpid(), signal.SIGINT)
+            print("goes on")
+    """
+    stopped = subprocess.run([sys.executable, "-c", dedent(script)], stdout=subprocess.PIPE, text=True, check=False)
+    assert (stopped.returncode, stopped.stdout) == (-signal.SIGINT, "SIGINT\n")
 
 
 TIMES = {"SLURM_JOB_ID": "7", "SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "4600"}

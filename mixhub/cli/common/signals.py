@@ -7,10 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from mixhub.training.processes import PARENT, REPEATED
+from mixhub.training.processes import PARENT, REPEATED, end_by
 
 STATUS = {signal.SIGTERM: 75, signal.SIGUSR2: 75, signal.SIGINT: 130}
 """Exit status after each signal; 75 (EX_TEMPFAIL) asks a scheduler to run the job again."""
@@ -43,10 +43,11 @@ def stop_signals() -> Iterator[StopRequest]:
         if request.signal is None:
             request.signal, first = signal.Signals(number), time.monotonic()
             if os.environ.get("RANK", "0") == "0":  # not by print, which a handler must not call within a print
-                os.write(2, f"{request.signal.name}: stops after this step; a later signal ends it at once\n".encode())
+                with suppress(OSError):  # the terminal is gone, or the reader of a pipe
+                    line = f"{request.signal.name}: stops after this step; a later signal ends it at once\n"
+                    os.write(2, line.encode())
         elif time.monotonic() - first > REPEATED:
-            signal.signal(number, before[signal.Signals(number)])
-            os.kill(os.getpid(), number)
+            end_by(number, before[signal.Signals(number)])
 
     ended = threading.Event()
     before = {one: signal.signal(one, record) for one in STATUS}
