@@ -114,18 +114,22 @@ def test_a_preflight_that_finds_something_exits_with_one(mixhub, packed, monkeyp
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_a_preflight_that_is_stopped_leaves_nothing_behind(tmp_path, asked):
+@pytest.mark.parametrize(
+    ("asked", "processes", "status"),
+    [(signal.SIGTERM, 1, 128 + 15), (signal.SIGINT, 1, 128 + 2), (signal.SIGKILL, 2, -9)],
+)
+def test_a_preflight_that_is_stopped_leaves_nothing_behind(tmp_path, asked, processes, status):
     tiny_workspace(tmp_path, architecture={"hidden_size": 512, "vocab_size": 50000}, training={"sequence_length": 32})
     workflow.pack(tmp_path)
     command = [sys.executable, "-m", "mixhub", "train", "--preflight", "--seed", "1", "--device", "cpu"]
+    command += ["--num-processes", str(processes)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not list(tmp_path.rglob(".tmp-preflight*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(asked)
-    process.communicate(timeout=60)
-    assert process.returncode == 128 + asked
+    process.communicate(timeout=60)  # with the processes that it started, which have its output
+    assert process.returncode == status
     assert not (tmp_path / "runs").exists()
 
 

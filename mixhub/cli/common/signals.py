@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -49,18 +49,30 @@ def stop_signals() -> Iterator[StopRequest]:
         elif time.monotonic() - first > REPEATED:
             end_by(number, before[signal.Signals(number)])
 
-    ended = threading.Event()
+    def stop() -> None:
+        request.signal = request.signal or signal.SIGTERM
+
     before = {one: signal.signal(one, record) for one in STATUS}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)
-    if _is_launched():
-        parent = int(os.environ.get(PARENT, os.getppid()))
-        threading.Thread(target=_watch, args=(parent, request, ended), daemon=True).start()
     try:
-        yield request
+        with launcher_watched(stop):
+            yield request
     finally:
-        ended.set()
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def launcher_watched(stop: Callable[[], None]) -> Iterator[None]:
+    """Call a function once the launcher of this process is dead, and end the process if the block still goes on."""
+    ended = threading.Event()
+    if _is_launched():
+        parent = int(os.environ.get(PARENT, os.getppid()))
+        threading.Thread(target=_watch, args=(parent, stop, ended), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _is_launched() -> bool:
@@ -68,11 +80,11 @@ def _is_launched() -> bool:
     return not {"RANK", "ACCELERATE_MIXED_PRECISION"}.isdisjoint(os.environ)
 
 
-def _watch(parent: int, request: StopRequest, ended: threading.Event) -> None:
+def _watch(parent: int, stop: Callable[[], None], ended: threading.Event) -> None:
     """Ask this process to stop once its parent is dead, and end it if it does not."""
     while os.getppid() == parent:
         if ended.wait(0.5):
             return
-    request.signal = request.signal or signal.SIGTERM
+    stop()
     if not ended.wait(_ORPHAN_GRACE):  # such as one that waits for a process that is dead
         os.kill(os.getpid(), signal.SIGKILL)

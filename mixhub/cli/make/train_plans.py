@@ -84,7 +84,7 @@ def run_preflight(workspace: Workspace, options: TrainOptions, run_name: RunName
 @contextmanager
 def _signals_end() -> Iterator[None]:
     """Let signals end the block by an exception: it has nothing to save, but a folder to delete."""
-    from mixhub.cli.common.signals import STATUS
+    from mixhub.cli.common.signals import STATUS, launcher_watched
 
     def end(number: int, _frame: object) -> None:
         sys.exit(128 + number)
@@ -92,7 +92,8 @@ def _signals_end() -> Iterator[None]:
     before = {asked: signal.signal(asked, end) for asked in STATUS}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # mixhub's own launcher blocks them
     try:
-        yield
+        with launcher_watched(lambda: os.kill(os.getpid(), signal.SIGTERM)):
+            yield
     finally:
         for asked, handler in before.items():
             signal.signal(asked, handler)
