@@ -133,6 +133,16 @@ def test_a_signal_stops_training_with_a_checkpoint_and_the_same_command_goes_on(
     assert not folder.export_steps()
 
 
+def test_a_run_whose_output_has_no_reader_stops_with_the_same_status(workspace, tmp_path):
+    shutil.copytree(workspace.root, tmp_path / "copy")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "mixhub", "train", "--seed", "3", "--device", "cpu", "--time-limit", "1s"]
+    stopped = subprocess.run(command, cwd=tmp_path / "copy", stdout=writer, stderr=writer, check=False)
+    os.close(writer)
+    assert stopped.returncode == 75
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "code"),
     [

@@ -107,11 +107,15 @@ def train(
 
 
 def _say_first(line: str, next_command: str | None = None) -> None:
-    """Print a line, and the next command, in the first process."""
-    if _is_first_process():
+    """Print a line, and the next command, in the first process; what is saved is so also if nobody reads it."""
+    if not _is_first_process():
+        return
+    try:
         say(line)
         if next_command:
             say_next(next_command)
+    except BrokenPipeError:  # of a `tee`, which got the signal too; the exit status still counts
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @contextmanager

@@ -86,8 +86,12 @@ def _signals_end() -> Iterator[None]:
     """Let signals end the block by an exception: it has nothing to save, but a folder to delete."""
     from mixhub.cli.common.signals import STATUS, launcher_watched
 
+    status = 0
+
     def end(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
+        nonlocal status
+        status = 128 + number
+        sys.exit(status)
 
     before = {asked: signal.signal(asked, end) for asked in STATUS}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STATUS)  # mixhub's own launcher blocks them
@@ -97,6 +101,8 @@ def _signals_end() -> Iterator[None]:
     finally:
         for asked, handler in before.items():
             signal.signal(asked, handler)
+    if status:  # an import of a library caught the exception
+        sys.exit(status)
 
 
 def _show_outcome(outcome: Preflight) -> None:
