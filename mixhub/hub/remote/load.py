@@ -288,6 +288,8 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
         kind: sorted(map(str, report.get(f"{kind}_keys") or ())) for kind in ("missing", "unexpected", "mismatched")
     }
     if wrong := {kind: names for kind, names in keys.items() if names}:
+        if not options["trust_remote_code"] and (other := _other_kind(path, where)) is not None:
+            raise other
         problems = "; ".join(f"{kind}: {', '.join(names[:3])} ({len(names)})" for kind, names in wrong.items())
         message = f"{where}: its weights do not fit its config.json: {problems}"
         raise ExportError(message, code="weights-unfit", hint=WRONGLY_PUBLISHED, path=path, **wrong)
@@ -305,15 +307,10 @@ def unloadable(error: BaseException, path: Path, where: str, options: Mapping[st
     """
     is_trusted = bool(options.get("trust_remote_code"))
     unsupported = unmet_need(error, path) if is_trusted else why_unsupported(error, path)
-    if unsupported is None and not is_trusted:
-        try:
-            require_causal(path)
-        except UnsupportedModelError as other_kind:
-            unsupported = other_kind
     if unsupported is not None:
-        return UnsupportedModelError(
-            f"{where}: {unsupported.message}", code=unsupported.code, hint=unsupported.hint, **unsupported.fields
-        )
+        return _named(unsupported, where)
+    if not is_trusted and (other := _other_kind(path, where)) is not None:
+        return other
     if "trust_remote_code" in str(error):
         message, hint = f"{where}: needs the code in its repo, which mixhub does not run unasked", _TRUST
         return UnsupportedModelError(message, code="code-required", hint=hint, path=path)
@@ -324,6 +321,19 @@ def unloadable(error: BaseException, path: Path, where: str, options: Mapping[st
         hint = f"try another version of Transformers{used}, or ask the publisher how it is loaded"
     message = f"{where}: cannot be opened: {damage or reason(error, path)}"
     return ExportError(message, code="model-unloadable", hint=hint, path=path, damaged=damage is not None)
+
+
+def _other_kind(path: Path, where: str) -> UnsupportedModelError | None:
+    """Return the error for a model of another kind than a causal language model; None for those."""
+    try:
+        require_causal(path)
+    except UnsupportedModelError as error:
+        return _named(error, where)
+    return None
+
+
+def _named(error: UnsupportedModelError, where: str) -> UnsupportedModelError:
+    return UnsupportedModelError(f"{where}: {error.message}", code=error.code, hint=error.hint, **error.fields)
 
 
 def _damage(path: Path) -> str | None:

@@ -28,7 +28,10 @@ from mixhub.errors import (
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.download import download, require_as_published
 from mixhub.hub.remote.load import LoadOptions, open_folder
+from mixhub.hub.rules.config import UnsupportedModelError
 from mixhub.hubserver import LOCAL_TOKEN, serve
+from tests.adopted import save_tokenizer
+from tests.hub.others import WIDE, saved
 from tests.made import copied, publish
 from tests.refusals import refused
 
@@ -343,6 +346,20 @@ def test_a_damaged_revision_is_an_error_and_never_a_model(made, tmp_path, spoil,
         open_folder(export, "tester/tiny@seed-1")
     if missing:
         assert caught.value.fields["missing"][0] == missing
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [("BertModel", "BertConfig"), ("LlamaForSequenceClassification", "LlamaConfig")],
+)
+def test_a_model_of_another_kind_is_no_damaged_one(tmp_path, model, config):
+    """Transformers has causal language models of these types, too, which other weights do not fit."""
+    folder = saved(tmp_path, model, config, **WIDE)
+    save_tokenizer(folder)
+    with refused("model-unsupported", UnsupportedModelError) as caught:
+        open_folder(folder, "lab/other@main")
+    assert caught.value.message.startswith("lab/other@main: ")
+    assert model in caught.value.message
 
 
 @pytest.fixture
