@@ -131,6 +131,11 @@ def test_a_repo_with_a_branch_for_each_run(tmp_path, neox, mixhub_here):
         assert family.revisions.numbers == (1, 3)
         findings = [one for one in workflow.verify(workspace).findings if one.level == "error"]
         assert {one.code for one in findings} == {"card-missing", "weights-repeated"}, "of this repo, which is true"
+        api.create_repo("lab/odd")
+        api.upload_file(repo_id="lab/odd", path_in_repo="config.json", path_or_fileobj=b"[1]")
+        with refused("config-unusable", ExportError) as caught:
+            workflow.init_from_model(tmp_path / "odd", "lab/odd", hub=hub.url)
+        assert caught.value.message.startswith("lab/odd: ")
         mine = workflow.init_from_model(tmp_path / "mine", "lab/neox", hub=hub.url, namespace="me").family()
         assert mine.repo_id == "me/mine"
 

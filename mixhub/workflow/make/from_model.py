@@ -63,6 +63,11 @@ class _Source:
     repo_id: str | None = None
     """The repo; None for folders."""
 
+    @property
+    def where(self) -> str:
+        """The model, for messages: the folder of a repo is in a cache that nobody looks into."""
+        return self.repo_id or str(self.folder)
+
 
 def init_from_model(
     folder: str | os.PathLike[str],
@@ -91,26 +96,28 @@ def init_from_model(
     name = options.get("name") or Path(folder).resolve().name
     require_new_name(name)
     with _opened(model, hub) as (source, at):
-        _require_config(source.folder)
+        _require_config(source)
         config: dict[str, Any] = {"family": name, "hub": at}
         if (namespace := options.get("namespace")) is not None:
             config["namespace"] = namespace
         return Workspace.create(Path(folder), {**config, "families": {name: _family(name, source, options)}})
 
 
-def _require_config(folder: Path) -> None:
-    """Raise ExportError unless Transformers can make a config of what a folder has, or custom code may."""
+def _require_config(source: _Source) -> None:
+    """Raise ExportError unless Transformers can make a config of what a model has, or custom code may."""
+    folder = source.folder
     if names_code(folder):
         return
-    require_model(folder)
-    if not (folder / CONFIG).is_file():
-        hint = "pass the folder that model.save_pretrained(...) wrote, or one that holds several of them"
-        raise ExportError(f"{folder}: no {CONFIG}", code="file-missing", hint=hint, path=folder / CONFIG)
-    if not known_config(folder):
-        try:
+    try:
+        require_model(folder)
+        if not (folder / CONFIG).is_file():
+            hint = "pass the folder that model.save_pretrained(...) wrote, or one that holds several of them"
+            raise ExportError(f"{folder}: no {CONFIG}", code="file-missing", hint=hint, path=folder / CONFIG)
+        if not known_config(folder):
             read_config(folder)
-        except ExportError as error:
-            raise type(error)(f"{folder}: {error.message}", code=error.code, hint=error.hint, **error.fields) from None
+    except ExportError as error:
+        message = error.message.removeprefix(f"{folder}: ")
+        raise type(error)(f"{source.where}: {message}", code=error.code, hint=error.hint, **error.fields) from None
 
 
 @contextmanager
@@ -214,7 +221,7 @@ def _with_repo_of_code(architecture: dict[str, Any], source: _Source) -> dict[st
         return architecture
     modules = architecture["auto_map"]
     if not isinstance(modules, Mapping):
-        message = f"{source.folder}: auto_map = {modules!r} in {CONFIG}: must map the kinds of classes to their names"
+        message = f"{source.where}: auto_map = {modules!r} in {CONFIG}: must map the kinds of classes to their names"
         raise UsageError(message, code="code-unnamed", hint="ask the publisher")
     if source.repo_id is None and any("--" not in str(name) for name in modules.values()):
         message = f"{source.folder}: {CONFIG} names the code beside it, and code runs only from a repo, at a commit"
