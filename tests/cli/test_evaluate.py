@@ -483,6 +483,7 @@ def test_an_interrupted_training_says_how_to_continue(place, monkeypatch, capsys
     for step in (None, 2, 4):
         if step is not None:
             run_folder.checkpoint(step).mkdir(parents=True)
+            (run_folder.checkpoint(step) / "state.json").write_text("{}")
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 130
