@@ -226,7 +226,8 @@ class _Bar:
         self._bars.advance(self._task, amount)
         task = self._bars.tasks[self._task]
         # Of the last seconds, without what was done before: a run that is resumed begins with an advance to its step.
-        rate = f"{task.speed:.3g} {self._unit}s/s" if task.speed else ""
+        units = self._unit + ("es" if self._unit.endswith("ch") else "s")
+        rate = f"{task.speed:.3g} {units}/s" if task.speed else ""
         self._bars.update(self._task, rate=rate, note=task.fields["note"] if note is None else note)
 
 

@@ -96,7 +96,7 @@ def _step(workspace: Workspace, run: Run, step: int | None) -> int:
         return steps[-1] if step is None else step
     what = "no checkpoint" if step is None else f"no checkpoint of step {step}"
     if steps:
-        hint = f"checkpoints are kept of {listed([f'step {one}' for one in steps], most=5)}"
+        hint = f"checkpoints exist of {listed([f'step {one}' for one in steps], most=5)}"
     else:
         hint = f"train it: mixhub train --{run.kind} {run.number}"
     raise RunError(f"{run.family}, {run.revision}: {what}", code="checkpoint-missing", hint=hint, steps=tuple(steps))
