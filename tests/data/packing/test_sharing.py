@@ -186,14 +186,19 @@ def test_an_interrupted_pack_leaves_no_process_and_goes_on(tmp_path: Path, how: 
     for number in range(3, 7):
         write_texts(corpus / "train" / f"prose-{number}.jsonl", texts)
     script = f"""
-import sys
+import sys, time
 from pathlib import Path
 from mixhub.data.packing.pack import pack
 from mixhub.data.packing import workers
 from tests.tiny import tiny_family
 
+def waiting(job, *rest, pack_file=workers.pack_file):
+    while job.path.name == "prose-6.jsonl" and not workers._stop.is_set():
+        time.sleep(0.05)
+    return pack_file(job, *rest)
+
 sys.modules["fastokens"] = None
-workers._SMALL = 0
+workers._SMALL, workers.pack_file = 0, waiting
 if __name__ == "__main__":
     pack(tiny_family(), Path({str(corpus)!r}), Path({str(tmp_path / "tokens")!r}), workers=2)
 """
