@@ -106,6 +106,8 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path) -> None:
         workflow.add(workspace, "human-1b", file)
     with refused("mixtures-missing", UsageError, path=empty):
         workflow.add(workspace, "other", empty)
+    with refused("option-conflict", UsageError, path=file):
+        workflow.add(workspace, "other", file, each=True)
     for name in ("not a name", ""):
         with pytest.raises(SpecError):
             workflow.add(workspace, name, file)

@@ -42,13 +42,16 @@ def add(
         The new families. A `Workspace` that was open does not have them: open its folder again.
 
     Raises:
-        UsageError: a name is taken, or there are no mixtures in the folder.
+        UsageError: a name is taken, there are no mixtures in the folder, or `each` comes without a folder.
         UnknownNameError: there is no family to extend.
         SpecError: a mixture breaks rules.
         WorkspaceError: the file cannot be edited.
     """
     workspace, path = Workspace.open(open_workspace(workspace).root), Path(mixture)  # the file may be newer
     base = find_family(workspace, extends)
+    if each and not path.is_dir():
+        message = f"--each needs a folder of mixtures, but {path} is not a folder"
+        raise UsageError(message, code="option-conflict", hint="omit --each, or pass a folder", path=path)
     files = _files(path)
     if path.is_dir() and not each:
         added = {name: _family_of_indices(workspace, name, base, files)}
