@@ -33,7 +33,7 @@ _ACCEPTED_WITH_FSDP = {
     "FSDP_ACTIVATION_CHECKPOINTING": ("false",),
 }
 _PRECISIONS = {"no": None, "bf16": "bfloat16", "fp16": "float16", "fp8": "float8"}
-"""Values of ACCELERATE_MIXED_PRECISION; `accelerate launch` sets `no` if it is not told."""
+"""Values of ACCELERATE_MIXED_PRECISION; `accelerate launch` sets `no` by default."""
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "ncclRemoteError")
 """How gloo and NCCL word that another process has ended."""
 

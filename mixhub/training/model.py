@@ -47,7 +47,7 @@ def build_model(
 
 
 def _use_torch_norms(model: LlamaForCausalLM, epsilon: float) -> None:
-    """Replace each norm by torch's, which computes the same bits in float32, and faster."""
+    """Replace each norm by torch's, which computes the same bits in float32."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, LlamaRMSNorm):

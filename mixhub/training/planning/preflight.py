@@ -1,4 +1,4 @@
-"""A trial on the real machine, with the run's own model and one micro-step per update, which leaves nothing behind."""
+"""A trial on the real machine, with the run's own model and short updates, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def preflight(
     shards = require_trainable(family, run, tokens)
     with accelerated(family.training, options) as accelerator:
         is_main, layer = accelerator.is_main_process, partial(one_layer, family.llama, family.training)
-        updates = _updates(family, accelerator.num_processes)
+        updates = _update_count(family, accelerator.num_processes)
         with (
             _scratch(folder, accelerator) as scratch,
             (progress if is_main else SILENT).start(f"preflight {run.revision}", updates, "update") as bar,
@@ -251,7 +251,7 @@ class _Trial:
             torch.cuda.empty_cache()
 
 
-def _updates(family: Family, processes: int) -> int:
+def _update_count(family: Family, processes: int) -> int:
     """Return how many updates the trial makes: those of two micro-steps only if the run has such."""
     micro_steps = family.training.global_batch_size // (family.training.micro_batch_size * processes)
     return 4 * _SAVED + min(2, micro_steps) * (_TIMED + 1)

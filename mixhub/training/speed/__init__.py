@@ -1,1 +1,1 @@
-"""What makes steps fast on this machine."""
+"""What decides how fast steps are, and not what they compute, beyond rounding."""

@@ -1,4 +1,4 @@
-"""Faster layers that change only rounding: compiled ones, and Liger's."""
+"""Other implementations of the layers, which change only rounding: compiled ones, and Liger's."""
 
 from __future__ import annotations
 
