@@ -26,17 +26,36 @@ def plural(number: int, noun: str, nouns: str | None = None) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """Abbreviate ascending numbers: `1-5`, or `1, 2, 4-6`; runs of two are written out."""
+def ranges(labels: Sequence[object]) -> str:
+    """Abbreviate ascending numbers: `1-5`, or `1, 2, 4-6`; runs of two, and words, are written out."""
     parts: list[str] = []
     start = 0
-    for position in range(1, len(numbers) + 1):
-        if position < len(numbers) and numbers[position] == numbers[position - 1] + 1:
+    for position in range(1, len(labels) + 1):
+        last = labels[position - 1]
+        if position < len(labels) and isinstance(last, int) and labels[position] == last + 1:
             continue
-        run = numbers[start:position]
-        parts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(number) for number in run]
+        run = labels[start:position]
+        parts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(label) for label in run]
         start = position
     return ", ".join(parts)
+
+
+def strides(numbers: Sequence[int]) -> list[str]:
+    """Abbreviate ascending numbers: `0-2`, `4`, `1000-143000:1000`, which is every 1,000th."""
+    parts: list[str] = []
+    start = 0
+    while start < len(numbers):
+        end = start + 1
+        while end < len(numbers) and numbers[end] - numbers[end - 1] == numbers[start + 1] - numbers[start]:
+            end += 1
+        if end - start > 2:
+            stride = numbers[start + 1] - numbers[start]
+            parts.append(f"{numbers[start]}-{numbers[end - 1]}{f':{stride}' if stride > 1 else ''}")
+        else:
+            end = start + 1
+            parts.append(str(numbers[start]))
+        start = end
+    return parts
 
 
 def preview(value: object, most: int = 80) -> str:

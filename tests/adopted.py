@@ -68,8 +68,8 @@ def adopted_workspace(
     workspace = Workspace.open(root)
     family = workspace.family()
     for run in family.runs():
-        source = save_model(folder / f"source-{run.number}", run.number, family.architecture)
-        adopt(workspace, source, **{run.kind: run.number})
+        source = save_model(folder / f"source-{run.label}", run.label, family.architecture)
+        adopt(workspace, source, **{run.kind: run.label})
     return workspace
 
 

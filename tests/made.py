@@ -74,7 +74,7 @@ def copied(made: Path, folder: Path) -> Workspace:
 
 def push_branch(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint) -> Pushed:
     """Pushes the branch of a run, and not yet the family's card."""
-    with plan_push(workspace, hub=endpoint, family=family, **{run.kind: run.number}) as plan:
+    with plan_push(workspace, hub=endpoint, family=family, **{run.kind: run.label}) as plan:
         plan.require_sound()
         return push_plan(plan.branches[0], workspace, endpoint)
 

@@ -30,7 +30,7 @@ def imported_records(folder: Path, run: Run) -> tuple[Record, ...]:
         raise ResultsError(message, hint=hint, code="models-mixed", path=folder, models=tuple(models))
     for record in outputs.records:
         named = re.search(r"(?:seed|index)[-_]?(\d+)$", record.revision)
-        if named is not None and int(named[1]) != run.number:
+        if named is not None and int(named[1]) != run.label:
             message = f"{record.path}: results of {record.revision} in the folder of {run.revision}"
             hint = "move the file to the folder of its revision"
             raise ResultsError(message, hint=hint, code="results-foreign", path=record.path, revision=record.revision)

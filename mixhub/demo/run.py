@@ -111,7 +111,7 @@ def run_demo(folder: Path, *, progress: Progress = SILENT) -> Demo:
     with steps.step("training") as notes:
         for run in family.runs():
             on_cpu = workflow.TrainOptions(device="cpu")
-            trained = workflow.train(workspace, seed=run.number, options=on_cpu, progress=progress)
+            trained = workflow.train(workspace, seed=run.label, options=on_cpu, progress=progress)
             exports[run.revision] = workspace.export(run, trained.step)
             lines = workspace.run_folder(run).metrics.read_text(encoding="utf-8").splitlines()
             losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]

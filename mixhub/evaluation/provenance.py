@@ -303,7 +303,7 @@ def _provenance(
     return Provenance(
         **_inputs(config, task),
         kind=model.run.kind if model.run else None,
-        number=model.run.number if model.run else None,
+        number=model.run.label if model.run else None,
         task=task.name,
         num_fewshot=num_fewshot,
         limit=config.limit,

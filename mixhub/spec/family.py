@@ -16,11 +16,11 @@ from mixhub.spec.parts import (
     Data,
     Evaluation,
     PublishedScores,
-    Revisions,
     Tokenizer,
     Training,
 )
-from mixhub.spec.values import Name, Origin, RepoId
+from mixhub.spec.revisions import Revisions, filled, in_billions, placeholders
+from mixhub.spec.values import Label, Name, Origin, RepoIdPattern
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,14 @@ class Run:
     family: str
     """Name of the family."""
     revision: str
-    """Its branch, such as `seed-4`."""
+    """Its name in the workspace and in tables, such as `seed-4`."""
+    repo_id: str
+    """Its repo."""
+    branch: str
+    """Its branch in this repo, which usually has the name of the revision."""
     kind: Literal["seed", "index"]
-    """The kind of `number`."""
-    number: int
+    """The kind of `label`."""
+    label: Label
     """The seed or the index."""
     seed: int | None
     """The seed of the run; None if it was not published."""
@@ -50,8 +54,8 @@ class Family(Spec):
 
     name: Name
     """Its name in mixhub, such as `human-1b`."""
-    repo_id: RepoId
-    """Repo of the family on a hub, as `owner/name`."""
+    repo_id: RepoIdPattern
+    """Repo of the family on a hub, as `owner/name`; with `{seed}` or `{index}`, each run has a repo of its own."""
     replicates: Name | None = None
     """Built-in family whose recipe, mixture and card this one repeats with its own runs, instead of `extends`."""
     revisions: Revisions
@@ -79,6 +83,7 @@ class Family(Spec):
 
     def _broken_rules(self) -> Iterator[Problem]:
         yield from self._mixture_problems()
+        yield from self._branch_problems()
         if self.revisions.kind == "seed" and self.training.seed is not None:
             rule = "must be omitted, because the revisions are seeds"
             yield Problem("training.seed", self.training.seed, rule, code="keys-conflict")
@@ -95,6 +100,26 @@ class Family(Spec):
                 yield Problem(key, value, rule, code="keys-conflict")
         if self.published_scores is not None:
             yield from self._score_problems(self.published_scores)
+
+    def _branch_problems(self) -> Iterator[Problem]:
+        """Names of branches that two runs or two stages would share, or that mean two things."""
+        revisions, kind = self.revisions, self.revisions.kind
+        if names := {*placeholders(self.repo_id)} - {kind}:
+            rule = f"must not contain {{{names.pop()}}}, because the runs have a {kind}"
+            yield Problem("repo_id", self.repo_id, rule, code="pattern-placeholder")
+            return
+        if revisions.main is not None and self.has_repo_per_run:
+            rule = "must be omitted, because each run has a repo of its own; revisions.branch may be main"
+            yield Problem("revisions.main", revisions.main, rule, code="keys-conflict")
+        is_alone = self.has_repo_per_run or len(revisions.labels) == 1
+        if revisions.branch is not None and not is_alone and not placeholders(revisions.branch):
+            rule = f"must contain {{{kind}}}, or repo_id must, because there are several runs"
+            yield Problem("revisions.branch", revisions.branch, rule, code="pattern-placeholder")
+        *earlier, last = revisions.all_stages
+        if last.is_shared and not is_alone:
+            key = f"revisions.stages.{len(earlier)}.step_pattern" if earlier else "revisions.step_pattern"
+            rule = f"must contain {{revision}} or {{{kind}}}, because there are several runs in one repo"
+            yield Problem(key, last.step_pattern, rule, code="pattern-placeholder")
 
     def _mixture_problems(self) -> Iterator[Problem]:
         mixtures = {f"mixtures.{index}": mixture for index, mixture in (self.mixtures or {}).items()}
@@ -124,7 +149,7 @@ class Family(Spec):
 
     def _score_problems(self, published: PublishedScores) -> Iterator[Problem]:
         tasks = {task.name for task in self.evaluation.tasks}
-        revisions = {self._revision(number) for number in self.revisions.numbers}
+        revisions = {self._revision(label) for label in self.revisions.labels}
         for part, rows in (("average", published.average), ("scores", published.scores)):
             for revision in sorted(rows.keys() - revisions):
                 key = f"published_scores.{part}.{revision}"
@@ -134,38 +159,61 @@ class Family(Spec):
                 key = f"published_scores.scores.{revision}.{task}"
                 yield Problem(key, row[task], "no such task in evaluation", code="reference-unknown")
 
-    def _revision(self, number: int) -> str:
-        return self.revisions.pattern.format(**{self.revisions.kind: number})
+    def _revision(self, label: Label) -> str:
+        return filled(self.revisions.pattern, **{self.revisions.kind: label})
+
+    @property
+    def has_repo_per_run(self) -> bool:
+        """Whether each run has a repo of its own."""
+        return bool(placeholders(self.repo_id))
+
+    def parts(self) -> list[Family]:
+        """Return the family as its repos hold it: itself, or one family of a single run for each repo."""
+        if not self.has_repo_per_run:
+            return [self]
+        return [self.part(run) for run in self.runs()]
+
+    def part(self, run: Run) -> Family:
+        """Return the family as the repo of a run holds it."""
+        if not self.has_repo_per_run:
+            return self
+        revisions = self.revisions.model_copy(update={Revisions.plural(run.kind): (run.label,)})
+        return self.model_copy(update={"repo_id": run.repo_id, "revisions": revisions})
 
     def runs(self) -> list[Run]:
         """Return all runs, in the order of the seeds or indices."""
-        return [self._run(number) for number in self.revisions.numbers]
+        return [self._run(label) for label in self.revisions.labels]
 
-    def run(self, *, seed: int | None = None, index: int | None = None) -> Run:
-        """Return the run of a seed or an index.
+    def run(self, *, seed: Label | None = None, index: int | None = None) -> Run:
+        """Return the run of a seed or an index; a family with a single run needs neither.
 
         Raises:
             UsageError: neither or both are given, or the family has the other kind.
             UnknownNameError: the family has no such seed or index.
         """
-        kind, numbers = self.revisions.kind, self.revisions.numbers
+        kind, labels = self.revisions.kind, self.revisions.labels
         of_seeds = kind == "seed"
-        number, other = (seed, index) if of_seeds else (index, seed)
-        available = f"{self.name} has {Revisions.plural(kind)} {ranges(numbers)}"
-        if number is None or other is not None:
+        label, other = (seed, index) if of_seeds else (index, seed)
+        if label is None and other is None and len(labels) == 1:
+            return self._run(labels[0])
+        available = f"{self.name} has {Revisions.plural(kind)} {ranges(labels)}"
+        if label is None or other is not None:
             code, what = "option-missing", f"no {kind} given"
             if other is not None:
                 code, what = "run-kind", f"its runs have no {'index' if of_seeds else 'seed'}"
             hint = f"pass one of them: --{kind} N, or {kind}=N in Python"
             raise UsageError(f"{what}: {available}", code=code, hint=hint, option=kind, kind=kind)
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise UsageError(f"{kind} = {number!r}: must be an integer", code="option-value", option=kind, value=number)
-        if number not in numbers:
-            near = str(min(numbers, key=lambda known: abs(known - number)))
+        is_word = of_seeds and isinstance(label, str) and not label[:1].isdigit()
+        if not is_word and (not isinstance(label, int) or isinstance(label, bool)):
+            message = f"{kind} = {label!r}: must be {'a number or a word' if of_seeds else 'an integer'}"
+            raise UsageError(message, code="option-value", option=kind, value=label)
+        if label not in labels:
+            numbers = [known for known in labels if isinstance(known, int)]
+            near = str(min(numbers, key=lambda known: abs(known - label))) if isinstance(label, int) and numbers else ""
             raise UnknownNameError(
-                "seed" if of_seeds else "index", number, numbers, near=near, where=self.name, hint=available
+                "seed" if of_seeds else "index", label, labels, near=near, where=self.name, hint=available
             )
-        return self._run(number)
+        return self._run(label)
 
     @property
     def llama(self) -> Architecture:
@@ -187,29 +235,37 @@ class Family(Spec):
         """The run whose model `main` holds too; None if it holds only the card."""
         return None if self.revisions.main is None else self._run(self.revisions.main)
 
-    def _run(self, number: int) -> Run:
-        mixture = self.mixtures[number] if self.mixtures is not None else self.mixture
+    def _run(self, label: Label) -> Run:
+        revisions = self.revisions
+        mixture = self.mixtures[label] if self.mixtures is not None else self.mixture  # type: ignore[index]
         assert mixture is not None
-        seed = self.training.seed if self.training.seed is not None else self.revisions.seed_of(number)
+        seed = self.training.seed if self.training.seed is not None else revisions.seed_of(label)
+        revision, value = self._revision(label), {revisions.kind: label}
         return Run(
             family=self.name,
-            revision=self._revision(number),
-            kind=self.revisions.kind,
-            number=number,
+            revision=revision,
+            repo_id=filled(self.repo_id, **value),
+            branch=revision if revisions.branch is None else filled(revisions.branch, **value),
+            kind=revisions.kind,
+            label=label,
             seed=seed,
             init_seed=seed if self.training.init_seed is None else self.training.init_seed,
             order_seed=seed if self.training.order_seed is None else self.training.order_seed,
             mixture=mixture,
         )
 
-    def revision(self, *, seed: int | None = None, index: int | None = None, step: int | None = None) -> str:
-        """Return the branch of a run, or of an earlier step of it."""
-        revision = self.run(seed=seed, index=index).revision
-        return revision if step is None else self.revisions.step_pattern.format(revision=revision, step=step)
+    def branch(self, run: Run, step: int | None = None) -> str:
+        """Return the branch of a run, or of an earlier step of its last stage."""
+        if step is None or step == self.training.steps:
+            return run.branch
+        stage = self.revisions.all_stages[-1]
+        tokens = step * (stage.tokens_per_step or self.training.tokens_per_step)
+        values = {"revision": run.revision, run.kind: run.label, "step": step, "tokens": in_billions(tokens)}
+        return filled(stage.step_pattern, **values)
 
     def train_config(self, run: Run) -> dict[str, Any]:
         """Return the content of `train_config.yaml`: RegMix's keys, and ours under `mixhub`."""
-        own: dict[str, Any] = {"format": 1, "family": self.name, "revision": run.revision, run.kind: run.number}
+        own: dict[str, Any] = {"format": 1, "family": self.name, "revision": run.revision, run.kind: run.label}
         own |= {"init_seed": run.init_seed, "order_seed": run.order_seed}
         if self.replicates is not None:
             own |= {"replicates": self.replicates, "seeds": self.seeds_origin}

@@ -1,9 +1,8 @@
-"""The parts of a family: its runs, its recipe, its evaluation suite and the facts of its card."""
+"""The parts of a family: its recipe, its evaluation suite and the facts of its card."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -31,87 +30,10 @@ from mixhub.spec.values import (
     UniqueList,
 )
 
-_BRANCH = re.compile(r"(?!.*(?:\.\.|\.lock$|\.$))[A-Za-z0-9][A-Za-z0-9._-]*")
-
 
 def _none_if(default: str) -> AfterValidator:
     """Drop the default, so that writing it does not make another recipe."""
     return AfterValidator(lambda value: None if value == default else value)
-
-
-class Revisions(Spec):
-    """Which runs a family has, and the names of their branches."""
-
-    pattern: str = "seed-{seed}"
-    """Name of the branch of a run; must contain `{seed}` or `{index}` once."""
-    seeds: Numbers = ()
-    """The seeds, if the runs differ only in their seed, as a list or a range such as `1-5`."""
-    indices: Numbers = ()
-    """The indices, if each run has its own mixture, as a list or a range."""
-    seeds_are_labels: bool | None = None
-    """Whether the seeds only number the branches, because those given to the generators were not published."""
-    chosen_seeds: FrozenMap[int, Count] | None = None
-    """Seed of the weights and the order of each run, by its number, chosen because the original's are not published.
-    Default: the number itself if it is a seed, `training.seed` if it is an index."""
-    step_pattern: str = "{revision}-step-{step}"
-    """Name of the branch of an earlier step of a run."""
-    main: Count | None = None
-    """Seed or index of the run whose model is also on `main`, for users who load without a revision."""
-
-    def _broken_rules(self) -> Iterator[Problem]:
-        if bool(self.seeds) == bool(self.indices):
-            yield Problem("", ABSENT, "set either seeds or indices", code="keys-conflict")
-        for key, names in (("pattern", [self.kind]), ("step_pattern", ["revision", "step"])):
-            text = getattr(self, key)
-            if sorted(re.findall(r"\{(.*?)\}", text)) != names:
-                rule = f"must contain {' and '.join(f'{{{name}}}' for name in names)} once, and no other placeholder"
-                yield Problem(key, text, rule, code="pattern-placeholder")
-            elif not _BRANCH.fullmatch(re.sub(r"\{.*?\}", "1", text)):
-                yield Problem(key, text, "must make valid git branch names, without /", code="pattern-branch")
-            elif key == "step_pattern" and not re.search(r"\{revision\}[^{}]*[A-Za-z._-]\{step\}", text):
-                rule = "must have a letter or one of '._-' before {step}; otherwise seed-1 at step 2 is seed-12"
-                yield Problem(key, text, rule, code="pattern-ambiguous")
-        if self.chosen_seeds is not None:
-            yield from self._seed_problems(self.chosen_seeds)
-        if self.main is not None and self.main not in self.numbers:
-            rule = f"must be one of revisions.{self.plural(self.kind)}"
-            yield Problem("main", self.main, rule, code="reference-unknown")
-
-    def _seed_problems(self, chosen: Mapping[int, int]) -> Iterator[Problem]:
-        if self.seeds_are_labels:
-            rule = "must be omitted, because chosen_seeds has the seeds"
-            yield Problem("seeds_are_labels", self.seeds_are_labels, rule, code="keys-conflict")
-        for number in self.numbers:
-            if number not in chosen:
-                yield Problem(f"chosen_seeds.{number}", ABSENT, "is required for this run", code="key-missing")
-        for number, seed in chosen.items():
-            if number not in self.numbers:
-                rule = f"no such number in revisions.{self.plural(self.kind)}"
-                yield Problem(f"chosen_seeds.{number}", seed, rule, code="reference-unknown")
-        if self.kind == "seed" and len(set(chosen.values())) != len(chosen):
-            rule = "each seed must be unique; otherwise two runs are the same"
-            yield Problem("chosen_seeds", dict(chosen), rule, code="value-repeated")
-
-    @property
-    def kind(self) -> Literal["seed", "index"]:
-        """What varies over the revisions."""
-        return "index" if self.indices else "seed"
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The seeds, or the indices."""
-        return self.indices or self.seeds
-
-    def seed_of(self, number: int) -> int | None:
-        """Return the seed of a run; None if it is not published, or the run has an index and no chosen seed."""
-        if self.chosen_seeds is not None:
-            return self.chosen_seeds[number]
-        return None if self.kind == "index" or self.seeds_are_labels else number
-
-    @staticmethod
-    def plural(kind: str) -> str:
-        """`seeds` or `indices`."""
-        return "indices" if kind == "index" else "seeds"
 
 
 class Tokenizer(Spec):
@@ -271,9 +193,14 @@ class Training(Spec):
             yield Problem(f"origins.{name}", self.origins[name], rule, code="key-unknown")
 
     @property
+    def tokens_per_step(self) -> int:
+        """Number of training tokens of an update."""
+        return tokens_per_step(self.global_batch_size, self.sequence_length)
+
+    @property
     def tokens(self) -> int:
         """Number of training tokens of a run."""
-        return self.steps * tokens_per_step(self.global_batch_size, self.sequence_length)
+        return self.steps * self.tokens_per_step
 
     def origin(self, field: str) -> Origin:
         """Return where the value of a field comes from."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from mixhub.phrases import ranges
+from mixhub.phrases import ranges, strides
 from mixhub.spec.base import FrozenList, rule_error
 
 V = TypeVar("V")
@@ -58,6 +58,8 @@ def repo_id_problem(repo_id: str) -> str | None:
 
 
 RepoId = Annotated[str, ruled(repo_id_problem)]
+RepoIdPattern = Annotated[str, ruled(lambda text: repo_id_problem(re.sub(r"\{(?:seed|index)\}", "1", text)))]
+"""A repo_id, maybe with `{seed}` or `{index}`."""
 
 Commit = Annotated[str, matching(r"[0-9a-f]{40}", "must be a commit: 40 hexadecimal digits")]
 
@@ -111,11 +113,57 @@ def _expand_range(value: object) -> object:
     return tuple(range(first, last + 1))
 
 
-def range_or_list(values: Sequence[int]) -> str | list[int]:
+def range_or_list(values: Sequence[V]) -> str | list[V]:
     """Return `1-5`, or the list itself if it has gaps."""
     text = ranges(values)
     return text if re.fullmatch(r"\d+-\d+", text) else list(values)
 
+
+_STRIDE = re.compile(r"\s*(\d{1,12})\s*-\s*(\d{1,12})\s*(?::\s*(\d{1,12})\s*)?")
+
+
+def _expand_steps(value: object) -> object:
+    """Return the steps of a list of numbers and ranges, ascending."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    found: set[object] = set()
+    for part in parts:
+        match = _STRIDE.fullmatch(part) if isinstance(part, str) else None
+        if match is None:
+            found.add(part)
+            continue
+        first, last, stride = int(match[1]), int(match[2]), int(match[3] or 1)
+        if last < first or stride == 0:
+            raise rule_error(f"{part} is empty; write first-last:stride", code="value-range")
+        if (last - first) // stride >= _MAX_NUMBERS:
+            raise rule_error(f"{part} must have at most {_MAX_NUMBERS:,} numbers", code="value-range")
+        found |= {*range(first, last + 1, stride)}
+    return tuple(sorted(found, key=lambda one: (0, one, "") if isinstance(one, int) else (1, 0, str(one))))
+
+
+def _to_strides(values: Sequence[int]) -> list[int | str]:
+    return [int(part) if part.isdecimal() else part for part in strides(values)]
+
+
+Steps = Annotated[
+    FrozenList[Count], BeforeValidator(_expand_steps), PlainSerializer(_to_strides, return_type=list[int | str])
+]
+"""Steps, ascending, as a list of numbers and ranges such as `0-10` and `1000-143000:1000`."""
+
+
+def _check_label(label: int | str) -> int | str:
+    if isinstance(label, int) and label >= 0:
+        return label
+    if isinstance(label, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,63}", label):
+        return label
+    raise rule_error("must be a number, or a word of letters, digits, '.', '_' and '-'", code="value-format")
+
+
+Label = Annotated[int | str, AfterValidator(_check_label)]
+"""What the publishers call a run: a number, or a word such as `default`."""
+Labels = Annotated[
+    UniqueList[Label], BeforeValidator(_expand_range), PlainSerializer(range_or_list, return_type=str | list[int | str])
+]
+"""A list of numbers and words, or a range such as `1-5`."""
 
 Numbers = Annotated[
     UniqueList[Count], BeforeValidator(_expand_range), PlainSerializer(range_or_list, return_type=str | list[int])

@@ -68,7 +68,7 @@ def write_export(
             family=family.name,
             revision=run.revision,
             kind=run.kind,
-            number=run.number,
+            number=run.label,
             replicates=family.replicates,
             seeds=family.seeds_origin if family.replicates else None,
             step=state.step,

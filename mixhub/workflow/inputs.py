@@ -19,6 +19,7 @@ from mixhub.workspace.paths import Workspace
 
 if TYPE_CHECKING:
     from mixhub.spec import Family, Run
+    from mixhub.spec.values import Label
 
 WorkspaceLike = Workspace | str | os.PathLike[str]
 """A workspace, or the folder of one."""
@@ -29,8 +30,8 @@ HubLike = str | HubChoice | Endpoint
 class RunName(TypedDict, total=False):
     """The name of one run."""
 
-    seed: int | None
-    """Its seed."""
+    seed: Label | None
+    """Its seed, a number or a word such as `default`."""
     index: int | None
     """Its index, in families with one mixture per index."""
     family: str | Family | None
@@ -40,7 +41,7 @@ class RunName(TypedDict, total=False):
 class RunNames(TypedDict, total=False):
     """The names of one run, of several, or of all."""
 
-    seed: int | Sequence[int] | None
+    seed: Label | Sequence[Label] | None
     """Its seed, or the seeds of several."""
     index: int | Sequence[int] | None
     """Its index, in families with one mixture per index, or those of several."""
@@ -74,7 +75,7 @@ def find_family(workspace: Workspace | None, family: str | Family | None) -> Fam
 
 
 def find_run(
-    workspace: Workspace, *, seed: int | None = None, index: int | None = None, family: str | Family | None = None
+    workspace: Workspace, *, seed: Label | None = None, index: int | None = None, family: str | Family | None = None
 ) -> tuple[Family, Run]:
     """Return a family and one of its runs.
 
@@ -87,10 +88,10 @@ def find_run(
 
 
 def named_runs(
-    family: Family, seed: int | Sequence[int] | None = None, index: int | Sequence[int] | None = None
+    family: Family, seed: Label | Sequence[Label] | None = None, index: int | Sequence[int] | None = None
 ) -> list[Run]:
     """Return the runs of one or several seeds or indices, each once, in this order; raises as `find_run`."""
-    seeds = [seed] if seed is None or isinstance(seed, int) else list(dict.fromkeys(seed))
+    seeds = [seed] if seed is None or isinstance(seed, int | str) else list(dict.fromkeys(seed))
     indices = [index] if index is None or isinstance(index, int) else list(dict.fromkeys(index))
     return [family.run(seed=one, index=other) for one in seeds for other in indices]
 
@@ -101,7 +102,7 @@ def find_exports(
     *,
     all: bool = False,
     step: int | None = None,
-    seed: int | Sequence[int] | None = None,
+    seed: Label | Sequence[Label] | None = None,
     index: int | Sequence[int] | None = None,
     family: str | Family | None = None,
 ) -> tuple[Family, list[Run]]:
@@ -137,12 +138,12 @@ def find_exports(
 
 
 def require_one_way(
-    family: Family, seed: int | Sequence[int] | None, index: int | Sequence[int] | None, all: bool
+    family: Family, seed: Label | Sequence[Label] | None, index: int | Sequence[int] | None, all: bool
 ) -> None:
     """Raise UsageError if both single runs and all are named, or neither."""
     kind = family.revisions.kind
     if not all and seed is None and index is None:
-        available = f"{family.revisions.plural(kind)} {ranges(family.revisions.numbers)}"
+        available = f"{family.revisions.plural(kind)} {ranges(family.revisions.labels)}"
         message = f"no {kind} given: {family.name} has {available}"
         hint = f"pass one of them, --{kind} N, or --all; in Python {kind}=N, or all=True"
         raise UsageError(message, code="option-missing", hint=hint, option=kind, kind=kind)

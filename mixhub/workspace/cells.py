@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mixhub.errors import MixhubError, ResultsError, SpecError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenMap, Spec, data_sha256
-from mixhub.spec.values import Count, PositiveInt
+from mixhub.spec.values import Count, Label, PositiveInt
 from mixhub.workspace.lineage import UNKNOWN, Sha256, Unknown
 from mixhub.workspace.records import PLAIN, Entries, Record, require_same_weights
 
@@ -55,7 +55,7 @@ class Provenance(Spec):
     """Branch of the run, or the requested revision of another repo."""
     kind: Literal["seed", "index"] | None = None
     """What varies over the family's runs."""
-    number: Count | None = None
+    number: Label | None = None
     """The seed or the index."""
     step: Count | Unknown
     """Updates made."""

@@ -13,7 +13,7 @@ from mixhub._version import __version__
 from mixhub.errors import ExportError
 from mixhub.files import read_json
 from mixhub.spec.base import FrozenList, FrozenMap, Spec
-from mixhub.spec.values import Count, NonNegativeFloat, Origin, PositiveInt
+from mixhub.spec.values import Count, Label, NonNegativeFloat, Origin, PositiveInt
 
 UNKNOWN: Literal["unknown"] = "unknown"
 """Stands for unknown values of a run from another trainer."""
@@ -54,7 +54,7 @@ class Lineage(Spec):
     """Branch of the run."""
     kind: Literal["seed", "index"]
     """What distinguishes the family's runs."""
-    number: Count
+    number: Label
     """The seed or the index."""
     replicates: str | None = None
     """Published family whose recipe the run repeats."""

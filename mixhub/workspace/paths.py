@@ -268,7 +268,7 @@ class Workspace:
         if step in steps:
             return folder.export(step)
         message = f"{folder.exports}: no export of step {step} (available: {', '.join(map(str, steps)) or 'none'})"
-        option = f"--{run.kind} {run.number}"
+        option = f"--{run.kind} {run.label}"
         hint = f"adopt a model trained elsewhere: mixhub adopt DIR {option}"
         if run.init_seed is not None:  # the others cannot be trained here
             hint = f"train it: mixhub train {option}; or {hint}"

@@ -59,7 +59,7 @@ def lineage(of: Family, run: Run, **changes: Any) -> Lineage:
         "family": of.name,
         "revision": run.revision,
         "kind": run.kind,
-        "number": run.number,
+        "number": run.label,
         "step": of.training.steps,
         "steps": of.training.steps,
         "tokens": of.training.tokens,
@@ -83,7 +83,7 @@ def provenance(of: Family, run: Run, task: str, shots: int, **changes: Any) -> P
         "family": of.name,
         "revision": run.revision,
         "kind": run.kind,
-        "number": run.number,
+        "number": run.label,
         "step": of.training.steps,
         "weights_sha256": digest(run.revision),
         "tokenizer_sha256": digest("tokenizer"),
@@ -149,8 +149,8 @@ def write_cell(made: Cell, folder: Path) -> Path:
 
 def evaluated(of: Family, run: Run, *, values: Mapping[tuple[str, int], float] = MappingProxyType(VALUES)) -> RunFacts:
     """A trained and evaluated run; its scores differ from those of the other seeds."""
-    cells = tuple(cell(of, run, task, shots, value + run.number / 64) for (task, shots), value in values.items())
-    return RunFacts(run, lineage(of, run), cells, metrics=metrics(run.number))
+    cells = tuple(cell(of, run, task, shots, value + run.label / 64) for (task, shots), value in values.items())
+    return RunFacts(run, lineage(of, run), cells, metrics=metrics(run.label))
 
 
 def metrics(number: int) -> tuple[dict[str, Any], ...]:

@@ -96,7 +96,7 @@ def write_lineage(folder: Path, of: Family, run: Run, **changes: Any) -> None:
         "family": of.name,
         "revision": run.revision,
         "kind": run.kind,
-        "number": run.number,
+        "number": run.label,
         "step": 12,
         "steps": 12,
         "tokens": 1536,

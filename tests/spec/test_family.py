@@ -40,7 +40,7 @@ def test_the_proxies_have_a_mixture_per_index(name, parameters, layers, indices,
     family = catalog.get(name)
     runs = family.runs()
     assert (family.architecture.parameters, family.architecture.num_hidden_layers) == (parameters, layers)
-    assert [run.number for run in runs] == list(range(1, indices + 1))
+    assert [run.label for run in runs] == list(range(1, indices + 1))
     assert {(run.init_seed, run.order_seed) for run in runs} == {(3406, 3406)}
     assert tuple(runs[at].mixture.domain_weights["train_the_pile_arxiv"] for at in (0, -1)) == arxiv
     assert all(0.995 < math.fsum(run.mixture.domain_weights.values()) < 1.004 for run in runs)
@@ -98,10 +98,16 @@ def test_the_published_scores_of_human_1b_average_to_the_last_digit():
     assert all(catalog.get(name).published_scores is None for name in catalog.names()[1:])
 
 
+def branch(name, step=None, **label):
+    """The branch of a run of a family in the catalog."""
+    family = catalog.get(name)
+    return family.branch(family.run(**label), step)
+
+
 def test_revisions_follow_the_pattern():
-    assert catalog.get("human-1b").revision(seed=4) == "seed-4"
-    assert catalog.get("human-1b").revision(seed=4, step=5000) == "seed-4-step-5000"
-    assert catalog.get("random-1b").revision(index=12) == "model-index-12"
+    assert branch("human-1b", seed=4) == "seed-4"
+    assert branch("human-1b", 5000, seed=4) == "seed-4-step-5000"
+    assert branch("random-1b", index=12) == "model-index-12"
 
 
 def test_an_unknown_seed_names_the_nearest_and_all():

@@ -14,7 +14,7 @@ from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec import Architecture, catalog
 from mixhub.spec.architecture import OtherArchitecture
 from mixhub.spec.base import read_yaml, to_yaml
-from mixhub.spec.parts import Revisions
+from mixhub.spec.revisions import Revisions
 from mixhub.workflow.make.from_model import revisions_in
 from mixhub.workspace.lineage import UNKNOWN
 from tests.adopted import save_model
@@ -128,7 +128,7 @@ def test_a_repo_with_a_branch_for_each_run(tmp_path, neox, mixhub_here):
         workspace = workflow.open_workspace(tmp_path / "own")
         family = workspace.family()
         assert (family.repo_id, family.tokenizer.repo_id, workspace.config.hub) == ("lab/neox", "lab/neox", hub.url)
-        assert family.revisions.numbers == (1, 3)
+        assert family.revisions.labels == (1, 3)
         findings = [one for one in workflow.verify(workspace).findings if one.level == "error"]
         assert {one.code for one in findings} == {"card-missing", "weights-repeated"}, "of this repo, which is true"
         api.create_repo("lab/odd")

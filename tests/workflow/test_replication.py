@@ -48,7 +48,7 @@ def test_seeds_that_are_not_published_are_chosen(tmp_path, name):
     assert (family.name, family.replicates) == (f"{name}-replication", name)
     assert family.repo_id == f"me/data-mixture-{name}"
     assert [(run.init_seed, run.order_seed) for run in family.runs()] == [
-        (1000 * run.number, 1000 * run.number) for run in original.runs()
+        (1000 * run.label, 1000 * run.label) for run in original.runs()
     ]
     assert [run.mixture for run in family.runs()] == [run.mixture for run in original.runs()]
     assert [run.revision for run in family.runs()] == [run.revision for run in original.runs()]

@@ -106,7 +106,7 @@ def gather_run(
     cells = () if is_earlier else tuple(read_cells(results))
     for cell in cells:
         _require_own_weights(cell, lineage, run, results)
-    revision = family.revisions.step_pattern.format(revision=run.revision, step=step) if is_earlier else run.revision
+    revision = family.branch(run, step) if is_earlier else run.revision
     withdrawn = withdrawals(workspace, family) if withdrawn is None else withdrawn
     marks = [one for one in withdrawn if one.revision == revision]
     return RunFacts(
@@ -245,7 +245,7 @@ def _require_same(workspace: Workspace, runs: Sequence[RunFacts], key: str, what
 
 def _require_own_weights(cell: Cell, lineage: Lineage | None, run: Run, folder: Path) -> None:
     name = f"{folder.parent.name}/{folder.name}/{cell.task}.{cell.num_fewshot}shot"
-    option = f"--{run.kind} {run.number}"
+    option = f"--{run.kind} {run.label}"
     message = f"{name}: evaluated with weights {cell.weights_sha256}, but"
     if lineage is None:
         hint = f"export the run again with mixhub train {option}, or delete {folder}"

@@ -35,7 +35,7 @@ def shares_table(facts: FamilyFacts, run: Run) -> Table:
 
 def mixtures_table(family: Family) -> Table:
     """Return the weights of a family with one mixture for each index, a row for each."""
-    mixtures = {run.number: run.mixture.domain_weights for run in family.runs()}
+    mixtures = {run.label: run.mixture.domain_weights for run in family.runs()}
     keys = list(dict.fromkeys(key for weights in mixtures.values() for key in weights))
     rows = [(str(index), *(f"{weights.get(key, 0):.12g}" for key in keys)) for index, weights in mixtures.items()]
     headers = ("Index", *(key.removeprefix(family.data.train_prefix) for key in keys))

@@ -172,7 +172,7 @@ def seeds(facts: FamilyFacts) -> Table | Literal["unknown", "number"]:
         row for each run, or with one row if all runs share their seeds.
     """
     runs = [one for one in facts.runs if one.lineage is not None] or facts.runs
-    sources = [(one.run.number, one.lineage or one.run) for one in runs]
+    sources = [(one.run.label, one.lineage or one.run) for one in runs]
     rows = [(number, source.init_seed, source.order_seed) for number, source in sources]
     pairs = {(init, order) for _, init, order in rows}
     values = {seed for pair in pairs for seed in pair}

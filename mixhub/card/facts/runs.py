@@ -92,8 +92,8 @@ class FamilyFacts:
         parts = ("architecture", "tokenizer", "validation")
         changed = [part for part in parts if getattr(own, part) != getattr(original, part)]
         changed += ["data"] if own.data.dataset != original.data.dataset else []
-        known = {run.number: run.mixture for run in original.runs()}
-        changed += ["mixture"] if any(run.mixture != known.get(run.number) for run in own.runs()) else []
+        known = {run.label: run.mixture for run in original.runs()}
+        changed += ["mixture"] if any(run.mixture != known.get(run.label) for run in own.runs()) else []
         ours, theirs = own.training.to_data(), original.training.to_data()
         keys = [key for key in type(own.training).model_fields if key not in _WITHOUT_EFFECT]
         return changed + [f"training.{key}" for key in keys if ours.get(key) != theirs.get(key)]

@@ -17,6 +17,7 @@ from mixhub.analysis.tables import AVERAGE, ScoreTable
 from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, branches, code, listed, without_empty_columns
+from mixhub.spec.values import Label
 from mixhub.workspace.cells import Cell
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
@@ -48,9 +49,9 @@ class Scores:
         return self.table.standing
 
     @cached_property
-    def numbers(self) -> Mapping[str, int]:
+    def labels(self) -> Mapping[str, Label]:
         """Seed or index, by revision."""
-        return {one.run.revision: one.run.number for one in self.facts.runs}
+        return {one.run.revision: one.run.label for one in self.facts.runs}
 
     @cached_property
     def chance(self) -> Mapping[str, float]:
@@ -111,7 +112,7 @@ class Scores:
         """Return a row for each revision, and below them the mean and sd over seeds, and chance."""
         headings = {AVERAGE: self.table.headings[AVERAGE], **self.table.headings}  # in sight on a narrow page
         rows = [
-            (str(self.numbers[row.revision]), *(self._score(self.table.score(row, column)) for column in headings))
+            (str(self.labels[row.revision]), *(self._score(self.table.score(row, column)) for column in headings))
             for row in self.table.rows
         ]
         if self.spread_shown:

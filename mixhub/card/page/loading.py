@@ -8,7 +8,7 @@ from mixhub.card.facts.runs import FamilyFacts
 from mixhub.card.markdown import figures
 from mixhub.card.markdown.text import Markdown, Table, block, code, escape, link, listed, without_empty_columns
 from mixhub.endpoint import HUGGINGFACE
-from mixhub.phrases import plural
+from mixhub.phrases import plural, ranges
 from mixhub.spec import catalog
 
 FOLDED = 12
@@ -29,7 +29,7 @@ def loading(facts: FamilyFacts) -> dict[str, Any]:
     if pinned:
         own_arguments = f'"{family.repo_id}", commit="{facts.commits[pinned.revision]}"'
     elif facts.made_elsewhere and first in family.runs():  # by name, as mixhub ships the family
-        own_arguments = f'"{family.name}", {first.kind}={first.number}'
+        own_arguments = f'"{family.name}", {first.kind}={first.label}'
     else:
         own_arguments = arguments
     # The owner that mixhub gives to repos of its embedded hub: nothing else says that they are not on huggingface.co.
@@ -76,7 +76,7 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
             weights = code(lineage.weights_sha256[:12]) if lineage else figures.ABSENT
             step = figures.whole(lineage.step) if lineage else figures.ABSENT
             state = "withdrawn" if one.withdrawal else figures.ABSENT
-            rows.append((code(name), str(one.run.number), state, step, weights, commit))
+            rows.append((code(name), str(one.run.label), state, step, weights, commit))
     table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 3})), figures.ABSENT)
     says_more = rows and (len(rows) <= FOLDED or len(table.headers) > 2)
     return {"branches": _branches(facts), "table": table if says_more else None, "folded": len(rows) > FOLDED}
@@ -111,11 +111,10 @@ def _special_tokens(facts: FamilyFacts) -> Markdown:
 
 
 def _branches(facts: FamilyFacts) -> Markdown:
-    runs, total = facts.trained, len(facts.family.revisions.numbers)
+    runs, total = facts.trained, len(facts.family.revisions.labels)
     if not runs:
         return Markdown("No model is trained yet, so there are no branches.")
-    numbers = [run.number for run in runs]
-    if len(runs) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+    if len(runs) > 2 and "," not in ranges([run.label for run in runs]):
         names = Markdown(f"{code(runs[0].revision)} to {code(runs[-1].revision)}")
     else:
         names = listed([code(run.revision) for run in runs])

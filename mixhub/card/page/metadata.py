@@ -50,7 +50,7 @@ def card_metadata(facts: FamilyFacts, best: Scores | None) -> ModelCardData:
 def _eval_results(scores: Scores) -> Iterator[EvalResult]:
     table = scores.table
     shots = range_or_list(scores.facts.family.evaluation.num_fewshot)
-    seeds = range_or_list([scores.numbers[row.revision] for row in table.rows])
+    seeds = range_or_list([scores.labels[row.revision] for row in table.rows])
     for task in table.headings:
         spread = table.over_seeds[task].spread
         if spread is not None and spread.sd is not None:
@@ -59,7 +59,7 @@ def _eval_results(scores: Scores) -> Iterator[EvalResult]:
         for row in table.rows:
             value = table.score(row, task).value
             if value is not None:
-                number = scores.numbers[row.revision]
+                number = scores.labels[row.revision]
                 arguments = {table.kind: number, "num_fewshot": shots}
                 yield _eval_result(scores, task, value, f"{table.kind} {number}", arguments)
 

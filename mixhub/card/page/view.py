@@ -70,7 +70,7 @@ def dataset_repos(family: Family) -> list[str]:
 
 
 def _about(facts: FamilyFacts) -> Values:
-    card, trained, total = facts.family.card, len(facts.trained), len(facts.family.revisions.numbers)
+    card, trained, total = facts.family.card, len(facts.trained), len(facts.family.revisions.labels)
     each = f"one per {facts.family.revisions.kind}, each on its own branch"
     license_ = code(card.license)
     if card.license_name is not None:
@@ -139,7 +139,7 @@ def _architecture(facts: FamilyFacts) -> Values:
 def _closing(facts: FamilyFacts) -> Values:
     card, revisions = facts.family.card, facts.family.revisions
     limits, links = [*card.limits], dict(card.links)
-    if revisions.kind == "seed" and len(revisions.numbers) > 1:
+    if revisions.kind == "seed" and len(revisions.labels) > 1:
         limits.append(
             "The seeds show how much a result varies by chance. Picking the seed with the best score means reporting "
             "luck: report all seeds, or one that was chosen before the scores were known."

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mixhub.endpoint import HubChoice
     from mixhub.workspace.paths import Workspace
 
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the run.", metavar="N", min=0)]
+SeedOption = Annotated[
+    Any, typer.Option("--seed", help="Seed of the run.", metavar="N|WORD", parser=lambda text: seed(text))
+]
 IndexOption = Annotated[
     int | None,
     typer.Option("--index", help="Index of the run, for families with a mixture per run.", metavar="N", min=0),
@@ -153,22 +155,42 @@ def counts(text: str) -> list[int]:
     return _numbers("--num-fewshot", text, "shot counts, such as 0,5 or 0-5", most=1000)
 
 
-def numbers(option: str, text: str | None) -> int | list[int] | None:
-    """Parse `--seed` or `--index`: a number, or several as `1,2`, `1-5`, or both; raises UsageError otherwise."""
+def seed(text: str) -> int | str:
+    """Parse `--seed` of a command for one run: a number, or a word such as `default`; raises UsageError otherwise."""
+    found = seeds(text)
+    if found is None or isinstance(found, list):
+        raise UsageError(f"--seed = {text!r}: must be one seed", code="option-value", option="--seed", value=text)
+    return found
+
+
+def seeds(text: str | None) -> int | str | list[int | str] | None:
+    """Parse `--seed`: a number or a word, or several as `1,2`, `1-5` or `default,1-3`; raises UsageError otherwise."""
     if text is None:
         return None
-    found = _numbers(option, text, "numbers, such as 3, 1,2 or 1-5", most=10_000)
+    found: list[int | str] = []
+    for part in text.split(","):
+        is_word = re.fullmatch(r"\s*[A-Za-z][A-Za-z0-9._-]*\s*", part)
+        found += [part.strip()] if is_word else _numbers("--seed", part, f"seeds, {_RANGES}", most=10_000, whole=text)
     return found[0] if len(found) == 1 else found
 
 
-def _numbers(option: str, text: str, what: str, *, most: int) -> list[int]:
-    """The numbers in a list of numbers and ranges, of at most so many."""
+def indices(text: str | None) -> int | list[int] | None:
+    """Parse `--index`: a number, or several as `1,2`, `1-64`, or both; raises UsageError otherwise."""
+    if text is None:
+        return None
+    found = _numbers("--index", text, f"numbers, {_RANGES}", most=10_000)
+    return found[0] if len(found) == 1 else found
+
+
+def _numbers(option: str, text: str, what: str, *, most: int, whole: str | None = None) -> list[int]:
+    """The numbers in a list of numbers and ranges, of at most so many; errors show the whole value."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", part)
         last = int(match[2] or match[1]) if match else 0
         if match is None or not int(match[1]) <= last < int(match[1]) + most:
-            raise UsageError(f"{option} = {text!r}: must be {what}", code="option-value", option=option, value=text)
+            value = whole or text
+            raise UsageError(f"{option} = {value!r}: must be {what}", code="option-value", option=option, value=value)
         found += range(int(match[1]), last + 1)
     return found
 

@@ -57,4 +57,4 @@ def import_(
         say_wrapped(f"to pack or import: {listed(imported.missing, most=12)}")
     else:
         run = family.runs()[0]
-        say_next(f"mixhub train --{run.kind} {run.number}")
+        say_next(f"mixhub train --{run.kind} {run.label}")

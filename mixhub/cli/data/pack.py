@@ -54,4 +54,4 @@ def pack(
     show_table(["split", "domain", "documents", "tokens"], rows)
     say(f"packed in {workspace.tokens(family)}")
     run = family.runs()[0]
-    say_next(f"mixhub train --{run.kind} {run.number}")
+    say_next(f"mixhub train --{run.kind} {run.label}")

@@ -36,9 +36,9 @@ def add(
     added = workflow.add(workspace, name, mixture, extends=extends, each=each)
     for family in added:
         kinds = family.revisions.plural(family.revisions.kind)
-        runs = f"{plural(len(family.runs()), 'run')}, {kinds} {ranges(family.revisions.numbers)}"
+        runs = f"{plural(len(family.runs()), 'run')}, {kinds} {ranges(family.revisions.labels)}"
         say(f"added {family.name} ({family.repo_id}): {runs}")
     first = added[0]
     run = first.runs()[0]
     named = f"--family {first.name}"
-    say_next(f"mixhub data pack {named} && mixhub train {named} --{run.kind} {run.number}")
+    say_next(f"mixhub data pack {named} && mixhub train {named} --{run.kind} {run.label}")

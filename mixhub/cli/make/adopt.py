@@ -52,7 +52,7 @@ def adopt(
         say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
     if adopted.left_out:
         say(f"not copied: {', '.join(adopted.left_out)}")
-    option = f"--{adopted.run.kind} {adopted.run.number}"
+    option = f"--{adopted.run.kind} {adopted.run.label}"
     if adopted.step != (steps := adopted.family.training.steps):
         say(f"this is an earlier step of a run of {steps} steps, and will have no scores;")
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")

@@ -53,5 +53,5 @@ def demo(folder: FolderArgument = Path("mixhub-demo")) -> None:
         ("hub", workspace.hub),
     ]
     show_table(["what", "where"], folders)
-    say(_NEXT.format(folder=folder, family=family.name, seed=first.number))
+    say(_NEXT.format(folder=folder, family=family.name, seed=first.label))
     say(f"done in {demo_run.seconds:.0f} s")

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from mixhub.cli.common.console import progress, say, say_next
-from mixhub.cli.common.options import FamilyOption, IndicesOption, SeedsOption, WorkspaceOption, find_workspace, numbers
+from mixhub.cli.common.options import (
+    FamilyOption,
+    IndicesOption,
+    SeedsOption,
+    WorkspaceOption,
+    find_workspace,
+    indices,
+    seeds,
+)
 
 _STEP_HELP = "Step of the checkpoint. [default: the newest]"
 _DTYPE_HELP = "`float32`, `bfloat16` or `float16`."
@@ -36,8 +44,8 @@ def export(
     from mixhub import workflow
 
     names = workflow.RunNames(
-        seed=numbers("--seed", seed),
-        index=numbers("--index", index),
+        seed=seeds(seed),
+        index=indices(index),
         all=everything,
         family=family_name,
     )
@@ -48,6 +56,6 @@ def export(
     for one in exported:
         say(f"{one.run.revision}: export of step {one.step} in {one.path}")
     if output is None:
-        named = "--all" if everything else f"--{exported[0].run.kind} {exported[0].run.number}"
+        named = "--all" if everything else f"--{exported[0].run.kind} {exported[0].run.label}"
         is_last = {one.step for one in exported} == {workspace.family(family_name).training.steps}
         say_next(f"mixhub evaluate {named}" if is_last else f"mixhub check {named} --step {exported[0].step}")

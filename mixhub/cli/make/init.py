@@ -90,7 +90,7 @@ def _explain_family(workspace: Workspace, folder: Path, *, is_new: bool) -> None
     run = made.runs()[0]
     say(f"created {workspace.root} for {made.name} ({made.repo_id} on hub {workspace.config.hub})")
     where = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    adopt = f"{where}mixhub adopt DIR --{run.kind} {run.number}"
+    adopt = f"{where}mixhub adopt DIR --{run.kind} {run.label}"
     if run.seed is None:
         say(f"it is for the published models; next: {adopt}")
         say(f"to train your own runs of the recipe: mixhub init DIR --family {made.name} --namespace NAME")
@@ -101,11 +101,11 @@ def _explain_family(workspace: Workspace, folder: Path, *, is_new: bool) -> None
         say("next: see how much text it needs, download it, then pack and train")
         say(f"  {where}{download} --dry-run")
         say(f"  {download}")
-        say(f"  mixhub data pack && mixhub train --{run.kind} {run.number}")
+        say(f"  mixhub data pack && mixhub train --{run.kind} {run.label}")
         return
     corpus = workspace.corpus(made).relative_to(workspace.root)
     say(f"next: add text as {corpus}/train/<domain>-<n>.jsonl and {corpus}/valid/<domain>-<n>.jsonl, then")
-    say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.number}")
+    say(f"  {where}mixhub data pack && mixhub train --{run.kind} {run.label}")
     say(f"or, if it was trained elsewhere: {adopt}")
     if is_new:
         say("before you publish, review license, language, datasets and seeds in mixhub.yaml")
@@ -119,7 +119,7 @@ def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
     context = f", context {architecture.context:,} tokens" if architecture.context else ""
     say(f"architecture {architecture.model_type}{context}; tokenizer of {made.tokenizer.vocab_size:,} ids")
     kind = made.revisions.kind
-    say(f"{made.revisions.plural(kind)} {ranges(made.revisions.numbers)}, as {made.revisions.pattern}")
+    say(f"{made.revisions.plural(kind)} {ranges(made.revisions.labels)}, as {made.revisions.pattern}")
     if made.card.mixture_note is not None:
         say("its mixture is not known; if you know it, correct mixture and card.mixture_note in mixhub.yaml")
     names = architecture.config.get("auto_map", {}).values()
@@ -128,7 +128,7 @@ def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
         say(f"it needs the code in {', '.join(repos)}; if you have read it and trust it, add to mixhub.yaml:")
         say(f"code: {{{', '.join(f'{repo}: COMMIT' for repo in repos)}}}")
     say("before you publish, review revisions, evaluation and card.license in mixhub.yaml")
-    option = f"--{run.kind} {run.number}"
+    option = f"--{run.kind} {run.label}"
     elsewhere = "" if folder.resolve() == Path.cwd() else f" --workspace {quote(str(folder))}"
     if Path(model).is_dir():
         one = Path(model) / run.revision

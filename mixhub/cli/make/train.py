@@ -103,7 +103,7 @@ def train(
         _say_first(f"stopped{by}, saved at step {trained.step}; run the same command to continue")
         raise typer.Exit(STATUS[request.signal or signal.SIGTERM])
     run = trained.run
-    _say_first(f"{run.revision}: export in {trained.export}", f"mixhub evaluate --{run.kind} {run.number}")
+    _say_first(f"{run.revision}: export in {trained.export}", f"mixhub evaluate --{run.kind} {run.label}")
 
 
 def _say_first(line: str, next_command: str | None = None) -> None:

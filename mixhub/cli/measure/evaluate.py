@@ -19,8 +19,9 @@ from mixhub.cli.common.options import (
     choose_hub,
     counts,
     find_workspace,
+    indices,
     names,
-    numbers,
+    seeds,
     workspace_if_any,
 )
 
@@ -126,7 +127,7 @@ def evaluate(
     settings: dict[str, Any] = {"options": options, "datasets_hub": datasets_hub}
     if model is None:
         workspace = find_workspace(workspace_dir)
-        numbered = {"seed": numbers("--seed", seed), "index": numbers("--index", index)}
+        numbered = {"seed": seeds(seed), "index": indices(index)}
         runs = {**numbered, "all": every, "family": _family(workspace, family_name, fewshot_seed)}
         _evaluate_runs(workspace, runs, settings, prefetch, check)
     else:
@@ -176,7 +177,7 @@ def _evaluate_runs(
         raise failed
     if evaluated.counts and all(evaluated.cells.values()) and options.limit is None:
         first = evaluated.runs[0]
-        step = "card render" if len(evaluated.runs) > 1 else f"push --{first.kind} {first.number}"
+        step = "card render" if len(evaluated.runs) > 1 else f"push --{first.kind} {first.label}"
         say_next(f"mixhub {step}")
 
 

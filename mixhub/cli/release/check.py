@@ -38,8 +38,8 @@ def check(
     checks = []
     workspace = options.find_workspace(workspace_dir)
     names = workflow.RunNames(
-        seed=options.numbers("--seed", seed),
-        index=options.numbers("--index", index),
+        seed=options.seeds(seed),
+        index=options.indices(index),
         all=everything,
         family=family_name,
     )

@@ -51,8 +51,8 @@ def promote(
         options=workflow.PushOptions(tag=tag, private=private, force=force),
         progress=progress,
         **workflow.RunNames(
-            seed=options.numbers("--seed", seed),
-            index=options.numbers("--index", index),
+            seed=options.seeds(seed),
+            index=options.indices(index),
             all=everything,
             family=family_name,
         ),

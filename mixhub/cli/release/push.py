@@ -57,8 +57,8 @@ def push(
         options=workflow.PushOptions(samples, tag, private, force),
         progress=progress,
         **workflow.RunNames(
-            seed=options.numbers("--seed", seed),
-            index=options.numbers("--index", index),
+            seed=options.seeds(seed),
+            index=options.indices(index),
             all=everything,
             family=family_name,
         ),

@@ -18,7 +18,6 @@ from mixhub.hub.check.receipts import CheckReceipt, valid_receipt, write_receipt
 from mixhub.hub.check.run_rules import RULES
 from mixhub.hub.check.subject import RunUnderCheck, lineage_of
 from mixhub.hub.rules.export import ExportCheck, check_export
-from mixhub.hub.rules.revisions import branch_of
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.paths import Workspace
@@ -69,7 +68,7 @@ def check_run(
         ExportError: files appeared or disappeared meanwhile.
     """
     step = family.training.steps if step is None else step
-    export, branch = workspace.export(run, step), branch_of(family, run, step)
+    export, branch = workspace.export(run, step), family.branch(run, step)
     states, lineage = file_states(export), lineage_of(export)
     receipt = valid_receipt(workspace, export, lineage.weights_sha256) if lineage else None
     content = receipt.content() if receipt else check_export(export, branch, progress)

@@ -16,7 +16,7 @@ from mixhub.hub.rules.lineage import (
     recipe_findings,
     result_findings,
 )
-from mixhub.hub.rules.revisions import training_of
+from mixhub.hub.rules.revisions import BranchNames
 from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype, shared_findings
 from mixhub.hub.rules.weights import equal_tensors, shared_tensors
 from mixhub.workspace.export import TRAIN_CONFIG_FILE
@@ -65,7 +65,7 @@ def metrics_differ(run: RunUnderCheck) -> Iterator[Finding]:
 def results_foreign(run: RunUnderCheck) -> Iterator[Finding]:
     """Results, which belong to the last step, of other weights or another run."""
     if run.is_last and run.lineage is not None:
-        hint = f"delete it and evaluate again: mixhub evaluate --{run.run.kind} {run.run.number}"
+        hint = f"delete it and evaluate again: mixhub evaluate --{run.run.kind} {run.run.label}"
         yield from result_findings(run.where, run.workspace.results(run.run), run.run, run.lineage, hint)
 
 
@@ -123,8 +123,11 @@ def initial_weights_repeated(run: RunUnderCheck) -> Iterator[Finding]:
 def _may_share(pair: ExportPair) -> bool:
     """Whether the family gives both the same weights, by their names."""
     family = pair.run.family
-    name = family.revisions.step_pattern.format(revision=pair.revision, step=pair.step)
-    return pair.family == family.name and training_of(family, pair.run.where) == training_of(family, name)
+    other = next((one for one in family.runs() if one.revision == pair.revision), None)
+    if pair.family != family.name or other is None:
+        return False
+    names = BranchNames(family)
+    return names.training_of(pair.run.run, pair.run.step) == names.training_of(other, pair.step)
 
 
 def _is_same_training(lineage: Lineage, other: Lineage) -> bool | None:

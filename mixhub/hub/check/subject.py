@@ -10,7 +10,6 @@ from pathlib import Path
 from mixhub.errors import MixhubError
 from mixhub.files import FileState, file_states
 from mixhub.hub.rules.export import ExportCheck
-from mixhub.hub.rules.revisions import branch_of
 from mixhub.hub.rules.weights import Fingerprint, are_same_tensors, fingerprints
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.lineage import Lineage, read_lineage
@@ -31,7 +30,7 @@ class RunUnderCheck:
     @property
     def where(self) -> str:
         """The branch that it goes to."""
-        return branch_of(self.family, self.run, self.step)
+        return self.family.branch(self.run, self.step)
 
     @property
     def is_last(self) -> bool:

@@ -110,7 +110,7 @@ def _lost_results(plan: Plan, run: Run, limited: Collection[str]) -> Iterator[Fi
     if lost and is_same and plan.files:
         names = listed(lost, most=3)
         message = f"only the branch has {names} for the same weights, and a push would delete them"
-        hint = f"evaluate again: mixhub evaluate --{run.kind} {run.number}; or push with --force to delete them"
+        hint = f"evaluate again: mixhub evaluate --{run.kind} {run.label}; or push with --force to delete them"
         yield Finding("results-lost", plan.branch, message, hint)
 
 

@@ -18,7 +18,7 @@ from mixhub.hub.publish.receipts import hub_key, read_receipts
 from mixhub.hub.remote.client import PARALLEL_REQUESTS, branch_heads, file_content, remote_tree
 from mixhub.hub.remote.files import safetensors_in, weights_in
 from mixhub.hub.rules.lineage import initial_findings
-from mixhub.hub.rules.revisions import step_of, training_of
+from mixhub.hub.rules.revisions import BranchNames
 from mixhub.phrases import listed
 from mixhub.spec.family import Family
 from mixhub.workspace.lineage import LINEAGE_FILE, Lineage
@@ -35,11 +35,11 @@ class _Remote:
     lineage: Lineage | None = None
 
 
-def _has_export(workspace: Workspace, family: Family, branch: str) -> bool:
+def _has_export(workspace: Workspace, names: BranchNames, branch: str) -> bool:
     """Whether the export that a branch was pushed from is in the workspace."""
-    run = next((run for run in family.runs() if run.revision == branch), None)
-    training = (run, family.training.steps) if run else step_of(family, branch)
-    return training is not None and training[1] in workspace.run_folder(training[0]).export_steps()
+    meaning = names.meaning(branch)
+    run = meaning.run if meaning else None
+    return meaning is not None and run is not None and meaning.step in workspace.run_folder(run).export_steps()
 
 
 def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family, endpoint: Endpoint) -> list[Plan]:
@@ -54,19 +54,19 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
         return list(plans)
     heads = branch_heads(endpoint, family.repo_id)
     receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
-    runs = {run.revision for run in family.runs()}
+    names = BranchNames(family)
     planned = {plan.branch for plan in plans}
-    others = [name for name in heads if name not in planned and training_of(family, name) is not None]
+    others = [name for name in heads if name not in planned and names.training(name) is not None]
 
     def read(name: str) -> _Remote:
         """Read a branch; and the lineage of a run that was pushed from elsewhere."""
         receipt = receipts.get(name)
         is_known = receipt is not None and receipt.commit == heads[name]
-        if receipt is not None and is_known and _has_export(workspace, family, name):  # `check` compares its files
+        if receipt is not None and is_known and _has_export(workspace, names, name):  # `check` compares its files
             return _Remote(receipt.weights_sha256)
         tree = remote_tree(endpoint, family.repo_id, heads[name])
         lineage = None
-        if name in runs and LINEAGE_FILE in tree and not is_known:
+        if name in names.runs and LINEAGE_FILE in tree and not is_known:
             content = file_content(endpoint, family.repo_id, heads[name], LINEAGE_FILE)
             with suppress(MixhubError, ValueError):  # `verify` reports it
                 lineage = Lineage.from_data(json.loads(content), LINEAGE_FILE)
@@ -79,7 +79,7 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
 
     def findings(plan: Plan) -> Iterator[Finding]:
         for name, one in remote.items():
-            if training_of(family, name) == training_of(family, plan.branch):
+            if names.training(name) == names.training(plan.branch):
                 continue
             hint = f"find out which is right; if {name} is wrong, push it first, or both with --all"
             shared = [path for path, file in plan.files.items() if file.sha256 in one.files]
@@ -93,7 +93,7 @@ def compare_with_hub(plans: Sequence[Plan], workspace: Workspace, family: Family
                 level: Level = "error" if family.card.base_model is None else "warning"
                 yield Finding("tensors-shared", plan.branch, message, hint, level, about=name)
         file = plan.files.get(LINEAGE_FILE)
-        if plan.branch in runs and file is not None and isinstance(file.source, Path):  # not on another hub
+        if plan.branch in names.runs and file is not None and isinstance(file.source, Path):  # not on another hub
             lineage = Lineage.from_data(read_json(file.source), str(file.source))
             yield from initial_findings(plan.branch, lineage, lineages)
 

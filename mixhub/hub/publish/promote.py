@@ -18,7 +18,7 @@ from mixhub.hub.remote import files as remote_files
 from mixhub.hub.remote.branches import fetch
 from mixhub.hub.remote.client import branch_heads, file_content, remote_tree
 from mixhub.hub.remote.files import CARD, MAIN, is_model_file, local_file, remote_file, same_content, weights_in
-from mixhub.hub.rules.revisions import step_of
+from mixhub.hub.rules.revisions import BranchNames
 from mixhub.hub.rules.weights import scan
 from mixhub.hub.verify.repo import Verification, verify
 from mixhub.phrases import listed
@@ -73,8 +73,9 @@ class Promotion:
         Raises:
             HubError: there are none.
         """
-        steps = {name: step_of(self.family, name) for name in self.commits} if checkpoints else {}
-        of_steps = {name for name, step in steps.items() if step is not None and step[0].revision in runs}
+        names = BranchNames(self.family)
+        meanings = {name: names.meaning(name) for name in self.commits} if checkpoints else {}
+        of_steps = {name for name, one in meanings.items() if one and one.run and one.run.branch in runs}
         branches = [name for name in self.commits if name in runs or name in of_steps]
         if not branches:
             message = f"{self.source}: {self.family.repo_id} has none of {', '.join(runs)}"

@@ -19,7 +19,7 @@ from mixhub.hub.remote import client as remote_client
 from mixhub.hub.remote.branches import Branch, read_branch
 from mixhub.hub.remote.client import branch_heads, client, commit_files, file_content, hub_errors, remote_tree, tags
 from mixhub.hub.remote.files import CARD, MAIN, weights_in
-from mixhub.hub.rules.revisions import training_of
+from mixhub.hub.rules.revisions import BranchNames
 from mixhub.spec.family import Family
 from mixhub.workspace.paths import Workspace
 
@@ -106,7 +106,8 @@ def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] 
         HubError: the hub cannot be reached.
     """
     heads = branch_heads(endpoint, family.repo_id, missing_ok=True)
-    names = [name for name in heads if training_of(family, name) and (known or {}).get(name) != heads[name]]
+    meaning = BranchNames(family).meaning
+    names = [name for name in heads if meaning(name) and (known or {}).get(name) != heads[name]]
 
     def read(name: str) -> Withdrawal | None:
         tree = remote_tree(endpoint, family.repo_id, heads[name])

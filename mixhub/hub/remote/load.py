@@ -27,8 +27,8 @@ from mixhub.hub.rules.weights import read_tensors
 from mixhub.phrases import listed
 from mixhub.spec import catalog
 from mixhub.spec.family import Family
-from mixhub.spec.parts import Revisions
-from mixhub.spec.values import repo_id_problem
+from mixhub.spec.revisions import Revisions
+from mixhub.spec.values import Label, repo_id_problem
 from mixhub.workspace.export import weight_files
 from mixhub.workspace.lineage import LINEAGE_FILE, UNKNOWN, read_lineage
 from mixhub.workspace.paths import CONFIG_FILE, Workspace
@@ -92,7 +92,7 @@ class LoadOptions(TypedDict, total=False):
 def load(
     family: str,
     *,
-    seed: int | None = None,
+    seed: Label | None = None,
     index: int | None = None,
     step: int | None = None,
     revision: str | None = None,
@@ -184,15 +184,15 @@ def load_all(
         message = f"{family!r}: neither mixhub nor the workspace knows this family, so its revisions are unknown"
         hint = "load each revision by name: mixhub.load(..., revision=...); mixhub verify lists them"
         raise UsageError(message, code="revisions-unknown", hint=hint)
-    runs = {spec.revision(**{run.kind: run.number}, step=step): run for run in spec.runs()}
+    runs = {spec.branch(run, step): run for run in spec.runs()}
     branches = _branches(spec.repo_id, hub, opened, options.get("token"))
     absent = [name for name in runs if branches is not None and name not in branches]
     if absent and len(absent) < len(runs):  # if all are, the first says so
         warnings.warn(f"{spec.repo_id}: not published, so skipped: {listed(absent, most=5)}", stacklevel=2)
         runs = {name: run for name, run in runs.items() if name not in absent}
     for run in runs.values():
-        seed, index = (run.number, None) if run.kind == "seed" else (None, run.number)
-        yield load(family, seed=seed, index=index, step=step, hub=hub, workspace=workspace, **options)
+        label: Any = {run.kind: run.label}
+        yield load(family, step=step, hub=hub, workspace=workspace, **label, **options)
 
 
 def _branches(repo_id: str, hub: str | None, workspace: Workspace | None, token: str | None) -> set[str] | None:
@@ -414,7 +414,7 @@ def _target(
     family: str,
     workspace: Workspace | None,
     *,
-    seed: int | None,
+    seed: Label | None,
     index: int | None,
     step: int | None,
     revision: str | None,
@@ -435,7 +435,8 @@ def _target(
             _conflict("pass either revision, or seed (or index) with step", "revision", "seed", "index", "step")
         return repo_id, revision
     if spec is not None:
-        return repo_id, spec.revision(seed=seed, index=index, step=step)
+        run = spec.run(seed=seed, index=index)
+        return run.repo_id, spec.branch(run, step)
     if seed is not None and index is not None:
         _conflict("pass either seed or index", "seed", "index")
     if seed is None and index is None:

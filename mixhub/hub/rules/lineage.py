@@ -21,11 +21,11 @@ _SHOWN = 5
 def identity_findings(where: str, run: Run, lineage: Lineage) -> Iterator[Finding]:
     """A lineage that belongs to another run."""
     if (lineage.family, lineage.revision, lineage.kind, lineage.number) != (
-        run.family, run.revision, run.kind, run.number,
+        run.family, run.revision, run.kind, run.label,
     ):  # fmt: skip
         message = (
             f"{LINEAGE_FILE} belongs to {lineage.kind} {lineage.number} of {lineage.family} ({lineage.revision}), "
-            f"not to {run.kind} {run.number} of {run.family} ({run.revision})"
+            f"not to {run.kind} {run.label} of {run.family} ({run.revision})"
         )
         yield Finding("run-wrong", where, message, "move the weights to the run they belong to")
 
@@ -126,7 +126,7 @@ def result_findings(where: str, folder: Path, run: Run, lineage: Lineage, hint: 
         origin = cell.provenance
         for what, measured, expected in (
             ("weights", cell.weights_sha256, lineage.weights_sha256),
-            ("run", UNKNOWN if origin.kind is None else f"{origin.kind} {origin.number}", f"{run.kind} {run.number}"),
+            ("run", UNKNOWN if origin.kind is None else f"{origin.kind} {origin.number}", f"{run.kind} {run.label}"),
             ("step", origin.step, lineage.step),
             ("tokenizer", origin.tokenizer_sha256, lineage.tokenizer_sha256),
         ):

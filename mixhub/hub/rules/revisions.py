@@ -2,35 +2,130 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 from mixhub.spec.family import Family, Run
+from mixhub.spec.revisions import filled, in_billions, placeholders
+from mixhub.spec.schedule import learning_rate
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_NUMBERS = {"step": r"\d+", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
 
 
-def branch_of(family: Family, run: Run, step: int) -> str:
-    """Return the branch of a step; the last step has the branch of the run."""
-    if step == family.training.steps:
-        return run.revision
-    return family.revisions.step_pattern.format(revision=run.revision, step=step)
+@dataclass(frozen=True)
+class Meaning:
+    """What the name of a branch means."""
+
+    run: Run | None
+    """The run; None of a stage that all runs share."""
+    stage: int
+    """Position of the stage, from 0."""
+    step: int
+    """Updates since the start of the stage."""
+    tokens: str | None = None
+    """Tokens seen, as the name states them, such as `21B`."""
 
 
-def step_of(family: Family, name: str) -> tuple[Run, int] | None:
-    """Return the run and the step that a branch name means by the family's pattern; None if it means none."""
-    pattern = re.escape(family.revisions.step_pattern)
-    pattern = pattern.replace(r"\{step\}", r"(?P<step>\d+)").replace(r"\{revision\}", "(?P<revision>.+)")
-    match = re.fullmatch(pattern, name)
-    run = next((run for run in family.runs() if match and run.revision == match["revision"]), None)
-    return (run, int(match["step"])) if match and run else None
+class BranchNames:
+    """The names of a family's branches, in both directions. The family is that of one repo (see `Family.parts`)."""
 
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.runs = {run.branch: run for run in family.runs()}
 
-def training_of(family: Family, name: str) -> tuple[str, int] | None:
-    """Return what determines the weights of a branch, by its name: branches with the same value may share weights.
+    @cached_property
+    def _patterns(self) -> list[tuple[int, re.Pattern[str], dict[str, Run]]]:
+        """Position of each stage, the pattern of its names, and the runs by the text that stands for them."""
+        found = []
+        for position, stage in enumerate(self.family.revisions.all_stages):
+            names = placeholders(stage.step_pattern)
+            key = next((name for name in names if name in ("revision", "seed", "index")), "")
+            runs = {run.revision if key == "revision" else str(run.label): run for run in self.runs.values()}
+            groups = {name: f"(?P<{name}>{_NUMBERS.get(name, '.+')})" for name in names}
+            text = re.escape(stage.step_pattern).replace(r"\{", "{").replace(r"\}", "}")
+            alone = next(iter(runs.values())) if len(runs) == 1 and not key else None
+            found.append((position, re.compile(filled(text, **groups)), runs if alone is None else {"": alone}))
+        return found
 
-    The run and the step: the last step has two names, and at step 0 only the seed of the weights matters.
-    """
-    run = next((run for run in family.runs() if run.revision == name), None)
-    training = (run, family.training.steps) if run else step_of(family, name)
-    if training is None:
+    def meaning(self, name: str) -> Meaning | None:
+        """Return what a branch means; None if it means nothing in this family."""
+        last = len(self.family.revisions.all_stages) - 1
+        if name in self.runs:
+            return Meaning(self.runs[name], last, self.family.training.steps)
+        for position, pattern, runs in self._patterns:
+            if match := pattern.fullmatch(name):
+                values = match.groupdict()
+                label = next((values[key] for key in ("revision", "seed", "index") if key in values), None)
+                run = runs.get(label or "")
+                if run is not None or label is None:
+                    return Meaning(run, position, int(values["step"]), values.get("tokens"))
         return None
-    run, step = training
-    return (f"init_seed {run.init_seed}", 0) if step == 0 and run.init_seed is not None else (run.revision, step)
+
+    def training(self, name: str) -> Hashable | None:
+        """Return what determines the weights of a branch, by its name; None if it means nothing in this family.
+
+        Branches with the same value may share weights: the last step has two names; at step 0 only the seed of the
+        weights matters; updates with a learning rate of 0 change nothing; and a stage begins with the weights with
+        which the one before ended.
+        """
+        meaning = self.meaning(name)
+        return None if meaning is None else self._training(meaning.run, meaning.stage, meaning.step)
+
+    def training_of(self, run: Run, step: int) -> Hashable:
+        """Return the same as `training` for a step of the last stage of a run."""
+        return self._training(run, len(self.family.revisions.all_stages) - 1, step)
+
+    def _training(self, run: Run | None, stage: int, step: int) -> Hashable:
+        stages = self.family.revisions.all_stages
+        if step == 0 and stage > 0 and stages[stage - 1].steps:
+            before = stages[stage - 1]
+            return self._training(None if before.is_shared else run, stage - 1, before.steps[-1])
+        if run is None:
+            return (stage, step)
+        if stage == len(stages) - 1 and len(stages) == 1:
+            step = self._effective(step)
+        if step == 0 and stage == 0 and run.init_seed is not None:
+            return (f"init_seed {run.init_seed}", 0)
+        return (run.revision, stage, step)
+
+    def _effective(self, step: int) -> int:
+        """Return 0 for a step before which all learning rates were 0, as in a warmup counted from 0."""
+        training = self.family.training
+        is_changed = any(learning_rate(one, training) > 0 for one in range(min(step, training.warmup_steps + 1)))
+        return step if is_changed else 0
+
+    def expected(self) -> Iterator[tuple[str, Meaning]]:
+        """Yield the name and the meaning of each step that should have a branch, beside those of the runs."""
+        family = self.family
+        stages = family.revisions.all_stages
+        for position, stage in enumerate(stages):
+            runs = [None] if stage.is_shared and len(self.runs) > 1 else list(self.runs.values())
+            for run in runs:
+                for step in stage.steps:
+                    meaning = Meaning(run, position, step)
+                    yield self.name(meaning), meaning
+
+    def name(self, meaning: Meaning) -> str:
+        """Return the name of a step's branch; of `{tokens}`, the usual form of several that may be meant."""
+        stage, run = self.family.revisions.all_stages[meaning.stage], meaning.run
+        values = {"step": meaning.step, "tokens": in_billions(self.tokens(meaning))}
+        return filled(stage.step_pattern, **values, **({"revision": run.revision, run.kind: run.label} if run else {}))
+
+    def tokens(self, meaning: Meaning) -> int:
+        """Return the tokens of a stage up to a step."""
+        stage = self.family.revisions.all_stages[meaning.stage]
+        return meaning.step * (stage.tokens_per_step or self.family.training.tokens_per_step)
+
+    def contradicts_tokens(self, meaning: Meaning) -> bool:
+        """Whether a name states tokens that the step cannot have, however they were rounded."""
+        if meaning.tokens is None:
+            return False
+        match = re.fullmatch(r"(\d+)(?:\.(\d+))?([A-Z]?)", meaning.tokens.upper())
+        assert match is not None
+        scale = 10 ** len(match[2] or "")
+        stated, actual = int(match[1] + (match[2] or "")), self.tokens(meaning) * scale / _UNITS[match[3]]
+        return not math.floor(actual) <= stated <= math.ceil(actual)

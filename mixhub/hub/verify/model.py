@@ -44,9 +44,9 @@ def lineage_differs(branch: BranchUnderCheck) -> Iterator[Finding]:
     path = folder / "tokenizer.json"
     digest = stored_sha256(path) if path.is_file() else None
     yield from hash_findings(branch.name, lineage, branch.branch.weights_sha256, digest, AGAIN)
-    if family is not None and branch.training is not None:
-        run, step = branch.training
-        yield from lineage_findings(branch.name, family, run, step, lineage, AGAIN)
+    meaning = branch.meaning
+    if family is not None and meaning is not None and meaning.run is not None:
+        yield from lineage_findings(branch.name, family, meaning.run, meaning.step, lineage, AGAIN)
     yield from recipe_findings(branch.name, folder / TRAIN_CONFIG_FILE, lineage, family, branch.run)
     if family is not None and branch.run is not None:
         for finding in model_findings(branch.name, family, known_config(folder), *size_and_end(folder)):

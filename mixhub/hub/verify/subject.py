@@ -15,7 +15,7 @@ from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch, read_headers
 from mixhub.hub.remote.files import CARD, MAIN, RESULTS
 from mixhub.hub.rules.config import CONFIG
-from mixhub.hub.rules.revisions import step_of, training_of
+from mixhub.hub.rules.revisions import BranchNames, Meaning
 from mixhub.hub.rules.weights import Tensor
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import read_cells
@@ -63,9 +63,14 @@ class RepoUnderCheck:
     """Branches that could not be read, with the reason."""
 
     @cached_property
+    def names(self) -> BranchNames | None:
+        """The names of the family's branches."""
+        return BranchNames(self.family) if self.family else None
+
+    @cached_property
     def runs(self) -> dict[str, Run]:
-        """The runs of the family, by revision; empty without a family."""
-        return {run.revision: run for run in self.family.runs()} if self.family else {}
+        """The runs of the family, by branch; empty without a family."""
+        return self.names.runs if self.names else {}
 
     @cached_property
     def pushed(self) -> list[Branch]:
@@ -116,8 +121,8 @@ class RepoUnderCheck:
         return any(_base_model(text) for text in texts if text is not None)
 
     def training_of(self, name: str) -> object:
-        """What determines the weights of a branch (see `revisions.training_of`); its name without a family."""
-        return training_of(self.family, name) if self.family else name
+        """What determines the weights of a branch (see `BranchNames.training`); its name without a family."""
+        return self.names.training(name) if self.names else name
 
 
 def _base_model(card: str) -> object:
@@ -140,18 +145,14 @@ class BranchUnderCheck:
         return self.branch.name
 
     @cached_property
-    def training(self) -> tuple[Run, int] | None:
-        """The run and the step that its name means; None if it means none."""
-        family = self.repo.family
-        if family is None:
-            return None
-        run = self.repo.runs.get(self.name)
-        return (run, family.training.steps) if run else step_of(family, self.name)
+    def meaning(self) -> Meaning | None:
+        """What its name means in the family; None if nothing."""
+        return self.repo.names.meaning(self.name) if self.repo.names else None
 
     @property
     def run(self) -> Run | None:
-        """The run that it belongs to, maybe with an earlier step."""
-        return self.training[0] if self.training else None
+        """The run that it belongs to, maybe with an earlier step; None too of a stage that all runs share."""
+        return self.meaning.run if self.meaning else None
 
     @cached_property
     def is_ours(self) -> bool:

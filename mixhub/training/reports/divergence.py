@@ -113,7 +113,7 @@ class Guard:
             what = f"{what} a loss that is not finite" if rows[0].is_broken else "its samples with the highest loss"
             shown = listed([f"[{row}]" for row in suspects], most=_SHOWN)
             message += f"\n{what}: {shown}; all are in {self._folder.diverged}"
-            option = f"--{self._run.kind} {self._run.number}"
+            option = f"--{self._run.kind} {self._run.label}"
             hint = f"mixhub data seen {option} --step {fault.step} --text shows what it read; {hint}"
             fields |= {"path": self._folder.diverged, "samples": tuple(row.sample.number for row in suspects)}
         return RunError(message, code=code, hint=hint, **fields)

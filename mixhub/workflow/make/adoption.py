@@ -18,7 +18,6 @@ from mixhub.hub.rules.config import CODE, CONFIG, GGUF, require_model
 from mixhub.hub.rules.export import check_export, is_pickle
 from mixhub.hub.rules.family import description, model_findings
 from mixhub.hub.rules.lineage import identity_findings
-from mixhub.hub.rules.revisions import branch_of
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
@@ -204,7 +203,7 @@ def _train_config(source: Path, family: Family, run: Run, mixture: Path | None) 
             message = f"--mixture {mixture}: {path} states the mixture"
             raise UsageError(message, code="option-contradicted", option="--mixture", path=path)
     if not is_whole:
-        ours = {"format": 1, "adopted": True, "family": family.name, "revision": run.revision, run.kind: run.number}
+        ours = {"format": 1, "adopted": True, "family": family.name, "revision": run.revision, run.kind: run.label}
         config["mixhub"] = ours
     return config
 
@@ -244,7 +243,7 @@ def _complete(
             "family": family.name,
             "revision": run.revision,
             "kind": run.kind,
-            "number": run.number,
+            "number": run.label,
             "replicates": family.replicates,
             "seeds": UNKNOWN if family.replicates else None,
             "datasets": None,
@@ -274,7 +273,7 @@ def _require_sound(
     export: Path, origins: dict[Path, Path], family: Family, run: Run, step: int, lineage: Lineage, progress: Progress
 ) -> None:
     """Raise ExportError if an export fails a check; the message names the `origins` of its files."""
-    branch = branch_of(family, run, step)
+    branch = family.branch(run, step)
     content = check_export(export, branch, progress)
     findings = [
         *content.findings,

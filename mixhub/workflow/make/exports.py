@@ -98,7 +98,7 @@ def _step(workspace: Workspace, run: Run, step: int | None) -> int:
     if steps:
         hint = f"checkpoints exist of {listed([f'step {one}' for one in steps], most=5)}"
     else:
-        hint = f"train it: mixhub train --{run.kind} {run.number}"
+        hint = f"train it: mixhub train --{run.kind} {run.label}"
     raise RunError(f"{run.family}, {run.revision}: {what}", code="checkpoint-missing", hint=hint, steps=tuple(steps))
 
 

@@ -19,7 +19,7 @@ from mixhub.hub.rules.config import CONFIG, known_config, names_code, read_confi
 from mixhub.hub.rules.tokenizer import TokenizerFacts
 from mixhub.spec import Family, Mixture, Task, catalog
 from mixhub.spec.architecture import from_config
-from mixhub.spec.parts import Revisions
+from mixhub.spec.revisions import Revisions
 from mixhub.spec.values import License, range_or_list, repo_id_problem
 from mixhub.workflow.inputs import read_mixtures
 from mixhub.workflow.make.adoption import trainer_steps

@@ -10,7 +10,7 @@ from typing import Any
 from mixhub.endpoint import checked_hub
 from mixhub.errors import UsageError
 from mixhub.spec import Family, catalog
-from mixhub.spec.parts import Revisions
+from mixhub.spec.revisions import Revisions
 from mixhub.workflow.inputs import read_mixtures
 from mixhub.workspace.paths import Workspace
 
@@ -78,9 +78,9 @@ def _replication(base: str, namespace: str | None) -> dict[str, Any]:
     original = catalog.get(base)
     own: dict[str, Any] = {"replicates": base, "repo_id": f"{namespace or 'local'}/{original.repo_id.split('/')[1]}"}
     if original.runs()[0].seed is None:
-        stated, numbers = original.revisions.to_data(), original.revisions.numbers
+        stated, labels = original.revisions.to_data(), original.revisions.labels
         key = Revisions.plural(original.revisions.kind)
-        chosen = {number: _SEED_STEP * number for number in numbers}
+        chosen = {label: _SEED_STEP * label for label in labels if isinstance(label, int)}
         own["revisions"] = {"pattern": stated["pattern"], key: stated[key], "chosen_seeds": chosen}
     return own
 

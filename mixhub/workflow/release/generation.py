@@ -113,7 +113,7 @@ def _checking_proposed(run: Run) -> Iterator[None]:
     except ExportError as error:
         if error.code != "model-unloadable":
             raise
-        hint = f"see what is wrong: mixhub check --{run.kind} {run.number}"
+        hint = f"see what is wrong: mixhub check --{run.kind} {run.label}"
         raise ExportError(error.message, code=error.code, hint=hint, **error.fields) from error
 
 

@@ -68,7 +68,7 @@ def withdraw(
     """
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
-    branch = family.revision(**{run.kind: run.number}, step=step)
+    branch = family.branch(run, step)
     card, errata, problem = None, None, None
     with open_hub(workspace, hub, progress=progress) as endpoint:
         done = hub_withdraw.withdraw(workspace, family, endpoint, branch, why)

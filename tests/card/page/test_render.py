@@ -106,9 +106,7 @@ def test_seeds_with_equal_scores_have_no_sd_and_no_interval() -> None:
     family = making.family()
     runs = []
     for run in family.runs():
-        values = {
-            key: value + run.number / 64 if key[0] == "last_word" else 0.0 for key, value in making.VALUES.items()
-        }
+        values = {key: value + run.label / 64 if key[0] == "last_word" else 0.0 for key, value in making.VALUES.items()}
         cells = tuple(making.cell(family, run, *key, value) for key, value in values.items())
         runs.append(replace(making.evaluated(family, run), cells=cells))
     card = render_family(family, runs)
@@ -302,7 +300,7 @@ def test_only_branches_that_are_there_are_listed() -> None:
     family = making.family(revisions={"seeds": "1-5"})
     runs = family.runs()
     trained = {2, 4}
-    facts = [making.evaluated(family, run) if run.number in trained else RunFacts(run) for run in runs]
+    facts = [making.evaluated(family, run) if run.label in trained else RunFacts(run) for run in runs]
     card = render_family(family, facts)
     assert "2 of 5 models are trained, on `seed-2` and `seed-4`." in card
     assert "| 2 of 5 trained; one per seed, each on its own branch" in card

@@ -15,7 +15,6 @@ from mixhub.errors import ExportError, RunError
 from mixhub.findings import Finding
 from mixhub.hub.check.run import check_run, require_sound
 from mixhub.hub.rules.lineage import initial_findings
-from mixhub.hub.rules.revisions import branch_of, step_of, training_of
 from mixhub.spec.base import data_sha256, read_yaml, to_yaml
 from mixhub.workspace.lineage import UNKNOWN, read_lineage
 from mixhub.workspace.paths import Workspace
@@ -364,16 +363,3 @@ def test_what_is_not_sound_is_refused_with_all_that_is_wrong():
     with refused("release-unsound", ExportError, findings=(errors[1],)) as caught:
         require_sound([errors[1]], "seed-1")
     assert caught.value.lines() == ["seed-1: b; nothing was sent  [weights-differ]"]
-
-
-def test_what_the_names_of_branches_mean(bench):
-    family = bench.family
-    run = family.run(seed=2)
-    assert (branch_of(family, run, 12), branch_of(family, run, 5)) == ("seed-2", "seed-2-step-5")
-    assert step_of(family, "seed-2-step-5") == (run, 5)
-    assert [step_of(family, name) for name in ("seed-2", "seed-9-step-5", "seed-2-step-x", "a-seed-2-step-5")] == [
-        None
-    ] * 4
-    assert training_of(family, "seed-2") == training_of(family, "seed-2-step-12") == ("seed-2", 12)
-    assert training_of(family, "seed-2-step-0") == ("init_seed 2", 0)
-    assert training_of(family, "other") is None

@@ -44,7 +44,7 @@ def alone(workspace: Workspace, seed: int, folder: Path) -> Workspace:
     """The workspace of a machine that has one of the seeds."""
     own = copied(workspace.root, folder)
     for run in own.family().runs():
-        if run.number != seed:
+        if run.label != seed:
             shutil.rmtree(own.run_folder(run).path, ignore_errors=True)
             shutil.rmtree(own.results(run), ignore_errors=True)
     shutil.rmtree(own.path("cards"), ignore_errors=True)
