@@ -105,7 +105,7 @@ def test_revisions_are_numbered_as_the_names_are(names, pattern, numbers, first)
     assert (revisions or {}).get("pattern") == pattern
     if revisions is not None:
         spec = Revisions.from_data(revisions, "revisions")
-        assert spec.numbers == numbers
+        assert spec.labels == numbers
 
 
 def test_a_folder_of_models_named_after_their_runs(tmp_path, neox):
