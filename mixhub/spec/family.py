@@ -258,10 +258,20 @@ class Family(Spec):
         """Return the branch of a run, or of an earlier step of its last stage."""
         if step is None or step == self.training.steps:
             return run.branch
-        stage = self.revisions.all_stages[-1]
-        tokens = step * (stage.tokens_per_step or self.training.tokens_per_step)
-        values = {"revision": run.revision, run.kind: run.label, "step": step, "tokens": in_billions(tokens)}
-        return filled(stage.step_pattern, **values)
+        return self.branch_of_step(run, len(self.revisions.all_stages) - 1, step)
+
+    def branch_of_step(self, run: Run | None, stage: int, step: int) -> str:
+        """Return the branch of a step of a stage, counted from 0; the run is None if all runs share the stage.
+
+        Of `{tokens}`, it has the usual form of several that may be meant: whole billions, rounded up.
+        """
+        of_run = {"revision": run.revision, run.kind: run.label} if run is not None else {}
+        tokens = in_billions(self.tokens_of_step(stage, step))
+        return filled(self.revisions.all_stages[stage].step_pattern, **of_run, step=step, tokens=tokens)
+
+    def tokens_of_step(self, stage: int, step: int) -> int:
+        """Return the training tokens of a stage up to a step."""
+        return step * (self.revisions.all_stages[stage].tokens_per_step or self.training.tokens_per_step)
 
     def train_config(self, run: Run) -> dict[str, Any]:
         """Return the content of `train_config.yaml`: RegMix's keys, and ours under `mixhub`."""

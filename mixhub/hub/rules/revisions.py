@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mixhub.spec.family import Family, Run
-from mixhub.spec.revisions import filled, in_billions, placeholders
+from mixhub.spec.revisions import filled, placeholders
 from mixhub.spec.schedule import learning_rate
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -106,19 +106,7 @@ class BranchNames:
             runs = [None] if stage.is_shared and len(self.runs) > 1 else list(self.runs.values())
             for run in runs:
                 for step in stage.steps:
-                    meaning = Meaning(run, position, step)
-                    yield self.name(meaning), meaning
-
-    def name(self, meaning: Meaning) -> str:
-        """Return the name of a step's branch; of `{tokens}`, the usual form of several that may be meant."""
-        stage, run = self.family.revisions.all_stages[meaning.stage], meaning.run
-        values = {"step": meaning.step, "tokens": in_billions(self.tokens(meaning))}
-        return filled(stage.step_pattern, **values, **({"revision": run.revision, run.kind: run.label} if run else {}))
-
-    def tokens(self, meaning: Meaning) -> int:
-        """Return the tokens of a stage up to a step."""
-        stage = self.family.revisions.all_stages[meaning.stage]
-        return meaning.step * (stage.tokens_per_step or self.family.training.tokens_per_step)
+                    yield family.branch_of_step(run, position, step), Meaning(run, position, step)
 
     def contradicts_tokens(self, meaning: Meaning) -> bool:
         """Whether a name states tokens that the step cannot have, however they were rounded."""
@@ -127,5 +115,8 @@ class BranchNames:
         match = re.fullmatch(r"(\d+)(?:\.(\d+))?([A-Z]?)", meaning.tokens.upper())
         assert match is not None
         scale = 10 ** len(match[2] or "")
-        stated, actual = int(match[1] + (match[2] or "")), self.tokens(meaning) * scale / _UNITS[match[3]]
+        stated, actual = (
+            int(match[1] + (match[2] or "")),
+            self.family.tokens_of_step(meaning.stage, meaning.step) * scale / _UNITS[match[3]],
+        )
         return not math.floor(actual) <= stated <= math.ceil(actual)
