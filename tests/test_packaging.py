@@ -39,7 +39,7 @@ def imported_packages(folder):
     ("folder", "extras"),
     [
         ("mixhub", ["fast", "liger", "tensorboard"]),
-        ("tests", ["test", "fast", "tensorboard", "test-formats"]),
+        ("tests", ["test", "fast", "tensorboard", "test-formats", "test-results"]),
         ("examples", []),
     ],
 )

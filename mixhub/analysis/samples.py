@@ -314,20 +314,27 @@ def _continuations(arguments: Any) -> list[str]:
 
 
 def _lines(path: Path, kind: type[AnySample]) -> Iterator[AnySample]:
+    """The samples of a file that make `acc` and `acc_norm`."""
+    return (sample for sample in _decoded(path, kind) if sample.filter == _FILTER)
+
+
+def all_samples(path: Path) -> Iterator[dict[str, Any]]:
+    """The samples of a file, of all filters, with all their keys; raises ResultsError if one is malformed."""
+    return _decoded(path, dict[str, Any])
+
+
+def _decoded(path: Path, kind: type[Any]) -> Iterator[Any]:
     """The samples of a file; old versions of lm-eval wrote one JSON list instead of a line per sample."""
     number = 0
     try:
         with path.open("rb") as file:
             if file.read(1) == b"[":
-                samples: list[AnySample] = msgspec.json.decode(path.read_bytes(), type=list[kind])  # type: ignore[valid-type]
-                yield from (sample for sample in samples if sample.filter == _FILTER)
+                yield from msgspec.json.decode(path.read_bytes(), type=list[kind])  # type: ignore[valid-type]
                 return
             file.seek(0)
             decode = msgspec.json.Decoder(kind).decode
             for number, line in enumerate(file, 1):  # noqa: B007 (named in the error)
-                sample = decode(line)
-                if sample.filter == _FILTER:
-                    yield sample
+                yield decode(line)
     except msgspec.DecodeError as problem:
         where = f"{path}:{number}" if number else str(path)
         message = f"{where}: not an lm-eval sample: {problem}"

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         plot_validation,
         save_plot,
     )
+    from mixhub.workflow.measure.records import export_results
     from mixhub.workflow.measure.tables import compare_scores, score_tables
     from mixhub.workflow.release.cards import check_card, check_cards, diff_card, render_card, validate_card
     from mixhub.workflow.release.checks import check, check_each
@@ -72,7 +73,7 @@ __all__ = [
     "Sampling", "SeenDocument", "SeenDocuments", "Selection", "TrainOptions", "Trained", "TrainingPlan",
     "VerifiedData", "Wanted", "Withdrawal", "add", "adopt", "audit", "check", "check_card", "check_cards",
     "check_each", "compare_scores", "crosscheck", "diff_card", "download_data", "evaluate", "evaluate_model",
-    "evaluated_so_far", "export", "export_tokens", "find_suite", "generate", "import_tokens", "init",
+    "evaluated_so_far", "export", "export_results", "export_tokens", "find_suite", "generate", "import_tokens", "init",
     "init_from_model", "inspect_data", "last_checkpoint", "open_hub", "open_workspace", "pack", "pack_shard",
     "plan_promotion", "plan_push", "plan_training", "plot_difference", "plot_losses", "plot_mixture", "plot_scores",
     "plot_shots", "plot_validation", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card",

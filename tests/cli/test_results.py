@@ -349,3 +349,42 @@ def test_a_workspace_shows_the_losses_of_its_family(mixhub, workspace):
     assert "step 12" in said
     assert "not trained yet: seed-3" in said
     assert "step 6" in ran(mixhub("results", "--measure", "loss", "--step", "6", cwd=workspace.root))
+
+
+def test_records_are_written_into_a_folder(mixhub, tmp_path):
+    write_results(tmp_path / "out", {"piqa": [1, 0], "sciq": [1, 1]}, model="gpt2")
+    command = ("results", "out", "--format", "every-eval-ever", "--output", "records")
+    first = ran(mixhub(*command)).splitlines()
+    assert first[0] == "wrote 2 records and 2 files of samples to records"
+    assert "--organization" in " ".join(first[1:])
+    assert ran(mixhub(*command)).splitlines()[1] == "already there: 4 files"
+    assert len(list((tmp_path / "records").rglob("*_samples.jsonl"))) == 2
+    said = ran(mixhub(*command, "--organization", "us", "--tasks", "piqa", "--no-samples"))
+    assert said == "wrote 1 record and 0 files of samples to records\n"
+    assert (tmp_path / "records/data/piqa/us/gpt2").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--format", "every-eval-ever"], "option-missing"),
+        (["--output", "records"], "option-conflict"),
+        (["--format", "csv", "--organization", "us"], "option-conflict"),
+        (["--format", "every-eval-ever", "--output", "records", "--measure", "bits_per_byte"], "option-conflict"),
+        (["--format", "every-eval-ever", "--output", "records", "--seeds"], "option-conflict"),
+    ],
+)
+def test_records_and_tables_have_options_of_their_own(mixhub, tmp_path, options, code):
+    write_results(tmp_path / "out", {"piqa": [1, 0]})
+    result = mixhub("results", "out", *options)
+    assert result.returncode == 2
+    assert error_codes(result) == [code]
+    assert not (tmp_path / "records").exists()
+
+
+def test_records_cannot_replace_a_file(mixhub, tmp_path):
+    write_results(tmp_path / "out", {"piqa": [1, 0]})
+    (tmp_path / "records").write_text("mine")
+    result = mixhub("results", "out", "--format", "every-eval-ever", "--output", "records")
+    assert result.returncode == 2
+    assert (tmp_path / "records").read_text() == "mine"

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mixhub.cli.common import options
-from mixhub.cli.common.console import progress
+from mixhub.cli.common.console import progress, say, say_wrapped
 from mixhub.cli.measure.comparisons import show_compared
 from mixhub.cli.measure.tables import Format, show_tables
 from mixhub.errors import UsageError
+from mixhub.phrases import plural
+
+if TYPE_CHECKING:
+    from mixhub.analysis.every_eval_ever.writing import Written
+    from mixhub.workspace.paths import Workspace
 
 
 class MeasureName(StrEnum):
@@ -54,8 +60,15 @@ SamplesOption = Annotated[bool, typer.Option("--samples/--no-samples", help=_SAM
 ShotsOption = Annotated[
     str | None, typer.Option(help="Only these shot counts, such as 0,5 or 0-5. [default: all]", metavar="COUNTS")
 ]
-_FORMAT = "Output format; `latex` needs the package booktabs, and `csv` can be passed as a SOURCE again."
+_FORMAT = (
+    "Output format; `latex` needs the package booktabs, `csv` can be passed as a SOURCE again, and `every-eval-ever` "
+    "writes a record of each cell into a folder, with its samples."
+)
 FormatOption = Annotated[Format, typer.Option("--format", help=_FORMAT)]
+_OUTPUT = "With --format every-eval-ever: the folder, which gets data/TASK/OWNER/MODEL/UUID.json."
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT, metavar="DIR")]
+_ORGANIZATION = "With --format every-eval-ever: who measured. [default: the owner of the family's repo, or unknown]"
+OrganizationOption = Annotated[str | None, typer.Option("--organization", help=_ORGANIZATION, metavar="NAME")]
 _SUITE = "Family whose tasks and shot counts to use."
 SuiteOption = Annotated[str | None, typer.Option(help=_SUITE, metavar="NAME")]
 
@@ -74,6 +87,8 @@ def results(
     tasks: options.TasksOption = None,
     num_fewshot: ShotsOption = None,
     form: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    organization: OrganizationOption = None,
     as_json: options.JsonOption = False,
     suite: SuiteOption = None,
     workspace_dir: options.WorkspaceOption = None,
@@ -91,9 +106,7 @@ def results(
     if workspace is not None and sources and len(sources) == 1 and sources[0] in workspace.family_names():
         options.note_family(sources[0])
     selection = workflow.Selection(
-        suite=workflow.find_suite(workspace, suite).evaluation if suite else None,
-        tasks=tuple(options.names("--tasks", tasks)) if tasks is not None else None,
-        num_fewshot=tuple(options.counts(num_fewshot)) if num_fewshot else None,
+        **_chosen(workspace, suite, tasks, num_fewshot),
         measure=measure_named(measure.value),
         allow_incomplete=allow_incomplete,
         rows_are_seeds=seeds,
@@ -101,30 +114,46 @@ def results(
         step=step,
         paired=paired,
     )
-    _require_consistent(compare, against, allow_incomplete, form)
+    _require_consistent({"--against": against, "--paired": paired}, compare, allow_incomplete, form)
+    of_tables = {
+        "--compare": compare,
+        "--seeds": seeds,
+        "--published": published,
+        "--measure": measure.value != "score",
+    }
+    _require_of_format(form, output, {"--organization": organization}, of_tables)
     require_of_measure(measure, step, {"--suite": suite, "--num-fewshot": num_fewshot, "--published": published})
-    if paired and not compare:
-        raise UsageError("--paired requires --compare", code="option-missing", option="--compare")
-    bars = progress(as_json=form is not Format.TABLE)
+    bars = progress(as_json=form not in (Format.TABLE, Format.EVERY_EVAL_EVER))
+    shared: dict[str, Any] = {"workspace": workspace, "selection": selection, "progress": bars}
     own, others = sources or (), options.names("--against", against) if against else ()
-    if not compare:
-        tables = workflow.score_tables(
-            own, workspace=workspace, selection=selection, published=published, progress=bars
-        )
-        show_tables(tables, form)
-        return
-    comparison = workflow.compare_scores(
-        own, against=others, workspace=workspace, selection=selection, published=published, progress=bars
-    )
-    show_compared(comparison, form)
+    if output is not None:
+        _show_written(workflow.export_results(own, output, organization=organization, **shared), output)
+    elif compare:
+        show_compared(workflow.compare_scores(own, against=others, published=published, **shared), form)
+    else:
+        show_tables(workflow.score_tables(own, published=published, **shared), form)
 
 
-def _require_consistent(compare: bool, against: str | None, allow_incomplete: bool, form: Format) -> None:
-    if against and not compare:
-        message = "--against requires --compare"
-        raise UsageError(
-            message, code="option-missing", hint="run mixhub results --compare A B --against C,D", option="--compare"
-        )
+def _chosen(
+    workspace: Workspace | None, suite: str | None, tasks: str | None, num_fewshot: str | None
+) -> dict[str, Any]:
+    """Suite, tasks and shot counts of a selection."""
+    from mixhub import workflow
+
+    return {
+        "suite": workflow.find_suite(workspace, suite).evaluation if suite else None,
+        "tasks": tuple(options.names("--tasks", tasks)) if tasks is not None else None,
+        "num_fewshot": tuple(options.counts(num_fewshot)) if num_fewshot else None,
+    }
+
+
+def _require_consistent(
+    of_comparisons: Mapping[str, object], compare: bool, allow_incomplete: bool, form: Format
+) -> None:
+    for option in (name for name, value in of_comparisons.items() if value and not compare):
+        hint = "run mixhub results --compare A B --against C,D" if option == "--against" else None
+        message = f"{option} requires --compare"
+        raise UsageError(message, code="option-missing", hint=hint, option="--compare")
     for is_given, option, reason in (
         (compare, "--compare", "incomplete scores are not compared"),
         (form is Format.CSV, "--format", "a CSV cannot mark incomplete scores"),
@@ -136,6 +165,34 @@ def _require_consistent(compare: bool, against: str | None, allow_incomplete: bo
                 hint=f"omit --allow-incomplete or {option}",
                 options=("--allow-incomplete", option),
             )
+
+
+def _require_of_format(
+    form: Format, output: Path | None, of_records: Mapping[str, object], of_tables: Mapping[str, object]
+) -> None:
+    """Refuse options of records with other formats, and the reverse; a folder of records is required."""
+    if form is Format.EVERY_EVAL_EVER:
+        if output is None:
+            message = "--format every-eval-ever writes several files, and requires --output DIR"
+            raise UsageError(message, code="option-missing", option="--output")
+        for option in (name for name, value in of_tables.items() if value):
+            message = (
+                f"{option} cannot be combined with --format every-eval-ever, which writes every metric of each cell"
+            )
+            raise UsageError(message, code="option-conflict", hint=f"omit {option}", options=(option, "--format"))
+        return
+    for option in (name for name, value in {"--output": output, **of_records}.items() if value):
+        message = f"{option} requires --format every-eval-ever; other formats are printed"
+        raise UsageError(message, code="option-conflict", hint=f"omit {option}", options=(option, "--format"))
+
+
+def _show_written(written: Written, output: Path) -> None:
+    records, samples = plural(len(written.records), "record"), plural(len(written.samples), "file")
+    say(f"wrote {records} and {samples} of samples to {output}")
+    if written.unchanged:
+        say(f"already there: {plural(written.unchanged, 'file')}")
+    for note in written.notes:
+        say_wrapped(f"note: {note}")
 
 
 def require_of_measure(measure: MeasureName, step: int | None, of_scores: Mapping[str, object]) -> None:

@@ -24,6 +24,7 @@ class Format(StrEnum):
     LATEX = "latex"
     CSV = "csv"
     JSON = "json"
+    EVERY_EVAL_EVER = "every-eval-ever"
 
 
 def show_tables(tables: Sequence[ScoreTable], form: Format) -> None:

@@ -1,0 +1,190 @@
+"""What a record says, when it is written, and what is in the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from mixhub.analysis.every_eval_ever.instances import Question
+from mixhub.errors import ResultsError, UnknownNameError
+from mixhub.workflow import Selection, export_results
+from mixhub.workspace.cells import read_cells
+from tests.analysis.written import write_results
+from tests.refusals import refused
+
+
+def records(folder: Path) -> dict[str, dict]:
+    """The records by evaluation_id."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))]
+    return {one["evaluation_id"]: one for one in found}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows_of(folder: Path, record: dict) -> list[dict]:
+    path = folder / record["detailed_evaluation_results"]["file_path"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == record["detailed_evaluation_results"]["checksum"]
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_familys_cell_says_what_its_provenance_says(workspace, tmp_path):
+    written = export_results([], tmp_path / "out", workspace=workspace)
+    assert len(written.records) == len(written.samples) == 2
+    assert written.notes[0].startswith("not evaluated yet")
+    family = workspace.family()
+    for run in family.runs()[:2]:
+        (cell,) = read_cells(workspace.results(run))
+        (record,) = [one for one in records(tmp_path / "out").values() if run.revision in one["evaluation_id"]]
+        model = record["model_info"]
+        assert model["id"] == family.repo_id
+        expected = {
+            "revision": run.revision,
+            "weights_sha256": cell.weights_sha256,
+            "dtype": "float32",
+            "step": "12",
+            "seed": str(run.seed),
+        }
+        assert expected.items() <= model["additional_details"].items()
+        assert record["source_metadata"]["evaluator_relationship"] == "first_party"
+        assert record["source_metadata"]["source_organization_name"] == family.repo_id.split("/")[0]
+        assert record["eval_library"]["version"] == cell.harness
+        results = {one["evaluation_result_id"]: one for one in record["evaluation_results"]}
+        assert {name: one["score_details"]["score"] for name, one in results.items()} == {
+            "acc": cell.metrics["acc"],
+            "bits_per_byte": cell.measures["bits_per_byte"],
+            "answer_probability": cell.measures["answer_probability"],
+        }
+        error = results["acc"]["score_details"]["uncertainty"]["standard_error"]
+        assert error == {"value": cell.stderrs["acc"], "method": "analytic"}
+        assert results["acc"]["generation_config"]["additional_details"]["num_fewshot"] == "0"
+        assert [results[name]["metric_config"]["lower_is_better"] for name in ("acc", "bits_per_byte")] == [False, True]
+
+
+def test_the_mean_of_the_instances_is_the_score(measured, tmp_path):
+    export_results([str(measured.results)], tmp_path, organization="tester")
+    compared = 0
+    for record in records(tmp_path).values():
+        rows = rows_of(tmp_path, record)
+        for result in record["evaluation_results"]:
+            scores = [
+                one["evaluation"]["score"]
+                for one in rows
+                if one["evaluation_result_id"] == result["evaluation_result_id"]
+            ]
+            if result["evaluation_result_id"] == "perplexity":  # of all documents together
+                assert scores == []
+                continue
+            assert sum(scores) / len(scores) == pytest.approx(result["score_details"]["score"])
+            assert len(scores) == result["score_details"]["uncertainty"]["num_samples"]
+            compared += 1
+    assert compared == 18
+
+
+def test_an_instance_has_the_answer_that_its_metric_scored(measured, tmp_path):
+    export_results([str(measured.results)], tmp_path, organization="tester")
+    answers = 0
+    for record in records(tmp_path).values():
+        for row in rows_of(tmp_path, record):
+            if row["evaluation_result_id"] in ("acc", "acc_norm") and "choices" in row["input"]:
+                is_right = row["output"]["raw"] == row["input"]["reference"]
+                assert is_right == row["evaluation"]["is_correct"] == (row["evaluation"]["score"] == 1)
+                assert set(row["output"]["raw"]) <= set(row["input"]["choices"])
+                answers += 1
+    assert answers > 50
+
+
+def test_a_choice_of_contexts_is_read():
+    """Of tasks such as winogrande, whose choices are in the prompt."""
+    requests = {
+        f"gen_args_{at}": {"arg_0": f"1 is 1\n\nThe cup fits, as the {name}", "arg_1": " is large."}
+        for at, name in enumerate(("cup", "cupboard"))
+    }
+    sample = {"arguments": requests, "target": "is large.", "filtered_resps": [["-3.0", "False"], ["-2.0", "False"]]}
+    question = Question.of({**sample, "acc": 1.0}, " ")
+    assert question.prompt == "1 is 1\n\nThe cup fits, as the "
+    assert question.choices == ("cup is large.", "cupboard is large.")
+    assert question.answer("acc", 1.0) == ("cupboard is large.",)
+    assert question.answer("acc_norm", 1.0) == ()
+
+
+def test_the_same_cells_have_the_same_files(tmp_path):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0, 1], "sciq": [1, 1, 0]})
+    first = export_results([str(source)], tmp_path / "a")
+    export_results([str(tmp_path / "in")], tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    again = export_results([str(source), str(tmp_path / "in")], tmp_path / "a")
+    assert (again.records, again.samples, again.unchanged) == ((), (), 4)
+    assert len(first.records) == len(first.samples) == 2
+    assert len(contents(tmp_path / "a")) == 4
+
+
+def test_another_measurement_is_another_record(tmp_path):
+    for number, values in enumerate(([1, 0, 1], [1, 1, 1])):
+        source = write_results(tmp_path / str(number), {"piqa": values})
+        assert len(export_results([str(source)], tmp_path / "out").records) == 1
+    assert len(contents(tmp_path / "out")) == 4
+
+
+def test_a_file_of_another_content_stays(tmp_path):
+    source = str(write_results(tmp_path / "in", {"piqa": [1, 0, 1], "sciq": [1, 1, 0]}))
+    export_results([source], tmp_path / "out", selection=Selection(tasks=("piqa",)))
+    (path,) = (tmp_path / "out").rglob("*.json")
+    path.write_text("{}")
+    before = contents(tmp_path / "out")
+    with refused("record-differs", ResultsError, path=path):
+        export_results([source], tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_without_samples_there_are_no_instances(tmp_path):
+    source = str(write_results(tmp_path / "in", {"piqa": [1, 0, 1]}))
+    written = export_results([source], tmp_path / "out", selection=Selection(samples=False))
+    assert written.samples == ()
+    (record,) = records(tmp_path / "out").values()
+    assert "detailed_evaluation_results" not in record
+
+
+def test_who_measured_is_unknown_unless_the_user_says(tmp_path):
+    source = str(write_results(tmp_path / "in", {"piqa": [1, 0]}))
+    relations = {None: ("unknown", "other"), "org": ("org", "first_party"), "me": ("me", "third_party")}
+    for name, expected in relations.items():
+        export_results([source], tmp_path / str(name), organization=name)
+        (record,) = records(tmp_path / str(name)).values()
+        said = record["source_metadata"]
+        assert (said["source_organization_name"], said["evaluator_relationship"]) == expected
+        assert record["model_info"]["id"] == "org/model"
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("org/model", "org/model"),
+        ("org/a:b", "org/a_b"),
+        ("gpt2", "us/gpt2"),
+        ("/home/me/out/mix-a", "us/out_mix-a"),
+        ("./mix-a/data", "us/mix-a_data_"),
+        ("data/what?", "data_/what_"),
+    ],
+)
+def test_models_in_folders_are_named_after_the_organization(tmp_path, model, expected):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0]}, model="x/y")
+    source.write_text(
+        source.read_text().replace('"x/y"', json.dumps(model)).replace("pretrained=x/y", f"pretrained={model}")
+    )
+    export_results([str(source)], tmp_path / "out", organization="us")
+    (path,) = (tmp_path / "out").rglob("*.json")
+    assert path.parent.relative_to(tmp_path / "out/data/piqa").as_posix() == expected
+
+
+def test_refusals(tmp_path):
+    source = str(write_results(tmp_path / "in", {"piqa": [1, 0]}))
+    with refused("unknown-task", UnknownNameError):
+        export_results([source], tmp_path / "out", selection=Selection(tasks=("pica",)))
+    with refused("results-missing", ResultsError):
+        export_results(["human-1b"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
