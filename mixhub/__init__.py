@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkspaceError,
     )
-    from mixhub.hub.remote.load import load, load_all
+    from mixhub.hub.load.load import load, load_all
     from mixhub.spec import Family
     from mixhub.workflow.data.packing import pack
     from mixhub.workflow.make.adoption import adopt

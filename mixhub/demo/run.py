@@ -136,7 +136,7 @@ def _publish(
     steps: _Steps, workspace: Workspace, family: Family, endpoint: Endpoint, exports: Mapping[str, Path]
 ) -> dict[str, str]:
     """Push and load all runs; return the text that each model generates."""
-    from mixhub.hub.remote.load import load
+    from mixhub.hub.load.load import load
 
     with steps.step("push") as notes:
         pushed = workflow.push(workspace, all=True, hub=endpoint)

@@ -73,7 +73,7 @@ import json, sys, time
 import torch, transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 import mixhub
-from mixhub.hub.remote.load import load
+from mixhub.hub.load.load import load
 hub, how = sys.argv[1:]
 start = time.perf_counter()
 if how == "mixhub":

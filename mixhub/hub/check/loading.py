@@ -22,7 +22,7 @@ def loading_findings(where: str, folder: Path) -> Iterator[Finding]:
     """A folder that Transformers cannot load, or a model that does not generate a few tokens."""
     import torch
 
-    from mixhub.hub.remote.load import open_folder
+    from mixhub.hub.load.opening import open_folder
 
     try:
         require_causal(folder)

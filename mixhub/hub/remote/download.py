@@ -82,6 +82,14 @@ def download(
         return commit, folder
 
 
+def cached_names(endpoint: Endpoint, repo_id: str) -> list[str]:
+    """Return the names under which revisions of a repo were downloaded, for when the hub cannot be reached."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    refs = Path(endpoint.cache_dir or HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}" / "refs"
+    return sorted(path.relative_to(refs).as_posix() for path in refs.rglob("*") if path.is_file())
+
+
 def _tree(info: ModelInfo) -> dict[str, RemoteFile]:
     return {
         file.rfilename: RemoteFile(file.size or 0, file.blob_id or "", file.lfs.sha256 if file.lfs else None)

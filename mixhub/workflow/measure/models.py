@@ -138,7 +138,7 @@ def prefetch_model(
 @contextmanager
 def _reasons_given(folder: Path, where: str) -> Iterator[None]:
     """Report a model that may be sound, but cannot be opened here, as `mixhub.load` does."""
-    from mixhub.hub.remote.load import unloadable
+    from mixhub.hub.load.opening import unloadable
     from mixhub.hub.rules.config import UnsupportedModelError
 
     try:

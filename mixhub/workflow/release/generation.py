@@ -76,13 +76,12 @@ def generate(
     Warns:
         UserWarning: as `mixhub.load` does.
     """
+    from mixhub.hub.load.load import load
+    from mixhub.hub.load.names import family_of
     from mixhub.hub.remote.custom_code import allowed_code
-    from mixhub.hub.remote.load import family_of, load
 
     workspace = workspace_if_given(workspace)
-    if 0 < sampling.temperature < _COLDEST or not math.isfinite(sampling.temperature):
-        message = f"--temperature {sampling.temperature}: must be 0, or at least {_COLDEST}"
-        raise UsageError(message, code="option-value", option="--temperature", value=sampling.temperature)
+    _require_usable(sampling.temperature)
     if hub is not None:
         checked_hub(hub, "--hub")
     family = run_name.get("family") or (workspace.config.family if workspace else None)
@@ -105,6 +104,12 @@ def generate(
     return Generated(_generate(loaded.model, loaded.tokenizer, loaded.path, source, prompt, sampling), source)
 
 
+def _require_usable(temperature: float) -> None:
+    if 0 < temperature < _COLDEST or not math.isfinite(temperature):
+        message = f"--temperature {temperature}: must be 0, or at least {_COLDEST}"
+        raise UsageError(message, code="option-value", option="--temperature", value=temperature)
+
+
 @contextmanager
 def _checking_proposed(run: Run) -> Iterator[None]:
     """For a run's own export, which nobody else published, propose to check it if it cannot be opened."""
@@ -121,7 +126,7 @@ def _generate_from_export(
     workspace: Workspace, family: Family, export: Path, prompt: str, sampling: Sampling
 ) -> Generated:
     from mixhub.card.facts.withdrawal import withdrawals
-    from mixhub.hub.remote.load import open_folder
+    from mixhub.hub.load.opening import open_folder
     from mixhub.workspace.lineage import read_lineage
 
     text = _generate(*open_folder(export, str(export)), export, str(export), prompt, sampling)

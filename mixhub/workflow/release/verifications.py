@@ -43,8 +43,8 @@ def verify(
         UnknownNameError: there is no such family.
         RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
     """
+    from mixhub.hub.load.names import family_of, repo_told
     from mixhub.hub.publish.receipts import hub_key, local_weights
-    from mixhub.hub.remote.load import family_of, repo_told
     from mixhub.hub.verify.receipts import note_verification
     from mixhub.hub.verify.repo import verify
 

@@ -25,9 +25,10 @@ from mixhub.errors import (
     UnknownNameError,
     UsageError,
 )
+from mixhub.hub.load.load import LoadOptions
+from mixhub.hub.load.opening import open_folder
 from mixhub.hub.remote.connect import open_hub
 from mixhub.hub.remote.download import download, require_as_published
-from mixhub.hub.remote.load import LoadOptions, open_folder
 from mixhub.hub.rules.config import UnsupportedModelError
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.adopted import save_tokenizer

@@ -1,0 +1,1 @@
+"""`mixhub.load`: which revision the arguments mean, its download, and its model."""
