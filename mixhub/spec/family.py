@@ -19,7 +19,7 @@ from mixhub.spec.parts import (
     Tokenizer,
     Training,
 )
-from mixhub.spec.revisions import Revisions, filled, in_billions, placeholders
+from mixhub.spec.revisions import MAIN, Revisions, filled, in_billions, placeholders
 from mixhub.spec.values import Label, Name, Origin, RepoIdPattern
 
 
@@ -235,6 +235,11 @@ class Family(Spec):
         """The run whose model `main` holds too; None if it holds only the card."""
         return None if self.revisions.main is None else self._run(self.revisions.main)
 
+    @property
+    def main_is_run(self) -> bool:
+        """Whether `main` is the branch of a run, so that it has the run's card and not the family's."""
+        return any(run.branch == MAIN for run in self.runs())
+
     def _run(self, label: Label) -> Run:
         revisions = self.revisions
         mixture = self.mixtures[label] if self.mixtures is not None else self.mixture  # type: ignore[index]
@@ -253,6 +258,10 @@ class Family(Spec):
             order_seed=seed if self.training.order_seed is None else self.training.order_seed,
             mixture=mixture,
         )
+
+    def place(self, repo_id: str, branch: str) -> str:
+        """Return what messages call a branch: its name, with the repo if each run has one of its own."""
+        return f"{repo_id}@{branch}" if self.has_repo_per_run else branch
 
     def branch(self, run: Run, step: int | None = None) -> str:
         """Return the branch of a run, or of an earlier step of its last stage."""

@@ -14,6 +14,8 @@ _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A part of the name of a branch between slashes, and the name of a run, which is that of folders too."""
 _UNIT = 1_000_000_000
 STEP_PATTERN = "{revision}-step-{step}"
+MAIN = "main"
+"""The branch that is loaded without a revision."""
 
 
 def branch_problem(name: str) -> str | None:
@@ -112,7 +114,7 @@ class Revisions(Spec):
             rule = f"must be one of revisions.{self.plural(self.kind)}"
             yield Problem("main", self.main, rule, code="reference-unknown")
         for key in ("main", "main_is_merged"):
-            if self.branch == "main" and getattr(self, key):
+            if self.branch == MAIN and getattr(self, key):
                 rule = "must be omitted, because main is the branch of a run"
                 yield Problem(key, getattr(self, key), rule, code="keys-conflict")
         if self.main is not None and self.main_is_merged:

@@ -41,7 +41,7 @@ def gather_family(
     Args:
         workspace: the workspace.
         family: the family.
-        commits: the commit of each branch that was pushed.
+        commits: the commit of each run that was pushed, by revision.
         on_main: see `FamilyFacts`.
         published: by revision, a folder with the content of its branch on a hub, which is read instead of the run.
         only: the revisions to describe; the others appear as if they had not been trained. None: all.
@@ -106,11 +106,11 @@ def gather_run(
     cells = () if is_earlier else tuple(read_cells(results))
     for cell in cells:
         _require_own_weights(cell, lineage, run, results)
-    revision = family.branch(run, step) if is_earlier else run.revision
+    name = family.branch(run, step)
     withdrawn = withdrawals(workspace, family) if withdrawn is None else withdrawn
-    marks = [one for one in withdrawn if one.revision == revision]
+    marks = [one for one in withdrawn if one.concerns(run, name)]
     return RunFacts(
-        replace(run, revision=revision),
+        replace(run, revision=name, branch=name) if is_earlier else run,
         lineage,
         cells,
         imported=() if is_earlier else imported_records(workspace.imported(run), run),

@@ -65,7 +65,7 @@ class FamilyFacts:
     of_run: bool = False
     """Whether the card is that of the one run in `runs`."""
     commits: Mapping[str, str] = field(default_factory=dict)
-    """The commit of each branch that was pushed."""
+    """The commit of each run that was pushed, by revision."""
     on_main: str | None = None
     """The revision whose model `main` holds; empty if it holds an unnamed one. None: it holds none, or the one that the
     family names once that is pushed."""
@@ -115,6 +115,11 @@ class FamilyFacts:
         if self.made_elsewhere and not self.of_run:
             return self.family.runs()
         return [one.run for one in self.runs if one.lineage or one.run.revision in self.commits or self.of_run]
+
+    @property
+    def run_heading(self) -> str:
+        """Heading of a column of runs: `Branch` if each has the name of its branch."""
+        return "Branch" if all(one.run.revision == one.run.branch for one in self.runs) else "Run"
 
     @property
     def is_confirmed(self) -> bool:

@@ -11,7 +11,7 @@ from mixhub.card.markdown.text import escape
 from mixhub.errors import MixhubError
 from mixhub.receipts import Store
 from mixhub.spec.base import FrozenList, Spec
-from mixhub.spec.family import Family
+from mixhub.spec.family import Family, Run
 from mixhub.workspace.lineage import Sha256
 from mixhub.workspace.paths import Workspace
 
@@ -29,6 +29,8 @@ class Withdrawal(Spec):
     """Name of the family."""
     revision: str
     """The branch."""
+    run: str | None = None
+    """The run, unless the branch is named after it."""
     weights_sha256: Sha256
     """The weights. Other weights on the same branch are not withdrawn."""
     why: str
@@ -38,7 +40,12 @@ class Withdrawal(Spec):
 
     def sentence(self) -> str:
         """Return what the card of the family says."""
-        return f"{self.revision}, with weights {self.weights_sha256[:12]}, was withdrawn on {self.date}: {self.why}"
+        of = f"{self.revision} of {self.run}" if self.run else self.revision
+        return f"{of}, with weights {self.weights_sha256[:12]}, was withdrawn on {self.date}: {self.why}"
+
+    def concerns(self, run: Run, branch: str) -> bool:
+        """Return whether a branch of a run was withdrawn, with some weights."""
+        return (self.revision, self.run or run.revision) == (branch, run.revision)
 
 
 class Withdrawals(Spec):
@@ -57,9 +64,10 @@ def withdrawals(workspace: Workspace, family: Family) -> list[Withdrawal]:
 
 def note_withdrawal(workspace: Workspace, withdrawal: Withdrawal) -> None:
     """Note a withdrawal; it replaces one of the same weights."""
-    same = (withdrawal.family, withdrawal.revision, withdrawal.weights_sha256)
+    keys = ("family", "revision", "run", "weights_sha256")
+    same = [getattr(withdrawal, key) for key in keys]
     with _store(workspace).update() as data:
-        others = [one for one in data["withdrawals"] if (one["family"], one["revision"], one["weights_sha256"]) != same]
+        others = [one for one in data["withdrawals"] if [one.get(key) for key in keys] != same]
         data["withdrawals"] = [*others, withdrawal.to_data()]
 
 

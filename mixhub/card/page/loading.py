@@ -10,6 +10,8 @@ from mixhub.card.markdown.text import Markdown, Table, block, code, escape, link
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.phrases import plural, ranges
 from mixhub.spec import catalog
+from mixhub.spec.family import Run
+from mixhub.spec.revisions import MAIN
 
 FOLDED = 12
 """Tables of more revisions than this are folded."""
@@ -25,11 +27,12 @@ def loading(facts: FamilyFacts) -> dict[str, Any]:
     choice = sorted(facts.trained or runs, key=lambda run: run in withdrawn)
     pinned = next((run for run in choice if run.revision in facts.commits), None)
     first = choice[0]
-    arguments = f'"{family.repo_id}", revision="{first.revision}"'
+    arguments = f'"{first.repo_id}"' + (f', revision="{first.branch}"' if first.branch != MAIN else "")
     if pinned:
-        own_arguments = f'"{family.repo_id}", commit="{facts.commits[pinned.revision]}"'
+        own_arguments = f'"{pinned.repo_id}", commit="{facts.commits[pinned.revision]}"'
     elif facts.made_elsewhere and first in family.runs():  # by name, as mixhub ships the family
-        own_arguments = f'"{family.name}", {first.kind}={first.label}'
+        label = f'"{first.label}"' if isinstance(first.label, str) else first.label
+        own_arguments = f'"{family.name}", {first.kind}={label}'
     else:
         own_arguments = arguments
     # The owner that mixhub gives to repos of its embedded hub: nothing else says that they are not on huggingface.co.
@@ -40,12 +43,17 @@ def loading(facts: FamilyFacts) -> dict[str, Any]:
         f"model = AutoModelForCausalLM.from_pretrained({arguments})\n"
         f"tokenizer = AutoTokenizer.from_pretrained({arguments})"
     )
+    is_merged = bool(family.revisions.main_is_merged)
     return {
         "transformers_code": block(transformers, "python"),
         "mixhub_code": block(f"{where}import mixhub\n\nmodel, tokenizer = mixhub.load({own_arguments})", "python"),
         "pinned": pinned,
-        "main_is_card": not facts.made_elsewhere and on_main is None,
+        "pinned_place": code(family.place(pinned.repo_id, pinned.branch)) if pinned else None,
+        "main_is_card": not facts.made_elsewhere and on_main is None and not is_merged,
+        "main_is_merged": is_merged,
         "main_run": next((run for run in runs if run.revision == on_main), None),
+        "has_repos": family.has_repo_per_run,
+        "main_is_run": family.main_is_run,
     }
 
 
@@ -66,8 +74,10 @@ def tensors(facts: FamilyFacts) -> dict[str, Any]:
 def revisions(facts: FamilyFacts) -> dict[str, Any]:
     """Return the branches of a family: a sentence that names them, and a table unless it would only repeat them."""
     names = {run.revision for run in facts.trained}
+    start = 0 if facts.family.has_repo_per_run else 1  # without the column of repos
     # the commit, which is long, is last, so that it does not hide the others
-    headers = ("Branch", facts.family.revisions.kind.capitalize(), "State", "Steps", "Weights (sha256)", "Commit")
+    kind = facts.family.revisions.kind.capitalize()
+    headers = ("Repo", "Branch", kind, "State", "Steps", "Weights (sha256)", "Commit")
     rows = []
     for one in facts.runs:
         name, lineage = one.run.revision, one.lineage
@@ -76,8 +86,10 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
             weights = code(lineage.weights_sha256[:12]) if lineage else figures.ABSENT
             step = figures.whole(lineage.step) if lineage else figures.ABSENT
             state = "withdrawn" if one.withdrawal else figures.ABSENT
-            rows.append((code(name), str(one.run.label), state, step, weights, commit))
-    table = without_empty_columns(Table(headers, tuple(rows), frozenset({1, 3})), figures.ABSENT)
+            place = repo_of_run(facts, one.run), code(one.run.branch)
+            rows.append((*place, str(one.run.label), state, step, weights, commit)[start:])
+    table = Table(headers[start:], tuple(rows), frozenset({2 - start, 4 - start}))
+    table = without_empty_columns(table, figures.ABSENT)
     says_more = rows and (len(rows) <= FOLDED or len(table.headers) > 2)
     return {"branches": _branches(facts), "table": table if says_more else None, "folded": len(rows) > FOLDED}
 
@@ -85,11 +97,20 @@ def revisions(facts: FamilyFacts) -> dict[str, Any]:
 def repo_link(facts: FamilyFacts) -> Markdown:
     """Return a link to the repo of a family, on the hub that has the card unless it was published elsewhere.
 
-    A shipped family whose models were never published has only a name.
+    A shipped family whose models were never published, and one with a repo for each run, has only a name.
     """
     repo_id, name = facts.family.repo_id, facts.family.name
-    if name in catalog.names() and name not in catalog.published():
+    if (name in catalog.names() and name not in catalog.published()) or facts.family.has_repo_per_run:
         return code(name)
+    return _link(facts, repo_id)
+
+
+def repo_of_run(facts: FamilyFacts, run: Run) -> Markdown:
+    """Return a link to the repo of a run."""
+    return _link(facts, run.repo_id)
+
+
+def _link(facts: FamilyFacts, repo_id: str) -> Markdown:
     if facts.made_elsewhere:
         return link(repo_id, f"{HUGGINGFACE}/{repo_id}")
     return Markdown(f"[{escape(repo_id)}](/{repo_id})")
@@ -114,10 +135,15 @@ def _branches(facts: FamilyFacts) -> Markdown:
     runs, total = facts.trained, len(facts.family.revisions.labels)
     if not runs:
         return Markdown("No model is trained yet, so there are no branches.")
+    has_repos = facts.family.has_repo_per_run
+    shown = [code(run.repo_id if has_repos else run.branch) for run in runs]
     if len(runs) > 2 and "," not in ranges([run.label for run in runs]):
-        names = Markdown(f"{code(runs[0].revision)} to {code(runs[-1].revision)}")
+        names = Markdown(f"{shown[0]} to {shown[-1]}")
     else:
-        names = listed([code(run.revision) for run in runs])
+        names = listed(shown)
     if len(runs) < total:
-        return Markdown(f"{len(runs):,} of {plural(total, 'model')} are trained, on {names}.")
-    return Markdown(f"{plural(total, 'branch', 'branches')}: {names}.")
+        return Markdown(
+            f"{len(runs):,} of {plural(total, 'model')} are trained, {'in' if has_repos else 'on'} {names}."
+        )
+    what = plural(total, "repo") if has_repos else plural(total, "branch", "branches")
+    return Markdown(f"{what}: {names}.")

@@ -41,6 +41,8 @@ def training(facts: FamilyFacts) -> dict[str, Any]:
         "adopted": branches(adopted),
         "losses": _losses(facts),
         "seeds": seeds(facts),
+        "has_words": any(isinstance(label, str) for label in facts.family.revisions.labels),
+        "run_heading": facts.run_heading,
     }
 
 
@@ -59,7 +61,7 @@ def compute(facts: FamilyFacts) -> dict[str, Any]:
             speed = (f"{pace.tokens_per_second:,.0f}", figures.hours(pace.hours)) if pace else (figures.ABSENT,) * 2
             named = (code(one.run.revision), one.lineage.device_name or one.lineage.device)
             rows.append((*named, figures.whole(one.lineage.processes), *speed, *_use(one.lineage)))
-    headers = ("Branch", "Device", "Processes", "Median tokens per second", "Time in training steps", *_USE)
+    headers = (facts.run_heading, "Device", "Processes", "Median tokens per second", "Time in training steps", *_USE)
     numbers = frozenset(range(2, len(headers)))
     table = without_empty_columns(Table(headers, tuple(rows), numbers), figures.ABSENT) if rows else None
     known = {"runs": table, "gpu_hours": _gpu_hours(facts), "has_mfu": table is not None and _USE[1] in table.headers}
@@ -147,4 +149,4 @@ def _losses(facts: FamilyFacts) -> Table | None:
         losses = [one.training_loss, *map(one.validation_losses.get, keys)]
         rows.append((code(one.run.revision), *map(figures.loss, losses)))
     names = [f"Validation: {key.removeprefix(facts.family.data.valid_prefix)}" for key in keys]
-    return Table(("Branch", "Training", *names), tuple(rows), frozenset(range(1, len(keys) + 2)))
+    return Table((facts.run_heading, "Training", *names), tuple(rows), frozenset(range(1, len(keys) + 2)))

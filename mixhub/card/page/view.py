@@ -19,6 +19,7 @@ from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.endpoint import HUGGINGFACE
+from mixhub.phrases import ranges
 from mixhub.spec import catalog
 from mixhub.spec.family import Family, Run
 
@@ -53,7 +54,7 @@ def card_values(facts: FamilyFacts) -> Values:
     }
     if facts.of_run:
         (one,) = facts.runs
-        about = {"run": one.run, "earlier_of": one.earlier_of, "family_link": repo_link(facts)}
+        about = {"run": one.run, "earlier_of": one.earlier_of, "family_link": repo_link(facts), "repos": _repos(family)}
         return values | {"about": about, "mixture": _mixture(facts, one.run), "lineage": lineage_table(one)}
     return values | {
         "about": _about(facts),
@@ -69,9 +70,17 @@ def dataset_repos(family: Family) -> list[str]:
     return named if own is None or own in named else [own, *named]
 
 
+def _repos(family: Family) -> Markdown:
+    """Return the repos of a family with one for each run, by their pattern."""
+    revisions = family.revisions
+    kinds = revisions.kind if len(revisions.labels) == 1 else revisions.plural(revisions.kind)
+    return Markdown(f"{code(family.repo_id)} for {kinds} {escape(ranges(revisions.labels))}")
+
+
 def _about(facts: FamilyFacts) -> Values:
     card, trained, total = facts.family.card, len(facts.trained), len(facts.family.revisions.labels)
-    each = f"one per {facts.family.revisions.kind}, each on its own branch"
+    place = "in its own repo" if facts.family.has_repo_per_run else "on its own branch"
+    each = f"one per {facts.family.revisions.kind}, each {place}"
     license_ = code(card.license)
     if card.license_name is not None:
         name = link(card.license_name, card.license_link) if card.license_link else escape(card.license_name)

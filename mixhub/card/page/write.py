@@ -74,7 +74,7 @@ def write_cards(
     Args:
         workspace: the workspace.
         family: the family.
-        commits: the commit of each branch that was pushed.
+        commits: the commit of each run that was pushed, by revision.
         force: replace cards that were edited by hand.
         progress: shows the files of samples.
 

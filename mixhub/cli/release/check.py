@@ -67,11 +67,12 @@ def _show(checked: RunCheck) -> None:
     facts += ["loads and generates"] if checked.loaded else []
     facts += ["unchanged since it was read"] if checked.was_known else []
     end = plural(len(checked.findings), "finding") if checked.findings else "no findings"
-    say(f"{checked.branch}: {end} ({', '.join(facts)})")
+    say(f"{checked.where}: {end} ({', '.join(facts)})")
 
 
 def _data(checked: RunCheck) -> dict[str, Any]:
     return {
+        "repo_id": checked.run.repo_id,
         "branch": checked.branch,
         "step": checked.step,
         "export": str(checked.export),

@@ -61,9 +61,11 @@ def promote(
         if as_json:
             return
         if dry_run:
-            console.say(f"main: {'unchanged' if plan.waiting else 'its card follows, with the commits of this hub'}")
+            console.say(
+                f"main: {'its card follows, with the commits of this hub' if plan.main_follows else 'unchanged'}"
+            )
             return
         plan.send(show=plans.show_pushed, progress=progress)
         if plan.waiting:
             runs = ", ".join(plan.waiting)
-            console.say(f"main stays unchanged until these match {plan.promotion.source}: {runs}")
+            console.say(f"main stays unchanged until these match {plan.source}: {runs}")

@@ -66,8 +66,9 @@ def push(
         plans.show_plans(plan, as_json=as_json)
         if as_json:
             return
-        if plan.main is not None and (plan.main.changed or not plan.main_follows):
-            plans.show_plan(plan.main)
+        for main in plan.mains:
+            if main.changed or not plan.main_follows:
+                plans.show_plan(main)
         if plan.main_follows:
             console.say("main: its card follows, with the commits of the branches")
         if dry_run:

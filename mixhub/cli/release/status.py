@@ -39,6 +39,8 @@ def show_status(states: Sequence[RunStatus]) -> None:
     from mixhub.cli.common.console import say, show_table
 
     rows, pushed = [], []
+    has_repos = len({state.repo_id for state in states}) > 1
+    is_elsewhere = has_repos or any(state.branch not in ("", state.revision) for state in states)
     for state in states:
         trained = "-" if state.step is None else f"{state.step} of {state.steps}"
         cells = ("-", "-", "-")
@@ -46,11 +48,12 @@ def show_status(states: Sequence[RunStatus]) -> None:
             checked = "yes" if state.checked else "no"
             cells = (state.weights_sha256[:12], checked, f"{state.cells} of {state.cells_expected}")
         rows.append((state.revision, trained if state.is_step_known else "elsewhere", *cells, state.card or "-"))
+        branch = [f"{state.repo_id}@{state.branch}" if has_repos else state.branch] if is_elsewhere else []
         for hub, commit in state.pushed.items():
-            pushed.append((state.revision, hub, commit[:12], state.verified.get(hub, "no")))
+            pushed.append((state.revision, *branch, hub, commit[:12], state.verified.get(hub, "no")))
     show_table(["revision", "trained (steps)", "export (weights)", "checked", "evaluated (cells)", "card"], rows)
     if pushed:
-        show_table(["pushed", "hub", "commit", "verified"], pushed)
+        show_table(["pushed", *(["as"] if is_elsewhere else []), "hub", "commit", "verified"], pushed)
     else:
         say("not pushed to any hub")
     for state in states:

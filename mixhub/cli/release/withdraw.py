@@ -43,5 +43,5 @@ def withdraw(
         say(f"the card of {withdrawal.family} could not be rendered: {withdrawal.problem.lines()[0]}")
     if withdrawal.card is not None:
         show_pushed(withdrawal.card)
-    else:
+    elif withdrawal.errata is not None:
         say(f"errata on main: {withdrawal.errata}")

@@ -32,7 +32,7 @@ def card_unsound(run: RunUnderCheck) -> Iterator[Finding]:
 def weights_withdrawn(run: RunUnderCheck) -> Iterator[Finding]:
     """Withdrawn weights, which are published with the reason on their card."""
     for mark in withdrawals(run.workspace, run.family):
-        if (mark.revision, mark.weights_sha256) == (run.where, run.content.weights_sha256):
+        if mark.concerns(run.run, run.branch) and mark.weights_sha256 == run.content.weights_sha256:
             yield Finding("weights-withdrawn", run.where, f"was withdrawn: {mark.why}", level="warning")
 
 

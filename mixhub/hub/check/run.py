@@ -31,6 +31,8 @@ class RunCheck:
     step: int
     branch: str
     """Its branch: that of the run, or of an earlier step."""
+    where: str
+    """What findings call it: its branch, with the repo if each run has one of its own."""
     export: Path
     content: ExportCheck
     """The result for the folder alone."""
@@ -69,20 +71,21 @@ def check_run(
     """
     step = family.training.steps if step is None else step
     export, branch = workspace.export(run, step), family.branch(run, step)
+    where = family.place(run.repo_id, branch)
     states, lineage = file_states(export), lineage_of(export)
     receipt = valid_receipt(workspace, export, lineage.weights_sha256) if lineage else None
-    content = receipt.content() if receipt else check_export(export, branch, progress)
+    content = receipt.content() if receipt else check_export(export, where, progress)
     if moved := sorted(set(states) ^ set(file_states(export))):
         message = f"{export / moved[0]}: appeared or disappeared during the check"
         raise ExportError(message, code="export-changed", hint="check again", path=export)
     findings = [*content.findings]
     loaded, fault = (receipt.loaded, receipt.fault) if receipt else (False, None)
     if load and not loaded:
-        problem = next(loading_findings(branch, export), None)
+        problem = next(loading_findings(where, export), None)
         loaded, fault = problem is None, problem.message if problem and problem.level == "error" else None
         findings += [problem] if problem and problem.level == "unchecked" else []
     if fault is not None:  # also if a receipt reports it
-        findings.append(Finding("load-failed", branch, fault, LOADING_HINT))
+        findings.append(Finding("load-failed", where, fault, LOADING_HINT))
     subject = RunUnderCheck(workspace, family, run, step, content)
     findings += [finding for rule in RULES for finding in rule(subject)]
     if not errors(findings):  # the card is rendered from the rest
@@ -94,8 +97,8 @@ def check_run(
             write_receipt(workspace, receipt_now)
         except OSError as error:  # as on a compute node with a read-only disk
             message = f"the receipt of this check cannot be written ({error.filename}); a push will read it again"
-            findings.append(Finding("receipt-unwritable", branch, message, level="warning"))
-    return RunCheck(run, step, branch, export, content, states, tuple(findings), receipt is not None, loaded)
+            findings.append(Finding("receipt-unwritable", where, message, level="warning"))
+    return RunCheck(run, step, branch, where, export, content, states, tuple(findings), receipt is not None, loaded)
 
 
 def require_sound(findings: Sequence[Finding], what: str, consequence: str = "nothing was sent") -> None:

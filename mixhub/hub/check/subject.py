@@ -28,9 +28,14 @@ class RunUnderCheck:
     """The result for the export alone."""
 
     @property
-    def where(self) -> str:
+    def branch(self) -> str:
         """The branch that it goes to."""
         return self.family.branch(self.run, self.step)
+
+    @property
+    def where(self) -> str:
+        """What findings call it."""
+        return self.family.place(self.run.repo_id, self.branch)
 
     @property
     def is_last(self) -> bool:

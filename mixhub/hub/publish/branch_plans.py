@@ -71,25 +71,26 @@ def plan_run(
     files = {} if errors(checked.findings) else run_files(workspace, family, checked, samples=options.samples)
     weights = checked.content.weights_sha256 or ""
     message = f"Publish {checked.branch}, weights {weights[:12]}"
-    target = Target.read(endpoint, family.repo_id, checked.branch, workspace)
+    target = Target.read(endpoint, run.repo_id, checked.branch, workspace, place=checked.where)
     left_out = unpublished_cells(workspace, family, run) if files and checked.step == family.training.steps else []
     kept = [f"{RESULTS}/{cell.path.name}" for cell in left_out if cell.limit is None]
-    plan = plan_files(target, files, options, message=message, weights=weights, unpublished=kept)
+    plan = plan_files(target, files, options, message=message, weights=weights, kept=kept)
     limited = {f"{RESULTS}/{cell.path.name}" for cell in left_out} - {*kept}
     lost = () if options.force else _lost_results(plan, run, limited)
-    findings = (*checked.findings, *plan.findings, *_left_out(plan.branch, family, left_out), *lost)
+    findings = (*checked.findings, *plan.findings, *_left_out(plan.where, family, left_out), *lost)
     return replace(plan, findings=findings)
 
 
 def plan_state(workspace: Workspace, family: Family, run: Run, endpoint: Endpoint, *, private: bool = False) -> Plan:
     """Return the plan of the branch with a run's optimizer state; raises RunError if there is none."""
     files = state_files(workspace, family, run)
-    target = Target.read(endpoint, family.repo_id, f"{run.revision}-optimizer", workspace)
+    branch = f"{run.branch}-optimizer"
+    target = Target.read(endpoint, run.repo_id, branch, workspace, place=family.place(run.repo_id, branch))
     options = PushOptions(private=private, force=True)
     return plan_files(target, files, options, message=f"Publish the optimizer state of {run.revision}")
 
 
-def _left_out(branch: str, family: Family, cells: Sequence[Cell]) -> Iterator[Finding]:
+def _left_out(where: str, family: Family, cells: Sequence[Cell]) -> Iterator[Finding]:
     """Cells that are not published, since they do not count for the scores."""
     names = [cell.path.stem for cell in cells]
     limited = [name for name, cell in zip(names, cells, strict=True) if cell.limit is not None]
@@ -99,7 +100,7 @@ def _left_out(branch: str, family: Family, cells: Sequence[Cell]) -> Iterator[Fi
     for reason, some in reasons:
         if some:
             message = f"{plural(len(some), 'cell')} not published, {reason}: {listed(some, most=3)}"
-            yield Finding("results-unpublished", branch, message, hint, "warning")
+            yield Finding("results-unpublished", where, message, hint, "warning")
 
 
 def _lost_results(plan: Plan, run: Run, limited: Collection[str]) -> Iterator[Finding]:
@@ -111,7 +112,7 @@ def _lost_results(plan: Plan, run: Run, limited: Collection[str]) -> Iterator[Fi
         names = listed(lost, most=3)
         message = f"only the branch has {names} for the same weights, and a push would delete them"
         hint = f"evaluate again: mixhub evaluate --{run.kind} {run.label}; or push with --force to delete them"
-        yield Finding("results-lost", plan.branch, message, hint)
+        yield Finding("results-lost", plan.where, message, hint)
 
 
 def plan_card(
@@ -121,51 +122,57 @@ def plan_card(
     options: PushOptions = DEFAULTS,
     *,
     before: Sequence[Plan] = (),
+    place: str = MAIN,
 ) -> Plan:
     """Return the plan of `main`: the family's card, which names the commits of the branches, and its plots.
 
     It covers only runs that the hub has, or gets before; they are described by the workspace if it pushed them as they
     are now, and otherwise by what their branches hold. If `main` should hold the model of a run, the hub copies it from
-    the run's branch.
+    the run's branch. Merged weights on `main` stay.
 
     Args:
         workspace: holds runs and results.
-        family: the family.
+        family: the family, as one repo holds it.
         endpoint: the hub.
         options: `tag`, `private` and `force` are used.
-        before: plans of branches that will be pushed before, so that the card will change.
+        before: plans of branches of this repo that will be pushed before, so that the card will change.
+        place: what messages call `main` (see `Family.place`).
 
     Raises:
         MixhubError: the card cannot be rendered.
         HubError: the hub cannot be reached.
     """
     # before the receipts: a push in between is a conflict
-    target = Target.read(endpoint, family.repo_id, MAIN, workspace)
+    target = Target.read(endpoint, family.repo_id, MAIN, workspace, place=place, is_card=True)
     tree = target.tree()
     heads = branch_heads(endpoint, family.repo_id) if target.parent else {}
     planned = {one.branch for one in before}
+    runs = {run.branch: run for run in family.runs()}
     known = {one.branch for one in before if not one.changed}
     known |= {*_unchanged_branches(workspace, family, endpoint, heads)}
-    names = [run.revision for run in family.runs() if run.revision not in known | planned]
+    names = [name for name in runs if name not in known | planned]
     others = read_branches(endpoint, family.repo_id, {name: heads[name] for name in names if name in heads})
-    known |= {run.revision for run in family.runs() if _is_here(workspace, family, run, others.get(run.revision))}
+    known |= {name for name, run in runs.items() if _is_here(workspace, family, run, others.get(name))}
     stated = {name: one for name, one in others.items() if set(one.tree) >= _STATED and one.weights_sha256}
-    published = {name: one.folder for name, one in stated.items() if name not in known}
-    commits = {name: commit for name, commit in heads.items() if name in known or name in stated}
+    published = {runs[name].revision: one.folder for name, one in stated.items() if name not in known}
+    there = [name for name in runs if name in heads and (name in known or name in stated)]
+    commits = {runs[name].revision: heads[name] for name in there}
     model, copied = main_model(family, endpoint, heads, before)
     on_main = family.main_run.revision if family.main_run and model else None
     if not model and LINEAGE_FILE not in tree and weights_in(tree):
         on_main = ""
-    files = main_files(workspace, family, commits, published, on_main, {*commits, *planned})
+    only = {runs[name].revision for name in runs if name in there or name in planned}
+    files = main_files(workspace, family, commits, published, on_main, only)
     moves_first = any(one.changed for one in before)
     message = "Update the family's card"
-    plan = plan_files(target, {**files, **model}, options, message=message, moves_first=moves_first)
+    merged = [path for path in tree if is_model_file(path)] if family.revisions.main_is_merged else []
+    plan = plan_files(target, {**files, **model}, options, message=message, moves_first=moves_first, kept=merged)
     findings = [*plan.findings, *withdrawn_on_main(model, withdrawals(workspace, family))]
     foreign = [one.path for one in plan.changed if one.path in tree and is_model_file(one.path)]
     if foreign and LINEAGE_FILE not in tree and not options.force:
         text = f"holds {', '.join(foreign)}, which no push put there, and this push would replace them"
         hint = "copy them elsewhere, then push with --force; or omit revisions.main"
-        findings.append(Finding("main-model-foreign", MAIN, text, hint))
+        findings.append(Finding("main-model-foreign", place, text, hint))
     return replace(plan, copied=copied, findings=tuple(findings))
 
 
@@ -183,13 +190,13 @@ def main_model(
         before: plans of branches that will be pushed before.
     """
     run = family.main_run
-    planned = next((plan for plan in before if run and plan.branch == run.revision), None)
+    planned = next((plan for plan in before if run and plan.branch == run.branch), None)
     files: Mapping[str, LocalFile] = {}
     revision = ""
     if planned is not None:
         files, revision = planned.files, planned.branch
-    elif run is not None and run.revision in heads:
-        revision = heads[run.revision]
+    elif run is not None and run.branch in heads:
+        revision = heads[run.branch]
         files = {path: remote_file(file) for path, file in remote_tree(endpoint, family.repo_id, revision).items()}
     model = {path: file for path, file in files.items() if is_model_file(path)}
     return model, dict.fromkeys(model, revision)
@@ -212,12 +219,12 @@ def _unchanged_branches(
     receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
     weights = local_weights(workspace, family)
     for run in family.runs():
-        receipt, head = receipts.get(run.revision), heads.get(run.revision)
+        receipt, head = receipts.get(run.branch), heads.get(run.branch)
         if receipt and (receipt.commit, receipt.weights_sha256) == (head, weights.get(run.revision)):
             local, pushed = _stated_files(workspace, family, run), receipt.content
             hashes = {name: file_sha256(path) for name, path in local.items()}
             if hashes == {name: digest for name, digest in pushed.items() if _is_stated(name)}:
-                yield run.revision
+                yield run.branch
 
 
 def _is_here(workspace: Workspace, family: Family, run: Run, branch: Branch | None) -> bool:

@@ -53,7 +53,7 @@ class PushOptions:
     samples: bool = False
     """Also push the samples of the results, as parquet."""
     tag: str | None = None
-    """Tag the commits: `<branch>-<tag>` on the branch of a run, `<tag>` on `main`."""
+    """Tag the commits: `<branch>-<tag>` on a branch, `<tag>` on `main`."""
     private: bool = False
     """Make a new repo private."""
     force: bool = False
@@ -86,18 +86,36 @@ class Target:
     branch_exists: bool
     pushed: Mapping[str, str] = field(default_factory=dict)
     """Hashes of the files that the workspace pushed there last, by path; empty if unknown."""
+    place: str = ""
+    """What messages call it (see `Family.place`); empty: as the branch."""
+    is_card: bool = False
+    """Whether it is for the family's card, not for a run: `main`, unless that is the branch of a run."""
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return self.place or self.branch
 
     @classmethod
-    def read(cls, endpoint: Endpoint, repo_id: str, branch: str, workspace: Workspace | None = None) -> Target:
+    def read(
+        cls,
+        endpoint: Endpoint,
+        repo_id: str,
+        branch: str,
+        workspace: Workspace | None = None,
+        *,
+        place: str = "",
+        is_card: bool = False,
+    ) -> Target:
         """Ask the hub, and the receipts of a workspace."""
         with hub_errors(endpoint, repo_id):
             if not client(endpoint).repo_exists(repo_id):
-                return cls(endpoint, repo_id, branch, None, False)
+                return cls(endpoint, repo_id, branch, None, False, {}, place, is_card)
         heads = branch_heads(endpoint, repo_id)
         parent = heads.get(branch) or first_commit(endpoint, repo_id)
         receipts = read_receipts(workspace, hub_key(endpoint), repo_id) if workspace else {}
         pushed = receipts[branch].content if branch in receipts else {}
-        return cls(endpoint, repo_id, branch, parent, branch in heads, pushed)
+        return cls(endpoint, repo_id, branch, parent, branch in heads, pushed, place, is_card)
 
     def tree(self) -> dict[str, RemoteFile]:
         """Return the files of the parent commit; empty for a new repo."""
@@ -127,6 +145,8 @@ class Plan:
     """Whether a new repo is private."""
     copied: Mapping[str, str] = field(default_factory=dict)
     """Files that the hub copies, by path: the revision of the repo that holds, or will hold, the same file."""
+    where: str = ""
+    """As `Target.where`."""
 
     @property
     def changed(self) -> list[FileChange]:
@@ -148,7 +168,7 @@ def plan_files(
     message: str,
     weights: str | None = None,
     moves_first: bool = False,
-    unpublished: Collection[str] = (),
+    kept: Collection[str] = (),
 ) -> Plan:
     """Return the plan that makes a branch hold the given files, and deletes what pushes before left (see `stale`).
 
@@ -161,12 +181,12 @@ def plan_files(
         message: title of the commit.
         weights: identifies the weights in the files.
         moves_first: whether another push will change the files before.
-        unpublished: files that stay if the branch has them, with the same weights.
+        kept: files that stay if the branch has them: those of a model, and results of the same weights.
     """
     remote = target.tree() if files else {}
-    deleted = stale(target, files, remote, unpublished)
+    deleted = stale(target, files, remote, kept)
     planned = changes(files, {path: file for path, file in remote.items() if path in files or path in deleted})
-    findings = [*_stale_samples(target.branch, deleted), *(() if options.force else _changed_card(target, planned))]
+    findings = [*_stale_samples(target.where, deleted), *(() if options.force else _changed_card(target, planned))]
     findings += _changed_model(target, planned, remote)
     tag = options.tag
     if tag is not None:
@@ -175,7 +195,7 @@ def plan_files(
         moves = moves_first or any(change.action != "keep" for change in planned) or existing != target.parent
         if existing is not None and moves:
             text = f"the tag {tag} exists at {existing[:12]}, and tags do not move"
-            findings.append(Finding("tag-taken", target.branch, text, "choose another: --tag NAME"))
+            findings.append(Finding("tag-taken", target.where, text, "choose another: --tag NAME"))
     return Plan(
         target.repo_id,
         target.branch,
@@ -188,11 +208,12 @@ def plan_files(
         message,
         tag,
         options.private,
+        where=target.where,
     )
 
 
 def stale(
-    target: Target, files: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile], unpublished: Collection[str] = ()
+    target: Target, files: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile], kept: Collection[str] = ()
 ) -> set[str]:
     """Return the files of a branch that earlier pushes left, and that do not belong to the files that it should hold.
 
@@ -207,26 +228,26 @@ def stale(
         found |= {path for path in extra if _CHECKPOINT.match(path)}
     if LINEAGE_FILE not in remote and not any(is_model_file(path) for path in files):
         return found
-    models = {path for path in extra if is_model_file(path)}  # no shard of another model may stay
+    models = {path for path in extra if is_model_file(path) and path not in kept}  # no shard of another may stay
     is_foreign = not target.pushed or LINEAGE_FILE not in remote
     found |= {path for path in models if is_foreign or path in target.pushed or _WEIGHTS.fullmatch(path)}
-    if target.branch == MAIN:
+    if target.is_card:
         return found
     replaced = {path for path in files if path in remote and not same_content(files[path], remote[path])}
     has_other_weights = any(path.endswith(".safetensors") for path in replaced)
     found |= {path for path in extra if path == METRICS and has_other_weights}
     results = {path for path in extra if is_result_file(path) and path.endswith(".json")}
-    found |= {path for path in results if path not in unpublished or has_other_weights}
+    found |= {path for path in results if path not in kept or has_other_weights}
     samples = [path for path in extra if is_result_file(path) and not path.endswith(".json")]
     figures = {path: path.replace(".samples.parquet", ".json") for path in samples}
     return found | {path for path, figure in figures.items() if figure in replaced | found}
 
 
-def _stale_samples(branch: str, deleted: Collection[str]) -> Iterator[Finding]:
+def _stale_samples(where: str, deleted: Collection[str]) -> Iterator[Finding]:
     """Samples on the branch that belong to figures which were replaced."""
     if samples := sorted(path for path in deleted if path.endswith(".samples.parquet")):
         message = f"the samples of figures that were measured again are deleted: {listed(samples, most=3)}"
-        yield Finding("samples-stale", branch, message, "push with --samples to publish the new ones", "warning")
+        yield Finding("samples-stale", where, message, "push with --samples to publish the new ones", "warning")
 
 
 def changes(local: Mapping[str, LocalFile], remote: Mapping[str, RemoteFile]) -> list[FileChange]:
@@ -268,13 +289,13 @@ def _changed_card(target: Target, planned: list[FileChange]) -> Iterator[Finding
         text = _card_text(target, commit.commit_id)
         if before is None and is_rendered(text):
             message = f"its history was squashed ({commit.title!r}), so text that was added to {CARD} there is lost"
-            hint = f"if there is some, copy it to {'card' if target.branch == MAIN else 'revision'}.md first"
-            yield Finding("card-written-on-hub", target.branch, message, hint, "warning")
+            hint = f"if there is some, copy it to {'card' if target.is_card else 'revision'}.md first"
+            yield Finding("card-written-on-hub", target.where, message, hint, "warning")
             return
         if text and (before is None or text != _card_text(target, before.commit_id)):
             message = f"{CARD} was written on the hub since the last push ({commit.title!r}), and would be replaced"
-            hint = f"move that text to {'card' if target.branch == MAIN else 'revision'}.md; then push with --force"
-            yield Finding("card-written-on-hub", target.branch, message, hint)
+            hint = f"move that text to {'card' if target.is_card else 'revision'}.md; then push with --force"
+            yield Finding("card-written-on-hub", target.where, message, hint)
             return
 
 
@@ -285,7 +306,7 @@ def _changed_model(target: Target, planned: list[FileChange], remote: Mapping[st
     if changed:
         message = f"changed on the hub since the last push from here, and would be replaced: {listed(changed, most=3)}"
         hint = "make the same change in the export if it is wanted, then check and push"
-        yield Finding("model-changed-on-hub", target.branch, message, hint, "warning")
+        yield Finding("model-changed-on-hub", target.where, message, hint, "warning")
 
 
 def _is_pushed(target: Target, path: str, file: RemoteFile) -> bool:

@@ -32,22 +32,36 @@ class Promotion:
     """A family's repo on one hub, whose branches are copied to another."""
 
     family: Family
+    """The family, as the repo holds it."""
     source: Endpoint
     target: Endpoint
     verified: Verification
     """The result of `verify` at the source. Its commits are promoted, even if the branches move."""
     marks: tuple[Withdrawal, ...] = ()
     """What was withdrawn at the target (see `withdrawals_on`), and stays so."""
+    is_one_of_many: bool = False
+    """Whether the family has other repos, so that messages name this one."""
 
     @classmethod
-    def read(cls, family: Family, source: Endpoint, target: Endpoint, progress: Progress) -> Promotion:
+    def read(
+        cls, family: Family, source: Endpoint, target: Endpoint, progress: Progress, *, is_one_of_many: bool = False
+    ) -> Promotion:
         """Verify the repo on the source, which must be another hub than the target."""
         if hub_key(source) == hub_key(target):
             message = f"--from {source.name or source.url}: is also the hub to push to"
             hint = "name another one: --hub HUB"
             raise UsageError(message, code="option-conflict", hint=hint, options=("--from", "--hub"))
         verified = verify(source, family.repo_id, family, progress=progress)
-        return cls(family, source, target, verified, tuple(withdrawals_on(target, family)))
+        return cls(family, source, target, verified, tuple(withdrawals_on(target, family)), is_one_of_many)
+
+    def place(self, branch: str) -> str:
+        """Return what messages call a branch."""
+        return f"{self.family.repo_id}@{branch}" if self.is_one_of_many else branch
+
+    def target_of(self, branch: str) -> Target:
+        """Ask the target for a branch."""
+        is_card = branch == MAIN and not self.family.main_is_run
+        return Target.read(self.target, self.family.repo_id, branch, place=self.place(branch), is_card=is_card)
 
     @property
     def commits(self) -> dict[str, str]:
@@ -60,26 +74,27 @@ class Promotion:
         What could not be checked is one, and so is a card with other commits: the target would have them nowhere.
         """
         findings = [finding for finding in self.verified.findings if finding.where == branch]
+        found = [replace(finding, where=self.place(branch)) for finding in findings]
         return [
             one
             if one.level == "warning" and one.code != "card-commit-differs"
             else replace(one, message=f"{one.message} (on {self.source})", level="error")
-            for one in findings
+            for one in found
         ]
 
     def branches_of(self, runs: Sequence[str], *, checkpoints: bool) -> list[str]:
-        """Return the branches of runs at the source, optionally with those of their earlier steps.
+        """Return those of the given branches of runs that the source has, optionally with those of earlier steps.
 
         Raises:
             HubError: there are none.
         """
         names = BranchNames(self.family)
         meanings = {name: names.meaning(name) for name in self.commits} if checkpoints else {}
-        of_steps = {name for name, one in meanings.items() if one and one.run and one.run.branch in runs}
+        of_steps = {name for name, one in meanings.items() if one and (one.run is None or one.run.branch in runs)}
         branches = [name for name in self.commits if name in runs or name in of_steps]
         if not branches:
             message = f"{self.source}: {self.family.repo_id} has none of {', '.join(runs)}"
-            there = [run.revision for run in self.family.runs() if run.revision in self.commits]
+            there = [run.revision for run in self.family.runs() if run.branch in self.commits]
             hint = f"promote one of: {listed(there, most=12)}" if there else f"push a run to {self.source} first"
             raise HubError(message, code="branch-missing", hint=hint)
         return branches
@@ -102,8 +117,7 @@ def plan_branches(promotion: Promotion, branches: Sequence[str], options: PushOp
     for branch in branches:
         files, weights, _ = _files_on_target(promotion, branch)
         message = f"Promote {branch} from commit {promotion.commits[branch][:12]}"
-        target = Target.read(promotion.target, promotion.family.repo_id, branch)
-        plan = plan_files(target, files, options, message=message, weights=weights)
+        plan = plan_files(promotion.target_of(branch), files, options, message=message, weights=weights)
         plans.append(replace(plan, findings=(*promotion.findings_on(branch), *plan.findings)))
     return plans
 
@@ -163,9 +177,9 @@ def plan_main(promotion: Promotion, options: PushOptions = DEFAULTS, *, before: 
         for mark in promotion.marks:
             card = add_erratum(card, mark)
         files[CARD] = local_file(card.encode())
-    target = Target.read(promotion.target, family.repo_id, MAIN)
     message = f"Promote the card from commit {commits[MAIN][:12]}"
-    plan = plan_files(target, files, options, message=message, moves_first=any(one.changed for one in before))
+    moves_first = any(one.changed for one in before)
+    plan = plan_files(promotion.target_of(MAIN), files, options, message=message, moves_first=moves_first)
     withdrawn = withdrawn_on_main(model, promotion.marks)
     return replace(plan, findings=(*promotion.findings_on(MAIN), *plan.findings, *withdrawn), copied=copied)
 
@@ -183,14 +197,14 @@ def plan_model_on_main(promotion: Promotion) -> Plan | None:
         return None
     others = {path: remote_file(file) for path, file in tree.items() if path not in remote_files.KEPT_ON_HUB}
     files = {**{path: file for path, file in others.items() if not is_model_file(path)}, **model}
-    target = Target.read(promotion.target, family.repo_id, MAIN)
-    return replace(plan_files(target, files, DEFAULTS, message="Copy the model that main holds"), copied=copied)
+    message = "Copy the model that main holds"
+    return replace(plan_files(promotion.target_of(MAIN), files, DEFAULTS, message=message), copied=copied)
 
 
 def not_yet_promoted(promotion: Promotion, planned: Sequence[str]) -> list[str]:
     """Return the runs whose branches differ between the hubs, except those planned: `main` waits for them."""
     waiting = []
-    for name in (run.revision for run in promotion.family.runs()):
+    for name in (run.branch for run in promotion.family.runs()):
         if name in promotion.commits and name not in planned:
             files, _, existing = _files_on_target(promotion, name)
             is_same = all(path in existing and same_content(file, existing[path]) for path, file in files.items())

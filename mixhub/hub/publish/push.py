@@ -48,19 +48,19 @@ def push_all(
 ) -> tuple[list[Pushed], dict[str, MixhubError]]:
     """As `push_plan`, one plan after the other; `show` is called with each result.
 
-    Goes on with the others if one fails, unless nothing answers. Returns the results, and the errors by branch.
+    Goes on with the others if one fails, unless nothing answers. Returns the results, and the errors by `Plan.where`.
     """
     results: list[Pushed] = []
     failed: dict[str, MixhubError] = {}
     for plan in plans:
         if gone := next((error for error in failed.values() if isinstance(error, HubUnreachableError)), None):
-            failed[plan.branch] = gone
+            failed[plan.where] = gone
             continue
         try:
             results.append(push_plan(plan, workspace, endpoint, progress))
             show(results[-1])
         except MixhubError as error:
-            failed[plan.branch] = error
+            failed[plan.where] = error
     return results, failed
 
 
@@ -69,8 +69,8 @@ def require_all_pushed(results: Sequence[Pushed], failed: Mapping[str, MixhubErr
     if len(failed) == 1 and not results:
         raise next(iter(failed.values()))
     if failed:
-        findings = tuple(from_error(error, branch) for branch, error in failed.items())
-        pushed = listed([one.plan.branch for one in results], most=3) or "nothing"
+        findings = tuple(from_error(error, where) for where, error in failed.items())
+        pushed = listed([one.plan.where for one in results], most=3) or "nothing"
         summary = f"{len(failed)} of {len(failed) + len(results)} branches were not pushed; on the hub: {pushed}"
         hint = f"{next((one.hint + '; then ' for one in findings if one.hint), '')}push again: it sends what is missing"
         message = "\n".join([*map(str, findings), summary])
@@ -88,7 +88,7 @@ def push_plan(plan: Plan, workspace: Workspace, endpoint: Endpoint, progress: Pr
         PushConflictError: the branch moved since the plan was made; nothing of this push is there.
         HubError: the hub refused, or does not hold what was sent.
     """
-    require_sound(plan.findings, plan.branch, f"nothing was sent to {plan.branch}")
+    require_sound(plan.findings, plan.where, f"nothing was sent to {plan.where}")
     require_unchanged(plan.files)
     parent = _ready_branch(plan, endpoint)
     commit, uploaded = parent, []
@@ -159,7 +159,7 @@ def _upload(plan: Plan, additions: Sequence[CommitOperationAdd], endpoint: Endpo
         missing = {one.path_in_repo: one for one in additions if one.path_in_repo not in present}
         paths = sorted(missing, key=lambda path: sizes[path])
         ends = dict(zip(paths, accumulate(sizes[path] for path in paths), strict=True))
-        with progress.start(f"sending {plan.branch}", sum(sizes[path] for path in paths), "byte") as bar:
+        with progress.start(f"sending {plan.where}", sum(sizes[path] for path in paths), "byte") as bar:
             for _, group in groupby(paths, key=lambda path: ends[path] // _TOGETHER):
                 together = list(group)
                 uploads = [missing[path] for path in together]
@@ -191,7 +191,7 @@ def _verify(plan: Plan, commit: str, endpoint: Endpoint) -> None:
     wrong += [change.path for change in plan.changes if change.action == "delete" and change.path in remote]
     if wrong:
         message = f"{endpoint}: {plan.repo_id}@{commit} does not hold the planned {wrong[0]} after the push"
-        raise HubError(message, code="push-unverified", hint=f"push again; do not use {plan.branch} until then")
+        raise HubError(message, code="push-unverified", hint=f"push again; do not use {plan.where} until then")
 
 
 def _tag(plan: Plan, commit: str, endpoint: Endpoint) -> None:

@@ -58,13 +58,13 @@ def read_receipts(workspace: Workspace, hub: str, repo_id: str) -> dict[str, Rec
 
 
 def pushed_commits(workspace: Workspace, hub: str, family: Family) -> dict[str, str]:
-    """Return the commit of each run's branch on a hub, unless its export has other weights than were pushed."""
-    receipts = read_receipts(workspace, hub, family.repo_id)
+    """Return the commit of each run on a hub, by revision, unless its export has other weights than were pushed."""
+    repos = _store(workspace).read().pushes.get(hub, {})
     local = local_weights(workspace, family)
     return {
         run.revision: receipt.commit
         for run in family.runs()
-        if (receipt := receipts.get(run.revision)) is not None
+        if (receipt := repos.get(run.repo_id, {}).get(run.branch)) is not None
         and local.get(run.revision) in (None, receipt.weights_sha256)
     }
 

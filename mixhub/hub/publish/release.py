@@ -84,7 +84,7 @@ def main_files(
     Args:
         workspace: holds them.
         family: the family.
-        commits: of the branches, by revision.
+        commits: of the runs, by revision.
         published: folders of branches of the hub that are described instead of the local runs (see `gather_family`).
         on_main: the revision whose model `main` holds (see `mixhub.card.facts.runs.FamilyFacts`).
         only: the revisions that the card tells of (see `gather_family`).
@@ -203,7 +203,7 @@ tags:
 
 # {run.revision} of {family.name}: weights and optimizer at step {step}
 
-To resume training; the model itself is on the branch `{run.revision}`. With mixhub, put `step-{step:06d}` into
+To resume training; the model itself is on the branch `{run.branch}`. With mixhub, put `step-{step:06d}` into
 `runs/{family.name}/{run.revision}/checkpoints/` of a workspace, and `train_config.yaml` beside `checkpoints`.
 {layout}
 """

@@ -42,7 +42,7 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
 
     Args:
         workspace: notes it for cards that are rendered later.
-        family: the family.
+        family: the family, as one repo holds it.
         endpoint: the hub.
         branch: the branch.
         why: the reason, one line.
@@ -82,16 +82,26 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
 
 def _existing_or_new(workspace: Workspace, family: Family, branch: str, weights_sha256: str, why: str) -> Withdrawal:
     """Return the withdrawal of these weights, or a new one; raises UsageError if it has another reason."""
-    key = (branch, weights_sha256)
-    existing = next((one for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key), None)
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    new = _withdrawal(family, branch, weights_sha256, why, date)
+    existing = next((one for one in withdrawals(workspace, family) if _is_same(one, new)), None)
     if existing is not None and existing.why != why:
         hint = f"to change the reason, edit {workspace.withdrawn.relative_to(workspace.root)} and push"
         message = existing.sentence()
         raise UsageError(message, code="withdrawal-noted", hint=hint, revision=branch, why=existing.why)
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
-    return existing or Withdrawal(
-        family=family.name, revision=branch, weights_sha256=weights_sha256, why=why, date=date
-    )
+    return existing or new
+
+
+def _withdrawal(family: Family, branch: str, weights_sha256: str, why: str, date: str) -> Withdrawal:
+    """Return a withdrawal, which names the run if the branch does not."""
+    meaning = BranchNames(family).meaning(branch)
+    run = meaning.run.revision if meaning and meaning.run and meaning.run.revision not in branch else None
+    return Withdrawal(family=family.name, revision=branch, run=run, weights_sha256=weights_sha256, why=why, date=date)
+
+
+def _is_same(one: Withdrawal, other: Withdrawal) -> bool:
+    """Whether two withdrawals are of the same weights on the same branch."""
+    return (one.revision, one.run, one.weights_sha256) == (other.revision, other.run, other.weights_sha256)
 
 
 def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] | None = None) -> list[Withdrawal]:
@@ -118,7 +128,7 @@ def withdrawals_on(endpoint: Endpoint, family: Family, known: Mapping[str, str] 
         mark = marks.read_mark(card) if marks.is_marked(card) else None
         if mark is None:
             return None
-        return Withdrawal(family=family.name, revision=name, weights_sha256=weights, why=mark[0], date=mark[1])
+        return _withdrawal(family, name, weights, *mark)
 
     with ThreadPoolExecutor(remote_client.PARALLEL_REQUESTS) as pool:
         return [one for one in pool.map(read, names) if one is not None]
@@ -131,9 +141,9 @@ def fetch_withdrawals(workspace: Workspace, family: Family, endpoint: Endpoint) 
     """
     receipts = read_receipts(workspace, hub_key(endpoint), family.repo_id)
     commits = {branch: receipt.commit for branch, receipt in receipts.items()}
-    noted = {(one.revision, one.weights_sha256) for one in withdrawals(workspace, family)}
+    noted = withdrawals(workspace, family)
     remote = withdrawals_on(endpoint, family, commits)
-    new = [one for one in remote if (one.revision, one.weights_sha256) not in noted]
+    new = [one for one in remote if not any(_is_same(one, other) for other in noted)]
     for one in new:
         marks.note_withdrawal(workspace, one)
     return new

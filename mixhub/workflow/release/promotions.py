@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
+from mixhub.endpoint import Endpoint
+from mixhub.errors import RepoNotFoundError
 from mixhub.hub.publish import promote as promoting
 from mixhub.hub.publish.compare import compare_with_hub
 from mixhub.hub.publish.plan import DEFAULTS, Plan, PushOptions
 from mixhub.hub.publish.push import Pushed, push_all, require_all_pushed
 from mixhub.progress import SILENT, Progress
+from mixhub.spec import Family, Run
 from mixhub.workflow import inputs
 from mixhub.workflow.inputs import HubLike, RunNames, WorkspaceLike
 from mixhub.workflow.release.pushes import plan_data, require_sound_plans, require_tag, silent
@@ -19,23 +22,56 @@ from mixhub.workspace.paths import Workspace
 
 
 @dataclass(frozen=True)
+class RepoPromotion:
+    """What a promotion does with one repo."""
+
+    promotion: promoting.Promotion
+    branches: tuple[Plan, ...]
+    """The plan of each branch of a run or step."""
+    main: Plan | None
+    """The plan of the card on `main` as it is now; None if it waits, or if `main` is the branch of a run."""
+    waiting: tuple[str, ...]
+    """Branches of runs that will still differ between the hubs: the card on main waits for them."""
+    main_options: PushOptions
+    """For `main`: with a tag only if all runs are promoted."""
+
+    def main_now(self) -> Plan | None:
+        """Return the plan of `main` after the branches were pushed; None if it stays."""
+        if self.promotion.family.main_is_run:
+            return None
+        if self.waiting:
+            return promoting.plan_model_on_main(self.promotion)
+        return promoting.plan_main(self.promotion, self.main_options)
+
+
+@dataclass(frozen=True)
 class PlannedPromotion:
     """What a promotion does; its hubs are open for the block of `plan_promotion`."""
 
     workspace: Workspace
-    promotion: promoting.Promotion
-    branches: tuple[Plan, ...]
-    """The plan of each branch except `main`."""
-    main: Plan | None
-    """The plan of `main` as it is now; None if it waits."""
-    waiting: tuple[str, ...]
-    """Runs that will still differ between the hubs: the card on main waits for them."""
-    main_options: PushOptions
-    """For `main`: with a tag only if all runs are promoted."""
+    source: Endpoint
+    target: Endpoint
+    repos: tuple[RepoPromotion, ...]
+    """The family's repo; several if each run has one of its own."""
+
+    @property
+    def branches(self) -> tuple[Plan, ...]:
+        """The plan of each branch except the cards on `main`."""
+        return tuple(plan for repo in self.repos for plan in repo.branches)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Runs that will still differ between the hubs: the card on main waits for them."""
+        return tuple(repo.promotion.place(branch) for repo in self.repos for branch in repo.waiting)
+
+    @property
+    def main_follows(self) -> bool:
+        """Whether a card on `main` follows the branches."""
+        return any(not repo.waiting and not repo.promotion.family.main_is_run for repo in self.repos)
 
     def require_sound(self) -> None:
         """Raise ExportError for errors in the plans."""
-        require_sound_plans([*self.branches, *([self.main] if self.main else ())])
+        require_sound_plans([*self.branches, *(repo.main for repo in self.repos if repo.main)])
 
     def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
         """Push branch by branch, `main` last.
@@ -48,24 +84,20 @@ class PlannedPromotion:
             ExportError, PushConflictError, HubError: as `promote`.
         """
         self.require_sound()
-        target = self.promotion.target
         # all are downloaded before the first is sent
-        plans = [promoting.download_plan_files(plan, self.promotion) for plan in self.branches]
-        results, failed = push_all(plans, self.workspace, target, show, progress)
+        plans = [promoting.download_plan_files(plan, repo.promotion) for repo in self.repos for plan in repo.branches]
+        results, failed = push_all(plans, self.workspace, self.target, show, progress)
         require_all_pushed(results, failed)
-        if self.waiting:
-            main = promoting.plan_model_on_main(self.promotion)
-        else:
-            main = promoting.plan_main(self.promotion, self.main_options)
-        last, failed = push_all([main] if main else [], self.workspace, target, show, progress)
+        mains = (main for repo in self.repos if (main := repo.main_now()))
+        last, failed = push_all(mains, self.workspace, self.target, show, progress)
         require_all_pushed(last, failed)
         return results + last
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`."""
         return {
-            "from": str(self.promotion.source),
-            "hub": str(self.promotion.target),
+            "from": str(self.source),
+            "hub": str(self.target),
             "branches": [plan_data(plan) for plan in self.branches],
             "waiting": list(self.waiting),
         }
@@ -138,10 +170,45 @@ def plan_promotion(
     runs = family.runs() if everything else inputs.named_runs(family, seed, index)
     with inputs.open_hub(workspace, source) as origin, inputs.open_hub(workspace, hub, progress=progress) as target:
         progress.notice(f"from: {origin}")
-        promotion = promoting.Promotion.read(family, origin, target, progress)
-        branches = promotion.branches_of([run.revision for run in runs], checkpoints=checkpoints)
-        plans = compare_with_hub(promoting.plan_branches(promotion, branches, options), workspace, family, target)
-        waiting = tuple(promoting.not_yet_promoted(promotion, branches))
-        main_options = options if everything else replace(options, tag=None)
-        main = None if waiting else promoting.plan_main(promotion, main_options, before=plans)
-        yield PlannedPromotion(workspace, promotion, tuple(plans), main, waiting, main_options)
+        promotions = _promotions(family, runs, origin, target, progress, skip_missing=everything)
+        plans = []
+        for promotion in promotions:
+            own = [run.branch for run in runs if run.repo_id == promotion.family.repo_id]
+            branches = promotion.branches_of(own, checkpoints=checkpoints)
+            plans += promoting.plan_branches(promotion, branches, options)
+        plans = compare_with_hub(plans, workspace, family, target)
+        main_options = options if everything or family.has_repo_per_run else replace(options, tag=None)
+        repos = [_plan_repo(promotion, plans, main_options) for promotion in promotions]
+        yield PlannedPromotion(workspace, origin, target, tuple(repos))
+
+
+def _promotions(
+    family: Family,
+    runs: Sequence[Run],
+    source: Endpoint,
+    target: Endpoint,
+    progress: Progress,
+    *,
+    skip_missing: bool,
+) -> list[promoting.Promotion]:
+    """Return the promotion of each repo of some runs; with `skip_missing`, of those that the source has, if any."""
+    found, missing = [], []
+    for part in {run.repo_id: family.part(run) for run in runs}.values():
+        try:
+            promotion = promoting.Promotion.read(part, source, target, progress, is_one_of_many=family.has_repo_per_run)
+        except RepoNotFoundError as error:
+            missing.append(error)
+        else:
+            found.append(promotion)
+    if missing and not (skip_missing and found):
+        raise missing[0]
+    return found
+
+
+def _plan_repo(promotion: promoting.Promotion, plans: Sequence[Plan], options: PushOptions) -> RepoPromotion:
+    """Return what is done with one repo; `plans` are those of the branches of all repos."""
+    own = [plan for plan in plans if plan.repo_id == promotion.family.repo_id]
+    waiting = tuple(promoting.not_yet_promoted(promotion, [plan.branch for plan in own]))
+    has_card = not promotion.family.main_is_run
+    main = promoting.plan_main(promotion, options, before=own) if has_card and not waiting else None
+    return RepoPromotion(promotion, tuple(own), main, waiting, options)

@@ -50,25 +50,32 @@ class PushPlan:
     family: Family
     endpoint: Endpoint
     branches: tuple[Plan, ...]
-    """The plan of each branch except `main`."""
-    main: Plan | None
-    """The plan of the card as it is now; after the push it names the new commits. None if a branch has errors."""
+    """The plan of each branch of a run or step."""
+    mains: tuple[Plan, ...]
+    """The plan of the card on `main` as it is now, of each repo; after the push it names the new commits. None if a
+    branch has errors, or if `main` is the branch of a run."""
     main_options: PushOptions
-    """For the card: with a tag only if all runs are pushed."""
+    """For the card: with a tag only if all runs of its repo are pushed."""
+
+    @property
+    def main(self) -> Plan | None:
+        """The plan of `main`, of a family in one repo."""
+        return self.mains[0] if self.mains and not self.family.has_repo_per_run else None
 
     @property
     def main_follows(self) -> bool:
         """Whether the card changes again after the branches are pushed."""
-        return any(plan.changed for plan in self.branches)
+        return not self.family.main_is_run and any(plan.changed for plan in self.branches)
 
     @property
     def tags(self) -> list[str]:
-        """The tags that the push makes."""
-        return [tag for tag in (*(plan.tag for plan in self.branches), self.main_options.tag) if tag]
+        """The tags that the push makes, each once."""
+        of_main = [] if self.family.main_is_run else [self.main_options.tag]
+        return list(dict.fromkeys(tag for tag in (*(plan.tag for plan in self.branches), *of_main) if tag))
 
     def require_sound(self) -> None:
         """Raise ExportError for errors in the plans."""
-        require_sound_plans([*self.branches, *([self.main] if self.main else ())])
+        require_sound_plans([*self.branches, *self.mains])
 
     def send(self, *, show: Callable[[Pushed], None] = silent, progress: Progress = SILENT) -> list[Pushed]:
         """Push branch by branch, `main` last. If a branch fails, the others are pushed, and a card of these.
@@ -82,13 +89,18 @@ class PushPlan:
         """
         self.require_sound()
         results, failed = push_all(self.branches, self.workspace, self.endpoint, show, progress)
-        if results:
-            options = replace(self.main_options, tag=None) if failed else self.main_options
+        sent = {one.plan.repo_id for one in results}
+        options = replace(self.main_options, tag=None) if failed else self.main_options
+        for part in self.family.parts():
+            if part.repo_id not in sent or part.main_is_run:
+                continue
             try:
-                results.append(push_card(self.workspace, self.family, self.endpoint, options))
+                results.append(push_card(self.workspace, self.family, self.endpoint, options, part=part))
                 show(results[-1])
             except MixhubError as error:
-                failed[MAIN] = error
+                failed[self.family.place(part.repo_id, MAIN)] = error
+        if results and self.family.main_is_run:  # otherwise done with the card on main
+            render_card(self.workspace, family=self.family)
         require_all_pushed(results, failed)
         return results
 
@@ -98,6 +110,7 @@ class PushPlan:
             "hub": str(self.endpoint),
             "branches": [plan_data(plan) for plan in self.branches],
             "main": plan_data(self.main) if self.main is not None else None,
+            **({"mains": [plan_data(plan) for plan in self.mains]} if self.family.has_repo_per_run else {}),
             "main_follows": self.main_follows,
         }
 
@@ -186,8 +199,9 @@ def plan_push(
             _export_step(workspace, spec, run, step, progress)
     family, runs = find_exports(workspace, progress, step=step, **run_names)  # before a hub is opened
     with allowed_code(workspace, family), open_hub(workspace, hub, progress=progress) as endpoint:
-        for one in fetch_withdrawals(workspace, family, endpoint):  # what others withdrew on the hub stays so
-            progress.notice(f"on {endpoint}: {one.sentence()}")
+        parts = list({run.repo_id: family.part(run) for run in runs}.values())
+        for one in (one for part in parts for one in fetch_withdrawals(workspace, part, endpoint)):
+            progress.notice(f"on {endpoint}: {one.sentence()}")  # what others withdrew on the hub stays so
         plans = []
         for run in runs:
             for one_step in _steps(workspace, family, run, step, progress) if checkpoints else [step]:
@@ -195,20 +209,49 @@ def plan_push(
             if with_optimizer:
                 plans.append(plan_state(workspace, family, run, endpoint, private=options.private))
         plans = compare_with_hub(plans, workspace, family, endpoint)
-        main, main_options = None, options if run_names.get("all") else replace(options, tag=None)
+        mains, is_whole = [], run_names.get("all") or family.has_repo_per_run
+        main_options = options if is_whole else replace(options, tag=None)
         if not any(errors(plan.findings) for plan in plans):
             require_unedited(workspace, family)
             gather_family(workspace, family)  # or the card here could not be rendered after the push
-            main = plan_card(workspace, family, endpoint, main_options, before=plans)
-        yield PushPlan(workspace, family, endpoint, tuple(plans), main, main_options)
+            mains = [] if family.main_is_run else _plan_cards(workspace, family, parts, endpoint, main_options, plans)
+        yield PushPlan(workspace, family, endpoint, tuple(plans), tuple(mains), main_options)
 
 
-def push_card(workspace: Workspace, family: Family, endpoint: Endpoint, options: PushOptions = DEFAULTS) -> Pushed:
-    """Render the family's card and publish it on `main`; renders it again if another push came in between."""
+def _plan_cards(
+    workspace: Workspace,
+    family: Family,
+    parts: Sequence[Family],
+    endpoint: Endpoint,
+    options: PushOptions,
+    plans: Sequence[Plan],
+) -> list[Plan]:
+    """Return the plan of the card on `main` of each repo; `plans` are those of the branches."""
+    mains = []
+    for part in parts:
+        before, place = [plan for plan in plans if plan.repo_id == part.repo_id], family.place(part.repo_id, MAIN)
+        mains.append(plan_card(workspace, part, endpoint, options, before=before, place=place))
+    return mains
+
+
+def push_card(
+    workspace: Workspace,
+    family: Family,
+    endpoint: Endpoint,
+    options: PushOptions = DEFAULTS,
+    *,
+    part: Family | None = None,
+) -> Pushed:
+    """Render the family's card and publish it on `main`; renders it again if another push came in between.
+
+    `part` is the family as one repo holds it, if each run has a repo of its own.
+    """
+    part = part or family
     for last_try in (False, False, True):
         try:
             with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
-                pushed = push_plan(plan_card(workspace, family, endpoint, options), workspace, endpoint)
+                plan = plan_card(workspace, part, endpoint, options, place=family.place(part.repo_id, MAIN))
+                pushed = push_plan(plan, workspace, endpoint)
             break
         except PushConflictError:
             if last_try:
@@ -220,7 +263,7 @@ def push_card(workspace: Workspace, family: Family, endpoint: Endpoint, options:
 def require_sound_plans(plans: Sequence[Plan]) -> None:
     """Raise ExportError for errors in any of the plans."""
     wrong = [finding for plan in plans for finding in errors(plan.findings)]
-    require_sound(wrong, ", ".join(plan.branch for plan in plans if errors(plan.findings)))
+    require_sound(wrong, ", ".join(plan.where for plan in plans if errors(plan.findings)))
 
 
 def require_tag(tag: str | None) -> None:

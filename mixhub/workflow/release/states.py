@@ -52,6 +52,10 @@ class RunStatus:
     """Why these weights were withdrawn."""
     problem: str | None = None
     """What is wrong with it, one line; values that could not be read are those of a run that never began."""
+    repo_id: str = ""
+    """The repo to which it is pushed."""
+    branch: str = ""
+    """The branch to which it is pushed."""
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -96,11 +100,11 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
     verified: dict[str, str] = {}
     withdrawn: list[str] = []
     try:
-        key = (run.revision, weights)
-        withdrawn = [one.why for one in withdrawals(workspace, family) if (one.revision, one.weights_sha256) == key]
-        pushed = all_commits(workspace, family.repo_id, run.revision, weights) if weights else {}
+        marks = [one for one in withdrawals(workspace, family) if one.concerns(run, run.branch)]
+        withdrawn = [one.why for one in marks if one.weights_sha256 == weights]
+        pushed = all_commits(workspace, run.repo_id, run.branch, weights) if weights else {}
         for hub, commit in pushed.items():
-            if when := verified_at(workspace, family.repo_id, run.revision, commit):
+            if when := verified_at(workspace, run.repo_id, run.branch, commit):
                 verified[hub] = when
     except MixhubError as error:
         problem = problem or error.message.splitlines()[0]
@@ -118,6 +122,8 @@ def _run_status(workspace: Workspace, family: Family, run: Run) -> RunStatus:
         verified=verified,
         withdrawn=withdrawn[0] if withdrawn else None,
         problem=problem,
+        repo_id=run.repo_id,
+        branch=run.branch,
     )
 
 

@@ -14,6 +14,7 @@ from mixhub.hub.publish.push import Pushed
 from mixhub.hub.publish.receipts import all_commits
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import HubLike, RunName, WorkspaceLike, find_run, open_hub, open_workspace
+from mixhub.workflow.release.cards import render_card
 from mixhub.workflow.release.pushes import push_card, require_sound_plans
 
 
@@ -29,11 +30,11 @@ class Withdrawal:
     elsewhere: Mapping[str, str]
     """Other hubs that have the same weights, and their commit: withdraw it there, too."""
     is_on_main: bool
-    """Whether main holds the same model, so that another has to replace it."""
+    """Whether main holds a copy of the model, so that another has to replace it."""
     card: Pushed | None = None
-    """The card that was rendered and pushed; None if it could not be."""
+    """The family's card on main, rendered and pushed; None if it could not be, or if main is the branch itself."""
     errata: str | None = None
-    """Otherwise the commit of main that adds a line of errata to the existing card."""
+    """Otherwise the commit of main that adds a line of errata to the existing card, unless main is the branch."""
     problem: MixhubError | None = None
     """The error if it could not be rendered."""
 
@@ -68,21 +69,23 @@ def withdraw(
     """
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
-    branch = family.branch(run, step)
+    part, branch = family.part(run), family.branch(run, step)
     card, errata, problem = None, None, None
     with open_hub(workspace, hub, progress=progress) as endpoint:
-        done = hub_withdraw.withdraw(workspace, family, endpoint, branch, why)
-        commits = all_commits(workspace, family.repo_id, branch, done.withdrawal.weights_sha256)
+        done = hub_withdraw.withdraw(workspace, part, endpoint, branch, why)
+        commits = all_commits(workspace, run.repo_id, branch, done.withdrawal.weights_sha256)
         commits.pop(endpoint.name or endpoint.url, None)
-        on_main = hub_withdraw.is_on_main(family, endpoint, done.withdrawal)
-        has_exports = any(workspace.run_folder(run).export_steps() for run in family.runs())
+        on_main = not family.main_is_run and hub_withdraw.is_on_main(part, endpoint, done.withdrawal)
+        has_exports = any(workspace.run_folder(one).export_steps() for one in part.runs())
         try:
-            if has_exports and not on_main:
+            if has_exports and family.main_is_run:
+                render_card(workspace, family=family)
+            elif has_exports and not on_main:
                 require_unedited(workspace, family)
-                require_sound_plans([plan_card(workspace, family, endpoint)])
-                card = push_card(workspace, family, endpoint)
+                require_sound_plans([plan_card(workspace, part, endpoint)])
+                card = push_card(workspace, family, endpoint, part=part)
         except MixhubError as error:
             problem = error
-        if card is None:
-            errata = hub_withdraw.correct_main(family, endpoint, done)
-    return Withdrawal(family.name, family.repo_id, branch, done, commits, on_main, card, errata, problem)
+        if card is None and not family.main_is_run:
+            errata = hub_withdraw.correct_main(part, endpoint, done)
+    return Withdrawal(family.name, run.repo_id, branch, done, commits, on_main, card, errata, problem)
