@@ -8,6 +8,7 @@ import glob
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +19,12 @@ from mixhub.endpoint import cache_name
 from mixhub.errors import HubError, ResultsError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json
 from mixhub.phrases import listed
+from mixhub.spec.base import read_yaml
+from mixhub.workspace.cells import Benchmark
 
 _SNAPSHOT_FILE = "mixhub-snapshot.json"
+_BENCHMARK_FILE = "eval.yaml"
+"""Names the tasks of a dataset that is a benchmark on the Hub (https://huggingface.co/docs/hub/eval-results)."""
 
 
 class Fetch(Protocol):
@@ -129,6 +134,35 @@ class Datasets:
             with suppress(ResultsError, KeyError, TypeError):
                 hubs.add(str(read_json(path, ResultsError)["hub"]))
         return sorted(hubs - {self.fetch.hub})
+
+
+def benchmark_of(folder: Path, config: str | None, split: str) -> Benchmark | None:
+    """Return the benchmark that the `eval.yaml` of a dataset defines for all documents of a split.
+
+    None if there is none, several, or the file is malformed.
+
+    Args:
+        folder: the dataset, as `Datasets.get` returns it.
+        config: its config; None: the default one.
+        split: the split.
+    """
+    path = folder / _BENCHMARK_FILE
+    try:
+        data = read_yaml(path, ResultsError) if path.is_file() else {}
+    except ResultsError:
+        return None
+    data = data if isinstance(data, Mapping) else {}
+    tasks = data.get("tasks")
+    found = [
+        one["id"]
+        for one in (tasks if isinstance(tasks, list) else ())
+        if isinstance(one, Mapping) and isinstance(one.get("id"), str)
+        if (one.get("config") or "default", one.get("split") or "test") == (config or "default", split)
+    ]
+    if len(found) != 1:
+        return None
+    framework = data.get("evaluation_framework")
+    return Benchmark(task_id=found[0], split=split, framework=framework if isinstance(framework, str) else None)
 
 
 def is_read_only(error: OSError) -> bool:

@@ -299,7 +299,7 @@ def _provenance(
     if config.backend == "mixhub":
         of_backend = {"scorer": SCORER, "layout": lm.layout, "batch_tokens": lm.batch_tokens}
     path, name = str(task.dataset_path), task.config.get("dataset_name")
-    dataset = Dataset(path=path, name=name, fingerprint=built.fingerprint)
+    dataset = Dataset(path=path, name=name, fingerprint=built.fingerprint, benchmark=built.benchmark)
     return Provenance(
         **_inputs(config, task),
         kind=model.run.kind if model.run else None,

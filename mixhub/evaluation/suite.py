@@ -16,10 +16,11 @@ from typing import Any
 import yaml
 
 from mixhub.errors import ABSENT, MixhubError, Problem, ResultsError, SpecError, UnknownNameError
-from mixhub.evaluation.datasets import Datasets
+from mixhub.evaluation.datasets import Datasets, benchmark_of
 from mixhub.evaluation.task_index import builtin_folder, builtin_index, likely_files
 from mixhub.spec import Task
 from mixhub.spec.base import data_sha256, to_yaml
+from mixhub.workspace.cells import Benchmark
 from mixhub.workspace.lineage import UNKNOWN, combined_sha256, file_sha256
 
 UNKNOWN_TASK_HINT = (
@@ -247,6 +248,8 @@ class BuiltTask:
     fingerprint: str
     """What identifies the data: the commit of its dataset repo, the hash of its local files or of its documents, or
     `unknown`."""
+    benchmark: Benchmark | None = None
+    """The benchmark that the dataset repo defines for it."""
 
 
 def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
@@ -278,7 +281,15 @@ def build(task: SuiteTask, datasets: Datasets) -> BuiltTask:
     built.set_config("dataset_path", task.dataset_path)
     built.set_config("dataset_kwargs", task.dataset_kwargs)
     built.config.metadata["config_source"] = task.source
-    return BuiltTask(task, built, fingerprint if fingerprint != UNKNOWN else _documents_sha256(built))
+    benchmark = _benchmark(task, built, Path(derived["dataset_path"])) if task.repo_id is not None else None
+    return BuiltTask(task, built, fingerprint if fingerprint != UNKNOWN else _documents_sha256(built), benchmark)
+
+
+def _benchmark(task: SuiteTask, built: Any, folder: Path) -> Benchmark | None:
+    """Return the benchmark whose documents the task evaluates, all of them."""
+    split = built.config.test_split if built.has_test_docs() else built.config.validation_split
+    found = benchmark_of(folder, task.config.get("dataset_name"), str(split))
+    return found if found is not None and len(built.eval_docs) == len(built.dataset[split]) else None
 
 
 def _documents_sha256(task: Any) -> str:

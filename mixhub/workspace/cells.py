@@ -28,6 +28,17 @@ GROUP_SUFFIX = ".group.json"
 _CELL_FILE = re.compile(r"(?P<task>.+)\.(?P<shots>\d+)shot\.json")
 
 
+class Benchmark(Spec):
+    """A task of a dataset repo that is a benchmark on the Hub, by the repo's `eval.yaml`."""
+
+    task_id: str
+    """Its id."""
+    split: str
+    """The split that it evaluates."""
+    framework: str | None = None
+    """The harness that the dataset names for it; absent if it names none."""
+
+
 class Dataset(Spec):
     """The documents of a cell."""
 
@@ -37,6 +48,8 @@ class Dataset(Spec):
     """`dataset_name` of the task."""
     fingerprint: str
     """Commit of the dataset's repo, hash of its local files, or `unknown`."""
+    benchmark: Benchmark | None = None
+    """The benchmark that the cell measured; absent if its `eval.yaml` names none with these documents."""
 
     @property
     def shown(self) -> str:

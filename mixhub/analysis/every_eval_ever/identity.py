@@ -39,7 +39,7 @@ class Identity:
             organization: who measured, if the user says so; default: for a family's own cells the owner of its repo.
         """
         if evidence.family is not None:
-            model_id = evidence.family.repo_id
+            model_id = next(run.repo_id for run in evidence.family.runs() if run.revision == record.revision)
             owner = model_id.partition("/")[0]
             default = owner if evidence.standing == "measured" else None
         else:

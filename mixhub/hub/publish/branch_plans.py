@@ -17,6 +17,7 @@ from mixhub.hub.publish.receipts import hub_key, local_weights, read_receipts
 from mixhub.hub.publish.release import main_files, run_files, state_files, unpublished_cells
 from mixhub.hub.remote.branches import Branch, read_branches
 from mixhub.hub.remote.client import branch_heads, remote_tree
+from mixhub.hub.remote.eval_results import own_cell
 from mixhub.hub.remote.files import (
     MAIN,
     METRICS,
@@ -68,7 +69,7 @@ def plan_run(
         HubError: the hub cannot be reached.
     """
     checked = check_run(workspace, family, run, step=step, progress=progress)
-    files = {} if errors(checked.findings) else run_files(workspace, family, checked, samples=options.samples)
+    files = {} if errors(checked.findings) else run_files(workspace, family, checked, endpoint, samples=options.samples)
     weights = checked.content.weights_sha256 or ""
     message = f"Publish {checked.branch}, weights {weights[:12]}"
     target = Target.read(endpoint, run.repo_id, checked.branch, workspace, place=checked.where)
@@ -198,7 +199,7 @@ def main_model(
     elif run is not None and run.branch in heads:
         revision = heads[run.branch]
         files = {path: remote_file(file) for path, file in remote_tree(endpoint, family.repo_id, revision).items()}
-    model = {path: file for path, file in files.items() if is_model_file(path)}
+    model = {path: file for path, file in files.items() if is_model_file(path) or own_cell(path)}
     return model, dict.fromkeys(model, revision)
 
 

@@ -16,6 +16,7 @@ from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding
 from mixhub.hub.publish.receipts import hub_key, read_receipts
 from mixhub.hub.remote.client import branch_heads, client, file_content, first_commit, hub_errors, remote_tree, tags
+from mixhub.hub.remote.eval_results import own_cell
 from mixhub.hub.remote.files import (
     CARD,
     KEPT_ON_HUB,
@@ -231,6 +232,7 @@ def stale(
     models = {path for path in extra if is_model_file(path) and path not in kept}  # no shard of another may stay
     is_foreign = not target.pushed or LINEAGE_FILE not in remote
     found |= {path for path in models if is_foreign or path in target.pushed or _WEIGHTS.fullmatch(path)}
+    found |= {path for path in extra if own_cell(path) and path not in kept}
     if target.is_card:
         return found
     replaced = {path for path in files if path in remote and not same_content(files[path], remote[path])}

@@ -14,9 +14,11 @@ from mixhub.card.facts.gather import gather_family, gather_run
 from mixhub.card.markdown.parse import read_card
 from mixhub.card.page.receipts import rendered_files
 from mixhub.card.page.write import draw_plots, family_card, revision_card
+from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, ResultsError, RunError
 from mixhub.files import read_json
 from mixhub.hub.check.run import RunCheck
+from mixhub.hub.remote.eval_results import eval_result_files
 from mixhub.hub.remote.files import CARD, METRICS, RESULTS, LocalFile, is_model_file, local_file
 from mixhub.spec.family import Family, Run
 from mixhub.workspace.cells import Cell, read_cells, samples_path
@@ -26,17 +28,18 @@ from mixhub.workspace.paths import STATE_FILE, Workspace
 
 
 def run_files(
-    workspace: Workspace, family: Family, checked: RunCheck, *, samples: bool = False
+    workspace: Workspace, family: Family, checked: RunCheck, endpoint: Endpoint, *, samples: bool = False
 ) -> dict[str, LocalFile]:
     """Return the files of the branch of a run or of an earlier step, by path.
 
     The export, its card, and the run's metrics; of the last step also its results as `results/<task>.<k>shot.json`,
-    those that count for the scores.
+    those that count for the scores, and those that measure benchmarks again in the Hub's own format.
 
     Args:
         workspace: holds them.
         family: the family.
         checked: the run, with its hashes, so that no large file is read again.
+        endpoint: the hub.
         samples: also the samples, as parquet, one file per cell.
 
     Raises:
@@ -52,15 +55,18 @@ def run_files(
     metrics = workspace.run_folder(checked.run).metrics
     if metrics.exists() and facts.earlier_of is None:
         files[METRICS] = local_file(metrics)
-    for cell in of_suite(family, facts.cells):
+    cells = of_suite(family, facts.cells)
+    for path, content in eval_result_files(cells, endpoint, checked.run.repo_id, checked.branch).items():
+        files[path] = local_file(content)
+    for cell in cells:
         files[f"{RESULTS}/{cell.path.name}"] = local_file(cell.path)
-        path = samples_path(cell.path)
-        if samples and path.is_file():
-            if file_sha256(path) != cell.provenance.samples_sha256:
-                message = f"{path}: not the samples of {cell.path.name}, which states another hash"
+        own = samples_path(cell.path)
+        if samples and own.is_file():
+            if file_sha256(own) != cell.provenance.samples_sha256:
+                message = f"{own}: not the samples of {cell.path.name}, which states another hash"
                 hint = "evaluate the cell again, or push without --samples"
-                raise ResultsError(message, code="samples-differ", hint=hint, path=path)
-            files[f"{RESULTS}/{cell.path.stem}.samples.parquet"] = local_file(_samples_parquet(path))
+                raise ResultsError(message, code="samples-differ", hint=hint, path=own)
+            files[f"{RESULTS}/{cell.path.stem}.samples.parquet"] = local_file(_samples_parquet(own))
     return files
 
 

@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ _CONVERTED = "refs/convert/parquet"
 """Where the Hub keeps parquet copies of a dataset, also of a script, which datasets 4 and later refuse."""
 _CONVERTED_FILE = re.compile(r"(?P<config>[^/]+)/(?!partial-)(?P<split>[^/]+)/\d+\.parquet")
 """The Hub converts only a part of a very large dataset."""
+_BENCHMARK = "eval.yaml"
+"""Names the tasks of a dataset that is a benchmark."""
 _TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"]
 
 
@@ -60,6 +62,8 @@ class DatasetFetch:
 def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision: str | None, into: Path) -> str:
     """Download one config of a dataset repo into a folder that `load_dataset` opens; return the commit.
 
+    With it comes the `eval.yaml` of a benchmark.
+
     Of a repo that is a script, take the parquet files that the Hub made of it.
 
     Args:
@@ -74,6 +78,7 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
         HubError: the repo has no such config.
     """
     commit, paths = _dataset_files(endpoint, repo_id, revision)
+    benchmark = {_BENCHMARK} & {*paths}
     if "README.md" in paths:
         _download(endpoint, repo_id, commit, ["README.md"], into)
     metadata = _metadata(endpoint, repo_id, into / "README.md")
@@ -92,7 +97,7 @@ def fetch_dataset(endpoint: Endpoint, repo_id: str, config: str | None, revision
             paths = [path for path in paths if path.startswith(f"{folder}/")]
         _write_card(into, chosen, metadata.get("dataset_info"))
     selected = [path for path in paths if not path.endswith(".py") and path != "README.md"]
-    _download(endpoint, repo_id, commit, selected, into)
+    _download(endpoint, repo_id, commit, dict.fromkeys([*selected, *benchmark]), into)
     return commit
 
 
@@ -139,7 +144,7 @@ def _dataset_files(endpoint: Endpoint, repo_id: str, revision: str | None) -> tu
         return str(info.sha), [sibling.rfilename for sibling in info.siblings or ()]
 
 
-def _download(endpoint: Endpoint, repo_id: str, commit: str, paths: Sequence[str], into: Path) -> None:
+def _download(endpoint: Endpoint, repo_id: str, commit: str, paths: Iterable[str], into: Path) -> None:
     patterns = [glob.escape(path) for path in paths]
     snapshot(endpoint, repo_id, commit, repo_type="dataset", local_dir=into, allow_patterns=patterns)
     shutil.rmtree(into / ".cache", ignore_errors=True)  # the client's notes for updating the folder

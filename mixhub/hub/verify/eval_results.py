@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from huggingface_hub import parse_eval_result_entries
 
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding
-from mixhub.hub.verify.subject import RepoUnderCheck
+from mixhub.hub.remote.eval_results import entry_of, is_eval_result, own_cell
+from mixhub.hub.remote.files import MAIN
+from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.spec.base import parse_yaml
 
 _HINT = "fix the file; the Hub does not show results that it cannot read"
-
-
-def is_eval_result(path: str) -> bool:
-    """Whether the Hub reads a file of that name as results."""
-    return re.fullmatch(r"\.eval_results/[^/]+\.ya?ml", path) is not None
 
 
 def eval_results_malformed(repo: RepoUnderCheck) -> Iterator[Finding]:
@@ -26,6 +22,31 @@ def eval_results_malformed(repo: RepoUnderCheck) -> Iterator[Finding]:
         for path in filter(is_eval_result, sorted(branch.tree)):
             if (text := branch.text(path)) is not None and (problem := _problem(text, path)):
                 yield Finding("eval-result-malformed", branch.name, f"{path}: {problem}", _HINT, "warning", about=path)
+
+
+def eval_results_differ(branch: BranchUnderCheck) -> Iterator[Finding]:
+    """Results that a push wrote, and that are not those of the cells on the branch; on `main`, of its run's branch."""
+    family, facts = branch.repo.family, branch.facts
+    if branch.name == MAIN and family is not None and family.main_run is not None:
+        facts = branch.repo.facts.get(family.main_run.branch)
+    if facts is None:
+        return
+    cells = {cell.path.stem: cell for cell in facts.cells}
+    for path in filter(own_cell, sorted(branch.branch.tree)):
+        cell = cells.get(str(own_cell(path)))
+        expected, text = entry_of(cell) if cell is not None else None, branch.branch.text(path)
+        if text is None or _problem(text, path):  # `eval_results_malformed` reports it
+            continue
+        for stated in parse_eval_result_entries(parse_yaml(text, path)):
+            stated.source_url = stated.source_name = None
+            if stated != expected:
+                message = (
+                    f"{path}: states {stated.value} for {stated.dataset_id}, which is not the result on the branch"
+                )
+                if expected is not None and expected.value != stated.value:
+                    message += f", {expected.value}"
+                hint = "delete the file, or push again, which writes it from the results"
+                yield Finding("eval-result-differs", branch.name, message, hint, about=path)
 
 
 def _problem(text: str, path: str) -> str | None:

@@ -11,11 +11,11 @@ from mixhub.card.markdown.parse import read_card
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch
+from mixhub.hub.remote.eval_results import is_eval_result
 from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_file
 from mixhub.hub.rules.config import CONFIG, comparable_config
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype
-from mixhub.hub.verify.eval_results import is_eval_result
 from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
 from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE

@@ -22,7 +22,7 @@ from mixhub.spec.family import Family
 
 def each_branch(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Apply the rules for branches to all branches with models; once to those of one commit that no run has."""
-    rules = (*files.BRANCH_RULES, *model.BRANCH_RULES)
+    rules = (*files.BRANCH_RULES, *model.BRANCH_RULES, eval_results.eval_results_differ)
     of_commits: dict[str, list[Finding]] = {}
     for branch in repo.models:
         is_named = branch.run is not None or branch.name == MAIN  # then its name counts, too

@@ -54,7 +54,9 @@ def hub(tmp_path) -> Iterator[Endpoint]:
 
 def wanted(workspace, family):
     """What the branch of seed 1 must hold in the end."""
-    return run_files(workspace, family, check_run(workspace, family, family.run(seed=1)))
+    return run_files(
+        workspace, family, check_run(workspace, family, family.run(seed=1)), Endpoint("https://hub.example")
+    )
 
 
 def require_whole(hub: Endpoint, family, before: dict, files: dict) -> bool:

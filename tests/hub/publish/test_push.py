@@ -188,7 +188,7 @@ def test_hashes_hold_for_the_files_that_were_checked(workspace, family, endpoint
     checked = check_run(workspace, family, run)
     config = workspace.export(run, 12) / "config.json"
     config.write_text(config.read_text() + "\n")
-    files = run_files(workspace, family, checked)
+    files = run_files(workspace, family, checked, endpoint)
     with refused("export-changed", ExportError, path=config):
         require_unchanged(files)
 
