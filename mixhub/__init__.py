@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mixhub.spec import Family
     from mixhub.workflow.data.packing import pack
     from mixhub.workflow.make.adoption import adopt
+    from mixhub.workflow.make.series import train_each
     from mixhub.workflow.make.training import train
     from mixhub.workflow.measure.evaluation import evaluate
     from mixhub.workflow.measure.frames import results
@@ -56,7 +57,8 @@ __all__ = [
     "CellsFailedError", "CorpusError", "ExportError", "Family", "HubError", "HubUnreachableError", "MixhubError",
     "PushConflictError", "RepoNotFoundError", "ResultsError", "RevisionNotFoundError", "RunError", "SpecError",
     "UnknownNameError", "UsageError", "Workspace", "WorkspaceError", "__version__", "adopt", "check", "evaluate",
-    "generate", "load", "load_all", "pack", "promote", "push", "render_card", "results", "train", "verify", "withdraw",
+    "generate", "load", "load_all", "pack", "promote", "push", "render_card", "results", "train", "train_each",
+    "verify", "withdraw",
 ]  # fmt: skip
 
 

@@ -21,7 +21,20 @@ from tests.refusals import codes, refused
 from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
 
 FUNCTIONS = (
-    *("load", "load_all", "pack", "train", "evaluate", "results", "render_card", "check", "push", "promote", "verify"),
+    *(
+        "load",
+        "load_all",
+        "pack",
+        "train",
+        "train_each",
+        "evaluate",
+        "results",
+        "render_card",
+        "check",
+        "push",
+        "promote",
+        "verify",
+    ),
     *("withdraw", "adopt", "generate"),
 )
 EXCEPTIONS = (

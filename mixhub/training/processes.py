@@ -48,7 +48,7 @@ class Ended:
     status: int
     """Exit status of the first that failed, otherwise of the first process."""
     asked: signal.Signals | None = None
-    """The signal that stopped them."""
+    """The signal that was passed on to them."""
     errors: tuple[tuple[str, int | None], ...] = ()
     """What is still to be printed of those that failed, and in which process it happened; None: in several."""
 
@@ -86,6 +86,11 @@ def world_size() -> int:
         message = f"RANK = {rank}: must be below WORLD_SIZE, {world}"
         raise RunError(message, code="launch-invalid", hint=LAUNCH_HINT, variable="RANK", value=str(rank))
     return world
+
+
+def is_launched() -> bool:
+    """Return whether a launcher started this process, possibly with others."""
+    return "RANK" in os.environ or os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def launcher_number(name: str, least: int) -> int:
@@ -140,7 +145,7 @@ def run_processes(
             failed = _cause(failed, statuses, files)
         status = 2 if _text(files[failed or 0].error) else statuses[failed or 0]
         if failed is None or (asked and status == -asked[0]):
-            return Ended(abs(status), asked[0] if asked and status else None)
+            return Ended(abs(status), asked[0] if asked else None)
         if status < 0:
             name = signal.Signals(-status).name
             message = f"process {failed} of {count} was killed by {name}; the others were ended"

@@ -48,7 +48,7 @@ class RunNames(TypedDict, total=False):
     family: str | Family | None
     """The family; None: the workspace's."""
     all: bool
-    """All runs that have an export; cannot be combined with seed or index."""
+    """All runs, of those that have what is needed, such as an export; cannot be combined with seed or index."""
 
 
 def open_workspace(workspace: WorkspaceLike) -> Workspace:
@@ -96,6 +96,25 @@ def named_runs(
     return [family.run(seed=one, index=other) for one in seeds for other in indices]
 
 
+def find_runs(
+    workspace: Workspace,
+    *,
+    all: bool = False,
+    seed: Label | Sequence[Label] | None = None,
+    index: int | Sequence[int] | None = None,
+    family: str | Family | None = None,
+) -> tuple[Family, list[Run]]:
+    """Return a family and those of its runs that are named.
+
+    Raises:
+        UsageError: both single runs and all are named, or neither, or the family has the other kind.
+        UnknownNameError: there is no such family, seed or index.
+    """
+    family = find_family(workspace, family)
+    require_one_way(family, seed, index, all)
+    return family, family.runs() if all else named_runs(family, seed, index)
+
+
 def find_exports(
     workspace: Workspace,
     progress: Progress,
@@ -121,11 +140,9 @@ def find_exports(
         UnknownNameError: there is no such family, seed or index.
         RunError: there is no such export.
     """
-    family = find_family(workspace, family)
+    family, named = find_runs(workspace, all=all, seed=seed, index=index, family=family)
     step = family.training.steps if step is None else step
-    require_one_way(family, seed, index, all)
     if not all:
-        named = named_runs(family, seed, index)
         for run in named:
             workspace.export(run, step)
         return family, named

@@ -29,6 +29,14 @@ def test_a_plan_fits_eighty_columns_and_trains_nothing(mixhub, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mixhub.yaml"]
 
 
+def test_a_plan_of_several_runs_is_that_of_each(mixhub, tmp_path):
+    tiny_workspace(tmp_path)
+    plans = [mixhub("train", "--plan", *named).stdout for named in ((), ("--all",), ("--seeds", "1-3"))]
+    assert plans[0]
+    assert len(set(plans)) == 1
+    assert error_codes(mixhub("train", "--plan", "--seeds", "3-4")) == ["unknown-seed"]
+
+
 def test_a_plan_for_this_machine_too(mixhub, tmp_path):
     tiny_workspace(tmp_path)
     planned = mixhub("train", "--plan", "--num-processes", "2", "--device", "cpu", "--json")

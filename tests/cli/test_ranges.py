@@ -45,7 +45,7 @@ def test_evaluate_push_and_export_take_the_same_ranges(run, tmp_path):
         ("1-3", "export-missing"),
         ("1-9", "unknown-seed"),
         ("2-1", "option-value"),
-        ("one", "option-value"),
+        ("one", "unknown-seed"),
         ("-1", "option-value"),
         ("1-", "option-value"),
         ("1-99999999", "option-value"),

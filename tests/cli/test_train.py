@@ -11,10 +11,11 @@ import pytest
 from mixhub.cli.common import signals
 from mixhub.cli.common.deadlines import deadline
 from mixhub.cli.common.signals import STATUS, stop_signals
+from mixhub.workflow import pack
 from mixhub.workspace.metrics import read_metrics
 from mixhub.workspace.paths import Workspace
-from tests.refusals import refused
-from tests.tiny import tiny_workspace_yaml, write_tiny_corpus
+from tests.refusals import error_codes, refused
+from tests.tiny import tiny_workspace, tiny_workspace_yaml, write_tiny_corpus
 
 
 @pytest.mark.parametrize("asked", STATUS)
@@ -131,6 +132,67 @@ def test_a_signal_stops_training_with_a_checkpoint_and_the_same_command_goes_on(
         assert said == f"stopped by {asked.name}, saved at step {last}; run the same command to continue\n"
         saved = last
     assert not folder.export_steps()
+
+
+@pytest.mark.parametrize(("asked", "processes"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
+def test_a_signal_stops_a_series_and_the_same_command_goes_on(asked, processes, mixhub, tmp_path):
+    workspace = tiny_workspace(tmp_path / "ws", training={"steps": 100, "validation_interval": 100})
+    pack(workspace)
+    runs = [workspace.run_folder(run) for run in workspace.family().runs()]
+    arguments = ("train", "--all", "--device", "cpu", "--num-processes", processes)
+    command = [sys.executable, "-m", "mixhub", *arguments]
+    process = subprocess.Popen(command, cwd=workspace.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not any(line["step"] > 2 for line in read_metrics(runs[1].metrics)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(asked)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == STATUS[asked], errors
+    last = runs[1].checkpoint_steps()[-1]
+    assert said.splitlines() == [
+        f"seed-1: export in {runs[0].export(100)}",
+        f"stopped by {asked.name}, saved seed-2 at step {last}; run the same command to continue",
+        "finished: seed-1; left: seed-2, seed-3",
+    ]
+    assert not runs[2].path.exists()
+    done = mixhub(*arguments, cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        *(f"seed-{seed}: export in {folder.export(100)}" for seed, folder in enumerate(runs, start=1)),
+        "finished: seed-1, seed-2, seed-3",
+        "next: mixhub evaluate --all",
+    ]
+    resumed = [line.partition(" of ")[0] for line in done.stderr.splitlines() if "resumes" in line]
+    assert resumed == [f"seed-2: resumes from step {last}"]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_that_fails_does_not_stop_the_others(processes, workspace, mixhub):
+    run = workspace.family().run(seed=3)
+    state = workspace.run_folder(run).checkpoint(5) / "state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("broken")
+    done = mixhub("train", "--seeds", "3,1-2", "--device", "cpu", "--num-processes", processes, cwd=workspace.root)
+    assert error_codes(done) == ["checkpoint-unreadable", "runs-failed"]
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["seed-1", "seed-2", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "code"),
+    [
+        (("--all", "--seed", "1"), {}, "option-conflict"),
+        (("--seeds", "1-9"), {}, "unknown-seed"),
+        (("--index", "1-2"), {}, "run-kind"),
+        (("--all", "--preflight"), {}, "option-conflict"),
+        (("--all", "--num-processes", "3"), {}, "batch-indivisible"),
+        (("--all",), {"RANK": "0", "WORLD_SIZE": "1"}, "runs-launched"),
+        (("--all", "--num-processes", "2"), {"RANK": "0", "WORLD_SIZE": "2"}, "runs-launched"),
+    ],
+)
+def test_a_series_that_cannot_be_is_refused_before_any_run(options, environment, code, workspace, mixhub_here):
+    done = mixhub_here("train", *options, cwd=workspace.root, **environment)
+    assert (error_codes(done), done.stdout) == ([code], "")
+    assert not workspace.run_folder(workspace.family().run(seed=3)).path.exists()
 
 
 def test_a_run_whose_output_has_no_reader_stops_with_the_same_status(workspace, tmp_path):

@@ -215,7 +215,7 @@ def test_a_signal_is_passed_on_also_to_what_is_only_starting(asked: signal.Signa
 def test_a_signal_during_the_last_step_does_not_make_a_finished_run_unfinished(tmp_path: Path) -> None:
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    assert run(STOPPABLE.replace("sys.exit(STATUS[request.signal])", ""), 2, tmp_path, 0) == Ended(0)
+    assert run(STOPPABLE.replace("sys.exit(STATUS[request.signal])", ""), 2, tmp_path, 0) == Ended(0, signal.SIGTERM)
     timer.join()
 
 

@@ -155,6 +155,13 @@ def counts(text: str) -> list[int]:
     return _numbers("--num-fewshot", text, "shot counts, such as 0,5 or 0-5", most=1000)
 
 
+def named(seed: str | None, index: str | None, everything: bool) -> str:
+    """Return the option that names the same runs, to propose another command for them."""
+    if everything:
+        return "--all"
+    return f"--index {shlex.quote(index)}" if index is not None else f"--seed {shlex.quote(seed or '')}"
+
+
 def seed(text: str) -> int | str:
     """Parse `--seed` of a command for one run: a number, or a word such as `default`; raises UsageError otherwise."""
     found = seeds(text)

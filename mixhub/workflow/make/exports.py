@@ -10,9 +10,9 @@ from typing import Unpack
 from mixhub.errors import RunError, UsageError, WorkspaceError
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
-from mixhub.spec import Family, Run
+from mixhub.spec import Run
 from mixhub.training.options import DTYPES
-from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_family, named_runs, open_workspace, require_one_way
+from mixhub.workflow.inputs import RunNames, WorkspaceLike, find_runs, open_workspace
 from mixhub.workspace.lineage import LINEAGE_FILE
 from mixhub.workspace.paths import Workspace
 
@@ -59,10 +59,9 @@ def export(
     if dtype not in DTYPES:
         raise UsageError(f"dtype = {dtype!r}: must be one of {', '.join(DTYPES)}", code="option-value", option="dtype")
     workspace, everything = open_workspace(workspace), run_names.get("all", False)
-    family = find_family(workspace, run_names.get("family"))
-    seed, index = run_names.get("seed"), run_names.get("index")
-    require_one_way(family, seed, index, everything)
-    runs = _with_checkpoint(workspace, family, step) if everything else named_runs(family, seed, index)
+    family, runs = find_runs(workspace, **run_names)
+    if everything:
+        runs = _with_checkpoint(workspace, runs, step)
     exports = []
     for run in runs:
         chosen = _step(workspace, run, step)
@@ -82,9 +81,8 @@ def export(
     return exports
 
 
-def _with_checkpoint(workspace: Workspace, family: Family, step: int | None) -> list[Run]:
+def _with_checkpoint(workspace: Workspace, runs: list[Run], step: int | None) -> list[Run]:
     """Return the runs that have a checkpoint of a step, or any; if none has, the first, for its error."""
-    runs = family.runs()
     steps = {run.revision: workspace.run_folder(run).checkpoint_steps() for run in runs}
     return [run for run in runs if (steps[run.revision] if step is None else step in steps[run.revision])] or runs[:1]
 

@@ -10,7 +10,15 @@ from mixhub.training.planning.machines import this_machine
 from mixhub.training.planning.outcome import Preflight
 from mixhub.training.planning.plan import TrainingPlan, plan
 from mixhub.workflow.data.verification import require_same_tokens
-from mixhub.workflow.inputs import RunName, WorkspaceLike, find_family, find_run, open_workspace
+from mixhub.workflow.inputs import (
+    RunName,
+    RunNames,
+    WorkspaceLike,
+    find_family,
+    find_run,
+    find_runs,
+    open_workspace,
+)
 
 
 def plan_training(
@@ -19,7 +27,7 @@ def plan_training(
     mfu: float | None = None,
     processes: int = 1,
     options: TrainOptions = DEFAULTS,
-    **run_name: Unpack[RunName],
+    **run_names: Unpack[RunNames],
 ) -> TrainingPlan:
     """Calculate steps, memory, traffic and time of a run on several machines; trains nothing and does not load torch.
 
@@ -28,7 +36,7 @@ def plan_training(
         mfu: share of the devices' peak that training is assumed to use; None: 0.4.
         processes: how many on this machine, which is shown too if they are several or its device is given.
         options: the device of this machine, and the sharding; by default, what is recommended on each machine.
-        **run_name: the family, and a seed or index, which need not be given: all runs of a family take the same.
+        **run_names: the family, and runs of it, which need not be given: all runs of a family take the same.
 
     Raises:
         UsageError: the MFU is out of range, or the family is not of Llamas.
@@ -36,9 +44,9 @@ def plan_training(
         RunError: there are fewer GPUs than processes, or there is no process.
     """
     workspace = open_workspace(workspace)
-    family = find_family(workspace, run_name.get("family"))
-    if run_name.get("seed") is not None or run_name.get("index") is not None:
-        find_run(workspace, **run_name)
+    family = find_family(workspace, run_names.get("family"))
+    if any(value is not None and value is not False for key, value in run_names.items() if key != "family"):
+        find_runs(workspace, **run_names)
     require_count(processes)
     here = this_machine(processes, options.device) if processes > 1 or options.device else None
     return plan(family, mfu=mfu, here=here, sharding=options.sharding)

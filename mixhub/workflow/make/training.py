@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from signal import Signals
 from types import MappingProxyType
 from typing import Unpack
 
-from mixhub.errors import UsageError
+from mixhub.errors import MixhubError, UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.training.options import DEFAULTS, TrainOptions, require_count
-from mixhub.training.processes import Ended, run_processes, world_size
+from mixhub.training.processes import Ended, is_launched, run_processes, world_size
 from mixhub.workflow.data.verification import require_same_tokens
 from mixhub.workflow.inputs import RunName, WorkspaceLike, find_run, open_workspace
 from mixhub.workspace.paths import Workspace
@@ -22,13 +21,15 @@ from mixhub.workspace.paths import Workspace
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained run, or one that was asked to stop."""
+    """A trained run, or one that was asked to stop, or failed."""
 
     run: Run
     step: int
     """Updates made."""
     export: Path | None
-    """The weights of the last step, in Transformers format; None if the run was stopped before it."""
+    """The weights of the last step, in Transformers format; None if the run ended before it."""
+    error: MixhubError | None = None
+    """Why the run failed, of `train_each`; None if it did not."""
 
 
 def train(
@@ -57,22 +58,19 @@ def train(
     workspace = open_workspace(workspace)
     family, run = find_run(workspace, **run_name)
     _ = family.llama  # raises for other models, which only Transformers can build
-    folder = workspace.run_folder(run)
-    export = _prepared(workspace, family, run, world_size(), progress)
-    if export is None:
+    if _prepared(workspace, family, run, world_size(), progress) is None:
         from mixhub.training.loop import train
 
-        export = train(
+        train(
             family,
             run,
             tokens=workspace.tokens(family),
-            folder=folder,
+            folder=workspace.run_folder(run),
             options=options,
             progress=progress,
             should_stop=should_stop,
         )
-    step = family.training.steps if export is not None else folder.checkpoint_steps()[-1]
-    return Trained(run, step, export)
+    return trained_so_far(workspace, **run_name)
 
 
 def train_in_processes(
@@ -101,7 +99,7 @@ def train_in_processes(
         RunError: as `train`; the global batch cannot be divided over the processes; or one was killed.
         CorpusError: as `train`.
     """
-    if "RANK" in os.environ or os.environ.get("WORLD_SIZE", "1") != "1":
+    if is_launched():
         message = "--num-processes: RANK or WORLD_SIZE is set, so a launcher has started this process with others"
         raise UsageError(message, code="option-conflict")
     world_size()  # for its error under srun
@@ -123,12 +121,15 @@ def _prepared(workspace: Workspace, family: Family, run: Run, processes: int, pr
     return export
 
 
-def last_checkpoint(workspace: WorkspaceLike, **run_name: Unpack[RunName]) -> int | None:
-    """Return the step from which `train` would continue a run; None if it would start it.
+def trained_so_far(workspace: WorkspaceLike, **run_name: Unpack[RunName]) -> Trained:
+    """Return how far a run is trained: its export, otherwise the step from which `train` would continue it, or 0.
 
     Raises:
         UsageError, UnknownNameError: there is no such run.
     """
     workspace = open_workspace(workspace)
-    steps = workspace.run_folder(find_run(workspace, **run_name)[1]).checkpoint_steps()
-    return steps[-1] if steps else None
+    family, run = find_run(workspace, **run_name)
+    folder, last = workspace.run_folder(run), family.training.steps
+    if last in folder.export_steps():
+        return Trained(run, last, folder.export(last))
+    return Trained(run, max(folder.checkpoint_steps(), default=0), None)

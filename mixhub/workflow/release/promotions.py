@@ -164,12 +164,10 @@ def plan_promotion(
     """
     workspace = inputs.open_workspace(workspace)
     require_tag(options.tag)
-    seed, index, everything = run_names.get("seed"), run_names.get("index"), run_names.get("all", False)
-    family = inputs.find_family(workspace, run_names.get("family"))
-    inputs.require_one_way(family, seed, index, everything)
-    runs = family.runs() if everything else inputs.named_runs(family, seed, index)
+    family, runs = inputs.find_runs(workspace, **run_names)
     with inputs.open_hub(workspace, source) as origin, inputs.open_hub(workspace, hub, progress=progress) as target:
         progress.notice(f"from: {origin}")
+        everything = run_names.get("all", False)
         promotions = _promotions(family, runs, origin, target, progress, skip_missing=everything)
         plans = []
         for promotion in promotions:
