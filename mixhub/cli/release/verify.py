@@ -28,7 +28,8 @@ def verify(
 
     Every branch must exist and be complete, no two branches may have the same weights, configs and tokenizers must be
     equal and fit the weights, lineage and recipe must match the family, and cards must match the results. Works on
-    anybody's repo. Weights are downloaded only with --deep.
+    anybody's repo, and compares the repos of a family that has one for each run. Weights are downloaded only with
+    --deep.
     """
     from mixhub import workflow
     from mixhub.cli.common import console
@@ -49,21 +50,26 @@ def verify(
     if as_json:
         console.say_json({**asdict(verification), "findings": [finding.to_data() for finding in findings]})
     else:
-        rows = [
-            (
-                branch.name,
-                branch.commit[:12] if branch.commit else "missing",
-                branch.weights[:12] if branch.weights else "-",
-                branch.files,
-                size(branch.size),
-                "yes" if branch.tells_lineage else "-",
-                states.get(branch.name, "ok" if branch.commit else "planned"),
-            )
-            for branch in branches
-        ]
-        console.show_table(["branch", "commit", "weights", "files", "size", "lineage", "state"], rows)
+        for repo_id in dict.fromkeys(branch.repo_id for branch in branches):
+            rows = [
+                (
+                    branch.name,
+                    branch.commit[:12] if branch.commit else "missing",
+                    branch.weights[:12] if branch.weights else "-",
+                    branch.files,
+                    size(branch.size),
+                    "yes" if branch.tells_lineage else "-",
+                    states.get(verification.where(branch), "ok" if branch.commit else "planned"),
+                )
+                for branch in branches
+                if branch.repo_id == repo_id
+            ]
+            title = None if repo_id == verification.repo_id else repo_id
+            console.show_table(["branch", "commit", "weights", "files", "size", "lineage", "state"], rows, title=title)
         console.show_findings(findings)
         end = plural(len(findings), "finding") if findings else "no findings"
-        console.say(f"{verification.repo_id}: {plural(len(branches), 'branch', 'branches')}, {end}")
+        repos = {branch.repo_id for branch in branches}
+        where = f"{plural(len(repos), 'repo')}, " if len(repos) > 1 else ""
+        console.say(f"{verification.repo_id}: {where}{plural(len(branches), 'branch', 'branches')}, {end}")
     if status := exit_status(findings):
         raise typer.Exit(status)

@@ -13,7 +13,7 @@ from mixhub.spec.revisions import filled, placeholders
 from mixhub.spec.schedule import learning_rate
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_NUMBERS = {"step": r"\d+", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
+_NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,16 @@ class BranchNames:
             for run in runs:
                 for step in stage.steps:
                     yield family.branch_of_step(run, position, step), Meaning(run, position, step)
+
+    def pattern(self, meaning: Meaning) -> str:
+        """Return the pattern of the branches of its stage, for its run: such as `step{step}-seed-default`."""
+        pattern, run = self.family.revisions.all_stages[meaning.stage].step_pattern, meaning.run
+        return filled(pattern, **({"revision": run.revision, run.kind: run.label} if run else {}))
+
+    def is_last(self, meaning: Meaning) -> bool:
+        """Whether it is the last step of a run."""
+        is_end = meaning.stage == len(self.family.revisions.all_stages) - 1
+        return is_end and meaning.step == self.family.training.steps
 
     def contradicts_tokens(self, meaning: Meaning) -> bool:
         """Whether a name states tokens that the step cannot have, however they were rounded."""

@@ -87,10 +87,11 @@ def card_commits_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
     text = repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None
     if text is None or repo.family is None or not repo.lineages:
         return
-    rows = re.findall(r"^\|\s*`([^`]+)`\s*\|.*?`([0-9a-f]{40})`", text, re.MULTILINE)
-    named = {name: commit for name, commit in rows if name in repo.runs}
-    for branch in repo.pushed if named else ():
-        stated = named.get(branch.name)
+    commits = dict(re.findall(r"^\|\s*`([^`]+)`\s*\|.*?`([0-9a-f]{40})`", text, re.MULTILINE))
+    branches = [branch for branch in repo.pushed if branch.name != MAIN]  # a card cannot name its own commit
+    named = {one.name: commits.get(one.name, commits.get(repo.revision(one.name))) for one in branches}
+    for branch in branches if any(named.values()) else ():
+        stated = named[branch.name]
         level: Level = "error"
         if stated is None and branch.name in repo.lineages:
             message = f"its card does not name the commit of {branch.name}, {branch.commit[:12]}"
@@ -134,7 +135,7 @@ def _metadata_by_results(branch: BranchUnderCheck) -> Mapping[str, Any] | None:
     repo = branch.repo
     if repo.family is None:
         return None
-    if branch.name == MAIN:
+    if branch.name == MAIN and not branch.is_of_run:
         facts = [repo.facts[name] for name in repo.runs if name in repo.facts]
         if not facts or not all(one.cells for one in facts):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from mixhub.card.markdown.parse import read_card
@@ -16,7 +16,7 @@ from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_
 from mixhub.hub.rules.config import CONFIG, comparable_config
 from mixhub.hub.rules.export import is_pickle
 from mixhub.hub.rules.tensors import DTYPE_HINT, loaded_dtype
-from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
+from mixhub.hub.verify.subject import BranchUnderCheck, Compared
 from mixhub.phrases import listed
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 
@@ -84,29 +84,30 @@ def pickles_found(branch: BranchUnderCheck) -> Iterator[Finding]:
         yield Finding("weights-missing", branch.name, "holds no weights", branch.again)
 
 
-def files_differ(repo: RepoUnderCheck) -> Iterator[Finding]:
+def files_differ(compared: Compared) -> Iterator[Finding]:
     """Configs, tokenizers and licences that are not the same on all branches."""
-    models = [one.branch for one in repo.models if one.name != MAIN]
+    models = {name: one.branch for name, one in compared.models.items() if not one.is_alias}
     for path in (*CONFIGS, *TOKENIZER_EXTRAS):
         may_lack = path in TOKENIZER_EXTRAS  # versions of Transformers write different ones; others are reported above
-        contents = _contents([one for one in models if may_lack or path in one.tree], path)
+        contents = _contents({name: one for name, one in models.items() if may_lack or path in one.tree}, path)
         yield from _differences(path, contents, "warning" if may_lack else "error")
-    for path in repo.licenses:
-        contents = _contents([one for one in repo.branches.values() if path in one.tree], path)
+    branches = {name: one.branch for name, one in compared.branches.items()}
+    for path in {path for repo in compared.repos for path in repo.licenses}:
+        contents = _contents({name: one for name, one in branches.items() if path in one.tree}, path)
         yield from _differences(path, contents, "error")
 
 
-def dtypes_vary(repo: RepoUnderCheck) -> Iterator[Finding]:
+def dtypes_vary(compared: Compared) -> Iterator[Finding]:
     """Branches whose models load in different dtypes; reported once."""
     names: dict[str, list[str]] = defaultdict(list)
-    for one in repo.models:
-        dtype = loaded_dtype(one.branch.folder, one.tensors) if one.name != MAIN else None
+    for name, one in compared.models.items():
+        dtype = None if one.is_alias else loaded_dtype(one.branch.folder, one.tensors)
         if dtype is not None:
-            names[dtype].append(one.name)
+            names[dtype].append(name)
     if len(names) > 1:
         groups = [f"{dtype} ({listed(branches, most=_SHOWN)})" for dtype, branches in names.items()]
         message = f"its branches load in different dtypes: {' and '.join(groups)}"
-        yield Finding("dtype-varies", repo.repo_id, message, DTYPE_HINT, "warning", about="dtype")
+        yield Finding("dtype-varies", compared.repo_id, message, DTYPE_HINT, "warning", about="dtype")
 
 
 def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterator[Finding]:
@@ -127,12 +128,12 @@ def _differences(path: str, contents: Mapping[str, str], level: Level) -> Iterat
         yield Finding("file-differs", differing[_BRANCHES_SHOWN], message, level=level, about=path)
 
 
-def _contents(branches: Sequence[Branch], path: str) -> dict[str, str]:
+def _contents(branches: Mapping[str, Branch], path: str) -> dict[str, str]:
     """Return by branch text that is equal if their files mean the same; empty without the file."""
-    contents = {one.name: one.digest(path) if path in one.tree else "" for one in branches}
+    contents = {name: one.digest(path) if path in one.tree else "" for name, one in branches.items()}
     if len(set(contents.values())) == 1 or not path.endswith("config.json"):
         return contents
-    holders = {contents[one.name]: one for one in branches if path in one.tree}
+    holders = {contents[name]: one for name, one in branches.items() if path in one.tree}
     texts = {digest: comparable_config(one.folder, path) for digest, one in holders.items()}
     return {name: texts.get(digest) or digest for name, digest in contents.items()}
 

@@ -17,45 +17,41 @@ from mixhub.workspace.lineage import LINEAGE_FILE
 _SHOWN = 5
 """Maximum number of files and folders in a line."""
 _PUSH = "push it: mixhub push --all"
+_AGAIN = "push it again: mixhub push --all"
 _PLAN = "train or adopt it, then push it, or remove it from revisions in mixhub.yaml"
 
 
 def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Revisions without a branch, and branches of revisions without a model.
+    """Branches that should hold a model and do not exist, or hold none.
 
-    It is only a warning for a revision that this workspace plans and that no table of the card on `main` has.
+    It is only a warning for a run that this workspace plans and that no table of the card on `main` has.
     """
     card = (repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None) or ""
     published = set(re.findall(r"^\|\s*`([^`]+)`\s*\|", card, re.MULTILINE))
     for name, error in repo.unread.items():
         yield unread_finding(name, error, AGAIN)
     for name in repo.expected:
-        if name in repo.unread:
+        branch, revision = repo.branches.get(name), repo.revision(name)
+        if name in repo.unread or (branch is not None and branch.is_model):
             continue
-        if name not in repo.branches and name in repo.planned and name not in published:
+        is_absent = branch is None or name == MAIN  # which every repo has
+        if is_absent and revision in repo.planned and not published & {name, revision}:
             message = "is planned, but was neither trained in this workspace nor pushed"
             yield Finding("branch-missing", name, message, _PLAN, "warning")
-        elif name not in repo.branches:
+        elif branch is None:
             hint = f"{_PUSH}; or, if it will never exist, remove it from revisions in mixhub.yaml"
             yield Finding("branch-missing", name, f"{repo.repo_id} has no such branch", hint)
-        elif not repo.branches[name].is_model:
-            yield Finding("model-missing", name, "holds no model", "push it again: mixhub push --all")
-
-
-def branches_unknown(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """Branches with a model that are neither a revision of the family nor a step of one."""
-    for branch in repo.models if repo.family else ():
-        if branch.name != MAIN and branch.run is None:
-            message = f"is not a revision of {repo.family.name}"  # type: ignore[union-attr]
-            yield Finding("branch-unknown", branch.name, message, "rename it, or add it to the family", "warning")
+        else:
+            yield Finding("model-missing", name, "holds no model", _AGAIN)
 
 
 def branches_stale(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Branches with other weights than the workspace."""
-    for name, weights in repo.local.items():
+    for name, run in repo.runs.items():
+        local = repo.local.get(run.revision)
         remote = repo.branches[name].weights_sha256 if name in repo.branches else None
-        if remote not in (None, weights):
-            message = f"is stale: it holds weights {str(remote)[:12]}, but the workspace has {weights[:12]}"
+        if None not in (local, remote) and local != remote:
+            message = f"is stale: it holds weights {str(remote)[:12]}, but the workspace has {str(local)[:12]}"
             yield Finding("branch-stale", name, message, _PUSH, "warning")
 
 
@@ -68,11 +64,13 @@ def license_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
 
 
 def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
-    """A model on `main` that is not that of the revision in the family."""
-    if repo.family is None or MAIN not in repo.branches:
+    """A model on `main` that is not that of the revision in the family, or of the only run if others published it."""
+    if repo.family is None or MAIN not in repo.branches or MAIN in repo.expected:
         return
     main, run = repo.branches[MAIN], repo.family.main_run
-    branch = repo.branches.get(run.revision) if run else None
+    if run is None and main.is_model and len(repo.runs) == 1 and not repo.has_pushed_branch:
+        [run] = repo.runs.values()
+    branch = repo.branches.get(run.branch) if run else None
     if run is None and main.is_model and repo.has_pushed_branch:
         other = "push again: mixhub push --all" if LINEAGE_FILE in main.tree else "delete its files there"
         message = f"holds a model, but {repo.family.name} does not name its revision"
@@ -81,7 +79,7 @@ def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
     elif branch is not None and branch.is_model:
         yield from _compare_with_run(main, branch)
     elif run is not None and main.is_model:
-        message = f"should hold the model of {run.revision}, which is not on the hub"
+        message = f"should hold the model of {run.branch}, which is not on the hub"
         yield Finding("main-model-unknown", MAIN, message, _PUSH)
 
 
@@ -132,4 +130,4 @@ def _other_content(branch: Branch) -> str:
     return ""
 
 
-RULES = (branches_missing, nothing_checked, branches_unknown, branches_stale, license_missing, main_differs)
+RULES = (branches_missing, nothing_checked, branches_stale, license_missing, main_differs)

@@ -44,10 +44,11 @@ def note_verification(workspace: Workspace, hub: str, verification: Verification
     wrong = {finding.where for finding in verification.findings if finding.level != "warning"}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
     with _store(workspace).update() as data:
-        known = data["branches"].setdefault(hub, {}).setdefault(verification.repo_id, {})
+        repos = data["branches"].setdefault(hub, {})
         for branch in verification.branches:
+            known = repos.setdefault(branch.repo_id, {})
             known.pop(branch.name, None)
-            if branch.commit is not None and branch.name not in wrong:
+            if branch.commit is not None and verification.where(branch) not in wrong:
                 known[branch.name] = {"commit": branch.commit, "at": now, "deep": deep}
 
 

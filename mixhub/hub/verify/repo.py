@@ -1,4 +1,4 @@
-"""Whether a repo on a hub holds what its family says: every branch complete, of its own seed, and described correctly.
+"""Whether repos on a hub hold what their family says: every branch complete, of its own seed, and described correctly.
 
 It works on repos from others, too: facts that they do not state are not expected.
 """
@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mixhub.endpoint import Endpoint
-from mixhub.errors import MixhubError
+from mixhub.errors import HubError, HubUnreachableError, MixhubError, RepoNotFoundError
 from mixhub.findings import Finding
 from mixhub.hub.remote.branches import read_branches
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.files import MAIN
-from mixhub.hub.verify import cards, eval_results, files, model, presence, weights
-from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
+from mixhub.hub.verify import cards, eval_results, files, model, names, presence, weights
+from mixhub.hub.verify.subject import BranchUnderCheck, Compared, RepoUnderCheck, place, unread_finding
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family
 
@@ -25,7 +25,7 @@ def each_branch(repo: RepoUnderCheck) -> Iterator[Finding]:
     rules = (*files.BRANCH_RULES, *model.BRANCH_RULES, eval_results.eval_results_differ)
     of_commits: dict[str, list[Finding]] = {}
     for branch in repo.models:
-        is_named = branch.run is not None or branch.name == MAIN  # then its name counts, too
+        is_named = branch.meaning is not None or branch.name == MAIN  # then its name counts, too
         findings = None if is_named else of_commits.get(branch.branch.commit)
         if findings is None:
             findings = [finding for rule in rules for finding in rule(branch)]
@@ -41,25 +41,25 @@ def each_card(repo: RepoUnderCheck) -> Iterator[Finding]:
     return (finding for branch in branches for rule in cards.CARD_RULES for finding in rule(branch))
 
 
-RULES: tuple[Callable[[RepoUnderCheck], Iterator[Finding]], ...] = (
-    *presence.RULES,
-    each_branch,
+_RepoRules = tuple[Callable[[RepoUnderCheck], Iterator[Finding]], ...]
+
+PRESENCE: _RepoRules = (*presence.RULES, *names.RULES, each_branch)
+COMPARISONS: tuple[Callable[[Compared], Iterator[Finding]], ...] = (
     weights.weights_repeated,
     weights.files_shared,
     files.files_differ,
     files.dtypes_vary,
-    eval_results.eval_results_malformed,
     weights.initial_weights_repeated,
-    each_card,
-    cards.card_commits_differ,
 )
-"""Rules for a repo, in the order of the report; for those that need the weights see `weights.deep_findings`."""
+PAGES: _RepoRules = (eval_results.eval_results_malformed, each_card, cards.card_commits_differ)
+"""Rules in the order of the report; for those that need the weights see `weights.deep_findings`."""
 
 
 @dataclass(frozen=True)
 class Verified:
     """A branch that was verified."""
 
+    repo_id: str
     name: str
     commit: str | None
     """None if the branch is missing."""
@@ -74,11 +74,17 @@ class Verified:
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of verifying a repo."""
+    """The result of verifying a repo, or all repos of a family."""
 
     repo_id: str
+    """The repo; of several, their pattern in the family, such as `lab/tiny-seed{seed}`."""
     branches: tuple[Verified, ...]
     findings: tuple[Finding, ...]
+    """On a branch of one of several repos they are at `lab/tiny-seed1@step100`."""
+
+    def where(self, branch: Verified) -> str:
+        """Return how findings name a branch."""
+        return place(self.repo_id, branch.repo_id, branch.name)
 
 
 def verify(
@@ -86,7 +92,6 @@ def verify(
     repo_id: str,
     family: Family | None = None,
     *,
-    only: Sequence[str] | None = None,
     local: Mapping[str, str] | None = None,
     planned: Collection[str] = (),
     deep: bool = False,
@@ -98,7 +103,6 @@ def verify(
         endpoint: the hub.
         repo_id: the repo.
         family: what it should hold; None: its branches are only compared with each other.
-        only: verify only these branches, and compare them with each other.
         local: `weights_sha256` by revision in the workspace: other weights on the hub are stale.
         planned: revisions that the workspace plans, and knows nothing else about: they need not exist yet.
         deep: download the weights, too: hash them, check every number, load and generate.
@@ -107,19 +111,94 @@ def verify(
     Raises:
         RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
     """
-    heads = branch_heads(endpoint, repo_id)
-    if only is not None:
-        heads = {name: commit for name, commit in heads.items() if name in only}
+    repo = _read(endpoint, repo_id, family, local or {}, planned, progress)
+    compared = Compared(repo_id, [repo])
+    return Verification(repo_id, tuple(_verified(repo)), tuple(_findings(compared, deep, progress)))
+
+
+def verify_repos(
+    endpoint: Endpoint,
+    family: Family,
+    *,
+    local: Mapping[str, str] | None = None,
+    planned: Collection[str] = (),
+    deep: bool = False,
+    progress: Progress = SILENT,
+) -> Verification:
+    """Verify a family of which each run has a repo, as `verify`, and compare the branches of all repos.
+
+    A repo that does not exist or cannot be read is a finding, unless none can be read.
+    """
+    repos: list[RepoUnderCheck] = []
+    missing: list[Verified] = []
+    findings: list[Finding] = []
+    errors: list[HubError] = []
+    for part in family.parts():
+        [run] = part.runs()
+        is_gone = bool(errors) and isinstance(errors[-1], HubUnreachableError)
+        try:
+            if is_gone:  # it was waited for once
+                raise errors[-1]
+            repos.append(_read(endpoint, part.repo_id, part, local or {}, planned, progress))
+        except HubError as error:
+            errors.append(error)
+            where = place(family.repo_id, part.repo_id, run.branch)
+            findings.append(_unread_repo(where, error, is_planned=run.revision in planned))
+            missing.append(Verified(part.repo_id, run.branch, None, True, None, 0, 0, False))
+    if not repos:
+        raise errors[0]
+    findings += _findings(Compared(family.repo_id, repos), deep, progress)
+    verified = [one for repo in repos for one in _verified(repo)]
+    return Verification(family.repo_id, (*verified, *missing), tuple(findings))
+
+
+def _unread_repo(where: str, error: HubError, *, is_planned: bool) -> Finding:
+    """Return the finding for a repo of a family that could not be read."""
+    if not isinstance(error, RepoNotFoundError):
+        return unread_finding(where, error, "")
+    hint = "push its run; or, if it will never exist, remove it from revisions in mixhub.yaml"
+    return Finding(error.code, where, error.message, hint, "warning" if is_planned else "error")
+
+
+def _read(
+    endpoint: Endpoint,
+    repo_id: str,
+    family: Family | None,
+    local: Mapping[str, str],
+    planned: Collection[str],
+    progress: Progress,
+) -> RepoUnderCheck:
     unread: dict[str, MixhubError] = {}
+    heads = branch_heads(endpoint, repo_id)
     branches = read_branches(endpoint, repo_id, heads, progress, unread)
-    revisions = [run.revision for run in family.runs()] if family else []
-    expected = tuple(name for name in revisions if only is None or name in only)
-    repo = RepoUnderCheck(endpoint, repo_id, family, expected, local or {}, branches, planned, unread)
-    findings = [finding for rule in RULES for finding in rule(repo)]
+    return RepoUnderCheck(endpoint, repo_id, family, local, branches, planned, unread, heads)
+
+
+def _findings(compared: Compared, deep: bool, progress: Progress) -> Iterator[Finding]:
+    """Apply all rules."""
+    findings = [
+        *_each_repo(compared, PRESENCE),
+        *(finding for rule in COMPARISONS for finding in rule(compared)),
+        *_each_repo(compared, PAGES),
+    ]
     if deep:
-        findings += weights.deep_findings(repo, findings, progress)
-    verified = [
-        Verified(
+        findings += weights.deep_findings(compared, findings, progress)
+    return _without_folders(compared, findings)
+
+
+def _each_repo(compared: Compared, rules: _RepoRules) -> Iterator[Finding]:
+    for repo in compared.repos:
+        for finding in (finding for rule in rules for finding in rule(repo)):
+            is_of_repo = finding.where == repo.repo_id
+            yield finding if is_of_repo else replace(finding, where=compared.where(repo, finding.where))
+
+
+def _verified(repo: RepoUnderCheck) -> Iterator[Verified]:
+    """Yield the branches of a repo: those that were read, and those that are missing or could not be read."""
+    expected = repo.expected
+    for branch in repo.branches.values():
+        yield Verified(
+            repo.repo_id,
             branch.name,
             branch.commit,
             branch.name in expected,
@@ -128,23 +207,17 @@ def verify(
             sum(file.size for file in branch.tree.values()),
             branch.name in repo.lineages,
         )
-        for branch in branches.values()
-    ]
-    others = {**dict.fromkeys(expected), **{name: heads[name] for name in unread}}
-    verified += [
-        Verified(name, commit, name in expected, None, 0, 0, False)
-        for name, commit in others.items()
-        if name not in branches
-    ]
-    return Verification(repo_id, tuple(verified), tuple(_without_folders(repo, findings)))
+    for name in dict.fromkeys((*expected, *repo.unread)):
+        if name not in repo.branches:
+            yield Verified(repo.repo_id, name, repo.heads.get(name), name in expected, None, 0, 0, False)
 
 
-def _without_folders(repo: RepoUnderCheck, findings: Sequence[Finding]) -> Iterator[Finding]:
+def _without_folders(compared: Compared, findings: Sequence[Finding]) -> Iterator[Finding]:
     """Remove the folders of downloads from messages."""
     for finding in findings:
-        branch = repo.branches.get(finding.where)
-        folders = [str(branch.folder), str(branch.folder.resolve())] if branch else []
+        branch = compared.branches.get(finding.where)
+        folders = [str(branch.branch.folder), str(branch.branch.folder.resolve())] if branch else []
         message = finding.message
         for folder in folders:
-            message = message.replace(f"{folder}/", "").replace(folder, repo.repo_id)
+            message = message.replace(f"{folder}/", "").replace(folder, branch.repo.repo_id if branch else "")
         yield replace(finding, message=message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -51,8 +51,6 @@ class RepoUnderCheck:
     repo_id: str
     family: Family | None
     """What it should hold; None: its branches are only compared with each other."""
-    expected: tuple[str, ...]
-    """Revisions that must exist."""
     local: Mapping[str, str]
     """`weights_sha256` by revision in the workspace."""
     branches: Mapping[str, Branch]
@@ -61,6 +59,8 @@ class RepoUnderCheck:
     """Revisions of a family in the workspace that have no run there and were never pushed from there."""
     unread: Mapping[str, MixhubError] = field(default_factory=dict)
     """Branches that could not be read, with the reason."""
+    heads: Mapping[str, str] = field(default_factory=dict)
+    """Commits of all branches, by name."""
 
     @cached_property
     def names(self) -> BranchNames | None:
@@ -71,6 +71,20 @@ class RepoUnderCheck:
     def runs(self) -> dict[str, Run]:
         """The runs of the family, by branch; empty without a family."""
         return self.names.runs if self.names else {}
+
+    @property
+    def expected(self) -> list[str]:
+        """The branches that must hold a model, apart from earlier steps."""
+        return [*self.runs, *([MAIN] if self.main_is_merged else [])]
+
+    def revision(self, name: str) -> str:
+        """Return the name of the run of a branch, in the workspace and in tables; the branch itself without a run."""
+        return self.runs[name].revision if name in self.runs else name
+
+    @property
+    def main_is_merged(self) -> bool:
+        """Whether `main` holds weights of its own."""
+        return bool(self.family and self.family.revisions.main_is_merged)
 
     @cached_property
     def pushed(self) -> list[Branch]:
@@ -120,10 +134,6 @@ class RepoUnderCheck:
         texts = (self.branches[one].text(CARD) for one in (name, MAIN) if one in self.branches)
         return any(_base_model(text) for text in texts if text is not None)
 
-    def training_of(self, name: str) -> object:
-        """What determines the weights of a branch (see `BranchNames.training`); its name without a family."""
-        return self.names.training(name) if self.names else name
-
 
 def _base_model(card: str) -> object:
     try:
@@ -153,6 +163,23 @@ class BranchUnderCheck:
     def run(self) -> Run | None:
         """The run that it belongs to, maybe with an earlier step; None too of a stage that all runs share."""
         return self.meaning.run if self.meaning else None
+
+    @cached_property
+    def training(self) -> Hashable | None:
+        """What determines its weights (see `BranchNames.training`); its name without a family."""
+        if self.repo.names is None or (self.name == MAIN and self.repo.main_is_merged):
+            return self.name
+        return self.repo.names.training(self.name)
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether it is the branch of a run, and not of an earlier step."""
+        return self.name in self.repo.runs
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether it is `main`, and may hold the model of another branch, since it is neither a run's nor merged."""
+        return self.name == MAIN and MAIN not in self.repo.expected
 
     @cached_property
     def is_ours(self) -> bool:
@@ -201,3 +228,36 @@ class BranchUnderCheck:
             cells = ()
         is_sound = all(cell.weights_sha256 == lineage.weights_sha256 for cell in cells)
         return RunFacts(self.repo.runs[self.name], lineage, cells=cells if is_sound else ())
+
+
+def place(verified: str, repo_id: str, name: str) -> str:
+    """Return how findings name a branch: of one of several repos that are verified, as `lab/tiny-seed1@step100`."""
+    return name if repo_id == verified else f"{repo_id}@{name}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is compared with each other: one repo, or all repos of a family."""
+
+    repo_id: str
+    """The repo; of several, their pattern, such as `lab/tiny-seed{seed}`."""
+    repos: Sequence[RepoUnderCheck]
+    """Those that could be read."""
+
+    def where(self, repo: RepoUnderCheck, name: str) -> str:
+        """Return how findings name a branch."""
+        return place(self.repo_id, repo.repo_id, name)
+
+    @cached_property
+    def branches(self) -> dict[str, BranchUnderCheck]:
+        """All branches, by the name that findings give them."""
+        return {
+            self.where(repo, name): BranchUnderCheck(repo, branch)
+            for repo in self.repos
+            for name, branch in repo.branches.items()
+        }
+
+    @cached_property
+    def models(self) -> dict[str, BranchUnderCheck]:
+        """The branches that hold a model, or part of one, likewise."""
+        return {self.where(repo, one.name): one for repo in self.repos for one in repo.models}

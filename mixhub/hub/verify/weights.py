@@ -1,4 +1,4 @@
-"""The rule that no two branches of a repo share weights; and, with `--deep`, what only the weights show.
+"""The rule that no two branches share weights; and, with `--deep`, what only the weights show.
 
 For the second, every byte is downloaded and read, and complete models are loaded.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mixhub.errors import HubError, MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.check.loading import loading_findings
 from mixhub.hub.remote.branches import fetch
-from mixhub.hub.remote.files import MAIN
 from mixhub.hub.rules.lineage import hash_findings, have_different_starts, initial_findings
 from mixhub.hub.rules.tensors import not_finite_findings, shared_findings, tied_findings
 from mixhub.hub.rules.weights import (
@@ -26,10 +26,10 @@ from mixhub.hub.rules.weights import (
     scan,
     shared_tensors,
 )
-from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, RepoUnderCheck, unread_finding
+from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, Compared, unread_finding
 from mixhub.phrases import listed
 from mixhub.progress import Progress
-from mixhub.workspace.lineage import combined_sha256, file_sha256
+from mixhub.workspace.lineage import Lineage, combined_sha256, file_sha256
 
 _DTYPES = {
     **{name: name for name in FLOATS.values()},
@@ -47,63 +47,71 @@ _SHARED_HINT = (
 )
 
 
-def weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
+def weights_repeated(compared: Compared) -> Iterator[Finding]:
     """Branches with the same weights, by the hub's hashes; `main` may hold those of another branch."""
-    yield from _repeated(repo, {one.name: one.branch.weights for one in repo.models})
+    yield from _repeated(compared, {name: one.branch.weights for name, one in compared.models.items()})
 
 
-def _repeated(repo: RepoUnderCheck, weights: Mapping[str, str | None]) -> Iterator[Finding]:
+def _repeated(compared: Compared, weights: Mapping[str, str | None]) -> Iterator[Finding]:
     """For each branch, another one with its weights: this alone does not tell which of the two is wrong.
 
+    Of many branches, it is the same other one: that of a run, if it is among them.
+
     Args:
-        repo: the repo.
-        weights: what identifies the weights, by branch; None if unknown.
+        compared: the branches.
+        weights: what identifies the weights, by name of the branch; None if unknown.
     """
     by_weights: dict[str, list[str]] = defaultdict(list)
     for name, digest in weights.items():
-        if digest is not None and name != MAIN:
+        if digest is not None:
             by_weights[digest].append(name)
     for names in by_weights.values():
-        trainings = {name: repo.training_of(name) for name in names}
-        known = [name for name in names if trainings[name] is not None]
-        others = [*known[:1], *[name for name in known if trainings[name] != trainings[known[0]]][:1]]
+        trainings = {name: compared.models[name].training for name in names if not compared.models[name].is_alias}
+        known = [name for name, training in trainings.items() if training is not None]
+        known.sort(key=lambda name: not compared.models[name].is_of_run)
+        others = [name for name in known if trainings[name] != trainings[known[0]]]
+        alias = "".join(f", as has {name}" for name in names if name not in trainings)
         for name, training in trainings.items():
-            other = next((one for one in others if trainings[one] != training), None)
-            if other is None:
-                continue
-            if repo.family is not None and training is None:
-                message = f"is not a revision of {repo.family.name}, and holds the weights of {other}"
-                yield Finding(
-                    "weights-repeated", name, message, "delete it if it is not intended", "warning", about=other
-                )
-            else:
-                hint = "find out which of the two is right, and push the other again from its export"
-                yield Finding("weights-repeated", name, f"has the same weights as {other}", hint, about=other)
+            different = others if known and training == trainings[known[0]] else known[:1]
+            if different:
+                yield _repeated_finding(compared.models[name], name, different, alias)
 
 
-def files_shared(repo: RepoUnderCheck) -> Iterator[Finding]:
+def _repeated_finding(branch: BranchUnderCheck, name: str, others: Sequence[str], alias: str) -> Finding:
+    """Return the finding for a branch with the weights of others."""
+    family, shown = branch.repo.family, listed(others, most=1)
+    if family is not None and branch.training is None:
+        message = f"is not a revision of {family.name}, and holds the weights of {shown}"
+        return Finding("weights-repeated", name, message, "delete it if it is not intended", "warning", about=others[0])
+    message = f"has the same weights as {shown}{alias if family is None else ''}"
+    hint = "find out which of the two is right, and push the other again from its export"
+    return Finding("weights-repeated", name, message, hint, about=others[0])
+
+
+def files_shared(compared: Compared) -> Iterator[Finding]:
     """Branches that have some, but not all, of their weight files in common with one of another training.
 
     By the hub's hashes. A step of training changes every file, unless a part of the weights is frozen: a warning for
-    models that build on another one by their card.
+    models that build on another one by their card. Of branches with the same weights, one is compared.
     """
-    weights = {one.name: one.branch.weights for one in repo.models}
-    files = {one.name: _hashes(one) for one in repo.models}
+    models = compared.models
+    by_weights: dict[str | None, str] = {}
+    for name in sorted(models, key=lambda name: (models[name].is_alias, not models[name].is_of_run)):
+        by_weights.setdefault(models[name].branch.weights, name)
+    files = {name: _hashes(models[name]) for name in by_weights.values()}  # main last: another branch says more
     holders: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(files, key=lambda name: name == MAIN):  # another branch says more than main
-        for digest in files[name]:
+    for name, hashes in files.items():
+        for digest in hashes:
             holders[digest].append(name)
-    holders = {digest: names for digest, names in holders.items() if len({weights[name] for name in names}) > 1}
-    for name in files:
-        if name == MAIN:
-            continue
-        others = (_another(repo, name, holders[digest], weights) for digest in files[name] if digest in holders)
+    for name in (name for name in models if name in files and not models[name].is_alias):
+        branch = models[name]
+        others = (_another(models, name, holders[digest]) for digest in files[name])
         if found := Counter(other for other in others if other is not None).most_common(1):
             [(other, _)] = found
             shared = [path for digest, path in files[name].items() if digest in files[other]]
             message = f"{len(shared)} of its {len(files[name])} weight files are also on {other}: "
             message += listed(shared, most=_SHOWN)
-            yield Finding("tensors-shared", name, message, _SHARED_HINT, _level(repo, name, other), about=other)
+            yield Finding("tensors-shared", name, message, _SHARED_HINT, _level(branch, models[other]), about=other)
 
 
 def _hashes(branch: BranchUnderCheck) -> dict[str, str]:
@@ -111,36 +119,31 @@ def _hashes(branch: BranchUnderCheck) -> dict[str, str]:
     return {branch.branch.digest(path): path for path in branch.branch.opened}
 
 
-def _another(repo: RepoUnderCheck, name: str, holders: Iterable[str], weights: Mapping[str, str | None]) -> str | None:
-    """Return a branch of another training, with other weights as a whole, that holds a file of this one."""
-    others = (one for one in holders if weights[one] != weights[name] and _are_different(repo, name, one))
-    return next(others, None)
+def _another(models: Mapping[str, BranchUnderCheck], name: str, holders: Iterable[str]) -> str | None:
+    """Return the first of the branches that hold a file that is of another training."""
+    return next((one for one in holders if models[one].training != models[name].training), None)
 
 
-def _are_different(repo: RepoUnderCheck, name: str, other: str) -> bool:
-    """Whether two branches mean different trainings, as far as that is known."""
-    return repo.training_of(name) != repo.training_of(other)
-
-
-def _level(repo: RepoUnderCheck, name: str, other: str) -> Level:
+def _level(branch: BranchUnderCheck, other: BranchUnderCheck) -> Level:
     """Return a warning where equal parts may be intended: on a branch of no run, or on top of another model."""
-    is_of_no_run = repo.family is not None and None in (repo.training_of(name), repo.training_of(other))
-    return "warning" if is_of_no_run or repo.builds_on_a_model(name) else "error"
+    is_of_no_run = None in (branch.training, other.training)
+    return "warning" if is_of_no_run or branch.repo.builds_on_a_model(branch.name) else "error"
 
 
-def initial_weights_repeated(repo: RepoUnderCheck) -> Iterator[Finding]:
+def initial_weights_repeated(compared: Compared) -> Iterator[Finding]:
     """Two runs whose initial weights contradict their init_seed; a pair is reported once."""
-    names = [name for name in repo.lineages if repo.family is None or name in repo.runs]
-    for number, name in enumerate(names):
-        before = {other: repo.lineages[other] for other in names[:number]}
-        yield from initial_findings(name, repo.lineages[name], before)
+    lineages: dict[str, Lineage] = {}
+    for name, branch in compared.models.items():
+        if branch.lineage is not None and (branch.repo.family is None or branch.is_of_run):
+            yield from initial_findings(name, branch.lineage, lineages)
+            lineages[name] = branch.lineage
 
 
-def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progress) -> Iterator[Finding]:
+def deep_findings(compared: Compared, shallow: list[Finding], progress: Progress) -> Iterator[Finding]:
     """Download the weights of all branches and check them; a branch without findings is loaded, too.
 
     Args:
-        repo: the repo.
+        compared: the branches.
         shallow: the findings without the weights.
         progress: advances with each branch.
     """
@@ -148,22 +151,22 @@ def deep_findings(repo: RepoUnderCheck, shallow: list[Finding], progress: Progre
     untied = {finding.where for finding in shallow if finding.code == "tensors-untied"}
     prints: dict[str, Mapping[str, Fingerprint]] = {}
     folders: dict[str, Path] = {}
-    with progress.start("weights", len(repo.models), "branch") as bar:
-        for branch in repo.models:
+    with progress.start("weights", len(compared.models), "branch") as bar:
+        for name, branch in compared.models.items():
             one = branch.branch
             try:
-                folder = fetch(repo.endpoint, repo.repo_id, one.commit, one.opened, one.tree)
+                folder = fetch(branch.repo.endpoint, branch.repo.repo_id, one.commit, one.opened, one.tree)
             except HubError as error:
-                yield unread_finding(branch.name, error, branch.again)
+                yield unread_finding(name, error, branch.again)
                 continue
-            findings = list(_weights_wrong(branch, folder))
-            yield from findings or (() if branch.name in not_loaded else loading_findings(branch.name, folder))
-            prints[branch.name], folders[branch.name] = fingerprints(folder), folder
-            tensors = {name: one.tensor for name, one in prints[branch.name].items()}
-            if branch.name not in untied:
-                yield from tied_findings(branch.name, folder, tensors, is_ours=branch.is_ours)
-            bar.advance(note=branch.name)
-    yield from _copies(repo, folders, prints, shallow)
+            findings = [replace(finding, where=name) for finding in _weights_wrong(branch, folder)]
+            yield from findings or (() if name in not_loaded else loading_findings(name, folder))
+            prints[name], folders[name] = fingerprints(folder), folder
+            tensors = {tensor: print_.tensor for tensor, print_ in prints[name].items()}
+            if name not in untied:
+                yield from tied_findings(name, folder, tensors, is_ours=branch.is_ours)
+            bar.advance(note=name)
+    yield from _copies(compared, folders, prints, shallow)
 
 
 def _weights_wrong(branch: BranchUnderCheck, folder: Path) -> Iterator[Finding]:
@@ -199,7 +202,7 @@ def _damaged_copy(branch: BranchUnderCheck, file: Path, path: str) -> Finding:
 
 
 def _copies(
-    repo: RepoUnderCheck,
+    compared: Compared,
     folders: Mapping[str, Path],
     prints: Mapping[str, Mapping[str, Fingerprint]],
     shallow: Sequence[Finding],
@@ -207,7 +210,7 @@ def _copies(
     """Branches with the same numbers in other shards or dtypes, and matrices that trainings share; each pair once.
 
     Args:
-        repo: the repo.
+        compared: the branches.
         folders: where the weights are, by branch.
         prints: fingerprints of the tensors, by branch.
         shallow: what was found by the hub's hashes.
@@ -219,18 +222,19 @@ def _copies(
         name: next((one for one in names[:number] if are_same_tensors(prints[name], prints[one])), name)
         for number, name in enumerate(names)
     }
-    casts = set(_casts(prints, first)) if repo.family is None else set()
-    yield from _repeated(repo, {name: one for name, one in first.items() if name not in reported | casts})
-    counts = Counter(first[name] for name in names if name != MAIN)
-    unique = [name for name in names if name not in reported and name != MAIN and counts[first[name]] == 1]
+    models = compared.models
+    casts = {name for name in _casts(prints, first) if models[name].repo.family is None}
+    yield from _repeated(compared, {name: one for name, one in first.items() if name not in reported | casts})
+    counts = Counter(first[name] for name in names if not models[name].is_alias)
+    unique = [name for name in names if name not in reported and counts[first[name]] == 1 and not models[name].is_alias]
     for number, name in enumerate(unique):
         for other in unique[:number]:
-            if not _are_different(repo, name, other) or frozenset((name, other)) in pairs:
+            if models[name].training == models[other].training or frozenset((name, other)) in pairs:
                 continue
             shared = shared_tensors(prints[name], prints[other])
-            if shared and not _started_apart(repo, name, other):  # the edges of a matrix may be equal
+            if shared and not _started_apart(models[name], models[other]):  # the edges of a matrix may be equal
                 shared = equal_tensors(folders[name], folders[other], {one: one for one in shared})
-            yield from shared_findings(name, shared, len(prints[name]), other, _level(repo, name, other))
+            yield from shared_findings(name, shared, len(prints[name]), other, _level(models[name], models[other]))
 
 
 def _casts(prints: Mapping[str, Mapping[str, Fingerprint]], first: Mapping[str, str]) -> Iterator[str]:
@@ -252,6 +256,6 @@ def _casts(prints: Mapping[str, Mapping[str, Fingerprint]], first: Mapping[str, 
             yield name
 
 
-def _started_apart(repo: RepoUnderCheck, name: str, other: str) -> bool:
-    lineages = [repo.lineages[one] for one in (name, other) if one in repo.lineages]
+def _started_apart(branch: BranchUnderCheck, other: BranchUnderCheck) -> bool:
+    lineages = [one.lineage for one in (branch, other) if one.lineage is not None]
     return len(lineages) == 2 and have_different_starts(*lineages)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixhub.errors import UsageError
 from mixhub.findings import Finding
@@ -26,6 +27,8 @@ def verify(
 ) -> Verification:
     """Read all branches of a repo that hold models, and `main`, and report what is wrong.
 
+    Of a family with a repo for each run, all repos are read, and their branches are compared with each other.
+
         mixhub.verify(family="human-1b")                            # the published family
         mixhub.verify("my-work")                                    # the workspace's hub
         mixhub.verify(family="EleutherAI/pythia-160m")              # any repo
@@ -41,12 +44,12 @@ def verify(
     Raises:
         UsageError: neither a workspace nor a family is given, or the hub is not an address.
         UnknownNameError: there is no such family.
-        RepoNotFoundError, HubUnreachableError: the hub has no such repo, or does not answer.
+        RepoNotFoundError, HubUnreachableError: the hub has no such repo, or none of several, or does not answer.
     """
     from mixhub.hub.load.names import family_of, repo_told
     from mixhub.hub.publish.receipts import hub_key, local_weights
     from mixhub.hub.verify.receipts import note_verification
-    from mixhub.hub.verify.repo import verify
+    from mixhub.hub.verify.repo import verify, verify_repos
 
     workspace = workspace_if_given(workspace)
     family = family or (workspace.config.family if workspace else None)
@@ -57,7 +60,11 @@ def verify(
     local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
     with open_hub(workspace, hub, progress=progress) as endpoint, repo_told(workspace, spec):
         planned = _planned(workspace, spec, hub_key(endpoint)) if workspace is not None and spec is not None else ()
-        verification = verify(endpoint, repo_id, spec, local=local, planned=planned, deep=deep, progress=progress)
+        known: Mapping[str, Any] = {"local": local, "planned": planned, "deep": deep, "progress": progress}
+        if spec is not None and spec.has_repo_per_run:
+            verification = verify_repos(endpoint, spec, **known)
+        else:
+            verification = verify(endpoint, repo_id, spec, **known)
         if workspace is not None:
             try:
                 note_verification(workspace, hub_key(endpoint), verification, deep=deep)
@@ -74,6 +81,5 @@ def _planned(workspace: Workspace, family: Family, hub: str) -> list[str]:
 
     if family.name not in workspace.config.families:
         return []
-    pushed = read_receipts(workspace, hub, family.repo_id)
-    runs = [run for run in family.runs() if run.revision not in pushed]
+    runs = [run for run in family.runs() if run.branch not in read_receipts(workspace, hub, run.repo_id)]
     return [run.revision for run in runs if not workspace.run_folder(run).path.exists()]

@@ -13,14 +13,14 @@ from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import RemoteFile, git_oid
 from mixhub.hub.verify.eval_results import eval_results_malformed
 from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
+from mixhub.hub.verify.names import branches_unknown
 from mixhub.hub.verify.presence import (
     branches_missing,
     branches_stale,
-    branches_unknown,
     license_missing,
     main_differs,
 )
-from mixhub.hub.verify.subject import BranchUnderCheck, RepoUnderCheck
+from mixhub.hub.verify.subject import BranchUnderCheck, Compared, RepoUnderCheck
 from mixhub.hub.verify.weights import files_shared, weights_repeated
 from mixhub.spec.family import Family
 from tests.hub.seen import seen
@@ -48,10 +48,13 @@ def repo(tmp_path: Path):
                 sha256 = hashlib.sha256(content).hexdigest() if path.endswith(".safetensors") else None
                 tree[path] = RemoteFile(len(content), git_oid(content), sha256)
             found[name] = Branch(name, "0" * 40, tree, tmp_path / name)
-        expected = tuple(run.revision for run in family.runs()) if family else ()
-        return RepoUnderCheck(Endpoint("http://nowhere"), "tester/tiny", family, expected, {}, found)
+        return RepoUnderCheck(Endpoint("http://nowhere"), "tester/tiny", family, {}, found)
 
     return made
+
+
+def compared(repo: RepoUnderCheck) -> Compared:
+    return Compared(repo.repo_id, [repo])
 
 
 def model(weights: str, **files: str) -> dict[str, str]:
@@ -96,7 +99,7 @@ def test_branches_that_are_stale(repo):
     fresh = {name: str(branch.weights_sha256) for name, branch in held.branches.items()}
 
     def stale(local: dict[str, str]) -> list[str]:
-        subject = RepoUnderCheck(held.endpoint, held.repo_id, TWO, held.expected, local, held.branches)
+        subject = RepoUnderCheck(held.endpoint, held.repo_id, TWO, local, held.branches)
         return [finding.where for finding in branches_stale(subject)]
 
     assert stale(fresh) == []
@@ -158,20 +161,22 @@ def test_the_licence_on_main(repo):
 
 
 def test_two_branches_must_not_share_weights(repo):
-    found = list(weights_repeated(repo(TWO, main=model("1"), seed_1=model("1"), seed_2=model("1"))))
+    found = list(weights_repeated(compared(repo(TWO, main=model("1"), seed_1=model("1"), seed_2=model("1")))))
     assert (len(found), seen(found, "seed-1")) == (2, ["weights-repeated seed-2"])
     assert seen(found, "seed-2") == ["weights-repeated seed-1"]
     last = {"main": model("1"), "seed_1": model("1"), "seed_1_step_12": model("1"), "seed_2": model("2")}
-    assert list(weights_repeated(repo(TWO, **last))) == [], "the last step has two names, and main holds one of them"
-    found = list(weights_repeated(repo(TWO, seed_1=model("1"), seed_1_step_5=model("1"))))
+    assert list(weights_repeated(compared(repo(TWO, **last)))) == [], (
+        "the last step has two names, and main holds one of them"
+    )
+    found = list(weights_repeated(compared(repo(TWO, seed_1=model("1"), seed_1_step_5=model("1")))))
     assert [finding.where for finding in found] == ["seed-1", "seed-1-step-5"]
 
 
 def test_weights_on_a_branch_of_no_run(repo):
-    found = list(weights_repeated(repo(TWO, final=model("1"), seed_1=model("1"))))
+    found = list(weights_repeated(compared(repo(TWO, final=model("1"), seed_1=model("1")))))
     assert (len(found), seen(found, "final")) == (1, ["warning: weights-repeated seed-1"])
-    assert list(weights_repeated(repo(TWO, final=model("1"), last=model("1")))) == []
-    found = list(weights_repeated(repo(None, final=model("1"), last=model("1"))))
+    assert list(weights_repeated(compared(repo(TWO, final=model("1"), last=model("1"))))) == []
+    found = list(weights_repeated(compared(repo(None, final=model("1"), last=model("1")))))
     assert (seen(found, "final"), seen(found, "last")) == (["weights-repeated last"], ["weights-repeated final"])
 
 
@@ -188,7 +193,7 @@ def sharded(*weights: str, **files: str) -> dict[str, str]:
 
 
 def shared(repo: RepoUnderCheck) -> list[tuple[str, str, str]]:
-    found = list(files_shared(repo))
+    found = list(files_shared(compared(repo)))
     assert {finding.code for finding in found} <= {"tensors-shared"}
     return [(finding.where, finding.level, finding.about) for finding in found]
 
@@ -232,21 +237,21 @@ def test_frozen_weights_of_a_base_model(repo):
 
 def test_files_that_should_be_the_same(repo):
     contents = {f"step{number}": model(str(number), **{"tokenizer.json": "a"}) for number in range(3)}
-    assert list(files_differ(repo(**contents))) == []
+    assert list(files_differ(compared(repo(**contents)))) == []
     contents["step1"]["tokenizer.json"] = "b"
-    found = list(files_differ(repo(**contents)))
+    found = list(files_differ(compared(repo(**contents))))
     assert (len(found), seen(found, "step1")) == (1, ["file-differs tokenizer.json"])
-    [of_two] = files_differ(repo(**{name: contents[name] for name in ("step1", "step2")}))
+    [of_two] = files_differ(compared(repo(**{name: contents[name] for name in ("step1", "step2")})))
     assert of_two.where == "step2", "of two it is not known which is right"
     contents["step2"] |= {"merges.txt": "x"}
-    assert seen(files_differ(repo(**contents)), "step2") == ["warning: file-differs merges.txt"]
-    assert list(files_differ(repo(main=model("9", **{"tokenizer.json": "c"}), step0=contents["step0"]))) == []
+    assert seen(files_differ(compared(repo(**contents))), "step2") == ["warning: file-differs merges.txt"]
+    assert list(files_differ(compared(repo(main=model("9", **{"tokenizer.json": "c"}), step0=contents["step0"])))) == []
 
 
 def test_many_branches_that_differ_are_told_in_one_line(repo):
     contents = {f"same{number}": model(f"s{number}", **{"tokenizer.json": "a"}) for number in range(9)}
     contents |= {f"odd{number}": model(f"o{number}", **{"tokenizer.json": "b"}) for number in range(8)}
-    found = list(files_differ(repo(**contents)))
+    found = list(files_differ(compared(repo(**contents))))
     assert [finding.where for finding in found] == [f"odd{number}" for number in range(6)]
     assert "odd5, odd6, odd7" in found[-1].message
 
@@ -254,8 +259,8 @@ def test_many_branches_that_differ_are_told_in_one_line(repo):
 def test_a_licence_is_the_same_on_all_branches_that_have_it(repo):
     family = tiny_family(card={"license": "other", "license_name": "own", "license_link": "LICENCE.txt"})
     texts = {"seed_1": model("1", **{"LICENCE.txt": "a"}), "seed_2": model("2", **{"LICENCE.txt": "a"})}
-    assert list(files_differ(repo(family, **texts, seed_3=model("3")))) == []
-    found = list(files_differ(repo(family, **texts, main={"LICENCE.txt": "b"})))
+    assert list(files_differ(compared(repo(family, **texts, seed_3=model("3"))))) == []
+    found = list(files_differ(compared(repo(family, **texts, main={"LICENCE.txt": "b"}))))
     assert (len(found), seen(found, "main")) == (1, ["file-differs LICENCE.txt"])
 
 
