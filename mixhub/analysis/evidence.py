@@ -13,6 +13,7 @@ from typing import TypeVar
 from mixhub.analysis.imported import imported_records
 from mixhub.analysis.lm_eval_files import Superseded, read_outputs
 from mixhub.analysis.pairs import Origin, family_origins
+from mixhub.analysis.published.eval_results import FOLDER, read_eval_results
 from mixhub.analysis.published.reading import read_published, table_file
 from mixhub.analysis.published.table import PublishedTable, published_table
 from mixhub.analysis.scores import SETTINGS, Column, Standing, columns_of, is_of_suite, with_metrics
@@ -87,7 +88,10 @@ def find_by_model(source: str, workspace: Workspace | None = None, progress: Pro
     if (table := table_file(source)) is not None:
         return [_table_evidence(*table, known_tasks(workspace))]
     if path.exists():
-        return _evidence_by_model(path, known_tasks(workspace), progress)
+        tasks = known_tasks(workspace)
+        return (
+            _evidence_of_repo(path, tasks, progress) if (path / FOLDER).is_dir() else _by_model(path, tasks, progress)
+        )
     hint = f"families: {', '.join(names)}; or pass a folder of results, or a table (.md, .csv, .tsv)"
     raise UnknownNameError("source", source, names, hint=hint)
 
@@ -182,7 +186,7 @@ def _imported_evidence(family: Family, workspace: Workspace) -> Evidence | None:
     return Evidence(family.name, family.revisions.kind, family, found, None, standing="imported") if found else None
 
 
-def _evidence_by_model(path: Path, tasks: Sequence[Task], progress: Progress) -> list[Evidence]:
+def _by_model(path: Path, tasks: Sequence[Task], progress: Progress) -> list[Evidence]:
     """The cells in a file or folder: of each model, or in one for all if each model has one revision."""
     outputs = read_outputs([path], progress)
     by_model: dict[str, list[Record]] = {}
@@ -205,6 +209,24 @@ def _evidence_by_model(path: Path, tasks: Sequence[Task], progress: Progress) ->
     if all(len(one.records) == 1 for one in found):
         found = [_as_one(str(path), found)]
     return [replace(found[0], notes=outputs.notes), *found[1:]]
+
+
+def _evidence_of_repo(path: Path, tasks: Sequence[Task], progress: Progress) -> list[Evidence]:
+    """The cells in a folder with the files of a repo, and the scores that were published there."""
+    published, problems = read_eval_results(path, tasks)
+    try:
+        found = _by_model(path, tasks, progress)
+    except ResultsError as error:
+        if error.code != "results-missing":
+            raise
+        if published is None:
+            raise problems[0] if problems else error from None
+        found = []
+    notes = [f"not used: {problem.message}" for problem in problems]
+    if published is not None and len(found) != 1:
+        published = replace(published, notes=(*published.notes, *notes))
+        return [*found, Evidence(str(path), "revision", None, MappingProxyType({}), published)]
+    return [replace(found[0], published=published, notes=(*found[0].notes, *notes)), *found[1:]]
 
 
 def _rows(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
@@ -238,6 +260,7 @@ def _settings(records: Iterable[Record]) -> list[str]:
 
 def _as_one(name: str, evidence: Sequence[Evidence]) -> Evidence:
     """Several models in one, a row for each revision of each model."""
+    evidence = [one for one in evidence if one.measured] or evidence
     if len(evidence) == 1:
         return evidence[0]
     rows: dict[str, tuple[Record, ...]] = {}

@@ -8,4 +8,5 @@ them.
     reading        the table of scores among them; prints reads those that lm-eval printed
     titles         the task that a title means
     figures        the figure that a cell states
+    eval_results   results in the Hub's own format, in a repo's files
 """

@@ -31,8 +31,9 @@ class MeasureName(StrEnum):
 
 
 _SOURCES = (
-    "Families, lm-eval results (files or folders), or tables (.md, .csv); with --measure loss, families or logs of "
-    "training: metrics.jsonl, trainer_state.json, CSV or TensorBoard's. [default: the workspace's family]"
+    "Families, lm-eval results (files or folders), files of a repo with .eval_results/, or tables (.md, .csv); with "
+    "--measure loss, families or logs of training: metrics.jsonl, trainer_state.json, CSV or TensorBoard's. [default: "
+    "the workspace's family]"
 )
 SourcesArgument = Annotated[list[str] | None, typer.Argument(help=_SOURCES, metavar="SOURCE")]
 _COMPARE = "Compare the sources: two by their difference, more by their ranks."

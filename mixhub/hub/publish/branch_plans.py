@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mixhub.analysis.published.eval_results import own_cell
 from mixhub.analysis.scores import of_suite
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.endpoint import Endpoint
@@ -17,7 +18,6 @@ from mixhub.hub.publish.receipts import hub_key, local_weights, read_receipts
 from mixhub.hub.publish.release import main_files, run_files, state_files, unpublished_cells
 from mixhub.hub.remote.branches import Branch, read_branches
 from mixhub.hub.remote.client import branch_heads, remote_tree
-from mixhub.hub.remote.eval_results import own_cell
 from mixhub.hub.remote.files import (
     MAIN,
     METRICS,

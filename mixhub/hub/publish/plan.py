@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mixhub.analysis.published.eval_results import own_cell
 from mixhub.card.facts.withdrawal import is_rendered
 from mixhub.card.markdown.parse import front_matter
 from mixhub.card.page.write import is_plot
@@ -16,7 +17,6 @@ from mixhub.endpoint import Endpoint
 from mixhub.findings import Finding
 from mixhub.hub.publish.receipts import hub_key, read_receipts
 from mixhub.hub.remote.client import branch_heads, client, file_content, first_commit, hub_errors, remote_tree, tags
-from mixhub.hub.remote.eval_results import own_cell
 from mixhub.hub.remote.files import (
     CARD,
     KEPT_ON_HUB,

@@ -1,12 +1,11 @@
-"""Results in the Hub's own format, `.eval_results/*.yaml`: which files are such, and those of a run's cells.
+"""The cells of a run as results in the Hub's own format, `.eval_results/*.yaml`.
 
 The Hub shows them on the page of a model, and on the leaderboard of the benchmark that they name
-(https://huggingface.co/docs/hub/eval-results). Anybody may add some to a repo.
+(https://huggingface.co/docs/hub/eval-results).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,26 +13,15 @@ from urllib.parse import quote
 
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
+from mixhub.analysis.published.eval_results import FOLDER
 from mixhub.endpoint import Endpoint
 from mixhub.hub.remote.files import RESULTS
 from mixhub.spec.base import to_yaml
 from mixhub.workspace.cells import Cell
 from mixhub.workspace.records import PLAIN, is_share, main_metric
 
-_OWN = re.compile(r"\.eval_results/mixhub-(?P<cell>.+\.\d+shot)\.yaml")
 _LM_EVAL = frozenset({"lm-eval", "lm_eval", "lm-eval-harness", "lm-evaluation-harness", "lm_evaluation_harness"})
 """Names of lm-eval as the framework of a benchmark."""
-
-
-def is_eval_result(path: str) -> bool:
-    """Whether the Hub reads a file of that name as results."""
-    return re.fullmatch(r"\.eval_results/[^/]+\.ya?ml", path) is not None
-
-
-def own_cell(path: str) -> str | None:
-    """Return the stem of the cell, such as `piqa.0shot`, that a push writes a file for; None for files of others."""
-    match = _OWN.fullmatch(path)
-    return match["cell"] if match else None
 
 
 def entry_of(cell: Cell) -> EvalResultEntry | None:
@@ -80,5 +68,5 @@ def eval_result_files(cells: Iterable[Cell], endpoint: Endpoint, repo_id: str, b
             place = f"blob/{quote(branch, safe='')}/{RESULTS}/{quote(cell.path.name)}"
             entry.source_url, entry.source_name = f"{endpoint.url}/{repo_id}/{place}", "Results of lm-eval"
         text = to_yaml(eval_result_entries_to_yaml([entry]))
-        files[f".eval_results/mixhub-{cell.path.stem}.yaml"] = text.encode()
+        files[f"{FOLDER}/mixhub-{cell.path.stem}.yaml"] = text.encode()
     return files

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
+from mixhub.analysis.published.eval_results import is_eval_result
 from mixhub.card.markdown.parse import read_card
 from mixhub.errors import MixhubError
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import Branch
-from mixhub.hub.remote.eval_results import is_eval_result
 from mixhub.hub.remote.files import CARD, KEPT_ON_HUB, MAIN, METRICS, is_result_file
 from mixhub.hub.rules.config import CONFIG, comparable_config
 from mixhub.hub.rules.export import is_pickle
