@@ -1,9 +1,11 @@
 """Several runs by their seeds or indices, on every command that takes more than one run."""
 
 import pytest
+import typer
 
 import mixhub
 from mixhub import workflow
+from mixhub.cli.app import app
 from mixhub.workflow.inputs import named_runs
 from mixhub.workspace.paths import Workspace
 from tests.refusals import error_codes, refused
@@ -54,6 +56,39 @@ def test_evaluate_push_and_export_take_the_same_ranges(run, tmp_path):
 def test_a_range_with_a_run_that_is_missing_or_that_is_none_is_refused(run, text, code):
     for command in ("check", "evaluate", "push"):
         assert error_codes(run(command, f"--seeds={text}")) == [code], command
+
+
+def test_each_command_that_takes_a_run_spells_it_in_both_ways():
+    commands = typer.main.get_command(app).commands
+    for name, command in commands.items():
+        for each in getattr(command, "commands", {name: command}).values():
+            spelt = [option for parameter in each.params for option in parameter.opts]
+            assert ("--seed" in spelt) <= ("--seeds" in spelt), name
+            assert ("--index" in spelt) == ("--indices" in spelt) == ("--seed" in spelt), name
+
+
+@pytest.mark.parametrize("option", ["--seed=1-2", "--seeds=1,3", "--index=1-2", "--indices=3,1"])
+def test_a_command_for_one_run_refuses_several(run, option):
+    for command in ("adopt DIR", "data seen --step 1", "data inspect"):
+        assert error_codes(run(*command.split(), option)) == ["option-value"], command
+    assert error_codes(run("data", "seen", "--step", 1, "--index", "a")) == ["option-value"]
+
+
+def test_generate_continues_the_prompt_with_each_run(run):
+    done = run("generate", "--seeds", "1-2", "the cat", "--tokens", 3)
+    alone = [run("generate", "--seed", seed, "the cat", "--tokens", 3).stdout for seed in (1, 2)]
+    assert done.stdout == f"seed 1:\n{alone[0]}seed 2:\n{alone[1]}"
+    assert error_codes(run("generate", "--seeds", "8-9", "the cat")) == ["unknown-seed"]
+
+
+def test_withdraw_marks_each_run(run):
+    assert run("push", "--all").returncode == 0
+    assert error_codes(run("withdraw", "--why", "wrong text", "--seeds", "1,9")) == ["unknown-seed"]
+    assert error_codes(run("withdraw", "--why", "wrong text")) == ["option-missing"]
+    done = run("withdraw", "--why", "wrong text", "--seeds", "1-2")
+    assert done.returncode == 0, done.stderr
+    marked = [line.partition(" = ")[0] for line in done.stdout.splitlines() if line.startswith("withdrawn")]
+    assert marked == ["withdrawn: tester/tiny@seed-1", "withdrawn: tester/tiny@seed-2"]
 
 
 def test_python_takes_lists(workspace: Workspace):

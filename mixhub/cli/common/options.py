@@ -7,9 +7,10 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,11 +21,18 @@ if TYPE_CHECKING:
     from mixhub.workspace.paths import Workspace
 
 SeedOption = Annotated[
-    Any, typer.Option("--seed", help="Seed of the run.", metavar="N|WORD", parser=lambda text: seed(text))
+    Any,
+    typer.Option("--seed", "--seeds", help="Seed of the run.", metavar="N|WORD", parser=lambda text: seed(text)),
 ]
 IndexOption = Annotated[
-    int | None,
-    typer.Option("--index", help="Index of the run, for families with a mixture per run.", metavar="N", min=0),
+    Any,
+    typer.Option(
+        "--index",
+        "--indices",
+        help="Index of the run, for families with a mixture per run.",
+        metavar="N",
+        parser=lambda text: index(text),
+    ),
 ]
 _RANGES = "such as 3, 1,2 or 1-5"
 SeedsOption = Annotated[
@@ -43,6 +51,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="All runs that have an ex
 StepOption = Annotated[
     int | None, typer.Option("--step", help="Step of the export. [default: the last]", metavar="N", min=0)
 ]
+_Label = TypeVar("_Label", int, int | str)
 _ASKED: ContextVar[Mapping[str, str]] = ContextVar("asked", default=MappingProxyType({}))
 """The family and the workspace that the user named, by option."""
 _ROOT: ContextVar[Any] = ContextVar("root", default=None)
@@ -164,9 +173,18 @@ def named(seed: str | None, index: str | None, everything: bool) -> str:
 
 def seed(text: str) -> int | str:
     """Parse `--seed` of a command for one run: a number, or a word such as `default`; raises UsageError otherwise."""
-    found = seeds(text)
+    return _one("--seed", text, seeds(text))
+
+
+def index(text: str) -> int:
+    """Parse `--index` of a command for one run; raises UsageError for anything but a number."""
+    return _one("--index", text, indices(text))
+
+
+def _one(option: str, text: str, found: _Label | list[_Label] | None) -> _Label:
     if found is None or isinstance(found, list):
-        raise UsageError(f"--seed = {text!r}: must be one seed", code="option-value", option="--seed", value=text)
+        message = f"{option} = {text!r}: this command takes one run"
+        raise UsageError(message, code="option-value", hint="run it once for each", option=option, value=text)
     return found
 
 
@@ -187,6 +205,14 @@ def indices(text: str | None) -> int | list[int] | None:
         return None
     found = _numbers("--index", text, f"numbers, {_RANGES}", most=10_000)
     return found[0] if len(found) == 1 else found
+
+
+def each_run(seed: str | None, index: str | None) -> list[tuple[int | str | None, int | None]]:
+    """Return the seed and the index of each run that `--seed` and `--index` name, each run once."""
+    named_seeds, named_indices = seeds(seed), indices(index)
+    all_seeds = named_seeds if isinstance(named_seeds, list) else [named_seeds]
+    all_indices = named_indices if isinstance(named_indices, list) else [named_indices]
+    return list(dict.fromkeys(product(all_seeds, all_indices)))
 
 
 def _numbers(option: str, text: str, what: str, *, most: int, whole: str | None = None) -> list[int]:

@@ -15,6 +15,7 @@ from mixhub.cli.common.options import (
     WorkspaceOption,
     find_workspace,
     indices,
+    named,
     seeds,
 )
 
@@ -55,7 +56,8 @@ def export(
     )
     for one in exported:
         say(f"{one.run.revision}: export of step {one.step} in {one.path}")
-    if output is None:
-        named = "--all" if everything else f"--{exported[0].run.kind} {exported[0].run.label}"
-        is_last = {one.step for one in exported} == {workspace.family(family_name).training.steps}
-        say_next(f"mixhub evaluate {named}" if is_last else f"mixhub check {named} --step {exported[0].step}")
+    steps = {one.step for one in exported}
+    if output is None and len(steps) == 1:
+        runs, (last,) = named(seed, index, everything), steps
+        is_last = last == workspace.family(family_name).training.steps
+        say_next(f"mixhub evaluate {runs}" if is_last else f"mixhub check {runs} --step {last}")

@@ -23,8 +23,8 @@ DrawSeedOption = Annotated[int, typer.Option(help="Seed for sampling.", min=0, m
 
 def generate(
     prompt: PromptArgument,
-    seed: options.SeedOption = None,
-    index: options.IndexOption = None,
+    seed: options.SeedsOption = None,
+    index: options.IndicesOption = None,
     step: options.StepOption = None,
     family_name: FamilyOption = None,
     revision: RevisionOption = None,
@@ -34,7 +34,10 @@ def generate(
     hub: options.HubOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Generate text with a run's export in the workspace, or with its revision on the hub if there is no export."""
+    """Generate text with a run's export in the workspace, or with its revision on the hub if there is no export.
+
+    With several runs, each continues the same prompt.
+    """
     from mixhub import workflow
     from mixhub.cli.common.console import hide_client_bars
 
@@ -42,9 +45,15 @@ def generate(
     workspace = options.workspace_if_any(workspace_dir)
     text = prompt if prompt != "-" else sys.stdin.buffer.read().decode("utf-8", errors="replace")
     sampling = workflow.Sampling(tokens, temperature, draw_seed)
-    run_name = workflow.RunName(seed=seed, index=index, family=family_name)
-    generated = workflow.generate(workspace, text, step=step, revision=revision, hub=hub, sampling=sampling, **run_name)
-    for sentence in generated.withdrawn:
-        print(f"warning: {sentence}", file=sys.stderr)
-    print(f"{generated.source}:", file=sys.stderr)
-    print(generated.text)
+    runs = options.each_run(seed, index)
+    for one, other in runs:
+        run_name = workflow.RunName(seed=one, index=other, family=family_name)
+        generated = workflow.generate(
+            workspace, text, step=step, revision=revision, hub=hub, sampling=sampling, **run_name
+        )
+        for sentence in generated.withdrawn:
+            print(f"warning: {sentence}", file=sys.stderr)
+        if len(runs) > 1:
+            print(f"seed {one}:" if other is None else f"index {other}:")
+        print(f"{generated.source}:", file=sys.stderr)
+        print(generated.text, flush=True)

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mixhub.cli.common import options
+
+if TYPE_CHECKING:
+    from mixhub.workflow import Withdrawal
 
 WhyOption = Annotated[str, typer.Option("--why", help="What is wrong with the revision, in one line.", metavar="TEXT")]
 
 
 def withdraw(
     why: WhyOption,
-    seed: options.SeedOption = None,
-    index: options.IndexOption = None,
+    seed: options.SeedsOption = None,
+    index: options.IndicesOption = None,
     step: options.StepOption = None,
     hub: options.HubOption = None,
     family_name: options.FamilyOption = None,
     workspace_dir: options.WorkspaceOption = None,
 ) -> None:
-    """Mark a published revision as bad, without deleting what others have pinned.
+    """Mark published revisions as bad, without deleting what others have pinned.
 
     The revision's card says so at the top and in its tags, `mixhub.load` warns, a git tag marks the old commit, and the
     card on main lists it under Errata. New weights that are pushed to the branch later are not withdrawn.
     """
     from mixhub import workflow
-    from mixhub.cli.common.console import progress, say
-    from mixhub.cli.release.plans import show_pushed
+    from mixhub.cli.common.console import progress
 
     workspace = options.find_workspace(workspace_dir)
-    run_name = workflow.RunName(seed=seed, index=index, family=family_name)
-    chosen = options.choose_hub(hub, workspace)
-    withdrawal = workflow.withdraw(workspace, why, step=step, hub=chosen, progress=progress(), **run_name)
+    family = workspace.family(family_name)
+    runs = [family.run(seed=one, index=other) for one, other in options.each_run(seed, index)]
+    with workflow.open_hub(workspace, options.choose_hub(hub, workspace), progress=progress()) as endpoint:
+        for run in runs:
+            run_name: workflow.RunName = {"family": family, run.kind: run.label}  # type: ignore[misc]
+            _show(workflow.withdraw(workspace, why, step=step, hub=endpoint, progress=progress(), **run_name))
+
+
+def _show(withdrawal: Withdrawal) -> None:
+    """Print what was withdrawn, and what happened to the card."""
+    from mixhub.cli.common.console import say
+    from mixhub.cli.release.plans import show_pushed
+
     done = withdrawal.done
     say(f"withdrawn: {withdrawal.repo_id}@{withdrawal.branch} = {done.commit}; the old commit is tagged {done.tag}")
     for other, commit in withdrawal.elsewhere.items():
