@@ -125,7 +125,7 @@ class Question:
         shared = commonprefix(prompts)  # noqa: RUF071 (not paths)
         prompt = shared if len({*prompts}) == 1 else re.sub(r"\S*\Z", "", shared)  # whole words only
         choices = tuple((one + text)[len(prompt) :].strip() for one, text in zip(prompts, answers, strict=True))
-        right = tuple(choices[int(one)] if one.isdecimal() and int(one) < len(choices) else one for one in targets)
+        right = tuple(_chosen(one, choices) for one in targets)
         lengths = tuple(len(text.removeprefix(delimiter)) for text in answers)
         return cls(prompt, choices, right, likelihoods, lengths, ())
 
@@ -139,6 +139,13 @@ class Question:
         if {*self.right}.isdisjoint(self.choices):  # so that the score cannot confirm it
             return (chosen,) if metric == "acc" else ()
         return (chosen,) if (chosen in self.right) == (score == 1) else ()
+
+
+def _chosen(target: str, choices: tuple[str, ...]) -> str:
+    """The choice that a target names by its number or its text; the target itself if it names none."""
+    if target.isdecimal() and int(target) < len(choices):
+        return choices[int(target)]
+    return target.strip() if target.strip() in choices else target
 
 
 def _requests(arguments: Any) -> list[tuple[str, str | None]]:

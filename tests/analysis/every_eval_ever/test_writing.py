@@ -112,6 +112,15 @@ def test_a_choice_of_contexts_is_read():
     assert question.answer("acc_norm", 1.0) == ()
 
 
+@pytest.mark.parametrize(
+    ("target", "right"), [("1", "no"), (" no", "no"), ("2", "2"), (["0", "1"], "yes no"), ("other", "other")]
+)
+def test_a_target_is_the_number_or_the_text_of_a_choice(target, right):
+    requests = {f"gen_args_{at}": {"arg_0": "Q:", "arg_1": f" {text}"} for at, text in enumerate(("yes", "no"))}
+    question = Question.of({"arguments": requests, "target": target, "filtered_resps": [[-1.0], [-2.0]]}, " ")
+    assert " ".join(question.right) == right
+
+
 def test_the_same_cells_have_the_same_files(tmp_path):
     source = write_results(tmp_path / "in", {"piqa": [1, 0, 1], "sciq": [1, 1, 0]})
     first = export_results([str(source)], tmp_path / "a")
