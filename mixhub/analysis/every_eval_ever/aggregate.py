@@ -53,7 +53,8 @@ class TaskEntries:
     def of(cls, record: Record, data: Mapping[str, Any]) -> TaskEntries:
         """Select the entries of a cell from its file."""
         config = _of_task(data, "configs", record.task)
-        metrics = [one for one in config.get("metric_list") or () if isinstance(one, Mapping)]
+        listed = config.get("metric_list")
+        metrics = [one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, Mapping)]
         higher = {str(one.get("metric")): one.get("higher_is_better") for one in metrics}
         higher = {**higher, **_of_task(data, "higher_is_better", record.task)}
         aggregations = {one.get("metric"): one.get("aggregation") for one in metrics}
@@ -67,7 +68,8 @@ class TaskEntries:
 
 
 def _of_task(data: Mapping[str, Any], key: str, task: str) -> Mapping[str, Any]:
-    entry = (data.get(key) or {}).get(task)
+    by_task = data.get(key)
+    entry = by_task.get(task) if isinstance(by_task, Mapping) else None
     return entry if isinstance(entry, Mapping) else {}
 
 
@@ -105,7 +107,8 @@ def _library(record: Record, entries: TaskEntries) -> EvalLibrary:
 def _model(record: Record, entries: TaskEntries, identity: Identity) -> ModelInfo:
     kind = str(entries.settings.get("model") or UNKNOWN)
     engine = _ENGINES.get(kind, kind)
-    version = entries.data.get("transformers_version") if engine == "transformers" else None
+    stated = entries.data.get("transformers_version")
+    version = str(stated) if stated and engine == "transformers" else None
     is_remote = _REMOTE.fullmatch(kind) is not None
     required = {
         "deployment_type": UNKNOWN if kind == UNKNOWN else "externally_managed" if is_remote else "self_deployed",
@@ -169,21 +172,20 @@ def _source(record: Record, entries: TaskEntries) -> SourceData:
         is_commit = re.fullmatch(r"[0-9a-f]{40}", fingerprint) is not None
         is_repo = is_repo and is_commit
         details["revision" if is_commit else "sha256"] = fingerprint
-    if record.is_group:
-        details["tasks"] = ", ".join((entries.data.get("group_subtasks") or {}).get(record.task) or ()) or None
     split = entries.config.get("test_split") or entries.config.get("validation_split")
     return SourceData(
         dataset_name=record.task,
         source_type="hf_dataset" if is_repo else "other",
         hf_repo=path if is_repo else None,
-        hf_split=split if is_repo else None,
+        hf_split=str(split) if is_repo and split else None,
         samples_number=record.documents_in_split if is_repo and record.documents_in_split != UNKNOWN else None,
         additional_details=_texts(details) or None,
     )
 
 
 def _prompts(record: Record, entries: TaskEntries) -> GenerationConfig:
-    given = entries.config.get("generation_kwargs") or {}
+    found = entries.config.get("generation_kwargs")
+    given = found if isinstance(found, Mapping) else {}
     template = entries.config.get("doc_to_text")
     numbers = {name: given.get(name) for name in ("temperature", "top_p", "top_k")}
     arguments = GenerationArgs(

@@ -9,7 +9,7 @@ from mixhub.analysis.evidence import Evidence
 from mixhub.workspace.lineage import UNKNOWN
 from mixhub.workspace.records import Record
 
-_UNSAFE = re.compile(r'[<>"\\|?*\x00-\x1f]')
+_UNSAFE = re.compile(r'[/<>"\\|?*\x00-\x1f]')
 """Characters that the names of files cannot have everywhere; the schema's paths replace colons only."""
 
 
@@ -64,5 +64,5 @@ def _portable(name: str) -> str:
 
 def folder_of(collection: str, model_id: str) -> str:
     """The folder of the records of a model: `data/<task>/<owner>/<model>`."""
-    parts = (_portable(collection.replace("/", "_")), *model_id.split("/"))
+    parts = (_portable(collection), *model_id.split("/"))
     return "/".join(("data", *(part.replace(":", "_") for part in parts)))

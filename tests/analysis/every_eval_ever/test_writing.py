@@ -190,6 +190,26 @@ def test_models_in_folders_are_named_after_the_organization(tmp_path, model, exp
     assert path.parent.relative_to(tmp_path / "out/data/piqa").as_posix() == expected
 
 
+def test_an_organization_is_one_folder(tmp_path):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0]}, model="gpt2")
+    export_results([str(source)], tmp_path / "out", organization="a/b: c")
+    (path,) = (tmp_path / "out").rglob("*.json")
+    assert path.parent.relative_to(tmp_path / "out").as_posix() == "data/piqa/a_b_ c/gpt2"
+    assert json.loads(path.read_text())["model_info"]["id"] == "a_b: c/gpt2"
+
+
+def test_entries_of_other_kinds_are_unknown(tmp_path):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0]})
+    data = json.loads(source.read_text())
+    data |= {"higher_is_better": ["piqa"], "transformers_version": None, "git_hash": ["x"]}
+    data["configs"]["piqa"] |= {"metric_list": "acc", "generation_kwargs": [], "test_split": 3}
+    source.write_text(json.dumps(data))
+    export_results([str(source)], tmp_path / "out")
+    (record,) = records(tmp_path / "out").values()
+    assert record["evaluation_results"][0]["metric_config"]["lower_is_better"] is False
+    assert record["evaluation_results"][0]["source_data"]["hf_split"] == "3"
+
+
 def test_refusals(tmp_path):
     source = str(write_results(tmp_path / "in", {"piqa": [1, 0]}))
     with refused("unknown-task", UnknownNameError):
