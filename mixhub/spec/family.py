@@ -120,6 +120,26 @@ class Family(Spec):
             key = f"revisions.stages.{len(earlier)}.step_pattern" if earlier else "revisions.step_pattern"
             rule = f"must contain {{revision}} or {{{kind}}}, because there are several runs in one repo"
             yield Problem(key, last.step_pattern, rule, code="pattern-placeholder")
+        patterns = [stage.step_pattern for stage in revisions.all_stages]
+        if len({*patterns}) < len(patterns):
+            yield Problem("revisions.stages", patterns, "each step_pattern must be unique", code="value-repeated")
+        if not is_alone:
+            yield from self._ambiguous_labels()
+
+    def _ambiguous_labels(self) -> Iterator[Problem]:
+        """Runs whose branch has the name of a step of another run, or of all: of `a-step-1`, and of `a` at step 1."""
+        revisions, kind = self.revisions, self.revisions.kind
+        branches = {label: filled(revisions.branch or revisions.pattern, **{kind: label}) for label in revisions.labels}
+        for stage in revisions.all_stages:
+            is_revision = stage.run_key == "revision"
+            runs = {self._revision(label) if is_revision else str(label): label for label in branches}
+            for label, branch in branches.items():
+                match = stage.expression.fullmatch(branch)
+                other = runs.get(match[stage.run_key]) if match and stage.run_key else None
+                if match and (stage.is_shared or other not in (None, label)):
+                    whose = "all runs" if other is None else f"{kind} {other}"
+                    rule = f"its branch, {branch}, would also be that of step {match['step']} of {whose}"
+                    yield Problem(f"revisions.{revisions.plural(kind)}", label, rule, code="pattern-ambiguous")
 
     def _mixture_problems(self) -> Iterator[Problem]:
         mixtures = {f"mixtures.{index}": mixture for index, mixture in (self.mixtures or {}).items()}

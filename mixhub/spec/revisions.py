@@ -13,6 +13,8 @@ from mixhub.spec.values import Count, Label, Labels, Numbers, PositiveInt, Steps
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A part of the name of a branch between slashes, and the name of a run, which is that of folders too."""
 _UNIT = 1_000_000_000
+_NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
+"""What stands for numbers in the name of a branch."""
 STEP_PATTERN = "{revision}-step-{step}"
 MAIN = "main"
 """The branch that is loaded without a revision."""
@@ -52,9 +54,21 @@ class Stage(Spec):
         yield from step_pattern_problems("step_pattern", self.step_pattern)
 
     @property
+    def run_key(self) -> str:
+        """The placeholder that stands for the run: `revision`, `seed` or `index`; empty if all runs share it."""
+        return next((name for name in placeholders(self.step_pattern) if name in ("revision", "seed", "index")), "")
+
+    @property
     def is_shared(self) -> bool:
         """Whether no name of it says which run it is of."""
-        return not {"revision", "seed", "index"} & {*placeholders(self.step_pattern)}
+        return not self.run_key
+
+    @property
+    def expression(self) -> re.Pattern[str]:
+        """Matches the names of its branches, with a group for each placeholder."""
+        groups = {name: f"(?P<{name}>{_NUMBERS.get(name, '.+')})" for name in placeholders(self.step_pattern)}
+        text = re.escape(self.step_pattern).replace(r"\{", "{").replace(r"\}", "}")
+        return re.compile(filled(text, **groups))
 
 
 def step_pattern_problems(key: str, pattern: str) -> Iterator[Problem]:

@@ -57,8 +57,13 @@ def repo_id_problem(repo_id: str) -> str | None:
     return "must not end in .git" if repo_id.endswith(".git") else None
 
 
+def repo_pattern_problem(pattern: str) -> str | None:
+    """Return the same for a repo_id that may hold `{seed}` or `{index}`."""
+    return repo_id_problem(re.sub(r"\{(?:seed|index)\}", "1", pattern))
+
+
 RepoId = Annotated[str, ruled(repo_id_problem)]
-RepoIdPattern = Annotated[str, ruled(lambda text: repo_id_problem(re.sub(r"\{(?:seed|index)\}", "1", text)))]
+RepoIdPattern = Annotated[str, ruled(repo_pattern_problem)]
 """A repo_id, maybe with `{seed}` or `{index}`."""
 
 Commit = Annotated[str, matching(r"[0-9a-f]{40}", "must be a commit: 40 hexadecimal digits")]

@@ -17,7 +17,7 @@ from mixhub.files import disk_problem, write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend, replicate
-from mixhub.spec.values import Commit, Name, RepoId, repo_id_problem
+from mixhub.spec.values import Commit, Name, RepoId, repo_pattern_problem
 from mixhub.workspace.export import TRAIN_CONFIG_FILE
 
 CONFIG_FILE = "mixhub.yaml"
@@ -210,7 +210,7 @@ class Workspace:
         if self.config.namespace is None:
             return family
         repo_id = f"{self.config.namespace}/{family.repo_id.split('/')[1]}"
-        if problem := repo_id_problem(repo_id):
+        if problem := repo_pattern_problem(repo_id):
             raise self._broken("namespace", self.config.namespace, problem, code="value-format")
         return family.model_copy(update={"repo_id": repo_id})
 

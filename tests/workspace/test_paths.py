@@ -51,6 +51,14 @@ def test_the_namespace_replaces_the_owner(tmp_path):
     assert workspace.family("random-1b").repo_id == "me/data-mixture-random-1b"
 
 
+def test_the_namespace_replaces_the_owner_of_several_repos(tmp_path):
+    family = {"extends": "human-1b", "repo_id": "a/b-seed{seed}", "mixture": {"train_the_pile_all": 1}}
+    card = {"title": "B", "summary": "Two runs.", "license": "mit"}
+    families = {"b": {**family, "card": card, "revisions": {"seeds": "1-2"}}}
+    workspace = Workspace.create(tmp_path, {"family": "b", "namespace": "me", "families": families})
+    assert [run.repo_id for run in workspace.family().runs()] == ["me/b-seed1", "me/b-seed2"]
+
+
 def test_a_custom_family_extends_another(tmp_path):
     own = {
         "extends": "regmix-1b",

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mixhub.spec.family import Family, Run
-from mixhub.spec.revisions import filled, placeholders
+from mixhub.spec.revisions import filled
 from mixhub.spec.schedule import learning_rate
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,11 @@ class BranchNames:
         """Position of each stage, the pattern of its names, and the runs by the text that stands for them."""
         found = []
         for position, stage in enumerate(self.family.revisions.all_stages):
-            names = placeholders(stage.step_pattern)
-            key = next((name for name in names if name in ("revision", "seed", "index")), "")
-            runs = {run.revision if key == "revision" else str(run.label): run for run in self.runs.values()}
-            groups = {name: f"(?P<{name}>{_NUMBERS.get(name, '.+')})" for name in names}
-            text = re.escape(stage.step_pattern).replace(r"\{", "{").replace(r"\}", "}")
-            alone = next(iter(runs.values())) if len(runs) == 1 and not key else None
-            found.append((position, re.compile(filled(text, **groups)), runs if alone is None else {"": alone}))
+            by_revision = stage.run_key == "revision"
+            runs = {run.revision if by_revision else str(run.label): run for run in self.runs.values()}
+            if stage.is_shared and len(runs) == 1:
+                runs = {"": next(iter(runs.values()))}
+            found.append((position, stage.expression, runs))
         return found
 
     def meaning(self, name: str) -> Meaning | None:

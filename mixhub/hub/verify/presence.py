@@ -24,7 +24,8 @@ _PLAN = "train or adopt it, then push it, or remove it from revisions in mixhub.
 def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
     """Branches that should hold a model and do not exist, or hold none.
 
-    It is only a warning for a run that this workspace plans and that no table of the card on `main` has.
+    It is only a warning for a run that this workspace plans and that no table of the card on `main` has, unless others
+    published the runs.
     """
     card = (repo.branches[MAIN].text(CARD) if MAIN in repo.branches else None) or ""
     published = set(re.findall(r"^\|\s*`([^`]+)`\s*\|", card, re.MULTILINE))
@@ -35,7 +36,8 @@ def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
         if name in repo.unread or (branch is not None and branch.is_model):
             continue
         is_absent = branch is None or name == MAIN  # which every repo has
-        if is_absent and revision in repo.planned and not published & {name, revision}:
+        is_planned = revision in repo.planned and not repo.is_foreign and not published & {name, revision}
+        if is_absent and is_planned:
             message = "is planned, but was neither trained in this workspace nor pushed"
             yield Finding("branch-missing", name, message, _PLAN, "warning")
         elif branch is None:
@@ -68,7 +70,7 @@ def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
     if repo.family is None or MAIN not in repo.branches or MAIN in repo.expected:
         return
     main, run = repo.branches[MAIN], repo.family.main_run
-    if run is None and main.is_model and len(repo.runs) == 1 and not repo.has_pushed_branch:
+    if run is None and main.is_model and len(repo.runs) == 1 and repo.is_foreign:
         [run] = repo.runs.values()
     branch = repo.branches.get(run.branch) if run else None
     if run is None and main.is_model and repo.has_pushed_branch:

@@ -17,7 +17,7 @@ from mixhub.hub.remote.files import MAIN
 from mixhub.hub.verify import cards, eval_results, files, model, names, presence, weights
 from mixhub.hub.verify.subject import BranchUnderCheck, Compared, RepoUnderCheck, place, unread_finding
 from mixhub.progress import SILENT, Progress
-from mixhub.spec.family import Family
+from mixhub.spec.family import Family, Run
 
 
 def each_branch(repo: RepoUnderCheck) -> Iterator[Finding]:
@@ -130,30 +130,29 @@ def verify_repos(
     A repo that does not exist or cannot be read is a finding, unless none can be read.
     """
     repos: list[RepoUnderCheck] = []
-    missing: list[Verified] = []
-    findings: list[Finding] = []
-    errors: list[HubError] = []
+    unread: list[tuple[Run, HubError]] = []
     for part in family.parts():
         [run] = part.runs()
-        is_gone = bool(errors) and isinstance(errors[-1], HubUnreachableError)
+        gone = next((error for _, error in unread if isinstance(error, HubUnreachableError)), None)
         try:
-            if is_gone:  # it was waited for once
-                raise errors[-1]
+            if gone is not None:  # it was waited for once
+                raise gone
             repos.append(_read(endpoint, part.repo_id, part, local or {}, planned, progress))
         except HubError as error:
-            errors.append(error)
-            where = place(family.repo_id, part.repo_id, run.branch)
-            findings.append(_unread_repo(where, error, is_planned=run.revision in planned))
-            missing.append(Verified(part.repo_id, run.branch, None, True, None, 0, 0, False))
+            unread.append((run, error))
     if not repos:
-        raise errors[0]
-    findings += _findings(Compared(family.repo_id, repos), deep, progress)
+        raise unread[0][1]
+    own = () if any(repo.is_foreign for repo in repos) else planned
+    findings = [_unread_repo(family, run, error, is_planned=run.revision in own) for run, error in unread]
     verified = [one for repo in repos for one in _verified(repo)]
-    return Verification(family.repo_id, (*verified, *missing), tuple(findings))
+    verified += [Verified(run.repo_id, run.branch, None, True, None, 0, 0, False) for run, _ in unread]
+    findings += _findings(Compared(family.repo_id, repos), deep, progress)
+    return Verification(family.repo_id, tuple(verified), tuple(findings))
 
 
-def _unread_repo(where: str, error: HubError, *, is_planned: bool) -> Finding:
+def _unread_repo(family: Family, run: Run, error: HubError, *, is_planned: bool) -> Finding:
     """Return the finding for a repo of a family that could not be read."""
+    where = place(family.repo_id, run.repo_id, run.branch)
     if not isinstance(error, RepoNotFoundError):
         return unread_finding(where, error, "")
     hint = "push its run; or, if it will never exist, remove it from revisions in mixhub.yaml"

@@ -121,6 +121,11 @@ class RepoUnderCheck:
         """
         return any(LINEAGE_FILE in run.tree or is_rendered(run.text(CARD) or "") for run in self.pushed)
 
+    @cached_property
+    def is_foreign(self) -> bool:
+        """Whether others published what it holds."""
+        return bool(self.models) and not self.has_pushed_branch
+
     @property
     def licenses(self) -> list[str]:
         """The licence file, if the family has a custom licence."""

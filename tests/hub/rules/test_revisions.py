@@ -143,6 +143,9 @@ def test_a_repo_for_each_run():
         ({"revisions": {"step_pattern": "{seed}/.{step}"}}, "revisions.step_pattern", "pattern-branch"),
         ({"revisions": {"steps": "9-1"}}, "revisions.steps", "value-range"),
         ({"revisions": {"steps": "1-9:0"}}, "revisions.steps", "value-range"),
+        ({"revisions": {"seeds": ["a", "a-step-1"]}}, "revisions.seeds", "pattern-ambiguous"),
+        ({"revisions": {"stages": [{"step_pattern": "seed-{step}"}, STAGE]}}, "revisions.seeds", "pattern-ambiguous"),
+        ({"revisions": {"stages": [STAGE, STAGE]}}, "revisions.stages", "value-repeated"),
         ({"revisions": {"seeds": ["a b"]}}, "revisions.seeds.0", "value-format"),
         ({"revisions": {"stages": [{"step_pattern": "step{step}"}]}}, "revisions.step_pattern", "pattern-placeholder"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,8 +98,6 @@ class _Template:
     @cache
     def of(kind: str) -> _Template:
         """The model of a kind such as `GPTNeoX`."""
-        import tempfile
-
         alphabet = {token: number for number, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
         bpe = Tokenizer(models.BPE({"</s>": 256, **alphabet}, []))
         bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()

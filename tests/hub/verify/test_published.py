@@ -60,11 +60,11 @@ def test_a_clean_copy_passes_in_silence(name, changes, tmp_path, verified):
     assert len(verification.branches) == sum(map(len, copy.values()))
 
 
-Found = set[tuple[str, str, str]]
-"""Code, place and what it is about."""
+Row = tuple[str, str, str]
+"""Level and code, as `tests.hub.seen`, place, and what it is about."""
 
 
-def pythia(copy: Copy) -> Iterator[tuple[str, str, str]]:
+def pythia(copy: Copy) -> Iterator[Row]:
     [branches] = copy.values()
     steps = [name for name in branches if name.startswith("step")]
     final, served = branches["step143000"], steps[-5:-1]
@@ -84,14 +84,14 @@ def pythia(copy: Copy) -> Iterator[tuple[str, str, str]]:
     branches["step4"] = None
     yield "weights-missing", "step4", ""
     branches["step-1000"] = branches.pop("step1000")
-    yield "branch-misnamed", "step-1000", "step1000"
+    yield "warning: branch-misnamed", "step-1000", "step1000"
     del branches["step8"]
     yield "steps-missing", "EleutherAI/pythia-160m", "step{step}"
     branches["step999"] = ("999 1", "999 2")
-    yield "steps-unexpected", "EleutherAI/pythia-160m", "step{step}"
+    yield "warning: steps-unexpected", "EleutherAI/pythia-160m", "step{step}"
 
 
-def poly(copy: Copy) -> Iterator[tuple[str, str, str]]:
+def poly(copy: Copy) -> Iterator[Row]:
     first, second, *others, gone = copy
     del copy[gone]
     yield "repo-not-found", f"{gone}@step143000", ""
@@ -109,7 +109,7 @@ def poly(copy: Copy) -> Iterator[tuple[str, str, str]]:
     yield "main-differs", f"{first}@main", "step143000"
 
 
-def olmo(copy: Copy) -> Iterator[tuple[str, str, str]]:
+def olmo(copy: Copy) -> Iterator[Row]:
     [branches] = copy.values()
     same = [f"stage1-step{step}-tokens{tokens}B" for step, tokens in ((1000, 5), (2000, 9), (3000, 13))]
     for name in same[1:]:
@@ -128,7 +128,7 @@ def olmo(copy: Copy) -> Iterator[tuple[str, str, str]]:
     yield "branch-missing", "stage2-ingredient1-step11931-tokens50B", ""
 
 
-def decide(copy: Copy) -> Iterator[tuple[str, str, str]]:
+def decide(copy: Copy) -> Iterator[Row]:
     [branches] = copy.values()
     one, other = "step1250-seed-default", "step2500-seed-large-aux-2"
     branches[other] = branches[one]
@@ -138,11 +138,11 @@ def decide(copy: Copy) -> Iterator[tuple[str, str, str]]:
         del branches[name]
     yield "branch-missing", "step69369-seed-large-aux-3", ""
     branches["step03750-seed-default"] = branches.pop("step3750-seed-default")
-    yield "branch-misnamed", "step03750-seed-default", "step3750-seed-default"
+    yield "warning: branch-misnamed", "step03750-seed-default", "step3750-seed-default"
     del branches["step5000-seed-default"]
     yield "steps-missing", "allenai/DataDecide-dolma1_7-1B", "step{step}-seed-default"
     branches["step1250-seed-small-aux-2"] = ("small 1", "small 2")
-    yield "branch-unknown", "step1250-seed-small-aux-2", ""
+    yield "warning: branch-unknown", "step1250-seed-small-aux-2", ""
 
 
 FAULTS = {PYTHIA: pythia, POLY: poly, OLMO: olmo, DECIDE: decide}
@@ -158,5 +158,34 @@ def test_each_fault_that_was_found_in_public_is_found(name, changes, tmp_path, v
     assert exit_status(findings) == 1
 
 
-def as_row(finding: Finding) -> tuple[str, str, str]:
-    return finding.code, finding.where, finding.about
+def as_row(finding: Finding) -> Row:
+    code = finding.code if finding.level == "error" else f"{finding.level}: {finding.code}"
+    return code, finding.where, finding.about
+
+
+def test_many_branches_with_the_weights_of_one_are_printed_in_a_line(tmp_path, mixhub_here):
+    workspace = described(tmp_path / "w", PYTHIA, **SHORT[PYTHIA])
+    copy = clean(workspace)
+    [branches] = copy.values()
+    final = branches["step143000"]
+    branches.update((f"step{step}000", final) for step in range(1, 9))
+    publish(tmp_path / "hub", workspace, copy)
+    with serve(tmp_path / "hub") as hub:
+        done = mixhub_here("verify", "--hub", hub.url, cwd=workspace.root)
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stdout.splitlines() if "[weights-repeated]" in line] == [
+        "step1000, step2000, step3000, step4000, step5000 and 3 more",
+        "step143000",
+    ]
+
+
+@pytest.mark.parametrize(("micro_steps", "found"), [(1, set()), (2, {"step0", "step1"})])
+def test_equal_first_steps_are_innocent_only_by_the_recipe(micro_steps, found, tmp_path, verified):
+    """If the first update had a learning rate of 0."""
+    workspace = described(tmp_path / "w", PYTHIA, steps=[0, 1, 1000])
+    config = workspace.root / "mixhub.yaml"
+    config.write_text(config.read_text().replace("lr_micro_steps: 1", f"lr_micro_steps: {micro_steps}"))
+    copy = clean(workspace)
+    [branches] = copy.values()
+    branches["step1"] = branches["step0"]
+    assert {finding.where for finding in verified(Workspace.open(workspace.root), copy).findings} == found

@@ -13,7 +13,7 @@ from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import RemoteFile, git_oid
 from mixhub.hub.verify.eval_results import eval_results_malformed
 from mixhub.hub.verify.files import files_differ, files_foreign, files_missing, pickles_found
-from mixhub.hub.verify.names import branches_unknown
+from mixhub.hub.verify.names import branches_unknown, steps_missing, steps_unexpected
 from mixhub.hub.verify.presence import (
     branches_missing,
     branches_stale,
@@ -81,9 +81,11 @@ def test_branches_that_should_be_there(repo):
     ],
 )
 def test_a_revision_that_is_only_planned(repo, planned, card, level):
-    held = replace(repo(TWO, seed_1=model("1"), main={"README.md": card}), planned=planned)
+    held = replace(repo(TWO, seed_1=model("1", **OURS), main={"README.md": card}), planned=planned)
     (found,) = branches_missing(held)
     assert (found.where, found.code, found.level) == ("seed-2", "branch-missing", level)
+    of_others = replace(repo(TWO, seed_1=model("1")), planned=planned)
+    assert [found.level for found in branches_missing(of_others)] == ["error"], "who only describes plans nothing"
 
 
 def test_branches_of_no_run(repo):
@@ -178,6 +180,73 @@ def test_weights_on_a_branch_of_no_run(repo):
     assert list(weights_repeated(compared(repo(TWO, final=model("1"), last=model("1"))))) == []
     found = list(weights_repeated(compared(repo(None, final=model("1"), last=model("1")))))
     assert (seen(found, "final"), seen(found, "last")) == (["weights-repeated last"], ["weights-repeated final"])
+
+
+IN_MAIN = tiny_family(revisions={"seeds": [1], "branch": "main", "step_pattern": "step{step}", "steps": "3-9:3"})
+MERGED = tiny_family(revisions={"seeds": "1-2", "main_is_merged": True})
+
+
+def test_main_as_the_branch_of_a_run(repo):
+    """It is compared like any other branch, and holds the last step."""
+    steps = {"main": model("1"), "step3": model("3"), "step6": model("6"), "step9": model("9")}
+    whole = repo(IN_MAIN, **steps, step12=model("1"))
+    rules = (branches_missing, steps_missing, steps_unexpected, branches_unknown, main_differs)
+    assert [finding for rule in rules for finding in rule(whole)] == []
+    assert list(weights_repeated(compared(whole))) == []
+    found = list(weights_repeated(compared(repo(IN_MAIN, **{**steps, "step6": model("1")}))))
+    assert [(finding.where, finding.about) for finding in found] == [("main", "step6"), ("step6", "main")]
+    assert shared(repo(IN_MAIN, main=sharded("a", "b"), step3=sharded("a", "c"))) == [
+        ("main", "error", "step3"),
+        ("step3", "error", "main"),
+    ]
+    differing = {**steps, "main": model("1", **{"tokenizer.json": "b"})}
+    held = repo(IN_MAIN, **differing, step12=model("2", **{"tokenizer.json": "a"}))
+    assert {finding.where for finding in files_differ(compared(held))} == {"step12"}
+    assert seen(branches_missing(repo(IN_MAIN, main={"README.md": CARD})), "main") == ["model-missing"]
+
+
+def test_a_merged_main_has_weights_of_its_own(repo):
+    runs = {"seed_1": model("1", **OURS), "seed_2": model("2", **OURS)}
+    whole = repo(MERGED, main=model("m"), **runs)
+    assert [*branches_missing(whole), *main_differs(whole), *weights_repeated(compared(whole))] == []
+    found = list(weights_repeated(compared(repo(MERGED, main=model("2"), **runs))))
+    assert {(finding.where, finding.about) for finding in found} == {("main", "seed-2"), ("seed-2", "main")}
+    assert seen(branches_missing(repo(MERGED, main={"README.md": CARD}, **runs)), "main") == ["model-missing"]
+
+
+def test_steps_that_a_family_lists(repo):
+    family = tiny_family(revisions={"seeds": "1-3", "steps": "2-10:2"})
+    branches = {f"seed_{seed}": model(f"{seed}") for seed in (1, 2)}
+    branches |= {f"seed_1_step_{step}": model(f"1 {step}") for step in (2, 4, 6, 8, 10)}
+    branches |= {f"seed_2_step_{step}": model(f"2 {step}") for step in (2, 5, 12)}
+    branches["seed_1_step_4"] = {"README.md": CARD}
+    held = repo(family, **branches)
+    missing = list(steps_missing(held))
+    assert {(one.code, one.where, one.about) for one in missing} == {
+        ("steps-missing", "tester/tiny", "seed-2-step-{step}"),
+        ("model-missing", "seed-1-step-4", ""),
+    }
+    assert "4 of the 5 steps named seed-2-step-{step}: 4-10:2" in next(one.message for one in missing if one.about)
+    [unexpected] = steps_unexpected(held)
+    assert (unexpected.level, unexpected.about) == ("warning", "seed-2-step-{step}")
+    assert unexpected.message.endswith(": 5"), "the last step has two names"
+    assert list(steps_unexpected(repo(TWO, **branches))) == [], "it lists none"
+    one_by_one = list(steps_missing(replace(held, branches={}, unread=dict.fromkeys(held.branches))))
+    assert [one.about for one in one_by_one] == ["seed-2-step-{step}"], "what cannot be read is not missing"
+
+
+def test_names_that_are_nearly_right(repo):
+    family = tiny_family(revisions={"seeds": "1-2", "steps": [2, 4, 6, 8, 10]})
+    branches = {"seed_1": model("1"), "Seed_02": model("2"), "seed_1_step4": model("4"), "seed_1_step_04": model("4")}
+    found = list(branches_unknown(repo(family, **branches, seed_9=model("9"))))
+    assert [(one.code, one.where, one.about) for one in found] == [
+        ("branch-unknown", "seed-9", ""),
+        ("branch-misnamed", "Seed-02", "seed-2"),
+        ("branch-misnamed", "seed-1-step4", "seed-1-step-4"),
+        ("branch-misnamed", "seed-1-step-04", "seed-1-step-4"),
+    ]
+    many = {f"seed_1_step{step}": model(f"{step}") for step in (2, 4, 6, 8, 10)}
+    assert len({one.message for one in branches_unknown(repo(family, **many))}) == 1, "printed as one"
 
 
 def sharded(*weights: str, **files: str) -> dict[str, str]:
