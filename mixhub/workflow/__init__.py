@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mixhub.workflow.make.adoption import Adopted, adopt
     from mixhub.workflow.make.exports import ExportedStep, export
     from mixhub.workflow.make.from_model import FamilyOptions, init_from_model
+    from mixhub.workflow.make.hub_adoption import AdoptOptions, adopt_from_hub
     from mixhub.workflow.make.plans import plan_training, preflight
     from mixhub.workflow.make.series import train_each, train_in_turn
     from mixhub.workflow.make.setup import init
@@ -68,18 +69,19 @@ if TYPE_CHECKING:
     from mixhub.workflow.release.withdrawals import Withdrawal, withdraw
 
 __all__ = [
-    "Adopted", "Audited", "Download", "Evaluated", "EvaluatedModel", "Exported", "ExportedStep", "FamilyOptions",
-    "Generated", "ImportOptions", "Imported", "InspectedDomain", "Inspection", "Options", "PackOptions",
-    "PlannedPromotion", "Prefetched", "Preflight", "PushOptions", "PushPlan", "RunName", "RunNames", "RunStatus",
-    "Sampling", "SeenDocument", "SeenDocuments", "Selection", "TrainOptions", "Trained", "TrainingPlan", "VerifiedData",
-    "Wanted", "Withdrawal", "add", "adopt", "audit", "check", "check_card", "check_cards", "check_each",
-    "compare_scores", "crosscheck", "diff_card", "download_data", "evaluate", "evaluate_model", "evaluated_so_far",
-    "export", "export_results", "export_tokens", "find_runs", "find_suite", "generate", "import_tokens", "init",
-    "init_from_model", "inspect_data", "open_hub", "open_workspace", "pack", "pack_shard", "plan_promotion",
-    "plan_push", "plan_training", "plot_difference", "plot_losses", "plot_mixture", "plot_scores", "plot_shots",
-    "plot_validation", "prefetch", "prefetch_model", "preflight", "promote", "push", "render_card", "results",
-    "save_plot", "score_tables", "seen_documents", "status", "train", "train_each", "train_in_processes",
-    "train_in_turn", "trained_so_far", "validate_card", "verify", "verify_data", "with_fewshot_seed", "withdraw",
+    "AdoptOptions", "Adopted", "Audited", "Download", "Evaluated", "EvaluatedModel", "Exported", "ExportedStep",
+    "FamilyOptions", "Generated", "ImportOptions", "Imported", "InspectedDomain", "Inspection", "Options",
+    "PackOptions", "PlannedPromotion", "Prefetched", "Preflight", "PushOptions", "PushPlan", "RunName", "RunNames",
+    "RunStatus", "Sampling", "SeenDocument", "SeenDocuments", "Selection", "TrainOptions", "Trained",
+    "TrainingPlan", "VerifiedData", "Wanted", "Withdrawal", "add", "adopt", "adopt_from_hub", "audit", "check",
+    "check_card", "check_cards", "check_each", "compare_scores", "crosscheck", "diff_card", "download_data",
+    "evaluate", "evaluate_model", "evaluated_so_far", "export", "export_results", "export_tokens", "find_runs",
+    "find_suite", "generate", "import_tokens", "init", "init_from_model", "inspect_data", "open_hub",
+    "open_workspace", "pack", "pack_shard", "plan_promotion", "plan_push", "plan_training", "plot_difference",
+    "plot_losses", "plot_mixture", "plot_scores", "plot_shots", "plot_validation", "prefetch", "prefetch_model",
+    "preflight", "promote", "push", "render_card", "results", "save_plot", "score_tables", "seen_documents",
+    "status", "train", "train_each", "train_in_processes", "train_in_turn", "trained_so_far", "validate_card",
+    "verify", "verify_data", "with_fewshot_seed", "withdraw",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -201,6 +201,7 @@ def test_no_other_block_is_skipped():
         "docs/index.md": 1,
         "docs/guides/clusters.md": 4,
         "docs/guides/hubs.md": 3,
+        "docs/guides/models.md": 2,
         "docs/guides/published.md": 1,
         "docs/guides/results.md": 3,
         "docs/guides/tasks.md": 2,

@@ -14,8 +14,6 @@ from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec import Architecture, catalog
 from mixhub.spec.architecture import OtherArchitecture
 from mixhub.spec.base import read_yaml, to_yaml
-from mixhub.spec.revisions import Revisions
-from mixhub.workflow.make.from_model import revisions_in
 from mixhub.workspace.lineage import UNKNOWN
 from tests.adopted import save_model
 from tests.hub.others import WIDE, edited, saved
@@ -83,31 +81,6 @@ def test_the_suite_and_the_mixture_are_chosen(tmp_path, neox):
     assert suite == catalog.get("human-1b").evaluation
 
 
-@pytest.mark.parametrize(
-    ("names", "pattern", "numbers", "first"),
-    [
-        (["main", "seed-1", "seed-2", "seed-10"], "seed-{seed}", (1, 2, 10), "seed-1"),
-        (["seed-1", "seed-2", "seed-1-step-100", "seed-2-step-100"], "seed-{seed}", (1, 2), "seed-1"),
-        (["model-index-4", "model-index-3"], "model-index-{index}", (3, 4), "model-index-3"),
-        (["pythia-160m-seed3"], "pythia-160m-seed{seed}", (3,), "pythia-160m-seed3"),
-        (["run0", "run1"], "run{seed}", (0, 1), "run0"),
-        (["gpt2-b1", "gpt2-b2"], "gpt2-b{seed}", (1, 2), "gpt2-b1"),
-        (["step1", "step1000", "main"], None, None, "main"),
-        (["checkpoint-20", "checkpoint-100"], None, None, "checkpoint-100"),
-        (["v1", "v2"], None, None, "v2"),
-        (["seed-01", "seed-02"], None, None, "seed-02"),
-        (["a/seed-1", "a/seed-2"], None, None, "a/seed-2"),
-    ],
-)  # fmt: skip
-def test_revisions_are_numbered_as_the_names_are(names, pattern, numbers, first):
-    revisions, one = revisions_in(names)
-    assert one == first
-    assert (revisions or {}).get("pattern") == pattern
-    if revisions is not None:
-        spec = Revisions.from_data(revisions, "revisions")
-        assert spec.labels == numbers
-
-
 def test_a_folder_of_models_named_after_their_runs(tmp_path, neox):
     for number in (1, 2, 3):
         shutil.copytree(neox, tmp_path / "runs" / f"neox-{number}")
@@ -124,7 +97,7 @@ def test_a_repo_with_a_branch_for_each_run(tmp_path, neox, mixhub_here):
             api.upload_folder(repo_id="lab/neox", revision=branch, folder_path=neox)
         made = mixhub_here("init", "own", "--from-model", "lab/neox", "--hub", hub.url, cwd=tmp_path)
         assert made.returncode == 0, made.stderr
-        assert "hf download lab/neox --revision seed-1 --local-dir seed-1" in made.stdout
+        assert "next: mixhub adopt lab/neox --all --workspace own" in made.stdout
         workspace = workflow.open_workspace(tmp_path / "own")
         family = workspace.family()
         assert (family.repo_id, family.tokenizer.repo_id, workspace.config.hub) == ("lab/neox", "lab/neox", hub.url)

@@ -3,58 +3,112 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mixhub.cli.common.console import hide_client_bars, progress, say, say_next
 from mixhub.cli.common.options import (
     FamilyOption,
-    IndexOption,
-    SeedOption,
+    HubOption,
+    IndicesOption,
+    SeedsOption,
     WorkspaceOption,
+    choose_hub,
     find_workspace,
+    indices,
+    seeds,
 )
+from mixhub.errors import UsageError
 
-_FOLDER_HELP = "Folder of a causal language model in Transformers format: config, safetensors, tokenizer."
-_STEP_HELP = "Number of optimizer updates made. [default: from the folder if recorded there, otherwise unknown]"
+if TYPE_CHECKING:
+    from mixhub.workflow import Adopted
+
+_MODEL_HELP = (
+    "Folder of a causal language model in Transformers format (config, safetensors, tokenizer), or a repo on the hub; "
+    "or several, such as 'lab/model-seed{seed}'."
+)
+_REVISION_HELP = (
+    "With REPO: branch, tag or commit. [default: the branch of the run, or of --step, as the family names it]"
+)
+_ALL_HELP = "With REPO: all runs of the family that are published."
+_STEP_HELP = (
+    "Number of optimizer updates made. [default: from the folder if recorded there, otherwise unknown; with REPO, the "
+    "last]"
+)
 _MIXTURE_HELP = "Training mixture, if the folder does not record it: RegMix's YAML, or lines `domain: weight`."
 _TOKENIZER_HELP = "Tokenizer folder. [default: the model folder]"
 
 
 def adopt(
-    folder: Annotated[Path, typer.Argument(help=_FOLDER_HELP, metavar="DIR")],
-    seed: SeedOption = None,
-    index: IndexOption = None,
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP, metavar="DIR|REPO")],
+    seed: SeedsOption = None,
+    index: IndicesOption = None,
+    every: Annotated[bool, typer.Option("--all", help=_ALL_HELP)] = False,
+    revision: Annotated[str | None, typer.Option(help=_REVISION_HELP, metavar="NAME")] = None,
     step: Annotated[int | None, typer.Option(help=_STEP_HELP, metavar="N", min=0)] = None,
     mixture: Annotated[Path | None, typer.Option(help=_MIXTURE_HELP, metavar="FILE")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help=_TOKENIZER_HELP, metavar="DIR")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing export.")] = False,
+    hub: HubOption = None,
     family_name: FamilyOption = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Copy a model trained elsewhere into the workspace, as the export of a run.
+    """Take models trained elsewhere into the workspace, from a folder or a hub, as the exports of runs.
 
     The copy is checked. What is not known about its training is recorded as unknown in lineage.json and on the card.
     """
     from mixhub import workflow
-    from mixhub.workspace.lineage import UNKNOWN
+    from mixhub.spec.revisions import filled
+    from mixhub.spec.values import repo_id_problem
 
     hide_client_bars()
-    run_name: workflow.RunName = {"seed": seed, "index": index, "family": family_name}
-    files = {"mixture": mixture, "tokenizer": tokenizer}
     workspace = find_workspace(workspace_dir)
-    adopted = workflow.adopt(workspace, folder, step=step, replace=replace, progress=progress(), **files, **run_name)
+    options: dict[str, Any] = {"step": step, "mixture": mixture, "tokenizer": tokenizer, "replace": replace}
+    options |= {"seed": seeds(seed), "index": indices(index), "family": family_name}
+    is_folder = Path(model).exists() or repo_id_problem(filled(model, seed=1, index=1)) is not None
+    if not is_folder:
+        at = choose_hub(hub, workspace)
+        adopted = workflow.adopt_from_hub(
+            workspace, model, revision=revision, hub=at, all=every, progress=progress(), **options
+        )
+    else:
+        of_repo = {"--revision": revision is not None, "--all": every, "--hub": hub is not None}
+        if given := [option for option, is_given in of_repo.items() if is_given]:
+            message = f"{given[0]} needs a repo: {model} is a folder"
+            message = message if Path(model).exists() else f"{given[0]} needs a repo: {model} is none"
+            raise UsageError(message, code="option-conflict", options=tuple(given))
+        for option, value in (("--seed", options["seed"]), ("--index", options["index"])):
+            if isinstance(value, list):
+                raise UsageError(f"{option}: must be one, for a folder", code="option-value", option=option)
+        adopted = [workflow.adopt(workspace, model, progress=progress(), **options)]
+    for one in adopted:
+        _explain(one, model if is_folder else "")
+    if adopted:
+        _say_next(adopted, every)
+
+
+def _explain(adopted: Adopted, model: str) -> None:
+    """Print what became of a model, and what is not known of it."""
+    from mixhub.workspace.lineage import UNKNOWN
+
     unknown = [key for key, value in adopted.lineage.to_data().items() if value == UNKNOWN]
-    say(f"adopted {folder} as {adopted.run.revision} of {adopted.family.name}: {adopted.export}")
+    source = f"{model} " if model else ""
+    say(f"adopted {source}as {adopted.run.revision} of {adopted.family.name}: {adopted.export}")
     say(f"weights {adopted.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
     for name, revision in adopted.repeated:
         say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
     if adopted.left_out:
         say(f"not copied: {', '.join(adopted.left_out)}")
-    option = f"--{adopted.run.kind} {adopted.run.label}"
     if adopted.step != (steps := adopted.family.training.steps):
         say(f"this is an earlier step of a run of {steps} steps, and will have no scores;")
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
-        option += f" --step {adopted.step}"
+
+
+def _say_next(adopted: list[Adopted], every: bool) -> None:
+    one = adopted[0]
+    option = f"--{one.run.kind} {','.join(str(each.run.label) for each in adopted)}"
+    option = "--all" if every else option
+    if one.step != one.family.training.steps:
+        option += f" --step {one.step}"
     say_next(f"mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixhub.cli.common.console import say, say_next
+from mixhub.cli.common.console import progress, say, say_next, say_wrapped
 from mixhub.cli.common.options import choose_hub, counts, names
 from mixhub.errors import UsageError
-from mixhub.phrases import ranges
+from mixhub.phrases import listed, plural, ranges, strides
 
 if TYPE_CHECKING:
     from mixhub.spec import Family
@@ -26,7 +27,7 @@ _NAME_HELP = (
 )
 _MODEL_HELP = (
     "Describe the family of an existing model: a folder in Transformers format, a folder of several that are named "
-    "after their runs, or a repo with a branch for each."
+    "after their runs, a repo with branches for runs or steps, or several repos, such as 'lab/model-seed{seed}'."
 )
 _TASKS_HELP = "With --from-model: comma-separated names of the tasks of its suite. [default: those of --family]"
 _SHOTS_HELP = "With --from-model: shot counts of its suite, such as 0,5 or 0-5. [default: those of --family]"
@@ -73,7 +74,8 @@ def init(
         }
         is_folder = Path(from_model).is_dir()
         at = hub if is_folder else choose_hub(hub, None)
-        _explain_described(workflow.init_from_model(folder, from_model, hub=at, **options), from_model, folder)
+        made = workflow.init_from_model(folder, from_model, hub=at, progress=progress(), **options)
+        _explain_described(made, from_model, folder)
         return
     if given := [f"--{key.replace('_', '-')}" for key, value in suite.items() if value is not None]:
         message = f"{given[0]} needs --from-model: other families take their suite from --family"
@@ -118,27 +120,45 @@ def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
     say(f"created {workspace.root} for {made.name} ({made.repo_id} on hub {workspace.config.hub})")
     context = f", context {architecture.context:,} tokens" if architecture.context else ""
     say(f"architecture {architecture.model_type}{context}; tokenizer of {made.tokenizer.vocab_size:,} ids")
-    kind = made.revisions.kind
-    say(f"{made.revisions.plural(kind)} {ranges(made.revisions.labels)}, as {made.revisions.pattern}")
+    for line in _revisions(made):
+        say_wrapped(line)
     if made.card.mixture_note is not None:
         say("its mixture is not known; if you know it, correct mixture and card.mixture_note in mixhub.yaml")
-    names = architecture.config.get("auto_map", {}).values()
-    repos = sorted({name.rpartition("--")[0] for name in names if isinstance(name, str)})
-    if repos:
-        say(f"it needs the code in {', '.join(repos)}; if you have read it and trust it, add to mixhub.yaml:")
-        say(f"code: {{{', '.join(f'{repo}: COMMIT' for repo in repos)}}}")
     say("before you publish, review revisions, evaluation and card.license in mixhub.yaml")
     option = f"--{run.kind} {run.label}"
     elsewhere = "" if folder.resolve() == Path.cwd() else f" --workspace {quote(str(folder))}"
     if Path(model).is_dir():
-        one = Path(model) / run.revision
+        one = Path(model) / run.branch
         say_next(f"mixhub adopt {quote(str(one if one.is_dir() else Path(model)))} {option}{elsewhere}")
         return
-    revision = f" --revision {run.revision}" if made.repo_id == model else ""
-    say_next(
-        f"hf download {model}{revision} --local-dir {quote(run.revision)}\n"
-        f"mixhub adopt {quote(run.revision)} {option}{elsewhere}"
-    )
+    stated = workspace.config.families[made.name]["revisions"]  # without a name for branches, they name no runs
+    which = "--all" if {"pattern", "branch"} & {*stated} else f"--revision main {option}"
+    say_next(f"mixhub adopt {quote(model)} {which}{elsewhere}")
+
+
+def _revisions(family: Family) -> Iterator[str]:
+    """Yield what the family says of its runs, and of their steps."""
+    revisions, run = family.revisions, family.runs()[0]
+    kind = revisions.kind
+    named = f"{revisions.plural(kind)} {ranges(revisions.labels)}"
+    if family.has_repo_per_run:
+        yield f"{named}, each in a repo of its own, {family.repo_id}, on {run.branch}"
+    elif len(revisions.labels) == 1:
+        label = f"; its {kind} is not known, and {run.label} stands for it" if revisions.seeds_are_labels else ""
+        yield f"one run, {kind} {run.label}, as {run.branch}{label}"
+    else:
+        yield f"{named}, as {revisions.branch or revisions.pattern}"
+    for stage in revisions.all_stages:
+        if stage.steps:
+            whose = (
+                "shared by all runs, "
+                if stage.is_shared and len(revisions.labels) > 1 and not family.has_repo_per_run
+                else ""
+            )
+            steps = listed(strides(stage.steps), most=6)
+            yield f"{plural(len(stage.steps), 'step')}, {whose}as {stage.step_pattern}: {steps}"
+    if revisions.main is not None:
+        yield f"main has the weights of {kind} {revisions.main}"
 
 
 def _explain_replication(family: Family) -> None:

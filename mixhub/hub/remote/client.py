@@ -31,6 +31,8 @@ from mixhub.phrases import listed
 if TYPE_CHECKING:
     from huggingface_hub import GitRefInfo, GitRefs, HfApi
 
+    from mixhub.spec.values import Label
+
 _LOG = logging.getLogger(__name__)
 
 PARALLEL_REQUESTS = 4
@@ -214,6 +216,22 @@ def _refs(endpoint: Endpoint, repo_id: str) -> GitRefs:
 
 def _commits(refs: Iterable[GitRefInfo]) -> dict[str, str]:
     return {ref.name: ref.target_commit for ref in sorted(refs, key=lambda ref: natural(ref.name))}
+
+
+def repos_named(endpoint: Endpoint, pattern: str) -> dict[Label, str]:
+    """Return the repos of models whose names fit a pattern with one placeholder, by what stands in its place.
+
+    Numbers in ascending order; words only if there are no numbers.
+    """
+    before, after = re.split(r"\{\w+\}", pattern)
+    owner, _, start = before.partition("/")
+    with hub_errors(endpoint, pattern):
+        names = [model.id for model in client(endpoint).list_models(author=owner, search=start or None)]
+    fit = re.compile(rf"{re.escape(before)}(0|[1-9]\d*|[A-Za-z][A-Za-z0-9._-]*){re.escape(after)}")
+    found = {match[1]: name for name in names if (match := fit.fullmatch(name))}
+    if numbers := sorted(int(label) for label in found if label.isdecimal()):
+        return {number: found[str(number)] for number in numbers}
+    return {label: found[label] for label in sorted(found)}
 
 
 def first_commit(endpoint: Endpoint, repo_id: str) -> str:

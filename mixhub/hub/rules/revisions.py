@@ -53,6 +53,16 @@ class BranchNames:
         last = len(self.family.revisions.all_stages) - 1
         if name in self.runs:
             return Meaning(self.runs[name], last, self.family.training.steps)
+        return self._of_step(name)
+
+    def stated_step(self, name: str) -> int | None:
+        """Return the step of a branch; None if it means nothing, or that of the last step is not known by any name."""
+        if (of_step := self._of_step(name)) is not None:
+            return of_step.step
+        last = self.family.training.steps
+        return last if name in self.runs and last in self.family.revisions.all_stages[-1].steps else None
+
+    def _of_step(self, name: str) -> Meaning | None:
         for position, pattern, runs in self._patterns:
             if match := pattern.fullmatch(name):
                 values = match.groupdict()
