@@ -77,8 +77,8 @@ def read_eval_results(folder: Path, tasks: Sequence[Task]) -> tuple[PublishedTab
     """Read the results in `.eval_results/` of a repo's files, as one row; None if there are none. Also return why files
     are not used.
 
-    Files that a push wrote for a cell in the folder's `results/` are omitted. If all values are between 0 and 1, they
-    are read as fractions; the Hub states no unit.
+    Files that a push wrote for a cell in the folder's `results/` are omitted. If all values are between 0 and 1, and
+    none is from a push, they are read as fractions; the Hub states no unit.
 
     Args:
         folder: the files of a repo, such as `hf download` writes them.
@@ -106,7 +106,8 @@ def _table(folder: Path, entries: Sequence[tuple[str, EvalResultEntry]], tasks: 
         for at, (name, (stem, _)) in enumerate(zip(names, entries, strict=True))
     ]
     values = [Decimal(repr(entry.value)) for _, entry in entries]
-    is_fraction = all(0 <= value <= 1 for value in values)
+    has_own = any(own_cell(f"{stem}.yaml") for stem, _ in entries)  # which are in percent
+    is_fraction = all(0 <= value <= 1 for value in values) and not has_own
     notes = []
     if not is_fraction and (small := [title for title, value in zip(titles, values, strict=True) if 0 < value < 1]):
         notes.append(f"may be a fraction, since the Hub states no unit: {listed(small, most=3)}")

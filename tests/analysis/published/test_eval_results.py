@@ -89,7 +89,7 @@ def test_what_a_push_wrote_for_a_cell_in_the_folder_is_not_shown_twice(repo):
     own = folder / ".eval_results" / "mixhub-piqa.0shot.yaml"
     own.write_text(PIQA)
     (folder / ".eval_results" / "mixhub-x.yaml").unlink()
-    assert len(figures(folder)[1]) == 2
+    assert figures(folder) == ("percent", {"Idavidrein/gpqa diamond": 0.412, "baber/piqa piqa": 0.5})
     (folder / "results").mkdir()
     (folder / "results" / "piqa.0shot.json").write_text("{}")
     assert list(figures(folder)[1]) == ["Idavidrein/gpqa diamond"]
