@@ -133,7 +133,7 @@ def published_scores(evidence: Evidence, selection: Selection | None = None) -> 
         raise UsageError(
             f"{evidence.name}: its published scores do not include {what}",
             code="measure-unpublished",
-            hint="run mixhub evaluate",
+            hint="run mixhub evaluate --all",
             name=evidence.name,
             measure=selection.measure.name,
         )
@@ -176,7 +176,11 @@ def require_published(evidence: Evidence, selection: Selection, *, published: bo
     table = published_scores(evidence, selection)
     if table is None:
         missing = "no published scores" if published else "neither measured nor published scores"
-        hint = "omit --published" if published else "run mixhub evaluate, or choose the workspace that has its results"
+        hint = (
+            "omit --published"
+            if published
+            else "run mixhub evaluate --all, or choose the workspace that has its results"
+        )
         raise ResultsError(f"{evidence.name}: has {missing}", code="results-missing", hint=hint, name=evidence.name)
     return table
 

@@ -166,7 +166,7 @@ class _Mixture:
                 raise ResultsError(
                     f"{self.table.name} {row.revision}: its {column} is incomplete: {score.reason}",
                     code="score-incomplete",
-                    hint="run mixhub evaluate, or omit the family"
+                    hint="run mixhub evaluate --all, or omit the family"
                     if self.table.measure is not LOSS
                     else "train the run to this step, or omit the family",
                     name=self.table.name,

@@ -70,7 +70,7 @@ def write_records(
     cells = [(record, one) for one in chosen for own in one.records.values() for record in own]
     if not cells:
         names = ", ".join(one.name for one in evidence)
-        hint = "records need cells: run mixhub evaluate, or pass results of lm-eval"
+        hint = "records need cells: run mixhub evaluate --all, or pass results of lm-eval"
         raise ResultsError(f"{names}: no cells to write", code="results-missing", hint=hint, name=names)
     unnamed: set[str] = set()
     require_folder(output)

@@ -109,7 +109,7 @@ def _family_losses(family: Family, workspace: Workspace | None) -> LossRuns:
     if not runs:
         where = f"in {workspace.root}" if workspace is not None else "without a workspace"
         message = f"{family.name}: no validation losses {where}"
-        hint = f"run mixhub train --family {family.name}, or pass the logs of its runs"
+        hint = f"run mixhub train --family {family.name} --all, or pass the logs of its runs"
         raise ResultsError(message, code="losses-missing", hint=hint, path=None)
     assert workspace is not None
     without = [run.revision for run in family.runs() if run.revision not in runs]

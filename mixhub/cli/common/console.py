@@ -57,7 +57,8 @@ def show_error(error: MixhubError, *, as_json: bool = False) -> None:
     from mixhub.cli.common.options import as_asked
     from mixhub.codes import all_codes
 
-    hint = as_asked(error.hint or all_codes()[error.code].remedy)
+    about = next((error.fields[key] for key in ("family", "name", "source") if key in error.fields), None)
+    hint = as_asked(error.hint or all_codes()[error.code].remedy, about)
     if as_json:
         say_json({"error": {**error.to_data(), "hint": hint}})
     lines = error.lines()

@@ -54,6 +54,8 @@ StepOption = Annotated[
 _Label = TypeVar("_Label", int, int | str)
 _ASKED: ContextVar[Mapping[str, str]] = ContextVar("asked", default=MappingProxyType({}))
 """The family and the workspace that the user named, by option."""
+_WORKSPACE: ContextVar[Workspace | None] = ContextVar("workspace", default=None)
+"""The workspace that was opened."""
 _ROOT: ContextVar[Any] = ContextVar("root", default=None)
 """The group of all commands."""
 
@@ -111,7 +113,9 @@ def find_workspace(folder: Path | None) -> Workspace:
     """Open the workspace that `--workspace` names, or the nearest one."""
     from mixhub.workspace.paths import Workspace
 
-    return Workspace.open(folder) if folder is not None else Workspace.find()
+    workspace = Workspace.open(folder) if folder is not None else Workspace.find()
+    _WORKSPACE.set(workspace)
+    return workspace
 
 
 def workspace_if_any(folder: Path | None) -> Workspace | None:
@@ -141,10 +145,20 @@ def _commands_with(option: str) -> Iterator[str]:
                 yield f"{name} {sub}".strip()
 
 
-def as_asked(text: str) -> str:
-    """Return a text in which the commands that it proposes have the family and the workspace that the user named."""
+def as_asked(text: str, about: object = None) -> str:
+    """Return a text in which the commands that it proposes have the family and the workspace that the user named.
+
+    Args:
+        text: the text.
+        about: what it is about; if this is the name of a family of the workspace, the commands are for that one.
+    """
+    asked, workspace = dict(_ASKED.get()), _WORKSPACE.get()
+    if workspace is not None and about in workspace.config.families:
+        asked["--family"] = str(about)
+        if about == workspace.config.family:
+            del asked["--family"]
     for option in ("--workspace", "--family"):
-        if (value := _ASKED.get().get(option)) is not None:
+        if (value := asked.get(option)) is not None:
             proposed = rf"\bmixhub (?:{'|'.join(_commands_with(option))})\b(?![^;,`&]*{option})(?! MODEL)"
             added = f" {option} {shlex.quote(value)}"
             text = re.sub(proposed, lambda match, added=added: match[0] + added, text)  # type: ignore[misc]

@@ -30,7 +30,7 @@ def add(
     The other lines of mixhub.yaml stay as they are.
     """
     from mixhub import workflow
-    from mixhub.phrases import plural, ranges
+    from mixhub.phrases import listed, plural, ranges
 
     workspace = find_workspace(workspace_dir)
     added = workflow.add(workspace, name, mixture, extends=extends, each=each)
@@ -38,7 +38,8 @@ def add(
         kinds = family.revisions.plural(family.revisions.kind)
         runs = f"{plural(len(family.runs()), 'run')}, {kinds} {ranges(family.revisions.labels)}"
         say(f"added {family.name} ({family.repo_id}): {runs}")
-    first = added[0]
-    run = first.runs()[0]
+    first, others = added[0], [family.name for family in added[1:]]
     named = f"--family {first.name}"
-    say_next(f"mixhub data pack {named} && mixhub train {named} --{run.kind} {run.label}")
+    say_next(f"mixhub data pack {named} && mixhub train {named} --all")
+    if others:
+        say(f"the same for {listed(others, most=8)}")

@@ -123,7 +123,9 @@ def plot_shots(
     reason = "no task was measured at two shot counts"
     if table.standing == "published":
         reason = "published scores do not state the number of shots"
-    return _checked(shots_plot(table, _chances(workspace, evidence)), evidence.name, reason, "run mixhub evaluate")
+    return _checked(
+        shots_plot(table, _chances(workspace, evidence)), evidence.name, reason, "run mixhub evaluate --all"
+    )
 
 
 def plot_mixture(families: Sequence[str] = (), *, workspace: WorkspaceLike | None = None) -> Plot:
@@ -172,7 +174,7 @@ def plot_losses(workspace: WorkspaceLike, *, family: str | Family | None = None,
         plot = domain_losses_plot(curves, family.data.train_prefix, family.data.valid_prefix, family.name)
     else:
         plot = losses_plot(curves, family.data.valid_prefix, family.name)
-    return _checked(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train")
+    return _checked(plot, family.name, f"none of its runs was trained in {workspace.root}", "run mixhub train --all")
 
 
 def plot_validation(sources: Sequence[str] = (), *, workspace: WorkspaceLike | None = None) -> Plot:
