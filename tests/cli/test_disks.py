@@ -149,6 +149,18 @@ def test_a_disk_that_is_full_at_a_checkpoint_keeps_the_one_before(made, disk, mi
     assert mixhub_here("train", "--seed", 3, "--device", "cpu", cwd=root).returncode == 0
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_full_disk_ends_a_series(processes, made, disk, mixhub):
+    root = shutil.copytree(made, disk / "ws")
+    workspace = Workspace.open(root)
+    folders = [workspace.run_folder(run).path for run in workspace.family().runs()]
+    shutil.rmtree(folders[1])
+    fill(disk, but=60_000)
+    done = mixhub("train", "--seeds", "2-3", "--device", "cpu", "--num-processes", processes, cwd=root)
+    assert error_codes(done) == ["disk-full"], done.stderr
+    assert [folder.exists() for folder in folders] == [True, True, False]
+
+
 @pytest.mark.filterwarnings("ignore:Not enough free disk space:UserWarning")
 def test_a_full_disk_under_a_workspace_with_published_seeds(made, disk, mixhub_here, tmp_path):
     root, elsewhere = shutil.copytree(made, disk / "ws"), copied(made, tmp_path)

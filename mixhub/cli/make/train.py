@@ -22,9 +22,9 @@ from mixhub.cli.common.options import (
 from mixhub.cli.make.train_plans import require_consistent, show_plan
 
 AllOption = Annotated[bool, typer.Option("--all", help="All runs of the family.")]
-_PLAN_HELP = "Print steps, memory, traffic and time on several machines, and train nothing."
+_PLAN_HELP = "Print steps, memory, traffic and time of each run on several machines, and train nothing."
 _PREFLIGHT_HELP = (
-    "Try the run on this machine for a few updates: whether it repeats and resumes, how fast it is, and whether memory "
+    "Try one run on this machine for a few updates: whether it repeats and resumes, how fast it is, and whether memory "
     "and disk suffice. Exits with 1 if something is wrong."
 )
 _MFU_HELP = "With --plan: share of the devices' peak that training is assumed to use. [default: 0.4]"

@@ -26,7 +26,7 @@ def train_each(
     should_stop: Callable[[], bool] = lambda: False,
     **run_names: Unpack[RunNames],
 ) -> Iterator[Trained]:
-    """Train runs one after the other, each as `train` does, and yield each when it has ended.
+    """Train runs one after the other, each as `train` does, and yield each when it has ended; iterate to train.
 
         for trained in mixhub.train_each("my-work", all=True):
             print(trained.run.revision, trained.export)
