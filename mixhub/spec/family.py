@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mixhub.errors import ABSENT, Problem, UnknownNameError, UsageError
@@ -20,7 +20,7 @@ from mixhub.spec.parts import (
     Training,
 )
 from mixhub.spec.revisions import MAIN, Revisions, filled, in_billions, placeholders
-from mixhub.spec.values import Label, Name, Origin, RepoIdPattern
+from mixhub.spec.values import Label, Name, Origin, RepoIdPattern, repo_id_problem
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,16 @@ class Family(Spec):
             yield Problem("revisions.stages", patterns, "each step_pattern must be unique", code="value-repeated")
         if not is_alone:
             yield from self._ambiguous_labels()
+        for problem in revisions.name_clashes(self.training.steps, is_alone=is_alone):
+            yield replace(problem, key=f"revisions.{problem.key}")
+        repo_ids = [filled(self.repo_id, **{kind: label}) for label in revisions.labels]
+        broken = [(repo_id, rule) for repo_id in repo_ids if (rule := repo_id_problem(repo_id))]
+        yield from (Problem("repo_id", repo_id, rule, code="value-format") for repo_id, rule in broken[:1])
 
     def _ambiguous_labels(self) -> Iterator[Problem]:
         """Runs whose branch has the name of a step of another run, or of all: of `a-step-1`, and of `a` at step 1."""
         revisions, kind = self.revisions, self.revisions.kind
-        branches = {label: filled(revisions.branch or revisions.pattern, **{kind: label}) for label in revisions.labels}
+        branches = {label: revisions.branch_of(label) for label in revisions.labels}
         for stage in revisions.all_stages:
             is_revision = stage.run_key == "revision"
             runs = {self._revision(label) if is_revision else str(label): label for label in branches}
@@ -270,7 +275,7 @@ class Family(Spec):
             family=self.name,
             revision=revision,
             repo_id=filled(self.repo_id, **value),
-            branch=revision if revisions.branch is None else filled(revisions.branch, **value),
+            branch=revisions.branch_of(label),
             kind=revisions.kind,
             label=label,
             seed=seed,

@@ -13,11 +13,11 @@ from mixhub.spec.values import Count, Label, Labels, Numbers, PositiveInt, Steps
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A part of the name of a branch between slashes, and the name of a run, which is that of folders too."""
 _UNIT = 1_000_000_000
-_NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
-"""What stands for numbers in the name of a branch."""
-STEP_PATTERN = "{revision}-step-{step}"
+_STEP_PATTERN = "{revision}-step-{step}"
 MAIN = "main"
 """The branch that is loaded without a revision."""
+NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
+"""Regular expressions of the numbers in the name of a step's branch."""
 
 
 def branch_problem(name: str) -> str | None:
@@ -172,6 +172,53 @@ class Revisions(Spec):
         if self.kind == "seed" and len(set(chosen.values())) != len(chosen):
             rule = "each seed must be unique; otherwise two runs are the same"
             yield Problem("chosen_seeds", dict(chosen), rule, code="value-repeated")
+
+    def name_clashes(self, last_step: int, *, is_alone: bool) -> Iterator[Problem]:
+        """Yield the patterns that make a branch of a run with another meaning, or one that git cannot hold.
+
+        Args:
+            last_step: the step whose weights the branch of a run has.
+            is_alone: whether each run is the only one in its repo.
+        """
+        key, pattern = ("pattern", self.pattern) if self.branch is None else ("branch", self.branch)
+        names = {self.branch_of(label): label for label in self.labels}
+        rules = {
+            "the family's card": [MAIN] if MAIN in names and not is_alone else [],
+            "an optimizer state": [name for name in names if name.removesuffix("-optimizer") in names.keys() - {name}],
+            f"another step than {last_step}": [name for name in names if self._is_earlier(name, names[name], last_step)],
+        }
+        for what, found in rules.items():
+            if found:
+                rule = f"must not make {found[0]}, which is the branch of {what}"
+                yield Problem(key, pattern, rule, code="pattern-ambiguous")
+        steps = {
+            filled(stage.step_pattern, **self._values(label), step=1, tokens="1B"): f"{at}step_pattern"
+            for at, stage in zip(self._places(), self.all_stages, strict=True)
+            for label in self.labels
+        }
+        for name, where in {**dict.fromkeys(names, key), **steps}.items():
+            if folders := {name[: at.start()] for at in re.finditer("/", name)} & {MAIN, *names}:
+                rule = f"must not make {name}, because git cannot hold it beside the branch {min(folders)}"
+                yield Problem(where, ABSENT, rule, code="pattern-branch")
+                return
+
+    def _is_earlier(self, name: str, label: Label, last_step: int) -> bool:
+        """Whether the branch of a run is by its name that of another step of the run."""
+        stage = self.all_stages[-1]
+        match = stage.expression.fullmatch(name)
+        is_own = bool(match) and (stage.is_shared or match[stage.run_key] == str(self._values(label)[stage.run_key]))
+        return is_own and int(match["step"]) != last_step
+
+    def _places(self) -> list[str]:
+        return [f"stages.{position}." for position in range(len(self.stages))] or [""]
+
+    def _values(self, label: Label) -> dict[str, object]:
+        """Return the values of the placeholders that name a run."""
+        return {self.kind: label, "revision": filled(self.pattern, **{self.kind: label})}
+
+    def branch_of(self, label: Label) -> str:
+        """Return the branch of a run."""
+        return filled(self.pattern if self.branch is None else self.branch, **{self.kind: label})
 
     @property
     def kind(self) -> Literal["seed", "index"]:

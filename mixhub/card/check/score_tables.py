@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from mixhub.card.markdown.model_index import AVERAGE, MEAN
+from mixhub.card.markdown.model_index import AVERAGE, MEAN, row_of_run
 from mixhub.card.markdown.parse import Block
 
 _SLACK = 1e-9
 """More than floats lose in a mean or an sd, and less than printed digits show."""
 _NUMBER = re.compile(r"[-+]?\d{1,18}(?:\.\d+)?(?:e[-+]?\d{1,2})?")
-_RUN = re.compile(r"(?:(?:seed|index)[ -]?)?(\d+)", re.IGNORECASE)
 _MEAN = re.compile(r"mean ± (?:sd|std)\.?", re.IGNORECASE)
 
 
@@ -76,10 +75,10 @@ class ScoreTable:
         """The scores of each model (`seed 3`) and the means (`mean ± sd`) by column, without empty cells."""
         rows: dict[str, dict[str, Cell]] = {}
         for line, (first, *texts) in enumerate(self.block.rows, start=self.block.line + 2):
-            run = _RUN.fullmatch(first.strip())
-            if run is None and not _MEAN.fullmatch(first.strip()):
+            label = row_of_run(first)
+            if label is None and not _MEAN.fullmatch(first.strip()):
                 continue
-            cells = rows[f"{self.block.headers[0].strip().lower()} {run[1]}" if run else MEAN] = {}
+            cells = rows[f"{self.block.headers[0].strip().lower()} {label}" if label else MEAN] = {}
             for column, text in zip(self.columns, texts, strict=True):
                 score, sd = (Figure.read(part) for part in (*text.split("±", 1), "")[:2])
                 if score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -18,6 +19,16 @@ AVERAGE = "Average"
 """The column of the average in tables of scores."""
 MEAN = "mean ± sd"
 """The row of the means in tables of scores."""
+_RUN = re.compile(r"(?:(?:seed|index)[ -]?)?(\d+)|(?:seed[ -])?([A-Za-z][A-Za-z0-9._-]*)", re.IGNORECASE)
+_SUMMARIES = {"average", "avg", "baseline", "best", "chance", "max", "mean", "median", "min", "random", "sd", "std"}
+"""Rows of tables of scores that are not of one model."""
+
+
+def row_of_run(text: str) -> str | None:
+    """Return the seed or index in the first cell of a row of a table of scores; None if it is not of one model."""
+    match = _RUN.fullmatch(text.strip())
+    label = (match[1] or match[2]) if match else None
+    return None if label is None or label.casefold().rstrip(".") in _SUMMARIES else label
 
 
 def _check_value(value: object) -> object:
@@ -110,7 +121,7 @@ class IndexEntry:
     def row(self) -> str | None:
         """The row of the score in a table of scores, such as `seed 3`; None if it has none."""
         run = next(
-            (f"{key} {self.args[key]}" for key in ("seed", "index") if isinstance(self.args.get(key), int)), None
+            (f"{key} {self.args[key]}" for key in ("seed", "index") if isinstance(self.args.get(key), int | str)), None
         )
         return run or (MEAN if "sd" in self.args else None)
 

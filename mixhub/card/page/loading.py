@@ -10,7 +10,7 @@ from mixhub.card.markdown.text import Markdown, Table, block, code, escape, link
 from mixhub.endpoint import HUGGINGFACE
 from mixhub.phrases import plural, ranges
 from mixhub.spec import catalog
-from mixhub.spec.family import Run
+from mixhub.spec.family import Family, Run
 from mixhub.spec.revisions import MAIN
 
 FOLDED = 12
@@ -52,7 +52,7 @@ def loading(facts: FamilyFacts) -> dict[str, Any]:
         "main_is_card": not facts.made_elsewhere and on_main is None and not is_merged,
         "main_is_merged": is_merged,
         "main_run": next((run for run in runs if run.revision == on_main), None),
-        "has_repos": family.has_repo_per_run,
+        "repos": _repos(family) if family.has_repo_per_run else None,
         "main_is_run": family.main_is_run,
     }
 
@@ -114,6 +114,13 @@ def _link(facts: FamilyFacts, repo_id: str) -> Markdown:
     if facts.made_elsewhere:
         return link(repo_id, f"{HUGGINGFACE}/{repo_id}")
     return Markdown(f"[{escape(repo_id)}](/{repo_id})")
+
+
+def _repos(family: Family) -> Markdown:
+    """Return the repos of a family with one for each run, by their pattern."""
+    revisions = family.revisions
+    kinds = revisions.kind if len(revisions.labels) == 1 else revisions.plural(revisions.kind)
+    return Markdown(f"{code(family.repo_id)} for {kinds} {escape(ranges(revisions.labels))}")
 
 
 def _special_tokens(facts: FamilyFacts) -> Markdown:

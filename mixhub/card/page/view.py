@@ -19,7 +19,6 @@ from mixhub.card.plots.mixture import mixture_plot
 from mixhub.card.plots.plot import Plot
 from mixhub.card.plots.scores import difference_plot, scores_plot, shots_plot
 from mixhub.endpoint import HUGGINGFACE
-from mixhub.phrases import ranges
 from mixhub.spec import catalog
 from mixhub.spec.family import Family, Run
 
@@ -54,7 +53,7 @@ def card_values(facts: FamilyFacts) -> Values:
     }
     if facts.of_run:
         (one,) = facts.runs
-        about = {"run": one.run, "earlier_of": one.earlier_of, "family_link": repo_link(facts), "repos": _repos(family)}
+        about = {"run": one.run, "earlier_of": one.earlier_of, "family_link": repo_link(facts)}
         return values | {"about": about, "mixture": _mixture(facts, one.run), "lineage": lineage_table(one)}
     return values | {
         "about": _about(facts),
@@ -68,13 +67,6 @@ def dataset_repos(family: Family) -> list[str]:
     """Return the dataset repos of a family: the one that its corpus is a copy of, and those that its card names."""
     own, named = family.data.dataset, list(family.card.datasets)
     return named if own is None or own in named else [own, *named]
-
-
-def _repos(family: Family) -> Markdown:
-    """Return the repos of a family with one for each run, by their pattern."""
-    revisions = family.revisions
-    kinds = revisions.kind if len(revisions.labels) == 1 else revisions.plural(revisions.kind)
-    return Markdown(f"{code(family.repo_id)} for {kinds} {escape(ranges(revisions.labels))}")
 
 
 def _about(facts: FamilyFacts) -> Values:
