@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from pydantic import PrivateAttr
+
 from mixhub.errors import ABSENT, Problem, UnknownNameError, UsageError
 from mixhub.phrases import ranges
 from mixhub.spec.architecture import LLAMA, AnyArchitecture, Architecture, is_other
@@ -80,6 +82,7 @@ class Family(Spec):
     """Facts for the card that no run can supply."""
     published_scores: PublishedScores | None = None
     """Scores that somebody published elsewhere."""
+    _is_part: bool = PrivateAttr(default=False)
 
     def _broken_rules(self) -> Iterator[Problem]:
         yield from self._mixture_problems()
@@ -115,6 +118,7 @@ class Family(Spec):
         if revisions.branch is not None and not is_alone and not placeholders(revisions.branch):
             rule = f"must contain {{{kind}}}, or repo_id must, because there are several runs"
             yield Problem("revisions.branch", revisions.branch, rule, code="pattern-placeholder")
+            return
         *earlier, last = revisions.all_stages
         if last.is_shared and not is_alone:
             key = f"revisions.stages.{len(earlier)}.step_pattern" if earlier else "revisions.step_pattern"
@@ -192,6 +196,11 @@ class Family(Spec):
         """Whether each run has a repo of its own."""
         return bool(placeholders(self.repo_id))
 
+    @property
+    def is_part(self) -> bool:
+        """Whether it is what one of several repos holds of a family."""
+        return self._is_part
+
     def parts(self) -> list[Family]:
         """Return the family as its repos hold it: itself, or one family of a single run for each repo."""
         if not self.has_repo_per_run:
@@ -203,7 +212,9 @@ class Family(Spec):
         if not self.has_repo_per_run:
             return self
         revisions = self.revisions.model_copy(update={Revisions.plural(run.kind): (run.label,)})
-        return self.model_copy(update={"repo_id": run.repo_id, "revisions": revisions})
+        part = self.model_copy(update={"repo_id": run.repo_id, "revisions": revisions})
+        part._is_part = True
+        return part
 
     def runs(self) -> list[Run]:
         """Return all runs, in the order of the seeds or indices."""
@@ -286,7 +297,7 @@ class Family(Spec):
 
     def place(self, repo_id: str, branch: str) -> str:
         """Return what messages call a branch: its name, with the repo if each run has one of its own."""
-        return f"{repo_id}@{branch}" if self.has_repo_per_run else branch
+        return f"{repo_id}@{branch}" if self.has_repo_per_run or self.is_part else branch
 
     def branch(self, run: Run, step: int | None = None) -> str:
         """Return the branch of a run, or of an earlier step of its last stage."""

@@ -157,9 +157,9 @@ def find_exports(
 def require_one_way(
     family: Family, seed: Label | Sequence[Label] | None, index: int | Sequence[int] | None, all: bool
 ) -> None:
-    """Raise UsageError if both single runs and all are named, or neither."""
+    """Raise UsageError if both single runs and all are named, or neither although there are several."""
     kind = family.revisions.kind
-    if not all and seed is None and index is None:
+    if not all and seed is None and index is None and len(family.revisions.labels) > 1:
         available = f"{family.revisions.plural(kind)} {ranges(family.revisions.labels)}"
         message = f"no {kind} given: {family.name} has {available}"
         hint = f"pass one of them, --{kind} N, or --all; in Python {kind}=N, or all=True"

@@ -30,7 +30,7 @@ class Withdrawal(Spec):
     revision: str
     """The branch."""
     run: str | None = None
-    """The run, unless the branch is named after it."""
+    """The run, if the name of the branch alone does not say it."""
     weights_sha256: Sha256
     """The weights. Other weights on the same branch are not withdrawn."""
     why: str
@@ -40,7 +40,7 @@ class Withdrawal(Spec):
 
     def sentence(self) -> str:
         """Return what the card of the family says."""
-        of = f"{self.revision} of {self.run}" if self.run else self.revision
+        of = f"{self.revision} of {self.run}" if self.run and self.run not in self.revision else self.revision
         return f"{of}, with weights {self.weights_sha256[:12]}, was withdrawn on {self.date}: {self.why}"
 
     def concerns(self, run: Run, branch: str) -> bool:
@@ -58,8 +58,10 @@ class Withdrawals(Spec):
 
 
 def withdrawals(workspace: Workspace, family: Family) -> list[Withdrawal]:
-    """Return the withdrawals of a family; raises SpecError if the file cannot be read."""
-    return [one for one in _store(workspace).read().withdrawals if one.family == family.name]
+    """Return the withdrawals of a family, or of what a repo holds of it; raises SpecError if the file is unreadable."""
+    marks = [one for one in _store(workspace).read().withdrawals if one.family == family.name]
+    runs = {run.revision for run in family.runs()} if family.is_part else set()
+    return [one for one in marks if not family.is_part or one.run in runs]
 
 
 def note_withdrawal(workspace: Workspace, withdrawal: Withdrawal) -> None:

@@ -123,7 +123,6 @@ def plan_card(
     options: PushOptions = DEFAULTS,
     *,
     before: Sequence[Plan] = (),
-    place: str = MAIN,
 ) -> Plan:
     """Return the plan of `main`: the family's card, which names the commits of the branches, and its plots.
 
@@ -137,13 +136,13 @@ def plan_card(
         endpoint: the hub.
         options: `tag`, `private` and `force` are used.
         before: plans of branches of this repo that will be pushed before, so that the card will change.
-        place: what messages call `main` (see `Family.place`).
 
     Raises:
         MixhubError: the card cannot be rendered.
         HubError: the hub cannot be reached.
     """
     # before the receipts: a push in between is a conflict
+    place = family.place(family.repo_id, MAIN)
     target = Target.read(endpoint, family.repo_id, MAIN, workspace, place=place, is_card=True)
     tree = target.tree()
     heads = branch_heads(endpoint, family.repo_id) if target.parent else {}

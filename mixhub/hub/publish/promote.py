@@ -39,24 +39,20 @@ class Promotion:
     """The result of `verify` at the source. Its commits are promoted, even if the branches move."""
     marks: tuple[Withdrawal, ...] = ()
     """What was withdrawn at the target (see `withdrawals_on`), and stays so."""
-    is_one_of_many: bool = False
-    """Whether the family has other repos, so that messages name this one."""
 
     @classmethod
-    def read(
-        cls, family: Family, source: Endpoint, target: Endpoint, progress: Progress, *, is_one_of_many: bool = False
-    ) -> Promotion:
+    def read(cls, family: Family, source: Endpoint, target: Endpoint, progress: Progress) -> Promotion:
         """Verify the repo on the source, which must be another hub than the target."""
         if hub_key(source) == hub_key(target):
             message = f"--from {source.name or source.url}: is also the hub to push to"
             hint = "name another one: --hub HUB"
             raise UsageError(message, code="option-conflict", hint=hint, options=("--from", "--hub"))
         verified = verify(source, family.repo_id, family, progress=progress)
-        return cls(family, source, target, verified, tuple(withdrawals_on(target, family)), is_one_of_many)
+        return cls(family, source, target, verified, tuple(withdrawals_on(target, family)))
 
     def place(self, branch: str) -> str:
         """Return what messages call a branch."""
-        return f"{self.family.repo_id}@{branch}" if self.is_one_of_many else branch
+        return self.family.place(self.family.repo_id, branch)
 
     def target_of(self, branch: str) -> Target:
         """Ask the target for a branch."""

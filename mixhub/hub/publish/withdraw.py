@@ -93,9 +93,10 @@ def _existing_or_new(workspace: Workspace, family: Family, branch: str, weights_
 
 
 def _withdrawal(family: Family, branch: str, weights_sha256: str, why: str, date: str) -> Withdrawal:
-    """Return a withdrawal, which names the run if the branch does not."""
+    """Return a withdrawal, which names the run if the branch does not, or if other repos may have such a branch."""
     meaning = BranchNames(family).meaning(branch)
-    run = meaning.run.revision if meaning and meaning.run and meaning.run.revision not in branch else None
+    of = meaning.run.revision if meaning and meaning.run else None
+    run = of if of and (family.is_part or of not in branch) else None
     return Withdrawal(family=family.name, revision=branch, run=run, weights_sha256=weights_sha256, why=why, date=date)
 
 

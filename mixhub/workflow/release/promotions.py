@@ -193,7 +193,7 @@ def _promotions(
     found, missing = [], []
     for part in {run.repo_id: family.part(run) for run in runs}.values():
         try:
-            promotion = promoting.Promotion.read(part, source, target, progress, is_one_of_many=family.has_repo_per_run)
+            promotion = promoting.Promotion.read(part, source, target, progress)
         except RepoNotFoundError as error:
             missing.append(error)
         else:

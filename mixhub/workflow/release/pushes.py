@@ -214,24 +214,10 @@ def plan_push(
         if not any(errors(plan.findings) for plan in plans):
             require_unedited(workspace, family)
             gather_family(workspace, family)  # or the card here could not be rendered after the push
-            mains = [] if family.main_is_run else _plan_cards(workspace, family, parts, endpoint, main_options, plans)
+            for part in parts if not family.main_is_run else ():
+                before = [plan for plan in plans if plan.repo_id == part.repo_id]
+                mains.append(plan_card(workspace, part, endpoint, main_options, before=before))
         yield PushPlan(workspace, family, endpoint, tuple(plans), tuple(mains), main_options)
-
-
-def _plan_cards(
-    workspace: Workspace,
-    family: Family,
-    parts: Sequence[Family],
-    endpoint: Endpoint,
-    options: PushOptions,
-    plans: Sequence[Plan],
-) -> list[Plan]:
-    """Return the plan of the card on `main` of each repo; `plans` are those of the branches."""
-    mains = []
-    for part in parts:
-        before, place = [plan for plan in plans if plan.repo_id == part.repo_id], family.place(part.repo_id, MAIN)
-        mains.append(plan_card(workspace, part, endpoint, options, before=before, place=place))
-    return mains
 
 
 def push_card(
@@ -250,8 +236,7 @@ def push_card(
     for last_try in (False, False, True):
         try:
             with locked(workspace.lock("card"), f"the card of {family.name} is being pushed", timeout=120):
-                plan = plan_card(workspace, part, endpoint, options, place=family.place(part.repo_id, MAIN))
-                pushed = push_plan(plan, workspace, endpoint)
+                pushed = push_plan(plan_card(workspace, part, endpoint, options), workspace, endpoint)
             break
         except PushConflictError:
             if last_try:
