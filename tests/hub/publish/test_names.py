@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 from mixhub.endpoint import Endpoint
 from mixhub.hub.remote.client import branch_heads, file_content, remote_tree, tags
@@ -18,6 +19,7 @@ from mixhub.workflow import (
     promote,
     push,
     status,
+    verify,
     withdraw,
 )
 from mixhub.workspace.lineage import read_lineage
@@ -25,13 +27,14 @@ from mixhub.workspace.paths import Workspace
 from tests.adopted import save_model
 from tests.hub.rules.test_revisions import DATADECIDE, OLMO2, PYTHIA
 from tests.made import DOCUMENTS, TASK, copied
+from tests.refusals import codes
 from tests.tiny import tiny_workspace_yaml
 
 REPOS = "tester/tiny-seed{seed}"
 FORMS = {
-    "pythia": ("tester/tiny", PYTHIA),
-    "datadecide": ("tester/tiny", DATADECIDE),
-    "olmo": ("tester/tiny", OLMO2),
+    "pythia": ("tester/tiny", {**PYTHIA, "steps": [4, 12]}),
+    "datadecide": ("tester/tiny", {**DATADECIDE, "steps": [4]}),
+    "olmo": ("tester/tiny", {**OLMO2, "stages": [{**stage, "steps": []} for stage in OLMO2["stages"]]}),
     "polypythias": (REPOS, {"seeds": "1-2", "branch": "main", "step_pattern": "step{step}"}),
     "repos": (REPOS, {"seeds": "1-2", "step_pattern": "steps/{step}"}),
 }
@@ -100,6 +103,15 @@ def renamed(workspace: Workspace, repo_id: str, revisions: dict) -> Workspace:
     return Workspace.open(workspace.root)
 
 
+def publish(workspace: Workspace, form: str, endpoint: Endpoint) -> list[str]:
+    """Pushes all runs and steps; and for a family with merged weights, puts such weights on `main`."""
+    pushed = push(workspace, all=True, checkpoints=True, hub=endpoint)
+    if form == "olmo":
+        merged = save_model(workspace.path("merged"), 7)
+        HfApi(endpoint=endpoint.url, token=endpoint.token).upload_folder(repo_id="tester/tiny", folder_path=merged)
+    return places(pushed)
+
+
 def places(pushed) -> list[str]:
     return [f"{one.plan.repo_id}@{one.plan.branch}" for one in pushed]
 
@@ -138,6 +150,8 @@ def test_a_release_has_the_names_of_its_family(workspace, form, endpoint):
         assert weights(endpoint, snippet(of_family)) in {exported(workspace, one) for one in family.runs()}
     again = push(workspace, all=True, checkpoints=True, hub=endpoint)
     assert [one.sent for one in again] == [False] * len(pushed)
+    publish(workspace, form, endpoint)
+    assert codes(verify(workspace, hub=endpoint).findings) == []
     states = {one.revision: one for one in status(workspace)}
     for run in family.runs():
         head = branch_heads(endpoint, run.repo_id)[run.branch]
@@ -147,7 +161,7 @@ def test_a_release_has_the_names_of_its_family(workspace, form, endpoint):
 
 
 def test_a_release_is_promoted_with_its_names(workspace, form, endpoint, tmp_path):
-    push(workspace, all=True, checkpoints=True, hub=endpoint)
+    publish(workspace, form, endpoint)
     with serve(tmp_path / "public") as public:
         target = Endpoint(public.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")
         promoted = promote(workspace, endpoint, all=True, checkpoints=True, hub=target)
