@@ -131,9 +131,11 @@ class Family(Spec):
             yield from self._ambiguous_labels()
         for problem in revisions.name_clashes(self.training.steps, is_alone=is_alone):
             yield replace(problem, key=f"revisions.{problem.key}")
-        repo_ids = [filled(self.repo_id, **{kind: label}) for label in revisions.labels]
-        broken = [(repo_id, rule) for repo_id in repo_ids if (rule := repo_id_problem(repo_id))]
-        yield from (Problem("repo_id", repo_id, rule, code="value-format") for repo_id, rule in broken[:1])
+        for label in revisions.labels:
+            repo_id = filled(self.repo_id, **{kind: label})
+            if broken := repo_id_problem(repo_id):
+                yield Problem("repo_id", repo_id, broken, code="value-format")
+                return
 
     def _ambiguous_labels(self) -> Iterator[Problem]:
         """Runs whose branch has the name of a step of another run, or of all: of `a-step-1`, and of `a` at step 1."""

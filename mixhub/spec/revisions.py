@@ -13,11 +13,11 @@ from mixhub.spec.values import Count, Label, Labels, Numbers, PositiveInt, Steps
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A part of the name of a branch between slashes, and the name of a run, which is that of folders too."""
 _UNIT = 1_000_000_000
-_STEP_PATTERN = "{revision}-step-{step}"
+STEP_PATTERN = "{revision}-step-{step}"
 MAIN = "main"
 """The branch that is loaded without a revision."""
-NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
-"""Regular expressions of the numbers in the name of a step's branch."""
+_NUMBERS = {"step": r"0|[1-9]\d*", "tokens": r"\d+(?:\.\d+)?[KMBTkmbt]?"}
+"""What stands for numbers in the name of a branch."""
 
 
 def branch_problem(name: str) -> str | None:
@@ -185,7 +185,9 @@ class Revisions(Spec):
         rules = {
             "the family's card": [MAIN] if MAIN in names and not is_alone else [],
             "an optimizer state": [name for name in names if name.removesuffix("-optimizer") in names.keys() - {name}],
-            f"another step than {last_step}": [name for name in names if self._is_earlier(name, names[name], last_step)],
+            f"another step than {last_step}": [
+                name for name in names if self._is_earlier(name, names[name], last_step)
+            ],
         }
         for what, found in rules.items():
             if found:
@@ -206,8 +208,9 @@ class Revisions(Spec):
         """Whether the branch of a run is by its name that of another step of the run."""
         stage = self.all_stages[-1]
         match = stage.expression.fullmatch(name)
-        is_own = bool(match) and (stage.is_shared or match[stage.run_key] == str(self._values(label)[stage.run_key]))
-        return is_own and int(match["step"]) != last_step
+        if match is None or int(match["step"]) == last_step:
+            return False
+        return stage.is_shared or match[stage.run_key] == str(self._values(label)[stage.run_key])
 
     def _places(self) -> list[str]:
         return [f"stages.{position}." for position in range(len(self.stages))] or [""]

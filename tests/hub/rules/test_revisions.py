@@ -143,7 +143,6 @@ def test_a_repo_for_each_run():
         ({"revisions": {"step_pattern": "{seed}/.{step}"}}, "revisions.step_pattern", "pattern-branch"),
         ({"revisions": {"pattern": "{seed}", "seeds": ["main", "aux"]}}, "revisions.pattern", "pattern-ambiguous"),
         ({"revisions": {"pattern": "{seed}", "seeds": ["a", "a-optimizer"]}}, "revisions.pattern", "pattern-ambiguous"),
-        ({"revisions": {"pattern": "{seed}", "seeds": ["a", "a-step-3"]}}, "revisions.pattern", "pattern-ambiguous"),
         (
             {"revisions": {"seeds": [1], "branch": "step11", "step_pattern": "step{step}"}},
             "revisions.branch",
@@ -155,7 +154,6 @@ def test_a_repo_for_each_run():
             "pattern-branch",
         ),
         ({"revisions": {"step_pattern": "main/{seed}-{step}"}}, "revisions.step_pattern", "pattern-branch"),
-        ({"revisions": {"stages": [STAGE, STAGE]}}, "revisions.stages", "value-repeated"),
         (
             {"repo_id": f"tester/{'x' * 80}-{{seed}}", "revisions": {"seeds": ["long-name-of-a-seed"]}},
             "repo_id",
