@@ -147,15 +147,30 @@ def test_a_model_of_another_kind_is_not_damaged(hub, workspace, llama, push, tmp
             attempt(repo_id, hub=hub.url)
 
 
-def test_an_encoder_loads_and_does_not_generate(hub, llama, push, tmp_path):
+def test_an_encoder_is_no_causal_language_model_though_its_weights_fit_one(hub, llama, push, tmp_path):
     values = {**WIDE, "max_position_embeddings": 64}
     transformers.BertForMaskedLM(transformers.BertConfig(**values)).save_pretrained(tmp_path / "bert")
     for name in TOKENIZER:
         shutil.copy(llama / name, tmp_path / "bert")
     repo_id = push(tmp_path / "bert")
-    assert mixhub.load(repo_id, hub=hub.url).model.num_parameters() > 0
-    with refused("model-unsupported", UnsupportedModelError):
-        generated(repo_id, hub)
+    for attempt in (lambda: mixhub.load(repo_id, hub=hub.url), lambda: generated(repo_id, hub)):
+        with refused("model-unsupported", UnsupportedModelError) as caught:
+            attempt()
+        assert "BertForMaskedLM" in caught.value.message
+
+
+def test_branches_with_dots_and_slashes_have_cells_of_their_own(hub, workspace, llama, push, tmp_path):
+    repo_id = push(llama)
+    api = HfApi(endpoint=hub.url, token=LOCAL_TOKEN)
+    api.create_branch(repo_id, branch="v1.0/step4-seed-default")
+    api.create_tag(repo_id, tag="v1.0")
+    for revision in ("v1.0/step4-seed-default", "v1.0"):
+        assert evaluated(f"{repo_id}@{revision}", hub, workspace, tmp_path) == ["tiny_choice"]
+    cells = mixhub.results(tmp_path / "out", frame="cells")
+    assert {*zip(cells["model"], cells["revision"], strict=True)} == {
+        (repo_id, "v1.0/step4-seed-default"),
+        (repo_id, "v1.0"),
+    }
 
 
 def test_custom_code_is_named_and_runs_only_if_asked(hub, workspace, llama, push, tmp_path):

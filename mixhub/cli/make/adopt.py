@@ -97,11 +97,14 @@ def _explain(adopted: Adopted, model: str) -> None:
     say(f"adopted {source}as {adopted.run.revision} of {adopted.family.name}: {adopted.export}")
     say(f"weights {adopted.lineage.weights_sha256[:12]}" + (f"; unknown: {', '.join(unknown)}" if unknown else ""))
     for name, revision in adopted.repeated:
-        say(f"warning: {name} {revision} has the same weights; one of the two is the wrong folder")
+        say(f"warning: {name} {revision} has the same weights; one of the two is wrong")
     if adopted.left_out:
         say(f"not copied: {', '.join(adopted.left_out)}")
-    if adopted.step != (steps := adopted.family.training.steps):
-        say(f"this is an earlier step of a run of {steps} steps, and will have no scores;")
+    steps = adopted.family.training.steps
+    if adopted.step == steps:
+        return
+    say(f"this is an earlier step of a run of {steps} steps, and will have no scores")
+    if steps not in adopted.family.revisions.all_stages[-1].steps:
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
 
 

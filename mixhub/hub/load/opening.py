@@ -37,6 +37,8 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
         hint = "pass a folder in Transformers format"
         raise ExportError(f"{where}: holds no model (no config.json)", code="model-missing", hint=hint, path=path)
     options = {"trust_remote_code": False, **model_options}  # unset, Transformers prompts, and runs it
+    if not options["trust_remote_code"] and (other := _other_kind(path, where)) is not None:
+        raise other
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=options["trust_remote_code"])
         loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
@@ -51,8 +53,6 @@ def open_folder(path: Path, where: str, **model_options: Any) -> tuple[PreTraine
         kind: sorted(map(str, report.get(f"{kind}_keys") or ())) for kind in ("missing", "unexpected", "mismatched")
     }
     if wrong := {kind: names for kind, names in keys.items() if names}:
-        if not options["trust_remote_code"] and (other := _other_kind(path, where)) is not None:
-            raise other
         problems = "; ".join(f"{kind}: {', '.join(names[:3])} ({len(names)})" for kind, names in wrong.items())
         message = f"{where}: its weights do not fit its config.json: {problems}"
         raise ExportError(message, code="weights-unfit", hint=WRONGLY_PUBLISHED, path=path, **wrong)

@@ -14,6 +14,7 @@ from mixhub.errors import ExportError, MixhubError, UsageError, WorkspaceError
 from mixhub.files import clear_leftovers, locked, new_folder, read_json, write_json, write_text
 from mixhub.findings import Finding, errors
 from mixhub.hub.remote.custom_code import allowed_code
+from mixhub.hub.remote.files import KEPT_ON_HUB
 from mixhub.hub.rules.config import CODE, CONFIG, GGUF, require_model
 from mixhub.hub.rules.export import check_export, is_pickle
 from mixhub.hub.rules.family import description, model_findings
@@ -150,7 +151,7 @@ def _files(source: Path, tokenizer: Path) -> tuple[dict[str, Path], tuple[str, .
         raise ExportError(message, code="safetensors-missing", hint=hint, path=source)
     files = {name: source / name for name in present if name in (*_CONFIGS, *weights)}
     files |= {name: tokenizer / name for name in _TOKENIZER if (tokenizer / name).is_file()}
-    known = (*files, *_TOKENIZER, TRAIN_CONFIG_FILE, LINEAGE_FILE, _TRAINER_STATE)
+    known = (*files, *_TOKENIZER, *KEPT_ON_HUB, TRAIN_CONFIG_FILE, LINEAGE_FILE, _TRAINER_STATE)
     return files, tuple(name for name in present if name not in known)
 
 

@@ -80,6 +80,9 @@ def of_repo(endpoint: Endpoint, repo_id: str, progress: Progress) -> Source:
     wanted = {name: heads[name] for name in (MAIN, *found.runs.values()) if name in heads}
     branches = read_branches(endpoint, repo_id, wanted)
     revisions = {**found.revisions, **_main(branches, found, progress)}
+    if seed:
+        pattern = f"{repo_id[: seed.start(1)]}{{seed}}"
+        progress.notice(f"for all seeds of this recipe that have a repo: --from-model '{pattern}'")
     one = branches[_first(found)]
     return Source(one.folder, revisions, found.last, repo_id, one.commit, repo_id)
 

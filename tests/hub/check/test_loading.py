@@ -7,7 +7,7 @@ import torch
 
 from mixhub.errors import ExportError
 from mixhub.hub.check.loading import LOADING_HINT, loading_findings
-from mixhub.hub.remote import load
+from mixhub.hub.load import opening
 from tests.hub.seen import seen
 
 
@@ -26,7 +26,7 @@ def test_a_model_that_cannot_be_opened(tmp_path, monkeypatch, hint):
     def refuse(*_):
         raise ExportError("cannot be opened", code="weights-malformed", hint=hint)
 
-    monkeypatch.setattr(load, "open_folder", refuse)
+    monkeypatch.setattr(opening, "open_folder", refuse)
     found = list(loading_findings("seed-1", tmp_path))
     assert seen(found, "seed-1") == ["load-failed"]
     assert found[0].hint == (hint or LOADING_HINT)
@@ -55,7 +55,7 @@ def test_a_model_that_does_not_write(tmp_path, monkeypatch, tokens, said):
     def tokenizer(text: str, return_tensors: str):
         return SimpleNamespace(input_ids=torch.ones(1, len(text), dtype=torch.int64))
 
-    monkeypatch.setattr(load, "open_folder", lambda *_: (Fake(tokens), tokenizer))
+    monkeypatch.setattr(opening, "open_folder", lambda *_: (Fake(tokens), tokenizer))
     found = list(loading_findings("seed-1", tmp_path))
     assert seen(found, "seed-1") == ([] if said is None else ["load-failed"])
     assert all(said in finding.message for finding in found)
