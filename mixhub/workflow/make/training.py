@@ -42,6 +42,8 @@ def train(
 ) -> Trained:
     """Train a run, from its last checkpoint if there is one, and export its weights; makes no network requests.
 
+    `train_each` trains several.
+
     Args:
         workspace: the workspace with the token shards.
         options: how to train on this machine; nothing in it changes the weights beyond rounding.
