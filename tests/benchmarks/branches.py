@@ -1,7 +1,7 @@
 """`verify` of a repo with 155 branches, each a tiny model of its own: requests, and CPU time of a fresh process.
 
-Then the same with 2,001 branches of the 155 commits; and with a config on `main` that only Transformers, which is
-imported for it, can judge.
+Then the same with 2,001 branches of the 155 commits; with a config on `main` that only Transformers, which is imported
+for it, can judge; and for a family of three repos with as many branches each, which are compared with each other.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from transformers.utils.logging import disable_progress_bar
 from mixhub.hubserver import LOCAL_TOKEN, serve
 from tests.benchmarks.shapes import made_tokenizer
 from tests.faults import Proxy, faulty
+from tests.hub.verify.published import clean, described, publish
 
-MODELS, ALIASES = 155, 2001
-API_AIM, AIM, CPU_AIM = 160, 465, 5.0
-"""At most so many calls of the API, requests in all, and seconds, for 155 branches."""
+MODELS, ALIASES, REPOS = 155, 2001, 3
+AIMS = (465, 160, 5.0)
+"""At most so many requests, of these calls of the API, and seconds, for 155 branches with a file of weights each."""
+AIMS_OF_REPOS = (1500, 480, 15.0)
+"""The same for three repos of 155 branches with two files each."""
 _VERIFY = """
 import json, sys, time
 from mixhub import workflow
-verification = workflow.verify(family="lab/models")
+verification = workflow.verify(**json.loads(sys.argv[1]))
 codes = {finding.code for finding in verification.findings} - {"weights-repeated", "file-differs"}
 assert not codes, verification.findings[:3]
 print(json.dumps([len(verification.branches), "transformers" in sys.modules, time.process_time()]))
@@ -58,19 +61,32 @@ def run() -> str:
         config = json.loads((root / "model" / "config.json").read_text()) | {"is_decoder": True}
         api.upload_file(path_or_fileobj=json.dumps(config).encode(), path_in_repo="config.json", repo_id="lab/models")
         lines.append(_line(proxy, environ, root))
+    lines.append(_repos())
     return "\n  ".join(lines)
 
 
-def _line(proxy: Proxy, environ: Mapping[str, str], root: Path) -> str:
+def _repos() -> str:
+    """Verify three repos whose branches have two files of weights each."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        workspace = described(root / "work", "polypythias-160m", seeds=f"1-{REPOS}")
+        publish(root / "hub", workspace, clean(workspace))
+        with serve(root / "hub") as hub, faulty(hub.url) as proxy:
+            environ = {**os.environ, "HF_HOME": str(root / "hf")}
+            return _line(proxy, environ, root, workspace=str(workspace.root), hub=proxy.url)
+
+
+def _line(proxy: Proxy, environ: Mapping[str, str], root: Path, **options: str) -> str:
     """Verify, and return what it took."""
     proxy.requests.clear()
-    command = [sys.executable, "-c", _VERIFY]
+    command = [sys.executable, "-c", _VERIFY, json.dumps(options or {"family": "lab/models"})]
     done = subprocess.run(command, env=dict(environ), cwd=root, capture_output=True, text=True, check=True)
     branches, has_imported, seconds = json.loads(done.stdout.splitlines()[-1])
     calls = sum(" /api/" in one for one in proxy.requests)
+    most, most_calls, most_seconds = AIMS_OF_REPOS if "workspace" in options else AIMS
     return (
-        f"{branches} branches: {len(proxy.requests)} requests (aim {AIM}), {calls} of the API (aim {API_AIM}), "
-        f"{seconds:.1f} s of CPU time (aim {CPU_AIM}), with{'' if has_imported else 'out'} importing Transformers"
+        f"{branches} branches: {len(proxy.requests)} requests (aim {most}), {calls} of the API (aim {most_calls}), "
+        f"{seconds:.1f} s of CPU time (aim {most_seconds}), with{'' if has_imported else 'out'} importing Transformers"
     )
 
 
