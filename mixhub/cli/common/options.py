@@ -153,8 +153,8 @@ def as_asked(text: str, about: object = None) -> str:
         about: what it is about; if this is the name of a family of the workspace, the commands are for that one.
     """
     asked, workspace = dict(_ASKED.get()), _WORKSPACE.get()
-    if workspace is not None and about in workspace.config.families:
-        asked["--family"] = str(about)
+    if workspace is not None and isinstance(about, str) and about in workspace.config.families:
+        asked["--family"] = about
         if about == workspace.config.family:
             del asked["--family"]
     for option in ("--workspace", "--family"):
