@@ -41,11 +41,13 @@ def steps_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
             pattern = repo.names.pattern(meanings[0])
             shown = listed(strides(missing), most=_PARTS)
             message = f"lacks {len(missing):,} of the {len(meanings):,} steps named {pattern}: {shown}"
-            hint = "push them; or, if they will never exist, remove them from revisions in mixhub.yaml"
+            hint = "if they will never exist, remove them from revisions in mixhub.yaml"
+            hint = hint if repo.is_foreign else f"push them; or, {hint}"
             yield Finding("steps-missing", repo.repo_id, message, hint, about=pattern)
         for name in (present[_key(one)] for one in meanings if _key(one) in present):
             if name in repo.branches and name not in repo.runs and not repo.branches[name].is_model:
-                yield Finding("model-missing", name, "holds no model", AGAIN)
+                hint = "report it to the publisher" if repo.is_foreign else AGAIN
+                yield Finding("model-missing", name, "holds no model", hint)
 
 
 def steps_unexpected(repo: RepoUnderCheck) -> Iterator[Finding]:
