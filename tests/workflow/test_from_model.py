@@ -47,7 +47,9 @@ def test_another_model_is_described_by_its_config(tmp_path, neox):
 def test_what_is_not_known_is_not_invented(tmp_path, neox):
     workspace = workflow.init_from_model(tmp_path / "own", neox)
     workflow.adopt(workspace, neox, seed=1)
-    card = workflow.render_card(workspace)[0].read_text()
+    path = workflow.render_card(workspace)[0]
+    card = path.read_text()
+    assert "mixture.svg" not in card + " ".join(one.name for one in path.parent.rglob("*"))
     assert "license: unknown" in card
     assert "The mixture is not known" in card
     for recipe in ("Cosine", "AdamW", "RegMix", "human-1b", "Training takes"):

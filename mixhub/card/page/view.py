@@ -159,7 +159,8 @@ def _plots(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Compari
     family, best, measured = facts.family, scores["best"], scores["measured"]
     curves = {one.run.revision: one.metrics for one in facts.runs if one.metrics}
     mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}
-    yield mixture_plot(mixtures, family.data.train_prefix, family.name)
+    if family.card.mixture_note is None or any(len(one.domain_weights) > 1 for one in mixtures.values()):
+        yield mixture_plot(mixtures, family.data.train_prefix, family.name)  # otherwise 100 % of what is not known
     yield losses_plot(curves, family.data.valid_prefix, family.name)
     yield scores_plot(best.table, best.chance) if best else None
     yield shots_plot(measured.table, measured.chance) if measured else None
