@@ -16,6 +16,7 @@ from mixhub.hubserver import LOCAL_TOKEN, serve
 from mixhub.spec.base import read_yaml, to_yaml
 from mixhub.workspace.lineage import UNKNOWN
 from tests.adopted import save_model
+from tests.hub.others import edited
 from tests.refusals import error_codes, refused
 
 REPOS = {
@@ -221,6 +222,18 @@ def test_files_that_contradict_the_name_of_their_branch(hub, init):
         workflow.adopt_from_hub(workspace.root, "lab/pythia")
     assert caught.value.message.startswith("lab/pythia@step12")
     assert workspace.exports() == []
+
+
+def test_the_commit_of_custom_code_is_named(hub, tmp_path, mixhub_here):
+    model = edited(
+        save_model(tmp_path / "model", 1), model_type="own_kind", auto_map={"AutoConfig": "own.C", "AutoModel": "own.M"}
+    )
+    api = HfApi(endpoint=hub.url, token=LOCAL_TOKEN)
+    api.create_repo("lab/code")
+    api.create_branch("lab/code", branch="seed-1")
+    commit = api.upload_folder(repo_id="lab/code", revision="seed-1", folder_path=model).oid
+    made = mixhub_here("init", "own", "--from-model", "lab/code", "--hub", hub.url, cwd=tmp_path)
+    assert f"code: {{lab/code: {commit}}}" in made.stdout, made
 
 
 @pytest.mark.parametrize(
