@@ -26,7 +26,8 @@ def withdraw(
     """Mark published revisions as bad, without deleting what others have pinned.
 
     The revision's card says so at the top and in its tags, `mixhub.load` warns, a git tag marks the old commit, and the
-    card on main lists it under Errata. New weights that are pushed to the branch later are not withdrawn.
+    card on main lists it under Errata. What a push wrote to .eval_results/ for leaderboards is deleted. New weights
+    that are pushed to the branch later are not withdrawn.
     """
     from mixhub import workflow
     from mixhub.cli.common.console import progress

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mixhub.analysis.published.eval_results import own_cell
 from mixhub.card.facts.withdrawal import Withdrawal, add_erratum, is_marked, mark_withdrawn
 from mixhub.endpoint import Endpoint
 from mixhub.errors import ExportError, HubError, RepoNotFoundError, RevisionNotFoundError, UsageError
@@ -162,7 +163,7 @@ def plan_main(promotion: Promotion, options: PushOptions = DEFAULTS, *, before: 
     model, copied = main_model(family, promotion.target, heads, before)
     tree = remote_tree(source, family.repo_id, commits[MAIN])
     paths = [
-        path for path in tree if path not in remote_files.KEPT_ON_HUB and not (family.main_run and is_model_file(path))
+        path for path in tree if path not in remote_files.KEPT_ON_HUB and not (family.main_run and _is_of_run(path))
     ]
     folder = fetch(source, family.repo_id, commits[MAIN], paths)
     files = {**model, **{path: local_file(folder / path) for path in paths}}
@@ -192,9 +193,14 @@ def plan_model_on_main(promotion: Promotion) -> Plan | None:
     if not model or LINEAGE_FILE not in tree or any(withdrawn_on_main(model, promotion.marks)):
         return None
     others = {path: remote_file(file) for path, file in tree.items() if path not in remote_files.KEPT_ON_HUB}
-    files = {**{path: file for path, file in others.items() if not is_model_file(path)}, **model}
+    files = {**{path: file for path, file in others.items() if not _is_of_run(path)}, **model}
     message = "Copy the model that main holds"
     return replace(plan_files(promotion.target_of(MAIN), files, DEFAULTS, message=message), copied=copied)
+
+
+def _is_of_run(path: str) -> bool:
+    """Whether `main` gets a file from the branch of the run whose model it holds, as `main_model` selects them."""
+    return is_model_file(path) or own_cell(path) is not None
 
 
 def not_yet_promoted(promotion: Promotion, planned: Sequence[str]) -> list[str]:
@@ -234,7 +240,10 @@ def _files_on_target(
         if path not in remote_files.KEPT_ON_HUB
     }
     weights = weights_in(tree)
-    for mark in (mark for mark in promotion.marks if mark.weights_sha256 == weights and CARD in tree):
+    withdrawn = [mark for mark in promotion.marks if mark.weights_sha256 == weights]
+    if withdrawn:
+        files = {path: file for path, file in files.items() if not own_cell(path)}
+    for mark in withdrawn if CARD in tree else ():
         card = file_content(source, repo_id, commit, CARD).decode(errors="replace")
         if not is_marked(card):
             files[CARD] = local_file(mark_withdrawn(card, mark).encode())

@@ -33,7 +33,8 @@ def run_files(
     """Return the files of the branch of a run or of an earlier step, by path.
 
     The export, its card, and the run's metrics; of the last step also its results as `results/<task>.<k>shot.json`,
-    those that count for the scores, and those that measure benchmarks again in the Hub's own format.
+    those that count for the scores, and those that measure benchmarks again in the Hub's own format, unless the weights
+    were withdrawn.
 
     Args:
         workspace: holds them.
@@ -56,7 +57,8 @@ def run_files(
     if metrics.exists() and facts.earlier_of is None:
         files[METRICS] = local_file(metrics)
     cells = of_suite(family, facts.cells)
-    for path, content in eval_result_files(cells, endpoint, checked.run.repo_id, checked.branch).items():
+    shown = [] if facts.withdrawal else cells
+    for path, content in eval_result_files(shown, endpoint, checked.run.repo_id, checked.branch).items():
         files[path] = local_file(content)
     for cell in cells:
         files[f"{RESULTS}/{cell.path.name}"] = local_file(cell.path)

@@ -1,14 +1,18 @@
-"""Withdrawing a revision: its card, its tags and the family's card show it; pinned commits are not deleted."""
+"""Withdrawing a revision: its card, its tags and the family's card show it; pinned commits are not deleted.
+
+What a push wrote to `.eval_results/` is deleted, so that no leaderboard ranks the revision.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mixhub.analysis.published.eval_results import own_cell
 from mixhub.card.facts import withdrawal as marks
 from mixhub.card.facts.withdrawal import Withdrawal, withdrawals
 from mixhub.card.markdown.text import plain
@@ -32,7 +36,7 @@ class Withdrawn:
     was: str
     """The commit that was withdrawn."""
     commit: str
-    """The new commit of the branch: the same files, except for the card."""
+    """The new commit of the branch: the same files, except for the card and the results for leaderboards."""
     tag: str
     """Names the commit that was withdrawn."""
 
@@ -69,12 +73,13 @@ def withdraw(workspace: Workspace, family: Family, endpoint: Endpoint, branch: s
     if not marks.is_marked(text):
         hint = f"push {branch} again with a readable card, then withdraw it"
         raise HubError(f"{where}: cannot mark its card: malformed metadata", code="card-unmarkable", hint=hint)
-    commit = _put_card(endpoint, family.repo_id, remote, text, f"Withdraw {branch}")
+    commit = _mark(endpoint, family.repo_id, remote, text, f"Withdraw {branch}")
     marks.note_withdrawal(workspace, withdrawal)
     tag = _tag(endpoint, family.repo_id, remote)
     receipt = read_receipts(workspace, hub_key(endpoint), family.repo_id).get(branch)
     if receipt is not None and receipt.commit == remote.commit:
-        content = {**receipt.content, CARD: hashlib.sha256(text.encode()).hexdigest()}
+        content = {path: digest for path, digest in receipt.content.items() if not own_cell(path)}
+        content[CARD] = hashlib.sha256(text.encode()).hexdigest()
         moved = receipt.model_copy(update={"commit": commit, "content": content})
         write_receipt(workspace, hub_key(endpoint), family.repo_id, branch, moved)
     return Withdrawn(withdrawal, remote.commit, commit, tag)
@@ -158,24 +163,31 @@ def is_on_main(family: Family, endpoint: Endpoint, withdrawal: Withdrawal) -> bo
 def correct_main(family: Family, endpoint: Endpoint, done: Withdrawn) -> str:
     """Add an erratum and the branch's new commit to the family's card on the hub, for when it cannot be rendered.
 
-    Also mark it if `main` holds the weights. Return the commit of `main`.
+    Also mark it, as a branch, if `main` holds the weights. Return the commit of `main`.
     """
     main = read_branch(endpoint, family.repo_id, MAIN, branch_heads(endpoint, family.repo_id)[MAIN])
     text = main.text(CARD) or f"# {family.card.title}\n"
     text = marks.add_erratum(text.replace(done.was, done.commit), done.withdrawal)
     if main.weights_sha256 == done.withdrawal.weights_sha256:
-        text = marks.mark_withdrawn(text, done.withdrawal)
-    return _put_card(endpoint, family.repo_id, main, text, "Errata")
+        return _mark(endpoint, family.repo_id, main, marks.mark_withdrawn(text, done.withdrawal), "Errata")
+    return _commit(endpoint, family.repo_id, main, text, "Errata")
 
 
-def _put_card(endpoint: Endpoint, repo_id: str, branch: Branch, card: str, message: str) -> str:
-    """Replace the card of a branch, unless it is the same; return the commit."""
-    from huggingface_hub import CommitOperationAdd
+def _mark(endpoint: Endpoint, repo_id: str, branch: Branch, card: str, message: str) -> str:
+    """Replace the card of a branch, and delete what a push wrote for leaderboards; return the commit."""
+    return _commit(endpoint, repo_id, branch, card, message, deleted=sorted(filter(own_cell, branch.tree)))
+
+
+def _commit(
+    endpoint: Endpoint, repo_id: str, branch: Branch, card: str, message: str, deleted: Sequence[str] = ()
+) -> str:
+    """Replace the card of a branch and delete files, unless nothing changes; return the commit."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     path = branch.folder / CARD
-    if path.is_file() and path.read_bytes() == card.encode():
+    if not deleted and path.is_file() and path.read_bytes() == card.encode():
         return branch.commit
-    operations = [CommitOperationAdd(CARD, card.encode())]
+    operations = [CommitOperationAdd(CARD, card.encode()), *map(CommitOperationDelete, deleted)]
     return commit_files(endpoint, repo_id, branch.name, branch.commit, operations, message)
 
 

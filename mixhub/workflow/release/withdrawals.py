@@ -51,7 +51,8 @@ def withdraw(
     """Mark a published revision as bad, without deleting what others have pinned.
 
     Its card says so at its head and in its tags, `mixhub.load` warns, a git tag names the commit, and the card on main
-    lists it in the errata. Other weights that are pushed to the branch later are not withdrawn.
+    lists it in the errata. What a push wrote to `.eval_results/` is deleted. Other weights that are pushed to the
+    branch later are not withdrawn.
 
     Args:
         workspace: notes it for cards that are rendered later.

@@ -10,12 +10,15 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, pa
 from mixhub.endpoint import Endpoint
 from mixhub.findings import errors
 from mixhub.hub.publish.branch_plans import plan_card, plan_run
+from mixhub.hub.publish.promote import Promotion, plan_branches
 from mixhub.hub.publish.push import push_plan
 from mixhub.hub.remote.client import file_content, remote_tree
 from mixhub.hub.remote.eval_results import eval_result_files
 from mixhub.hub.verify.repo import verify
+from mixhub.hubserver import LOCAL_TOKEN, serve
+from mixhub.progress import SILENT
 from mixhub.spec.base import parse_yaml
-from mixhub.workflow import Options, evaluate
+from mixhub.workflow import Options, evaluate, withdraw
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.paths import Workspace
 from tests.tiny import tiny_workspace_yaml
@@ -188,3 +191,25 @@ def test_main_has_the_results_of_its_model(measure, endpoint):
     HfApi(endpoint.url, endpoint.token).create_commit("tester/tiny", [changed], commit_message="more")
     assert differing(workspace, endpoint) == [("main", OWN)]
     assert OWN in remote_tree(endpoint, "tester/tiny", "main")
+
+
+def test_a_withdrawn_run_leaves_the_leaderboards_and_stays_away(measure, endpoint, tmp_path):
+    workspace = pushed(measure(main=1), endpoint, card=True)
+    family, theirs = workspace.family(), ".eval_results/bench.yaml"
+    content = b"- dataset: {id: tester/bench, task_id: bench}\n  value: 99.0\n"
+    operations = [CommitOperationAdd(theirs, content)]
+    HfApi(endpoint.url, endpoint.token).create_commit("tester/tiny", operations, commit_message="x", revision="seed-1")
+    with serve(tmp_path / "staging") as running:
+        staging = Endpoint(running.url, token=LOCAL_TOKEN, cache_dir=tmp_path / "cache")
+        pushed(workspace, staging)
+        withdraw(workspace, "wrong data", seed=1, hub=endpoint)
+        for branch in ("seed-1", "main"):
+            tree = remote_tree(endpoint, "tester/tiny", branch)
+            assert OWN not in tree
+            assert "results/bench_choice.0shot.json" in tree or branch == "main"
+        assert entry(endpoint, path=theirs).value == 99
+        assert not plan_run(workspace, family, family.run(seed=1), endpoint).changed
+        promotion = Promotion.read(family, staging, endpoint, SILENT)
+        (plan,) = plan_branches(promotion, ["seed-1"])
+        assert not plan.changed
+    assert differing(workspace, endpoint) == []
