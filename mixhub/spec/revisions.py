@@ -182,12 +182,11 @@ class Revisions(Spec):
         """
         key, pattern = ("pattern", self.pattern) if self.branch is None else ("branch", self.branch)
         names = {self.branch_of(label): label for label in self.labels}
+        last = self.all_stages[-1]
         rules = {
             "the family's card": [MAIN] if MAIN in names and not is_alone else [],
-            "an optimizer state": [name for name in names if name.removesuffix("-optimizer") in names.keys() - {name}],
-            f"another step than {last_step}": [
-                name for name in names if self._is_earlier(name, names[name], last_step)
-            ],
+            "an optimizer state": [state for name in names if (state := f"{name}-optimizer") in names],
+            f"another step than {last_step}": self._with_another_step(names, last, last_step),
         }
         for what, found in rules.items():
             if found:
@@ -196,7 +195,7 @@ class Revisions(Spec):
         steps = {
             filled(stage.step_pattern, **self._values(label), step=1, tokens="1B"): f"{at}step_pattern"
             for at, stage in zip(self._places(), self.all_stages, strict=True)
-            for label in self.labels
+            for label in (self.labels if "/" in stage.step_pattern else ())
         }
         for name, where in {**dict.fromkeys(names, key), **steps}.items():
             if folders := {name[: at.start()] for at in re.finditer("/", name)} & {MAIN, *names}:
@@ -204,13 +203,15 @@ class Revisions(Spec):
                 yield Problem(where, ABSENT, rule, code="pattern-branch")
                 return
 
-    def _is_earlier(self, name: str, label: Label, last_step: int) -> bool:
-        """Whether the branch of a run is by its name that of another step of the run."""
-        stage = self.all_stages[-1]
-        match = stage.expression.fullmatch(name)
-        if match is None or int(match["step"]) == last_step:
-            return False
-        return stage.is_shared or match[stage.run_key] == str(self._values(label)[stage.run_key])
+    def _with_another_step(self, names: Mapping[str, Label], stage: Stage, last_step: int) -> list[str]:
+        """Return the branches of runs that are by their name those of another step of the same run."""
+        found, expression = [], stage.expression
+        for name, label in names.items():
+            match = expression.fullmatch(name)
+            if match and int(match["step"]) != last_step:
+                is_own = stage.is_shared or match[stage.run_key] == str(self._values(label)[stage.run_key])
+                found += [name] if is_own else []
+        return found
 
     def _places(self) -> list[str]:
         return [f"stages.{position}." for position in range(len(self.stages))] or [""]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from mixhub.card.markdown.model_index import AVERAGE, MEAN, row_of_run
+from mixhub.card.markdown.model_index import AVERAGE, MEAN
 from mixhub.card.markdown.parse import Block
 
 _SLACK = 1e-9
 """More than floats lose in a mean or an sd, and less than printed digits show."""
 _NUMBER = re.compile(r"[-+]?\d{1,18}(?:\.\d+)?(?:e[-+]?\d{1,2})?")
+_RUN = re.compile(r"(?:(?:seed|index)[ -]?)?(\d+)", re.IGNORECASE)
 _MEAN = re.compile(r"mean ± (?:sd|std)\.?", re.IGNORECASE)
 
 
@@ -57,6 +58,8 @@ class ScoreTable:
     """A table with a row per model: its seed or index, scores in percent, and their average in any place."""
 
     block: Block
+    words: frozenset[str] = frozenset()
+    """Seeds that are words; a row of another word is not of a model."""
 
     @staticmethod
     def fits(table: Block) -> bool:
@@ -75,7 +78,8 @@ class ScoreTable:
         """The scores of each model (`seed 3`) and the means (`mean ± sd`) by column, without empty cells."""
         rows: dict[str, dict[str, Cell]] = {}
         for line, (first, *texts) in enumerate(self.block.rows, start=self.block.line + 2):
-            label = row_of_run(first)
+            run = _RUN.fullmatch(first.strip())
+            label = run[1] if run else first.strip() if first.strip() in self.words else None
             if label is None and not _MEAN.fullmatch(first.strip()):
                 continue
             cells = rows[f"{self.block.headers[0].strip().lower()} {label}" if label else MEAN] = {}

@@ -7,7 +7,6 @@ from collections.abc import Container, Iterator
 
 from mixhub.card.diff.change import Change
 from mixhub.card.markdown.figures import ABSENT
-from mixhub.card.markdown.model_index import row_of_run
 from mixhub.card.markdown.parse import Block, ReadCard
 from mixhub.phrases import plural
 
@@ -59,8 +58,7 @@ def _cells(table: Block) -> dict[str, dict[str, str]]:
 
 def _name(table: Block, row: str, column: str | None = None) -> str:
     if _is_by_run(table):
-        kind = table.headers[0].lower()
-        name = f"{kind} {row}" if row.isdigit() or (kind == "seed" and row_of_run(row) == row) else row
+        name = f"{table.headers[0].lower()} {row}" if row.isdigit() else row
         return f"{column} {name}" if column is not None else name
     return row if column is None or (_is_of_facts(table) and column == table.headers[1]) else f"{row}, {column}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,16 +18,6 @@ AVERAGE = "Average"
 """The column of the average in tables of scores."""
 MEAN = "mean ± sd"
 """The row of the means in tables of scores."""
-_RUN = re.compile(r"(?:(?:seed|index)[ -]?)?(\d+)|(?:seed[ -])?([A-Za-z][A-Za-z0-9._-]*)", re.IGNORECASE)
-_SUMMARIES = {"average", "avg", "baseline", "best", "chance", "max", "mean", "median", "min", "random", "sd", "std"}
-"""Rows of tables of scores that are not of one model."""
-
-
-def row_of_run(text: str) -> str | None:
-    """Return the seed or index in the first cell of a row of a table of scores; None if it is not of one model."""
-    match = _RUN.fullmatch(text.strip())
-    label = (match[1] or match[2]) if match else None
-    return None if label is None or label.casefold().rstrip(".") in _SUMMARIES else label
 
 
 def _check_value(value: object) -> object:
@@ -130,6 +119,12 @@ class IndexEntry:
         """The score in words, such as `SciQ seed 3` or `SciQ score, mean of 5 seeds`."""
         row = self.row if self.row != MEAN else None
         return f"{self.dataset} {row or self.metric.name or self.metric.type}"
+
+
+def words_for_seeds(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """Return the seeds in the model-index that are words, such as `default`."""
+    seeds = (entry.args.get("seed") for entry in read_model_index(metadata) or ())
+    return frozenset(seed for seed in seeds if isinstance(seed, str))
 
 
 def read_model_index(metadata: Mapping[str, Any]) -> tuple[IndexEntry, ...] | None:

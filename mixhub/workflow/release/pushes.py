@@ -52,7 +52,7 @@ class PushPlan:
     branches: tuple[Plan, ...]
     """The plan of each branch of a run or step."""
     mains: tuple[Plan, ...]
-    """The plan of the card on `main` as it is now, of each repo; after the push it names the new commits. None if a
+    """The plan of the card on `main` as it is now, of each repo; after the push it names the new commits. Empty if a
     branch has errors, or if `main` is the branch of a run."""
     main_options: PushOptions
     """For the card: with a tag only if all runs of its repo are pushed."""
@@ -193,7 +193,7 @@ def plan_push(
     workspace = open_workspace(workspace)
     require_tag(options.tag)
     seed, index = run_names.get("seed"), run_names.get("index")
-    if step is not None and (seed, index) != (None, None):
+    if step is not None and not run_names.get("all"):
         spec = find_family(workspace, run_names.get("family"))
         for run in named_runs(spec, seed, index):
             _export_step(workspace, spec, run, step, progress)

@@ -48,7 +48,7 @@ def test_each_metric_is_an_entry_with_its_dataset_and_path() -> None:
         ({"seed": 1, "index": 7}, "seed 1"),
         ({"seeds": [1, 2]}, None),
         ({"seeds": [1, 2], "sd": 0.5}, "mean ± sd"),
-        ({"seed": "default"}, None),
+        ({"seed": "default"}, "seed default"),
     ],
 )
 def test_the_row_of_a_score(args: dict[str, Any], row: str | None) -> None:

@@ -15,9 +15,11 @@ from mixhub.workflow import (
     Options,
     adopt,
     check,
+    check_card,
     evaluate,
     promote,
     push,
+    render_card,
     status,
     verify,
     withdraw,
@@ -158,6 +160,18 @@ def test_a_release_has_the_names_of_its_family(workspace, form, endpoint):
         assert states[run.revision].pushed == {"local": head}
         assert (states[run.revision].card, states[run.revision].branch) == ("fresh", run.branch)
         assert head in workspace.card(family).read_text(), "the family's card pins each run"
+
+
+def test_the_cards_of_a_family_are_checked(workspace, form):
+    family = workspace.family()
+    assert {code for found in check_card(workspace).values() for code in codes(found)} == {"card-unrendered"}
+    path = render_card(workspace)[0]
+    assert [code for found in check_card(workspace).values() for code in codes(found)] == []
+    label = family.runs()[-1].label
+    changed = re.sub(rf"^(\| {label} +\| +)[0-9.]+", r"\g<1>99.00", path.read_text(), flags=re.MULTILINE)
+    path.write_text(changed)
+    found = {code for found in check_card(workspace).values() for code in codes(found)}
+    assert found >= {"average-differs", "model-index-differs", "figure-differs"}
 
 
 def test_a_release_is_promoted_with_its_names(workspace, form, endpoint, tmp_path):
