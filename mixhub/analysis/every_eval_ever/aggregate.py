@@ -30,6 +30,8 @@ from mixhub.workspace.records import Record
 
 _FILES = frozenset({"arrow", "csv", "json", "pandas", "parquet", "text", "webdataset", "xml"})
 """Values of `dataset_path` that mean files."""
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?(?<!\.py)(?<!\.json)(?<!\.jsonl)", re.ASCII)
+"""Other values of `dataset_path`, unless they are paths."""
 _ENGINES = {"hf": "transformers", "hf-causal": "transformers", "gpt2": "transformers", "gguf": "llama.cpp"}
 """By lm-eval's name of a kind of model, what runs it, if that is named otherwise."""
 _REMOTE = re.compile(r"openai|anthropic|textsynth|watsonx|.*-(chat-)?completions")
@@ -57,7 +59,7 @@ class TaskEntries:
         metrics = [one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, Mapping)]
         higher = {str(one.get("metric")): one.get("higher_is_better") for one in metrics}
         higher = {**higher, **_of_task(data, "higher_is_better", record.task)}
-        aggregations = {one.get("metric"): one.get("aggregation") for one in metrics}
+        aggregations = {str(one.get("metric")): str(one["aggregation"]) for one in metrics if "aggregation" in one}
         of_metrics = {"higher_is_better": higher, "aggregations": aggregations}
         return cls(data, config, data.get("config") or {}, of_metrics)
 
@@ -165,7 +167,7 @@ def _counts(record: Record) -> dict[str, str]:
 
 def _source(record: Record, entries: TaskEntries) -> SourceData:
     path = str(entries.config.get("dataset_path") or "")
-    is_repo = bool(path) and path not in _FILES and not path.startswith(("/", "."))
+    is_repo = _REPO.fullmatch(path) is not None and path not in _FILES and not path.startswith(".")
     details = {"dataset_path": path or None, "config": entries.config.get("dataset_name")}
     if isinstance(record, Cell):
         fingerprint = record.provenance.dataset.fingerprint
@@ -187,10 +189,11 @@ def _prompts(record: Record, entries: TaskEntries) -> GenerationConfig:
     found = entries.config.get("generation_kwargs")
     given = found if isinstance(found, Mapping) else {}
     template = entries.config.get("doc_to_text")
-    numbers = {name: given.get(name) for name in ("temperature", "top_p", "top_k")}
+    numbers = {name: value for name, value in given.items() if type(value) in (int, float)}
+    length = given.get("max_gen_toks")
     arguments = GenerationArgs(
-        **{name: value for name, value in numbers.items() if isinstance(value, int | float)},
-        max_tokens=given.get("max_gen_toks") if isinstance(given.get("max_gen_toks"), int) else None,
+        **{name: numbers.get(name) for name in ("temperature", "top_p", "top_k")},
+        max_tokens=length if type(length) is int and length >= 1 else None,
         prompt_template=template if isinstance(template, str) else None,
     )
     details = {

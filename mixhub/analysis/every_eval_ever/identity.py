@@ -46,7 +46,7 @@ class Identity:
             model_id, default = _model_id(record.model, organization), None
             owner = model_id.partition("/")[0]
         known = organization or default
-        return cls(model_id, known or UNKNOWN, None if known is None else known == owner)
+        return cls(model_id, known or UNKNOWN, None if known is None else _portable(known) == owner)
 
 
 def _model_id(model: str, organization: str | None) -> str:

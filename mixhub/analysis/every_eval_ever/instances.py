@@ -68,13 +68,14 @@ def _scores(sample: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
     """The id of each result that a sample counts for, its metric, and the sample's score."""
     used = sample.get("filter", "none")
     listed = sample.get("metrics")
-    names = listed if isinstance(listed, list) else [name for name in ACCURACIES if name in sample]
+    names = map(str, listed) if isinstance(listed, list) else [name for name in ACCURACIES if name in sample]
     for name in names:
         if isinstance(score := sample.get(name), int | float) and not _OF_CORPUS.fullmatch(name):
             yield result_id(name if used == "none" else f"{name},{used}"), name, float(score)
-    if used == "none":
-        for name, score in (sample.get(MEASURES_KEY) or {}).items():
-            if score is not None:
+    measures = sample.get(MEASURES_KEY)
+    if used == "none" and isinstance(measures, Mapping):
+        for name, score in measures.items():
+            if isinstance(score, int | float):
                 yield result_id(name), name, float(score)
 
 
@@ -155,7 +156,7 @@ def _requests(arguments: Any) -> list[tuple[str, str | None]]:
     for one in every if isinstance(every, list) else ():
         parts = list(one.values()) if isinstance(one, Mapping) else one if isinstance(one, list) else [one]
         text = parts[1] if len(parts) > 1 and isinstance(parts[1], str) else None
-        requests.append((str(parts[0]), text))
+        requests.append(("".join(map(str, parts[:1])), text))
     return requests
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +20,15 @@ from mixhub.analysis.every_eval_ever.instances import instances
 from mixhub.analysis.every_eval_ever.schema import DetailedResults, EvaluationLog
 from mixhub.analysis.evidence import Evidence, common_columns, family_columns
 from mixhub.analysis.selection import Selection
-from mixhub.errors import ResultsError, UnknownNameError
-from mixhub.files import read_json, require_folder, writing
+from mixhub.errors import MixhubError, ResultsError, UnknownNameError
+from mixhub.files import locked, read_json, require_folder, writing
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.lineage import UNKNOWN, file_sha256
 from mixhub.workspace.records import Record
+
+_STAGED = ".mixhub-"
+"""Start of the name of a folder with records that are not complete."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ def write_records(
         OSError: the folder cannot be written to.
     """
     chosen = [_chosen(one, selection) for one in evidence]
+    _require_known(selection.tasks or (), chosen)
+    chosen = [_of_tasks(one, selection) for one in chosen]
     cells = [(record, one) for one in chosen for own in one.records.values() for record in own]
     if not cells:
         names = ", ".join(one.name for one in evidence)
@@ -76,15 +82,17 @@ def write_records(
     require_folder(output)
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=".mixhub-", dir=output))
+    with writing(output):
+        _clear_leftovers(output)
+        staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=output))
     try:
-        with progress.start("records", len(cells), "cell") as bar, writing(output):
+        with _in_use(staged), progress.start("records", len(cells), "cell") as bar, writing(output):
             for record, one in cells:
                 identity = Identity.of(record, one, organization)
                 _write(record, identity, staged, with_samples=selection.samples)
                 unnamed |= {record.model} if identity.developer == UNKNOWN else set()
                 bar.advance()
-        new, unchanged = _moved(staged, output)
+            new, unchanged = _moved(staged, output)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     notes = [note for one in chosen for note in one.notes]
@@ -94,25 +102,46 @@ def write_records(
     return Written(records, samples, unchanged, tuple(dict.fromkeys(notes)))
 
 
+def _in_use(staged: Path) -> AbstractContextManager[None]:
+    """Lock a folder with records that are being written."""
+    return locked(staged / ".lock", f"{staged} is being written")
+
+
+def _clear_leftovers(output: Path) -> None:
+    """Delete what killed processes left."""
+    for leftover in output.glob(f"{_STAGED}*"):
+        with suppress(MixhubError), _in_use(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _chosen(evidence: Evidence, selection: Selection) -> Evidence:
-    """The evidence with only the selected cells."""
+    """The evidence with only the cells that count for scores."""
     suite = selection.suite or (evidence.family.evaluation if evidence.family else None)
     limited = selection.allow_incomplete
     if suite is not None:
         counted, _ = family_columns(suite, evidence, limited=limited)
     else:
         ((counted,), _) = common_columns([evidence], limited=limited)
-    tasks = {record.task for own in counted.records.values() for record in own}
-    for task in selection.tasks or ():
+    return counted
+
+
+def _require_known(names: Sequence[str], evidence: Sequence[Evidence]) -> None:
+    """Raise UnknownNameError for a task that no cell has."""
+    tasks = {record.task for one in evidence for own in one.records.values() for record in own}
+    for task in names:
         if task not in tasks:
             raise UnknownNameError("task", task, sorted(tasks))
+
+
+def _of_tasks(evidence: Evidence, selection: Selection) -> Evidence:
+    """The evidence with only the cells of the selected tasks and shot counts."""
 
     def is_selected(record: Record) -> bool:
         has_shots = selection.num_fewshot is None or record.num_fewshot in selection.num_fewshot
         return has_shots and (selection.tasks is None or record.task in selection.tasks)
 
-    records = {revision: tuple(filter(is_selected, own)) for revision, own in counted.records.items()}
-    return replace(counted, records=MappingProxyType(records))
+    records = {revision: tuple(filter(is_selected, own)) for revision, own in evidence.records.items()}
+    return replace(evidence, records=MappingProxyType(records))
 
 
 def _write(record: Record, identity: Identity, root: Path, *, with_samples: bool) -> None:
@@ -120,7 +149,12 @@ def _write(record: Record, identity: Identity, root: Path, *, with_samples: bool
     entries = TaskEntries.of(record, read_json(record.path, ResultsError))
     log = evaluation_log(record, entries, identity)
     samples = record.samples if with_samples and record.samples is not None and record.samples.is_file() else None
-    content = msgspec.json.encode(log) + (file_sha256(samples).encode() if samples else b"")
+    try:
+        content = msgspec.json.encode(log) + (file_sha256(samples).encode() if samples else b"")
+    except UnicodeEncodeError:
+        message = f"{record.path}: has text with an unpaired surrogate, which is not Unicode"
+        hint = "fix the file, or move it away"
+        raise ResultsError(message, code="lm-eval-file-malformed", hint=hint, path=record.path) from None
     name = str(uuid.UUID(bytes=hashlib.sha256(content).digest()[:16], version=4))  # the schema wants version 4
     folder = folder_of(record.task, identity.model_id)
     model = f"{identity.model_id.replace('/', '_')}@{record.revision}"
@@ -168,6 +202,6 @@ def _moved(staged: Path, output: Path) -> tuple[list[Path], int]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files below a folder; samples before the records that name them."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """The staged files of a folder; samples before the records that name them."""
+    files = (path for path in (folder / "data").rglob("*") if path.is_file())
     return sorted(files, key=lambda path: (path.suffix == ".json", path))

@@ -8,6 +8,7 @@ from pathlib import Path
 from mixhub.analysis.every_eval_ever.writing import Written, write_records
 from mixhub.analysis.evidence import find_by_model
 from mixhub.analysis.selection import Selection
+from mixhub.errors import UsageError
 from mixhub.progress import SILENT, Progress
 from mixhub.workflow.inputs import WorkspaceLike, workspace_if_given
 from mixhub.workflow.measure.tables import default_source
@@ -35,10 +36,13 @@ def export_results(
         progress: shows the files that are read and the cells that are written.
 
     Raises:
-        UsageError: there is neither a source nor a workspace.
+        UsageError: there is neither a source nor a workspace, or the organization cannot name a folder.
         UnknownNameError: there is no such source or task.
         ResultsError: there are no cells, results cannot be read, or a file with another content is in the way.
     """
+    if organization is not None and not (organization.strip(" .") and organization.isprintable()):
+        message = f"--organization = {organization!r}: must be a name, in one line"
+        raise UsageError(message, code="option-value", option="--organization", value=organization)
     workspace = workspace_if_given(workspace)
     names = sources or [default_source(workspace, "mixhub results RESULTS --format every-eval-ever --output DIR")]
     evidence = [part for name in names for one in find_by_model(name, workspace, progress) for part in one.by_standing]

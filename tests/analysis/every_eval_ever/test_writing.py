@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mixhub.analysis.every_eval_ever.instances import Question
-from mixhub.errors import ResultsError, UnknownNameError
+from mixhub.errors import ResultsError, UnknownNameError, UsageError
+from mixhub.files import locked
 from mixhub.workflow import Selection, export_results
 from mixhub.workspace.cells import read_cells
 from tests.analysis.written import write_results
@@ -206,8 +207,62 @@ def test_entries_of_other_kinds_are_unknown(tmp_path):
     source.write_text(json.dumps(data))
     export_results([str(source)], tmp_path / "out")
     (record,) = records(tmp_path / "out").values()
-    assert record["evaluation_results"][0]["metric_config"]["lower_is_better"] is False
-    assert record["evaluation_results"][0]["source_data"]["hf_split"] == "3"
+    (result,) = record["evaluation_results"]
+    assert result["metric_config"]["lower_is_better"] is False
+    assert result["source_data"]["hf_split"] == "3"
+
+
+def test_settings_of_other_types_are_left_out(tmp_path):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0]})
+    data = json.loads(source.read_text())
+    data["configs"]["piqa"] |= {
+        "metric_list": [{"metric": ["acc"], "aggregation": {"a": 1}}, {"metric": "acc", "aggregation": ["mean"]}],
+        "generation_kwargs": {"temperature": True, "top_p": 0.5, "max_gen_toks": -1},
+        "dataset_path": "tasks/piqa.jsonl",
+    }
+    source.write_text(json.dumps(data))
+    export_results([str(source)], tmp_path / "out")
+    (record,) = records(tmp_path / "out").values()
+    (result,) = record["evaluation_results"]
+    assert result["generation_config"]["generation_args"] == {"top_p": 0.5}
+    assert "method" not in result["score_details"]["uncertainty"]["standard_error"]
+    assert result["source_data"]["source_type"] == "other"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"arguments": [[], []]}, {"arguments": {"a": {}}}, {"metrics": [["acc"], {}, "acc"]}, {"mixhub_measures": ["x"]}],
+)
+def test_samples_with_entries_of_other_types_have_rows(tmp_path, odd):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0]})
+    (samples,) = source.parent.glob("samples_*")
+    lines = [json.loads(line) | odd for line in samples.read_text().splitlines()]
+    samples.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    export_results([str(source)], tmp_path / "out")
+    (record,) = records(tmp_path / "out").values()
+    assert [row["evaluation"]["score"] for row in rows_of(tmp_path / "out", record)] == [1, 0]
+
+
+def test_tasks_that_one_of_the_sources_has(tmp_path):
+    sources = [
+        str(write_results(tmp_path / name, {task: [1, 0]}, model=f"org/{name}"))
+        for name, task in (("a", "piqa"), ("b", "sciq"))
+    ]
+    written = export_results(sources, tmp_path / "out", selection=Selection(tasks=("piqa",)))
+    assert [path.parent.name for path in written.records] == ["a"]
+
+
+def test_what_a_killed_process_left_is_deleted(tmp_path):
+    source = str(write_results(tmp_path / "in", {"piqa": [1, 0]}))
+    for name, content in ((".mixhub-left/data/x.json", "{}"), (".mixhub-used/data/y.json", "{}")):
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    with locked(tmp_path / "out/.mixhub-used/.lock", "used"):
+        written = export_results([source], tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"data", ".mixhub-used"}
+    assert {path.suffix for path in (tmp_path / "out/data").rglob("*.*")} == {".json", ".jsonl"}
+    assert len(written.records) == 1
 
 
 def test_refusals(tmp_path):
@@ -216,4 +271,12 @@ def test_refusals(tmp_path):
         export_results([source], tmp_path / "out", selection=Selection(tasks=("pica",)))
     with refused("results-missing", ResultsError):
         export_results(["human-1b"], tmp_path / "out")
+    for name in ("", " ", "..", "a\nb", "\ud83d"):
+        with refused("option-value", UsageError, option="--organization"):
+            export_results([source], tmp_path / "out", organization=name)
+    broken = write_results(tmp_path / "broken", {"piqa": [1, 0]}, changes={"git_hash": "\ud83d"})
+    with refused("lm-eval-file-malformed", ResultsError, path=broken):
+        export_results([str(broken)], tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    (tmp_path / "out").rmdir()
     assert not (tmp_path / "out").exists()
