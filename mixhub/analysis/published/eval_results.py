@@ -7,6 +7,7 @@ here how it was measured.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -43,7 +44,7 @@ def parse_eval_results(text: str, path: str) -> list[EvalResultEntry]:
     try:
         data = parse_yaml(text, path)
     except MixhubError as error:
-        raise _malformed(path, error.message.removeprefix(f"{path}: ")) from None
+        raise _malformed(path, error.message.removeprefix(path).lstrip(": ")) from None
     if not isinstance(data, list) or not data:
         raise _malformed(path, "must be a list of results")
     return [_entry(path, number, entry) for number, entry in enumerate(data, start=1)]
@@ -57,8 +58,9 @@ def _entry(path: str, number: int, entry: object) -> EvalResultEntry:
     if not isinstance(dataset, dict) or not all(isinstance(dataset.get(key), str) for key in ("id", "task_id")):
         raise _malformed(path, f"{where}: dataset must have an id and a task_id")
     assert isinstance(entry, dict)
-    if isinstance(value := entry.get("value"), bool) or not isinstance(value, int | float):
-        raise _malformed(path, f"{where}: value = {value!r}: must be a number")
+    value = entry.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise _malformed(path, f"{where}: value = {value!r:.40}: must be a finite number")
     if not isinstance(source := entry.get("source", {}), dict) or (source and not isinstance(source.get("url"), str)):
         raise _malformed(path, f"{where}: source must have a url")
     try:
@@ -134,4 +136,4 @@ def _note(title: str, entry: EvalResultEntry) -> str:
     """What an entry says of its value."""
     said = {"": entry.notes, "date": entry.date, "revision": entry.dataset_revision, "source": entry.source_url}
     known = [f"{name} {value}".strip() for name, value in said.items() if value]
-    return f"{title}: {', '.join(known) or 'no details'}"
+    return f"{title}: {' '.join(', '.join(known).split()) or 'no details'}"

@@ -113,7 +113,16 @@ def test_an_empty_folder_has_no_results(repo):
         score_tables([str(repo())])
 
 
-@pytest.mark.parametrize("text", ["", "- {", "{}", "- dataset: {id: 1, task_id: a}\n  value: 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- {",
+        "{}",
+        "- dataset: {id: 1, task_id: a}\n  value: 1",
+        *(f"- dataset: {{id: a/b, task_id: a}}\n  value: {value}" for value in (".nan", ".inf", "9" * 400, "true")),
+    ],
+)
 def test_malformed(text):
     with refused("eval-result-malformed", ResultsError, path="a.yaml"):
         parse_eval_results(text, "a.yaml")
