@@ -197,8 +197,9 @@ class Revisions(Spec):
             for at, stage in zip(self._places(), self.all_stages, strict=True)
             for label in (self.labels if "/" in stage.step_pattern else ())
         }
+        branches = {MAIN, *names}
         for name, where in {**dict.fromkeys(names, key), **steps}.items():
-            if folders := {name[: at.start()] for at in re.finditer("/", name)} & {MAIN, *names}:
+            if folders := {name[: at.start()] for at in re.finditer("/", name)} & branches:
                 rule = f"must not make {name}, because git cannot hold it beside the branch {min(folders)}"
                 yield Problem(where, ABSENT, rule, code="pattern-branch")
                 return
