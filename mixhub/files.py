@@ -31,6 +31,12 @@ _DISK = {
 """How libraries word that a disk is full or read-only, by number of the error; `inline_container.cc` is torch.save."""
 
 
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Key to sort names as people count: `seed-2` before `seed-10`."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
 def disk_problem(error: BaseException) -> OSError | None:
     """Return the full or read-only disk behind an error, which a library may have wrapped or worded as text."""
     chain: list[BaseException] = []

@@ -235,6 +235,8 @@ class Family(Spec):
         if label is None and other is None and len(labels) == 1:
             return self._run(labels[0])
         available = f"{self.name} has {Revisions.plural(kind)} {ranges(labels)}"
+        if len(labels) == 1:
+            available = f"{self.repo_id} has only {kind} {labels[0]}"
         if label is None or other is not None:
             code, what = "option-missing", f"no {kind} given"
             if other is not None:

@@ -12,7 +12,7 @@ from mixhub.spec.values import Count, Label, Labels, Numbers, PositiveInt, Steps
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A part of the name of a branch between slashes, and the name of a run, which is that of folders too."""
-_UNIT = 1_000_000_000
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 STEP_PATTERN = "{revision}-step-{step}"
 MAIN = "main"
 """The branch that is loaded without a revision."""
@@ -254,4 +254,17 @@ class Revisions(Spec):
 
 def in_billions(tokens: int) -> str:
     """Format tokens for the name of a branch as OLMo-2's do: whole billions, rounded up."""
-    return f"{-(-tokens // _UNIT)}B"
+    return f"{-(-tokens // _UNITS['B'])}B"
+
+
+def stated_tokens(text: str) -> tuple[int, float]:
+    """Return the tokens that the name of a branch states, as a count of the last digit's unit: `4.5B` is 45 times 1e8.
+
+    Raises:
+        ValueError: it is not a number with one of the units K, M, B and T.
+    """
+    match = re.fullmatch(r"(\d+)(?:\.(\d+))?([KMBT]?)", text.upper())
+    if match is None:
+        raise ValueError(text)
+    decimals = match[2] or ""
+    return int(match[1] + decimals), _UNITS[match[3]] / 10 ** len(decimals)

@@ -54,6 +54,13 @@ def test_columns_of_figures_are_right_aligned():
     assert [column.is_numeric for column in table] == [False, True, False]
 
 
+def test_many_rows_of_text_become_tables():
+    rows = [(f"stage2-ingredient1-step{step}000-tokens5B", COMMIT, COMMIT, "ok", COMMIT) for step in range(1, 21)]
+    lines = printed(80, ["branch", "commit", "weights", "state", "other"], rows).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 2 * len(rows) + 10
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_status_with_two_hubs(width, capsys, monkeypatch):
     hubs = {"local": COMMIT + 28 * "0", "http://127.0.0.1:25320": "f" * 40}

@@ -54,6 +54,14 @@ def test_every_link_of_the_pages_is_answered(api: HfApi, hub: RunningHub, kind: 
             assert answer.content == files[text]
 
 
+def test_branches_are_listed_as_people_count(api: HfApi, hub: RunningHub, repo: str) -> None:
+    names = ["step2", "step10", "step100"]
+    for name in reversed(names):
+        api.create_branch(repo, branch=name)
+    page = get_session().get(f"{hub.url}/{repo}").text
+    assert [text for text in links(hub, page) if text in names] == names
+
+
 def test_a_page_of_what_is_not_there(hub: RunningHub, repo: str) -> None:
     for path in ("demo/nothing", f"{repo}/tree/nothing", "datasets/demo/tiny", "demo/tiny/blob"):
         assert get_session().get(f"{hub.url}/{path}").status_code == 404

@@ -129,6 +129,8 @@ def test_two_commands_adopt_what_a_hub_has(hub, tmp_path, mixhub_here, model, ru
     assert command[:3] == ["adopt", model, "--all"]
     done = mixhub_here(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "mixhub evaluate" in done.stdout
+    assert "mixhub push" not in done.stdout  # to the repo of others
     workspace = workflow.open_workspace(tmp_path / "own")
     family = workspace.family()
     steps = family.training.steps
@@ -169,6 +171,8 @@ def test_one_of_several_repos(init):
     assert taken(adopt(workspace, "lab/poly-seed{seed}", seed=[1, 2])) == [("seed-1", 4, 4), ("seed-2", 4, 4)]
     assert taken(adopt(workspace, "lab/poly-seed{seed}", seed=1, revision="step0")) == [("seed-1", 0, 0)]
     assert [one.revision for one in mixhub.load_all("own", workspace=workspace)] == ["main"] * 3
+    with refused("option-conflict", UsageError):
+        adopt(workspace, "lab/poly-seed", all=True)
 
 
 def test_what_is_not_published_is_skipped_and_adopted_runs_stay(init):
@@ -194,6 +198,7 @@ def test_what_is_not_published_is_skipped_and_adopted_runs_stay(init):
         ("lab/olmo", {"revision": "stage2-ingredient2-step5-tokens10M", "seed": 1}, UsageError, "option-contradicted"),
         ("lab/olmo", {"revision": "stage2-ingredient2-step5-tokens10M", "step": 6}, UsageError, "option-contradicted"),
         ("lab/olmo", {"seed": 1, "step": 6}, RevisionNotFoundError, "revision-not-found"),
+        ("lab/olmo", {"revision": "stage2-ingredient2-step5-tokens11M"}, RevisionNotFoundError, "revision-not-found"),
         ("lab/olm", {"seed": 1}, RepoNotFoundError, "repo-not-found"),
         ("lab/olmo-{index}", {"seed": 1}, UsageError, "repo-id-malformed"),
         ("lab/pythia", {"seed": 1, "step": 99}, RevisionNotFoundError, "revision-not-found"),
@@ -201,8 +206,10 @@ def test_what_is_not_published_is_skipped_and_adopted_runs_stay(init):
 )
 def test_what_cannot_be_adopted(init, model, options, error, code):
     workspace = init("lab/olmo")
-    with refused(code, error):
+    with refused(code, error) as caught:
         workflow.adopt_from_hub(workspace, model, **options)
+    if "revision" in options and code == "revision-not-found":
+        assert caught.value.fields["nearest"] == "stage2-ingredient2-step5-tokens10M"
     assert workspace.exports() == []
 
 

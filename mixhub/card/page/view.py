@@ -43,6 +43,7 @@ def card_values(facts: FamilyFacts) -> Values:
         "load": loading(facts),
         "tensors": tensors(facts),
         "data": _data(facts),
+        "is_mixture_known": _is_mixture_known(family),
         "training": training(facts),
         "architecture": _architecture(facts),
         "compute": compute(facts),
@@ -95,6 +96,11 @@ def _replication(facts: FamilyFacts) -> Values | None:
         "changed": listed([code(key) for key in facts.changed_parts]),
         "seeds": facts.family.seeds_origin,
     }
+
+
+def _is_mixture_known(family: Family) -> bool:
+    """Whether a family states a mixture; `init --from-model` writes a note, and one domain for all text."""
+    return family.card.mixture_note is None or any(len(run.mixture.shares) > 1 for run in family.runs())
 
 
 def _mixture(facts: FamilyFacts, run: Run) -> Values:
@@ -158,9 +164,10 @@ def _closing(facts: FamilyFacts) -> Values:
 def _plots(facts: FamilyFacts, scores: Values, comparisons: Mapping[str, Comparison]) -> Iterator[Plot | None]:
     family, best, measured = facts.family, scores["best"], scores["measured"]
     curves = {one.run.revision: one.metrics for one in facts.runs if one.metrics}
-    mixtures = {family.name: family.mixture} if family.mixture else {run.revision: run.mixture for run in family.runs()}
-    if family.card.mixture_note is None or any(len(one.domain_weights) > 1 for one in mixtures.values()):
-        yield mixture_plot(mixtures, family.data.train_prefix, family.name)  # otherwise 100 % of what is not known
+    if _is_mixture_known(family):
+        own = {family.name: family.mixture} if family.mixture else {}
+        mixtures = own or {run.revision: run.mixture for run in family.runs()}
+        yield mixture_plot(mixtures, family.data.train_prefix, family.name)
     yield losses_plot(curves, family.data.valid_prefix, family.name)
     yield scores_plot(best.table, best.chance) if best else None
     yield shots_plot(measured.table, measured.chance) if measured else None

@@ -12,6 +12,8 @@ GAP = 2
 """Blanks between columns."""
 _LEGIBLE = 20
 """A column of prose is wrapped to this width, and not further."""
+_MANY = 8
+"""More rows than this are not stacked if several tables hold them."""
 
 Row = Sequence[str]
 
@@ -29,8 +31,8 @@ class Column(NamedTuple):
 def lay_out(columns: Row, rows: Sequence[Row], width: int) -> list[list[Column]]:
     """Return the columns of a table that fits `width`, wrapped at blanks if need be.
 
-    Figures that do not fit side by side become several tables, each with the first column. If that is no help, the
-    result is empty, and the rows have to be stacked.
+    Figures that do not fit side by side become several tables, each with the first column, and so does the text of many
+    rows. If that is no help, the result is empty, and the rows have to be stacked.
     """
     numeric = [bool(rows) and all(_is_figure(row[number]) for row in rows) for number in range(len(columns))]
     bodies = [[row[number] for row in rows] for number in range(len(columns))]
@@ -41,7 +43,7 @@ def lay_out(columns: Row, rows: Sequence[Row], width: int) -> list[list[Column]]
         for head, body, content, is_figure in zip(columns, bodies, contents, numeric, strict=True)
     ]
     groups = [list(range(len(columns)))]
-    if _total(least) > width and len(columns) > 2 and all(numeric[1:]):
+    if _total(least) > width and len(columns) > 2 and (all(numeric[1:]) or len(rows) > _MANY):
         groups = _split(least, width)
     tables = []
     for group in groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,14 +60,13 @@ def adopt(
     The copy is checked. What is not known about its training is recorded as unknown in lineage.json and on the card.
     """
     from mixhub import workflow
-    from mixhub.spec.revisions import filled
     from mixhub.spec.values import repo_id_problem
 
     hide_client_bars()
     workspace = find_workspace(workspace_dir)
     options: dict[str, Any] = {"step": step, "mixture": mixture, "tokenizer": tokenizer, "replace": replace}
     options |= {"seed": seeds(seed), "index": indices(index), "family": family_name}
-    is_folder = Path(model).exists() or repo_id_problem(filled(model, seed=1, index=1)) is not None
+    is_folder = Path(model).exists() or repo_id_problem(re.sub(r"\{.*?\}", "1", model)) is not None
     if not is_folder:
         at = choose_hub(hub, workspace)
         adopted = workflow.adopt_from_hub(
@@ -76,7 +76,11 @@ def adopt(
         of_repo = {"--revision": revision is not None, "--all": every, "--hub": hub is not None}
         if given := [option for option, is_given in of_repo.items() if is_given]:
             message = f"{given[0]} needs a repo: {model} is a folder"
-            message = message if Path(model).exists() else f"{given[0]} needs a repo: {model} is none"
+            message = (
+                message
+                if Path(model).exists()
+                else f"{given[0]} needs a repo: {model} is neither a folder nor a repo_id"
+            )
             raise UsageError(message, code="option-conflict", options=tuple(given))
         for option, value in (("--seed", options["seed"]), ("--index", options["index"])):
             if isinstance(value, list):
@@ -85,7 +89,8 @@ def adopt(
     for one in adopted:
         _explain(one, model if is_folder else "")
     if adopted:
-        _say_next(adopted, every)
+        is_published = model in (adopted[0].family.repo_id, adopted[0].run.repo_id)
+        _say_next(adopted, every, is_published=is_published)
 
 
 def _explain(adopted: Adopted, model: str) -> None:
@@ -108,10 +113,17 @@ def _explain(adopted: Adopted, model: str) -> None:
         say(f"if it is the last step, add this to the family in mixhub.yaml: training: {{steps: {adopted.step}}}")
 
 
-def _say_next(adopted: list[Adopted], every: bool) -> None:
+def _say_next(adopted: list[Adopted], every: bool, *, is_published: bool) -> None:
+    """Print what to do with the models: those from the family's own repo are published already."""
     one = adopted[0]
     option = f"--{one.run.kind} {','.join(str(each.run.label) for each in adopted)}"
     option = "--all" if every else option
-    if one.step != one.family.training.steps:
-        option += f" --step {one.step}"
+    is_last = one.step == one.family.training.steps
+    if is_published:
+        evaluate = f" && mixhub evaluate {option} && mixhub card render"
+        say_next(
+            f"mixhub check {option} --load{evaluate}" if is_last else f"mixhub check {option} --step {one.step} --load"
+        )
+        return
+    option = option if is_last else f"{option} --step {one.step}"
     say_next(f"mixhub check {option} --load && mixhub card render && mixhub push {option} --dry-run")

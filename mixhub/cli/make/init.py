@@ -124,7 +124,7 @@ def _explain_described(workspace: Workspace, model: str, folder: Path) -> None:
         say_wrapped(line)
     if made.card.mixture_note is not None:
         say("its mixture is not known; if you know it, correct mixture and card.mixture_note in mixhub.yaml")
-    say("before you publish, review revisions, evaluation and card.license in mixhub.yaml")
+    say("before you publish, review repo_id, revisions, evaluation and card.license in mixhub.yaml")
     option = f"--{run.kind} {run.label}"
     elsewhere = "" if folder.resolve() == Path.cwd() else f" --workspace {quote(str(folder))}"
     if Path(model).is_dir():

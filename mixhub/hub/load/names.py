@@ -64,14 +64,17 @@ class Target:
         return name, *download(endpoint, self.repo_id, name, **options)
 
     def _step_not_found(self, error: RevisionNotFoundError) -> RevisionNotFoundError:
-        """Return the error for a step that is missing, which lists those of its run, if it has several."""
+        """Return the error for a step that is missing, which lists those of its run, if it has several.
+
+        If only the tokens in the name are wrong, the error names the right branch already.
+        """
         if self.family is None or self.meaning is None or (run := self.meaning.run) is None:
             return error
         known = BranchNames(self.family)
         meanings = {name: one for name in _names(error) if (one := known.meaning(name))}
         wanted = (run, self.meaning.stage)
         steps = {one.step: name for name, one in sorted(meanings.items()) if (one.run, one.stage) == wanted}
-        if len(steps) < 2:
+        if len(steps) < 2 or self.meaning.step in steps:
             return error
         missing = self.meaning.step
         near = min(steps, key=lambda step: abs(step - missing))

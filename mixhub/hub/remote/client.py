@@ -22,7 +22,7 @@ from mixhub.errors import (
     UsageError,
     nearest,
 )
-from mixhub.files import writing
+from mixhub.files import natural, writing
 from mixhub.hub.remote.files import MAIN, RemoteFile
 from mixhub.hub.remote.retries import is_lost, repeat, seconds_named
 from mixhub.hub.remote.tokens import token_guard
@@ -186,12 +186,6 @@ def revision_not_found(endpoint: Endpoint, repo_id: str, revision: str) -> Revis
     message = f"{endpoint}: {repo_id} has no revision {revision!r}{f'; did you mean {near}?' if near else ''}"
     hint = f"use one of: {listed(names, most=12)}" if names else "push a branch first: the repo has none"
     return RevisionNotFoundError(message, hint=hint, nearest=near, revisions=tuple(names), **fields)
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Key to sort names as people count: `seed-2` before `seed-10`."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def branch_heads(endpoint: Endpoint, repo_id: str, *, missing_ok: bool = False) -> dict[str, str]:

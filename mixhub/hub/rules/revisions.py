@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mixhub.spec.family import Family, Run
-from mixhub.spec.revisions import filled
+from mixhub.spec.revisions import filled, stated_tokens
 from mixhub.spec.schedule import learning_rate
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class BranchNames:
             return self._training(None if before.is_shared else run, stage - 1, before.steps[-1])
         if run is None:
             return (stage, step)
-        if stage == len(stages) - 1 and len(stages) == 1:
+        if len(stages) == 1:
             step = self._effective(step)
         if step == 0 and stage == 0 and run.init_seed is not None:
             return (f"init_seed {run.init_seed}", 0)
@@ -129,11 +127,6 @@ class BranchNames:
         """Whether a name states tokens that the step cannot have, however they were rounded."""
         if meaning.tokens is None:
             return False
-        match = re.fullmatch(r"(\d+)(?:\.(\d+))?([A-Z]?)", meaning.tokens.upper())
-        assert match is not None
-        scale = 10 ** len(match[2] or "")
-        stated, actual = (
-            int(match[1] + (match[2] or "")),
-            self.family.tokens_of_step(meaning.stage, meaning.step) * scale / _UNITS[match[3]],
-        )
+        stated, unit = stated_tokens(meaning.tokens)
+        actual = self.family.tokens_of_step(meaning.stage, meaning.step) / unit
         return not math.floor(actual) <= stated <= math.ceil(actual)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from itertools import chain
 from urllib.parse import quote
 
 from markdown_it import MarkdownIt
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+from mixhub.files import natural
 from mixhub.hubserver.protocol.exchange import Call, repo_route, route
 from mixhub.hubserver.protocol.frontmatter import without_metadata
 from mixhub.hubserver.storage.refusals import NotFound
@@ -45,7 +47,9 @@ def home(call: Call) -> object:
                     names.append(name)
         except NotFound:  # deleted meanwhile
             continue
-    links = _links((name.url_path, f"/{name.url_path}") for name in names)
+    links = _links(
+        (name.url_path, f"/{name.url_path}") for name in sorted(names, key=lambda name: natural(name.url_path))
+    )
     body = f"<h1>mixhub's embedded Hub</h1><p>{len(names)} repos. To use it, set HF_ENDPOINT={call.base_url}</p>{links}"
     return _html("mixhub's embedded Hub", body)
 
@@ -56,12 +60,12 @@ def page(call: Call, repo: Repo) -> object:
     head, root = repo.resolve(revision), f"/{repo.name.url_path}"
     files = f"{root}/resolve/{quote(revision, safe='')}/"
     card = MarkdownIt("commonmark", {"html": False}).enable("table")
-    names = [name for kind in ("branch", "tag") for name, _, _ in repo.refs(kind)]
-    refs = _links((name, f"{root}/tree/{quote(name, safe='')}") for name in names)
+    refs = [sorted((name for name, _, _ in repo.refs(kind)), key=natural) for kind in ("branch", "tag")]
+    named = _links((name, f"{root}/tree/{quote(name, safe='')}") for name in chain(*refs))
     title = escape(f"{repo.name.repo_id} @ {revision}")
     text = card.render(without_metadata(repo.read_text(head, "README.md")))
     content = _links((path, files + quote(path)) for path in repo.paths(head))
-    body = f"<h1>{title}</h1><p>commit {head.id}</p>{refs}<hr>{text}<hr><h2>Files</h2>{content}"
+    body = f"<h1>{title}</h1><p>commit {head.id}</p>{named}<hr>{text}<hr><h2>Files</h2>{content}"
     return _html(title, body, f'<base href="{files}">')
 
 

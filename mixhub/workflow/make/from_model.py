@@ -28,7 +28,7 @@ from mixhub.workspace.paths import Workspace
 _SEEDS: Mapping[str, Any] = {"seeds": "1-5"}
 """Revisions of a family of which only one model is known."""
 _UNKNOWN = "unknown"
-_NO_MIXTURE = "The mixture is not known: unknown stands for all text that the models were trained on."
+_NO_MIXTURE = "The mixture is not known."
 
 
 class FamilyOptions(TypedDict, total=False):

@@ -121,6 +121,10 @@ def _family_at(family: Family, repo_id: str, options: AdoptOptions) -> Family:
         return family.model_copy(update={"repo_id": repo_id})
     part = next((part for part in family.parts() if part.repo_id == repo_id), None)
     if part is None:
+        if options.get("all"):
+            message = f"--all: {repo_id} is one repo, and each run of {family.name} has its own"
+            hint = f"for all, pass '{family.repo_id}'; for one, the {kind} that this repo holds"
+            raise UsageError(message, code="option-conflict", hint=hint, options=("--all",))
         [run] = named_runs(family, options.get("seed"), options.get("index"))
         part = family.part(run).model_copy(update={"repo_id": repo_id})
     return part

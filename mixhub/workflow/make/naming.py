@@ -10,7 +10,7 @@ from typing import Any
 
 from mixhub.errors import SpecError
 from mixhub.phrases import strides
-from mixhub.spec.revisions import STEP_PATTERN, Revisions
+from mixhub.spec.revisions import STEP_PATTERN, Revisions, stated_tokens
 from mixhub.spec.values import Label, range_or_list
 
 _COUNT = r"(?:global[-_.]?step|steps?|checkpoint|ckpt|iter(?:ation)?)"
@@ -28,7 +28,6 @@ _DATE = re.compile(r"(?:19|20)\d{2}[-_.]?\d{2}[-_.]?\d{2}")
 _OTHER = re.compile(rf"(?:{_COUNT}|stage|phase|epoch|version|release|\bv|\brc)[^A-Za-z0-9]*$", re.IGNORECASE)
 """What stands before a number that labels no run."""
 _OF_RUN = re.compile(r"seed|index|run|model|ingredient", re.IGNORECASE)
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 Steps = dict[int, str]
 """Names, by step."""
@@ -224,11 +223,9 @@ def tokens_per_step(stated: Mapping[int, str]) -> int | None:
     """
     low, high = 0.0, float("inf")
     for step, text in stated.items():
-        number = re.fullmatch(r"(\d+)(?:\.(\d+))?([KMBT]?)", text.upper())
-        if step > 0 and number is not None:
-            unit = _UNITS[number[3]] / 10 ** len(number[2] or "")
-            value = int(number[1] + (number[2] or "")) * unit
-            low, high = max(low, (value - unit) / step), min(high, (value + unit) / step)
+        count, unit = stated_tokens(text)
+        if step > 0:
+            low, high = max(low, (count - 1) * unit / step), min(high, (count + 1) * unit / step)
     if not low < high < float("inf"):
         return None
     for power in reversed(range(63)):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import RepoNotFoundError
+from mixhub.files import natural
 from mixhub.hub.remote.branches import Branch, read_branch, read_branches
-from mixhub.hub.remote.client import branch_heads, natural, repos_named
+from mixhub.hub.remote.client import branch_heads, repos_named
 from mixhub.hub.remote.files import MAIN
 from mixhub.hub.rules.config import CONFIG
 from mixhub.phrases import listed, plural, strides
