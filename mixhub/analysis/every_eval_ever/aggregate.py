@@ -117,7 +117,7 @@ def _model(record: Record, entries: TaskEntries, identity: Identity) -> ModelInf
         "model_availability": UNKNOWN,
     }
     details = {
-        "revision": record.revision,
+        "revision": identity.revision,
         "dtype": record.dtype,
         "device": record.device,
         "num_parameters": entries.settings.get("model_num_parameters"),

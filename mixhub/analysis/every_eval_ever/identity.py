@@ -19,6 +19,8 @@ class Identity:
 
     model_id: str
     """`owner/name`."""
+    revision: str
+    """The branch or commit of its repo, or `unknown`."""
     organization: str
     """Who measured, or `unknown`."""
     is_own: bool | None
@@ -39,14 +41,15 @@ class Identity:
             organization: who measured, if the user says so; default: for a family's own cells the owner of its repo.
         """
         if evidence.family is not None:
-            model_id = next(run.repo_id for run in evidence.family.runs() if run.revision == record.revision)
+            run = next(run for run in evidence.family.runs() if run.revision == record.revision)
+            model_id, revision = run.repo_id, run.branch
             owner = model_id.partition("/")[0]
             default = owner if evidence.standing == "measured" else None
         else:
-            model_id, default = _model_id(record.model, organization), None
+            model_id, revision, default = _model_id(record.model, organization), record.revision, None
             owner = model_id.partition("/")[0]
         known = organization or default
-        return cls(model_id, known or UNKNOWN, None if known is None else _portable(known) == owner)
+        return cls(model_id, revision, known or UNKNOWN, None if known is None else _portable(known) == owner)
 
 
 def _model_id(model: str, organization: str | None) -> str:

@@ -13,6 +13,7 @@ from mixhub.errors import ResultsError, UnknownNameError, UsageError
 from mixhub.files import locked
 from mixhub.workflow import Selection, export_results
 from mixhub.workspace.cells import read_cells
+from mixhub.workspace.paths import Workspace
 from tests.analysis.written import write_results
 from tests.refusals import refused
 
@@ -64,6 +65,16 @@ def test_a_familys_cell_says_what_its_provenance_says(workspace, tmp_path):
         assert error == {"value": cell.stderrs["acc"], "method": "analytic"}
         assert results["acc"]["generation_config"]["additional_details"]["num_fewshot"] == "0"
         assert [results[name]["metric_config"]["lower_is_better"] for name in ("acc", "bits_per_byte")] == [False, True]
+
+
+def test_a_run_with_a_repo_of_its_own_is_found_there(workspace, tmp_path):
+    text = (workspace.root / "mixhub.yaml").read_text().replace("tester/tiny", "tester/tiny-seed{seed}")
+    data = text.replace("pattern: seed-{seed}", "pattern: seed-{seed}\n      branch: main")
+    (workspace.root / "mixhub.yaml").write_text(data)
+    export_results([], tmp_path / "out", workspace=Workspace.open(workspace.root))
+    models = [one["model_info"] for one in records(tmp_path / "out").values()]
+    places = {(one["id"], one["additional_details"]["revision"], one["additional_details"]["seed"]) for one in models}
+    assert places == {("tester/tiny-seed1", "main", "1"), ("tester/tiny-seed2", "main", "2")}
 
 
 def test_the_mean_of_the_instances_is_the_score(measured, tmp_path):
