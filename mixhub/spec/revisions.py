@@ -121,7 +121,10 @@ class Revisions(Spec):
     def _broken_rules(self) -> Iterator[Problem]:
         if bool(self.seeds) == bool(self.indices):
             yield Problem("", ABSENT, "set either seeds or indices", code="keys-conflict")
-        yield from self._pattern_problems()
+        if broken := [*self._pattern_problems()]:
+            yield from broken
+        else:
+            yield from self._word_problems()
         if self.chosen_seeds is not None:
             yield from self._seed_problems(self.chosen_seeds)
         if self.main is not None and self.main not in self.labels:
@@ -157,6 +160,20 @@ class Revisions(Spec):
             if other in placeholders(stage.step_pattern):
                 rule = f"must not contain {{{other}}}, because the runs have a {kind}"
                 yield Problem("step_pattern", stage.step_pattern, rule, code="pattern-placeholder")
+
+    def _word_problems(self) -> Iterator[Problem]:
+        """Words that make no valid names, or, since file systems and hubs ignore case, those of another."""
+        known: dict[str, Label] = {}
+        for label in (label for label in self.labels if isinstance(label, str)):
+            of_steps = (filled(one.step_pattern, **self._values(label), step=1) for one in self.all_stages)
+            for name in (self._values(label)["revision"], self.branch_of(label), *of_steps):
+                if branch_problem(filled(str(name), tokens="1B")):
+                    rule = f"must not make {name}, which is no valid name of a git branch"
+                    yield Problem(self.plural(self.kind), label, rule, code="pattern-branch")
+                    break
+            if (other := known.setdefault(label.casefold(), label)) != label:
+                rule = f"must differ from {other} in more than case, as names of folders and repos do"
+                yield Problem(self.plural(self.kind), label, rule, code="value-repeated")
 
     def _seed_problems(self, chosen: Mapping[Label, int]) -> Iterator[Problem]:
         if self.seeds_are_labels:

@@ -155,15 +155,18 @@ Steps = Annotated[
 """Steps, ascending, as a list of numbers and ranges such as `0-10` and `1000-143000:1000`."""
 
 
-def _check_label(label: int | str) -> int | str:
-    if isinstance(label, int) and label >= 0:
+def _check_label(label: object) -> object:
+    if isinstance(label, int) and not isinstance(label, bool) and label >= 0:
         return label
     if isinstance(label, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,63}", label):
         return label
-    raise rule_error("must be a number, or a word of letters, digits, '.', '_' and '-'", code="value-format")
+    rule = "must be a number, or a word of letters, digits, '.', '_' and '-'"
+    if label is None or isinstance(label, bool):
+        rule += ", in quotes if YAML reads it as true, false or null"
+    raise rule_error(rule, code="value-format")
 
 
-Label = Annotated[int | str, AfterValidator(_check_label)]
+Label = Annotated[int | str, BeforeValidator(_check_label)]
 """What the publishers call a run: a number, or a word such as `default`."""
 Labels = Annotated[
     UniqueList[Label], BeforeValidator(_expand_range), PlainSerializer(range_or_list, return_type=str | list[int | str])

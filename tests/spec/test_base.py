@@ -81,6 +81,13 @@ def test_a_value_in_place_of_a_part_shows_the_keys(part, value, key, shown):
         ("revisions", {"pattern": "seed"}, "pattern", "pattern-placeholder"),
         ("revisions", {"pattern": "a/{seed}"}, "pattern", "pattern-branch"),
         ("revisions", {"seeds": [1, 1]}, "seeds", "value-repeated"),
+        ("revisions", {"seeds": ["Default", "default"]}, "seeds", "value-repeated"),  # one folder, and one repo
+        ("revisions", {"seeds": ["a..b"]}, "seeds", "pattern-branch"),
+        ("revisions", {"seeds": ["x.lock"], "branch": "of-{seed}-1"}, "seeds", "pattern-branch"),
+        ("revisions", {"seeds": ["x."], "pattern": "{seed}-1", "branch": "{seed}/1"}, "seeds", "pattern-branch"),
+        ("revisions", {"seeds": ["a", True]}, "seeds.1", "value-format"),
+        ("revisions", {"seeds": [None]}, "seeds.0", "value-format"),
+        ("revisions", {"seeds": [1.5]}, "seeds.0", "value-format"),
         ("revisions", {"indices": [1]}, "", "keys-conflict"),
         ("revisions", {"main": 6}, "main", "reference-unknown"),
         ("architecture", {"hidden_size": 2047}, "hidden_size", "heads-mismatch"),
