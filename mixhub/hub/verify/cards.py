@@ -33,7 +33,7 @@ def card_missing(branch: BranchUnderCheck) -> Iterator[Finding]:
     """A branch of ours, or `main` of a family, without a card."""
     is_needed = branch.is_ours or (branch.repo.family is not None and branch.name == MAIN)
     if branch.branch.text(CARD) is None and is_needed:
-        yield Finding("card-missing", branch.name, "has no card", "push it again")
+        yield Finding("card-missing", branch.name, "has no card", branch.again)
 
 
 def card_unsound(branch: BranchUnderCheck) -> Iterator[Finding]:

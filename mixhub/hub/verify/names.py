@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from mixhub.findings import Finding, Level
 from mixhub.hub.remote.files import MAIN
 from mixhub.hub.rules.revisions import BranchNames, Meaning
-from mixhub.hub.verify.subject import AGAIN, RepoUnderCheck
+from mixhub.hub.verify.subject import AGAIN, MANY, REPORT, RepoUnderCheck
 from mixhub.phrases import listed, strides
 
 _PARTS = 20
 """Maximum number of steps and ranges of steps in a line."""
-_MANY = 5
-"""From so many branches on, one message for all of them, so that they are printed as one."""
 _RENAME = "rename it: make a branch of the right name at its commit, and delete this one"
 
 _Step = tuple[str | None, int, int]
@@ -46,8 +44,7 @@ def steps_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
             yield Finding("steps-missing", repo.repo_id, message, hint, about=pattern)
         for name in (present[_key(one)] for one in meanings if _key(one) in present):
             if name in repo.branches and name not in repo.runs and not repo.branches[name].is_model:
-                hint = "report it to the publisher" if repo.is_foreign else AGAIN
-                yield Finding("model-missing", name, "holds no model", hint)
+                yield Finding("model-missing", name, "holds no model", REPORT if repo.is_foreign else AGAIN)
 
 
 def steps_unexpected(repo: RepoUnderCheck) -> Iterator[Finding]:
@@ -99,7 +96,7 @@ def _misnamed(code: str, right: Mapping[str, str], what: str, level: Level) -> I
     example = next(iter(right.items()), ("", ""))
     for wrong, name in right.items():
         message = f"{what}; {name} would be right"
-        if len(right) >= _MANY:
+        if len(right) >= MANY:
             message = f"{what}; for {example[0]}, {example[1]} would be right"
         yield Finding(code, wrong, message, _RENAME, level, about=name)
 

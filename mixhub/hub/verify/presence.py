@@ -10,7 +10,7 @@ from mixhub.findings import Finding
 from mixhub.hub.remote.branches import Branch
 from mixhub.hub.remote.files import CARD, MAIN, is_model_file
 from mixhub.hub.rules.config import ADAPTER_CONFIG
-from mixhub.hub.verify.subject import AGAIN, RepoUnderCheck, unread_finding
+from mixhub.hub.verify.subject import AGAIN, REPORT, RepoUnderCheck, unread_finding
 from mixhub.phrases import listed, plural
 from mixhub.workspace.lineage import LINEAGE_FILE
 
@@ -41,10 +41,10 @@ def branches_missing(repo: RepoUnderCheck) -> Iterator[Finding]:
             message = "is planned, but was neither trained in this workspace nor pushed"
             yield Finding("branch-missing", name, message, _PLAN, "warning")
         elif branch is None:
-            hint = f"{_PUSH}; or, if it will never exist, remove it from revisions in mixhub.yaml"
+            hint = f"{_next(repo, _PUSH)}; or, if it will never exist, remove it from revisions in mixhub.yaml"
             yield Finding("branch-missing", name, f"{repo.repo_id} has no such branch", hint)
         else:
-            yield Finding("model-missing", name, "holds no model", _AGAIN)
+            yield Finding("model-missing", name, "holds no model", _next(repo, _AGAIN))
 
 
 def branches_stale(repo: RepoUnderCheck) -> Iterator[Finding]:
@@ -79,13 +79,18 @@ def main_differs(repo: RepoUnderCheck) -> Iterator[Finding]:
         hint = f"name it as revisions.main in mixhub.yaml; or {other}"
         yield Finding("main-model-unknown", MAIN, message, hint, "warning")
     elif branch is not None and branch.is_model:
-        yield from _compare_with_run(main, branch)
+        yield from _compare_with_run(repo, main, branch)
     elif run is not None and main.is_model:
         message = f"should hold the model of {run.branch}, which is not on the hub"
-        yield Finding("main-model-unknown", MAIN, message, _PUSH)
+        yield Finding("main-model-unknown", MAIN, message, _next(repo, _PUSH))
 
 
-def _compare_with_run(main: Branch, branch: Branch) -> Iterator[Finding]:
+def _next(repo: RepoUnderCheck, hint: str) -> str:
+    """Return the next step: nobody can push what others published."""
+    return REPORT if repo.is_foreign else hint
+
+
+def _compare_with_run(repo: RepoUnderCheck, main: Branch, branch: Branch) -> Iterator[Finding]:
     actual, expected = (
         {path: (file.sha256, file.oid) for path, file in one.tree.items() if is_model_file(path)}
         for one in (main, branch)
@@ -98,9 +103,12 @@ def _compare_with_run(main: Branch, branch: Branch) -> Iterator[Finding]:
         yield Finding("weights-withdrawn", MAIN, message, hint, about=branch.name)
     elif different:
         message = f"{listed(different, most=3)}: differs from {branch.name}, whose model main should hold"
+        others = [one.name for one in repo.branches.values() if one.name != MAIN and one.weights == main.weights]
         if not actual:
             message = f"holds no model, but should hold that of {branch.name}"
-        hint = "push the card again, or promote all: mixhub push"
+        elif main.weights is not None and others and branch.name not in others:
+            message = f"holds the model of {listed(others, most=1)}, but should hold that of {branch.name}"
+        hint = _next(repo, "push the card again, or promote all: mixhub push")
         yield Finding("main-differs", MAIN, message, hint, about=branch.name)
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import HubError, HubUnreachableError, MixhubError, RepoNotFoundError
-from mixhub.findings import Finding
+from mixhub.findings import Finding, Level
 from mixhub.hub.remote.branches import read_branches
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.files import MAIN
 from mixhub.hub.verify import cards, eval_results, files, model, names, presence, weights
-from mixhub.hub.verify.subject import BranchUnderCheck, Compared, RepoUnderCheck, place, unread_finding
+from mixhub.hub.verify.subject import REPORT, BranchUnderCheck, Compared, RepoUnderCheck, place, unread_finding
 from mixhub.progress import SILENT, Progress
 from mixhub.spec.family import Family, Run
 
@@ -142,21 +142,22 @@ def verify_repos(
             unread.append((run, error))
     if not repos:
         raise unread[0][1]
-    own = () if any(repo.is_foreign for repo in repos) else planned
-    findings = [_unread_repo(family, run, error, is_planned=run.revision in own) for run, error in unread]
+    own = None if any(repo.is_foreign for repo in repos) else planned
+    findings = [_unread_repo(family, run, error, own) for run, error in unread]
     verified = [one for repo in repos for one in _verified(repo)]
     verified += [Verified(run.repo_id, run.branch, None, True, None, 0, 0, False) for run, _ in unread]
     findings += _findings(Compared(family.repo_id, repos), deep, progress)
     return Verification(family.repo_id, tuple(verified), tuple(findings))
 
 
-def _unread_repo(family: Family, run: Run, error: HubError, *, is_planned: bool) -> Finding:
-    """Return the finding for a repo of a family that could not be read."""
+def _unread_repo(family: Family, run: Run, error: HubError, planned: Collection[str] | None) -> Finding:
+    """Return the finding for a repo of a family that could not be read; planned is None if others published it."""
     where = place(family.repo_id, run.repo_id, run.branch)
     if not isinstance(error, RepoNotFoundError):
         return unread_finding(where, error, "")
-    hint = "push its run; or, if it will never exist, remove it from revisions in mixhub.yaml"
-    return Finding(error.code, where, error.message, hint, "warning" if is_planned else "error")
+    hint = f"{REPORT if planned is None else 'push its run'}; or, if it will never exist, remove it from revisions"
+    level: Level = "warning" if run.revision in (planned or ()) else "error"
+    return Finding(error.code, where, "there is no such repo on the hub, or it is private", hint, level)
 
 
 def _read(

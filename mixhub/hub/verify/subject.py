@@ -23,6 +23,10 @@ from mixhub.workspace.lineage import LINEAGE_FILE, Lineage, read_lineage
 
 AGAIN = "push it again from its export"
 """Hint for a branch of ours."""
+REPORT = "report it to the publisher"
+"""Hint for a branch of others."""
+MANY = 5
+"""From so many branches on, one message for all of them, so that they are printed as one."""
 _ABSENT = (404, 410)
 """Status of a file that the hub lists, and does not have."""
 
@@ -203,7 +207,7 @@ class BranchUnderCheck:
     @property
     def again(self) -> str:
         """The next step for a damaged branch."""
-        return AGAIN if self.is_ours else "report it to the publisher"
+        return AGAIN if self.is_ours else REPORT
 
     @cached_property
     def read_lineage(self) -> Lineage | MixhubError | None:
@@ -252,6 +256,13 @@ class Compared:
     def where(self, repo: RepoUnderCheck, name: str) -> str:
         """Return how findings name a branch."""
         return place(self.repo_id, repo.repo_id, name)
+
+    def run(self, name: str) -> str | None:
+        """Return what findings call the run of a branch: its name, or its repo if each run has one; None without."""
+        one = self.models[name]
+        if one.run is None:
+            return None
+        return one.run.revision if one.repo.repo_id == self.repo_id else one.repo.repo_id
 
     @cached_property
     def branches(self) -> dict[str, BranchUnderCheck]:

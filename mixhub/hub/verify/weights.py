@@ -26,7 +26,7 @@ from mixhub.hub.rules.weights import (
     scan,
     shared_tensors,
 )
-from mixhub.hub.verify.subject import AGAIN, BranchUnderCheck, Compared, unread_finding
+from mixhub.hub.verify.subject import AGAIN, MANY, REPORT, BranchUnderCheck, Compared, unread_finding
 from mixhub.phrases import listed
 from mixhub.progress import Progress
 from mixhub.workspace.lineage import Lineage, combined_sha256, file_sha256
@@ -65,6 +65,7 @@ def _repeated(compared: Compared, weights: Mapping[str, str | None]) -> Iterator
     for name, digest in weights.items():
         if digest is not None:
             by_weights[digest].append(name)
+    found: list[tuple[str, Sequence[str], str]] = []
     for names in by_weights.values():
         trainings = {name: compared.models[name].training for name in names if not compared.models[name].is_alias}
         known = [name for name, training in trainings.items() if training is not None]
@@ -74,18 +75,33 @@ def _repeated(compared: Compared, weights: Mapping[str, str | None]) -> Iterator
         for name, training in trainings.items():
             different = others if known and training == trainings[known[0]] else known[:1]
             if different:
-                yield _repeated_finding(compared.models[name], name, different, alias)
+                found.append((name, different, alias))
+    runs = {name: _same_step(compared, name, same) for name, same, _ in found}
+    counts = Counter((compared.run(name), whose) for name, whose in runs.items())
+    for name, same, alias in found:
+        is_whole = counts[compared.run(name), runs[name]] >= MANY and runs[name] is not None
+        shown = f"the same step of {runs[name]}" if is_whole else listed(same, most=1)
+        yield _repeated_finding(compared.models[name], name, shown, same[0], alias)
 
 
-def _repeated_finding(branch: BranchUnderCheck, name: str, others: Sequence[str], alias: str) -> Finding:
+def _same_step(compared: Compared, name: str, others: Sequence[str]) -> str | None:
+    """Return the other runs whose steps of the same number these branches are; None if some are not."""
+    steps = {(one.stage, one.step) if one else None for one in (compared.models[at].meaning for at in (name, *others))}
+    runs = [compared.run(other) for other in others]
+    if len(steps) > 1 or None in steps or None in runs:
+        return None
+    return listed(runs, most=1)
+
+
+def _repeated_finding(branch: BranchUnderCheck, name: str, shown: str, other: str, alias: str) -> Finding:
     """Return the finding for a branch with the weights of others."""
-    family, shown = branch.repo.family, listed(others, most=1)
+    family = branch.repo.family
     if family is not None and branch.training is None:
         message = f"is not a revision of {family.name}, and holds the weights of {shown}"
-        return Finding("weights-repeated", name, message, "delete it if it is not intended", "warning", about=others[0])
+        return Finding("weights-repeated", name, message, "delete it if it is not intended", "warning", about=other)
     message = f"has the same weights as {shown}{alias if family is None else ''}"
-    hint = "find out which of the two is right, and push the other again from its export"
-    return Finding("weights-repeated", name, message, hint, about=others[0])
+    again = "push the other again from its export" if branch.is_ours else REPORT
+    return Finding("weights-repeated", name, message, f"find out which of the two is right, and {again}", about=other)
 
 
 def files_shared(compared: Compared) -> Iterator[Finding]:

@@ -179,6 +179,34 @@ def test_many_branches_with_the_weights_of_one_are_printed_in_a_line(tmp_path, m
     ]
 
 
+@pytest.mark.parametrize(("name", "first", "second"), [(POLY, "seed1", "seed2"), (DECIDE, "default", "large-aux-3")])
+def test_a_run_that_is_a_copy_of_another_is_told_in_a_line_for_each(name, first, second, tmp_path, verified):
+    workspace = described(tmp_path / "w", name, **SHORT[name])
+    copy = clean(workspace)
+    for repo_id, branches in copy.items():
+        for branch in branches:
+            if first in repo_id or first in branch:
+                copy[repo_id.replace(first, second)][branch.replace(first, second)] = branches[branch]
+    findings = verified(workspace, copy).findings
+    assert {finding.code for finding in findings} == {"weights-repeated"}
+    copied = {finding.where: finding.about for finding in findings}
+    assert copied == {name: other for other, name in copied.items()}  # --json says which of which
+    assert len(copied) > 10
+    assert len({finding.message for finding in findings}) == 2
+
+
+def test_no_hint_leads_to_a_push_of_what_others_published(tmp_path, verified):
+    workspace = described(tmp_path / "w", POLY, **SHORT[POLY])
+    copy = clean(workspace)
+    first, second, gone = copy
+    del copy[gone], copy[first]["step143000"]
+    copy[second]["step1000"] = copy[second]["main"] = copy[second]["step2000"]
+    findings = verified(workspace, copy).findings
+    codes = {"repo-not-found", "branch-missing", "main-model-unknown", "main-differs", "weights-repeated"}
+    assert {finding.code for finding in findings} == codes
+    assert not [finding.hint for finding in findings if "push" in finding.hint]
+
+
 @pytest.mark.parametrize(("micro_steps", "found"), [(1, set()), (2, {"step0", "step1"})])
 def test_equal_first_steps_are_innocent_only_by_the_recipe(micro_steps, found, tmp_path, verified):
     """If the first update had a learning rate of 0."""
