@@ -68,7 +68,7 @@ def write_records(
     Raises:
         ResultsError: there are no cells, samples are malformed, or a file with another content is in the way.
         UnknownNameError: no cell has a selected task.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or a file is in the place of a folder.
     """
     chosen = [_chosen(one, selection) for one in evidence]
     _require_known(selection.tasks or (), chosen)
@@ -188,6 +188,8 @@ def _with_instances(record: Record, log: EvaluationLog, root: Path, path: str, d
 def _moved(staged: Path, output: Path) -> tuple[list[Path], int]:
     """Move staged files to their places; return the new ones, and the number of those that were there already."""
     pairs = [(path, output / path.relative_to(staged)) for path in _files(staged)]
+    for folder in sorted({parent for _, target in pairs for parent in target.parents if output in parent.parents}):
+        require_folder(folder)
     new = [(path, target) for path, target in pairs if not target.exists()]
     for path, target in pairs:
         if target.exists() and file_sha256(path) != file_sha256(target):

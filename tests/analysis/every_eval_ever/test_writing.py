@@ -162,6 +162,16 @@ def test_a_file_of_another_content_stays(tmp_path):
     assert contents(tmp_path / "out") == before
 
 
+def test_a_file_in_the_place_of_a_folder_stays(tmp_path):
+    source = str(write_results(tmp_path / "in", {"piqa": [1, 0, 1], "sciq": [1, 1, 0]}))
+    (tmp_path / "out" / "data").mkdir(parents=True)
+    (tmp_path / "out" / "data" / "sciq").write_text("mine")
+    with pytest.raises(NotADirectoryError) as caught:
+        export_results([source], tmp_path / "out")
+    assert caught.value.filename == str(tmp_path / "out/data/sciq")
+    assert contents(tmp_path / "out") == {"data/sciq": b"mine"}
+
+
 def test_without_samples_there_are_no_instances(tmp_path):
     source = str(write_results(tmp_path / "in", {"piqa": [1, 0, 1]}))
     written = export_results([source], tmp_path / "out", selection=Selection(samples=False))
