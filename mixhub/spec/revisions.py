@@ -255,7 +255,8 @@ class Revisions(Spec):
     @property
     def all_stages(self) -> tuple[Stage, ...]:
         """The stages of the training; one if the family names none."""
-        return self.stages or (Stage(step_pattern=self.step_pattern, steps=self.steps),)
+        # Both were validated, which takes as long as there are steps.
+        return self.stages or (Stage.model_construct(step_pattern=self.step_pattern, steps=self.steps),)
 
     def seed_of(self, label: Label) -> int | None:
         """Return the seed of a run; None if it is not published, a word, or the run has an index and no chosen seed."""
