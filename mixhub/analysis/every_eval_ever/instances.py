@@ -72,10 +72,9 @@ def _scores(sample: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
     for name in names:
         if isinstance(score := sample.get(name), int | float) and not _OF_CORPUS.fullmatch(name):
             yield result_id(name if used == "none" else f"{name},{used}"), name, float(score)
-    measures = sample.get(MEASURES_KEY)
-    if used == "none" and isinstance(measures, Mapping):
-        for name, score in measures.items():
-            if isinstance(score, int | float):
+    if used == "none":
+        for name, score in (sample.get(MEASURES_KEY) or {}).items():
+            if score is not None:
                 yield result_id(name), name, float(score)
 
 

@@ -19,13 +19,15 @@ from mixhub.analysis.every_eval_ever.identity import Identity, folder_of
 from mixhub.analysis.every_eval_ever.instances import instances
 from mixhub.analysis.every_eval_ever.schema import DetailedResults, EvaluationLog
 from mixhub.analysis.evidence import Evidence, common_columns, family_columns
+from mixhub.analysis.samples import read_documents, require_same
+from mixhub.analysis.scores import SCORE
 from mixhub.analysis.selection import Selection
 from mixhub.errors import MixhubError, ResultsError, UnknownNameError
 from mixhub.files import locked, read_json, require_folder, writing
 from mixhub.phrases import listed
 from mixhub.progress import SILENT, Progress
 from mixhub.workspace.lineage import UNKNOWN, file_sha256
-from mixhub.workspace.records import Record
+from mixhub.workspace.records import ACCURACIES, Record
 
 _STAGED = ".mixhub-"
 """Start of the name of a folder with records that are not complete."""
@@ -66,7 +68,7 @@ def write_records(
         progress: shows the cells.
 
     Raises:
-        ResultsError: there are no cells, samples are malformed, or a file with another content is in the way.
+        ResultsError: there are no cells, samples are malformed or not those of their result, or a file with another content is in the way.
         UnknownNameError: no cell has a selected task.
         OSError: the folder cannot be written to, or a file is in the place of a folder.
     """
@@ -162,9 +164,17 @@ def _write(record: Record, identity: Identity, root: Path, *, with_samples: bool
     log = msgspec.structs.replace(log, evaluation_id=f"{record.task}-{record.num_fewshot}shot/{model}/{when}")
     (root / folder).mkdir(parents=True, exist_ok=True)
     if samples is not None:
+        _require_own_samples(record)
         log = _with_instances(record, log, root, f"{folder}/{name}_samples.jsonl", entries.delimiter)
     text = msgspec.json.format(msgspec.json.encode(log), indent=2)
     (root / folder / f"{name}.json").write_bytes(text + b"\n")
+
+
+def _require_own_samples(record: Record) -> None:
+    """Raise ResultsError if the samples beside a result are not those that it was computed from."""
+    metric = SCORE.metric(record)
+    if metric in ACCURACIES:
+        require_same(record, metric, read_documents(record, metric, SCORE))
 
 
 def _with_instances(record: Record, log: EvaluationLog, root: Path, path: str, delimiter: str) -> EvaluationLog:

@@ -14,7 +14,7 @@ from mixhub.files import locked
 from mixhub.workflow import Selection, export_results
 from mixhub.workspace.cells import read_cells
 from mixhub.workspace.paths import Workspace
-from tests.analysis.written import write_results
+from tests.analysis.written import write_results, write_samples
 from tests.refusals import refused
 
 
@@ -172,6 +172,16 @@ def test_a_file_in_the_place_of_a_folder_stays(tmp_path):
     assert contents(tmp_path / "out") == {"data/sciq": b"mine"}
 
 
+def test_samples_of_another_result_are_refused(tmp_path):
+    source = write_results(tmp_path / "in", {"piqa": [1, 0, 1]})
+    (samples,) = source.parent.glob("samples_*")
+    write_samples(samples, [1, 0, 0])
+    with refused("samples-differ", ResultsError):
+        export_results([str(source)], tmp_path / "out")
+    assert contents(tmp_path / "out") == {}
+    assert len(export_results([str(source)], tmp_path / "out", selection=Selection(samples=False)).records) == 1
+
+
 def test_without_samples_there_are_no_instances(tmp_path):
     source = str(write_results(tmp_path / "in", {"piqa": [1, 0, 1]}))
     written = export_results([source], tmp_path / "out", selection=Selection(samples=False))
@@ -252,7 +262,7 @@ def test_settings_of_other_types_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(
     "odd",
-    [{"arguments": [[], []]}, {"arguments": {"a": {}}}, {"metrics": [["acc"], {}, "acc"]}, {"mixhub_measures": ["x"]}],
+    [{"arguments": [[], []]}, {"arguments": {"a": {}}}, {"metrics": [["acc"], {}, "acc"]}],
 )
 def test_samples_with_entries_of_other_types_have_rows(tmp_path, odd):
     source = write_results(tmp_path / "in", {"piqa": [1, 0]})
