@@ -16,7 +16,7 @@ from mixhub.card.facts.withdrawal import withdrawal_of
 from mixhub.endpoint import Endpoint, checked_token, choose_hub_of_call
 from mixhub.errors import ExportError, HubUnreachableError, UsageError
 from mixhub.files import read_json
-from mixhub.hub.load.names import Target, family_of, repo_told, target_of
+from mixhub.hub.load.names import Target, family_of, repo_hint, target_of
 from mixhub.hub.load.opening import open_folder
 from mixhub.hub.remote.client import branch_heads
 from mixhub.hub.remote.connect import open_hub
@@ -137,7 +137,7 @@ def load(
     target = target_of(family, opened, seed=seed, index=index, step=step, revision=revision, commit=commit)
     choice = choose_hub_of_call(hub, opened.config.hub if opened else None)
     spec = target.family
-    with open_hub(choice, opened) as endpoint, repo_told(opened, spec):
+    with open_hub(choice, opened) as endpoint, repo_hint(opened, spec):
         if (token := options.get("token")) is not None:
             endpoint = replace(endpoint, token=checked_token(token, "token="))
         is_allowed = opened is not None and spec is not None and not options.get("trust_remote_code")

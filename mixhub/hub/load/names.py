@@ -145,7 +145,7 @@ def _conflict(message: str, *options: str) -> NoReturn:
 
 
 @contextmanager
-def repo_told(workspace: Workspace | None, spec: Family | None) -> Iterator[None]:
+def repo_hint(workspace: Workspace | None, spec: Family | None) -> Iterator[None]:
     """Say what to do about a repo of the workspace that is not found: it may be elsewhere, or was never pushed."""
     try:
         yield

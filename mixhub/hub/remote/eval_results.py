@@ -49,7 +49,7 @@ def entry_of(cell: Cell) -> EvalResultEntry | None:
 
 
 def _date(seconds: float) -> str | None:
-    """Return a date in the Hub's form; None for a number that is none, as a file of others may have."""
+    """Return a date in the Hub's form; None for a number that is no date, as others may have written."""
     with suppress(ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return None

@@ -18,7 +18,7 @@ class Meaning:
     """What the name of a branch means."""
 
     run: Run | None
-    """The run; None of a stage that all runs share."""
+    """The run; None for a stage that all runs share."""
     stage: int
     """Position of the stage, from 0."""
     step: int
@@ -54,7 +54,7 @@ class BranchNames:
         return self._of_step(name)
 
     def stated_step(self, name: str) -> int | None:
-        """Return the step of a branch; None if it means nothing, or that of the last step is not known by any name."""
+        """Return the step that a name states; None if it states none."""
         if (of_step := self._of_step(name)) is not None:
             return of_step.step
         last = self.family.training.steps

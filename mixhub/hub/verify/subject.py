@@ -170,7 +170,7 @@ class BranchUnderCheck:
 
     @property
     def run(self) -> Run | None:
-        """The run that it belongs to, maybe with an earlier step; None too of a stage that all runs share."""
+        """The run that it belongs to, maybe with an earlier step; None also for a stage that all runs share."""
         return self.meaning.run if self.meaning else None
 
     @cached_property

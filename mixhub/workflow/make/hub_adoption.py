@@ -91,7 +91,7 @@ def adopt_from_hub(
     wanted = [_of_revision(there, revision, options)] if revision is not None else _of_runs(there, options)
     is_all = options.get("all", False)
     adopted, missing = [], []
-    with open_hub(workspace, hub, progress=progress) as endpoint, _no_folder_told(repo_id):
+    with open_hub(workspace, hub, progress=progress) as endpoint, _with_folder_hint(repo_id):
         for one in wanted:
             step = family.training.steps if one.step is None else one.step
             if is_all and step in workspace.run_folder(one.run).export_steps() and not options.get("replace"):
@@ -207,7 +207,7 @@ def _adopt(
 
 
 @contextmanager
-def _no_folder_told(repo_id: str) -> Iterator[None]:
+def _with_folder_hint(repo_id: str) -> Iterator[None]:
     """Say that a repo that is not found is no folder, either."""
     try:
         yield

@@ -35,7 +35,7 @@ class Source:
     folder: Path
     """Holds config and tokenizer of one model."""
     revisions: Mapping[str, Any] | None = None
-    """The runs, and the names of their branches or folders; None if the names say nothing of runs."""
+    """The runs, and the names of their branches or folders; None if the names state no runs."""
     last: int | None = None
     """The last step, if names state it."""
     repo_id: str | None = None

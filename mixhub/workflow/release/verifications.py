@@ -46,7 +46,7 @@ def verify(
         UnknownNameError: there is no such family.
         RepoNotFoundError, HubUnreachableError: the hub has no such repo, or none of several, or does not answer.
     """
-    from mixhub.hub.load.names import family_of, repo_told
+    from mixhub.hub.load.names import family_of, repo_hint
     from mixhub.hub.publish.receipts import hub_key, local_weights
     from mixhub.hub.verify.receipts import note_verification
     from mixhub.hub.verify.repo import verify, verify_repos
@@ -58,7 +58,7 @@ def verify(
         raise UsageError("no family given", code="option-missing", hint=hint, option="FAMILY")
     spec, repo_id = (family, family.repo_id) if isinstance(family, Family) else family_of(family, workspace)
     local = local_weights(workspace, spec) if workspace is not None and spec is not None else {}
-    with open_hub(workspace, hub, progress=progress) as endpoint, repo_told(workspace, spec):
+    with open_hub(workspace, hub, progress=progress) as endpoint, repo_hint(workspace, spec):
         planned = _planned(workspace, spec, hub_key(endpoint)) if workspace is not None and spec is not None else ()
         known: Mapping[str, Any] = {"local": local, "planned": planned, "deep": deep, "progress": progress}
         if spec is not None and spec.has_repo_per_run:
