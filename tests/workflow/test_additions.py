@@ -4,7 +4,7 @@ import pytest
 
 from mixhub import workflow
 from mixhub.errors import SpecError, UnknownNameError, UsageError, WorkspaceError
-from mixhub.spec.base import to_yaml
+from mixhub.spec.base import parse_yaml, to_yaml
 from mixhub.workspace.paths import Workspace
 from tests.refusals import refused
 from tests.tiny import tiny_data
@@ -83,6 +83,21 @@ def test_a_folder_becomes_indices_by_the_numbers_in_the_names(tmp_path: Path) ->
     assert [run.revision for run in family.runs()] == ["index-2", "index-9", "index-10"]
     assert family.run(index=9).mixture.shares["train_prose"] == pytest.approx(0.9)
     assert {run.init_seed for run in family.runs()} == {1}
+
+
+def test_a_family_beside_one_with_a_repo_for_each_run_has_such_repos(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path / "ws")
+    path = workspace.path("mixhub.yaml")
+    data = parse_yaml(path.read_text(), str(path))
+    data["families"]["tiny"] |= {"repo_id": "me/tiny-s{seed}", "revisions": {"seeds": "1-3", "branch": "main"}}
+    path.write_text(to_yaml(data))
+    for number in (1, 2):
+        mixture(tmp_path / "mixtures" / f"n{number}.yaml", {"train_prose": number, "train_sums": 1})
+    (alone,) = workflow.add(tmp_path / "ws", "mine", tmp_path / "mixtures" / "n1.yaml")
+    (proxies,) = workflow.add(tmp_path / "ws", "proxies", tmp_path / "mixtures")
+    runs = [(run.repo_id, run.branch) for family in (alone, proxies) for run in family.runs()]
+    assert runs[:3] == [(f"me/mine-seed{seed}", "main") for seed in (1, 2, 3)]
+    assert [repo_id for repo_id, _ in runs[3:]] == ["me/proxies-index1", "me/proxies-index2"]
 
 
 def test_a_folder_becomes_families_with_all_seeds(tmp_path: Path) -> None:

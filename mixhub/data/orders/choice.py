@@ -7,7 +7,7 @@ from mixhub.data.orders.iid import IidOrder
 from mixhub.data.orders.quota import QuotaOrder
 from mixhub.data.orders.regmix import RegmixOrder
 from mixhub.errors import RunError
-from mixhub.spec import Family, Run
+from mixhub.spec import Family, Run, catalog
 from mixhub.workspace.manifest import Manifest
 
 
@@ -41,5 +41,7 @@ def order_of(family: Family, run: Run, manifest: Manifest) -> Order:
 def seedless(run: Run, field: str) -> RunError:
     """Return the error for a run whose seed was not published."""
     message = f"{run.family}, {run.revision}: its {field} is unknown, so it cannot be trained"
-    hint = f"train a replication, with its own seeds: mixhub init DIR --family {run.family} --namespace NAME"
+    hint = f"choose a seed for each run: revisions.chosen_seeds in mixhub.yaml, such as {{{run.label}: 1}}"
+    if run.family in catalog.names():
+        hint = f"train a replication, with its own seeds: mixhub init DIR --family {run.family} --namespace NAME"
     return RunError(message, code="seed-unpublished", hint=hint, family=run.family, revision=run.revision, field=field)

@@ -88,7 +88,7 @@ def _indices(files: list[Path]) -> dict[int, Path]:
 def _family(workspace: Workspace, name: str, base: Family, file: Path) -> dict[str, Any]:
     """Return plain data of a family of one mixture."""
     train, valid = read_mixtures(file)
-    own = _own_parts(workspace, name, base, list(train.shares), valid)
+    own = _repo(workspace, name, base, "seed") | _own_parts(workspace, name, base, list(train.shares), valid)
     if base.revisions.indices:
         own["revisions"] = {"pattern": "seed-{seed}", "seeds": "1-5"}
         own["training"] = {**own.get("training", {}), "seed": None}
@@ -100,7 +100,7 @@ def _family_of_indices(workspace: Workspace, name: str, base: Family, files: lis
     mixtures = {index: read_mixtures(file) for index, file in _indices(files).items()}
     domains = list(dict.fromkeys(domain for train, _ in mixtures.values() for domain in train.shares))
     valid = next((valid for _, valid in mixtures.values() if valid is not None), None)
-    own = _own_parts(workspace, name, base, domains, valid)
+    own = _repo(workspace, name, base, "index") | _own_parts(workspace, name, base, domains, valid)
     own["revisions"] = {"pattern": "index-{index}", "indices": _range(mixtures)}
     if base.training.seed is None:
         own["training"] = {**own.get("training", {}), "seed": 1, "init_seed": None, "order_seed": None}
@@ -119,18 +119,14 @@ def _own_parts(
     workspace: Workspace, name: str, base: Family, domains: Sequence[str], valid: Mixture | None
 ) -> dict[str, Any]:
     """Return what a family with another mixture than its base has of its own."""
-    owner, repo = base.repo_id.split("/")
-    is_shipped = base.name not in workspace.config.families
-    owner = workspace.config.namespace or ("local" if is_shipped else owner)
-    repo = repo.replace(base.name, name) if base.name in repo else name
-    own: dict[str, Any] = {"extends": base.name, "repo_id": f"{owner}/{repo}"}
+    own: dict[str, Any] = {}
     prefixes = mixture_prefixes(domains, base)
     if prefixes != (base.data.train_prefix, base.data.valid_prefix):
         own["data"] = {"corpus": name, "dataset": None, "train_prefix": prefixes[0], "valid_prefix": prefixes[1]}
         own["validation"] = {prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in domains}
     if valid is not None:
         own["validation"] = dict(valid.domain_weights)
-    if is_shipped:  # a new family reads the order that is independent of the number of files
+    if _is_shipped(workspace, base):  # a new family reads the order that is independent of the number of files
         own["training"] = {"order": "iid", "initialisation": "as_written"}
     own["card"] = {
         "title": f"{name}: the recipe of {base.name} with another data mixture",
@@ -139,6 +135,20 @@ def _own_parts(
         "language": list(base.card.language),
     }
     return own
+
+
+def _repo(workspace: Workspace, name: str, base: Family, kind: str) -> dict[str, Any]:
+    """Return what a family extends, and its repo; if each run of the base has a repo, so has each run of the family."""
+    owner, repo = base.repo_id.split("/")
+    owner = workspace.config.namespace or ("local" if _is_shipped(workspace, base) else owner)
+    repo = repo.replace(base.name, name) if base.name in repo else name
+    if base.has_repo_per_run:
+        repo = f"{name}-{kind}{{{kind}}}"
+    return {"extends": base.name, "repo_id": f"{owner}/{repo}"}
+
+
+def _is_shipped(workspace: Workspace, family: Family) -> bool:
+    return family.name not in workspace.config.families
 
 
 def _write(workspace: Workspace, added: Mapping[str, Any]) -> Workspace:

@@ -122,4 +122,4 @@ def test_a_run_whose_seed_is_not_published_is_refused() -> None:
     with refused("seed-unpublished", RunError, field="order_seed", revision="index-1") as caught:
         order_of(family, family.run(index=1), manifest(train_prose={1: 99}))
     assert caught.value.hint is not None
-    assert "mixhub init DIR --family tiny" in caught.value.hint
+    assert "revisions.chosen_seeds" in caught.value.hint
