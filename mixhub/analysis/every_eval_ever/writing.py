@@ -68,7 +68,8 @@ def write_records(
         progress: shows the cells.
 
     Raises:
-        ResultsError: there are no cells, samples are malformed or not those of their result, or a file with another content is in the way.
+        ResultsError: there are no cells, samples are malformed or not those of their result, or a file with another
+            content is in the way.
         UnknownNameError: no cell has a selected task.
         OSError: the folder cannot be written to, or a file is in the place of a folder.
     """

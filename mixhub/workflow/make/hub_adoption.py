@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from mixhub.endpoint import Endpoint
 from mixhub.errors import MixhubError, RepoNotFoundError, RevisionNotFoundError, UsageError
+from mixhub.phrases import ranges
 from mixhub.progress import SILENT, Progress
 from mixhub.spec import Family, Run
 from mixhub.spec.revisions import filled, placeholders
@@ -159,6 +160,11 @@ def _of_revision(there: Family, revision: str, options: AdoptOptions) -> _Wanted
     names, step = BranchNames(part), options.get("step")
     meaning = names.meaning(revision)
     if meaning is None:
+        if not named and len(part.revisions.labels) > 1:
+            kind = part.revisions.kind
+            message = f"--revision {revision}: does not name a run of {part.name}"
+            hint = f"check the name; if it is right, add --{kind}: {part.name} has {ranges(part.revisions.labels)}"
+            raise UsageError(message, code="option-missing", hint=hint, option=kind, value=revision)
         run = _one_run(part, options)
         return _Wanted(run, Target(part.repo_id, revision, part), step)
     if meaning.run is None or meaning.stage + 1 < len(part.revisions.all_stages):
