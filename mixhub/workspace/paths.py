@@ -17,7 +17,7 @@ from mixhub.files import disk_problem, write_text
 from mixhub.spec import catalog
 from mixhub.spec.base import FrozenMap, Spec, read_yaml, rule_error, to_yaml
 from mixhub.spec.family import Family, Run, extend, replicate
-from mixhub.spec.values import Commit, Name, RepoId, repo_pattern_problem
+from mixhub.spec.values import Commit, Name, RepoId, repo_id_problem
 from mixhub.workspace.export import TRAIN_CONFIG_FILE
 
 CONFIG_FILE = "mixhub.yaml"
@@ -210,9 +210,13 @@ class Workspace:
         if self.config.namespace is None:
             return family
         repo_id = f"{self.config.namespace}/{family.repo_id.split('/')[1]}"
-        if problem := repo_pattern_problem(repo_id):
+        moved = family.model_copy(update={"repo_id": repo_id})
+        if family.has_repo_per_run and not moved.has_repo_per_run:
+            rule = f"must be omitted, because the owner in repo_id, {family.repo_id}, tells the repos of the runs apart"
+            raise self._broken("namespace", self.config.namespace, rule, code="keys-conflict")
+        if problem := next((broken for run in moved.runs() if (broken := repo_id_problem(run.repo_id))), None):
             raise self._broken("namespace", self.config.namespace, problem, code="value-format")
-        return family.model_copy(update={"repo_id": repo_id})
+        return moved
 
     def stated_family(self, name: str | None = None) -> Family:
         """Return a family as `family`, but with the repo_id that it states: `namespace` does not replace the owner."""

@@ -59,6 +59,19 @@ def test_the_namespace_replaces_the_owner_of_several_repos(tmp_path):
     assert [run.repo_id for run in workspace.family().runs()] == ["me/b-seed1", "me/b-seed2"]
 
 
+@pytest.mark.parametrize(
+    ("repo_id", "namespace", "code"),
+    [("lab-{seed}/b", "me", "keys-conflict"), ("a/b-{seed}", "m" * 90, "value-format")],
+)
+def test_a_namespace_leaves_each_run_a_valid_repo_of_its_own(repo_id, namespace, code, tmp_path):
+    family = {"extends": "human-1b", "repo_id": repo_id, "mixture": {"train_the_pile_all": 1}}
+    card = {"title": "B", "summary": "Two runs.", "license": "mit"}
+    families = {"b": {**family, "card": card, "revisions": {"seeds": [1, 2000], "branch": "main"}}}
+    with refused("spec-invalid", SpecError) as caught:
+        Workspace.create(tmp_path, {"family": "b", "namespace": namespace, "families": families}).family()
+    assert broken(caught.value) == {"namespace": code}
+
+
 def test_a_custom_family_extends_another(tmp_path):
     own = {
         "extends": "regmix-1b",
