@@ -133,6 +133,7 @@ def test_two_commands_adopt_what_a_hub_has(hub, tmp_path, mixhub_here, model, ru
     assert "mixhub push" not in done.stdout  # to the repo of others
     workspace = workflow.open_workspace(tmp_path / "own")
     family = workspace.family()
+    assert ("several" in family.card.title) == (len(runs) > 1)
     steps = family.training.steps
     assert [(revision, step) for _, revision, step, _ in workspace.exports()] == [(run, steps) for run in runs]
     for run in family.runs():

@@ -73,7 +73,7 @@ def dataset_repos(family: Family) -> list[str]:
 def _about(facts: FamilyFacts) -> Values:
     card, trained, total = facts.family.card, len(facts.trained), len(facts.family.revisions.labels)
     place = "in its own repo" if facts.family.has_repo_per_run else "on its own branch"
-    each = f"one per {facts.family.revisions.kind}, each {place}"
+    each = place if total == 1 else f"one per {facts.family.revisions.kind}, each {place}"
     license_ = code(card.license)
     if card.license_name is not None:
         name = link(card.license_name, card.license_link) if card.license_link else escape(card.license_name)

@@ -193,6 +193,10 @@ def _report_code(source: Source, architecture: Mapping[str, Any], progress: Prog
         progress.notice(f"code: {{{', '.join(commits)}}}")
 
 
+def _revisions(source: Source) -> Revisions:
+    return Revisions.from_data(dict(source.revisions or _SEEDS), "revisions")
+
+
 def _mixture_file(source: Source, mixture: str | os.PathLike[str] | None) -> Path | None:
     beside = source.folder / TRAIN_CONFIG_FILE
     return Path(mixture) if mixture is not None else beside if beside.is_file() else None
@@ -206,9 +210,8 @@ def _mixtures(name: str, source: Source, mixture: str | os.PathLike[str] | None)
     prefixes = ("train_", "valid_") if has_prefix else ("", "")
     if valid is None:
         valid = Mixture({prefixes[1] + domain.removeprefix(prefixes[0]): 1.0 for domain in train.shares})
-    own, revisions = dict(train.domain_weights), source.revisions or _SEEDS
-    numbers = Revisions.from_data(dict(revisions), "revisions")
-    of_runs = {"mixtures": dict.fromkeys(numbers.indices, own)} if numbers.indices else {"mixture": own}
+    own, indices = dict(train.domain_weights), _revisions(source).indices
+    of_runs = {"mixtures": dict.fromkeys(indices, own)} if indices else {"mixture": own}
     data = {"corpus": name, "dataset": None, "train_prefix": prefixes[0], "valid_prefix": prefixes[1]}
     return {"data": data, **of_runs, "validation": dict(valid.domain_weights)}
 
@@ -227,8 +230,7 @@ def _training(base: Family, source: Source, context: int | None) -> dict[str, An
         training["seed"] = None
     if context is not None and context < base.training.sequence_length:
         training["sequence_length"] = context
-    revisions = Revisions.from_data(dict(source.revisions or _SEEDS), "revisions")
-    made = max(revisions.all_stages[-1].steps, default=0)
+    made = max(_revisions(source).all_stages[-1].steps, default=0)
     if steps := source.last or trainer_steps(source.folder) or (made if made > base.training.steps else None):
         training["steps"] = steps
         if steps < base.training.warmup_steps:  # which the base has, and nobody knows here
@@ -246,9 +248,10 @@ def _evaluation(base: Family, options: FamilyOptions) -> dict[str, Any]:
 
 
 def _card(name: str, source: Source, *, has_mixture: bool) -> dict[str, Any]:
+    has_one_run = len(_revisions(source).labels) == 1
     card = {
-        "title": f"{name}: one recipe, several runs",
-        "summary": "Language models of one recipe that differ only in the run.",
+        "title": name if has_one_run else f"{name}: one recipe, several runs",
+        "summary": "A language model." if has_one_run else "Language models of one recipe that differ only in the run.",
         "license": _license(source.folder),
     }
     return card if has_mixture else {**card, "mixture_note": _NO_MIXTURE}
