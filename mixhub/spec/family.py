@@ -108,7 +108,7 @@ class Family(Spec):
         """Names of branches that two runs or two stages would share, or that mean two things."""
         revisions, kind = self.revisions, self.revisions.kind
         if names := {*placeholders(self.repo_id)} - {kind}:
-            rule = f"must not contain {{{names.pop()}}}, because the runs have a {kind}"
+            rule = f"must not contain {{{names.pop()}}}, because the runs have {Revisions.plural(kind)}"
             yield Problem("repo_id", self.repo_id, rule, code="pattern-placeholder")
             return
         if revisions.main is not None and self.has_repo_per_run:

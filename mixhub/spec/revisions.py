@@ -158,7 +158,7 @@ class Revisions(Spec):
         for stage in self.all_stages:
             other = {"seed": "index", "index": "seed"}[kind]
             if other in placeholders(stage.step_pattern):
-                rule = f"must not contain {{{other}}}, because the runs have a {kind}"
+                rule = f"must not contain {{{other}}}, because the runs have {self.plural(kind)}"
                 yield Problem("step_pattern", stage.step_pattern, rule, code="pattern-placeholder")
 
     def _word_problems(self) -> Iterator[Problem]:
