@@ -476,10 +476,11 @@ def test_an_interrupted_training_says_how_to_continue(place, monkeypatch, capsys
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mixhub.workflow.train", interrupted, raising=False)
+    monkeypatch.setattr("mixhub.workflow.make.series.train", interrupted)
     monkeypatch.setattr(sys, "argv", ["mixhub", "train", "--seed", "1", "-w", str(place)])
     run_folder = Workspace.open(place).run_folder(Workspace.open(place).family().runs()[0])
     shutil.rmtree(run_folder.checkpoints)
+    shutil.rmtree(run_folder.exports)
     for step in (None, 2, 4):
         if step is not None:
             run_folder.checkpoint(step).mkdir(parents=True)

@@ -469,7 +469,7 @@ def test_runs_that_cannot_be_trained_are_refused_before_anything_is_written(toke
     with refused("seed-unpublished", RunError, field="init_seed") as caught:
         train(seedless, seedless.run(index=1), tokens=tokens, folder=folder)
     assert caught.value.hint is not None
-    assert "mixhub init DIR --family tiny" in caught.value.hint
+    assert "chosen_seeds" in caught.value.hint
     assert not folder.path.exists()
 
 

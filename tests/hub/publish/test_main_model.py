@@ -173,7 +173,7 @@ def test_another_run_takes_its_place(workspace, hub, push):
     set_main(workspace, None)
     assert "`main` holds only this card" not in card(workspace, hub)
     changed = set_main(workspace, 1)
-    assert "differs from seed-1, whose model main should hold" in said(changed, hub)["main"]
+    assert "holds the model of seed-2, but should hold that of seed-1" in said(changed, hub)["main"]
     push("--seed", 1)
     assert models(changed, hub, "main") == models(changed, hub, "seed-1")
     assert "`main` also holds the model of `seed-1`" in card(changed, hub)
@@ -237,7 +237,7 @@ def test_main_with_the_model_of_another_seed_or_with_none(workspace, hub, push):
     repo, api = workspace.family().repo_id, HfApi(endpoint=hub.url, token=hub.token)
     export = workspace.run_folder(workspace.family().run(seed=1)).export(workspace.family().training.steps)
     api.create_commit(repo, [CommitOperationAdd(MODEL, export / MODEL)], commit_message="a fault")
-    assert f"error: {MODEL}: differs from seed-2, whose model main should hold\n" in said(workspace, hub)["main"]
+    assert "error: holds the model of seed-1, but should hold that of seed-2\n" in said(workspace, hub)["main"]
     push("--seed", 1)
     assert said(workspace, hub) == {}
     gone = [CommitOperationDelete(path) for path in models(workspace, hub, "main")]
