@@ -39,7 +39,7 @@ KILLS: dict[str, tuple[str, int, list[int] | None]] = {
     "before the file that is written last": (f"{STORE}.write_json", 2, [2]),
     "before the rename": (f"{STORE}.replace_folder", 2, [2]),
     "before old ones are deleted": (f"{STORE}.delete_folder", 1, [2, 4, 6]),
-    "while an old one is deleted": ("mixhub.files.shutil.rmtree", 2, [4, 6]),
+    "while an old one is deleted": ("mixhub.files._delete", 1, [4, 6]),
 }
 """For each: what is called when the run dies, how often it has been called then, and the checkpoints that are left, if
 that does not depend on how fast the disk is."""
