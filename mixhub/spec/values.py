@@ -129,12 +129,15 @@ _STRIDE = re.compile(r"\s*(\d{1,12})\s*-\s*(\d{1,12})\s*(?::\s*(\d{1,12})\s*)?")
 
 def _expand_steps(value: object) -> object:
     """Return the steps of a list of numbers and ranges, ascending."""
-    parts = value if isinstance(value, list | tuple) else [value]
-    found: set[object] = set()
-    for part in parts:
+    found: set[int] = set()
+    others: list[object] = []
+    for part in value if isinstance(value, list | tuple) else [value]:
         match = _STRIDE.fullmatch(part) if isinstance(part, str) else None
-        if match is None:
+        if isinstance(part, int) and not isinstance(part, bool):
             found.add(part)
+            continue
+        if match is None:
+            others.append(part)
             continue
         first, last, stride = int(match[1]), int(match[2]), int(match[3] or 1)
         if last < first or stride == 0:
@@ -142,15 +145,16 @@ def _expand_steps(value: object) -> object:
         if (last - first) // stride >= _MAX_NUMBERS:
             raise rule_error(f"{part} must have at most {_MAX_NUMBERS:,} numbers", code="value-range")
         found |= {*range(first, last + 1, stride)}
-    return tuple(sorted(found, key=lambda one: (0, one, "") if isinstance(one, int) else (1, 0, str(one))))
+    return (*sorted(found), *others)
 
 
-def _to_strides(values: Sequence[int]) -> list[int | str]:
-    return [int(part) if part.isdecimal() else part for part in strides(values)]
+def steps_and_strides(steps: Sequence[int]) -> list[int | str]:
+    """Return ascending steps as numbers and ranges such as `1000-143000:1000`."""
+    return [int(part) if part.isdecimal() else part for part in strides(steps)]
 
 
 Steps = Annotated[
-    FrozenList[Count], BeforeValidator(_expand_steps), PlainSerializer(_to_strides, return_type=list[int | str])
+    FrozenList[Count], BeforeValidator(_expand_steps), PlainSerializer(steps_and_strides, return_type=list[int | str])
 ]
 """Steps, ascending, as a list of numbers and ranges such as `0-10` and `1000-143000:1000`."""
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from mixhub.errors import SpecError
 from mixhub.spec.revisions import Revisions
+from tests.refusals import broken, refused
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,24 @@ def test_steps(given, steps, written):
     assert revisions.steps == steps
     assert revisions.to_data()["steps"] == written
     assert Revisions.from_data(revisions.to_data(), "x") == revisions
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "code"),
+    [
+        ([{}], "steps.0", "value-type"),
+        ([[1]], "steps.0", "value-type"),
+        ({"a": 1}, "steps.0", "value-type"),
+        ([3, "x", 1], "steps.2", "value-type"),
+        ([True], "steps.0", "value-type"),
+        ([-1], "steps.0", "value-range"),
+        ("9-1", "steps", "value-range"),
+    ],
+)
+def test_what_is_no_step_is_refused(given, key, code):
+    with refused("spec-invalid", SpecError) as caught:
+        Revisions.from_data({"seeds": [1], "steps": given}, "x")
+    assert broken(caught.value) == {key: code}
 
 
 def test_seeds_may_be_words():

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixhub.errors import SpecError
-from mixhub.phrases import strides
 from mixhub.spec.revisions import STEP_PATTERN, Revisions, stated_tokens
-from mixhub.spec.values import Label, range_or_list
+from mixhub.spec.values import Label, range_or_list, steps_and_strides
 
 _COUNT = r"(?:global[-_.]?step|steps?|checkpoint|ckpt|iter(?:ation)?)"
 _STEP = re.compile(rf"(?<![A-Za-z]){_COUNT}[-_.]?(?P<step>\d+)(?!\d|\.\d|[A-Za-z])", re.IGNORECASE)
@@ -179,7 +178,7 @@ def _of_runs(shape: _Shape, of_runs: Sequence[_Shape]) -> tuple[Recognised, set[
         step_pattern = one.pattern.replace(shape.pattern, "{revision}") if "branch" not in revisions else one.pattern
         if step_pattern != STEP_PATTERN:
             revisions["step_pattern"] = step_pattern
-        revisions["steps"] = _strides(one.steps)
+        revisions["steps"] = steps_and_strides(one.steps)
         explained |= {name for label, steps in one.names.items() if label in runs for name in steps.values()}
         lacking = _lacking(one, runs)
     return Recognised(revisions, runs, None, lacking), explained
@@ -204,13 +203,13 @@ def _of_stages(stages: Sequence[_Shape], label: Label | None) -> tuple[Recognise
     if len(stages) > 1 or end.tokens:
         revisions["stages"] = [_stage(shape) for shape in stages]
     else:
-        revisions |= {"step_pattern": end.pattern, "steps": _strides(end.steps)}
+        revisions |= {"step_pattern": end.pattern, "steps": steps_and_strides(end.steps)}
     explained = {name for shape in stages for name in shape.all_names}
     return Recognised(revisions, runs, last, {**_lacking(end, labels)}), explained
 
 
 def _stage(shape: _Shape) -> dict[str, Any]:
-    stage: dict[str, Any] = {"step_pattern": shape.pattern, "steps": _strides(shape.steps)}
+    stage: dict[str, Any] = {"step_pattern": shape.pattern, "steps": steps_and_strides(shape.steps)}
     tokens = tokens_per_step(shape.tokens)
     return stage if tokens is None else {**stage, "tokens_per_step": tokens}
 
@@ -246,10 +245,6 @@ def _pattern(kind: str, shape: str) -> dict[str, Any]:
         return {"pattern": shape}
     name = shape.rpartition("/")[2]
     return {"pattern": name if f"{{{kind}}}" in name else f"{kind}-{{{kind}}}", "branch": shape}
-
-
-def _strides(steps: Sequence[int]) -> list[int | str]:
-    return [int(part) if part.isdecimal() else part for part in strides(steps)]
 
 
 def _lacking(shape: _Shape, labels: Iterable[Label]) -> dict[str, list[int]]:
