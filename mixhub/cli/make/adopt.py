@@ -75,12 +75,8 @@ def adopt(
     else:
         of_repo = {"--revision": revision is not None, "--all": every, "--hub": hub is not None}
         if given := [option for option, is_given in of_repo.items() if is_given]:
-            message = f"{given[0]} needs a repo: {model} is a folder"
-            message = (
-                message
-                if Path(model).exists()
-                else f"{given[0]} needs a repo: {model} is neither a folder nor a repo_id"
-            )
+            what = "a folder" if Path(model).exists() else "neither a folder nor a repo_id"
+            message = f"{given[0]} needs a repo: {model} is {what}"
             raise UsageError(message, code="option-conflict", options=tuple(given))
         for option, value in (("--seed", options["seed"]), ("--index", options["index"])):
             if isinstance(value, list):

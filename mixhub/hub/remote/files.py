@@ -11,11 +11,10 @@ from pathlib import Path
 
 from mixhub.errors import ExportError
 from mixhub.files import FileState
+from mixhub.spec.revisions import MAIN as MAIN
 from mixhub.workspace.export import EXPORT_FILES, TOKENIZER_EXTRAS, WEIGHTS_INDEX_FILE
 from mixhub.workspace.lineage import combined_sha256, file_sha256
 
-MAIN = "main"
-"""The branch of the family's card."""
 CARD = "README.md"
 METRICS = "metrics.jsonl"
 RESULTS = "results"
