@@ -27,7 +27,8 @@ COMMIT = "a2c8884c5afe"
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path / "ws", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.3 and older have none
+        archive.extractall(tmp_path / "ws")
     return Workspace.open(tmp_path / "ws")
 
 
